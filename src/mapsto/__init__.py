@@ -1,0 +1,20 @@
+"""mapsto: say what maps to what, point at data, and it learns the map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["load", "resume", "train"]
+
+if TYPE_CHECKING:
+    from mapsto.api import load, resume, train
+
+
+def __getattr__(name: str) -> Any:
+    """Public names come when they are used, so that `import mapsto` loads no torch."""
+    if name in __all__:
+        from mapsto import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'mapsto' has no attribute '{name}'")

@@ -1,0 +1,57 @@
+"""What a source hands to a room: raw cells, columns of them, and files not yet read. No torch here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Words that mean "nothing here" in the tables people have, lower case. '?' is UCI's, '-' and 'n/a' spreadsheets'.
+MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "--", ".", "#n/a", "#na", "<na>", "nil", "missing", "(null)"})
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file's bytes, read when asked for. `name` is what a person would call it; `root` a folder names are relative to."""
+
+    path: str
+    name: str
+
+    def read(self) -> bytes:
+        """The bytes. Raises OSError as the system does."""
+        return Path(self.path).read_bytes()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as a room sees it when asked "is this yours?": its name and a sample of raw cells."""
+
+    name: str
+    cells: Sequence[Any]
+
+    @property
+    def known(self) -> list[Any]:
+        """The cells that are not missing."""
+        return [cell for cell in self.cells if not is_missing(cell)]
+
+
+def is_missing(cell: Any) -> bool:
+    """True for None, NaN, NaT and the words people write for nothing."""
+    if cell is None:
+        return True
+    if isinstance(cell, str):
+        return cell.strip().lower() in MISSING_WORDS
+    if isinstance(cell, float):
+        return math.isnan(cell)
+    return type(cell).__name__ in ("NaTType", "NAType") or (type(cell).__name__ == "datetime64" and str(cell) == "NaT")
+
+
+def shorten(cell: Any, most: int = 40) -> str:
+    """A cell as it may stand in a message: quoted, on one line, cut to `most` characters."""
+    text = " ".join(str(cell).split()) if not isinstance(cell, bytes) else f"{len(cell)} bytes"
+    return f"'{text[:most]}…'" if len(text) > most else f"'{text}'"

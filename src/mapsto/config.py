@@ -1,0 +1,165 @@
+"""The settings of a training. Each field carries its sentence and unit; flags, help and checks derive from here.
+
+Nothing here knows torch. Options of types, models and learners live with them, in frozen dataclasses read by `options_of`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from mapsto.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+
+def setting(default: Any, says: str, **more: Any) -> Any:
+    """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0` bounds it."""
+    return field(default=default, metadata={"help": says, **more})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the data is opened, which columns count, and how rows are divided."""
+
+    target: str | None = setting(None, "column to learn, when no signature is given (several: separate with commas)")
+    drop: str | None = setting(None, "columns to leave out, separated by commas")
+    test: str | None = setting(None, "a separate file or folder of test rows")
+    split_seed: int = setting(0, "seed of the hash that divides the rows", above=-1)
+    group: str | None = setting(None, "column whose equal values never straddle the splits")
+    time: str | None = setting(None, "column by which the last rows become validation and test")
+    weight: str | None = setting(None, "column of row weights (≥ 0)")
+    folds: int = setting(0, "cross-validation: train this many times, every row tested once", above=-1)
+    max_bad: float = setting(0.05, "share of unreadable rows above which training stops", above=-1e-9)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to learn. The rate is laid out over the budget, so it ends annealed. Default: the recipe's minutes."""
+
+    minutes: float | None = setting(None, "minutes from the command's start to the best weights", above=0)
+    steps: int | None = setting(None, "optimizer steps", above=0)
+    epochs: float | None = setting(None, "passes over the training rows", above=0)
+    until: str | None = setting(None, "stop once the validation metric reaches this: accuracy=0.94")
+    patience: float | None = setting(None, "stop early after this share of the budget without a better metric (0: never)", above=-1e-9)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The optimizer and what surrounds it. None: the recipe decides, and says so."""
+
+    optimizer: str | None = setting(None, "optimizer", choices=("adamw", "sgd", "muon"))
+    lr: float | None = setting(None, "peak learning rate", above=0)
+    batch: int | None = setting(None, "rows per step (the global batch)", above=0)
+    micro_batch: int | None = setting(None, "rows per forward pass; the step's gradient stays the same", above=0)
+    weight_decay: float | None = setting(None, "decoupled weight decay; never on norms and biases", above=-1e-9)
+    momentum: float | None = setting(None, "momentum of sgd and muon, first beta of adamw", above=-1e-9)
+    warmup: float | None = setting(None, "share of the budget in which the rate rises", above=-1e-9)
+    schedule: str | None = setting(None, "how the rate falls after warm-up", choices=("linear", "cosine", "constant", "flat"))
+    clip: float | None = setting(None, "largest gradient norm (0: never clip)", above=-1e-9)
+    ema: float | None = setting(None, "decay of the moving average of weights per step (0: none)", above=-1e-9)
+    precision: str | None = setting(None, "arithmetic", choices=("float32", "bfloat16"))
+    seed: int = setting(0, "seed of everything random in training", above=-1)
+    device: str | None = setting(None, "where to compute: cpu, cuda, cuda:1, mps")
+    threads: int | None = setting(None, "processor threads", above=0)
+
+
+GROUPS: tuple[type, ...] = (Reading, Budget, Training)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a person asked for, validated; what was not asked for is None and the recipe's to fill."""
+
+    reading: Reading = Reading()
+    budget: Budget = Budget()
+    training: Training = Training()
+    model: str | None = None
+    learner: str | None = None
+    metric: str | None = None
+
+    def to_json(self) -> dict:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping) -> Settings:
+        rest = {key: record[key] for key in ("model", "learner", "metric")}
+        return cls(Reading(**record["reading"]), Budget(**record["budget"]), Training(**record["training"]), **rest)
+
+
+def settings_of(options: Mapping[str, Any]) -> Settings:
+    """Flat options (`minutes=5, model="resnet"`) -> Settings. ConfigError names the option and the nearest match."""
+    known = {f.name: group for group in GROUPS for f in dataclasses.fields(group)}
+    plain = ("model", "learner", "metric")
+    for name in options:
+        if name not in known and name not in plain:
+            raise ConfigError(f"unknown option '{name}'.\n{did_you_mean(name, [*known, *plain], most=40)}")
+    groups = [options_of(group, {k: v for k, v in options.items() if known.get(k) is group}, group.__name__.lower()) for group in GROUPS]
+    settings = Settings(*groups, **{k: options[k] for k in plain if options.get(k) is not None})
+    given = [k for k in ("minutes", "steps", "epochs") if getattr(settings.budget, k) is not None]
+    if len(given) > 1:
+        raise ConfigError(f"expected one budget, got {' and '.join('--' + k for k in given)}.\nKeep one of them.")
+    return settings
+
+
+def options_of(kind: type[T], options: Mapping[str, Any], what: str) -> T:
+    """Build the frozen dataclass `kind` from user options, checked against its fields. `what` names it in errors."""
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.init and not f.metadata.get("learned")}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(kind)
+    checked = {}
+    for name, value in options.items():
+        if name not in fields:
+            raise ConfigError(f"{what} has no option '{name}'.\n{did_you_mean(name, fields)}")
+        checked[name] = _checked(value, hints[name], fields[name].metadata, f"{what}: {name}")
+    return kind(**checked)
+
+
+def _checked(value: Any, hint: Any, rules: Mapping[str, Any], what: str) -> Any:
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None and type(None) in allowed:
+        return None
+    kinds = [kind for kind in allowed if kind is not type(None)]
+    for kind in kinds:
+        try:
+            value = _converted(value, kind)
+            break
+        except (ValueError, TypeError, OverflowError):
+            continue
+    else:
+        names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        raise ConfigError(f"{what}: expected {names}, got {value!r}.")
+    if "choices" in rules and value not in rules["choices"]:
+        raise ConfigError(f"{what}: unknown value {value!r}.\n{did_you_mean(str(value), rules['choices'])}")
+    if "above" in rules and not value > rules["above"]:
+        bound = "≥ 0" if -1e-6 < rules["above"] < 0 or rules["above"] == -1 else f"more than {rules['above']}"
+        raise ConfigError(f"{what}: expected a number {bound}, got {value!r}.")
+    return value
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    if kind is Any:
+        return value
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        raise ValueError
+    if kind is int:
+        if isinstance(value, bool) or int(value) != float(value):
+            raise ValueError
+        return int(value)
+    if kind is float:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    if kind is str:
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            return str(value)
+        raise ValueError
+    if typing.get_origin(kind) is tuple:
+        items = value if isinstance(value, (list, tuple)) else (value,)
+        return tuple(_converted(item, typing.get_args(kind)[0]) for item in items)
+    raise ValueError

@@ -1,0 +1,60 @@
+"""Sources: rows from wherever they are, handed on in chunks of raw cells, so that no set needs to fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = {"train": "train", "training": "train", "tr": "train", "val": "validation", "valid": "validation", "validation": "validation",
+               "dev": "validation", "test": "test", "testing": "test", "te": "test", "eval": "test", "t10k": "test"}
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that could not even be divided into cells. where: 'line 17' or a file; why: what was expected and what came."""
+
+    where: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive readable rows. columns: {name: raw cells}, equally long. where[i]: what a person would call row i ('line 17',
+    'roses/03.jpg'). split[i]: "train", "validation", "test", or None where the data does not say. bad: what was passed over."""
+
+    columns: Mapping[str, Sequence[Any]]
+    where: Sequence[str]
+    split: Sequence[str | None]
+    bad: Sequence[BadRow] = ()
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+
+@dataclass
+class Source:
+    """Rows. One class a kind of data; `chunks` may be called any number of times and always gives the same rows in the same order.
+
+    name: what a person would call it, fit for a folder's name. locations: absolute paths it was opened from, () for data
+    in memory. fingerprint: changes when the data does (contents, or name, size and time of every file). columns: in order, without the split
+    column. guess: the signature the layout suggests ('image -> category'), or None. said: what was found or decided while
+    opening, one sentence each ('cp1252 text, ";" between cells, decimal comma').
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    fingerprint: str
+    locations: tuple[str, ...] = ()
+    guess: str | None = None
+    said: list[str] = field(default_factory=list)
+
+    def chunks(self, size: int = 4096) -> Iterator[Chunk]:
+        """All rows, `size` or fewer at a time."""
+        raise TypeError(f"{type(self).__name__} gives no rows")
+
+
+def split_name(text: Any) -> str | None:
+    """'val', 'Valid', 'dev' -> 'validation'; None when it is no name of a split."""
+    return SPLIT_NAMES.get(str(text).strip().lower())

@@ -1,0 +1,50 @@
+"""What can go wrong, as a person should hear it.
+
+    MapstoError
+    ├── SignatureError   the sentence "what maps to what" cannot be understood or does not fit the data
+    ├── ConfigError      an option, model, learner or metric that does not exist or cannot be honoured
+    ├── DataError        a file, row, column or cell is not what it must be
+    │   └── CellError    one cell; raised by a room, which knows neither row nor column
+    └── RunError         a run folder cannot be created, opened, continued or written
+
+Every message says what was expected, what came, where, and what to do, in at most three lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MapstoError(Exception):
+    """An error that is the user's to solve: printed without a traceback, exit code 2."""
+
+
+class SignatureError(MapstoError):
+    """The signature cannot be read or does not fit the data."""
+
+
+class ConfigError(MapstoError):
+    """A setting does not exist, has the wrong kind of value or cannot be honoured."""
+
+
+class DataError(MapstoError):
+    """Data cannot be read as asked; says where."""
+
+
+class CellError(DataError):
+    """One cell cannot be read; the caller adds file, row and column."""
+
+
+class RunError(MapstoError):
+    """A run folder cannot be created, opened, continued or written."""
+
+
+def did_you_mean(word: str, choices: Iterable[str], most: int = 12) -> str:
+    """The tail of a message: nearest match first, then the choices (at most `most` of them)."""
+    names = sorted(str(choice) for choice in choices)
+    folded = {name.lower(): name for name in names}
+    near = get_close_matches(str(word).lower(), folded, n=1, cutoff=0.5)
+    listed = ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
+    hint = f"did you mean '{folded[near[0]]}'? " if near else ""
+    return f"{hint}choices: {listed}" if names else f"{hint}there are no choices"

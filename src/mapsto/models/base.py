@@ -1,0 +1,121 @@
+"""What the architectures of this folder share: the joint between stems, body and heads.
+
+A file in this folder holds
+    Config                                             a frozen dataclass, its options
+    wants(signature, config) -> {slot: {option: value}}   what it needs of the rooms before they are fitted (optional)
+    build(signature, types, config, kinds) -> nn.Module   forward(inputs, given=None, size=None) -> {output slot: head output}
+`types` are the fitted rooms, keyed ("input" | "output", slot name), because the two sides are two namespaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mapsto.batch import Field, Padded
+from mapsto.errors import ConfigError
+from mapsto.signature import Signature
+from mapsto.types.base import DataType, Head
+
+Rooms = Mapping[tuple[str, str], DataType]
+
+
+class Stems(nn.Module):
+    """All inputs through their rooms' stems: {slot: values} -> {slot: features}. `gives[slot]` says the shape."""
+
+    def __init__(self, signature: Signature, types: Rooms, width: int | None):
+        super().__init__()
+        by_type: dict[type[DataType], dict[str, DataType]] = {}
+        for slot in signature.inputs:
+            room = types["input", slot.name]
+            by_type.setdefault(type(room), {})[slot.name] = room
+        self.groups = tuple(tuple(rooms) for rooms in by_type.values())
+        self.stems = nn.ModuleList(kind.stems(rooms, width) for kind, rooms in by_type.items())
+        self.gives: dict[str, str] = {name: stem.gives[name] for stem, names in zip(self.stems, self.groups, strict=True) for name in names}
+        self.order = tuple(slot.name for slot in signature.inputs)
+
+    def forward(self, inputs: Mapping[str, Field]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for stem, names in zip(self.stems, self.groups, strict=True):
+            found |= stem({name: inputs[name] for name in names})
+        return {name: found[name] for name in self.order}
+
+
+class Heads(nn.Module):
+    """A hidden representation into every output's head: hidden -> {slot: output}. Pools where a head wants it pooled."""
+
+    def __init__(self, signature: Signature, types: Rooms, kinds: Mapping[str, str], width: int, gives: str):
+        super().__init__()
+        self.names = tuple(slot.name for slot in signature.outputs)
+        self.list = nn.ModuleList(types["output", name].head(width, kinds[name]) for name in self.names)
+        self.gives = gives
+        for name, head in self.items():
+            if head.takes not in (gives, "pooled"):
+                raise ConfigError(f"'{name}' needs {head.takes}, this model gives {gives}.\nChoose a model that gives {head.takes}.")
+
+    def items(self) -> list[tuple[str, Head]]:
+        return list(zip(self.names, self.list, strict=True))  # type: ignore[arg-type]
+
+    def forward(self, hidden: Any) -> dict[str, Any]:
+        pooled = None
+        outputs = {}
+        for name, head in self.items():
+            if head.takes == self.gives:
+                outputs[name] = head(hidden)
+            else:
+                pooled = pool(hidden, self.gives) if pooled is None else pooled
+                outputs[name] = head(pooled)
+        return outputs
+
+
+class Net(nn.Module):
+    """Stems, a body and heads: what almost every architecture is. body: {slot: features} -> hidden of `gives`."""
+
+    def __init__(self, stems: nn.Module, body: nn.Module, heads: Heads):
+        super().__init__()
+        self.stems, self.body, self.heads = stems, body, heads
+
+    def hidden(self, inputs: Mapping[str, Field]) -> Any:
+        return self.body(self.stems(inputs))
+
+    def embed(self, inputs: Mapping[str, Field]) -> Tensor:
+        """(B, D): the pooled representation before the heads; members are averaged."""
+        found = pool(self.hidden(inputs), self.heads.gives)
+        return found.mean(1) if found.ndim == 3 else found
+
+    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Any]:
+        """{slot: values} -> {slot: head output}. given and size serve learners that hand something over; labels need neither."""
+        return self.heads(self.hidden(inputs))
+
+
+def pool(hidden: Any, gives: str) -> Tensor:
+    """Any hidden as one vector a row (B, D): the mean over space or over the known time steps."""
+    if gives == "pooled":
+        return hidden
+    if gives == "map":                                   # (B, D, H, W) -> (B, D)
+        return hidden.mean((2, 3))
+    if isinstance(hidden, Padded):                       # (B, T, D), masked
+        mask = hidden.mask[..., None]
+        return (hidden.values * mask).sum(1) / hidden.lengths.clamp(min=1)[:, None]
+    return hidden.mean(1)                                # tokens (B, T, D) -> (B, D)
+
+
+def only_input(signature: Signature, types: Rooms, model: str, kind: str) -> str:
+    """The name of the single input, which must be of type `kind`; a ConfigError that says which model fits otherwise."""
+    kinds = [slot.type for slot in signature.inputs]
+    if kinds != [kind]:
+        raise ConfigError(f"model '{model}' takes one {kind}, got {', '.join(kinds) or 'no input'}.\nUse --model fusion for several inputs, --model mlp for tables.")
+    return signature.inputs[0].name
+
+
+def no_decay(module: nn.Module) -> set[str]:
+    """Names of parameters that weight decay must leave alone: norms, biases and other vectors."""
+    return {name for name, value in module.named_parameters() if value.ndim < 2 or "norm" in name.lower()}
+
+
+def flat(features: Mapping[str, Tensor]) -> Tensor:
+    """{slot: (B, ...)} -> (B, F): every input's features side by side."""
+    return torch.cat([value.flatten(1) for value in features.values()], 1)

@@ -1,0 +1,62 @@
+"""The folder is the registry: a type, model, learner or assessment is one file in its folder, found by its name.
+
+Outside packages add theirs by entry points (`mapsto.types`, `mapsto.models`, `mapsto.learners`, `mapsto.assess`) or by a path:
+`--model ./mine.py`. Listing names imports nothing, so no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from mapsto.errors import ConfigError, did_you_mean
+
+HERE = Path(__file__).parent
+SHARED = {"base", "__init__"}      # what the files of a folder share is no entry of it
+
+
+def names(room: str) -> list[str]:
+    """The names in a folder (`types`, `models`, `learners`, `assess`), outside packages included."""
+    own = {path.stem for path in (HERE / room).glob("*.py")} - SHARED
+    return sorted(own | {point.name for point in entry_points(group=f"mapsto.{room}")})
+
+
+def module(room: str, name: str) -> ModuleType:
+    """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match."""
+    if name.endswith(".py"):
+        return _from_path(room, Path(name))
+    for point in entry_points(group=f"mapsto.{room}"):
+        if point.name == name:
+            return importlib.import_module(point.module)
+    if name not in names(room):
+        what = {"assess": "assessment"}.get(room, room.rstrip("s"))
+        raise ConfigError(f"unknown {what} '{name}'.\n{did_you_mean(name, names(room))}")
+    return importlib.import_module(f"mapsto.{room}.{name}")
+
+
+def entry(room: str, name: str) -> type:
+    """The class a file is about: `types/category.py` holds `Category`, `learners/policy_gradient.py` `PolicyGradient`."""
+    found = module(room, name)
+    wanted = "".join(part.capitalize() for part in Path(name).stem.split("_"))
+    if wanted not in vars(found):
+        raise ConfigError(f"{found.__name__}: expected a class '{wanted}', found none.\nName the class after its file.")
+    return vars(found)[wanted]
+
+
+def _from_path(room: str, path: Path) -> ModuleType:
+    key = f"mapsto_outside.{room}.{path.stem}"
+    if not path.is_file():
+        raise ConfigError(f"no file '{path}' for --{room.rstrip('s')}.\nGive a name ({', '.join(names(room))}) or the path of a .py file.")
+    loaded = sys.modules.get(key)
+    if loaded is not None and loaded.__file__ == str(path.resolve()):
+        return loaded
+    spec = importlib.util.spec_from_file_location(key, path.resolve())
+    assert spec is not None and spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[key] = found
+    spec.loader.exec_module(found)
+    return found

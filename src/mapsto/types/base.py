@@ -1,0 +1,178 @@
+"""The contract of a room: what a type of data must know to stand in a signature.
+
+A room is a frozen dataclass. Fields without mark are its options, as in `image(size=64)`; fields made by `learned()` are what
+`fit` found in the training rows. One file in this folder is one type; `tests/test_types.py` holds every one to this contract.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mapsto.batch import Draw, Field
+from mapsto.cells import Column
+from mapsto.config import options_of
+from mapsto.decode import Prediction
+from mapsto.errors import CellError
+from mapsto.metrics import Metric
+
+
+def learned(default: Any) -> Any:
+    """A field that `fit` fills from training rows; no user option."""
+    return field(default=default, metadata={"learned": True})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One encoded cell in the store. shape () is a scalar; a first dimension of None is a sequence of any length."""
+
+    dtype: str
+    shape: tuple[int | None, ...] = ()
+
+    @property
+    def ragged(self) -> bool:
+        return bool(self.shape) and self.shape[0] is None
+
+
+@dataclass(frozen=True)
+class DataType:
+    """A room. `name` is its file's name."""
+
+    head_kinds: ClassVar[tuple[str, ...]] = ()      # right of the arrow; () = cannot stand there
+    reading: ClassVar[tuple[str, ...]] = ()         # fields that change what `encode` writes: they key the store
+
+    @classmethod
+    def sniff(cls, column: Column) -> float:
+        """How sure am I that this column is mine, 0 to 1."""
+        return 0.0
+
+    def read(self, cell: Any) -> Any:
+        """One raw cell, checked; None when missing. Raises CellError(what is wrong, what to do)."""
+        raise TypeError(f"{type(self).__name__} does not read")
+
+    def fit(self, values: Sequence[Any], spec: Mapping[str, Any]) -> Self:
+        """A room that knows vocabulary and statistics. values: a sample of read training values, missing ones as None,
+        every distinct value of a target among them. spec: {"side": "input"|"output", "rows": training rows, "name": the slot's name} and
+        what a model wants (`models.wants`), which wins over the defaults but not over the user's options."""
+        return self
+
+    @property
+    def layout(self) -> Layout:
+        """How one encoded cell lies in the store. Only asked of a fitted room."""
+        raise TypeError(f"{type(self).__name__} has no layout")
+
+    def encode(self, value: Any) -> np.ndarray:
+        """One read value as an array of `layout`; a missing value (None) has an encoding too."""
+        raise TypeError(f"{type(self).__name__} does not encode")
+
+    def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
+        """Many raw cells at once -> (array (n, *shape), or a list of arrays when ragged; {position: why unreadable}).
+
+        Unreadable cells are encoded as missing; their rows go to quarantine. Override where a column can be read faster."""
+        encoded, problems = [], {}
+        for position, cell in enumerate(cells):
+            try:
+                encoded.append(self.encode(self.read(cell)))
+            except CellError as problem:
+                problems[position] = str(problem)
+                encoded.append(self.encode(None))
+        if self.layout.ragged:
+            return encoded, problems
+        shape = tuple(side for side in self.layout.shape if side is not None)
+        return (np.stack(encoded) if encoded else np.empty((0, *shape))).astype(self.layout.dtype, copy=False), problems
+
+    def collate(self, arrays: Any, draw: Draw | None) -> Field:
+        """A batch of encoded cells -> what models take. arrays: tensor (B, *shape), or a list of tensors when ragged.
+        Vectorised: normalise and, when `draw` is given (training), augment."""
+        return arrays
+
+    def present(self, arrays: Any) -> Tensor:
+        """Which labels are known, when standing right of the arrow: bool (B,), or the target's shape."""
+        return torch.ones(len(arrays), dtype=torch.bool, device=arrays.device if isinstance(arrays, Tensor) else None)
+
+    def show(self, value: Any) -> str:
+        """A read value for the terminal."""
+        return "—" if value is None else str(value)
+
+    def stem(self, width: int | None) -> nn.Module:
+        """LEFT of the arrow: collated values -> tokens (B, T, width) or map (B, C, H, W), told by its attribute `gives`
+        ("tokens" | "map" | "pooled"). width None: plain features (B, F) with nothing learned ("pooled"), for linear models and baselines."""
+        raise TypeError(f"{type(self).__name__} cannot stand left of an arrow")
+
+    @classmethod
+    def stems(cls, rooms: Mapping[str, Self], width: int | None) -> nn.Module:
+        """One module for all slots of this type: {name: values} -> {name: features}. Override to do them in one stroke."""
+        return EachStem({name: room.stem(width) for name, room in rooms.items()})
+
+    def head(self, width: int, kind: str) -> Head:
+        """RIGHT of the arrow: the head of one of `head_kinds`."""
+        raise TypeError(f"{type(self).__name__} cannot stand right of an arrow")
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is said of predictions; the first decides what "best" means unless --metric does."""
+        return ()
+
+    @classmethod
+    def with_options(cls, name: str, options: Mapping[str, Any]) -> Self:
+        """A room with a user's options, checked."""
+        return options_of(cls, options, f"type '{name}'")
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`: JSON's lists become tuples again."""
+        known = {spot.name for spot in dataclasses.fields(cls)}
+        return cls(**{name: _tuples(value) for name, value in record.items() if name in known})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+class EachStem(nn.Module):
+    """The default of `stems`: each slot its own stem."""
+
+    def __init__(self, stems: dict[str, nn.Module]):
+        super().__init__()
+        self.names = tuple(stems)                        # a ModuleDict refuses names with dots
+        self.list = nn.ModuleList(stems.values())
+        self.gives = {name: stem.gives for name, stem in stems.items()}
+
+    def forward(self, values: Mapping[str, Field]) -> dict[str, Any]:
+        return {name: stem(values[name]) for name, stem in zip(self.names, self.list, strict=True)}
+
+
+class Head(nn.Module):
+    """RIGHT of the arrow: project, score and decode stay together.
+
+    takes: "pooled" (B, D), "tokens" (B, T, D), "map" (B, D, H, W) or "maps" (several scales); checked against the model's
+    `gives` when it is built. A pooled hidden may carry members, (B, M, D): an ensemble inside one net. The loss is then the
+    mean of the members' losses, the prediction the mean of their predictions.
+    """
+
+    takes: str = "pooled"
+
+    def forward(self, hidden: Any) -> Any:
+        """hidden -> output, the raw scores."""
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+    def loss(self, output: Any, target: Any, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """-> (per_row (B,), count (B,)): sums, and what they are sums over (labels, tokens, boxes). No label: 0 and 0."""
+        raise TypeError(f"{type(self).__name__} has no loss")
+
+    def predict(self, output: Any) -> dict[str, Tensor]:
+        """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …, "probability": …}."""
+        raise TypeError(f"{type(self).__name__} does not predict")
+
+    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
+        """What `predict` gave, as numpy, for people: one Prediction a row."""
+        raise TypeError(f"{type(self).__name__} does not decode")
