@@ -1,7 +1,8 @@
 """Metrics as two functions, so that any of them bootstraps over rows or groups.
 
 `rows(predicted, target)` gives per-row statistics (n, k); `reduce(statistics)` turns the statistics of any selection of rows
-into the value. `predicted` is what a head's `predict` gave, as numpy arrays; `target` what the room's collate gave.
+into the value. `predicted` is what a head's `predict` gave, as numpy arrays; `target` what the room's collate gave. Rows whose
+label is not known (-1 for classes, NaN for numbers) count in no metric. Statistics of several folds may be concatenated.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
+NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -32,5 +34,179 @@ class Metric:
 
 
 def mean_of(statistics: np.ndarray) -> float:
-    """The reduce of every metric that is a plain mean over rows. (n, k) -> mean of the first column."""
-    return float(statistics[:, 0].mean()) if len(statistics) else float("nan")
+    """The reduce of every metric that is a plain mean over rows. (n, k) -> mean of the first column; NaN rows do not count."""
+    column = statistics[:, 0] if len(statistics) else np.empty(0)
+    known = column[~np.isnan(column)]
+    return float(known.mean()) if len(known) else NAN
+
+
+def ratio_of(statistics: np.ndarray) -> float:
+    """(n, 2) -> the first column's sum over the second's: a mean over labels where rows hold unequally many."""
+    count = statistics[:, 1].sum()
+    return float(statistics[:, 0].sum() / count) if count else NAN
+
+
+def area(truth: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve: the share of (positive, negative) pairs ranked rightly, ties half. truth (n,) bool, score (n,)."""
+    positive = int(truth.sum())
+    negative = len(truth) - positive
+    if not positive or not negative or np.isnan(score).any():
+        return NAN
+    order = np.argsort(score)
+    ranked, truth = score[order], truth[order]
+    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])      # of runs of equal scores
+    up = np.add.reduceat(truth.astype(np.int64), starts)                 # positives in each run
+    down = np.diff(np.r_[starts, len(truth)]) - up
+    return float((up * (np.cumsum(down) - down / 2)).sum() / (positive * negative))
+
+
+# --- one class of several: target (n,) class numbers, predicted {"probability": (n, K), "value": (n,)} -------------------------
+
+def classification(classes: int) -> tuple[Metric, ...]:
+    """The metrics of a category with so many classes; accuracy first."""
+    found = [ACCURACY, BALANCED_ACCURACY, F1]
+    if 2 <= classes <= 100:                               # beyond, n × K statistics are too many to keep
+        found.append(AUC_BINARY if classes == 2 else AUC_MACRO)
+    return (*found, LOG_LOSS, TOP5) if classes > 10 else (*found, LOG_LOSS)
+
+
+def _hit(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    return np.where(target >= 0, predicted["value"] == target, np.nan)[:, None]
+
+
+def _pairs(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    return np.stack([target, predicted["value"]], 1).astype(np.float64)
+
+
+def _known_pairs(statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    known = statistics[statistics[:, 0] >= 0].astype(np.int64)
+    return known[:, 0], known[:, 1], int(known.max()) + 1 if len(known) else 0
+
+
+def _balanced(statistics: np.ndarray) -> float:
+    truth, value, classes = _known_pairs(statistics)
+    there = np.bincount(truth, minlength=classes)
+    hits = np.bincount(truth[truth == value], minlength=classes)
+    return float((hits[there > 0] / there[there > 0]).mean()) if len(truth) else NAN
+
+
+def _f1(statistics: np.ndarray) -> float:
+    truth, value, classes = _known_pairs(statistics)
+    both = np.bincount(truth, minlength=classes) + np.bincount(value, minlength=classes)       # 2 tp + fp + fn
+    hits = np.bincount(truth[truth == value], minlength=classes)
+    return float((2 * hits[both > 0] / both[both > 0]).mean()) if len(truth) else NAN
+
+
+def _scores(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    return np.concatenate([target[:, None], predicted["probability"]], 1).astype(np.float64)
+
+
+def _auc_binary(statistics: np.ndarray) -> float:
+    known = statistics[statistics[:, 0] >= 0]
+    return area(known[:, 0] == 1, known[:, 2])
+
+
+def _auc_macro(statistics: np.ndarray) -> float:
+    known = statistics[statistics[:, 0] >= 0]
+    return _mean([area(known[:, 0] == k, known[:, k + 1]) for k in range(statistics.shape[1] - 1)])
+
+
+def _mean(values: list[float]) -> float:
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else NAN
+
+
+def _surprise(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    right = predicted["probability"][np.arange(len(target)), np.maximum(target, 0)].astype(np.float64)
+    return np.where(target >= 0, -np.log(np.maximum(right, 1e-12)), np.nan)[:, None]
+
+
+def _among_five(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    best = np.argpartition(-predicted["probability"], 4, axis=1)[:, :5]
+    return np.where(target >= 0, (best == target[:, None]).any(1), np.nan)[:, None]
+
+
+ACCURACY = Metric("accuracy", "Share of rows whose most probable class is the true one.", _hit, mean_of)
+BALANCED_ACCURACY = Metric("balanced_accuracy", "Mean over the classes that occur of the share of their rows found.", _pairs, _balanced)
+F1 = Metric("f1", "Mean over classes of the harmonic mean of precision and recall (macro F1).", _pairs, _f1)
+AUC_BINARY = Metric("auc", "Probability that a row of the second class is ranked above one of the first.", _scores, _auc_binary)
+AUC_MACRO = Metric("auc", "Mean over the classes that occur of the probability that their rows are ranked above the others' (one against the rest).",
+                   _scores, _auc_macro)
+LOG_LOSS = Metric("log_loss", "Mean negative logarithm (nats) of the probability given to the true class.", _surprise, mean_of, False)
+TOP5 = Metric("top5", "Share of rows whose true class is among the five most probable.", _among_five, mean_of)
+
+
+# --- numbers: target (n,), predicted {"value": (n,)} ---------------------------------------------------------------------------
+
+def _numbers(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    return np.stack([target, predicted["value"]], 1).astype(np.float64)
+
+
+def _error(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    return np.abs(predicted["value"].astype(np.float64) - target)[:, None]
+
+
+def _squared_error(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    return _error(predicted, target) ** 2
+
+
+def _r2(statistics: np.ndarray) -> float:
+    known = statistics[~np.isnan(statistics[:, 0])]
+    if len(known) < 2 or np.ptp(known[:, 0]) == 0:
+        return NAN
+    truth, value = known.T
+    return float(1 - ((truth - value) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+
+
+R2 = Metric("r2", "Share of the target's variance explained: 1 is perfect, 0 is as good as always saying the mean.", _numbers, _r2)
+RMSE = Metric("rmse", "Square root of the mean squared error, in the target's unit.", _squared_error, lambda s: float(np.sqrt(mean_of(s))), False)
+MAE = Metric("mae", "Mean absolute error, in the target's unit.", _error, mean_of, False)
+REGRESSION = (R2, RMSE, MAE)
+
+
+# --- several labels at once: target (n, K) of 1, 0 and -1 (not known), predicted {"probability", "value": (n, K)} ---------------
+
+def _label_scores(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    return np.concatenate([target, predicted["probability"]], 1).astype(np.float64)
+
+
+def _auc_labels(statistics: np.ndarray) -> float:
+    truth, score = np.split(statistics, 2, 1)
+    return _mean([area(t[t >= 0] == 1, s[t >= 0]) for t, s in zip(truth.T, score.T, strict=True)])
+
+
+def _confusion(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    """(n, 2K): per label a hit, and 2 tp + fp + fn."""
+    value, known = predicted["value"].astype(bool), target >= 0
+    true = target == 1
+    return np.concatenate([value & true, (value & known) + true.astype(np.int64)], 1).astype(np.float64)
+
+
+def _f1_micro(statistics: np.ndarray) -> float:
+    hits, both = np.split(statistics.sum(0), 2)
+    return float(2 * hits.sum() / both.sum()) if both.sum() else NAN
+
+
+def _f1_macro(statistics: np.ndarray) -> float:
+    hits, both = np.split(statistics.sum(0), 2)
+    return float((2 * hits[both > 0] / both[both > 0]).mean()) if both.any() else NAN
+
+
+def _wrong(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    known = target >= 0
+    wrong = known & (predicted["value"].astype(bool) != (target == 1))
+    return np.stack([wrong.sum(1), known.sum(1)], 1).astype(np.float64)
+
+
+def _exact(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    wrong, known = _wrong(predicted, target).T
+    return np.where(known > 0, wrong == 0, np.nan)[:, None]
+
+
+MULTI_LABEL = (
+    Metric("auc", "Mean over the labels that occur with both values of the area under the ROC curve.", _label_scores, _auc_labels),
+    Metric("f1", "Harmonic mean of precision and recall over all labels of all rows (micro F1) at probability one half.", _confusion, _f1_micro),
+    Metric("f1_macro", "Mean over labels of their F1 at probability one half.", _confusion, _f1_macro),
+    Metric("subset_accuracy", "Share of rows of which every known label is right.", _exact, mean_of),
+    Metric("hamming", "Share of known labels that are wrong.", _wrong, ratio_of, False),
+)

@@ -40,7 +40,7 @@ class Source:
     name: what a person would call it, fit for a folder's name. locations: absolute paths it was opened from, () for data
     in memory. fingerprint: changes when the data does (contents, or name, size and time of every file). columns: in order, without the split
     column. guess: the signature the layout suggests ('image -> category'), or None. said: what was found or decided while
-    opening, one sentence each ('cp1252 text, ";" between cells, decimal comma').
+    opening, one sentence each ('cp1252 text, ";" between cells, decimal comma'). divided: the rows say their split, at least some of them.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Source:
     locations: tuple[str, ...] = ()
     guess: str | None = None
     said: list[str] = field(default_factory=list)
+    divided: bool = False
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         """All rows, `size` or fewer at a time."""

@@ -1,0 +1,26 @@
+"""Ways of learning, one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from mapsto.config import Training, options_of
+from mapsto.errors import ConfigError
+from mapsto.learners.base import Batches, Learner
+from mapsto.models.base import Rooms
+from mapsto.registry import entry
+from mapsto.signature import Signature
+
+
+def build(name: str, model: nn.Module, signature: Signature, types: Rooms, store: Batches | None, training: Training,
+          options: Mapping[str, Any]) -> Learner:
+    """The learner of that name with a user's options, checked. ConfigError when it ignores a setting that was asked for."""
+    kind = entry("learners", name)
+    refused = [key for key in kind.ignores if asdict(training).get(key) is not None]
+    if refused:
+        raise ConfigError(f"learner '{name}' cannot honour --{refused[0].replace('_', '-')}.\nLeave it out or choose another learner.")
+    return kind(model, signature, types, store, training, options_of(kind.Config, options, f"learner '{name}'"))

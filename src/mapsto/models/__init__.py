@@ -1,0 +1,54 @@
+"""From a model's name to a net. The names are this folder's files; importing this loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mapsto.config import options_of
+from mapsto.errors import ConfigError, SignatureError, did_you_mean
+from mapsto.registry import module
+from mapsto.signature import Signature
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mapsto.models.base import Rooms
+    from mapsto.types.base import DataType
+
+
+def config(name: str, options: Mapping[str, Any]) -> Any:
+    """The model's frozen Config from user options. ConfigError names the option and the nearest match."""
+    return options_of(module("models", name).Config, options, f"model '{name}'")
+
+
+def wants(name: str, signature: Signature, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """{slot: {option: value}}: what the model needs of the rooms before they are fitted. Most models need nothing."""
+    found = module("models", name)
+    return found.wants(signature, config(name, options)) if "wants" in vars(found) else {}
+
+
+def build(name: str, signature: Signature, types: Rooms, options: Mapping[str, Any], kinds: Mapping[str, str] | None = None) -> nn.Module:
+    """The net for `signature` from fitted rooms. kinds: {output slot: head kind}; a slot left out gets its room's first.
+
+    Raises ConfigError (option, kind or model does not fit) and SignatureError (a type on a side where it cannot stand)."""
+    _check_inputs(signature, types)
+    chosen = {slot.name: _kind(slot.name, types["output", slot.name], (kinds or {}).get(slot.name)) for slot in signature.outputs}
+    return module("models", name).build(signature, types, config(name, options), chosen)
+
+
+def _check_inputs(signature: Signature, types: Rooms) -> None:
+    from mapsto.types.base import DataType
+
+    for slot in signature.inputs:
+        room = type(types["input", slot.name])
+        if room.stem is DataType.stem and room.stems.__func__ is DataType.stems.__func__:
+            raise SignatureError(f"'{slot.name}': type '{slot.type}' cannot stand left of the arrow.\nLeave it out or give it another type.")
+
+
+def _kind(slot: str, room: DataType, asked: str | None) -> str:
+    if not room.head_kinds:
+        raise SignatureError(f"'{slot}': this type cannot stand right of the arrow.\nName another column to learn.")
+    if asked is not None and asked not in room.head_kinds:
+        raise ConfigError(f"'{slot}': unknown kind of head '{asked}'.\n{did_you_mean(asked, room.head_kinds)}")
+    return asked or room.head_kinds[0]

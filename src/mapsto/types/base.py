@@ -96,6 +96,10 @@ class DataType:
         """Which labels are known, when standing right of the arrow: bool (B,), or the target's shape."""
         return torch.ones(len(arrays), dtype=torch.bool, device=arrays.device if isinstance(arrays, Tensor) else None)
 
+    def views(self, values: Field) -> list[Field]:
+        """Test-time views of collated values, whose outputs are averaged: [values], and a mirrored one where that changes nothing."""
+        return [values]
+
     def show(self, value: Any) -> str:
         """A read value for the terminal."""
         return "—" if value is None else str(value)

@@ -1,0 +1,208 @@
+"""The main path: train, and what a run can do afterwards. Readable as one function each.
+
+    cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer._run -> Learner.step -> Trainer.update -> optimizer.step
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mapsto.finish import finish
+from mapsto.config import Budget, settings_of
+from mapsto.data.open import open_source
+from mapsto.data.source import Source
+from mapsto.errors import RunError
+from mapsto.files import locked
+from mapsto.run import Run
+from mapsto.settle import settle, store_of
+from mapsto.train.checkpoint import NAME, PREVIOUS, read
+from mapsto.train.trainer import Trainer
+
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+def train(data: Any, signature: str | None = None, *, out: str | Path = "runs", name: str | None = None, tell: Tell | None = None,
+          started: float | None = None, **options: Any) -> Run:
+    """Learn the map `signature` from `data`; everything decided on the way is written into the run.
+
+    data: a path (folder, table, archive, arrays), several paths, a pandas or polars frame, a list of dicts.
+    options: `minutes`, `steps`, `model`, `metric`, … as the command line has them (`mapsto train --help`).
+    tell: called with every event; None prints them. Raises MapstoError; nothing half-written is left where nothing was learned.
+    """
+    started = time.monotonic() if started is None else started
+    tell = tell or _printer()
+    settings = settings_of(options)
+    source = open_source(data, settings.reading)
+    asked = {"data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}, "asked": signature, "settings": settings.to_json()}
+    if settings.reading.folds:
+        return _train_folds(source, asked, Path(out), name or source.name, tell)
+    run = Run.create(Path(out), name or source.name, asked)
+    try:
+        return fit(run, source, tell, started)
+    except BaseException:
+        _discard_if_empty(run)
+        raise
+
+
+def fit(run: Run, source: Source | None = None, tell: Tell | None = None, started: float | None = None, fold: int | None = None) -> Run:
+    """Do what the record says and what is not done yet: train, resume, extend and reproduce all end here."""
+    started, tell = time.monotonic() if started is None else started, tell or _printer()
+    with locked(run.path):
+        if not run.chosen:
+            settle(run, source or reopen(run), tell, fold)
+        store = store_of(run, lambda: source or reopen(run), tell)
+        learner = run.new_learner(first_weights(run), store)
+        trainer = Trainer(learner, run.path, run.choice.budget, run.choice.best, tell, elapsed=time.monotonic() - started)
+        tell({"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")})
+        trainer.fit()
+        finish(run, trainer, store, tell, time.monotonic() - started)
+        for checkpoint in (NAME, PREVIOUS):
+            (run.path / checkpoint).unlink(missing_ok=True)
+    return run
+
+
+def load(path: str | Path) -> Run:
+    """Open a run: `load(path).predict(rows)`."""
+    return Run.open(path)
+
+
+def resume(path: str | Path, data: Any = None, tell: Tell | None = None) -> Run:
+    """Go on with a training that was cut off, exactly. A finished run is returned as it is."""
+    run = Run.open(path)
+    tell = tell or _printer()
+    if run.status == "done":
+        tell({"event": "note", "text": f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5"})
+        return run
+    if (run.path / "folds").exists():
+        raise RunError(f"{run.path}: a cross-validation is resumed fold by fold.\nGo on with: mapsto resume {run.path}/folds/1")
+    return fit(run, None if data is None else open_source(data, run.settings.reading), tell)
+
+
+def extend(path: str | Path, data: Any = None, tell: Tell | None = None, **budget: Any) -> Run:
+    """Learn on from a finished run's best weights, with a new budget and, when `data` is given, on new rows and new classes too.
+
+    What was there moves to `segments/<k>` inside the run, so the record stays complete."""
+    run, tell, started = Run.open(path), tell or _printer(), time.monotonic()
+    if run.status != "done":
+        raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
+    asked = settings_of(budget).budget
+    if asked == Budget():
+        asked = Budget(minutes=run.choice.budget.minutes or 5.0)
+    with locked(run.path):
+        kept = _archive(run)
+        run = Run.open(run.path)
+        settings = replace(run.settings, budget=asked)
+        record = {"status": "running", "settings": settings.to_json(), "start_from": f"{kept}/model.safetensors", "segment": kept}
+        if data is None:
+            choice = replace(run.choice, budget=replace(asked, patience=asked.patience or 0.0))
+            run.save(**record, choice=choice.to_json())
+        else:
+            source = open_source(data, settings.reading)
+            known = {"data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}}
+            run.record["known_types"] = run.record["types"]
+            del run.record["choice"]
+            run.save(**record, **known, asked=run.record["signature_text"])
+        run = Run.open(run.path)
+    return fit(run, None if data is None else source, tell, started)
+
+
+def reproduce(path: str | Path, tell: Tell | None = None) -> tuple[Run, bool]:
+    """Execute a finished run's record again, decisions and all, into a folder beside it. (the new run, are the weights equal bit for bit)."""
+    run, tell = Run.open(path), tell or _printer()
+    if run.status != "done":
+        raise RunError(f"{run.path}: the training is not finished, there is nothing to compare with.\nGo on with: mapsto resume {run.path}")
+    record = {key: value for key, value in run.record.items() if key not in ("status", "created", "format", "mapsto")}
+    record["choice"] = {**record["choice"], "budget": {**record["choice"]["budget"], "minutes": None, "steps": None, "epochs": None}}
+    again = Run.create(run.path.parent, f"{run.path.name[11:]}-reproduced", record)
+    for name in ("decisions.jsonl", "rows.npz"):
+        shutil.copyfile(run.path / name, again.path / name)
+    if "start_from" in run.record:
+        (again.path / run.record["start_from"]).parent.mkdir(parents=True)
+        shutil.copyfile(run.path / run.record["start_from"], again.path / run.record["start_from"])
+    again = fit(again, None, tell)
+    equal = same_weights(run.path, again.path)
+    tell({"event": "reproduced", "equal": equal, "run": str(again.path), "of": str(run.path)})
+    return again, equal
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    """Do two runs hold the same weights, bit for bit?"""
+    (left, _), (right, _) = (read(path / "model.safetensors") for path in (a, b))
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def reopen(run: Run) -> Source:
+    """The data a run was made from; RunError when it is gone or has changed."""
+    data = run.record["data"]
+    if not data["locations"]:
+        raise RunError(f"{run.path}: its data was given from memory and its encoded copy is gone.\nGive it again: mapsto.resume(run, data=…)")
+    source = open_source(data["locations"] if len(data["locations"]) > 1 else data["locations"][0], run.settings.reading)
+    if source.fingerprint != data["fingerprint"]:
+        raise RunError(f"{source.name}: has changed since the training began, so it cannot be continued exactly.\nPut the data back, or start anew (or: mapsto extend {run.path} --data {source.name}).")
+    return source
+
+
+def first_weights(run: Run) -> torch.nn.Module:
+    """The net before its first step: fresh from the seed, or with an earlier segment's weights where it had them."""
+    model = run.new_model()
+    if "start_from" in run.record:
+        old, _ = read(run.path / run.record["start_from"])
+        state = model.state_dict()
+        for name, value in old.items():
+            if name in state and value.ndim == state[name].ndim and all(a <= b for a, b in zip(value.shape, state[name].shape, strict=True)):
+                state[name][tuple(slice(side) for side in value.shape)] = value          # new classes stand behind the old ones
+        model.load_state_dict(state)
+    return model
+
+
+def _archive(run: Run) -> str:
+    """Move the finished segment's files into `segments/<k>`; the folder's name."""
+    number = 1 + max((int(folder.name) for folder in (run.path / "segments").glob("*") if folder.name.isdigit()), default=0)
+    folder = run.path / "segments" / str(number)
+    folder.mkdir(parents=True)
+    for name in ("run.json", "rows.npz", "metrics.json"):
+        if (run.path / name).exists():
+            shutil.copyfile(run.path / name, folder / name)
+    for name in ("model.safetensors", "decisions.jsonl", "log.jsonl"):
+        if (run.path / name).exists():
+            (run.path / name).rename(folder / name)
+    return f"segments/{number}"
+
+
+def _train_folds(source: Source, asked: dict[str, Any], out: Path, name: str, tell: Tell) -> Run:
+    """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns from all rows but validation."""
+    from mapsto.finish import pooled
+
+    run, started = Run.create(out, name, asked), time.monotonic()
+    folds, settings = int(asked["settings"]["reading"]["folds"]), asked["settings"]
+    parts = []
+    for fold in range(folds):
+        tell({"event": "note", "text": f"fold {fold + 1} of {folds}"})
+        part = Run.create(run.path / "folds", str(fold + 1), {**asked, "settings": settings})
+        parts.append(fit(part, source, tell, fold=fold))
+    tell({"event": "note", "text": "the final net, from all rows"})
+    fit(run, source, tell, fold=-1)
+    pooled(run, parts, tell, time.monotonic() - started)
+    return run
+
+
+def _discard_if_empty(run: Run) -> None:
+    """A run that never came to a first checkpoint is no run: nothing half-written stays."""
+    if run.path.exists() and not any((run.path / name).exists() for name in (NAME, PREVIOUS, "model.safetensors", "quarantine.csv")):
+        shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _printer() -> Tell:
+    from mapsto.terminal import printer
+
+    return printer()
+
+
+__all__ = ["extend", "fit", "load", "reproduce", "resume", "train"]

@@ -1,0 +1,222 @@
+"""What a net has to beat: the most frequent answer, a linear model, and five neighbours, on plain features.
+
+Every task is brought to one form, numbers `wanted` (n, K) with a mask of what is known: one-hot classes, one number, or labels.
+The trivial answer is then a masked mean of the training rows, the neighbours' answer a masked mean of five of them, and only
+the linear model differs by kind. `Task.answer` turns such means back into the arrays a head of that kind predicts.
+
+The work is bounded by sizes, never by the clock; one core's worth of threads, because sklearn's solver and BLAS spin against
+each other on a busy machine (20,000 x 256 pixels, 10 classes, 2 busy cores: 4.7 s with all threads, 0.18 s with one).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+
+from mapsto.assess.base import Scores, any_known, score
+from mapsto.batch import key
+from mapsto.types.base import DataType
+
+MOST_ROWS = 20_000
+MOST_FEATURES = 1024            # above: hashed into as many
+NEIGHBOURS = 5
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)                # per row, tried on at most CHOOSING rows
+CHOOSING = 5_000
+LINEAR_WORK, FEWEST_STEPS, MOST_STEPS = 8e9, 20, 200   # rows x features x columns x solver steps, about 5 s
+NEAREST_WORK, NEAREST_FEWEST = 5e10, 500            # training rows x test rows x (features + 64), about 4 s; below 500 rows: left out
+
+Predictor = Callable[[np.ndarray], np.ndarray]      # (n, F) -> (n, K)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows for a plain model. values (n, F): every input's plain features (`room.stem(None)`) side by side. target: what the
+    output's room collates; present: bool, (n,) or the target's shape; groups (n,) for the intervals."""
+
+    values: np.ndarray
+    target: np.ndarray
+    present: np.ndarray
+    groups: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What differs between head kinds."""
+
+    trivial: str                                                                       # the name of the trivial answer
+    wanted: Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]     # target, present, K -> (n, K), mask (n, K)
+    linear: Callable[[np.ndarray, np.ndarray, np.ndarray, float, int], Predictor]      # features, wanted, mask, penalty, steps
+    answer: Callable[[np.ndarray], dict[str, np.ndarray]]                              # (n, K) -> what heads of the kind predict
+    prior: float                                                                       # how many neighbours the trivial answer counts for
+
+
+def baselines(train: Features, test: Features, room: DataType, kind: str | None = None, seed: int = 0) -> dict[str, Scores]:
+    """{"majority" or "mean", "linear", "nearest": scores on the test rows}, of the output `room` with a head of `kind`
+    (its first by default). {} when the kind has no baseline or no training label is known; "nearest" is left out when the test
+    rows are too many for it.
+    """
+    kind = kind or next(iter(room.head_kinds), "")
+    answers = predictions(train, test, kind, _width(room, kind), seed) if kind in TASKS else {}
+    return {name: score(room, answer, test.target, test.present, test.groups) for name, answer in answers.items()}
+
+
+def predictions(train: Features, test: Features, kind: str, width: int, seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
+    """What each baseline predicts for the test rows, in the arrays a head of that kind predicts for `width` classes or labels."""
+    known = any_known(train.present)
+    if not known.any():
+        return {}
+    task, rows = TASKS[kind], np.flatnonzero(known)
+    rows = rows[chosen(len(rows), MOST_ROWS, seed)]
+    wanted, mask = task.wanted(train.target[rows], train.present[rows], width)         # (n, K)
+    share = _masked_mean(wanted, mask, np.zeros(width))                                # (K,)
+    found = {task.trivial: np.repeat(share[None], len(test.values), 0)}
+    if len(test.values):
+        learn, ask = _comparable(train.values[rows], test.values, seed)
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)                        # the steps are bounded on purpose
+            warnings.filterwarnings("ignore", "The number of unique classes")          # many classes are a case, not an accident
+            found["linear"] = _linear(task, learn, wanted, mask, seed)(_scaled(learn, ask))
+            near = _nearest(learn, wanted, mask, share, task.prior, ask, seed)
+        if near is not None:
+            found["nearest"] = near
+    return {name: task.answer(means) for name, means in found.items()}
+
+
+def chosen(rows: int, most: int = MOST_ROWS, seed: int = 0) -> np.ndarray:
+    """At most `most` of `rows` positions, in order: a keyed sample, the same on every machine."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(key(seed, "chosen rows", rows)).choice(rows, most, replace=False))
+
+
+def _width(room: DataType, kind: str) -> int:
+    """How many classes or labels a head of that kind tells apart: asked of a head, so that no type need be known here. 1 for a number."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        head = room.head(1, kind)
+        predicted = head.predict(head(torch.zeros(1, 1)))
+    return predicted["probability"].shape[-1] if "probability" in predicted else 1
+
+
+def _masked_mean(values: np.ndarray, mask: np.ndarray, empty: np.ndarray, axis: int = 0) -> np.ndarray:
+    """The mean of what is known along `axis`; `empty` where nothing is."""
+    count = mask.sum(axis)
+    return np.where(count > 0, (values * mask).sum(axis) / np.maximum(count, 1), empty)
+
+
+def _comparable(learn: np.ndarray, ask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Finite float32, centred on the training rows; above MOST_FEATURES hashed with random signs, which keeps distances
+    in expectation (Weinberger et al. 2009)."""
+    learn, ask = (np.nan_to_num(values.astype(np.float32), copy=False, posinf=0.0, neginf=0.0) for values in (learn, ask))
+    if learn.shape[1] > MOST_FEATURES:
+        draw = np.random.default_rng(key(seed, "hashing", learn.shape[1]))
+        bucket, sign = draw.integers(MOST_FEATURES, size=learn.shape[1]), draw.choice(np.array([-1, 1], np.float32), learn.shape[1])
+        hashing = csr_array((sign, (bucket, np.arange(learn.shape[1]))), shape=(MOST_FEATURES, learn.shape[1]))
+        learn, ask = (hashing @ learn.T).T, (hashing @ ask.T).T
+    centre = learn.mean(0, dtype=np.float64).astype(np.float32)
+    return learn - centre, ask - centre
+
+
+def _scaled(learn: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Unit variance on the training rows, cut at 10 deviations so that one outlier does not bend a line; constants become 0."""
+    spread = learn.std(0, dtype=np.float64).astype(np.float32)                         # (F,)
+    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30))
+    return np.clip(values * scale, -10, 10)
+
+
+def _linear(task: Task, learn: np.ndarray, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
+    """Scaled features -> (n, K): the linear model of the kind, its penalty chosen on held-out training rows by squared error
+    (for probabilities the Brier score)."""
+    size = max(learn.shape[1], 1) * wanted.shape[1]
+    rows = chosen(len(learn), max(500, int(LINEAR_WORK / 2 / FEWEST_STEPS / size)), seed)
+    values, wanted, mask = _scaled(learn, learn[rows]), wanted[rows], mask[rows]
+    few = np.random.default_rng(key(seed, "penalty", len(rows))).permutation(len(rows))[:CHOOSING]
+    fit_rows, held = few[len(few) // 4:], few[: len(few) // 4]
+    steps = int(np.clip(LINEAR_WORK / size / (len(rows) + len(PENALTIES) * len(fit_rows)), FEWEST_STEPS, MOST_STEPS))
+
+    def error(penalty: float) -> float:
+        predicted = task.linear(values[fit_rows], wanted[fit_rows], mask[fit_rows], penalty, steps)(values[held])
+        return float((np.square(predicted - wanted[held]) * mask[held]).sum())
+
+    penalty = min(PENALTIES, key=error) if len(held) >= 2 else PENALTIES[-1]
+    return task.linear(values, wanted, mask, penalty, steps)
+
+
+def _nearest(learn: np.ndarray, wanted: np.ndarray, mask: np.ndarray, share: np.ndarray, prior: float, ask: np.ndarray, seed: int) -> np.ndarray | None:
+    """The mean over five neighbours and `prior` times the trivial answer (n, K); None when too much work.
+
+    Probabilities count the trivial answer as a sixth neighbour, so none is 0; numbers only where no neighbour is known."""
+    rows = chosen(len(learn), int(NEAREST_WORK / len(ask) / (learn.shape[1] + 64)), seed)
+    if len(rows) < min(len(learn), NEAREST_FEWEST) or not learn.shape[1]:
+        return None
+    count = min(NEIGHBOURS, len(rows))
+    near = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(learn[rows]).kneighbors(ask, return_distance=False)   # (n, 5)
+    wanted, mask = wanted[rows], mask[rows]
+    total = sum((wanted[near[:, i]] * mask[near[:, i]] for i in range(count)), share * prior)  # (n, K)
+    return total / sum((mask[near[:, i]] for i in range(count)), np.full(1, prior))
+
+
+def _classes(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    wanted = np.zeros((len(target), width), np.float32)
+    wanted[np.arange(len(target)), target] = 1
+    return wanted, np.ones((len(target), 1), np.float32)
+
+
+def _numbers(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    known = present.reshape(len(target), -1) & np.isfinite(target.reshape(len(target), -1))
+    return np.where(known, target.reshape(len(target), -1), 0).astype(np.float64), known.astype(np.float64)
+
+
+def _labels(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    known = present.reshape(len(target), -1) & (target >= 0)                           # (n, K); present may be (n,)
+    return np.where(known, target, 0).astype(np.float32), known.astype(np.float32)
+
+
+def _softmax_line(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+    seen = np.flatnonzero(wanted.any(0))
+    if len(seen) < 2 or not values.shape[1]:
+        return _constant(wanted.mean(0))
+    model = LogisticRegression(C=1 / (len(values) * penalty), max_iter=steps).fit(values, wanted.argmax(1))
+
+    def predict(asked: np.ndarray) -> np.ndarray:
+        probability = np.zeros((len(asked), wanted.shape[1]))                          # 0 for classes not in the training rows
+        probability[:, seen] = model.predict_proba(asked)
+        return probability
+    return predict
+
+
+def _ridge_line(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+    if not values.shape[1]:
+        return _constant(wanted.mean(0))
+    centre, spread = wanted.mean(0), wanted.std(0)                                     # sklearn solves in float32: dates in seconds need this
+    model = Ridge(alpha=len(values) * penalty, solver="cholesky").fit(values, (wanted - centre) / np.where(spread > 0, spread, 1))
+    return lambda asked: model.predict(asked).reshape(len(asked), -1).astype(np.float64) * spread + centre
+
+
+def _label_lines(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+    """One logistic regression a label, each on the rows where the label is known."""
+    lines = []
+    for k in range(wanted.shape[1]):
+        known = mask[:, k] > 0
+        two = np.stack([1 - wanted[known, k], wanted[known, k]], 1)
+        lines.append(_softmax_line(values[known], two, mask[known], penalty, steps) if known.any() else _constant(np.array([1, 0], np.float32)))
+    return lambda asked: np.stack([line(asked)[:, 1] for line in lines], 1)
+
+
+def _constant(means: np.ndarray) -> Predictor:
+    return lambda asked: np.repeat(means[None], len(asked), 0)
+
+
+TASKS: Mapping[str, Task] = {
+    "classes": Task("majority", _classes, _softmax_line, lambda means: {"probability": means.astype(np.float32), "value": means.argmax(1)}, 1.0),
+    "regression": Task("mean", _numbers, _ridge_line, lambda means: {"value": means[:, 0]}, 1e-9),
+    "labels": Task("majority", _labels, _label_lines, lambda means: {"probability": means.astype(np.float32), "value": means > 0.5}, 1.0),
+}

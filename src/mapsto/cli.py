@@ -1,0 +1,162 @@
+"""Words to the api. The only place that turns a MapstoError into lines and an exit code. Loads no torch for --help.
+
+Exit codes: 0 done, 1 not equal (reproduce), 2 an error that is the user's to solve, 130 Ctrl-C, 143 SIGTERM (resumable).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mapsto import __version__
+from mapsto.config import GROUPS, Budget
+from mapsto.errors import MapstoError, RunError, did_you_mean
+
+COMMANDS = ("train", "resume", "extend", "reproduce", "evaluate", "predict", "embed", "runs")
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors as mapsto's are: what came, what could be meant, exit code 2, no usage dump."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        if "invalid choice" in message and "'" in message:
+            word = message.split("'")[1]
+            message = f"unknown command '{word}'.\n{did_you_mean(word, COMMANDS)}"
+        elif message.startswith("unrecognized arguments:"):
+            word = message.split(": ", 1)[1].split()[0]
+            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            message = f"unknown option '{word}'.\n{did_you_mean(word, flags, most=40)}"
+        raise RunError(message)
+
+
+def parser() -> tuple[Parser, dict[str, Parser]]:
+    """The whole command line; flags and their help come from the settings' own fields."""
+    top = Parser(prog="mapsto", description="Say what maps to what, point at data, and it learns the map.", allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"mapsto {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    said = {"train": "learn a map from data", "resume": "go on with a training that was cut off", "extend": "learn on, with new data too",
+            "reproduce": "execute a run's record again and compare", "evaluate": "measure a run on data with answers", "predict": "answers for new rows",
+            "embed": "what the net knows of each row, as numbers", "runs": "list the runs in a folder"}
+    each = {name: commands.add_parser(name, help=text, description=text, allow_abbrev=False) for name, text in said.items()}
+    for name, command in each.items():
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        if name != "predict" and name != "embed":
+            command.add_argument("--json", action="store_true", help="print events as JSON lines")
+    _train_arguments(each["train"])
+    for name in ("resume", "extend", "reproduce", "evaluate", "predict", "embed"):
+        each[name].add_argument("run", metavar="RUN", help="a run's folder")
+    each["extend"].add_argument("--data", help="new rows to learn from")
+    _settings(each["extend"], Budget)
+    each["evaluate"].add_argument("data", metavar="DATA", help="rows with answers")
+    for name in ("predict", "embed"):
+        each[name].add_argument("data", metavar="DATA", nargs="+", help="files, a folder, a table, or - for a csv on standard input")
+        each[name].add_argument("--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output")
+    each["runs"].add_argument("folder", nargs="?", default="runs", help="the folder they lie in (runs)")
+    return top, each
+
+
+def _train_arguments(command: Parser) -> None:
+    command.add_argument("words", metavar="DATA [SIGNATURE]", nargs="+", help="a folder, table or archive (several: train and test files); then, in quotes, what maps to what")
+    command.add_argument("--out", default="runs", help="the folder that gets the run (runs)")
+    command.add_argument("--name", help="the run's name (the data's)")
+    command.add_argument("--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file")
+    command.add_argument("--learner", help="a way of learning, with options in parentheses")
+    command.add_argument("--metric", help="what decides which weights are best: METRIC or METRIC@OUTPUT")
+    for group in GROUPS:
+        _settings(command, group)
+
+
+def _settings(command: Parser, group: type) -> None:
+    section = command.add_argument_group(group.__name__.lower())
+    for spot in dataclasses.fields(group):
+        choices = f" ({', '.join(spot.metadata['choices'])})" if "choices" in spot.metadata else ""
+        default = f" [{spot.default}]" if spot.default not in (None, 0) else ""
+        section.add_argument(f"--{spot.name.replace('_', '-')}", help=(spot.metadata["help"] + choices + default).replace("%", "%%"), metavar=spot.name.split("_")[-1].upper())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. The exit code."""
+    started = time.monotonic()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        top, each = parser()
+        if not words:
+            top.print_help()
+            return 0
+        asked, rest = top.parse_known_args(words)
+        if rest:
+            each[asked.command].error(f"unrecognized arguments: {' '.join(rest)}") if asked.command else top.error(f"unrecognized arguments: {' '.join(rest)}")
+        if asked.command == "train":                         # called from here, so that nothing stands between the shell and the main path
+            from mapsto.api import train
+
+            data, signature = _data_and_signature(asked.words)
+            train(data, signature, out=asked.out, name=asked.name, tell=_tell(asked), started=started, **_options(asked))
+            return 0
+        if asked.command is None:
+            top.print_help()
+            return 2
+        from mapsto import commands
+
+        return int(getattr(commands, asked.command)(asked, _tell(asked)) or 0)
+    except MapstoError as problem:
+        if debug:
+            raise
+        print("\n".join(f"mapsto: {problem}".splitlines()[:3]), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mapsto: stopped. What was saved is whole: mapsto resume RUN goes on.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:                                  # the reader went away: head, less
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except Exception as problem:
+        if debug or not _is_stop(problem):
+            raise
+        print("mapsto: saved; go on with: mapsto resume RUN", file=sys.stderr)
+        return 143
+
+
+def _is_stop(problem: Exception) -> bool:
+    from mapsto.train.trainer import Stopped
+
+    return isinstance(problem, Stopped)
+
+
+def _tell(asked: argparse.Namespace) -> Any:
+    from mapsto.terminal import printer
+
+    return printer(getattr(asked, "json", False))
+
+
+def _data_and_signature(words: list[str]) -> tuple[Any, str | None]:
+    """The signature is the word with an arrow; every other word is data."""
+    signatures = [word for word in words if "->" in word or "→" in word]
+    data = [word for word in words if word not in signatures]
+    if len(signatures) > 1:
+        raise RunError(f"expected one signature, got {len(signatures)}: {', '.join(signatures)}.\nKeep one of them.")
+    if not data:
+        raise RunError("expected data, got only a signature.\nmapsto train DATA \"image -> category\"")
+    unknown = [word for word in data[1:] if not Path(word.split("*")[0]).exists() and not any(Path(p).exists() for p in Path(word).parents if str(p) != ".")]
+    if unknown:
+        raise RunError(f"'{unknown[0]}' is neither a file nor a signature.\nA signature has an arrow and stands in quotes: \"image -> category\".")
+    return (data[0] if len(data) == 1 else data), (signatures[0] if signatures else None)
+
+
+def _options(asked: argparse.Namespace) -> dict[str, Any]:
+    """What was given, by name. Text stays text: the settings check and convert it."""
+    known = [spot.name for group in GROUPS for spot in dataclasses.fields(group)] + ["model", "learner", "metric"]
+    return {name: getattr(asked, name) for name in known if getattr(asked, name, None) is not None}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

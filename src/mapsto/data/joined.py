@@ -1,0 +1,136 @@
+"""Several sources as one: train and test files, shards, a separate test set; and a `split` column read as such."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mapsto.data.source import BadRow, Chunk, Source, split_name
+from mapsto.errors import DataError
+
+SPLIT_COLUMNS = frozenset({"split", "splits", "subset", "partition", "set", "fold", "usage", "phase", "dataset", "part", "data_split", "split_name",
+                           "dataset_split", "train_test", "train_or_test"})
+_SHARD = re.compile(r"\d+-of-\d+|part-?\d+|\d{5}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source among several. label: put before its rows' places; split: of its rows, where they do not say themselves."""
+
+    source: Source
+    label: str
+    split: str | None = None
+
+
+@dataclass
+class JoinedSource(Source):
+    """Sources one after another. A column that a part lacks is None there."""
+
+    parts: tuple[Part, ...] = ()
+
+    def chunks(self, size: int = 4096) -> Iterator[Chunk]:
+        for part in self.parts:
+            for chunk in part.source.chunks(size):
+                n = len(chunk)
+                columns = {name: chunk.columns[name] if name in chunk.columns else [None] * n for name in self.columns}
+                prefix = f"{part.label} " if part.label else ""
+                bad = [BadRow(prefix + row.where, row.why) for row in chunk.bad]
+                split = [part.split] * n if part.split else chunk.split
+                yield Chunk(columns, [prefix + place for place in chunk.where], split, bad)
+
+
+def join(name: str, parts: Sequence[Part]) -> Source:
+    """Parts -> one source with the columns of the first one (the first training part, where splits are known).
+
+    A later part may lack columns (None there, and said) and have more (left out, and said), but must share at least one that
+    is named by the data. Raises DataError otherwise."""
+    ordered = sorted(parts, key=lambda part: ("train", None, "validation", "test").index(part.split))
+    first = ordered[0].source
+    said = list(dict.fromkeys(sentence for part in ordered for sentence in part.source.said))
+    for part in ordered[1:]:
+        said += _differences(ordered[0], part)
+    digest = hashlib.blake2b(digest_size=16)
+    for part in ordered:
+        digest.update(f"{part.split}\0{part.source.fingerprint}\n".encode())
+    divided = any(part.split or part.source.divided for part in ordered)
+    return JoinedSource(name=name, columns=first.columns, divided=divided, fingerprint=digest.hexdigest(), guess=first.guess, said=said, parts=tuple(ordered),
+                        locations=tuple(dict.fromkeys(place for part in ordered for place in part.source.locations)))
+
+
+def _differences(first: Part, other: Part) -> list[str]:
+    mine, theirs = first.source.columns, other.source.columns
+    where, base = other.label or other.source.name, first.label or first.source.name
+    lacking = [name for name in mine if name not in theirs]
+    extra = [name for name in theirs if name not in mine]
+    made_up = all(re.fullmatch(r"column_\d+", name) for name in theirs)
+    if len(lacking) == len(mine) or (made_up and len(mine) != len(theirs)):
+        raise DataError(f"{where}: expected the {len(mine)} columns of {base}, {_listed(mine)}; got {len(theirs)}: {_listed(theirs)}.\n"
+                        "Give files with the same columns.")
+    said = [f"{where} has no column {_listed(lacking)}: missing there"] if lacking else []
+    return said + ([f"{where}: column {_listed(extra)} left out, {base} has none"] if extra else [])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+@dataclass
+class SplitByColumn(Source):
+    """A source one of whose columns names the split of each row; that column is not data. used: whether it divides anything."""
+
+    inner: Source | None = None
+    column: str = ""
+    used: bool = True
+
+    def chunks(self, size: int = 4096) -> Iterator[Chunk]:
+        assert self.inner is not None
+        for chunk in self.inner.chunks(size):
+            splits = [split_name(cell) for cell in chunk.columns[self.column]] if self.used else chunk.split
+            yield Chunk({name: chunk.columns[name] for name in self.columns}, chunk.where, splits, chunk.bad)
+
+
+def with_split_column(source: Source) -> Source:
+    """Recognise a column named like a split whose every value names one; else the source as it came."""
+    likely = [name for name in source.columns if name.strip().lower().replace(" ", "_").replace("-", "_") in SPLIT_COLUMNS]
+    if not likely or len(source.columns) < 2:
+        return source
+    values: dict[str, set[str | None]] = {name: set() for name in likely}
+    for chunk in source.chunks():
+        for name in list(values):
+            values[name] |= {split_name(cell) for cell in set(map(str, chunk.columns[name]))}
+            if None in values[name]:
+                del values[name]
+        if not values:
+            return source
+    name = next(iter(values))
+    used = len(values[name]) > 1 and not source.divided
+    why = f"column '{name}' divides the rows: {', '.join(sorted(map(str, values[name])))}" if used else f"column '{name}' is not used: " + (
+        "files or folders divide the rows already" if source.divided else f"every row says {next(iter(values[name]))}")
+    guess = source.guess
+    columns = tuple(other for other in source.columns if other != name)
+    if guess is None and len(columns) == 2 and columns[0] == "image":
+        guess = f"image -> {columns[1]}"
+    return SplitByColumn(name=source.name, columns=columns, fingerprint=source.fingerprint, locations=source.locations, guess=guess,
+                         said=[*source.said, why], divided=used or source.divided, inner=source, column=name, used=used)
+
+
+def split_of_name(name: str) -> tuple[str, str | None]:
+    """A file's stem -> (what stays when split and shard are taken out, split): 'adult-train' -> ('adult', 'train')."""
+    words = re.split(r"[-_. ]+", _SHARD.sub("", name))
+    splits = [index for index, word in enumerate(words) if split_name(word) and word.lower() not in ("tr", "te")]
+    if not splits:
+        return "-".join(word for word in words if word).lower(), None
+    rest = [word for index, word in enumerate(words) if word and index != splits[-1]]
+    return "-".join(rest).lower(), split_name(words[splits[-1]])
+
+
+def group_by_split(names: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
+    """Stems -> {base: [(stem, split)]}; 'adult-train' and 'adult-test' share the base 'adult'."""
+    groups: dict[str, list[tuple[str, str | None]]] = {}
+    for name in names:
+        base, split = split_of_name(Path(name).name)
+        groups.setdefault(base, []).append((name, split))
+    return groups

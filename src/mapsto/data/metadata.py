@@ -1,0 +1,101 @@
+"""Folder + metadata.csv, .jsonl or .parquet with a `file_name` column: the Hugging Face convention."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mapsto.cells import Blob
+from mapsto.data.files import Entry, Listing, fingerprint_of, inner_suffix, is_image
+from mapsto.data.joined import Part, join
+from mapsto.data.source import BadRow, Chunk, Source, split_name
+from mapsto.data.table import open_table
+from mapsto.errors import DataError, did_you_mean
+
+FILE = "file_name"
+KINDS = (".csv", ".tsv", ".jsonl", ".parquet", ".json")
+
+
+@dataclass
+class MetadataSource(Source):
+    """A table whose `file_name` names image files, relative to the table's folder. there: {relative name: file}."""
+
+    table: Source | None = None
+    there: dict[str, Entry] = field(default_factory=dict)
+
+    def chunks(self, size: int = 4096) -> Iterator[Chunk]:
+        assert self.table is not None
+        for chunk in self.table.chunks(size):
+            blobs = [self._blob(cell) for cell in chunk.columns[FILE]]
+            good = [i for i, blob in enumerate(blobs) if blob is not None]
+            bad = [BadRow(chunk.where[i], f"no file '{chunk.columns[FILE][i]}' in the folder") for i, blob in enumerate(blobs) if blob is None]
+            columns: dict[str, Sequence[Any]] = {"image": [blobs[i] for i in good]}
+            columns |= {_renamed(name): [cells[i] for i in good] for name, cells in chunk.columns.items() if name != FILE}
+            yield Chunk({name: columns[name] for name in self.columns}, [chunk.where[i] for i in good], [chunk.split[i] for i in good], [*chunk.bad, *bad])
+
+    def _blob(self, cell: Any) -> Blob | None:
+        entry = self.there.get(str(PurePosixPath(str(cell).strip().replace("\\", "/"))))
+        return Blob(entry.path, entry.name) if entry else None
+
+
+def metadata_files(found: Listing) -> list[Entry]:
+    """The metadata files of a listing, the highest ones."""
+    named = [entry for entry in found.files if PurePosixPath(entry.name).name.split(".")[0].lower() == "metadata" and inner_suffix(entry.name) in KINDS]
+    depth = min((entry.name.count("/") for entry in named), default=0)
+    return [entry for entry in named if entry.name.count("/") == depth]
+
+
+def open_metadata(found: Listing, metadata: Sequence[Entry], name: str) -> Source:
+    """One metadata file, or one in each split folder. DataError: no `file_name`, files missing, or files that are no images."""
+    parts = [_open_one(found, entry) for entry in metadata]
+    folders = [PurePosixPath(entry.name).parent.name for entry in metadata]
+    splits = [split_name(folder) for folder in folders]
+    divided = len(set(splits)) > 1 and None not in splits
+    if len(metadata) > 1 and not divided:
+        raise DataError(f"{name}: expected one metadata file, or one in each of train/ and test/; found {', '.join(entry.name for entry in metadata[:6])}.\n"
+                        "Name one folder.")
+    if len(parts) == 1:
+        source = parts[0]
+        source.name = name
+    else:
+        source = join(name, [Part(part, folder, split) for part, folder, split in zip(parts, folders, splits, strict=True)])
+    source.fingerprint = fingerprint_of(found.files)
+    return source
+
+
+def _open_one(found: Listing, entry: Entry) -> Source:
+    table = open_table(Path(entry.path))
+    if FILE not in table.columns:
+        raise DataError(f"{entry.name}: expected a column '{FILE}' naming the image of each row, got {', '.join(table.columns[:8])}.\n"
+                        f"{did_you_mean(FILE, table.columns)}")
+    folder = entry.name[:-len(PurePosixPath(entry.name).name)]
+    there = {each.name[len(folder):]: each for each in found.files if each.name.startswith(folder) and each.name != entry.name}
+    if "image" in table.columns:
+        table.said.append("column 'image' of the table is now 'image_2'")
+    columns = ("image", *(_renamed(name) for name in table.columns if name != FILE))
+    source = MetadataSource(name=entry.name, columns=columns, fingerprint=table.fingerprint, table=table, there=there, said=table.said,
+                            guess=f"image -> {columns[1]}" if len(columns) == 2 else None)
+    _check(source, table, entry)
+    return source
+
+
+def _renamed(name: str) -> str:
+    """The column `image` is ours."""
+    return "image_2" if name == "image" else name
+
+
+def _check(source: MetadataSource, table: Source, entry: Entry) -> None:
+    """The first rows must name files that are there and are images."""
+    chunk = next(table.chunks(200), None)
+    names = [str(cell) for cell in chunk.columns[FILE]] if chunk else []
+    files = [source.there[name] for name in (str(PurePosixPath(name.strip().replace("\\", "/"))) for name in names) if name in source.there]
+    if not files:
+        raise DataError(f"{entry.name}: expected files like '{names[0] if names else ''}' beside it, none of the first {len(names)} is there.\n"
+                        f"{did_you_mean(names[0] if names else '', source.there, most=5)}")
+    if not any(is_image(each) for each in files[:50]):
+        kind = Counter(each.suffix for each in files).most_common(1)[0][0]
+        raise DataError(f"{entry.name}: expected images (png, jpg, …), its rows name {kind} files, which mapsto does not read yet.\n"
+                        "To learn from the table alone, name the table file instead of the folder.")

@@ -1,0 +1,150 @@
+"""From what a person wrote to a signature whose every slot names a column and a type, and a sentence for each thing inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mapsto.config import Reading
+from mapsto.data.scan import Scan
+from mapsto.data.source import Source
+from mapsto.errors import ConfigError, DataError, SignatureError, did_you_mean
+from mapsto.registry import entry, names
+from mapsto.signature import ALL, Signature, Slot, parse
+from mapsto.types.base import DataType
+
+Said = list[str]
+
+
+def columns_named(text: str | None, source: Source, option: str) -> list[str]:
+    """Column names separated by commas, checked against the source."""
+    if text is None:
+        return []
+    wanted = [text] if text in source.columns else [name.strip() for name in text.split(",") if name.strip()]
+    for name in wanted:
+        if name not in source.columns:
+            raise ConfigError(f"--{option}: {source.name} has no column '{name}'.\n{did_you_mean(name, source.columns)}")
+    return wanted
+
+
+def asked(text: str | None, source: Source, reading: Reading) -> tuple[Signature, Said]:
+    """The signature that was asked for, with '*' and columns filled in, types perhaps still open."""
+    targets = columns_named(reading.target, source, "target")
+    if text is not None and targets:
+        raise ConfigError("expected a signature or --target, got both.\nKeep one of them.")
+    if text is None and not targets:
+        if source.guess is None:
+            raise SignatureError(f"{source.name}: which column is to be learned? Add --target NAME, or a signature: \"* -> NAME\".\n"
+                                 f"columns: {_listed(source.columns)}")
+        return _located(parse(source.guess), source, reading)
+    signature = parse(text) if text is not None else Signature((Slot(ALL),), tuple(Slot(name) for name in targets))
+    return _located(signature, source, reading)
+
+
+def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Signature, Said]:
+    """Every slot knows its column; '*' stands for the columns nobody else claims."""
+    said: Said = []
+    claimed: set[str] = set()
+    outputs = tuple(_locate(slot, source, claimed) for slot in signature.outputs)
+    outside = set(columns_named(reading.drop, source, "drop"))
+    for option in ("weight", "group"):
+        outside |= set(columns_named(getattr(reading, option), source, option))
+    columns_named(reading.time, source, "time")            # stays an input: a time knows the trend
+    if lost := [slot.column for slot in outputs if slot.column in outside]:
+        raise ConfigError(f"'{lost[0]}' is to be learned, but also dropped, or used as weight or group.\nUse it for one thing.")
+    claimed_inputs: set[str] = set()
+    named = [slot for slot in signature.inputs if slot.name != ALL]
+    inputs = [_locate(slot, source, claimed_inputs) for slot in named]
+    if len(named) < len(signature.inputs):
+        taken = {slot.column for slot in outputs} | {slot.column for slot in inputs} | outside
+        rest = [name for name in source.columns if name not in taken]
+        inputs += [Slot(name, column=name) for name in rest]
+        if not inputs:
+            raise SignatureError(f"{source.name}: no column is left to learn from.\nThe columns are: {_listed(source.columns)}")
+    return signature.with_slots(tuple(inputs), outputs), said
+
+
+def _locate(slot: Slot, source: Source, claimed: set[str]) -> Slot:
+    """The column a slot means: of its name, or, when it is named like a type, the one column the layout offers for it."""
+    column = slot.column or slot.name
+    if column not in source.columns:
+        column = _by_type(slot, source, claimed)
+        slot = replace(slot, type=slot.type or slot.name)
+    if slot.type and slot.type not in names("types"):
+        raise SignatureError(f"'{slot}': unknown type '{slot.type}'.\n{did_you_mean(slot.type, names('types'))}")
+    claimed.add(column)
+    return replace(slot, column=column)
+
+
+def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
+    kind = slot.type or (slot.name if slot.name in names("types") else "")
+    if not kind:
+        raise SignatureError(f"{source.name} has no column '{slot.name}', and there is no type of that name.\n{did_you_mean(slot.name, [*source.columns, *names('types')])}")
+    if kind not in names("types"):
+        raise SignatureError(f"'{slot}': unknown type '{kind}'.\n{did_you_mean(kind, names('types'))}")
+    free = [name for name in source.columns if name not in claimed]
+    if kind in free:
+        return kind
+    head = next(iter(source.chunks(256)), None)
+    if head is None:
+        raise DataError(f"{source.name}: expected rows, found none.\nCheck that the file is what it should be.")
+    room = entry("types", kind)
+    from mapsto.cells import Column
+
+    sure = {name: room.sniff(Column(name, list(head.columns[name]))) for name in free}
+    fitting = [name for name, found in sure.items() if found >= 0.5]
+    if len(fitting) != 1:
+        found = f"{len(fitting)} columns could be one: {_listed(fitting)}" if fitting else f"no column is one; columns: {_listed(source.columns)}"
+        raise SignatureError(f"'{slot}': {source.name} has no column '{slot.name}'; looking for a {kind}, {found}.\nName the column: COLUMN:{kind}.")
+    return fitting[0]
+
+
+def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature, Said]:
+    """Every open type inferred from the sample; columns nobody can read are left out of '*', and that is said."""
+    said: Said = []
+    outputs = tuple(_typed(slot, scan, "output") for slot in signature.outputs)
+    inputs = []
+    for slot in signature.inputs:
+        column = scan.column(slot.column)
+        if not slot.type and not column.known:
+            said.append(f"left out: '{slot.column}' (every cell is missing)")
+            continue
+        if not slot.type and _is_name(column):
+            said.append(f"left out: '{slot.column}' (a text that differs in nearly every row; to use it: {slot.column}:category)")
+            continue
+        inputs.append(_typed(slot, scan, "input"))
+    if not inputs and signature.inputs:
+        raise DataError(f"{source.name}: no column is left to learn from.\n{'; '.join(said)}")
+    for slot in outputs:
+        if not scan.column(slot.column).known:
+            raise DataError(f"{source.name}: every cell of '{slot.column}', which is to be learned, is missing.\nChoose another column, or fill it.")
+    return signature.with_slots(tuple(inputs), outputs), said
+
+
+def _typed(slot: Slot, scan: Scan, side: str) -> Slot:
+    if slot.type:
+        return slot
+    column = scan.column(slot.column)
+    sure = {name: kind.sniff(column) for name, kind in _rooms(side).items()}
+    best = max(sure, key=lambda name: sure[name])
+    if sure[best] <= 0:
+        raise SignatureError(f"'{slot.column}': no type fits its cells.\nName one: {slot.column}:TYPE, with TYPE among {', '.join(sure)}.")
+    return replace(slot, type=best)
+
+
+def _rooms(side: str) -> dict[str, type[DataType]]:
+    rooms = {name: entry("types", name) for name in names("types")}
+    return {name: room for name, room in rooms.items() if side == "input" or room.head_kinds}
+
+
+def _is_name(column) -> bool:
+    """Text cells of which more than nine in ten differ: names, ids and prose, of which a category learns nothing."""
+    known = column.known
+    if len(known) < 30 or not all(isinstance(cell, str) for cell in known):
+        return False
+    return len(set(known)) > 0.9 * len(known) and entry("types", "category").sniff(column) > 0 and entry("types", "number").sniff(column) < 0.5 \
+        and entry("types", "image").sniff(column) < 0.5
+
+
+def _listed(columns: Sequence[str], most: int = 12) -> str:
+    return ", ".join(columns[:most]) + (f", … ({len(columns)} in all)" if len(columns) > most else "")

@@ -1,0 +1,181 @@
+"""The first look at all rows: one pass that keeps what splitting and fitting need, and never the rows themselves.
+
+For every row a hash of its inputs (equal rows get equal hashes, on every machine), the split the data names, group, time and
+weight; for every column a sample of cells. Memory: about 30 bytes a row, and a bounded sample.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mapsto.cells import Blob, Column, is_missing, shorten
+from mapsto.data.source import SPLITS, BadRow, Chunk, Source
+from mapsto.errors import DataError
+
+SAMPLE_ROWS = 50_000            # a column's sample: enough for every statistic a room fits
+SAMPLE_CELLS = 1_000_000        # over all columns, for tables of thousands of columns
+SAMPLE_BYTES = 64 << 20         # cells that hold pictures: bytes
+HEAVY = 2_000                   # and how many of them
+DISTINCT = 100_000              # classes beyond which a target is no category
+
+
+@dataclass
+class Scan:
+    """What one pass found. hashes (n,) uint64 of the inputs; named (n,) int8: index into SPLITS, -1 where the data is silent."""
+
+    hashes: np.ndarray
+    named: np.ndarray
+    groups: np.ndarray | None
+    times: np.ndarray | None
+    weights: np.ndarray | None
+    strata: np.ndarray | None               # (n,) uint64 hash of the target cells, below STRATIFY rows
+    sample: dict[str, list[Any]]            # column -> raw cells of sampled rows
+    sample_rows: dict[str, np.ndarray]      # column -> their row numbers
+    bad: list[BadRow] = field(default_factory=list)
+    distinct: dict[str, list[Any]] = field(default_factory=dict)   # target column -> every distinct cell (at most DISTINCT)
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def column(self, name: str) -> Column:
+        return Column(name, self.sample[name])
+
+
+def digest(value: Any) -> bytes:
+    """A cell's identity: equal for equal contents, whatever file it lies in."""
+    if isinstance(value, Blob):
+        return hashlib.blake2b(value.read(), digest_size=16).digest()
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
+        return value["bytes"]
+    return str(value).strip().encode("utf-8", "surrogatepass")
+
+
+def hash64(cells: Sequence[Any]) -> int:
+    return int.from_bytes(hashlib.blake2b(b"\x1f".join(map(digest, cells)), digest_size=8).digest(), "little")
+
+
+def scan(source: Source, inputs: Sequence[str], targets: Sequence[str], *, group: str | None, time: str | None, weight: str | None) -> Scan:
+    """One pass over `source`. inputs, targets: column names. DataError when there is no row at all, or a weight is no weight."""
+    most = max(500, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(inputs) + len(targets))))
+    keeper = _Sample([*dict.fromkeys([*inputs, *targets])], targets, most)
+    hashes, strata, groups = array("Q"), array("Q"), array("Q")
+    named, times, weights = array("b"), array("d"), array("d")
+    bad: list[BadRow] = []
+    for chunk in source.chunks():
+        bad += chunk.bad
+        found = _hashes(chunk, inputs)
+        keeper.add(chunk, found, first=len(hashes))
+        hashes.extend(found)
+        strata.extend(_hashes(chunk, targets))
+        named.extend(SPLITS.index(name) if name else -1 for name in chunk.split)
+        if group:
+            groups.extend(hash64([cell]) for cell in chunk.columns[group])
+        if time:
+            times.extend(_time(cell, chunk.where[i], time) for i, cell in enumerate(chunk.columns[time]))
+        if weight:
+            weights.extend(_weight(cell, chunk.where[i], weight) for i, cell in enumerate(chunk.columns[weight]))
+    if not len(hashes):
+        why = f" (first reason: {bad[0].where}: {bad[0].why})" if bad else ""
+        raise DataError(f"{source.name}: expected rows, found none that can be read{why}.\nCheck that the file is what it should be.")
+    return Scan(np.array(hashes), np.array(named), np.array(groups) if group else None, np.array(times) if time else None,
+                np.array(weights, np.float32) if weight else None, np.array(strata), keeper.cells, {k: np.array(v, np.int64) for k, v in keeper.rows.items()}, bad,
+                {name: list(seen.values()) for name, seen in keeper.distinct.items()})
+
+
+def _hashes(chunk: Chunk, names: Sequence[str]) -> list[int]:
+    columns = [chunk.columns[name] for name in names]
+    if not columns:                                     # nothing left of the arrow: every row is its own
+        return [hash64([where]) for where in chunk.where]
+    found = []
+    for row in zip(*columns, strict=True):
+        try:
+            found.append(hash64(row))
+        except OSError:                                 # an unreadable file: encoding will say so and quarantine the row
+            found.append(hash64([str(cell) for cell in row]))
+    return found
+
+
+class _Sample:
+    """Rows whose mixed hash lies under a threshold that halves when a column's sample is full: a uniform sample that does
+    not depend on the order of rows. Beside it, every distinct cell of the targets: a class of three rows in a million is one."""
+
+    def __init__(self, names: Sequence[str], targets: Sequence[str], most: int):
+        self.cells: dict[str, list[Any]] = {name: [] for name in names}
+        self.rows: dict[str, list[int]] = {name: [] for name in names}
+        self.distinct: dict[str, dict[str, Any]] = {name: {} for name in targets}
+        self.keys: dict[int, int] = {}                     # row -> mixed hash, of the rows in the sample
+        self.most, self.limit, self.held = most, 1 << 64, 0
+
+    def add(self, chunk: Chunk, hashes: Sequence[int], first: int) -> None:
+        mixed = [_mix(value) for value in hashes]
+        chosen = [i for i, value in enumerate(mixed) if value < self.limit]
+        for name, cells in self.cells.items():
+            column = chunk.columns[name]
+            taken = [i for i in chosen if self._fits(column[i], len(cells))] if column and _heavy(column[0]) else chosen
+            cells.extend(column[i] for i in taken)
+            self.rows[name].extend(first + i for i in taken)
+        for name, seen in self.distinct.items():
+            if len(seen) < DISTINCT:
+                seen.update((str(cell), cell) for cell in chunk.columns[name] if not isinstance(cell, (bytes, Blob)) and str(cell) not in seen)
+        self.keys |= {first + i: mixed[i] for i in chosen}
+        while len(self.keys) > self.most:
+            self._thin()
+
+    def _fits(self, cell: Any, held: int) -> bool:
+        """Cells that hold pictures: a bounded number of bytes."""
+        if held >= HEAVY or self.held >= SAMPLE_BYTES:
+            return False
+        self.held += len(cell) if isinstance(cell, bytes) else getattr(cell, "nbytes", 4096)
+        return True
+
+    def _thin(self) -> None:
+        """Halve the threshold."""
+        self.limit //= 2
+        self.keys = {row: value for row, value in self.keys.items() if value < self.limit}
+        for name, cells in self.cells.items():
+            kept = [i for i, row in enumerate(self.rows[name]) if row in self.keys]
+            self.cells[name] = [cells[i] for i in kept]
+            self.rows[name] = [self.rows[name][i] for i in kept]
+
+
+def _mix(value: int) -> int:
+    """Spread the hash again, so that the sample is not the same choice as the split."""
+    return (value * 0x9E3779B97F4A7C15 ^ (value >> 29) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+
+
+def _heavy(cell: Any) -> bool:
+    return isinstance(cell, (bytes, np.ndarray, dict)) and not (isinstance(cell, np.ndarray) and cell.ndim < 2)
+
+
+def _time(cell: Any, where: str, name: str) -> float:
+    """A cell of the time column as seconds or a number."""
+    from mapsto.types.number import Number
+
+    try:
+        value = Number().read(cell)
+    except DataError as problem:
+        raise DataError(f"{where}, column '{name}': {problem}") from None
+    if value is None:
+        raise DataError(f"{where}, column '{name}': expected a time, the cell is missing.\nFill it, or leave --time out.")
+    return float(value)
+
+
+def _weight(cell: Any, where: str, name: str) -> float:
+    try:
+        value = 0.0 if is_missing(cell) else float(cell)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise DataError(f"{where}, column '{name}': expected a weight ≥ 0, got {shorten(cell)}.\nMend the cell, or leave --weight out.")
+    return value

@@ -1,0 +1,139 @@
+"""Files that are whole or absent: write beside, flush to disk, rename. And a lock with its owner's name."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from mapsto.errors import RunError
+
+
+def cache_folder() -> Path:
+    """Where encoded data, unpacked archives and measured plans are kept: MAPSTO_CACHE, or ~/.cache/mapsto."""
+    return Path(os.environ.get("MAPSTO_CACHE") or Path.home() / ".cache" / "mapsto")
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """`write(temporary)` then rename to `path`. RunError when the disk is full or the folder read-only; `path` is then untouched."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as problem:
+        raise disk_error(path, problem) from None
+    finally:
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError:             # the folder itself went away; the first error says so
+            pass
+
+
+def write_text(path: Path, text: str) -> None:
+    """Text, whole or absent."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+
+
+def write_json(path: Path, record: Any) -> None:
+    """JSON, whole or absent; floats that are no numbers become null by the caller."""
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def append_json(path: Path, record: Any) -> None:
+    """One JSON line, on disk when this returns."""
+    try:
+        with path.open("ab") as file:
+            file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as problem:
+        raise disk_error(path, problem) from None
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """All whole lines; a last line cut short by a crash is no line."""
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as problem:
+            raise RunError(f"{path}: expected JSON lines, found {line[:40]!r} ({problem.msg}).\nThe run's record is damaged; start again.") from None
+    return records
+
+
+def mend_json_lines(path: Path) -> None:
+    """Cut off a last line that a crash left without its end, so that the next line starts on its own."""
+    if path.exists() and (text := path.read_bytes()) and not text.endswith(b"\n"):
+        whole = text[:text.rfind(b"\n") + 1]
+        write_atomic(path, lambda temporary: temporary.write_bytes(whole) and None)
+
+
+def disk_error(path: Path, problem: OSError) -> RunError:
+    """What a person can do about a failed write."""
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(f"{path}: the disk is full.\nWhat was written before is whole. Free some space, then: mapsto resume {path.parent}")
+    if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return RunError(f"{path}: may not be written ({problem.strerror}).\nChoose another place with --out, or change its permissions.")
+    return RunError(f"{path}: cannot be written ({problem.strerror or problem}).\nCheck the disk and the path.")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename itself survive a power cut, where the system can."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One folder, one writer. The system frees the lock when its owner dies, however it dies. RunError names the owner."""
+    path = folder / "lock"
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as problem:
+        raise disk_error(path, problem) from None
+    with file:
+        if not _take(file):
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            raise RunError(f"{folder} is being written by {owner}.\nWait for it, or end it, then try again.")
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def _take(file: IO[str]) -> bool:
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            file.seek(4096)                              # the byte that is locked lies behind the owner's name
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

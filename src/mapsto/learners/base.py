@@ -1,0 +1,178 @@
+"""The contract of a way of learning: where batches come from, what the loss is, what one step does.
+
+Most learners write `loss` and nothing else. A game of two players writes `step` as two explicit updates; reinforcement and
+few-shot learning write `batches`. `tests/test_learners.py` holds every file of this folder to the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mapsto.batch import Batch, Padded
+from mapsto.config import Training
+from mapsto.decode import Prediction
+from mapsto.metrics import Metric
+from mapsto.models.base import Rooms
+from mapsto.optimizers import build_optimizer
+from mapsto.signature import Signature
+
+if TYPE_CHECKING:
+    from mapsto.train.trainer import Trainer
+
+Logs = dict[str, Tensor]
+Scores = dict[str, dict[str, float]]          # {slot: {metric: value}}
+
+
+class Batches:
+    """What a learner needs of a store: {split: rows} and batches by row. `mapsto.data.store.Store` is one; so is any stream."""
+
+    def size(self, split: str) -> int:
+        """Rows in a split."""
+        raise TypeError(f"{type(self).__name__} has no size")
+
+    def stream(self, split: str, step: int, batch: int, seed: int) -> Iterator[Batch]:
+        """Endless shuffled, augmented batches from `step` on: a function of (split, step, batch, seed) alone."""
+        raise TypeError(f"{type(self).__name__} has no stream")
+
+    def walk(self, split: str, batch: int, most: int | None = None) -> Iterator[Batch]:
+        """Every row of a split once, in order, not augmented; `most` rows at the most, a keyed sample."""
+        raise TypeError(f"{type(self).__name__} has no rows to walk")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Everything predicted over a split, as numpy: predicted[slot][name], target[slot], present[slot], rows (n,)."""
+
+    predicted: Mapping[str, Mapping[str, np.ndarray]]
+    target: Mapping[str, np.ndarray]
+    present: Mapping[str, np.ndarray]
+    rows: np.ndarray
+
+
+class Learner:
+    """A way of learning. `model` holds everything that is trained or saved; `store` is None for learners that make their own rows."""
+
+    ignores: ClassVar[tuple[str, ...]] = ()       # settings it cannot honour: asking for one is an error, never silence
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of this learner, as in `--learner "supervised(mixup=0.2)"`."""
+
+    def __init__(self, model: nn.Module, signature: Signature, types: Rooms, store: Batches | None, training: Training, config: Any = None):
+        self.model, self.signature, self.types, self.store, self.training = model, signature, types, store, training
+        self.config = config if config is not None else self.Config()
+        self.device = torch.device("cpu")         # the trainer sets it
+        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)   # likewise: the plan's arithmetic
+        self.channels_last = False                # and its memory format
+
+    def ready(self, batch: Batch) -> Batch:
+        """The batch where and as the plan wants it."""
+        batch = batch.to(self.device)
+        if not self.channels_last:
+            return batch
+        pictures = {name: value.contiguous(memory_format=torch.channels_last) if isinstance(value, Tensor) and value.ndim == 4 else value
+                    for name, value in batch.inputs.items()}
+        return replace(batch, inputs=pictures)
+
+    def batches(self, split: str, step: int) -> Iterator[Batch]:
+        """Global batches for training, from `step` on."""
+        assert self.store is not None and self.training.batch is not None
+        return self.store.stream(split, step, self.training.batch, self.training.seed)
+
+    def loss(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
+        """-> ((per_row (B,), count (B,)), logs): sums and what they are sums over; the trainer owns the division."""
+        raise TypeError(f"{type(self).__name__} has no loss")
+
+    def step(self, batch: Batch, trainer: Trainer) -> Logs:
+        """One step of learning: by default one update of everything."""
+        return trainer.update(self.loss, batch)
+
+    def outputs(self, batch: Batch) -> dict[str, Any]:
+        """{slot: head output} before decoding: calibration, ensembles and test-time augmentation read these."""
+        return self.model(batch.inputs, size=batch.size)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> dict[str, list[Prediction]]:
+        """{slot: one Prediction a row}."""
+        heads = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
+        found = self.arrays(batch)
+        return {name: heads[name].decode(arrays) for name, arrays in found.items()}
+
+    @torch.no_grad()
+    def arrays(self, batch: Batch) -> dict[str, dict[str, np.ndarray]]:
+        """{slot: {name: (B, ...)}}: what metrics read."""
+        self.model.eval()
+        heads = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
+        with self.autocast:
+            outputs = self.outputs(self.ready(batch))
+        return {slot: {name: _numpy(value) for name, value in heads[slot].predict(output).items()} for slot, output in outputs.items()}
+
+    def collect(self, split: str, most: int | None = None) -> Collected:
+        """Predict every row of a split (or a keyed sample of `most`)."""
+        assert self.store is not None
+        return collect(self, self.store.walk(split, self.evaluation_batch, most))
+
+    def evaluate(self, split: str, most: int | None = None) -> Scores:
+        """{slot: {metric: value}} over a split; {} when the learner has nothing to compare with."""
+        if self.store is None or not self.store.size(split):
+            return {}
+        found = self.collect(split, most)
+        return {slot.name: score_values(self.types["output", slot.name].metrics, found, slot.name) for slot in self.signature.outputs}
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Rows per forward pass where nothing is kept for a backward pass."""
+        return max(1, min(1024, 4 * (self.training.micro_batch or self.training.batch or 64)))
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """By name; "main" is what `update` takes unless told otherwise."""
+        return {"main": build_optimizer(self.model, self.training)}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What must survive a crash beside model, optimizers and EMA: replay buffers, privacy spent, players' pasts."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `state_dict`."""
+        assert not state, f"{type(self).__name__} saved a state it does not load"
+
+
+def collect(learner: Learner, batches: Iterator[Batch]) -> Collected:
+    """Predictions and targets of many batches, joined."""
+    predicted: dict[str, dict[str, list[np.ndarray]]] = {}
+    target: dict[str, list[np.ndarray]] = {}
+    present: dict[str, list[np.ndarray]] = {}
+    rows = []
+    for batch in batches:
+        for slot, arrays in learner.arrays(batch).items():
+            for name, value in arrays.items():
+                predicted.setdefault(slot, {}).setdefault(name, []).append(value)
+        for slot, value in batch.targets.items():
+            target.setdefault(slot, []).append(_numpy(value.values if isinstance(value, Padded) else value))
+            present.setdefault(slot, []).append(_numpy(batch.present[slot]))
+        if batch.rows is not None:
+            rows.append(_numpy(batch.rows))
+    joined = {slot: {name: np.concatenate(values) for name, values in arrays.items()} for slot, arrays in predicted.items()}
+    return Collected(joined, {k: np.concatenate(v) for k, v in target.items()}, {k: np.concatenate(v) for k, v in present.items()},
+                     np.concatenate(rows) if rows else np.empty(0, np.int64))
+
+
+def score_values(metrics: tuple[Metric, ...], found: Collected, slot: str) -> dict[str, float]:
+    """{metric: value} over the rows whose label is known; {} when none is."""
+    known = found.present[slot].reshape(len(found.present[slot]), -1).any(1)
+    if not known.any():
+        return {}
+    predicted = {name: value[known] for name, value in found.predicted[slot].items()}
+    target = found.target[slot][known]
+    return {metric.name: metric.reduce(metric.rows(predicted, target)) for metric in metrics}
+
+
+def _numpy(value: Any) -> np.ndarray:
+    value = value.detach()
+    return (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).cpu().numpy()

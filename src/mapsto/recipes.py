@@ -1,0 +1,177 @@
+"""THE table: signature pattern -> model, learner, settings, and why.
+
+The first row whose pattern fits is the recipe. What a person asked for wins over it, field by field. Figures behind the rows are
+in `benchmarks/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from mapsto.config import Budget, Settings, Training
+from mapsto.errors import ConfigError, did_you_mean
+from mapsto.registry import module
+from mapsto.signature import Signature, Slot, format_call, parse_call
+from mapsto.types.base import DataType
+
+MINUTES = 5.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a recipe may look at. rooms: the fitted rooms by (side, slot); rows: training rows; flips: does a mirrored picture
+    still mean the same (None: no picture)."""
+
+    signature: Signature
+    rooms: Mapping[tuple[str, str], DataType]
+    rows: int
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything decided before the first step, complete: no None is left where a number is needed."""
+
+    model: str
+    model_options: Mapping[str, Any]
+    learner: str
+    learner_options: Mapping[str, Any]
+    training: Training
+    budget: Budget
+    kinds: Mapping[str, str]
+    augment: str = "none"
+    best: tuple[str, str] | None = None
+    reasons: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {f.name: vars(getattr(self, f.name)) if f.name in ("training", "budget") else getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Choice:
+        best = tuple(record["best"]) if record["best"] else None
+        return cls(**{**record, "training": Training(**record["training"]), "budget": Budget(**record["budget"]), "best": best,
+                      "reasons": tuple(record["reasons"])})
+
+    def __str__(self) -> str:
+        return f"{format_call(self.model, self.model_options)}, {format_call(self.learner, self.learner_options)}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row. fits: does the signature match; decide: the settings, complete; why: for the first line printed."""
+
+    pattern: str
+    fits: Callable[[Signature], bool]
+    decide: Callable[[Facts], dict[str, Any]]
+    why: str
+    learner: str = "supervised"
+    learner_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pictures(facts: Facts) -> dict[str, Any]:
+    """A residual net from scratch."""
+    rows = facts.rows
+    side = next((getattr(room, "side", 32) for (where, _), room in facts.rooms.items() if where == "input"), 32)
+    batch = max(8, min(128, 1 << max(0, (rows // 12).bit_length() - 1)))
+    training = Training(optimizer="sgd", lr=0.1 * batch / 128, batch=batch, weight_decay=5e-4, momentum=0.9, warmup=0.15, schedule="linear", clip=0.0, ema=0.998)
+    return {"model": "resnet", "options": {}, "training": training, "augment": "crop cutout" if side >= 16 else "crop",
+            "budget": Budget(epochs=max(60.0, min(400.0, 600_000 / rows)), patience=0.0)}
+
+
+def tables(facts: Facts) -> dict[str, Any]:
+    """An ensemble of MLPs in one net over learned encodings of every cell."""
+    rows = facts.rows
+    batch = max(4, min(256, 1 << max(2, (rows // 12).bit_length() - 1)))
+    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=3e-2, momentum=0.9, warmup=0.05, schedule="cosine", clip=1.0, ema=0.0)
+    return {"model": "mlp", "options": {"width": 256, "depth": 3, "members": 16, "embedding": 16, "dropout": 0.1}, "training": training,
+            "budget": Budget(epochs=100.0 if rows < 5000 else 40.0, patience=0.3)}
+
+
+def mixtures(facts: Facts) -> dict[str, Any]:
+    """Each input by what suits it, then joined."""
+    found = pictures(facts)
+    training = replace(found["training"], optimizer="adamw", lr=1e-3, weight_decay=0.02)
+    return {**found, "model": "fusion", "training": training}
+
+
+def _kinds(signature: Signature) -> list[str]:
+    return [slot.type for slot in signature.inputs]
+
+
+TABLE: tuple[Recipe, ...] = (
+    Recipe("image -> any", lambda s: _kinds(s) == ["image"], pictures, "one picture: a residual net from scratch"),
+    Recipe("several with an image -> any", lambda s: "image" in _kinds(s), mixtures, "pictures beside other inputs: each encoded in its way, then joined"),
+    Recipe("cells -> any", lambda s: bool(_kinds(s)), tables, "a table: every cell a token, an ensemble of MLPs in one net"),
+)
+
+
+def recipe_of(signature: Signature) -> Recipe:
+    """The first row that fits."""
+    for recipe in TABLE:
+        if recipe.fits(signature):
+            return recipe
+    raise ConfigError(f"'{signature}': no default recipe learns this.\nPatterns with one: {', '.join(recipe.pattern for recipe in TABLE)}.")
+
+
+def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
+    """The model's name and the options a person gave it."""
+    if settings.model is None:
+        return "", {}
+    name, options = parse_call(settings.model, "model")
+    module("models", name)                                          # it exists, or an error with the nearest match
+    return name, options
+
+
+def choose(facts: Facts, settings: Settings) -> Choice:
+    """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule decided."""
+    recipe = recipe_of(facts.signature)
+    decided = recipe.decide(facts)
+    asked, asked_options = model_of(facts.signature, settings)
+    model = asked or decided["model"]
+    options = {**(decided["options"] if model == decided["model"] else {}), **asked_options}
+    learner, learner_options = parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})
+    if learner == recipe.learner:
+        learner_options = {**recipe.learner_options, **decided.get("learner_options", {}), **learner_options}
+    training = _filled(settings.training, decided["training"])
+    if settings.training.batch is None and training.batch and training.batch > facts.rows:
+        training = replace(training, batch=facts.rows)
+    training = replace(training, batch=min(training.batch or 1, max(1, facts.rows)))
+    return Choice(model, options, learner, learner_options, training, _budget(settings.budget, decided["budget"]), _heads(facts), decided.get("augment", "none"),
+                  _best(facts, settings.metric), (recipe.why,))
+
+
+def _filled(asked: Training, decided: Training) -> Training:
+    """The recipe's numbers where nobody asked. A rate chosen for one optimizer is not taken over for another."""
+    values = {f.name: getattr(asked, f.name) if getattr(asked, f.name) is not None else getattr(decided, f.name) for f in fields(Training)}
+    if asked.optimizer not in (None, decided.optimizer):
+        plain = {"adamw": (1e-3, 0.9, 0.02), "sgd": (0.05, 0.9, 5e-4), "muon": (0.02, 0.95, 0.01)}[asked.optimizer]  # type: ignore[index]
+        for name, value in zip(("lr", "momentum", "weight_decay"), plain, strict=True):
+            values[name] = getattr(asked, name) if getattr(asked, name) is not None else value
+    return Training(**values)
+
+
+def _budget(asked: Budget, decided: Budget) -> Budget:
+    """Steps or epochs asked for: these alone. Else minutes, ended early by the recipe's epochs."""
+    patience = asked.patience if asked.patience is not None else decided.patience
+    if asked.steps is not None or asked.epochs is not None:
+        return replace(asked, patience=asked.patience or 0.0)
+    return Budget(minutes=asked.minutes or MINUTES, epochs=decided.epochs, until=asked.until, patience=patience)
+
+
+def _heads(facts: Facts) -> dict[str, str]:
+    return {slot.name: facts.rooms["output", slot.name].head_kinds[0] for slot in facts.signature.outputs}
+
+
+def _best(facts: Facts, metric: str | None) -> tuple[str, str] | None:
+    """(slot, metric) that decides which weights are best: --metric NAME[@SLOT], or the first output's first metric."""
+    outputs: dict[str, Slot] = {slot.name: slot for slot in facts.signature.outputs}
+    name, _, where = (metric or "").partition("@")
+    slot = where or next(iter(outputs))
+    if slot not in outputs:
+        raise ConfigError(f"--metric {metric}: no output '{slot}'.\n{did_you_mean(slot, outputs)}")
+    known = [found.name for found in facts.rooms["output", slot].metrics]
+    if name and name not in known:
+        raise ConfigError(f"--metric: '{slot}' has no metric '{name}'.\n{did_you_mean(name, known)}")
+    return (slot, name or known[0]) if known else None

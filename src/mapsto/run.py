@@ -1,0 +1,341 @@
+"""A run: the one folder a person gets back. Create it, open it, predict, evaluate, embed, list.
+
+    run.json              what was asked, what was decided and why, types, data, machine (format 1)
+    decisions.jsonl       what clock, memory or a person decided while training
+    rows.npz              which row trained, validated, tested; weights and groups
+    log.jsonl             losses and metrics while training
+    checkpoint*.safetensors   the state of an unfinished training
+    model.safetensors     the best weights
+    metrics.json          train, validation, test, baselines: value, interval, n, definition
+    quarantine.csv        rows that could not be read, and why
+
+Nothing in it is pickled or executed. Every file appears by rename, so it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from mapsto import __version__
+from mapsto.assess import calibration
+from mapsto.assess.base import score
+from mapsto.batch import Batch
+from mapsto.config import Reading, Settings
+from mapsto.data.open import open_source
+from mapsto.data.source import Chunk, Source
+from mapsto.data.store import Store, collate, encode_chunk
+from mapsto.decode import Prediction
+from mapsto.errors import DataError, RunError, SignatureError
+from mapsto.files import disk_error, read_json_lines, write_json
+from mapsto.learners import build as build_learner
+from mapsto.learners.base import Learner, collect
+from mapsto.models import build as build_model
+from mapsto.models.base import Rooms
+from mapsto.recipes import Choice
+from mapsto.registry import entry
+from mapsto.signature import Signature, Slot
+from mapsto.train import checkpoint
+from mapsto.train.plan import choose_device
+
+FORMAT = 1
+PIECE = 1024               # rows predicted at once
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of one row. predictions: {output: Prediction}; problem: why the row could not be read, else ""."""
+
+    where: str
+    predictions: Mapping[str, Prediction]
+    problem: str = ""
+
+
+class Run:
+    """A trained model and everything known about it. Open one with `mapsto.load(path)`."""
+
+    def __init__(self, path: Path, record: dict[str, Any]):
+        self.path, self.record = path, record
+
+    # ---- create, open, list ----
+
+    @classmethod
+    def create(cls, out: Path, name: str, record: Mapping[str, Any]) -> Run:
+        """A new folder `out/<date>-<name>[-k]` with its record. RunError when it cannot be written."""
+        plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+        stem = f"{datetime.now():%Y-%m-%d}-{plain[:40]}"
+        for k in range(1, 100_000):
+            path = out / (stem if k == 1 else f"{stem}-{k}")
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:
+                if not path.is_dir():
+                    raise RunError(f"{path}: expected a folder, it is a file.\nChoose another place with --out.") from None
+            except OSError as problem:
+                raise disk_error(path, problem) from None
+        run = cls(path, {"format": FORMAT, "mapsto": __version__, "created": datetime.now().isoformat(timespec="seconds"), "status": "running", **record})
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The run in a folder. RunError when there is none, or a newer mapsto wrote it."""
+        path = Path(path)
+        if path.name == "run.json":
+            path = path.parent
+        if not (path / "run.json").is_file():
+            near = [other.path for other in cls.list(path.parent)] if path.parent.is_dir() else []
+            raise RunError(f"{path}: expected a run (a folder with run.json), found none.\n" + (f"runs beside it: {', '.join(map(str, near[-5:]))}" if near else "Runs are listed by: mapsto runs"))
+        try:
+            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            written = int(record["format"])
+        except (ValueError, KeyError, TypeError, OSError) as problem:
+            raise RunError(f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made.") from None
+        if written > FORMAT:
+            raise RunError(f"{path}: written by mapsto {record.get('mapsto')} in format {written}; this mapsto {__version__} reads up to {FORMAT}.\nUpdate: pip install -U mapsto")
+        return cls(path, record)
+
+    @classmethod
+    def list(cls, folder: Path) -> list[Run]:
+        """Every run directly in a folder, oldest first; folders that are none are passed over."""
+        found = []
+        for file in folder.glob("*/run.json"):
+            try:
+                found.append(cls.open(file.parent))
+            except RunError:
+                continue
+        return sorted(found, key=lambda run: run.record.get("created", ""))
+
+    def save(self, **changes: Any) -> None:
+        """Write the record, amended."""
+        self.record |= changes
+        write_json(self.path / "run.json", self.record)
+
+    # ---- what it is ----
+
+    @property
+    def status(self) -> str:
+        """running (or cut off: resume it), done."""
+        return self.record["status"]
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings.from_json(self.record["settings"])
+
+    @property
+    def chosen(self) -> bool:
+        """Has everything been decided that stands before the first step?"""
+        return "choice" in self.record
+
+    @cached_property
+    def signature(self) -> Signature:
+        return Signature.from_json(self.record["signature"])
+
+    @cached_property
+    def choice(self) -> Choice:
+        return Choice.from_json(self.record["choice"])
+
+    @cached_property
+    def types(self) -> dict[tuple[str, str], Any]:
+        return {(side, slot.name): entry("types", slot.type).from_json(self.record["types"][side][slot.name])
+                for side, slots in (("input", self.signature.inputs), ("output", self.signature.outputs)) for slot in slots}
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json; {} while the run is not done."""
+        path = self.path / "metrics.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        return read_json_lines(self.path / "log.jsonl")
+
+    # ---- the model ----
+
+    def new_model(self) -> torch.nn.Module:
+        """The net with its first weights: a function of the choice and its seed."""
+        torch.manual_seed(self.choice.training.seed)
+        return build_model(self.choice.model, self.signature, self.types, self.choice.model_options, self.choice.kinds)
+
+    @cached_property
+    def model(self) -> torch.nn.Module:
+        """The net with its trained weights, in evaluation mode: a plain nn.Module."""
+        path = self.path / "model.safetensors"
+        if not path.exists():
+            raise RunError(f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto resume {self.path}")
+        model = self.new_model()
+        try:
+            tensors, _ = checkpoint.read(path)
+            model.load_state_dict(tensors)
+        except (SafetensorError, RuntimeError) as problem:
+            raise RunError(f"{path}: is damaged or does not fit ({str(problem).splitlines()[0][:120]}).\nCopy the run again from where it was made.") from None
+        return model.eval()
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The trained learner, ready to predict on the machine at hand in float32."""
+        learner = self.new_learner(self.model, None)
+        learner.device = choose_device(self.settings.training.device if self.settings.training.device == "cpu" else None)
+        learner.model.to(learner.device)
+        return learner
+
+    def new_learner(self, model: torch.nn.Module, store: Store | None) -> Learner:
+        return build_learner(self.choice.learner, model, self.signature, self.types, store, self.choice.training, self.choice.learner_options)
+
+    @cached_property
+    def calibration(self) -> dict[str, Any]:
+        return self.record.get("calibration", {})
+
+    # ---- use it ----
+
+    def predict(self, data: Any) -> list[Answer] | Answer:
+        """Predictions for rows: a path, files, a PIL image or array, a dict (one row) or a list of any of these, a frame.
+
+        One row in, one Answer out; many in, a list in their order. Rows that cannot be read have a `problem`."""
+        single, source = self._source(data)
+        answers = [answer for part in self.answers(source) for answer in part]
+        return answers[0] if single and answers else answers
+
+    def answers(self, source: Source) -> Iterator[list[Answer]]:
+        """Answers to a source's rows, piece by piece, so that any number of rows can be answered."""
+        signature, types = self._located(source), self.types
+        for chunk in source.chunks(PIECE):
+            encoded, problems = encode_chunk(chunk, self._inputs_only(signature), types)
+            unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
+            found = self._predictions(signature, encoded, len(chunk))
+            yield [Answer(chunk.where[i], {}, unread[i]) if i in unread else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
+                   for i in range(len(chunk))] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
+
+    def _predictions(self, signature: Signature, encoded: Mapping, size: int) -> dict[str, list[Prediction]]:
+        if not size:
+            return {}
+        learner, heads = self.learner, dict(self.model.heads.items())  # type: ignore[union-attr, operator]
+        parts: dict[str, list[Prediction]] = {}
+        step = learner.evaluation_batch
+        for low in range(0, size, step):
+            batch = self._batch(signature, encoded, low, min(size, low + step))
+            for slot, arrays in learner.arrays(batch).items():
+                known = self.calibration.get(slot, {})
+                parts.setdefault(slot, []).extend(calibration.apply(heads[slot].decode(calibration.calibrated(arrays, known)), known))
+        return parts
+
+    def _batch(self, signature: Signature, encoded: Mapping, low: int, high: int) -> Batch:
+        raw = {spot: value[low:high] if isinstance(value, list) else torch.from_numpy(np.ascontiguousarray(value[low:high])) for spot, value in encoded.items()}
+        raw = {spot: [torch.from_numpy(np.asarray(item)) for item in value] if isinstance(value, list) else value for spot, value in raw.items()}
+        return collate(signature, self.types, raw, high - low, None, None, None)
+
+    def evaluate(self, data: Any) -> dict[str, dict[str, dict[str, Any]]]:
+        """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers. DataError when there are none."""
+        _, source = self._source(data)
+        signature = self._located(source, targets=True)
+        kept = list(self._readable(source, signature))
+        if not kept:
+            raise DataError(f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned: {self.signature}")
+        found = collect(self.learner, (batch for batch in kept))
+        scores = {}
+        for slot in self.signature.outputs:
+            arrays = calibration.calibrated(found.predicted[slot.name], self.calibration.get(slot.name, {}))
+            scores[slot.name] = score(self.types["output", slot.name], arrays, found.target[slot.name], found.present[slot.name])
+        return scores
+
+    def _readable(self, source: Source, signature: Signature) -> Iterator[Batch]:
+        for chunk in source.chunks(PIECE):
+            encoded, problems = encode_chunk(chunk, signature, self.types)
+            unread = {problem["row"] for problem in problems}
+            keep = [i for i in range(len(chunk)) if i not in unread]
+            taken = {spot: [value[i] for i in keep] if isinstance(value, list) else value[keep] for spot, value in encoded.items()}
+            step = self.learner.evaluation_batch
+            for low in range(0, len(keep), step):
+                yield self._batch(signature, taken, low, min(len(keep), low + step))
+
+    @torch.no_grad()
+    def embed(self, data: Any) -> np.ndarray:
+        """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are nan."""
+        _, source = self._source(data)
+        signature = self._inputs_only(self._located(source))
+        parts = []
+        for chunk in source.chunks(PIECE):
+            encoded, problems = encode_chunk(chunk, signature, self.types)
+            for low in range(0, len(chunk), self.learner.evaluation_batch):
+                batch = self._batch(signature, encoded, low, min(len(chunk), low + self.learner.evaluation_batch))
+                parts.append(self.model.embed(self.learner.ready(batch).inputs).float().cpu().numpy())  # type: ignore[union-attr, operator]
+            for problem in problems:
+                parts[-1][problem["row"] % self.learner.evaluation_batch] = np.nan
+        return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+    def _source(self, data: Any) -> tuple[bool, Source]:
+        """(was it one row, the rows as a source). Bare values are rows of the only input."""
+        if isinstance(data, Source):
+            return False, data
+        only = self.signature.inputs[0].column if len(self.signature.inputs) == 1 else None
+        if isinstance(data, Mapping) and not any(isinstance(value, (list, tuple, np.ndarray)) and not np.isscalar(value) and len(np.shape(value)) == 1 for value in data.values()):
+            return True, open_source([dict(data)], Reading())
+        if only is not None and _bare(data):
+            return True, open_source([{only: data}], Reading())
+        if only is not None and isinstance(data, Sequence) and not isinstance(data, str) and data and all(map(_bare, data)):
+            return False, open_source([{only: item} for item in data], Reading())
+        return False, open_source(data, Reading())
+
+    def _located(self, source: Source, targets: bool = False) -> Signature:
+        """The signature with this source's columns: of the same name, or the only one that can be meant."""
+        def find(slot: Slot) -> Slot:
+            for name in (slot.column, slot.name):
+                if name in source.columns:
+                    return replace(slot, column=name)
+            if len(source.columns) == 1 or (slot.type in source.columns):
+                return replace(slot, column=slot.type if slot.type in source.columns else source.columns[0])
+            raise SignatureError(f"{source.name}: expected a column '{slot.column}', found {', '.join(source.columns[:8])}.\nThe run learned: {self.signature}")
+
+        outputs = tuple(find(slot) for slot in self.signature.outputs) if targets else self.signature.outputs
+        return Signature(tuple(find(slot) for slot in self.signature.inputs), outputs)
+
+    def _inputs_only(self, signature: Signature) -> Signature:
+        return Signature(signature.inputs, ())
+
+    # ---- show it ----
+
+    def __repr__(self) -> str:
+        return f"Run({self.path}: {self.record.get('signature_text', '')}, {self.status})"
+
+    def _repr_html_(self) -> str:
+        """A run shows itself in a notebook."""
+        from html import escape
+
+        rows = "".join(f"<tr><td>{escape(slot)}</td><td>{escape(name)}</td><td>{_number(found['value'])}</td>"
+                       f"<td>{_number(found['low'])} – {_number(found['high'])}</td><td>{found['n']}</td></tr>"
+                       for slot, metrics in self.metrics.get("test", {}).items() for name, found in metrics.items())
+        head = "<tr><th>output</th><th>metric</th><th>test</th><th>95% interval</th><th>n</th></tr>"
+        return f"<b>{escape(str(self.path))}</b><br>{escape(self.record.get('signature_text', ''))} ({escape(self.status)})<table>{head}{rows}</table>"
+
+
+def _bare(item: Any) -> bool:
+    """A value that is a cell rather than rows: a picture, its path, an array of two or three sides."""
+    if isinstance(item, (str, Path)):
+        path = Path(item)
+        return path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm") and not path.is_dir()
+    return isinstance(item, (bytes, int, float)) or type(item).__module__.startswith("PIL.") or (isinstance(item, np.ndarray) and item.ndim in (2, 3))
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.4g}"
+
+
+def rooms_to_json(signature: Signature, types: Rooms) -> dict[str, dict[str, Any]]:
+    """The fitted rooms by side and slot."""
+    return {side: {slot.name: types[side, slot.name].to_json() for slot in slots} for side, slots in (("input", signature.inputs), ("output", signature.outputs))}
+
+
+def only_columns(chunk: Chunk, names: Sequence[str]) -> Chunk:
+    """A chunk with some of its columns."""
+    return replace(chunk, columns={name: chunk.columns[name] for name in names if name in chunk.columns})

@@ -1,0 +1,184 @@
+"""Everything that is decided before the first step: rows scanned, split, types inferred and fitted, cells encoded, recipe chosen.
+
+What was decided goes into the run's record; afterwards a run needs only that record, `rows.npz` and the encoded cells."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapsto import recipes
+from mapsto.cells import is_missing
+from mapsto.data.mirror import mirror_helps
+from mapsto.data.resolve import asked as asked_signature
+from mapsto.data.resolve import resolve
+from mapsto.data.scan import Scan, scan
+from mapsto.data.source import Source
+from mapsto.data.split import TRAIN, Split, split
+from mapsto.data.store import Store, prepare, spots
+from mapsto.errors import CellError, DataError
+from mapsto.files import write_atomic
+from mapsto.models import wants
+from mapsto.registry import entry
+from mapsto.run import Run, rooms_to_json
+from mapsto.signature import Signature
+from mapsto.train.plan import machine
+from mapsto.types.base import DataType
+
+Tell = Callable[[Mapping[str, Any]], None]
+Types = dict[tuple[str, str], DataType]
+
+
+def settle(run: Run, source: Source, tell: Tell, fold: int | None = None) -> None:
+    """Decide, and write it into the run. fold: None for none, -1 for the net that follows a cross-validation."""
+    settings = run.settings
+    for sentence in source.said:
+        tell({"event": "said", "text": sentence})
+    signature, said = asked_signature(run.record["asked"], source, settings.reading)
+    found = scan(source, [slot.column for slot in signature.inputs], [slot.column for slot in signature.outputs],
+                 group=settings.reading.group, time=settings.reading.time, weight=settings.reading.weight)
+    _refuse_bad(found.bad, len(found) + len(found.bad), settings.reading.max_bad, source.name)
+    signature, left_out = resolve(signature, found, source)
+    parts = split(found, settings.reading, fold) if fold != -1 else _all_rows(found, settings)
+    types = fit_types(signature, found, parts, settings, run.record.get("known_types"))
+    folder = prepare(source, signature, types, len(found), lambda done, rows: tell({"event": "encode", "rows": done, "total": rows}))
+    store = Store(folder, signature, types, parts.of, found.weights)
+    _keep_quarantine(run, folder, store)
+    _refuse_bad([*store.bad, *store.problems], len(found), settings.reading.max_bad, source.name, run.path)
+    facts = recipes.Facts(signature, types, store.size("train"), settings.budget.minutes)
+    choice = recipes.choose(facts, settings)
+    signature, types, augmented = _augmented(signature, types, choice, store)
+    _save_rows(run, store, parts, found)
+    rows = {name: store.size(name) for name in ("train", "validation", "test")}
+    run.save(signature=signature.to_json(), signature_text=str(signature), types=rooms_to_json(signature, types), choice=choice.to_json(), store=str(folder),
+             rows=rows, unreadable=len(store.bad) + len({p["row"] for p in store.problems}), said=[*source.said, *said, *left_out, parts.said, *augmented], machine=machine())
+    _forget(run)
+    tell({"event": "decided", "signature": str(signature), "rows": rows, "total": sum(rows.values()), "classes": _classes(signature, types), "choice": str(choice),
+          "reasons": list(choice.reasons), "best": choice.best, "said": [*said, *left_out, parts.said, *augmented], "unreadable": run.record["unreadable"],
+          "inferred": run.record["asked"] is None or str(signature) != run.record["asked"]})
+
+
+def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
+    """The run's encoded rows; encoded again when the cache was emptied."""
+    folder = Path(run.record["store"])
+    with np.load(run.path / "rows.npz") as kept:
+        rows = {name: kept[name] for name in kept.files}
+    if not (folder / "store.json").exists():
+        folder = prepare(source(), run.signature, run.types, len(rows["split"]), lambda done, total: tell({"event": "encode", "rows": done, "total": total}))
+        run.save(store=str(folder))
+    return Store(folder, run.signature, run.types, rows["split"], rows.get("weight"))
+
+
+def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, known: Mapping[str, Any] | None) -> Types:
+    """Rooms that know vocabulary and statistics, from training rows only. known: rooms of an earlier segment, which output rooms extend."""
+    asked, options = recipes.model_of(signature, settings)
+    wanted = wants(asked, signature, options) if asked else {}
+    rows = int((parts.of == TRAIN).sum())
+    types: Types = {}
+    for side, slot in spots(signature):
+        kind = entry("types", slot.type)
+        room = kind.with_options(slot.type, slot.options)
+        before = (known or {}).get(side, {}).get(slot.name)
+        if before is not None:
+            room = kind.from_json(before)
+            if side == "input":
+                types[side, slot.name] = room                 # the net has learned these; unseen values are "other"
+                continue
+        training = parts.of[found.sample_rows[slot.column]] == TRAIN
+        cells = [cell for cell, is_training in zip(found.sample[slot.column], training, strict=True) if is_training]
+        values = _read(room, cells)
+        distinct = _read(room, [cell for cell in found.distinct.get(slot.column, ())]) if side == "output" else []
+        spec = {"side": side, "rows": rows, "name": slot.name, "distinct": distinct, **wanted.get(slot.name, {})}
+        if not any(value is not None for value in values):
+            raise DataError(f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can be read as one{_why(room, cells)}.\n"
+                            f"Leave it out (--drop), or give it another type: {slot.name}:TYPE.")
+        types[side, slot.name] = room.fit(values, spec)
+    return types
+
+
+def _read(room: DataType, cells: list[Any]) -> list[Any]:
+    """Cells as read values; unreadable ones are left to the quarantine."""
+    values = []
+    for cell in cells:
+        try:
+            values.append(room.read(cell))
+        except CellError:
+            continue
+    return values
+
+
+def _why(room: DataType, cells: list[Any]) -> str:
+    for cell in cells:
+        if not is_missing(cell):
+            try:
+                room.read(cell)
+            except CellError as problem:
+                return f" ({str(problem).splitlines()[0]})"
+    return " (all are missing)"
+
+
+def _all_rows(found: Scan, settings: Any) -> Split:
+    """Train and validation only: what a cross-validation's last net learns from."""
+    parts = split(found, settings.reading)
+    return Split(np.where(parts.of == 2, np.int8(TRAIN), parts.of).astype(np.int8), f"all rows but validation; tested by {settings.reading.folds} folds")
+
+
+def _augmented(signature: Signature, types: Types, choice: recipes.Choice, store: Store) -> tuple[Signature, Types, list[str]]:
+    """The recipe's augmentation into the image slots whose owner named none; mirrored pictures only where they help."""
+    said: list[str] = []
+    inputs = []
+    for slot in signature.inputs:
+        if slot.type == "image" and choice.augment != "none" and slot.options.get("augment") is None:
+            helps, told = mirror_helps(store, slot.name)
+            said.append(told)
+            words = choice.augment + (" flip" if helps else "")
+            slot = replace(slot, options={**slot.options, "augment": words})
+            types = {**types, ("input", slot.name): replace(types["input", slot.name], augment=words)}
+        inputs.append(slot)
+    return signature.with_slots(tuple(inputs), signature.outputs), types, said
+
+
+def _refuse_bad(bad: list, rows: int, most: float, name: str, path: Path | None = None) -> None:
+    if len(bad) > most * max(1, rows) and bad:
+        first = bad[0] if isinstance(bad[0], dict) else vars(bad[0])
+        listed = f" All are listed in {path / 'quarantine.csv'}." if path else ""
+        raise DataError(f"{name}: {len(bad)} of {rows} rows cannot be read, more than {most:.0%} (--max-bad).\nFirst: {first['where']}"
+                        f"{', ' + repr(first['column']) if first.get('column') else ''}: {' '.join(str(first['why']).split())}\nMend them, or raise --max-bad.{listed}")
+
+
+def _keep_quarantine(run: Run, folder: Path, store: Store) -> None:
+    if store.bad or store.problems:
+        shutil.copyfile(folder / "quarantine.csv", run.path / "quarantine.csv")
+
+
+def _save_rows(run: Run, store: Store, parts: Split, found: Scan) -> None:
+    kept = {"split": parts.of}
+    if found.weights is not None:
+        kept["weight"] = found.weights
+    if found.groups is not None:
+        kept["group"] = found.groups
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez_compressed(file, **kept)
+
+    write_atomic(run.path / "rows.npz", write)
+
+
+def _classes(signature: Signature, types: Types) -> dict[str, int]:
+    rooms = {slot.name: types["output", slot.name] for slot in signature.outputs}
+    return {name: len(room.vocabulary) for name, room in rooms.items() if "vocabulary" in vars(room)}  # type: ignore[attr-defined]
+
+
+def _forget(run: Run) -> None:
+    """Drop what was cached of the record before it was complete."""
+    for name in ("signature", "choice", "types", "settings"):
+        vars(run).pop(name, None)
+
+
+

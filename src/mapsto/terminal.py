@@ -1,0 +1,211 @@
+"""What a person sees while mapsto works: live progress in a terminal, plain lines elsewhere, JSON lines on request."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Tell = Callable[[Mapping[str, Any]], None]
+Event = Mapping[str, Any]
+
+EVERY = 10.0                  # seconds between progress lines where nothing can be redrawn
+
+
+def printer(as_json: bool = False) -> Tell:
+    """The teller that fits where output goes."""
+    if as_json:
+        return _json
+    return Live() if sys.stdout.isatty() else Plain()
+
+
+def _json(event: Event) -> None:
+    print(json.dumps(_finite(event), ensure_ascii=False), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no nan and no infinity: null."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Plain:
+    """One line an event; progress at most every ten seconds."""
+
+    def __init__(self) -> None:
+        self._next, self._loss = 0.0, math.nan
+        self._metric: tuple[str, str] | None = None
+
+    def __call__(self, event: Event) -> None:
+        for line in self.lines(event):
+            print(line, flush=True)
+
+    def lines(self, event: Event) -> list[str]:
+        """What to say of an event."""
+        kind = event["event"]
+        found: list[str] = getattr(self, f"_{kind}", lambda event: [])(event)
+        return found
+
+    def _said(self, event: Event) -> list[str]:
+        return [f"  {event['text']}"]
+
+    def _note(self, event: Event) -> list[str]:
+        return [event["text"]]
+
+    def _encode(self, event: Event) -> list[str]:
+        if time.monotonic() < self._next:
+            return []
+        first, self._next = self._next == 0.0, time.monotonic() + EVERY
+        return [] if first else [f"reading: {event['rows']:,} of {event['total']:,} rows"]
+
+    def _decided(self, event: Event) -> list[str]:
+        self._metric = tuple(event["best"]) if event["best"] else None
+        rows, classes = event["rows"], event["classes"]
+        counts = f"{event['total']:,} rows ({rows['train']:,} train, {rows['validation']:,} validation, {rows['test']:,} test)"
+        kinds = "".join(f", {count:,} classes" + (f" of {name}" if len(classes) > 1 else "") for name, count in classes.items())
+        best = f"; best by {event['best'][1]}" + (f" of {event['best'][0]}" if len(event["best"]) > 1 and "," in event["signature"].split("->")[1] else "") if event["best"] else ""
+        lines = [f"{short(event['signature'])}: {event['choice']}; {counts}{kinds}{best}; change with --model, --learner, --metric"]
+        lines += [f"  {sentence}" for sentence in [*event["reasons"], *event["said"]]]
+        if event["unreadable"]:
+            lines.append(f"  {event['unreadable']:,} rows could not be read: see quarantine.csv")
+        return lines
+
+    def _forecast(self, event: Event) -> list[str]:
+        return [f"  forecast: {duration(event['seconds'])}, {size(event['memory'])} of memory, {size(event['disk'])} of disk"]
+
+    def _plan(self, event: Event) -> list[str]:
+        return [f"  plan: {event['text']}"]
+
+    def _decision(self, event: Event) -> list[str]:
+        if "stop" in event:
+            return [f"stopping at step {event['step']:,}: {event['stop']}"]
+        if "why" in event:
+            what = f"rate × {event['rate']}" if "rate" in event else f"micro-batch {event['micro_batch']}"
+            return [f"step {event['step']:,}: {event['why']}; {what} from here"]
+        return []
+
+    def _step(self, event: Event) -> list[str]:
+        self._loss = event["loss"]
+        if time.monotonic() < self._next:
+            return []
+        self._next = time.monotonic() + EVERY
+        return [f"step {event['step']:,}/{event['total']:,}  loss {event['loss']:.4f}  {event['rows_per_second']:,.0f} rows/s  {duration(event['seconds_left'])} left"]
+
+    def _evaluate(self, event: Event) -> list[str]:
+        if not event["metric"]:
+            return []
+        slot, name = event["metric"]
+        value = event["scores"].get(slot, {}).get(name)
+        return [] if value is None else [f"step {event['step']:,}  validation {name} {value:.4f}{' *' if event['best'] else ''}"]
+
+    def _reproduced(self, event: Event) -> list[str]:
+        return [f"{event['run']}: weights {'equal bit for bit' if event['equal'] else 'DIFFER'} from {event['of']}"]
+
+    def _done(self, event: Event) -> list[str]:
+        lines = ["", *table(event), "", f"{event['run']}  ({duration(event['seconds'])})"]
+        return [*lines, f"predict with: mapsto predict {event['run']} FILES"]
+
+
+class Live(Plain):
+    """A bar that is redrawn, and lines above it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress: Any = None
+        self._task: Any = None
+        self._value = ""
+
+    def __call__(self, event: Event) -> None:
+        kind = event["event"]
+        if kind in ("step", "evaluate", "encode"):
+            return self._redraw(event)
+        if kind in ("done", "decided", "fit"):
+            self._close()
+        lines = self.lines(event)
+        if lines and self._progress is not None:
+            self._progress.console.print("\n".join(lines), markup=False, highlight=False)
+        elif lines:
+            print("\n".join(lines), flush=True)
+
+    def _open(self, words: str) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._progress = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), transient=True)
+        self._task = self._progress.add_task(words, total=1.0, told="")
+        self._progress.start()
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _redraw(self, event: Event) -> None:
+        if self._progress is None:
+            self._open("reading" if event["event"] == "encode" else "learning")
+        if event["event"] == "encode":
+            self._progress.update(self._task, completed=event["rows"] / max(1, event["total"]), told=f"{event['rows']:,} rows")
+        elif event["event"] == "evaluate":
+            self._value = next((line.split("validation ", 1)[1].rstrip(" *") for line in self._evaluate(event)), self._value)
+        else:
+            told = f"step {event['step']:,}/{event['total']:,}  loss {event['loss']:.4f}  {self._value}  {event['rows_per_second']:,.0f} rows/s  {duration(event['seconds_left'])} left"
+            share = event["seconds"] / max(1e-9, event["seconds"] + event["seconds_left"])
+            self._progress.update(self._task, completed=share, told=told)
+
+    def __del__(self) -> None:
+        self._close()
+
+
+def table(event: Event) -> list[str]:
+    """The result beside its baselines, aligned."""
+    rows = [("output", "metric", "test", "95% interval", "n", *_baseline_names(event))]
+    for slot, metrics in event["test"].items():
+        for name, found in metrics.items():
+            beside = [number(event["baselines"].get(slot, {}).get(b, {}).get(name, {}).get("value")) for b in _baseline_names(event)]
+            rows.append((slot, name, number(found["value"]), f"{number(found['low'])} – {number(found['high'])}", f"{found['n']:,}", *beside))
+    if len(rows) == 1:
+        return ["no test rows: nothing was held back to measure on"]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+
+
+def _baseline_names(event: Event) -> list[str]:
+    return list(dict.fromkeys(name for scores in event["baselines"].values() for name in scores))
+
+
+def number(value: float | None) -> str:
+    """Four digits that mean something."""
+    if value is None:
+        return "—"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 2 h 5 min."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit != "GB" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def short(signature: str, most: int = 160) -> str:
+    """A signature of hundreds of columns as one line."""
+    if len(signature) <= most:
+        return signature
+    left, _, right = signature.rpartition("->")
+    terms = left.split(", ")
+    return f"{', '.join(terms[:3])}, … ({len(terms)} inputs) ->{right}"

@@ -1,0 +1,62 @@
+"""How long to learn and how fast: progress through the budget and the learning rate on it, as functions of decisions alone."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from mapsto.config import Budget, Training
+from mapsto.errors import ConfigError
+
+
+class Pace:
+    """Progress p(step) in [0, 1]: from each decided anchor a straight line to 1 at the decided last step."""
+
+    def __init__(self) -> None:
+        self.anchor, self.at, self.total, self.rate = 0, 0.0, 1 << 62, 1.0
+
+    def lay_out(self, step: int, total: int) -> None:
+        """From `step` on, end at `total`."""
+        self.anchor, self.at, self.total = step, self.progress(step), max(total, step)
+
+    def progress(self, step: int) -> float:
+        if step >= self.total:
+            return 1.0
+        return self.at + (1 - self.at) * (step - self.anchor) / (self.total - self.anchor)
+
+    def factor(self, step: int, training: Training) -> float:
+        """The share of the peak rate for the update that follows `step` updates."""
+        return self.rate * shape(self.progress(step), training.schedule or "linear", training.warmup or 0.0)
+
+
+def shape(progress: float, schedule: str, warmup: float) -> float:
+    """Warm-up to 1, then linear or cosine to 0, constant, or flat (1 until half, then linear to 0)."""
+    if progress < warmup:
+        return max(progress / warmup, 0.01)
+    rest = (progress - warmup) / max(1e-9, 1 - warmup)
+    if schedule == "linear":
+        return max(0.0, 1 - rest)
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * rest))
+    if schedule == "flat":
+        return min(1.0, 2 * (1 - rest))
+    return 1.0
+
+
+def fixed_total(budget: Budget, rows: int, batch: int) -> int | None:
+    """The last step that steps or epochs ask for; None when the clock alone decides."""
+    if budget.steps is not None:
+        return budget.steps
+    if budget.epochs is not None:
+        return max(1, math.ceil(budget.epochs * rows / batch))
+    return None
+
+
+def goal_of(text: str | None) -> tuple[str, float] | None:
+    """'accuracy=0.94' -> ("accuracy", 0.94)."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*([^=]+?)\s*=\s*(-?[\d.]+(?:e-?\d+)?)\s*", text)
+    if not found:
+        raise ConfigError(f"--until: expected METRIC=VALUE as in accuracy=0.94, got '{text}'.")
+    return found[1], float(found[2])

@@ -1,0 +1,95 @@
+"""One file that holds a training's whole state: weights, buffers, averages, best weights, optimizers, and where it stands.
+
+safetensors with a JSON note in its header, so tensors and note are of one moment. The last two are kept: when a crash or a bad
+disk cuts one short, the other is whole. Tensors are copied out of the file into aligned memory: kernels that peel unaligned
+heads would sum in another order, and resume would not be exact.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mapsto.errors import RunError
+from mapsto.files import write_atomic
+
+NAME, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
+
+
+def save(folder: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
+    """Write the newest checkpoint; the one before it is kept."""
+    newest = folder / NAME
+    ready = unshared({name: value.detach().contiguous().cpu() for name, value in tensors.items()})
+    if newest.exists():
+        os.replace(newest, folder / PREVIOUS)
+    write_atomic(newest, lambda temporary: save_file(ready, temporary, {"note": json.dumps(note)}))
+
+
+def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The newest checkpoint that is whole; None when there never was one. RunError when all are damaged."""
+    damaged = []
+    for name in (NAME, PREVIOUS):
+        path = folder / name
+        if path.exists():
+            try:
+                return read(path)
+            except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as problem:
+                damaged.append(f"{name}: {problem}")
+    if damaged:
+        raise RunError(f"{folder}: no checkpoint is whole ({'; '.join(damaged)[:120]}).\nStart the training again.")
+    return None
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and note of one file."""
+    with safe_open(path, "pt") as file:
+        note = json.loads((file.metadata() or {}).get("note", "{}"))
+        return {name: aligned(file.get_tensor(name)) for name in file.keys()}, note  # noqa: SIM118  (safe_open is no mapping)
+
+
+def unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tied weights as copies: the format refuses two names for one memory."""
+    seen: set[int] = set()
+    found = {}
+    for name, value in tensors.items():
+        found[name] = value.clone() if value.data_ptr() in seen else value
+        seen.add(value.data_ptr())
+    return found
+
+
+def aligned(value: Tensor) -> Tensor:
+    """A copy in memory of torch's own allocator, which aligns to 64 bytes."""
+    return torch.empty_like(value).copy_(value)
+
+
+def flatten(state: Mapping[str, Any], prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state_dict as tensors and a note: {prefix.index.key: tensor}, {index.key: plain value}."""
+    tensors, plain = {}, {}
+    for index, entries in state["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"{prefix}.{index}.{name}"] = value
+            else:
+                plain[f"{index}.{name}"] = value
+    return tensors, plain
+
+
+def unflatten(state: Mapping[str, Any], tensors: Mapping[str, Tensor], plain: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The inverse: `state` is a fresh optimizer's state_dict, whose groups are kept."""
+    entries: dict[int, dict[str, Any]] = {}
+    for path, value in tensors.items():
+        if path.startswith(prefix + "."):
+            index, name = path[len(prefix) + 1:].split(".", 1)
+            entries.setdefault(int(index), {})[name] = value
+    for path, value in plain.items():
+        index, name = path.split(".", 1)
+        entries.setdefault(int(index), {})[name] = value
+    return {"state": entries, "param_groups": state["param_groups"]}

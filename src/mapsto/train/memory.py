@@ -1,0 +1,79 @@
+"""How much memory there is, and how much is taken. Bytes throughout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+CGROUP = Path("/sys/fs/cgroup")
+SHARE = 0.7                    # of the memory allowed; the rest is the system's, the page cache's and our error of estimate
+
+
+def allowed(device: torch.device) -> int:
+    """What this process may come to hold: free memory, or what the container leaves."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    found = [_free(), *_container()]
+    return min(found)
+
+
+def _free() -> int:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 << 30                                       # a system that does not say: assume a small machine
+
+
+def _container() -> list[int]:
+    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
+    if not limit.exists() or limit.read_text().strip() == "max":
+        return []
+    return [max(0, int(limit.read_text()) - (int(used.read_text()) if used.exists() else 0))]
+
+
+def peak() -> int:
+    """The most this process ever held."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def kills() -> int:
+    """How often the kernel killed something in this container for want of memory."""
+    events = CGROUP / "memory.events"
+    if not events.exists():
+        return 0
+    return int(dict(line.split() for line in events.read_text().splitlines()).get("oom_kill", 0))
+
+
+class Saved:
+    """Counts the bytes a forward pass keeps for its backward pass: `with Saved() as saved: loss(...)`, then `saved.bytes`."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._seen: set[int] = set()
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda value: value)
+
+    def _pack(self, value: Tensor) -> Tensor:
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self.bytes += storage.nbytes()
+        return value
+
+    def __enter__(self) -> Saved:
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._hooks.__exit__(*problem)

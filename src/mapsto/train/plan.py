@@ -1,0 +1,164 @@
+"""The plan: arithmetic, memory format, threads and micro-batch, measured on this machine with this model's real shapes.
+
+A plan is remembered in the cache by model, shapes, machine and versions: two equal trainings on one machine take the same plan,
+so they end in the same weights, and the second does not measure again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mapsto.batch import Batch
+from mapsto.config import Training
+from mapsto.files import cache_folder, write_json
+from mapsto.train import memory
+
+if TYPE_CHECKING:
+    from mapsto.learners.base import Learner
+
+PROBE_SECONDS = 2.0
+GAIN = 0.85             # bfloat16 must take less than this share of float32's time: near-ties stay with the exact arithmetic
+TOLERANCE = 0.05        # relative difference of its loss from float32's on the same batch beyond which a candidate is out
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was decided, and the measurements behind it (seconds per step, by candidate)."""
+
+    device: str
+    precision: str = "float32"
+    channels_last: bool = False
+    threads: int = 1
+    micro_batch: int = 1
+    seconds: dict[str, float] = field(default_factory=dict)
+    bytes_per_row: int = 0
+
+    @property
+    def seconds_per_step(self) -> float:
+        return min(self.seconds.values(), default=0.0)
+
+    def __str__(self) -> str:
+        gain = self.seconds.get("float32", 0) / self.seconds_per_step if self.seconds.get("float32") and self.seconds_per_step else 1.0
+        layout = ", channels-last" if self.channels_last else ""
+        told = f": {gain:.1f}× float32" if gain > 1.05 else ""
+        return f"{self.precision}{layout}, {self.device}, {self.threads} threads, micro-batch {self.micro_batch}{told}"
+
+
+def machine() -> dict[str, Any]:
+    """What the arithmetic depends on."""
+    return {"system": platform.platform(), "processor": platform.processor() or platform.machine(), "torch": torch.__version__,
+            "capability": torch.backends.cpu.get_cpu_capability(), "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}
+
+
+def choose_device(asked: str | None) -> torch.device:
+    """The device asked for, or the GPU where there is one."""
+    return torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def measure(learner: Learner, batch: Batch, training: Training, loss_of: Callable[[Batch], Any], seconds: float = PROBE_SECONDS) -> Plan:
+    """The fastest plan within `seconds`. The learner is left as it was: no step is taken, buffers are put back."""
+    device = learner.device
+    threads = training.threads or torch.get_num_threads()
+    known = _cache_key(learner, batch, training, threads)
+    if (remembered := _recall(known)) is not None:
+        return remembered
+    state = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    try:
+        rows = min(batch.size, 8)
+        with memory.Saved() as saved:
+            loss_of(batch.slice(0, rows))
+        per_row = max(1, saved.bytes // rows)
+        micro = training.micro_batch or _fitting(batch.size, per_row, device)
+        plan = Plan(str(device), threads=threads, micro_batch=micro, bytes_per_row=per_row)
+        plan = _fastest(learner, batch.slice(0, micro), plan, training, loss_of, seconds)
+    finally:
+        learner.model.load_state_dict(state)
+        for value in learner.model.parameters():
+            value.grad = None
+    _remember(known, plan)
+    return plan
+
+
+def _fitting(rows: int, per_row: int, device: torch.device) -> int:
+    """The largest halving of the batch whose activations, gradients of activations and copies fit."""
+    most = max(1, int(memory.SHARE * memory.allowed(device) / (2.5 * per_row)))
+    while rows > most:
+        rows = -(-rows // 2)
+    return rows
+
+
+def _fastest(learner: Learner, batch: Batch, plan: Plan, training: Training, loss_of: Callable[[Batch], Any], seconds: float) -> Plan:
+    pictures = any(isinstance(value, Tensor) and value.ndim == 4 for value in batch.inputs.values())
+    layouts = (True,) if pictures else (False,)
+    precisions = [training.precision] if training.precision else ["float32", "bfloat16"]
+    candidates = [replace(plan, precision=precision, channels_last=layout) for precision in precisions for layout in layouts]
+    measured: dict[str, float] = {}
+    reference, best = None, candidates[0]
+    for candidate in candidates:
+        apply(candidate, learner)
+        value, took = _timed(learner, batch, loss_of, seconds / len(candidates))
+        reference = value if reference is None else reference
+        measured[candidate.precision] = took * -(-batch.size // candidate.micro_batch)
+        close = abs(value - reference) <= TOLERANCE * max(1e-3, abs(reference))
+        if candidate is not best and close and measured[candidate.precision] < GAIN * measured[best.precision]:
+            best = candidate
+    kept = {name: round(value, 6) for name, value in measured.items()}
+    return replace(best, seconds=kept)
+
+
+def _timed(learner: Learner, batch: Batch, loss_of: Callable[[Batch], Any], seconds: float) -> tuple[float, float]:
+    """(the loss, seconds of one forward and backward: the least of those that fit, after one to warm up)."""
+    value, least, end = 0.0, float("inf"), time.monotonic() + seconds
+    for round_ in range(20):
+        start = time.monotonic()
+        torch.manual_seed(0)
+        per_row, count = loss_of(batch)
+        loss = per_row.sum() / count.sum().clamp(min=1)
+        loss.backward()
+        value = float(loss.detach())                                   # waits for the device
+        if round_:
+            least = min(least, time.monotonic() - start)
+        if round_ and time.monotonic() > end:
+            break
+    return value, least
+
+
+def apply(plan: Plan, learner: Learner) -> None:
+    """Put the plan into effect."""
+    if plan.threads != torch.get_num_threads():
+        torch.set_num_threads(plan.threads)
+    learner.autocast = torch.autocast(learner.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16")
+    learner.channels_last = plan.channels_last
+    if plan.channels_last:
+        learner.model.to(memory_format=torch.channels_last)
+
+
+def _cache_key(learner: Learner, batch: Batch, training: Training, threads: int) -> str:
+    shapes = [(name, tuple(value.shape)) for name, value in learner.model.named_parameters()]
+    inputs = [(name, tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__) for name, value in batch.inputs.items()]
+    asked = (training.precision, training.micro_batch, str(learner.device), threads)
+    text = json.dumps([machine(), shapes, inputs, asked, type(learner).__name__], default=str)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _recall(known: str) -> Plan | None:
+    path = cache_folder() / "plans" / f"{known}.json"
+    try:
+        return Plan(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _remember(known: str, plan: Plan) -> None:
+    path = cache_folder() / "plans" / f"{known}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, asdict(plan))

@@ -1,0 +1,272 @@
+"""Any number of labels at once (multi-label): lists, 'a; b; c', {label: 0 | 1 | None} or rows of 0 and 1; unknown labels are masked."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from mapsto.batch import Draw
+from mapsto.cells import Column, is_missing, shorten
+from mapsto.config import setting
+from mapsto.decode import Prediction
+from mapsto.errors import CellError, DataError, did_you_mean
+from mapsto.metrics import MULTI_LABEL, Metric
+from mapsto.types.base import DataType, Head, Layout, learned
+
+SEPARATORS = (";", "|", ",")
+Labels = str | tuple[str, ...] | dict[str, bool | None]
+
+
+@dataclass(frozen=True)
+class Categories(DataType):
+    """Labels that do not exclude each other. Read value: a tuple of the labels that hold, a dict that also knows which do not, or
+    text until `fit` has found what separates labels. Stored: int8 (K,), 1 holds, 0 does not, -1 not known. A missing or empty
+    cell says nothing: write [] for "none of them"."""
+
+    head_kinds: ClassVar[tuple[str, ...]] = ("labels",)
+    reading: ClassVar[tuple[str, ...]] = ("labels", "side", "mark", "closed")
+
+    separator: str | None = setting(None, "what stands between labels in text; default: the first of ; | , that occurs")
+    side: str = learned("input")
+    labels: tuple[str, ...] = learned(())
+    mark: str = learned("")                             # the separator found
+    closed: bool = learned(True)                        # does leaving a label out of a {label: value} cell mean no?
+
+    @classmethod
+    def sniff(cls, column: Column) -> float:
+        """.9 for lists, {label: 0 | 1} and rows of 0 and 1; .85 for text whose pieces between ; or | or , recur."""
+        cells = column.known
+        if not cells:
+            return 0.0
+        if all(isinstance(cell, Mapping) for cell in cells):
+            return 0.9 if _zeros_and_ones([cell.values() for cell in cells]) else 0.0
+        if all(isinstance(cell, (list, tuple, set, frozenset)) for cell in cells):
+            return 0.9 if all(isinstance(item, str) for cell in cells for item in cell) or _zeros_and_ones(cells) else 0.0
+        if all(isinstance(cell, np.ndarray) and cell.ndim == 1 and len(cell) > 1 for cell in cells):
+            return 0.9 if len({len(cell) for cell in cells}) == 1 and _zeros_and_ones(cells) else 0.0
+        if not all(isinstance(cell, str) for cell in cells):
+            return 0.0
+        if all(cell.lstrip().startswith("[") and _from_json(cell) is not None for cell in cells):
+            return 0.9
+        mark = _mark(cells)
+        pieces = [piece.strip() for cell in cells for piece in cell.split(mark)] if mark else []
+        several = sum(mark in cell for cell in cells) >= 0.2 * len(cells) if mark else False
+        words = all(len(piece) <= 30 and not piece.replace(".", "").isdigit() for piece in pieces)
+        recur = len(set(pieces)) <= (0.2 if mark == "," else 0.5) * len(pieces) and len(set(pieces)) <= len(set(cells))
+        return 0.85 if several and words and recur else 0.0
+
+    def read(self, cell: Any) -> Labels | None:
+        """Sets and lists become tuples; arrays and lists of 0 and 1 become {'0': bool, '1': bool, …}."""
+        if cell is None:
+            return None
+        if isinstance(cell, Mapping):
+            return {str(name).strip(): _truth(value) for name, value in cell.items()}
+        if isinstance(cell, (set, frozenset)):
+            cell = sorted(map(str, cell))
+        if isinstance(cell, (np.ndarray, Tensor)):
+            cell = np.asarray(cell).reshape(-1).tolist()
+        if isinstance(cell, (list, tuple)):
+            return self._listed(list(cell))
+        if is_missing(cell):
+            return None
+        listed = _from_json(str(cell)) if str(cell).lstrip().startswith("[") else None
+        if listed is not None:
+            return self._listed(listed)
+        return self._parted(str(cell)) if self.labels else str(cell).strip()
+
+    def _listed(self, items: list[Any]) -> Labels:
+        if items and all(_zero_or_one(item) for item in items) and not all(isinstance(item, str) for item in items):
+            if self.labels and len(items) != len(self.labels):
+                raise CellError(f"expected {len(self.labels)} labels of 0 or 1, got {len(items)}.\nEvery row must name the same labels.")
+            names = self.labels or [str(k) for k in range(len(items))]
+            return {name: _truth(item) for name, item in zip(names, items, strict=True)}
+        return tuple(dict.fromkeys(str(item).strip() for item in items if not is_missing(item)))
+
+    def _parted(self, text: str) -> tuple[str, ...]:
+        pieces = text.split(self.mark) if self.mark else [text]
+        return tuple(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
+
+    def fit(self, values: Sequence[Labels | None], spec: Mapping[str, Any]) -> Self:
+        """Labels in order of first alphabet, as numbers where they are; a room fitted before appends what is new."""
+        texts = [value for value in values if isinstance(value, str)]
+        room = replace(self, side=spec.get("side", "input"), mark=self.mark or self.separator or _mark(texts))
+        parted = [room._parted(value) if isinstance(value, str) else value for value in values if value is not None]
+        seen = Counter(name for value in parted for name in value)
+        new = sorted((name for name in seen if name not in self.labels), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+        known = [truth for value in parted if isinstance(value, dict) for truth in value.values()]
+        room = replace(room, labels=(*self.labels, *new), closed=self.closed and False not in known)
+        if room.side == "output" and not room.labels:
+            raise DataError(f"'{spec.get('name', 'target')}': no training row has a label to learn from.\nName another column right of the arrow.")
+        return room
+
+    @property
+    def layout(self) -> Layout:
+        return Layout("int8", (len(self.labels),))
+
+    def encode(self, value: Labels | None) -> np.ndarray:
+        return self._row(value, {name: k for k, name in enumerate(self.labels)})
+
+    def _row(self, value: Labels | None, table: Mapping[str, int]) -> np.ndarray:
+        if value is None:
+            return np.full(len(table), -1, np.int8)
+        value = self._parted(value) if isinstance(value, str) else value
+        full = isinstance(value, tuple) or self.closed
+        row = np.full(len(table), 0 if full else -1, np.int8)
+        for name in value:
+            if name in table:
+                truth = value[name] if isinstance(value, dict) else True
+                row[table[name]] = -1 if truth is None else int(truth)
+            elif self.side == "output":
+                raise CellError(f"label {shorten(name)} was not seen in training.\n{did_you_mean(name, self.labels)}")
+        return row
+
+    def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
+        """The names are looked up in one table; equal texts are read once."""
+        if isinstance(cells, np.ndarray) and cells.dtype.kind in "biu" and cells.shape[1:] == (len(self.labels),) and not (cells.astype(int) >> 1).any():
+            return cells.astype(np.int8), {}
+        table = {name: k for k, name in enumerate(self.labels)}
+        rows, problems = np.full((len(cells), len(table)), -1, np.int8), {}
+        known: dict[str, np.ndarray] = {}
+        for position, cell in enumerate(cells):
+            text = type(cell) is str
+            if text and cell in known:
+                rows[position] = known[cell]
+                continue
+            try:
+                rows[position] = self._row(self.read(cell), table)
+            except CellError as problem:
+                problems[position] = str(problem)
+            else:
+                if text:
+                    known[cell] = rows[position]
+        return rows, problems
+
+    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+        """(B, K) float32 of 1, 0 and, not known, -1."""
+        return arrays.float()
+
+    def present(self, arrays: Tensor) -> Tensor:
+        return arrays >= 0
+
+    def show(self, value: Labels | None) -> str:
+        if value is None or isinstance(value, str):
+            return value or "—"
+        held = [name for name in value if not isinstance(value, dict) or value[name]]
+        return ", ".join(held) or "none"
+
+    def stem(self, width: int | None) -> nn.Module:
+        return MultiHot(self) if width is None else LabelMean(self, width)
+
+    def head(self, width: int, kind: str) -> Head:
+        return LabelScores(self, width)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return MULTI_LABEL
+
+
+def _mark(texts: Sequence[str]) -> str:
+    return next((mark for mark in SEPARATORS if any(mark in text for text in texts)), "")
+
+
+def _from_json(text: str) -> list[Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, list) and not any(isinstance(item, (list, dict)) for item in found) else None
+
+
+def _zeros_and_ones(cells: Sequence[Any]) -> bool:
+    return all(_zero_or_one(item) for cell in cells for item in cell)
+
+
+def _zero_or_one(item: Any) -> bool:
+    return is_missing(item) if not isinstance(item, (bool, int, float, np.generic)) else bool(is_missing(item) or item in (0, 1))
+
+
+def _truth(value: Any) -> bool | None:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if is_missing(value):
+        return None
+    if isinstance(value, str) and value.strip().lower() in ("0", "1", "true", "false", "0.0", "1.0", "yes", "no"):
+        return value.strip().lower() in ("1", "true", "1.0", "yes")
+    if isinstance(value, (bool, int, float)) and value in (0, 1):
+        return bool(value)
+    raise CellError(f"expected 0, 1 or nothing for a label, got {shorten(value)}.\nGive each label one of these.")
+
+
+class MultiHot(nn.Module):
+    """(B, K) -> (B, 2K): which labels hold, and which are not known."""
+
+    gives = "pooled"
+
+    def __init__(self, room: Categories):
+        super().__init__()
+        self.features = 2 * len(room.labels)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return torch.cat([(labels > 0).float(), (labels < 0).float()], 1)
+
+
+class LabelMean(nn.Module):
+    """(B, K) -> (B, 1, width): the mean embedding of the labels that hold; vectors of their own for none and for not known."""
+
+    gives = "tokens"
+
+    def __init__(self, room: Categories, width: int):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(len(room.labels), width) / width**0.5)
+        self.none = nn.Parameter(torch.zeros(width))
+        self.missing = nn.Parameter(torch.zeros(width))
+
+    def forward(self, labels: Tensor) -> Tensor:
+        held = (labels > 0).float()
+        count = held.sum(1, keepdim=True)
+        mean = held @ self.table / count.clamp(min=1) + (count == 0).float() * self.none
+        unknown = (labels < 0).all(1, keepdim=True).float()
+        return (mean * (1 - unknown) + unknown * self.missing)[:, None]
+
+
+class LabelScores(Head):
+    """A logistic score a label; binary cross-entropy summed over the known labels, which are the count."""
+
+    takes = "pooled"
+
+    def __init__(self, room: Categories, width: int):
+        super().__init__()
+        self.labels = room.labels
+        self.linear = nn.Linear(width, len(room.labels))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, D) -> logits (B, K), or members (B, M, D) -> (B, M, K)."""
+        return self.linear(hidden)
+
+    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        known = target >= 0 if present is None else present & (target >= 0)
+        truth = target.clamp(min=0)
+        truth = truth[:, None].expand_as(output) if output.ndim == 3 else truth
+        cost = binary_cross_entropy_with_logits(output.float(), truth, reduction="none")
+        cost = cost.mean(1) if cost.ndim == 3 else cost                                     # the mean of the members' losses
+        return (cost * known).sum(1), known.sum(1).float()
+
+    def predict(self, output: Tensor) -> dict[str, Tensor]:
+        probability = output.float().sigmoid()
+        probability = probability.mean(1) if probability.ndim == 3 else probability
+        return {"probability": probability, "value": probability > 0.5}
+
+    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
+        found = []
+        for row, value in zip(predicted["probability"], predicted["value"], strict=True):
+            named = {name: float(p) for name, p in zip(self.labels, row, strict=True)}
+            found.append(Prediction([name for name, held in zip(self.labels, value, strict=True) if held], detail={"probabilities": named}))
+        return found

@@ -1,0 +1,261 @@
+"""One of several classes: text, whole numbers or truth values; a vocabulary found in the training rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, one_hot
+
+from mapsto.batch import Draw
+from mapsto.cells import Blob, Column, is_missing, shorten
+from mapsto.config import setting
+from mapsto.decode import Prediction
+from mapsto.errors import CellError, DataError, did_you_mean
+from mapsto.metrics import Metric, classification
+from mapsto.types.base import DataType, Head, Layout, learned
+from mapsto.types.number import Moment, leading_zeros, values_of
+
+MISSING, OTHER, FIRST = 0, 1, 2            # input codes: new classes append at the end, so these come first
+MOST_WEIGHT = 100.0                        # of a class when balancing: one row in a million must not drown the rest
+ONE_HOT = 100                              # plain features keep the most frequent classes
+LABEL_NAMES = frozenset({"label", "labels", "class", "classes", "target", "category", "species", "digit", "outcome", "y"})
+
+
+@dataclass(frozen=True)
+class Category(DataType):
+    """One class of several. Read value: text. Stored as int32: a target's class number (-1 missing); an input's code."""
+
+    head_kinds: ClassVar[tuple[str, ...]] = ("classes",)
+    reading: ClassVar[tuple[str, ...]] = ("classes", "side")
+
+    smoothing: float = setting(0.0, "label smoothing: this share of a label is spread over all classes (Szegedy 2016)", above=-1e-9)
+    balance: bool = setting(False, "weight each class by its inverse frequency")
+    min_count: int | None = setting(None, "an input's classes seen less often are 'other'; default 1 up to 50 rows, 2 up to 1,000, else 5", above=0)
+    side: str = learned("input")
+    classes: tuple[str, ...] = learned(())
+    counts: tuple[int, ...] = learned(())               # in the sample seen by fit
+    frequent: tuple[int, ...] = learned(())             # codes with a column of their own in plain features
+
+    @classmethod
+    def sniff(cls, column: Column) -> float:
+        """Text that repeats .8; two whole numbers, or few under a name like 'label', .7; other few whole numbers .45, below number's .5:
+        1, 2, 3 has an order, which number keeps, and its bins can tell the values apart as well as an embedding."""
+        cells = column.known
+        if not cells:
+            return 0.1
+        if not all(isinstance(cell, (str, bool, int, float, np.generic)) for cell in cells):
+            return 0.0
+        distinct = {str(cell).strip() for cell in cells}
+        few = len(distinct) <= 20 or len(distinct) <= 0.5 * len(cells)
+        if all(isinstance(cell, (bool, np.bool_)) for cell in cells):
+            return 0.95
+        values = values_of(cells)
+        if sum(value is not None for value in values) < 0.95 * len(cells):
+            return 0.8 if few else 0.3
+        if leading_zeros(cells):                        # codes such as '007' or '01234'
+            return 0.6 if few else 0.3
+        numbers = {value for value in values if value is not None}
+        if len(numbers) > max(20, 0.05 * len(cells)) or any(isinstance(value, Moment) or not value.is_integer() for value in numbers):
+            return 0.05
+        two = numbers <= {0, 1} or (len(numbers) == 2 and len(cells) >= 10)
+        named = column.name.strip().lower() in LABEL_NAMES
+        return 0.7 if two or named else 0.45 if len(numbers) <= 20 else 0.05
+
+    def read(self, cell: Any) -> str | None:
+        """Text, stripped, its case kept; 3 and 3.0 are '3', True is 'true'."""
+        if isinstance(cell, str):
+            return None if is_missing(cell) else cell.strip()
+        if isinstance(cell, np.generic) or (isinstance(cell, np.ndarray) and cell.size == 1):
+            cell = cell.item()
+        if is_missing(cell):
+            return None
+        if isinstance(cell, bool):
+            return "true" if cell else "false"
+        if isinstance(cell, float) and cell.is_integer():
+            return str(int(cell))
+        if isinstance(cell, (bytes, bytearray)):
+            try:
+                return bytes(cell).decode().strip()
+            except UnicodeDecodeError as problem:
+                raise CellError(f"expected a class name, got {shorten(cell)} that are no text.\nGive text or a number.") from problem
+        if isinstance(cell, (list, tuple, set, Mapping, np.ndarray, Blob)):
+            raise CellError(f"expected one class, got {type(cell).__name__} {shorten(cell)}.\nSeveral labels at once are of type 'categories'.")
+        return str(cell).strip()
+
+    def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
+        """The vocabulary, in order of number or alphabet. A room fitted before keeps its classes and appends new ones."""
+        seen = Counter(value for value in values if value is not None)
+        side = spec.get("side", "input")
+        if side == "output" and not seen and not self.classes:
+            raise DataError(f"'{spec.get('name', 'target')}': no training row has a class to learn from.\nName another column right of the arrow.")
+        least = 1 if side == "output" else self.min_count or (1 if len(values) <= 50 else 2 if len(values) <= 1000 else 5)
+        old = dict(zip(self.classes, self.counts, strict=True))
+        new = sorted((name for name, count in seen.items() if count >= least and name not in old), key=_order)
+        classes = (*self.classes, *new)
+        counts = tuple(old.get(name, 0) + seen.get(name, 0) for name in classes)
+        common = sorted(sorted(range(len(classes)), key=lambda k: -counts[k])[:ONE_HOT])
+        frequent = self.frequent or tuple(FIRST + k for k in common)
+        return replace(self, side=side, classes=classes, counts=counts, frequent=frequent)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout("int32")
+
+    def encode(self, value: str | None) -> np.ndarray:
+        return np.array(self._code(value, {name: k for k, name in enumerate(self.classes)}), np.int32)
+
+    def _code(self, value: str | None, table: Mapping[str, int]) -> int:
+        if self.side == "input":
+            return MISSING if value is None else table[value] + FIRST if value in table else OTHER
+        if value is None:
+            return -1
+        if value not in table:
+            raise CellError(f"class {shorten(value)} was not seen in training.\n{did_you_mean(value, self.classes)}")
+        return table[value]
+
+    def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
+        """Each distinct cell is read once."""
+        table = {name: k for k, name in enumerate(self.classes)}
+        known: dict[Any, int] = {}                      # (type, cell): True, 1 and 1.0 are equal but read differently
+        problems: dict[int, str] = {}
+        codes = np.empty(len(cells), np.int32)
+        absent = self._code(None, table)
+        if isinstance(cells, np.ndarray):
+            cells = cells.reshape(len(cells)).tolist() if cells.size == len(cells) else list(cells)
+        for position, cell in enumerate(cells):
+            kind = cell if type(cell) is str else (type(cell), cell) if isinstance(cell, (bool, int, float)) else None
+            code = known.get(kind) if kind is not None else None
+            if code is None:
+                try:
+                    code = self._code(self.read(cell), table)
+                except CellError as problem:
+                    problems[position], codes[position] = str(problem), absent
+                    continue
+                if kind is not None:
+                    known[kind] = code
+            codes[position] = code
+        return codes, problems
+
+    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+        """(B,) int64."""
+        return arrays.long()
+
+    def present(self, arrays: Tensor) -> Tensor:
+        return arrays >= 0
+
+    def stem(self, width: int | None) -> nn.Module:
+        return OneHot(self) if width is None else OneCategory(self, width)
+
+    @classmethod
+    def stems(cls, rooms: Mapping[str, Self], width: int | None) -> nn.Module:
+        return super().stems(rooms, width) if width is None else Embeddings(rooms, width)
+
+    def head(self, width: int, kind: str) -> Head:
+        return Classes(self, width)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return classification(len(self.classes))
+
+
+def _order(name: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(name), name)
+    except ValueError:
+        return (1, 0.0, name)
+
+
+class Embeddings(nn.Module):
+    """{slot: (B,) codes} -> {slot: (B, 1, width)}: a table a slot, so that each can grow, looked up in one stroke."""
+
+    def __init__(self, rooms: Mapping[str, Category], width: int):
+        super().__init__()
+        self.names = tuple(rooms)
+        sizes = [FIRST + len(room.classes) for room in rooms.values()]
+        self.tables = nn.ParameterList(nn.Parameter(torch.randn(size, width) / width**0.5) for size in sizes)
+        self.register_buffer("offsets", torch.tensor([0, *sizes[:-1]]).cumsum(0), persistent=False)
+        self.gives = dict.fromkeys(self.names, "tokens")
+
+    def forward(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        codes = torch.stack([values[name] for name in self.names], 1) + self.offsets        # (B, N)
+        table = torch.cat(list(self.tables)) if len(self.tables) > 1 else self.tables[0]
+        tokens = embedding(codes, table)                                                    # (B, N, width)
+        return {name: tokens[:, n : n + 1] for n, name in enumerate(self.names)}
+
+
+class OneCategory(nn.Module):
+    """`Embeddings` of a single slot: (B,) -> (B, 1, width)."""
+
+    gives = "tokens"
+
+    def __init__(self, room: Category, width: int):
+        super().__init__()
+        self.inner = Embeddings({"": room}, width)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.inner({"": codes})[""]
+
+
+class OneHot(nn.Module):
+    """(B,) codes -> (B, F): a column each for missing, other and the 100 most frequent classes; rarer ones count as other."""
+
+    gives = "pooled"
+
+    def __init__(self, room: Category):
+        super().__init__()
+        columns = torch.full((FIRST + len(room.classes),), OTHER)
+        columns[MISSING] = MISSING
+        columns[list(room.frequent)] = torch.arange(len(room.frequent)) + FIRST
+        self.register_buffer("columns", columns, persistent=False)
+        self.features = FIRST + len(room.frequent)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return one_hot(self.columns[codes], self.features).float()
+
+
+class Classes(Head):
+    """Softmax over K classes, cross-entropy. With `balance` a row's loss is weighted, its count stays 1: over the training rows the
+    weights average 1."""
+
+    takes = "pooled"
+
+    def __init__(self, room: Category, width: int):
+        super().__init__()
+        self.classes, self.smoothing = room.classes, room.smoothing
+        self.linear = nn.Linear(width, len(room.classes))
+        counts = torch.tensor(room.counts, dtype=torch.float32)
+        weight = (counts.sum() / (len(counts) * counts.clamp(min=1))).clamp(max=MOST_WEIGHT)
+        self.register_buffer("weight", weight if room.balance else torch.ones_like(counts), persistent=False)
+        with torch.no_grad():                            # start at the classes' frequencies (Karpathy's recipe, 2019)
+            prior = torch.log(counts + 1)
+            self.linear.bias.copy_(torch.zeros_like(prior) if room.balance else prior - prior.mean())
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, D) -> logits (B, K), or members (B, M, D) -> (B, M, K)."""
+        return self.linear(hidden)
+
+    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        logs = output.float().log_softmax(-1)
+        logs = logs.mean(1) if logs.ndim == 3 else logs                                     # the mean of the members' losses
+        known = target >= 0 if present is None else present & (target >= 0)
+        label = target.clamp(min=0)
+        right = logs.gather(1, label[:, None])[:, 0]
+        per_row = -(1 - self.smoothing) * right - self.smoothing * logs.mean(1)
+        return torch.where(known, per_row * self.weight[label], 0.0), known.float()
+
+    def predict(self, output: Tensor) -> dict[str, Tensor]:
+        probability = output.float().softmax(-1)
+        probability = probability.mean(1) if probability.ndim == 3 else probability
+        return {"probability": probability, "value": probability.argmax(1)}
+
+    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
+        probability, value = predicted["probability"], predicted["value"]
+        best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
+        return [Prediction(self.classes[k], float(row[k]), detail={"probabilities": {self.classes[j]: float(row[j]) for j in top}})
+                for row, k, top in zip(probability, value.tolist(), best, strict=True)]

@@ -1,0 +1,575 @@
+"""Numbers, and dates and times as numbers that know calendar and trend.
+
+In the store a cell is one float64 (dates: seconds since 1970, wall-clock time), NaN when missing. In a batch an input is float32
+features with a missing flag; a target stays in its own unit, NaN when missing. The encodings that make nets good on tables are
+those of Gorishniy et al. 2022, "On Embeddings for Numerical Features". Letters: B batch, N features, L their encoding's length, D width.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import huber_loss, mse_loss
+
+from mapsto.batch import Draw
+from mapsto.cells import Column, is_missing, shorten
+from mapsto.config import setting
+from mapsto.decode import Prediction
+from mapsto.errors import CellError, DataError
+from mapsto.metrics import REGRESSION, Metric
+from mapsto.types.base import DataType, Head, Layout, learned
+
+EPOCH = datetime(1970, 1, 1)
+DAY = 86400.0
+CLIP = 5.0                                 # standard deviations, in plain features
+MONTHS = {name: k + 1 for k, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))}
+_AROUND = re.compile(r"^(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|\s*(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
+_CLOCK = r"(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?\s*([AaPp]\.?[Mm]\.?)?)?"
+_SLASHED = re.compile(r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK + "$")          # 01/02/2011, 1.2.11 10:00
+_NAMED = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(?:(\d{1,2})[ \-.]+([A-Za-z]{3,9})|([A-Za-z]{3,9})\.? (\d{1,2})),?[ \-.]+(\d{4})" + _CLOCK + "$")
+_ISO = re.compile(r"\d{4}[-/.]\d{1,2}(?:[-/.]\d{1,2})?(?:[T ].*)?$")
+_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$")
+
+
+class Moment(float):
+    """Seconds since 1970 read from a date; `swapped` is its other reading when day and month could change places."""
+
+    swapped: float | None = None
+    day_first: bool | None = None          # what the text itself says: None when it could be either
+
+
+@dataclass(frozen=True)
+class Number(DataType):
+    """A number or a date. Read value: float, or `Moment`."""
+
+    head_kinds: ClassVar[tuple[str, ...]] = ("regression",)
+    reading: ClassVar[tuple[str, ...]] = ("kind", "decimal", "day_first", "dates_day_first")
+
+    loss: str = setting("mse", "what a prediction's error costs", choices=("mse", "huber"))
+    log: bool = setting(False, "learn on the scale sign(x) · log(1 + |x|): for amounts spread over orders of magnitude")
+    bins: int = setting(48, "most pieces of the piecewise-linear encoding", above=0)
+    encoding: str = setting("piecewise", "how an input number is embedded", choices=("piecewise", "periodic", "plain"))
+    decimal: str = setting(".", "decimal mark in text", choices=(".", ","))
+    day_first: bool | None = setting(None, "01/02/2011 is the first of February; default: what other dates of the column show, else not")
+    side: str = learned("input")
+    kind: str = learned("number")
+    dates_day_first: bool = learned(False)
+    mean: float = learned(0.0)                          # of training values, on the log scale where `log`
+    std: float = learned(0.0)                           # 0: not fitted
+    edges: tuple[float, ...] = learned(())              # of the pieces, in standard deviations from the mean
+    clock: bool = learned(False)                        # does the time of day vary?
+
+    @classmethod
+    def sniff(cls, column: Column) -> float:
+        """.9 for real numbers and dates, .5 for few distinct whole numbers, less when some cells are neither."""
+        cells = column.known
+        if not cells:
+            return 0.2
+        values = values_of(cells)
+        share = sum(value is not None for value in values) / len(cells)
+        if share < 0.95 or all(isinstance(cell, (bool, np.bool_)) for cell in cells) or leading_zeros(cells):
+            return 0.3 * share
+        distinct = {value for value in values if value is not None}
+        whole = len(distinct) <= 20 and not any(isinstance(value, Moment) or not value.is_integer() for value in distinct)
+        return 0.5 if whole else 0.9
+
+    def read(self, cell: Any) -> float | None:
+        """3, '1,234.5', '$ 12', '12 %', (1,234), True; dates as ISO, 01/02/2011, '2 Jan 2011', objects. Percent keeps its number: 12."""
+        value = number_of(cell, self.decimal, self._day_first)
+        if value is None or not self.std:
+            return value
+        if isinstance(value, Moment) != (self.kind == "date"):
+            wanted, got = ("date", "number") if self.kind == "date" else ("number", "date")
+            raise CellError(f"expected a {wanted}, got the {got} {shorten(cell)}.\nWrite the whole column as {wanted}s.")
+        return value
+
+    @property
+    def _day_first(self) -> bool:
+        return self.dates_day_first if self.day_first is None else self.day_first
+
+    def fit(self, values: Sequence[float | None], spec: Mapping[str, Any]) -> Self:
+        """Kind, mean, std and quantile bins. A room fitted before stays as it is: nets know its statistics."""
+        if self.std:
+            return self
+        known = [value for value in values if value is not None]
+        side, dated = spec.get("side", "input"), sum(isinstance(value, Moment) for value in known)
+        if side == "output" and not known:
+            raise DataError(f"'{spec.get('name', 'target')}': no training row has a value to learn from.\nName another column right of the arrow.")
+        if 2 * dated <= len(known):
+            room = replace(self, side=side, kind="number")
+            array = np.array([value for value in known if not isinstance(value, Moment)], np.float64)
+        else:
+            moments = [value for value in known if isinstance(value, Moment)]
+            votes = [value.day_first for value in moments if value.day_first is not None]
+            early = self.day_first if self.day_first is not None else 2 * sum(votes) > len(votes)
+            room = replace(self, side=side, kind="date", dates_day_first=early, log=False)
+            array = np.array([value.swapped if early and value.swapped is not None else value for value in moments], np.float64)
+            room = replace(room, clock=bool(np.ptp(array % DAY) > 0))
+        return room._with_statistics(array)
+
+    def _with_statistics(self, array: np.ndarray) -> Self:
+        if not len(array):
+            return replace(self, mean=0.0, std=1.0, edges=(-1.0, 1.0))
+        scaled = self._scaled(array)
+        mean, std = float(scaled.mean()), float(scaled.std())
+        std = std if std > 1e-12 * max(1.0, abs(mean)) else 1.0
+        distinct = np.unique((scaled - mean) / std)
+        if len(distinct) > self.bins + 1:
+            distinct = np.unique(np.quantile((scaled - mean) / std, np.linspace(0, 1, self.bins + 1)))
+        edges = distinct if len(distinct) > 1 else np.array([distinct[0] - 1, distinct[0] + 1])
+        return replace(self, mean=mean, std=std, edges=tuple(edges.tolist()))
+
+    def _scaled(self, array: np.ndarray) -> np.ndarray:
+        return np.sign(array) * np.log1p(np.abs(array)) if self.log else array
+
+    @property
+    def layout(self) -> Layout:
+        return Layout("float64")
+
+    def encode(self, value: float | None) -> np.ndarray:
+        return np.array(math.nan if value is None else float(value), np.float64)
+
+    def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
+        """In one stroke where Python's own float() reads everything; otherwise each distinct cell once."""
+        found = self._quickly(cells)
+        problems: dict[int, str] = {}
+        if found is None:
+            found = np.empty(len(cells), np.float64)
+            known: dict[str, float] = {}
+            for position, cell in enumerate(cells):
+                text = type(cell) is str
+                value = known.get(cell) if text else None
+                if value is None:
+                    try:
+                        value = float(self.encode(self.read(cell)))
+                    except CellError as problem:
+                        problems[position], value = str(problem), math.nan
+                    else:
+                        if text:
+                            known[cell] = value
+                found[position] = value
+        for position in np.flatnonzero(np.isinf(found)).tolist():
+            problems[position], found[position] = _infinite(cells[position]), math.nan
+        return found, problems
+
+    def _quickly(self, cells: Sequence[Any]) -> np.ndarray | None:
+        """The column as float64, or None when a cell needs reading with care."""
+        if isinstance(cells, np.ndarray) and cells.dtype.kind == "M" and self.kind == "date":
+            return _seconds(cells.reshape(len(cells)))
+        if self.kind == "date" or (isinstance(cells, np.ndarray) and cells.dtype.kind not in "fiubOUT"):
+            return None
+        if isinstance(cells, np.ma.MaskedArray):
+            cells = cells.astype(np.float64).filled(np.nan) if cells.dtype.kind in "fiub" else cells.tolist()
+        try:
+            return np.array(cells, np.float64).reshape(len(cells))
+        except (ValueError, TypeError, OverflowError):
+            pass
+        try:                                            # again with the words for "nothing" taken out
+            return np.array([None if type(cell) is str and is_missing(cell) else cell for cell in cells], np.float64).reshape(len(cells))
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+        """As target (B,) in its own unit, float64 where float32 would blur it. As input (B, 2): standardised value, missing flag;
+        a date (B, 2 + 23): also its place in the year (4 waves, 12 months) and the week (7 days), and (+4) in the day if that varies."""
+        if self.side == "output":
+            return arrays if self._needs_float64 else arrays.float()
+        missing = torch.isnan(arrays)
+        known = torch.where(missing, self.mean, arrays) if not self.log else torch.nan_to_num(arrays)
+        if self.log:
+            known = torch.sign(known) * torch.log1p(known.abs())
+        standard = torch.where(missing, 0.0, (known - self.mean) / self.std)
+        columns = [standard[:, None], missing[:, None]]
+        if self.kind == "date":
+            columns.append(_calendar(known, self.clock) * ~missing[:, None])
+        return torch.cat([column.float() for column in columns], 1)
+
+    @property
+    def _needs_float64(self) -> bool:
+        return not self.log and abs(self.mean) > 1e3 * self.std        # float32 keeps 7 digits
+
+    def present(self, arrays: Tensor) -> Tensor:
+        return ~torch.isnan(arrays)
+
+    def show(self, value: float | None) -> str:
+        if value is None:
+            return "—"
+        return _iso(value) if isinstance(value, Moment) or self.kind == "date" else f"{value:g}"
+
+    def stem(self, width: int | None) -> nn.Module:
+        return PlainNumber(self) if width is None else OneNumber(self, width)
+
+    @classmethod
+    def stems(cls, rooms: Mapping[str, Self], width: int | None) -> nn.Module:
+        return super().stems(rooms, width) if width is None else Numbers(rooms, width)
+
+    def head(self, width: int, kind: str) -> Head:
+        return Regression(self, width)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return REGRESSION
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------------
+
+def number_of(cell: Any, decimal: str = ".", day_first: bool = False) -> float | None:
+    """One cell as float or `Moment`; None when missing. Raises CellError."""
+    if isinstance(cell, np.ndarray) and cell.size == 1:
+        cell = cell.reshape(())[()]
+    if isinstance(cell, np.datetime64):
+        return None if np.isnat(cell) else Moment(_seconds(np.array([cell]))[0])
+    if is_missing(cell):
+        return None
+    if isinstance(cell, str):
+        return _from_text(cell.strip(), decimal, day_first)
+    if isinstance(cell, datetime):
+        return Moment((cell.replace(tzinfo=None) - EPOCH).total_seconds())
+    if isinstance(cell, date):
+        return Moment((cell - EPOCH.date()).days * DAY)
+    if isinstance(cell, time):
+        return Moment((datetime.combine(EPOCH, cell.replace(tzinfo=None)) - EPOCH).total_seconds())
+    try:
+        value = float(cell)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise CellError(f"expected a number or a date, got {type(cell).__name__} {shorten(cell)}.\nGive a number.") from problem
+    return None if math.isnan(value) else _finite(value, cell)
+
+
+def _finite(value: float, cell: Any) -> float:
+    if math.isinf(value):
+        raise CellError(_infinite(cell))
+    return value
+
+
+def _infinite(cell: Any) -> str:
+    return f"expected a finite number, got {shorten(cell)}.\nLeave the cell empty if the value is not known."
+
+
+def _from_text(text: str, decimal: str, day_first: bool) -> float:
+    if decimal == ".":
+        try:
+            return _finite(float(text), text)
+        except ValueError:
+            pass
+    moment = _moment(text, day_first)
+    if moment is not None:
+        return moment
+    plain = text.replace("−", "-")
+    negative = plain.startswith("(") and plain.endswith(")")            # as accountants write
+    sign, plain = ("-", plain[1:-1]) if negative else (plain[:1], plain[1:]) if plain[:1] in ("-", "+") else ("", plain)
+    plain = re.sub(r"(?<=\d)[ \u00a0\u202f'’](?=\d{3})", "", _AROUND.sub("", _AROUND.sub("", plain.strip())))
+    if "," in plain and "." in plain:
+        decimal = max(".,", key=plain.rfind)                            # the last mark divides
+    elif decimal == "." and plain.count(",") == 1 and not re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", plain):
+        decimal = ","                                                   # '3,5': no thousands
+    plain = plain.replace("," if decimal == "." else ".", "").replace(",", ".")
+    try:
+        return _finite(float(sign + plain), text)
+    except ValueError:
+        raise CellError(f"expected a number or a date, got {shorten(text)}.\nCorrect or empty the cell, or say ':category' for the column.") from None
+
+
+def _moment(text: str, day_first: bool) -> Moment | None:
+    """Text as a date or time, or None when it is neither."""
+    if _TIME.match(text):
+        text = f"1970-01-01 {text.zfill(5) if text.count(':') == 1 else text.zfill(8)}"
+    if _ISO.match(text):
+        day, _, clock = text.replace("T", " ").partition(" ")
+        parts = re.split(r"[-/.]", day)
+        if len(parts) == 2 and ("." in day or clock):                   # 2011.5 is a number
+            return None
+        day = "-".join(part.zfill(2) for part in (*parts, "01")[:3])
+        try:
+            found = datetime.fromisoformat(f"{day} {clock.strip()}".strip())
+        except ValueError:
+            return None
+        return Moment((found.replace(tzinfo=None) - EPOCH).total_seconds())
+    if slashed := _SLASHED.match(text):
+        first, mark, second, year, *clock = slashed.groups()
+        readings = [_dated(year, month, day, clock) for month, day in ((first, second), (second, first))]
+        if mark == ".":                                                 # 1.2.2011 is written where the day comes first
+            readings[0] = None
+        american, other = readings
+        if american is None or other is None:
+            return _marked(american if other is None else other, None, other is not None)
+        return _marked(other, american, None) if day_first else _marked(american, other, None)
+    if named := _NAMED.match(text):
+        day, month, month_too, day_too, year, *clock = named.groups()
+        number = MONTHS.get((month or month_too)[:3].lower())
+        return _marked(_dated(year, number, day or day_too, clock), None, None) if number else None
+    return None
+
+
+def _marked(seconds: float | None, swapped: float | None, day_first: bool | None) -> Moment | None:
+    if seconds is None:
+        return None
+    moment = Moment(seconds)
+    moment.swapped, moment.day_first = swapped, day_first
+    return moment
+
+
+def _dated(year: Any, month: Any, day: Any, clock: Sequence[str | None]) -> float | None:
+    hour, minute, second, half = clock
+    full = int(year) + (0 if len(year) == 4 else 2000 if int(year) < 70 else 1900)
+    hours = int(hour or 0) % 12 + (12 if half[0] in "pP" else 0) if half else int(hour or 0)
+    try:
+        return (datetime(full, int(month), int(day), hours, int(minute or 0)) - EPOCH).total_seconds() + float(second or 0)
+    except ValueError:
+        return None
+
+
+def _seconds(array: np.ndarray) -> np.ndarray:
+    """datetime64 -> seconds since 1970, NaN for NaT."""
+    return np.where(np.isnat(array), np.nan, array.astype("datetime64[us]").astype(np.int64) / 1e6)
+
+
+def _iso(seconds: float) -> str:
+    try:
+        found = datetime.fromtimestamp(round(seconds), UTC).replace(tzinfo=None)
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:g} s"
+    return found.isoformat(" ") if seconds % DAY else found.date().isoformat()
+
+
+def _value_or_none(cell: Any) -> float | None:
+    if not isinstance(cell, (str, Real, Decimal, date, time, np.generic)):              # a picture's str() takes long
+        return None
+    try:
+        return number_of(cell)
+    except CellError:
+        return None
+
+
+def values_of(cells: Sequence[Any]) -> list[float | None]:
+    """Each known cell as number or `Moment`, None where it is neither; quick where Python's own float() reads them all."""
+    try:
+        found = np.array(cells, np.float64) if isinstance(cells[0], (str, Real)) else np.empty((0, 0))
+        if found.ndim == 1 and np.isfinite(found).all():
+            return found.tolist()
+    except (ValueError, TypeError, OverflowError):
+        pass
+    return [_value_or_none(cell) for cell in cells]
+
+
+def leading_zeros(cells: Sequence[Any]) -> bool:
+    """Are these codes ('007', '01234') rather than numbers?"""
+    return any(isinstance(cell, str) and re.fullmatch(r"\s*0\d+\s*", cell) is not None for cell in cells)
+
+
+def _calendar(seconds: Tensor, clock: bool) -> Tensor:
+    """(B,) float64 -> (B, 23 or 27): two waves a year (4), month (12), weekday (7); two waves a day (4) if `clock`."""
+    stamps = seconds.cpu().numpy().astype("datetime64[s]")
+    years, months, days = (stamps.astype(f"datetime64[{unit}]") for unit in "YMD")
+    month = months.astype(np.int64) % 12
+    weekday = (days.astype(np.int64) + 3) % 7                           # the first of January 1970 was a Thursday
+    year = (days - years.astype("datetime64[D]")).astype(np.int64) / 365.25
+    waves = [_waves(year), np.eye(12)[month], np.eye(7)[weekday]]
+    if clock:
+        waves.append(_waves((stamps - days.astype("datetime64[s]")).astype(np.int64) / DAY))
+    return torch.from_numpy(np.concatenate(waves, 1)).to(seconds.device)
+
+
+def _waves(turns: np.ndarray) -> np.ndarray:
+    angle = 2 * np.pi * turns
+    return np.stack([np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)], 1)
+
+
+# --- left of the arrow ---------------------------------------------------------------------------------------------------------
+
+class PlainNumber(nn.Module):
+    """(B, F) collated -> (B, F), the value clipped to ±5 standard deviations: features for linear models."""
+
+    gives = "pooled"
+
+    def __init__(self, room: Number):
+        super().__init__()
+        self.features = 2 if room.kind == "number" else 29 if room.clock else 25
+
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.cat([values[:, :1].clamp(-CLIP, CLIP), values[:, 1:]], 1)
+
+
+class Numbers(nn.Module):
+    """{slot: (B, F)} -> {slot: (B, T, D)}: every value is encoded, then a linear map of its own and ReLU; missing is a learned vector.
+    A number gives one token, a date three or four: trend, year, week, day."""
+
+    def __init__(self, rooms: Mapping[str, Number], width: int):
+        super().__init__()
+        self.names = tuple(rooms)
+        self.counts = tuple(1 if room.kind == "number" else 4 if room.clock else 3 for room in rooms.values())
+        self.dates = tuple(name for name, room in rooms.items() if room.kind == "date")
+        self.clocks = tuple(rooms[name].clock for name in self.dates)
+        kinds = [room.encoding for room in rooms.values()]
+        self.chosen = nn.ModuleList()
+        order: list[int] = []                           # for each encoded feature, the token it becomes
+        places = np.cumsum([0, *self.counts])
+        self.picks = []
+        for kind, encoding in (("piecewise", Piecewise), ("periodic", Periodic), ("plain", Plain)):
+            those = [n for n, found in enumerate(kinds) if found == kind]
+            if those:
+                self.picks.append(those)
+                self.chosen.append(Tokens(encoding([list(rooms.values())[n] for n in those]), len(those), width))
+                order += [int(places[n]) for n in those]
+        for name, clock in zip(self.dates, self.clocks, strict=True):
+            start = int(places[self.names.index(name)])
+            order += range(start + 1, start + 3 + clock)
+        parts = sum(2 + clock for clock in self.clocks)
+        self.calendars = Tokens(Given(16), parts, width) if parts else None
+        self.back = None if order == sorted(order) else np.argsort(order).tolist()
+        self.gives = dict.fromkeys(self.names, "tokens")
+
+    def forward(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        stacked = torch.stack([values[name][:, :2] for name in self.names], 1)              # (B, N, 2)
+        tokens = []
+        for those, part in zip(self.picks, self.chosen, strict=True):
+            some = stacked if len(those) == len(self.names) else stacked[:, those]
+            tokens.append(part(some[..., 0], some[..., 1]))
+        if self.calendars is not None:
+            parts, flags = [], []
+            for name, clock in zip(self.dates, self.clocks, strict=True):
+                found = values[name]
+                for low, high in ((2, 18), (18, 25), (25, 29))[: 2 + clock]:
+                    parts.append(nn.functional.pad(found[:, low:high], (0, 16 - (high - low))))
+                    flags.append(found[:, 1])
+            tokens.append(self.calendars(torch.stack(parts, 1), torch.stack(flags, 1)))
+        together = torch.cat(tokens, 1) if len(tokens) > 1 else tokens[0]                   # (B, T, D)
+        together = together[:, self.back] if self.back is not None else together
+        return dict(zip(self.names, together.split(self.counts, 1), strict=True))
+
+
+class OneNumber(nn.Module):
+    """`Numbers` of a single slot: (B, F) -> (B, T, D)."""
+
+    gives = "tokens"
+
+    def __init__(self, room: Number, width: int):
+        super().__init__()
+        self.inner = Numbers({"": room}, width)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.inner({"": values})[""]
+
+
+class Tokens(nn.Module):
+    """N features, each encoded in L numbers -> N tokens (B, N, D), each by its own linear map and ReLU."""
+
+    def __init__(self, encoding: nn.Module, features: int, width: int):
+        super().__init__()
+        self.encoding = encoding
+        bound = encoding.length**-0.5
+        self.weight = nn.Parameter(torch.empty(features, encoding.length, width).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(features, width).uniform_(-bound, bound))
+        self.missing = nn.Parameter(torch.zeros(features, width))
+
+    def forward(self, values: Tensor, missing: Tensor) -> Tensor:
+        encoded = self.encoding(values)                                                     # (B, N, L)
+        tokens = torch.baddbmm(self.bias[:, None], encoded.transpose(0, 1), self.weight).relu().transpose(0, 1)    # by feature: (N, B, D)
+        return torch.where(missing[..., None] > 0, self.missing, tokens)
+
+
+class Piecewise(nn.Module):
+    """(B, N) -> (B, N, L + 1): how far the value reaches through each quantile bin, 0 to 1, and the value itself."""
+
+    def __init__(self, rooms: Sequence[Number]):
+        super().__init__()
+        most = max(len(room.edges) for room in rooms) - 1
+        left, scale, low, high = torch.zeros(len(rooms), most), torch.zeros(len(rooms), most), torch.zeros(len(rooms), most), torch.ones(len(rooms), most)
+        for n, room in enumerate(rooms):
+            edges = torch.tensor(room.edges, dtype=torch.float64)
+            size = len(edges) - 1
+            left[n, :size], scale[n, :size] = edges[:-1], 1 / edges.diff()
+            low[n, 0], high[n, size - 1] = -1.0, 2.0                    # beyond the training range: goes on for one bin's width
+        for name, value in (("left", left), ("scale", scale), ("low", low), ("high", high)):
+            self.register_buffer(name, value, persistent=False)
+        self.length = most + 1
+
+    def forward(self, values: Tensor) -> Tensor:
+        reach = ((values[..., None] - self.left) * self.scale).clamp(self.low, self.high)
+        return torch.cat([reach, values[..., None].clamp(-CLIP, CLIP)], -1)
+
+
+class Periodic(nn.Module):
+    """(B, N) -> (B, N, 49): sine and cosine of 24 learned frequencies, and the value itself."""
+
+    def __init__(self, rooms: Sequence[Number], frequencies: int = 24, spread: float = 0.1):
+        super().__init__()
+        self.frequency = nn.Parameter(torch.randn(len(rooms), frequencies) * spread)
+        self.length = 2 * frequencies + 1
+
+    def forward(self, values: Tensor) -> Tensor:
+        angle = 2 * math.pi * values[..., None].clamp(-CLIP, CLIP) * self.frequency
+        return torch.cat([angle.sin(), angle.cos(), values[..., None].clamp(-CLIP, CLIP)], -1)
+
+
+class Plain(nn.Module):
+    """(B, N) -> (B, N, 1): the clipped value."""
+
+    length = 1
+
+    def __init__(self, rooms: Sequence[Number]):
+        super().__init__()
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values[..., None].clamp(-CLIP, CLIP)
+
+
+class Given(nn.Module):
+    """(B, N, L) as it comes."""
+
+    def __init__(self, length: int):
+        super().__init__()
+        self.length = length
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values
+
+
+# --- right of the arrow --------------------------------------------------------------------------------------------------------
+
+class Regression(Head):
+    """One number, learned in standard deviations from the training mean (of the log scale where `log`)."""
+
+    takes = "pooled"
+
+    def __init__(self, room: Number, width: int):
+        super().__init__()
+        self.room = room
+        self.linear = nn.Linear(width, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, D) -> (B,), or members (B, M, D) -> (B, M)."""
+        return self.linear(hidden)[..., 0]
+
+    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        known = ~torch.isnan(target) if present is None else present & ~torch.isnan(target)
+        target = torch.where(known, target, self.room.mean if not self.room.log else 0.0)
+        if self.room.log:
+            target = torch.sign(target) * torch.log1p(target.abs())
+        standard = ((target - self.room.mean) / self.room.std).float()
+        output = output.float()
+        standard = standard[:, None].expand_as(output) if output.ndim == 2 else standard
+        error = (huber_loss if self.room.loss == "huber" else mse_loss)(output, standard, reduction="none")
+        per_row = error.mean(1) if error.ndim == 2 else error                               # the mean of the members' losses
+        return torch.where(known, per_row, 0.0), known.float()
+
+    def predict(self, output: Tensor) -> dict[str, Tensor]:
+        mean = output.float().mean(1) if output.ndim == 2 else output.float()
+        value = (mean.double() if self.room._needs_float64 else mean) * self.room.std + self.room.mean
+        if self.room.log:
+            value = torch.sign(value) * torch.expm1(value.abs())
+        return {"value": value}
+
+    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
+        dated = self.room.kind == "date"
+        return [Prediction(_iso(value) if dated else value) for value in predicted["value"].tolist()]

@@ -1,0 +1,556 @@
+"""The contract of a room, held over every file of types/; then what is each room's own."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import pytest
+import torch
+
+from mapsto import registry
+from mapsto.batch import Draw
+from mapsto.cells import Blob, Column
+from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.types.base import DataType
+from mapsto.types.categories import Categories
+from mapsto.types.category import Category
+from mapsto.types.image import Image
+from mapsto.types.number import Moment, Number
+
+RANDOM = np.random.default_rng(0)
+# For each type, columns of cells a person might have. A type without a line here has only its name held to the contract.
+CELLS: dict[str, list[list[Any]]] = {
+    "image": [[RANDOM.integers(0, 256, (12, 12), dtype=np.uint8) for _ in range(6)],
+              [None, RANDOM.random((20, 15, 3)), PIL.Image.new("RGBA", (9, 9), (200, 3, 3, 128)), RANDOM.integers(0, 60000, (8, 30)).astype(np.uint16)]],
+    "number": [[1, 2.5, None, "3,000.5", "$ 7", True, "NA"], ["2011-01-01", date(2012, 5, 6), None, "3 Mar 2011", "13/02/2011 10:30"], [4], [7, 7, 7]],
+    "category": [["b", "a ", None, "b", "ä"], [3, 10, 1, "3", 3.0, float("nan")], [True, False], ["only"]],
+    "categories": [[["x", "y"], [], None, ["z"]], ["a;b", "c", None, "b; c"], [{"p": 1, "q": None}, {"p": 0, "q": 1}],
+                   [np.array([0, 1, 1]), np.array([1, 0, 0])]],
+}
+CASES = [(name, n, side) for name in registry.names("types") for n in range(len(CELLS.get(name, []))) for side in ("input", "output")
+         if side == "input" or registry.entry("types", name).head_kinds]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def fitted(name: str, cells: list[Any], side: str = "input", options: dict[str, Any] | None = None, **spec: Any) -> DataType:
+    room = registry.entry("types", name).with_options(name, options or {})
+    return room.fit([room.read(cell) for cell in cells], {"side": side, "rows": len(cells), "name": "it", **spec})
+
+
+# --- the contract --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", registry.names("types"))
+def test_every_file_holds_a_room_of_its_name(name: str) -> None:
+    room = registry.entry("types", name)
+    assert issubclass(room, DataType) and room.__doc__
+    assert room.sniff(Column("c", [])) < 0.5 and room.sniff(Column("c", [None, None])) < 0.5
+    assert set(room.reading) <= set(room.__dataclass_fields__)
+    with pytest.raises(ConfigError, match="has no option"):
+        room.with_options(name, {"surely_not": 1})
+
+
+@pytest.mark.parametrize(("name", "n", "side"), CASES)
+def test_a_fitted_room_survives_json(name: str, n: int, side: str) -> None:
+    room = fitted(name, CELLS[name][n], side)
+    again = type(room).from_json(json.loads(json.dumps(room.to_json())))
+    assert again == room and hash(again) == hash(room)
+
+
+@pytest.mark.parametrize(("name", "n", "side"), CASES)
+def test_a_column_is_encoded_as_its_cells_are(name: str, n: int, side: str) -> None:
+    cells, room = CELLS[name][n], fitted(name, CELLS[name][n], side)
+    array, problems = room.encode_column(cells)
+    assert problems == {} and array.dtype == room.layout.dtype and array.shape == (len(cells), *room.layout.shape)
+    for row, cell in zip(array, cells, strict=True):
+        one = room.encode(room.read(cell))
+        assert one.dtype == room.layout.dtype and one.shape == room.layout.shape
+        np.testing.assert_array_equal(one, row)
+    empty, problems = room.encode_column([])
+    assert empty.shape == (0, *room.layout.shape) and empty.dtype == room.layout.dtype and not problems
+    assert all(isinstance(room.show(room.read(cell)), str) for cell in cells)
+
+
+@pytest.mark.parametrize(("name", "n", "side"), CASES)
+@pytest.mark.parametrize("rows", [0, 1, None])
+def test_batches_of_any_size_pass_stem_or_head(name: str, n: int, side: str, rows: int | None) -> None:
+    room = fitted(name, CELLS[name][n], side)
+    arrays = torch.from_numpy(room.encode_column(CELLS[name][n])[0])[:rows]
+    for draw in (None, Draw(0, 1, len(arrays))):
+        values = room.collate(arrays, draw)
+        assert len(values) == len(arrays)
+        if side == "input":
+            assert torch.isfinite(values).all()
+    if side == "input":
+        check_stems(room, values)
+    else:
+        check_head(room, arrays, values)
+
+
+def check_stems(room: DataType, values: torch.Tensor) -> None:
+    plain = room.stem(None)
+    assert plain.gives == "pooled" and plain(values).shape == (len(values), plain.features)
+    for width in (None, 8):
+        one, many = room.stem(width), type(room).stems({"a.b": room, "c": room}, width)
+        found = many({"a.b": values, "c": values})
+        assert set(found) == set(many.gives) == {"a.b", "c"} and many.gives["c"] == one.gives
+        assert found["c"].shape == one(values).shape and torch.isfinite(found["a.b"]).all()
+        assert one.gives != "tokens" or (found["c"].ndim == 3 and found["c"].shape[2] == width)
+
+
+def check_head(room: DataType, arrays: torch.Tensor, target: torch.Tensor) -> None:
+    present = room.present(arrays)
+    assert present.dtype == torch.bool and present.shape == target.shape
+    for kind in room.head_kinds:
+        head = room.head(16, kind)
+        assert head.takes in ("pooled", "tokens", "map", "maps")
+        for hidden in (torch.randn(len(target), 16), torch.randn(len(target), 3, 16)):
+            output = head(hidden)
+            per_row, count = head.loss(output, target, present)
+            assert per_row.shape == count.shape == (len(target),) and torch.isfinite(per_row).all() and (count >= 0).all()
+            assert (per_row[count == 0] == 0).all()
+            per_row.sum().backward()
+            assert all(value.grad is None or torch.isfinite(value.grad).all() for value in head.parameters())
+            predicted = {name: value.detach().numpy() for name, value in head.predict(output).items()}
+            assert {len(value) for value in predicted.values()} == {len(target)}
+            decoded = head.decode(predicted)
+            assert len(decoded) == len(target) and json.dumps([one.to_json() for one in decoded])
+            for metric in room.metrics:
+                statistics = metric.rows(predicted, target.numpy())
+                assert len(statistics) == len(target) and statistics.ndim == 2 and statistics.dtype.kind == "f"
+                assert isinstance(metric.reduce(statistics), float)
+
+
+@pytest.mark.parametrize(("name", "n", "side"), CASES)
+def test_members_are_averaged(name: str, n: int, side: str) -> None:
+    room = fitted(name, CELLS[name][n], side)
+    if side == "output":
+        arrays = torch.from_numpy(room.encode_column(CELLS[name][n])[0])
+        head, hidden, target = room.head(16, room.head_kinds[0]), torch.randn(len(arrays), 2, 16), room.collate(arrays, None)
+        both, _ = head.loss(head(hidden), target, room.present(arrays))
+        each = [head.loss(head(hidden[:, m]), target, room.present(arrays))[0] for m in range(2)]
+        torch.testing.assert_close(both, (each[0] + each[1]) / 2)
+
+
+@pytest.mark.parametrize("name", sorted(CELLS))
+def test_all_cells_missing(name: str) -> None:
+    room = fitted(name, [None, None])
+    values = room.collate(torch.from_numpy(room.encode_column([None, None])[0]), None)
+    check_stems(room, values)
+    if room.head_kinds:
+        with pytest.raises(DataError, match="'it'"):
+            fitted(name, [None, None], "output")
+
+
+@pytest.mark.parametrize("name", sorted(CELLS))
+@pytest.mark.parametrize("cell", [object(), b"\0\1", {"a": {"b": 1}}, np.zeros((2, 2, 2, 2)), "\0"])
+def test_strange_cells_are_read_or_refused_in_three_lines(name: str, cell: Any) -> None:
+    for column in ([cell], [cell, "a"], [[cell], [cell]], [{"a": cell}]):
+        assert 0 <= registry.entry("types", name).sniff(Column("c", column)) <= 1
+    try:
+        registry.entry("types", name)().read(cell)
+    except CellError as problem:
+        assert 1 <= len(str(problem).splitlines()) <= 3
+
+
+def test_which_type_a_column_is() -> None:
+    columns: dict[str, list[Any]] = {
+        "number": [[*"34567"] * 9, [1, 2, 3] * 20, ["1.5", "2", None], ["2011-01-01", "2011-01-02"], [f"{k}" for k in range(100)], ["$1,200", "$3"]],
+        "category": [["male", "female"] * 5, [0, 1] * 5, ["1", "0"], [True, False], ["01234", "99999", "01234"], ["Braund, Mr. Owen", "Cumings, Mrs. John"]],
+        "categories": [["a;b", "b", "a;c", "c;a"] * 3, [["a"], []], [np.array([0, 1])] * 2, ["comedy, drama", "drama", "comedy, crime", "crime"] * 4],
+        "image": [[Blob("/x/a.png", "a.png")], [PIL.Image.new("L", (3, 3))], [{"bytes": b"\x89PNG", "path": None}], [np.zeros((4, 4), np.uint8)]],
+    }
+    for name, found in columns.items():
+        for cells in found:
+            sure = {other: registry.entry("types", other).sniff(Column("x", cells)) for other in columns}
+            assert max(sure, key=lambda other: sure[other]) == name, (cells[:3], sure)
+    assert Category.sniff(Column("label", [*range(10)] * 50)) > Number.sniff(Column("label", [*range(10)] * 50))
+
+
+# --- image ---------------------------------------------------------------------------------------------------------------------
+
+def saved(picture: PIL.Image.Image, form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
+def test_pictures_of_any_mode_are_read() -> None:
+    base = PIL.Image.fromarray(RANDOM.integers(0, 256, (20, 24, 3), dtype=np.uint8))
+    for mode, planes in (("1", 1), ("L", 1), ("P", 3), ("RGB", 3), ("RGBA", 3), ("LA", 3), ("CMYK", 3), ("I", 1), ("F", 1), ("I;16", 1)):
+        picture = base.convert("L").convert(mode) if mode in ("I", "F", "I;16") else base.convert(mode)
+        array = Image().read(picture)
+        assert (array is not None and array.shape == (20, 24, planes) and array.dtype == np.uint8) or mode in ("I;16", "I"), mode
+    deep = RANDOM.integers(0, 65536, (10, 10)).astype(np.uint16)
+    np.testing.assert_array_equal(Image().read(saved(PIL.Image.fromarray(deep), "PNG"))[..., 0], deep)
+    assert fitted("image", [deep]).layout.dtype == "uint16"
+
+
+def test_transparency_lies_on_white_and_the_first_frame_counts() -> None:
+    clear = PIL.Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert (Image().read(saved(clear, "PNG")) == 255).all()
+    assert (Image().read(np.zeros((4, 4, 4), np.uint8)) == 255).all()
+    frames = [PIL.Image.new("L", (6, 6), shade) for shade in (10, 200)]
+    assert (Image().read(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])) == 10).all()
+
+
+def test_orientation_is_followed() -> None:
+    picture = PIL.Image.new("L", (30, 20))
+    exif = picture.getexif()
+    exif[0x0112] = 6                                    # turn by a quarter
+    for form in ("JPEG", "PNG", "WEBP"):
+        assert Image().read(saved(picture, form, exif=exif)).shape[:2] == (30, 20), form
+
+
+def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
+    noise = PIL.Image.fromarray(RANDOM.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    for form in ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"):
+        data = saved(noise, form)
+        for bad in (b"", data[: len(data) // 2], data[:20], b"hello, no picture"):
+            path = tmp_path / f"bad.{form.lower()}"
+            path.write_bytes(bad)
+            with pytest.raises(CellError, match="folder/bad"):
+                Image().read(Blob(str(path), f"folder/bad.{form}"))
+    for missing in (str(tmp_path / "none.png"), str(tmp_path), "a\0b.png"):
+        with pytest.raises(CellError, match="cannot be opened"):
+            Image().read(missing)
+
+
+def test_bombs_are_refused_before_decoding() -> None:
+    def head(width: int, height: int) -> bytes:
+        return saved(PIL.Image.new("1", (8, 8)), "PNG").replace(b"\0\0\0\x08\0\0\0\x08", width.to_bytes(4, "big") + height.to_bytes(4, "big"))
+
+    import zlib
+    def repaired(data: bytes) -> bytes:                 # the header's checksum
+        return data[:29] + zlib.crc32(data[12:29]).to_bytes(4, "big") + data[33:]
+
+    for width, height in ((60_000, 60_000), (20_000, 8_920)):
+        with pytest.raises(CellError, match="bomb"):
+            Image().read(repaired(head(width, height)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(CellError, match="damaged"):                 # 100 megapixels pass the guard, and no warning escapes
+            Image(size=8).read(repaired(head(10_000, 10_000))[:60])
+
+
+def test_reading_is_safe_in_threads() -> None:
+    data = [saved(PIL.Image.fromarray(RANDOM.integers(0, 256, (40, 40, 3), dtype=np.uint8)), "PNG") for _ in range(8)]
+    wanted, wrong = [Image().read(one) for one in data], []
+
+    def work() -> None:
+        for _ in range(10):
+            wrong.extend(1 for one, array in zip(data, wanted, strict=True) if not np.array_equal(Image().read(one), array))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_size_channels_and_statistics_are_found() -> None:
+    same = fitted("image", [np.full((28, 28), shade, np.uint8) for shade in (0, 255)])
+    assert (same.side, same.planes, same.depth) == (28, 1, 8) and same.mean == (0.5,) and same.std == (0.5,)
+    grey = np.repeat(RANDOM.integers(0, 256, (28, 28, 1), dtype=np.uint8), 3, 2)
+    assert fitted("image", [grey]).planes == 1 and fitted("image", [grey], channels=3).planes == 3
+    mixed = [np.zeros((side, side + 5, 3), np.uint8) for side in (40, 100, 900)]
+    assert fitted("image", mixed).side == 100 and fitted("image", mixed, size=64).side == 64 
+    assert fitted("image", mixed, options={"size": 50}, size=64).side == 50
+    assert fitted("image", [np.zeros((900, 900), np.uint8)]).side == 224
+
+
+def test_long_pictures_are_padded_and_others_squeezed() -> None:
+    room = fitted("image", [np.zeros((32, 32, 1), np.uint8)])
+    wide = room.encode(np.full((10, 40, 1), 77, np.uint8))
+    assert wide.shape == (1, 32, 32) and (wide == 77).all()             # padded in its border's colour
+    ramp = np.linspace(0, 255, 80, dtype=np.uint8)[None].repeat(64, 0)[..., None]
+    squeezed = room.encode(ramp)[0]
+    assert squeezed[0, 0] < 10 and squeezed[0, -1] > 245                # nothing is cut away
+
+
+def test_a_whole_array_is_encoded_in_one_stroke() -> None:
+    arrays = RANDOM.integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    room = fitted("image", list(arrays))
+    np.testing.assert_array_equal(room.encode_column(arrays)[0], room.encode_column(list(arrays))[0])
+
+
+def test_a_missing_picture_is_the_mean() -> None:
+    room = fitted("image", [np.full((8, 8), shade, np.uint8) for shade in (100, 200)], augment="crop flip colour cutout randaugment")
+    arrays = torch.from_numpy(room.encode_column([None, np.full((8, 8), 90, np.uint8)])[0])
+    for draw in (None, Draw(0, 0, 2)):
+        found = room.collate(arrays, draw)
+        assert (found[0] == 0).all() and not (found[1] == 0).all()
+
+
+def test_augmentation_is_drawn_per_example_and_leaves_the_store_alone() -> None:
+    pixels = RANDOM.integers(1, 256, (6, 16, 16, 3), dtype=np.uint8)
+    plain = fitted("image", list(pixels))
+    arrays = torch.from_numpy(plain.encode_column(list(pixels))[0])
+    before = arrays.clone()
+    for words in ("crop", "flip", "colour", "cutout", "randaugment", "crop flip colour cutout randaugment"):
+        for depth in (8, 16):
+            room = replace(fitted("image", list(pixels), options={"augment": words}), depth=depth)
+            stored = arrays if depth == 8 else torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.uint16) * 257)
+            one, same, other = (room.collate(stored, Draw(3, step, 6)) for step in (1, 1, 2))
+            torch.testing.assert_close(one, same, rtol=0, atol=0)
+            assert not torch.equal(one, other) and torch.isfinite(one).all() and one.shape == arrays.shape
+            torch.testing.assert_close(room.collate(stored, None), plain.collate(arrays, None), atol=1e-4, rtol=1e-4)
+    assert torch.equal(arrays, before)
+    with pytest.raises(ConfigError, match="flip"):
+        Image.with_options("image", {"augment": "flips"})
+
+
+def test_crop_shifts_by_an_eighth_with_mirrored_edges_and_flip_mirrors() -> None:
+    size = 16
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, size, size)
+    room = Image(augment="crop flip").fit([ramp[0][..., None]], {})
+    arrays = torch.from_numpy(np.concatenate([ramp] * 64))[:, None]
+    moved = room.collate(arrays, Draw(0, 0, 64)) * room.std[0] * 255 + room.mean[0] * 255
+    wanted = set()
+    padded = np.pad(ramp[0], 2, mode="reflect")
+    for dy in range(5):
+        for dx in range(5):
+            window = padded[dy : dy + size, dx : dx + size]
+            wanted |= {window.tobytes(), window[:, ::-1].tobytes()}
+    found = {row.tobytes() for row in moved[:, 0].round().numpy().astype(np.uint8)}
+    assert found <= wanted and len(found) > 20
+
+
+# --- number --------------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("cell", "value"), [
+    (3, 3), (2.5, 2.5), (True, 1), (Decimal("1.5"), 1.5), (np.float32(0.5), 0.5), (np.int64(7), 7), ("12", 12), (" -3.5e2 ", -350), ("1,234", 1234),
+    ("1,234,567.8", 1234567.8), ("1.234.567,8", 1234567.8), ("3,5", 3.5), ("0,123", 0.123),
+    ("$1,200", 1200), ("-$5", -5), ("12 €", 12), ("45%", 45), ("(1,234)", -1234),
+    ("1 234", 1234), ("1'234.5", 1234.5), ("−7", -7), ("USD 30", 30), ("", None), ("NA", None), (None, None), (float("nan"), None), (np.float32("nan"), None),
+    (pd.NA, None), (pd.NaT, None), (np.datetime64("NaT"), None)])
+def test_numbers_as_people_write_them(cell: Any, value: float | None) -> None:
+    assert Number().read(cell) == value
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", float("inf"), "twelve", "1.2.3", [1, 2], "2011-13-01", "12:99", "A/5 21171", b"7x", "1e999"])
+def test_what_is_no_number(cell: Any) -> None:
+    with pytest.raises(CellError):
+        Number().read(cell)
+    room = fitted("number", [1.0, 2.0])
+    array, problems = room.encode_column([5, cell, "6"])
+    assert list(problems) == [1] and math.isnan(array[1]) and array[0] == 5 and array[2] == 6
+
+
+def test_decimal_comma() -> None:
+    room = Number(decimal=",")
+    assert room.read("1,234") == 1.234 and room.read("1.234") == 1234 and room.read("1.234,5") == 1234.5 and room.read("7") == 7
+
+
+@pytest.mark.parametrize("cell", [
+    "2011-02-01", "2011/02/01", "2011-2-1", "2011-02", "2011-02-01 00:00:00", "2011-02-01T00:00:00Z", "02/01/2011", "1.2.2011", "1 Feb 2011", "Feb 1, 2011",
+    "01-Feb-2011", "February 1 2011", date(2011, 2, 1), datetime(2011, 2, 1), pd.Timestamp("2011-02-01"), np.datetime64("2011-02-01")])
+def test_dates_as_people_write_them(cell: Any) -> None:
+    value = Number().read(cell)
+    assert isinstance(value, Moment) and value == datetime(2011, 2, 1).timestamp() - datetime(1970, 1, 1).timestamp()
+
+
+def test_times_and_halves_of_the_day() -> None:
+    assert Number().read("10:30") == 37800 and Number().read("1/1/1970 10:30 PM") == 81000 and Number().read("1/1/70 12:00 am") == 0
+
+
+def test_day_or_month_first_is_a_column_matter() -> None:
+    cells = ["01/02/2011", "13/02/2011", "03/04/2011"]
+    room = fitted("number", cells)
+    assert room.dates_day_first and room.show(room.read("01/02/2011")) == "2011-02-01"
+    assert fitted("number", ["01/02/2011"], options={"day_first": True}).show(Number(day_first=True).read("01/02/2011")) == "2011-02-01"
+    assert not fitted("number", ["01/02/2011", "02/13/2011"]).dates_day_first
+    with pytest.raises(CellError, match="expected a date"):
+        room.read("17")
+    with pytest.raises(CellError, match="expected a number"):
+        fitted("number", [1.0, 2.0]).read("2011-01-01")
+
+
+def test_dates_know_calendar_and_trend() -> None:
+    days = [str(np.datetime64("2011-01-01") + k) for k in range(800)]
+    room = fitted("number", days)
+    arrays = torch.from_numpy(room.encode_column(days)[0])
+    found = room.collate(arrays, None)
+    assert room.kind == "date" and not room.clock and found.shape == (800, 25)
+    assert (found[:, 0].diff() > 0).all() and found[0, 18 + 5] == 1                     # a Saturday
+    assert found[31, 6 + 1] == 1 and (found[:, 6:18].sum(1) == 1).all()                 # the first of February
+    torch.testing.assert_close(found[0, 2:6], found[365, 2:6], atol=0.02, rtol=0)
+    hours = fitted("number", ["2011-01-01 06:00", "2011-01-02 18:30"])
+    assert hours.clock and hours.stem(8)(hours.collate(torch.zeros(3).double(), None)).shape == (3, 4, 8)
+    stamps = np.array(days, "datetime64[ns]")
+    np.testing.assert_array_equal(room.encode_column(stamps)[0], arrays.numpy())
+
+
+def test_missing_numbers_have_their_own_vector() -> None:
+    room = fitted("number", [1.0, 2.0, 3.0, 4.0, None])
+    values = room.collate(torch.tensor([2.5, math.nan, 9.0], dtype=torch.float64), None)
+    assert values[:, 1].tolist() == [0, 1, 0] and values[1, 0] == 0
+    stem = room.stem(4)
+    with torch.no_grad():
+        stem.inner.chosen[0].missing.fill_(7.0)
+    assert (stem(values)[1] == 7).all() and not (stem(values)[0] == 7).any()
+
+
+@pytest.mark.parametrize("encoding", ["piecewise", "periodic", "plain"])
+def test_slots_of_several_encodings_keep_their_names(encoding: str) -> None:
+    torch.manual_seed(0)
+    first, second = fitted("number", [1.0, 2.0, 5.0], options={"encoding": encoding}), fitted("number", ["2011-01-01", "2012-07-01"])
+    stems = Number.stems({"d": second, "x": first, "e": second, "p": replace(first, encoding="plain")}, 6)
+    values = {"d": second.collate(torch.tensor([1.3e9, 1.31e9]).double(), None), "x": first.collate(torch.tensor([1.0, 4.0]).double(), None)}
+    values |= {"e": values["d"].clone(), "p": values["x"].clone()}
+    before = stems(values)
+    values["x"] = values["x"] + 1
+    after = stems(values)
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {"x"}
+    values["e"] = values["e"] + 1
+    assert not torch.equal(stems(values)["e"], after["e"]) and torch.equal(stems(values)["d"], after["d"])
+
+
+def test_piecewise_encoding_is_the_papers() -> None:
+    room = fitted("number", [0.0, 1.0, 3.0])
+    stem = room.stem(4).inner.chosen[0].encoding
+    value = room.collate(torch.tensor([2.0, 0.25, 7.0, -100.0]).double(), None)[:, 0]
+    torch.testing.assert_close(stem(value[:, None])[:, 0, :2], torch.tensor([[1, 0.5], [0.25, 0], [1, 2], [-1, 0]]))
+
+
+def test_fit_is_on_the_scale_of_logarithms_where_asked() -> None:
+    values = [10.0**k for k in range(6)]
+    room = fitted("number", values, "output", {"log": True})
+    head, arrays = room.head(4, "regression"), torch.tensor(values, dtype=torch.float64)
+    wanted = (torch.log1p(arrays) - room.mean) / room.std
+    torch.testing.assert_close(head.predict(wanted.float())["value"].double(), arrays, rtol=1e-4, atol=1e-3)
+    assert head.loss(wanted.float(), room.collate(arrays, None))[0].abs().max() < 1e-9
+
+
+def test_large_numbers_and_dates_stay_exact_as_targets() -> None:
+    values = [10**12 + k for k in range(5)]
+    room = fitted("number", values, "output")
+    target = room.collate(torch.from_numpy(room.encode_column(values)[0]), None)
+    assert target.tolist() == values
+    dated = fitted("number", ["2011-01-01", "2011-01-02"], "output")
+    assert dated.head(4, "regression").decode({"value": np.array([1293840000.0])})[0].value == "2011-01-01"
+
+
+def test_statistics_stay_when_a_room_is_extended() -> None:
+    room = fitted("number", [1.0, 2.0, 3.0])
+    assert room.fit([100.0, 200.0], {"side": "input"}) == room
+    image = fitted("image", [np.zeros((8, 8), np.uint8)])
+    assert image.fit([np.ones((9, 9, 3), np.uint8)], {"side": "input"}) == image
+
+
+# --- category ------------------------------------------------------------------------------------------------------------------
+
+def test_classes_are_sorted_as_numbers_or_words_and_new_ones_append() -> None:
+    room = fitted("category", ["10", "9", 2, "b", "A"], "output")
+    assert room.classes == ("2", "9", "10", "A", "b")
+    more = room.fit(["5", "b", "a"], {"side": "output"})
+    assert more.classes == ("2", "9", "10", "A", "b", "5", "a") and more.counts == (1, 1, 1, 1, 2, 1, 1)
+
+
+def test_true_one_and_text_are_told_apart() -> None:
+    room = fitted("category", [True, 1, "1", False, "true"], "output")
+    assert room.classes == ("1", "false", "true") and room.encode_column([1, True, 1.0, "true", np.int64(1)])[0].tolist() == [0, 2, 0, 2, 0]
+    assert room.encode_column(np.array([1, 1, 1]))[0].tolist() == [0, 0, 0]
+
+
+def test_unseen_classes_are_other_left_and_refused_right() -> None:
+    left = fitted("category", ["cat", "dog"])
+    assert left.encode_column(["dog", "bird", None])[0].tolist() == [3, 1, 0]
+    right = fitted("category", ["cat", "dog"], "output")
+    codes, problems = right.encode_column(["cot", "dog", None])
+    assert codes.tolist() == [-1, 1, -1] and "not seen in training" in problems[0] and "did you mean 'cat'" in problems[0]
+
+
+def test_rare_classes_of_an_input_are_other() -> None:
+    cells = ["a"] * 800 + ["b"] * 700 + ["thrice"] * 3 + ["once"]
+    assert fitted("category", cells).classes == ("a", "b") and fitted("category", cells[600:]).classes == ("a", "b", "thrice")
+    assert "once" in fitted("category", cells, "output").classes
+    assert fitted("category", cells, options={"min_count": 1}).classes == ("a", "b", "once", "thrice")
+    many = fitted("category", [f"c{k}" for k in range(300)] + ["c7"] * 5, options={"min_count": 1})
+    plain = many.stem(None)
+    assert plain.features == 102 and plain(torch.from_numpy(many.encode_column(["c7"])[0]).long()).argmax() >= 2
+
+
+def test_cross_entropy_is_the_textbooks() -> None:
+    target = torch.tensor([0, 2, 1, -1])
+    room = fitted("category", ["a", "a", "a", "b", "c"], "output", {"smoothing": 0.1})
+    head, hidden = room.head(5, "classes"), torch.randn(4, 5)
+    found, count = head.loss(head(hidden), target)
+    wanted = torch.nn.functional.cross_entropy(head(hidden)[:3], target[:3], label_smoothing=0.1, reduction="none")
+    torch.testing.assert_close(found[:3], wanted)
+    assert count.tolist() == [1, 1, 1, 0] and found[3] == 0
+    balanced = fitted("category", ["a", "a", "a", "b", "c"], "output", {"balance": True}).head(5, "classes")
+    assert balanced.weight.tolist() == pytest.approx([5 / 9, 5 / 3, 5 / 3])
+    decoded = head.decode({name: value.detach().numpy() for name, value in head.predict(head(hidden)).items()})
+    assert decoded[0].probability == max(decoded[0].detail["probabilities"].values()) and sum(decoded[0].detail["probabilities"].values()) == pytest.approx(1)
+
+
+def test_embedding_tables_of_several_slots_are_looked_up_apart() -> None:
+    one, two = fitted("category", ["a", "b"]), fitted("category", ["x", "y", "z"])
+    stems = Category.stems({"one": one, "two": two}, 3)
+    found = stems({"one": torch.tensor([3, 1]), "two": torch.tensor([4, 0])})
+    torch.testing.assert_close(found["one"][:, 0], stems.tables[0][[3, 1]])
+    torch.testing.assert_close(found["two"][:, 0], stems.tables[1][[4, 0]])
+
+
+# --- categories ----------------------------------------------------------------------------------------------------------------
+
+def test_labels_of_every_writing() -> None:
+    wanted = [[1, 1, 0], [0, 0, 1], [-1, -1, -1]]
+    for cells in (["a;b", "c", ""], ["a, b", "c", None], ["a|b", "c", "NA"],
+                  [["b", "a"], ("c",), None], ['["a", "b"]', '["c"]', None], [{"a", "b"}, {"c"}, None]):
+        room = fitted("categories", cells, "output")
+        assert room.labels == ("a", "b", "c") and room.encode_column(cells)[0].tolist() == wanted, cells
+    assert fitted("categories", ["Smith, J; Lee", "Lee"]).labels == ("Lee", "Smith, J")
+    assert fitted("categories", ["a/b", "c"], options={"separator": "/"}).labels == ("a", "b", "c")
+
+
+def test_unknown_labels_are_masked() -> None:
+    cells = [{"p": 1, "q": None}, {"p": 0, "q": 1.0}, {"q": float("nan"), "p": "1"}, {"q": 0}]
+    room = fitted("categories", cells, "output")
+    arrays = torch.from_numpy(room.encode_column(cells)[0])
+    assert arrays.tolist() == [[1, -1], [0, 1], [1, -1], [-1, 0]]
+    head = room.head(4, "labels")
+    per_row, count = head.loss(torch.zeros(4, 2), room.collate(arrays, None), room.present(arrays))
+    assert count.tolist() == [1, 2, 1, 1]
+    torch.testing.assert_close(per_row, count * math.log(2))
+    assert fitted("categories", [{"p": 1}, {"q": 1}]).encode({"p": True}).tolist() == [1, 0]        # only positives are ever named: closed
+
+
+def test_arrays_name_labels_by_number() -> None:
+    arrays = RANDOM.integers(0, 2, (5, 12))
+    room = fitted("categories", list(arrays), "output")
+    assert room.labels == tuple(map(str, range(12)))
+    np.testing.assert_array_equal(room.encode_column(arrays)[0], arrays)
+    np.testing.assert_array_equal(room.encode_column(list(arrays.astype(float)))[0], arrays)
+    with pytest.raises(CellError, match="12 labels"):
+        room.read(np.array([0, 1]))
+    with pytest.raises(CellError, match="not seen"):
+        room.encode(("12",))
+
+
+def test_decoded_labels_are_those_above_one_half() -> None:
+    room = Categories().fit([("a",), ("b",)], {"side": "output"})
+    head = room.head(2, "labels")
+    predicted = {name: value.numpy() for name, value in head.predict(torch.tensor([[3.0, -3.0], [-1.0, -2.0]])).items()}
+    assert [one.value for one in head.decode(predicted)] == [["a"], []]
