@@ -295,7 +295,7 @@ def test_a_whole_array_is_encoded_in_one_stroke() -> None:
 
 
 def test_a_missing_picture_is_the_mean() -> None:
-    room = fitted("image", [np.full((8, 8), shade, np.uint8) for shade in (100, 200)], augment="crop flip colour cutout randaugment")
+    room = fitted("image", [np.full((8, 8), shade, np.uint8) for shade in (100, 200)], options={"augment": "crop flip colour cutout randaugment"})
     arrays = torch.from_numpy(room.encode_column([None, np.full((8, 8), 90, np.uint8)])[0])
     for draw in (None, Draw(0, 0, 2)):
         found = room.collate(arrays, draw)
@@ -316,6 +316,7 @@ def test_augmentation_is_drawn_per_example_and_leaves_the_store_alone() -> None:
             assert not torch.equal(one, other) and torch.isfinite(one).all() and one.shape == arrays.shape
             torch.testing.assert_close(room.collate(stored, None), plain.collate(arrays, None), atol=1e-4, rtol=1e-4)
     assert torch.equal(arrays, before)
+    assert len(plain.views(arrays)) == 1 and torch.equal(replace(plain, augment="flip").views(arrays)[1], arrays.flip(3))
     with pytest.raises(ConfigError, match="flip"):
         Image.with_options("image", {"augment": "flips"})
 
@@ -462,14 +463,20 @@ def test_statistics_stay_when_a_room_is_extended() -> None:
 
 def test_classes_are_sorted_as_numbers_or_words_and_new_ones_append() -> None:
     room = fitted("category", ["10", "9", 2, "b", "A"], "output")
-    assert room.classes == ("2", "9", "10", "A", "b")
+    assert room.vocabulary == ("2", "9", "10", "A", "b")
     more = room.fit(["5", "b", "a"], {"side": "output"})
-    assert more.classes == ("2", "9", "10", "A", "b", "5", "a") and more.counts == (1, 1, 1, 1, 2, 1, 1)
+    assert more.vocabulary == ("2", "9", "10", "A", "b", "5", "a") and more.counts == (1, 1, 1, 1, 2, 1, 1)
+
+
+def test_a_target_knows_every_distinct_value_however_rare() -> None:
+    room = fitted("category", ["b", "a"], "output", distinct=["b", "c", None])
+    assert room.vocabulary == ("a", "b", "c") and room.counts == (1, 1, 0) and room.head(4, "classes").weight.shape == (3,)
+    assert fitted("categories", ["a;b"], "output", distinct=["a;d"]).vocabulary == ("a", "b", "d")
 
 
 def test_true_one_and_text_are_told_apart() -> None:
     room = fitted("category", [True, 1, "1", False, "true"], "output")
-    assert room.classes == ("1", "false", "true") and room.encode_column([1, True, 1.0, "true", np.int64(1)])[0].tolist() == [0, 2, 0, 2, 0]
+    assert room.vocabulary == ("1", "false", "true") and room.encode_column([1, True, 1.0, "true", np.int64(1)])[0].tolist() == [0, 2, 0, 2, 0]
     assert room.encode_column(np.array([1, 1, 1]))[0].tolist() == [0, 0, 0]
 
 
@@ -483,9 +490,9 @@ def test_unseen_classes_are_other_left_and_refused_right() -> None:
 
 def test_rare_classes_of_an_input_are_other() -> None:
     cells = ["a"] * 800 + ["b"] * 700 + ["thrice"] * 3 + ["once"]
-    assert fitted("category", cells).classes == ("a", "b") and fitted("category", cells[600:]).classes == ("a", "b", "thrice")
-    assert "once" in fitted("category", cells, "output").classes
-    assert fitted("category", cells, options={"min_count": 1}).classes == ("a", "b", "once", "thrice")
+    assert fitted("category", cells).vocabulary == ("a", "b") and fitted("category", cells[600:]).vocabulary == ("a", "b", "thrice")
+    assert "once" in fitted("category", cells, "output").vocabulary
+    assert fitted("category", cells, options={"min_count": 1}).vocabulary == ("a", "b", "once", "thrice")
     many = fitted("category", [f"c{k}" for k in range(300)] + ["c7"] * 5, options={"min_count": 1})
     plain = many.stem(None)
     assert plain.features == 102 and plain(torch.from_numpy(many.encode_column(["c7"])[0]).long()).argmax() >= 2
@@ -520,9 +527,9 @@ def test_labels_of_every_writing() -> None:
     for cells in (["a;b", "c", ""], ["a, b", "c", None], ["a|b", "c", "NA"],
                   [["b", "a"], ("c",), None], ['["a", "b"]', '["c"]', None], [{"a", "b"}, {"c"}, None]):
         room = fitted("categories", cells, "output")
-        assert room.labels == ("a", "b", "c") and room.encode_column(cells)[0].tolist() == wanted, cells
-    assert fitted("categories", ["Smith, J; Lee", "Lee"]).labels == ("Lee", "Smith, J")
-    assert fitted("categories", ["a/b", "c"], options={"separator": "/"}).labels == ("a", "b", "c")
+        assert room.vocabulary == ("a", "b", "c") and room.encode_column(cells)[0].tolist() == wanted, cells
+    assert fitted("categories", ["Smith, J; Lee", "Lee"]).vocabulary == ("Lee", "Smith, J")
+    assert fitted("categories", ["a/b", "c"], options={"separator": "/"}).vocabulary == ("a", "b", "c")
 
 
 def test_unknown_labels_are_masked() -> None:
@@ -540,7 +547,7 @@ def test_unknown_labels_are_masked() -> None:
 def test_arrays_name_labels_by_number() -> None:
     arrays = RANDOM.integers(0, 2, (5, 12))
     room = fitted("categories", list(arrays), "output")
-    assert room.labels == tuple(map(str, range(12)))
+    assert room.vocabulary == tuple(map(str, range(12)))
     np.testing.assert_array_equal(room.encode_column(arrays)[0], arrays)
     np.testing.assert_array_equal(room.encode_column(list(arrays.astype(float)))[0], arrays)
     with pytest.raises(CellError, match="12 labels"):

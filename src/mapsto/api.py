@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 
-from mapsto.finish import finish
 from mapsto.config import Budget, settings_of
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
 from mapsto.errors import RunError
 from mapsto.files import locked
+from mapsto.finish import finish
 from mapsto.run import Run
 from mapsto.settle import settle, store_of
-from mapsto.train.checkpoint import NAME, PREVIOUS, read
-from mapsto.train.trainer import Trainer
+from mapsto.training.checkpoint import NAME, PREVIOUS, read
+from mapsto.training.trainer import Trainer
 
 Tell = Callable[[Mapping[str, Any]], None]
 

@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _is_stop(problem: Exception) -> bool:
-    from mapsto.train.trainer import Stopped
+    from mapsto.training.trainer import Stopped
 
     return isinstance(problem, Stopped)
 

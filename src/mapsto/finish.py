@@ -20,8 +20,8 @@ from mapsto.files import append_json, write_atomic, write_json
 from mapsto.learners.base import Collected, Learner
 from mapsto.models.base import Stems, flat
 from mapsto.run import Run
-from mapsto.train.checkpoint import unshared
-from mapsto.train.trainer import Trainer
+from mapsto.training.checkpoint import unshared
+from mapsto.training.trainer import Trainer
 
 Tell = Callable[[Mapping[str, Any]], None]
 

@@ -45,8 +45,8 @@ from mapsto.models.base import Rooms
 from mapsto.recipes import Choice
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
-from mapsto.train import checkpoint
-from mapsto.train.plan import choose_device
+from mapsto.training import checkpoint
+from mapsto.training.plan import choose_device
 
 FORMAT = 1
 PIECE = 1024               # rows predicted at once

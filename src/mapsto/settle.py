@@ -27,7 +27,7 @@ from mapsto.models import wants
 from mapsto.registry import entry
 from mapsto.run import Run, rooms_to_json
 from mapsto.signature import Signature
-from mapsto.train.plan import machine
+from mapsto.training.plan import machine
 from mapsto.types.base import DataType
 
 Tell = Callable[[Mapping[str, Any]], None]

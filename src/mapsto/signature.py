@@ -140,9 +140,7 @@ def _split(text: str, mark: str) -> list[str]:
         letter = text[i]
         if quote:
             quote = "" if letter == quote else quote
-        elif letter in "\"'`" and not text[start:i].strip():   # a quote opens only where a name begins: O'Brien is a name
-            quote = letter
-        elif letter in "\"`" and depth:
+        elif (letter in "\"'`" and not text[start:i].strip()) or (letter in "\"`" and depth):   # a quote opens only where a name begins: O'Brien is a name
             quote = letter
         elif letter in "()":
             depth += 1 if letter == "(" else -1

@@ -31,6 +31,7 @@ _COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _GROUPED_COMMA = re.compile(r"\s*[+-]?\d{1,3}(\.\d{3})+,\d+\s*")
 _DOT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[+-]?\d{1,3}([.,]\d{3})+\s*")
+_DECLARED = re.compile(r"\ufeff?sep=([,;|\t])\r?\n", re.IGNORECASE)
 _SAID = {"\t": "tab", ",": "','", ";": "';'", "|": "'|'", SPACES: "blanks", LINE: "nothing", _ALONE: "nothing"}
 
 
@@ -173,6 +174,9 @@ def _try(text: str, delimiter: str, quoted: bool) -> _Layout:
 
 
 def _find_layout(text: str, suffix: str) -> Dialect:
+    declared = _DECLARED.match(text)
+    if declared:
+        return _try(text, declared[1], True).dialect
     tried = []
     for delimiter in "\t;|,":
         if delimiter not in text:
@@ -184,8 +188,9 @@ def _find_layout(text: str, suffix: str) -> Dialect:
         if best.width > 1 and best.share >= 0.5:
             tried.append(best)
     clean = [each for each in tried if each.first == each.width]
+    odd = [each for each in tried if each.share >= 0.7 and (each.width > 2 or text.startswith("#"))]     # a title above, or names of rows as R writes
     spaces = _spaced(text)
-    for group in (clean, [spaces] if spaces else [], tried):
+    for group in (clean, [spaces] if spaces else [], odd):
         if group:
             top = max(each.share for each in group)
             return next(each for each in group if each.share >= top - 0.05).dialect
@@ -214,8 +219,10 @@ def _with_header(dialect: Dialect, rows: list[list[str]], known: Sequence[str], 
     width = Counter(len(row) for _, row in full[1:] or full).most_common(1)[0][0]
     said = []
     skipped = 0
+    if full[0][1][0].lower() == "sep=" or (full[0][1][0].lower().startswith("sep=") and len(full[0][1]) == 1):
+        skipped = 1                                             # Excel's 'sep=;'
     while width > 1 and skipped < min(20, len(full) - 2) and len(full[skipped][1]) == 1:
-        skipped += 1                                            # a title, a comment, Excel's 'sep=;'
+        skipped += 1                                            # a title, a comment
     if skipped:
         said.append(f"{skipped} line(s) above the table left out")
     first, row = full[skipped]
@@ -235,9 +242,8 @@ def _with_header(dialect: Dialect, rows: list[list[str]], known: Sequence[str], 
 
 
 def _is_header(row: list[str], body: list[list[str]], known: Sequence[str]) -> bool:
-    if known:
-        same = {cell.strip() for cell in row} & set(known)
-        return len(same) >= max(1, min(len(row), len(known)) // 2)
+    if known and len({cell.strip() for cell in row} & set(known)) >= max(1, min(len(row), len(known)) // 2):
+        return True
     if _consecutive(row):
         return not body or not _consecutive(body[0])
     votes = 0
@@ -247,6 +253,8 @@ def _is_header(row: list[str], body: list[list[str]], known: Sequence[str]) -> b
             votes += -1 if _typed(cell) else 1
     if votes:
         return votes > 0
+    if len(known) == len(row):
+        return False
     cells = [cell.strip() for cell in row if cell.strip()]
     if not cells or len(set(cells)) < len(cells) or any(is_number(cell) for cell in cells):
         return False

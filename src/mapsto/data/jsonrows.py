@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mapsto.data.files import entry_of, fingerprint_of, reading, unpacked
+from mapsto.data.files import entry_of, fingerprint_of, inner_suffix, reading, unpacked
 from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import DataError
 
@@ -138,7 +138,7 @@ def _is_lines(path: Path) -> bool:
     if first.startswith(b"["):
         return False
     try:
-        value = json.loads(first)
+        json.loads(first)
     except (ValueError, RecursionError):
         return first != b"{" and b"}\n{" in rest.replace(b"\r", b"").replace(b"} ", b"}")
-    return bool(rest) or not (isinstance(value, dict) and value and all(isinstance(each, (dict, list)) for each in value.values()))
+    return bool(rest) or inner_suffix(path.name) != ".json"

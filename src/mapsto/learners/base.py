@@ -23,7 +23,7 @@ from mapsto.optimizers import build_optimizer
 from mapsto.signature import Signature
 
 if TYPE_CHECKING:
-    from mapsto.train.trainer import Trainer
+    from mapsto.training.trainer import Trainer
 
 Logs = dict[str, Tensor]
 Scores = dict[str, dict[str, float]]          # {slot: {metric: value}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -32,11 +31,11 @@ class Categories(DataType):
     cell says nothing: write [] for "none of them"."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ("labels",)
-    reading: ClassVar[tuple[str, ...]] = ("labels", "side", "mark", "closed")
+    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side", "mark", "closed")
 
     separator: str | None = setting(None, "what stands between labels in text; default: the first of ; | , that occurs")
     side: str = learned("input")
-    labels: tuple[str, ...] = learned(())
+    vocabulary: tuple[str, ...] = learned(())           # the labels
     mark: str = learned("")                             # the separator found
     closed: bool = learned(True)                        # does leaving a label out of a {label: value} cell mean no?
 
@@ -80,13 +79,13 @@ class Categories(DataType):
         listed = _from_json(str(cell)) if str(cell).lstrip().startswith("[") else None
         if listed is not None:
             return self._listed(listed)
-        return self._parted(str(cell)) if self.labels else str(cell).strip()
+        return self._parted(str(cell)) if self.vocabulary else str(cell).strip()
 
     def _listed(self, items: list[Any]) -> Labels:
         if items and all(_zero_or_one(item) for item in items) and not all(isinstance(item, str) for item in items):
-            if self.labels and len(items) != len(self.labels):
-                raise CellError(f"expected {len(self.labels)} labels of 0 or 1, got {len(items)}.\nEvery row must name the same labels.")
-            names = self.labels or [str(k) for k in range(len(items))]
+            if self.vocabulary and len(items) != len(self.vocabulary):
+                raise CellError(f"expected {len(self.vocabulary)} labels of 0 or 1, got {len(items)}.\nEvery row must name the same labels.")
+            names = self.vocabulary or [str(k) for k in range(len(items))]
             return {name: _truth(item) for name, item in zip(names, items, strict=True)}
         return tuple(dict.fromkeys(str(item).strip() for item in items if not is_missing(item)))
 
@@ -95,24 +94,26 @@ class Categories(DataType):
         return tuple(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
 
     def fit(self, values: Sequence[Labels | None], spec: Mapping[str, Any]) -> Self:
-        """Labels in order of first alphabet, as numbers where they are; a room fitted before appends what is new."""
-        texts = [value for value in values if isinstance(value, str)]
-        room = replace(self, side=spec.get("side", "input"), mark=self.mark or self.separator or _mark(texts))
-        parted = [room._parted(value) if isinstance(value, str) else value for value in values if value is not None]
-        seen = Counter(name for value in parted for name in value)
-        new = sorted((name for name in seen if name not in self.labels), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+        """The labels, in order of number or alphabet; a target's include those of spec["distinct"]. A room fitted before keeps
+        its labels in their places and appends new ones."""
+        values = [value for value in (*values, *spec.get("distinct", ())) if value is not None]
+        mark = self.mark if self.vocabulary else self.separator or _mark([value for value in values if isinstance(value, str)])
+        room = replace(self, side=spec.get("side", "input"), mark=mark)
+        parted = [room._parted(value) if isinstance(value, str) else value for value in values]
+        new = {name for value in parted for name in value} - set(self.vocabulary)
+        labels = (*self.vocabulary, *sorted(new, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
         known = [truth for value in parted if isinstance(value, dict) for truth in value.values()]
-        room = replace(room, labels=(*self.labels, *new), closed=self.closed and False not in known)
-        if room.side == "output" and not room.labels:
+        room = replace(room, vocabulary=labels, closed=self.closed if self.vocabulary else False not in known)
+        if room.side == "output" and not room.vocabulary:
             raise DataError(f"'{spec.get('name', 'target')}': no training row has a label to learn from.\nName another column right of the arrow.")
         return room
 
     @property
     def layout(self) -> Layout:
-        return Layout("int8", (len(self.labels),))
+        return Layout("int8", (len(self.vocabulary),))
 
     def encode(self, value: Labels | None) -> np.ndarray:
-        return self._row(value, {name: k for k, name in enumerate(self.labels)})
+        return self._row(value, {name: k for k, name in enumerate(self.vocabulary)})
 
     def _row(self, value: Labels | None, table: Mapping[str, int]) -> np.ndarray:
         if value is None:
@@ -125,14 +126,14 @@ class Categories(DataType):
                 truth = value[name] if isinstance(value, dict) else True
                 row[table[name]] = -1 if truth is None else int(truth)
             elif self.side == "output":
-                raise CellError(f"label {shorten(name)} was not seen in training.\n{did_you_mean(name, self.labels)}")
+                raise CellError(f"label {shorten(name)} was not seen in training.\n{did_you_mean(name, self.vocabulary)}")
         return row
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """The names are looked up in one table; equal texts are read once."""
-        if isinstance(cells, np.ndarray) and cells.dtype.kind in "biu" and cells.shape[1:] == (len(self.labels),) and not (cells.astype(int) >> 1).any():
+        if isinstance(cells, np.ndarray) and cells.dtype.kind in "biu" and cells.shape[1:] == (len(self.vocabulary),) and not (cells.astype(int) >> 1).any():
             return cells.astype(np.int8), {}
-        table = {name: k for k, name in enumerate(self.labels)}
+        table = {name: k for k, name in enumerate(self.vocabulary)}
         rows, problems = np.full((len(cells), len(table)), -1, np.int8), {}
         known: dict[str, np.ndarray] = {}
         for position, cell in enumerate(cells):
@@ -212,7 +213,7 @@ class MultiHot(nn.Module):
 
     def __init__(self, room: Categories):
         super().__init__()
-        self.features = 2 * len(room.labels)
+        self.features = 2 * len(room.vocabulary)
 
     def forward(self, labels: Tensor) -> Tensor:
         return torch.cat([(labels > 0).float(), (labels < 0).float()], 1)
@@ -225,7 +226,7 @@ class LabelMean(nn.Module):
 
     def __init__(self, room: Categories, width: int):
         super().__init__()
-        self.table = nn.Parameter(torch.randn(len(room.labels), width) / width**0.5)
+        self.table = nn.Parameter(torch.randn(len(room.vocabulary), width) / width**0.5)
         self.none = nn.Parameter(torch.zeros(width))
         self.missing = nn.Parameter(torch.zeros(width))
 
@@ -244,8 +245,8 @@ class LabelScores(Head):
 
     def __init__(self, room: Categories, width: int):
         super().__init__()
-        self.labels = room.labels
-        self.linear = nn.Linear(width, len(room.labels))
+        self.labels = room.vocabulary
+        self.linear = nn.Linear(width, len(room.vocabulary))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, D) -> logits (B, K), or members (B, M, D) -> (B, M, K)."""

@@ -32,13 +32,13 @@ class Category(DataType):
     """One class of several. Read value: text. Stored as int32: a target's class number (-1 missing); an input's code."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ("classes",)
-    reading: ClassVar[tuple[str, ...]] = ("classes", "side")
+    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side")
 
     smoothing: float = setting(0.0, "label smoothing: this share of a label is spread over all classes (Szegedy 2016)", above=-1e-9)
     balance: bool = setting(False, "weight each class by its inverse frequency")
     min_count: int | None = setting(None, "an input's classes seen less often are 'other'; default 1 up to 50 rows, 2 up to 1,000, else 5", above=0)
     side: str = learned("input")
-    classes: tuple[str, ...] = learned(())
+    vocabulary: tuple[str, ...] = learned(())           # the classes
     counts: tuple[int, ...] = learned(())               # in the sample seen by fit
     frequent: tuple[int, ...] = learned(())             # codes with a column of their own in plain features
 
@@ -61,7 +61,7 @@ class Category(DataType):
         if leading_zeros(cells):                        # codes such as '007' or '01234'
             return 0.6 if few else 0.3
         numbers = {value for value in values if value is not None}
-        if len(numbers) > max(20, 0.05 * len(cells)) or any(isinstance(value, Moment) or not value.is_integer() for value in numbers):
+        if len(numbers) > max(20, 0.05 * len(cells)) or any(isinstance(value, Moment) or value % 1 for value in numbers):
             return 0.05
         two = numbers <= {0, 1} or (len(numbers) == 2 and len(cells) >= 10)
         named = column.name.strip().lower() in LABEL_NAMES
@@ -89,26 +89,28 @@ class Category(DataType):
         return str(cell).strip()
 
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
-        """The vocabulary, in order of number or alphabet. A room fitted before keeps its classes and appends new ones."""
+        """The vocabulary, in order of number or alphabet; a target's holds every value of spec["distinct"] too, however rare. A room
+        fitted before keeps its classes in their places and appends new ones."""
         seen = Counter(value for value in values if value is not None)
         side = spec.get("side", "input")
-        if side == "output" and not seen and not self.classes:
+        rare = [value for value in spec.get("distinct", ()) if value is not None] if side == "output" else []
+        if side == "output" and not (seen or rare or self.vocabulary):
             raise DataError(f"'{spec.get('name', 'target')}': no training row has a class to learn from.\nName another column right of the arrow.")
         least = 1 if side == "output" else self.min_count or (1 if len(values) <= 50 else 2 if len(values) <= 1000 else 5)
-        old = dict(zip(self.classes, self.counts, strict=True))
-        new = sorted((name for name, count in seen.items() if count >= least and name not in old), key=_order)
-        classes = (*self.classes, *new)
+        old = dict(zip(self.vocabulary, self.counts, strict=True))
+        new = {name for name, count in seen.items() if count >= least} | set(rare)
+        classes = (*self.vocabulary, *sorted(new - set(old), key=_order))
         counts = tuple(old.get(name, 0) + seen.get(name, 0) for name in classes)
         common = sorted(sorted(range(len(classes)), key=lambda k: -counts[k])[:ONE_HOT])
         frequent = self.frequent or tuple(FIRST + k for k in common)
-        return replace(self, side=side, classes=classes, counts=counts, frequent=frequent)
+        return replace(self, side=side, vocabulary=classes, counts=counts, frequent=frequent)
 
     @property
     def layout(self) -> Layout:
         return Layout("int32")
 
     def encode(self, value: str | None) -> np.ndarray:
-        return np.array(self._code(value, {name: k for k, name in enumerate(self.classes)}), np.int32)
+        return np.array(self._code(value, {name: k for k, name in enumerate(self.vocabulary)}), np.int32)
 
     def _code(self, value: str | None, table: Mapping[str, int]) -> int:
         if self.side == "input":
@@ -116,12 +118,12 @@ class Category(DataType):
         if value is None:
             return -1
         if value not in table:
-            raise CellError(f"class {shorten(value)} was not seen in training.\n{did_you_mean(value, self.classes)}")
+            raise CellError(f"class {shorten(value)} was not seen in training.\n{did_you_mean(value, self.vocabulary)}")
         return table[value]
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """Each distinct cell is read once."""
-        table = {name: k for k, name in enumerate(self.classes)}
+        table = {name: k for k, name in enumerate(self.vocabulary)}
         known: dict[Any, int] = {}                      # (type, cell): True, 1 and 1.0 are equal but read differently
         problems: dict[int, str] = {}
         codes = np.empty(len(cells), np.int32)
@@ -161,7 +163,7 @@ class Category(DataType):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return classification(len(self.classes))
+        return classification(len(self.vocabulary))
 
 
 def _order(name: str) -> tuple[int, float, str]:
@@ -174,10 +176,12 @@ def _order(name: str) -> tuple[int, float, str]:
 class Embeddings(nn.Module):
     """{slot: (B,) codes} -> {slot: (B, 1, width)}: a table a slot, so that each can grow, looked up in one stroke."""
 
+    offsets: Tensor
+
     def __init__(self, rooms: Mapping[str, Category], width: int):
         super().__init__()
         self.names = tuple(rooms)
-        sizes = [FIRST + len(room.classes) for room in rooms.values()]
+        sizes = [FIRST + len(room.vocabulary) for room in rooms.values()]
         self.tables = nn.ParameterList(nn.Parameter(torch.randn(size, width) / width**0.5) for size in sizes)
         self.register_buffer("offsets", torch.tensor([0, *sizes[:-1]]).cumsum(0), persistent=False)
         self.gives = dict.fromkeys(self.names, "tokens")
@@ -206,10 +210,11 @@ class OneHot(nn.Module):
     """(B,) codes -> (B, F): a column each for missing, other and the 100 most frequent classes; rarer ones count as other."""
 
     gives = "pooled"
+    columns: Tensor
 
     def __init__(self, room: Category):
         super().__init__()
-        columns = torch.full((FIRST + len(room.classes),), OTHER)
+        columns = torch.full((FIRST + len(room.vocabulary),), OTHER)
         columns[MISSING] = MISSING
         columns[list(room.frequent)] = torch.arange(len(room.frequent)) + FIRST
         self.register_buffer("columns", columns, persistent=False)
@@ -224,11 +229,12 @@ class Classes(Head):
     weights average 1."""
 
     takes = "pooled"
+    weight: Tensor
 
     def __init__(self, room: Category, width: int):
         super().__init__()
-        self.classes, self.smoothing = room.classes, room.smoothing
-        self.linear = nn.Linear(width, len(room.classes))
+        self.classes, self.smoothing = room.vocabulary, room.smoothing
+        self.linear = nn.Linear(width, len(room.vocabulary))
         counts = torch.tensor(room.counts, dtype=torch.float32)
         weight = (counts.sum() / (len(counts) * counts.clamp(min=1))).clamp(max=MOST_WEIGHT)
         self.register_buffer("weight", weight if room.balance else torch.ones_like(counts), persistent=False)

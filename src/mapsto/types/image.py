@@ -57,7 +57,6 @@ class Image(DataType):
     depth: int = learned(8)
     mean: tuple[float, ...] = learned(())               # per channel, 1 = white
     std: tuple[float, ...] = learned(())
-    augments: tuple[str, ...] = learned(())
 
     def __post_init__(self) -> None:
         _words(self.augment)
@@ -72,7 +71,7 @@ class Image(DataType):
         if isinstance(cell, Mapping):
             cell = cell.get("bytes") or cell.get("path")
         if isinstance(cell, PIL.Image.Image):
-            return self._from_pillow(cell, "the picture")
+            return self._from_pillow(cell, "the picture", theirs=True)
         if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
             return _from_array(np.asarray(cell))
         if is_missing(cell):
@@ -90,12 +89,12 @@ class Image(DataType):
         """Twice the side that will be stored: more pixels than these cannot matter."""
         return 2 * (self.side or self.size or 224)
 
-    def _from_pillow(self, picture: PIL.Image.Image, name: str) -> np.ndarray:
+    def _from_pillow(self, picture: PIL.Image.Image, name: str, theirs: bool = False) -> np.ndarray:
         if picture.width * picture.height > MOST_PIXELS:
             raise CellError(f"{name}: {picture.width}×{picture.height} pixels are more than {MOST_PIXELS // 10**6} million, perhaps a decompression bomb.\n"
                             "Scale the picture down before training.")
         try:
-            if picture.format == "JPEG":
+            if picture.format == "JPEG" and not theirs:
                 picture.draft(None, (self._enough, self._enough))       # lets libjpeg decode at 1/2, 1/4 or 1/8
             picture.load()
             if picture.info.get("exif") or picture.format in ("JPEG", "MPO", "TIFF", "WEBP"):
@@ -105,20 +104,18 @@ class Image(DataType):
             raise CellError(f"{name}: the picture is damaged or cut short ({shorten(problem, 80)}).\nReplace or delete it.") from problem
 
     def fit(self, values: Sequence[np.ndarray | None], spec: Mapping[str, Any]) -> Self:
-        """Size, channels, depth, mean and std from at most 1,000 training pictures. spec may want size, channels, mean, std, augment."""
-        if self.side:                                   # learned before: only the augmentation may change
-            return replace(self, augments=self._augments(spec) if "augment" in spec or self.augment else self.augments)
+        """Size, channels, depth, mean and std from at most 1,000 training pictures. spec may want size, channels, mean, std (of 0..1).
+        A room fitted before stays as it is."""
+        if self.side:
+            return self
         known = [value for value in values if value is not None]
         known = known[:: max(1, math.ceil(len(known) / 1000))]
         side = self.size or spec.get("size") or _common_side(known)
         planes = self.channels or spec.get("channels") or (3 if any(_coloured(value) for value in known) else 1)
         depth = self.bits or (16 if any(value.dtype == np.uint16 for value in known) else 8)
-        room = replace(self, side=int(side), planes=int(planes), depth=depth, augments=self._augments(spec))
+        room = replace(self, side=int(side), planes=int(planes), depth=depth)
         mean, std = room._moments(known)
         return replace(room, mean=tuple(spec.get("mean", mean)), std=tuple(spec.get("std", std)))
-
-    def _augments(self, spec: Mapping[str, Any]) -> tuple[str, ...]:
-        return _words(self.augment if self.augment is not None else spec.get("augment"))
 
     def _moments(self, known: Sequence[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if not known:
@@ -149,7 +146,7 @@ class Image(DataType):
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         if isinstance(cells, np.ndarray) and cells.dtype == np.uint8 and cells.shape[1:3] == (self.side,) * 2 and len(cells):
-            pixels = cells[..., None] if cells.ndim == 3 else cells
+            pixels = np.expand_dims(cells, 3) if cells.ndim == 3 else cells
             if pixels.shape[3] in (1, 3):               # (N, H, W, C): a whole idx or npz file in one stroke
                 planes = _with_depth(_with_planes(pixels, self.planes), self.depth)
                 return np.ascontiguousarray(planes.transpose(0, 3, 1, 2)), {}
@@ -159,7 +156,7 @@ class Image(DataType):
         """(B, C, H, W) raw -> float32, normalised; augmented when `draw` is given. Moves are made on bytes, before the floats."""
         arrays = arrays.float() if arrays.dtype == torch.uint16 else arrays     # torch has few uint16 operations
         known = arrays.flatten(1).amax(1) > 0 if len(arrays) else torch.ones(0, dtype=torch.bool, device=arrays.device)
-        words = self.augments if draw is not None else ()
+        words = _words(self.augment) if draw is not None else ()
         if draw is not None and ("crop" in words or "flip" in words):
             arrays = _moved(arrays, draw, "crop" in words, "flip" in words)
         mean, std = (torch.tensor(part, device=arrays.device).view(-1, 1, 1) for part in (self.mean, self.std))
@@ -172,7 +169,11 @@ class Image(DataType):
             pixels = _warped(pixels, draw)
         if draw is not None and "cutout" in words:
             pixels = _cut_out(pixels, draw)
-        return pixels if bool(known.all()) else pixels * known[:, None, None, None]
+        return pixels * known[:, None, None, None]      # a missing picture is 0; no branch, which would wait for a GPU
+
+    def views(self, values: Tensor) -> list[Tensor]:
+        """Mirrored too, where training mirrors."""
+        return [values, values.flip(3)] if "flip" in _words(self.augment) else [values]
 
     def show(self, value: np.ndarray | None) -> str:
         return "—" if value is None else f"{value.shape[1]}×{value.shape[0]} {'colour' if value.shape[2] == 3 else 'grey'}"

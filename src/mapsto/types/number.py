@@ -80,7 +80,7 @@ class Number(DataType):
         if share < 0.95 or all(isinstance(cell, (bool, np.bool_)) for cell in cells) or leading_zeros(cells):
             return 0.3 * share
         distinct = {value for value in values if value is not None}
-        whole = len(distinct) <= 20 and not any(isinstance(value, Moment) or not value.is_integer() for value in distinct)
+        whole = len(distinct) <= 20 and not any(isinstance(value, Moment) or value % 1 for value in distinct)
         return 0.5 if whole else 0.9
 
     def read(self, cell: Any) -> float | None:
@@ -169,7 +169,7 @@ class Number(DataType):
         if self.kind == "date" or (isinstance(cells, np.ndarray) and cells.dtype.kind not in "fiubOUT"):
             return None
         if isinstance(cells, np.ma.MaskedArray):
-            cells = cells.astype(np.float64).filled(np.nan) if cells.dtype.kind in "fiub" else cells.tolist()
+            cells = cells.tolist()                      # None where masked
         try:
             return np.array(cells, np.float64).reshape(len(cells))
         except (ValueError, TypeError, OverflowError):
@@ -351,12 +351,12 @@ def _value_or_none(cell: Any) -> float | None:
         return None
 
 
-def values_of(cells: Sequence[Any]) -> list[float | None]:
+def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
     """Each known cell as number or `Moment`, None where it is neither; quick where Python's own float() reads them all."""
     try:
         found = np.array(cells, np.float64) if isinstance(cells[0], (str, Real)) else np.empty((0, 0))
         if found.ndim == 1 and np.isfinite(found).all():
-            return found.tolist()
+            return [float(value) for value in found]
     except (ValueError, TypeError, OverflowError):
         pass
     return [_value_or_none(cell) for cell in cells]
@@ -464,7 +464,7 @@ class OneNumber(nn.Module):
 class Tokens(nn.Module):
     """N features, each encoded in L numbers -> N tokens (B, N, D), each by its own linear map and ReLU."""
 
-    def __init__(self, encoding: nn.Module, features: int, width: int):
+    def __init__(self, encoding: Piecewise | Periodic | Plain | Given, features: int, width: int):
         super().__init__()
         self.encoding = encoding
         bound = encoding.length**-0.5
@@ -480,6 +480,11 @@ class Tokens(nn.Module):
 
 class Piecewise(nn.Module):
     """(B, N) -> (B, N, L + 1): how far the value reaches through each quantile bin, 0 to 1, and the value itself."""
+
+    left: Tensor
+    scale: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, rooms: Sequence[Number]):
         super().__init__()

@@ -23,10 +23,10 @@ from mapsto.batch import Batch, key
 from mapsto.config import Budget
 from mapsto.errors import ConfigError, RunError
 from mapsto.learners.base import Learner, Logs, Scores
-from mapsto.train import checkpoint, memory
-from mapsto.train.budget import Pace, fixed_total, goal_of
-from mapsto.train.decisions import Decisions
-from mapsto.train.plan import Plan, apply, choose_device, measure
+from mapsto.training import checkpoint, memory
+from mapsto.training.budget import Pace, fixed_total, goal_of
+from mapsto.training.decisions import Decisions
+from mapsto.training.plan import Plan, apply, choose_device, measure
 
 Tell = Callable[[Mapping[str, Any]], None]
 LossOf = Callable[[Batch], tuple[tuple[Tensor, Tensor], Logs]]

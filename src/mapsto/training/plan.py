@@ -20,7 +20,7 @@ from torch import Tensor
 from mapsto.batch import Batch
 from mapsto.config import Training
 from mapsto.files import cache_folder, write_json
-from mapsto.train import memory
+from mapsto.training import memory
 
 if TYPE_CHECKING:
     from mapsto.learners.base import Learner
