@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from mapsto.data.open import open_source
 from mapsto.data.table import table_of
+from mapsto.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|")
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252")
@@ -43,7 +44,7 @@ def test_round_trip(table: tuple[str, list[list[str]]], encoding: str, quoting: 
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.tuples(st.floats(-1e6, 1e6).map(lambda x: f"{x:.3f}"), st.sampled_from(["Ja", "Nein"]), st.integers(0, 99).map(str)), min_size=2, max_size=30),
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6).map("{:.3f}".format), st.sampled_from(["Ja", "Nein"]), st.integers(0, 99).map(str)), min_size=2),
        st.sampled_from([";", "\t", "|"]))
 def test_decimal_commas_round_trip(rows: list[tuple[str, str, str]], delimiter: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +60,6 @@ def test_decimal_commas_round_trip(rows: list[tuple[str, str, str]], delimiter: 
 @given(st.binary(max_size=400), st.sampled_from(["t.csv", "t.tsv", "t.txt", "t.jsonl", "t.json", "t.parquet", "t.npz", "t.zip", "t.csv.gz", "t.png"]),
        st.sampled_from([b"", b"PK\x03\x04", b"\x1f\x8b\x08", b"PAR1", b"\x93NUMPY\x01\x00", b"\0\0\x08\x03", b'{"a": 1}\n', b"a,b\n1,2\n", b"\xff\xfe"]))
 def test_any_bytes_give_rows_or_a_data_error(data: bytes, name: str, start: bytes) -> None:
-    from mapsto.errors import DataError
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(start + data)

@@ -42,7 +42,8 @@ class Batch:
 
     size: rows (B); `-> image` has no inputs to count. rows (B,) int64 row numbers in the source. weight (B,) float32.
     present[slot] bool, the target's shape: which labels are known. geometry: per-row transform back to the original
-    pixels. parts: batches inside this one (support/query, two views, a mixup partner); sliced and moved with it.
+    pixels. parts: batches inside this one (support/query, two views, a mixup partner); sliced and moved with it when they
+    have its size. Parts that belong together, such as an episode's support and query, make one row: size 1 is never cut.
     """
 
     inputs: Mapping[str, Field]

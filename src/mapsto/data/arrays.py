@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ class Stored:
 
     def blocks(self, size: int) -> Iterator[np.ndarray]:
         """(≤ size, …) at a time, in order."""
-        row = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        row = math.prod(self.shape[1:]) * self.dtype.itemsize
         with _bytes_of(self.path, self.member) as handle:
             handle.read(self.offset)
             for start in range(0, self.shape[0], size):
@@ -74,8 +75,19 @@ def read_idx(path: Path) -> Stored:
         sizes = handle.read(4 * head[3]) if len(head) == 4 else b""
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not sizes or len(sizes) < 4 * head[3]:
         raise DataError(f"{path.name}: expected an idx file as MNIST's ({path}), its first bytes are {head!r}.")
-    shape = tuple(int(n) for n in np.frombuffer(sizes, ">i4"))
-    return Stored(str(path), shape, np.dtype(IDX_TYPES[head[2]]), 4 + len(sizes))
+    shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
+    return _checked(Stored(str(path), shape, np.dtype(IDX_TYPES[head[2]]), 4 + len(sizes)))
+
+
+def _checked(stored: Stored) -> Stored:
+    """DataError when the header promises nothing, or more than the file can hold (gzip packs 1032:1 at most)."""
+    with reading(stored.path):
+        size = Path(stored.path).stat().st_size
+    if stored.shape and 0 in stored.shape:
+        raise DataError(f"{_named(stored)}: expected items, its shape is {stored.shape} ({stored.path}).")
+    if math.prod(stored.shape) * stored.dtype.itemsize > 1100 * size:
+        raise DataError(f"{_named(stored)}: its header says {stored.shape}, far more than {size:,} bytes can hold.\nDownload it again ({stored.path}).")
+    return stored
 
 
 def read_npy(path: Path, member: str | None = None) -> Stored:
@@ -96,7 +108,7 @@ def read_npy(path: Path, member: str | None = None) -> Stored:
     with _bytes_of(str(path), member) as handle:
         prefix = handle.read(length)
     header_length = int.from_bytes(prefix[8:], "little")
-    return Stored(str(path), tuple(shape), dtype, length + header_length, member)
+    return _checked(Stored(str(path), tuple(shape), dtype, length + header_length, member))
 
 
 @dataclass
@@ -112,7 +124,7 @@ class ArraySource(Source):
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         stored, extra = self.stored, self.extra or {}
         assert stored is not None
-        row = max(1, int(np.prod(stored.shape[1:], dtype=np.int64)) * stored.dtype.itemsize)
+        row = max(1, math.prod(stored.shape[1:]) * stored.dtype.itemsize)
         start = 0
         for block in stored.blocks(max(1, min(size, CHUNK_BYTES // row))):
             n = len(block)
@@ -256,7 +268,7 @@ def _npz_part(path: Path, arrays: dict[str, Stored]) -> Source:
     extra, guess, left = _npz_columns(arrays, key, image)
     if left:
         said.append(f"{path.name}: {', '.join(left)} left out, not one value for each of the {stored.shape[0]:,} items")
-    width = int(np.prod(stored.shape[1:], dtype=np.int64))
+    width = math.prod(stored.shape[1:])
     first = ("image",) if image else tuple(f"column_{i + 1}" for i in range(width))
     return ArraySource(name=path.stem, columns=(*first, *extra), fingerprint=fingerprint_of([entry_of(path)]), guess=guess, said=said,
                        stored=stored, extra=extra, picture=_pictures(stored, said) if image else None)

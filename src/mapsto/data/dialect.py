@@ -237,7 +237,7 @@ def _with_header(dialect: Dialect, rows: list[list[str]], known: Sequence[str], 
         said += renamed
     else:
         names = tuple(known) if len(known) == len(row) else tuple(f"column_{i + 1}" for i in range(max(width, len(row)) if not body else width))
-        said.append(f"no header: {'named as in the other file' if names == tuple(known) else 'column_1…' if len(names) > 1 else names[0]}")
+        said.append(f"no header: {'named as in the other file' if names == tuple(known) else 'column_1…' if len(names) > 1 else 'column_1'}")
     return replace(dialect, names=names, has_header=header, skip=first + 1 if header else first, said=tuple(said))
 
 

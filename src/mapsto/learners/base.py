@@ -32,8 +32,10 @@ Scores = dict[str, dict[str, float]]          # {slot: {metric: value}}
 class Batches:
     """What a learner needs of a store: {split: rows} and batches by row. `mapsto.data.store.Store` is one; so is any stream."""
 
-    def size(self, split: str) -> int:
-        """Rows in a split."""
+    device: torch.device = torch.device("cpu")    # where batches are wanted; the trainer sets it
+
+    def size(self, split: str) -> int | None:
+        """Rows in a split; None when nobody knows, as in an endless stream: such a split is never walked."""
         raise TypeError(f"{type(self).__name__} has no size")
 
     def stream(self, split: str, step: int, batch: int, seed: int) -> Iterator[Batch]:
@@ -123,7 +125,11 @@ class Learner:
         if self.store is None or not self.store.size(split):
             return {}
         found = self.collect(split, most)
-        return {slot.name: score_values(self.types["output", slot.name].metrics, found, slot.name) for slot in self.signature.outputs}
+        return {slot.name: score_values(self.metrics(slot.name), found, slot.name) for slot in self.signature.outputs}
+
+    def metrics(self, slot: str) -> tuple[Metric, ...]:
+        """What `evaluate` says of an output; its type's metrics. Override where it measures something else, e.g. an environment's return."""
+        return self.types["output", slot].metrics
 
     @property
     def evaluation_batch(self) -> int:
@@ -154,8 +160,8 @@ def collect(learner: Learner, batches: Iterator[Batch]) -> Collected:
             for name, value in arrays.items():
                 predicted.setdefault(slot, {}).setdefault(name, []).append(value)
         for slot, value in batch.targets.items():
-            target.setdefault(slot, []).append(_numpy(value.values if isinstance(value, Padded) else value))
-            present.setdefault(slot, []).append(_numpy(batch.present[slot]))
+            target.setdefault(slot, []).append(_numpy(value))
+            present.setdefault(slot, []).append(_numpy(batch.present[slot]) if slot in batch.present else np.ones(batch.size, bool))
         if batch.rows is not None:
             rows.append(_numpy(batch.rows))
     joined = {slot: {name: np.concatenate(values) for name, values in arrays.items()} for slot, arrays in predicted.items()}
@@ -174,5 +180,13 @@ def score_values(metrics: tuple[Metric, ...], found: Collected, slot: str) -> di
 
 
 def _numpy(value: Any) -> np.ndarray:
+    """(B, ...) as numpy; rows of unequal length as (B,) objects, each an array."""
+    if isinstance(value, Padded):
+        value = [row[:length] for row, length in zip(value.values, value.lengths, strict=True)]
+    if isinstance(value, list):
+        rows = np.empty(len(value), object)
+        for i, row in enumerate(value):
+            rows[i] = _numpy(row)
+        return rows
     value = value.detach()
     return (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).cpu().numpy()

@@ -144,7 +144,7 @@ def apply(plan: Plan, learner: Learner) -> None:
 
 def _cache_key(learner: Learner, batch: Batch, training: Training, threads: int) -> str:
     shapes = [(name, tuple(value.shape)) for name, value in learner.model.named_parameters()]
-    inputs = [(name, tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__) for name, value in batch.inputs.items()]
+    inputs = [batch.size, *((name, tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__) for name, value in batch.inputs.items())]
     asked = (training.precision, training.micro_batch, str(learner.device), threads)
     text = json.dumps([machine(), shapes, inputs, asked, type(learner).__name__], default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

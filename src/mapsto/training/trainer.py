@@ -60,6 +60,7 @@ class Trainer:
         self._asked = ""                                          # what a signal asked for
         self._loss, self._count = torch.zeros(()), 0              # since the last tick
         self._rollbacks, self._rolled_back = 0, False
+        self._turn = 0                                            # updates made within the step: each draws its own noise
         self.plan = Plan("cpu")
 
     # ---- the loop ----
@@ -70,7 +71,9 @@ class Trainer:
         with self._signals():
             for batch in self._batches():
                 self._set_rates()
+                self._turn = 0
                 logs = self.learner.step(batch, self)
+                self._average()
                 self.step += 1
                 self._look(logs)
         self._finish()
@@ -122,7 +125,7 @@ class Trainer:
         if self.training.clip:
             torch.nn.utils.clip_grad_norm_(params, self.training.clip, foreach=True)
         taker.step()
-        self._average()
+        self._turn += 1
         return {**logs, "loss": total / count}
 
     def _gradients(self, loss_of: LossOf, batch: Batch, taker: torch.optim.Optimizer) -> tuple[Logs, Tensor, Tensor]:
@@ -133,7 +136,7 @@ class Trainer:
         size = self.plan.micro_batch
         for micro, low in enumerate(range(0, max(1, batch.size), size)):
             piece = batch if batch.size <= size else batch.slice(low, low + size)
-            torch.manual_seed(key(self.training.seed, self.step, micro, 0))
+            torch.manual_seed(key(self.training.seed, self.step, micro, 0, self._turn))
             (rows, counts), logs = self._loss_of(loss_of, piece)
             if piece.weight is not None:
                 rows, counts = rows * piece.weight, counts * piece.weight
@@ -180,13 +183,16 @@ class Trainer:
             self._save()
 
     def _measure(self) -> Plan:
+        before = {name: value.clone() for name, value in self.learner.state_dict().items()}
         batch = next(self.learner.batches("train", 0))
+        self.learner.load_state_dict(before)                        # a probe leaves no trace, in a replay buffer either
 
         def loss_of(piece: Batch) -> tuple[Tensor, Tensor]:
             return self._loss_of(self.learner.loss, piece)[0]
 
         if type(self.learner).loss is Learner.loss:                # a learner of explicit updates: nothing to time alone
-            return Plan(str(self.learner.device), self.training.precision or "float32", False, self.training.threads or torch.get_num_threads(), batch.size)
+            return Plan(str(self.learner.device), self.training.precision or "float32", False, self.training.threads or torch.get_num_threads(),
+                        self.training.micro_batch or batch.size)
         quick = self.budget.steps is not None and self.budget.steps < 200
         return measure(self.learner, batch, self.training, loss_of, seconds=0.5 if quick else 2.0)
 
@@ -203,8 +209,7 @@ class Trainer:
         """Total steps and the interval of evaluations, decided once, unless a record to be replayed already says so."""
         if any("total" in decision for decision in self.decisions.all):
             return
-        store, batch = self.learner.store, self.training.batch or 1
-        fixed = fixed_total(self.budget, store.size("train") if store else batch, batch)
+        fixed = self._fixed_total()
         total = fixed
         if self.budget.minutes is not None:
             left = max(0.0, 60 * self.budget.minutes - self.elapsed)
@@ -213,6 +218,13 @@ class Trainer:
         assert total is not None, "a budget has minutes, steps or epochs"
         self.decisions.add(0, total=total)
         self.decisions.add(0, every=max(1, -(-total // LOOKS)))
+
+    def _fixed_total(self) -> int | None:
+        """The last step that steps or epochs ask for. An epoch is a pass over rows that somebody can count."""
+        rows = self.learner.store.size("train") if self.learner.store is not None and self.budget.epochs is not None else None
+        if self.budget.epochs is not None and self.budget.steps is None and rows is None:
+            raise ConfigError(f"--epochs {self.budget.epochs:g}: nobody knows how many rows these are.\nUse --steps or --minutes.")
+        return fixed_total(self.budget, rows or 0, self.training.batch or 1)
 
     def _after_a_kill(self, note: Mapping[str, Any]) -> None:
         """The kernel kills for memory without a word: when it looks like that, go on with half the micro-batch."""
@@ -294,7 +306,7 @@ class Trainer:
         per_step = (self.elapsed - self._retime_clock) / steps
         left = 60 * self.budget.minutes - self.elapsed
         total = self.step + max(0, int(left / per_step))
-        fixed = fixed_total(self.budget, self.learner.store.size("train") if self.learner.store else 1, self.training.batch or 1)
+        fixed = self._fixed_total()
         total = total if fixed is None else min(total, fixed)
         if abs(total - self.pace.total) > 0.02 * max(1, self.pace.total - self.step) + 1:
             self._decide(total=total)
@@ -303,6 +315,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         """Score the validation rows with the averaged weights; keep them when they are the best so far."""
+        torch.manual_seed(key(self.training.seed, "evaluate", self.step))     # samplers and environments draw while they are scored
         with self.averaged():
             scores = self.learner.evaluate("validation", SAMPLE)
             value = self._judge(scores)
@@ -327,7 +340,7 @@ class Trainer:
         return self.best is None or self._metric(*self.best_of).better(value, self.best_value)
 
     def _metric(self, slot: str, name: str) -> Any:
-        return next(metric for metric in self.learner.types["output", slot].metrics if metric.name == name)
+        return next(metric for metric in self.learner.metrics(slot) if metric.name == name)
 
     def _stop_early(self, scores: Scores) -> None:
         if self.goal and self.best_of:

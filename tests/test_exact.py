@@ -1,0 +1,150 @@
+"""No crash can take a run away, and none changes it: killed and resumed equals unbroken, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mapsto import api
+from mapsto.errors import RunError
+from mapsto.run import Run
+
+# Checkpoints every fifth of a second instead of every 15 s, so that kills fall between, before and into them.
+SCRIPT = """
+import sys, torch
+import mapsto.training.trainer as trainer
+from mapsto.cli import main
+trainer.SAVE, trainer.TICK = 0.2, 0.05
+torch.set_num_threads(1)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def start(*words: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *words], stdout=subprocess.DEVNULL)
+
+
+def finished(process: subprocess.Popen) -> None:
+    assert process.wait(timeout=300) == 0
+
+
+def only_run(folder: Path) -> Path | None:
+    return next((file.parent for file in folder.glob("*/run.json")), None)
+
+
+PICTURES = ("--model", "resnet(depth=8,width=8)", "--learner", "supervised(mixup=0.2)", "--ema", "0.99", "--steps", "60", "--batch", "32", "--threads", "1")
+CELLS = ("--target", "y", "--model", "mlp(width=32,members=4)", "--ema", "0.9", "--steps", "600", "--batch", "32", "--threads", "1")
+
+
+@pytest.mark.parametrize(("data", "options"), [("photos", PICTURES), ("table", CELLS)], ids=["images with augmentation, mixup and EMA", "a table with dropout"])
+def test_killed_at_random_instants_ends_bit_identical(data: str, options: tuple[str, ...], request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    path = str(request.getfixturevalue(data))
+    finished(start("train", path, *options, "--out", str(tmp_path / "unbroken")))
+    dice = random.Random(data)
+    process = start("train", path, *options, "--out", str(tmp_path / "killed"))
+    wait_for(lambda: (run := only_run(tmp_path / "killed")) and (run / "checkpoint.safetensors").exists(), process)
+    for _ in range(4):
+        time.sleep(dice.uniform(0.0, 1.0))                 # the instant is the test's subject, not a wait for something
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        run = only_run(tmp_path / "killed")
+        if Run.open(run).status == "done":
+            break
+        process = start("resume", str(run))
+        time.sleep(1.5)
+    process.wait()
+    run = only_run(tmp_path / "killed")
+    if Run.open(run).status != "done":
+        finished(start("resume", str(run)))
+
+    assert api.same_weights(only_run(tmp_path / "unbroken"), run)
+    assert Run.open(run).metrics["test"] == Run.open(only_run(tmp_path / "unbroken")).metrics["test"]
+
+
+def test_a_truncated_checkpoint_falls_back_to_the_one_before(table: Path, tmp_path: Path) -> None:
+    run = stopped_midway(table, tmp_path)
+    newest = run / "checkpoint.safetensors"
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+
+    resumed = api.resume(run, tell=ignore)
+
+    assert resumed.status == "done"
+    assert api.same_weights(run, unbroken(table, tmp_path))
+
+
+def test_two_resumes_of_one_run_at_once(table: Path, tmp_path: Path) -> None:
+    run = stopped_midway(table, tmp_path)
+    from mapsto.files import locked
+
+    with locked(run), pytest.raises(RunError, match=f"being written by process {os.getpid()}"):
+        api.resume(run, tell=ignore)
+
+
+def test_sigterm_saves_and_resume_goes_on(table: Path, tmp_path: Path) -> None:
+    run = stopped_midway(table, tmp_path, number=signal.SIGTERM, code=143)
+
+    assert api.same_weights(api.resume(run, tell=ignore).path, unbroken(table, tmp_path))
+
+
+def test_ctrl_c_ends_well_and_is_reproducible(table: Path, tmp_path: Path) -> None:
+    run = stopped_midway(table, tmp_path, number=signal.SIGINT, code=0)
+
+    found = Run.open(run)
+    assert found.status == "done" and found.record["stopped"] == "interrupted"
+    _, equal = api.reproduce(run, tell=ignore)
+    assert equal
+
+
+def test_all_checkpoints_damaged_is_said(table: Path, tmp_path: Path) -> None:
+    run = stopped_midway(table, tmp_path)
+    for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
+        (run / name).write_bytes(b"nothing")
+    with pytest.raises(RunError, match="no checkpoint is whole"):
+        api.resume(run, tell=ignore)
+
+
+def test_a_budget_in_minutes_is_kept_and_reproduces(table: Path, tmp_path: Path) -> None:
+    run = api.train(table, "x, shop -> y", minutes=0.15, batch=32, model="mlp(width=16)", out=tmp_path, tell=ignore, threads=1)
+
+    _, equal = api.reproduce(run.path, tell=ignore)
+
+    assert equal
+    totals = [json.loads(line) for line in (run.path / "decisions.jsonl").read_text().splitlines()]
+    assert any("total" in decision for decision in totals)
+
+
+def ignore(event: object) -> None:
+    """Tests read results, not progress."""
+
+
+def wait_for(ready, process: subprocess.Popen, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+
+
+def stopped_midway(table: Path, tmp_path: Path, number: int = signal.SIGKILL, code: int = -signal.SIGKILL) -> Path:
+    """A run stopped by a signal some steps behind its second checkpoint."""
+    process = start("train", str(table), *CELLS, "--steps", "5000", "--out", str(tmp_path / "stopped"))
+    wait_for(lambda: (run := only_run(tmp_path / "stopped")) and (run / "checkpoint.previous.safetensors").exists(), process)
+    process.send_signal(number)
+    assert process.wait(timeout=120) == code
+    run = only_run(tmp_path / "stopped")
+    assert run is not None
+    return run
+
+
+def unbroken(table: Path, tmp_path: Path) -> Path:
+    finished(start("train", str(table), *CELLS, "--steps", "5000", "--out", str(tmp_path / "unbroken")))
+    run = only_run(tmp_path / "unbroken")
+    assert run is not None
+    return run
