@@ -84,7 +84,7 @@ def disk_error(path: Path, problem: OSError) -> RunError:
     """What a person can do about a failed write."""
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"{path}: the disk is full.\nWhat was written before is whole. Free some space, then: mapsto resume {path.parent}")
-    if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
         return RunError(f"{path}: may not be written ({problem.strerror}).\nChoose another place with --out, or change its permissions.")
     return RunError(f"{path}: cannot be written ({problem.strerror or problem}).\nCheck the disk and the path.")
 

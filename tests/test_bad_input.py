@@ -1,0 +1,241 @@
+"""Bad input: three lines at most that say what was expected, what came, where, and what to do; exit code 2; nothing half-written."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from mapsto import api
+from mapsto.cli import main
+from mapsto.errors import MapstoError, RunError
+
+QUICK = ("--steps", "2", "--model", "mlp(width=8,depth=1)", "--threads", "1")
+
+
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *words: str) -> str:
+    """What `mapsto train words` says; it must fail, be short, and leave no run behind that holds nothing."""
+    code = main(["train", *words, "--out", str(tmp_path / "runs")])
+    said = capsys.readouterr().err
+    assert code == 2, said
+    assert 1 <= len(said.strip().splitlines()) <= 3, said
+    assert "Traceback" not in said
+    left = [path for path in (tmp_path / "runs").glob("*") if not (path / "quarantine.csv").exists()]
+    assert not left, left
+    return said
+
+
+def trained(tmp_path: Path, *words: str) -> Path:
+    code = main(["train", *words, *QUICK, "--out", str(tmp_path / "runs")])
+    assert code == 0
+    return max((tmp_path / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
+
+
+def a_table(path: Path, text: str | bytes) -> str:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def rows(count: int = 40) -> str:
+    return "a,b,y\n" + "".join(f"{i},{'xy'[i % 2]},{'no' if i % 3 else 'yes'}\n" for i in range(count))
+
+
+def picture(path: Path, seed: int = 0, size: int = 12) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, size, 3), np.uint8)).save(path)
+
+
+# ---- places and words ----
+
+
+def test_unknown_path(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "flowers").mkdir()
+    assert "flowers" in refused(capsys, tmp_path, str(tmp_path / "flower"))
+
+
+def test_empty_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(capsys, tmp_path, str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(("words", "hint"), [
+    (("a, b -> y:categry",), "did you mean 'category'"), (("a:number(sise=3) -> y",), "'size'|loss|bins"), (("a -> z",), "choices|column"), (("a, b",), "neither a file nor"),
+    (("-> ",), "nothing stands right"), (("a -> b -> y",), "2 arrows"), (("--target", "Y"), "did you mean 'y'"), (("--target", "y", "--model", "resnett"), "did you mean 'resnet'"),
+    (("--target", "y", "--learner", "superviced"), "did you mean 'supervised'"), (("--target", "y", "--metric", "acc"), "accuracy"),
+    (("--target", "y", "--optimizer", "adam"), "adamw"), (("--target", "y", "--minutes", "-1"), "more than 0"), (("--target", "y", "--steps", "x"), "expected int"),
+    (("--target", "y", "--steps", "5", "--epochs", "2"), "one budget"), (("--target", "y", "--stepz", "5"), "did you mean '--steps'"),
+    (("--target", "y", "--model", "mlp(widht=3)"), "did you mean 'width'"), (("--target", "y", "--drop", "c"), "no column 'c'"), (("--target", "y", "--until", "0.9"), "METRIC=VALUE"),
+    (("--target", "y", "--model", "./none.py"), "no file"), (("--target", "y", "--model", "resnet"), "takes one image"), ((), "which column"),
+])  # fmt: skip
+def test_words_that_mean_nothing(words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said = refused(capsys, tmp_path, a_table(tmp_path / "t.csv", rows()), *words)
+    assert any(part in said for part in hint.split("|")), said
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trian", "x"]) == 2
+    assert "did you mean 'train'" in capsys.readouterr().err
+
+
+def test_a_read_only_output_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code = main(["train", a_table(tmp_path / "t.csv", rows()), "--target", "y", "--out", str(tmp_path / "file")])
+    said = capsys.readouterr().err
+    assert code == 2 and "--out" in said and len(said.strip().splitlines()) <= 3
+
+
+# ---- tables ----
+
+
+def test_one_row(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "at least 2 rows" in refused(capsys, tmp_path, a_table(tmp_path / "t.csv", rows(1)), "--target", "y")
+
+
+def test_two_rows_are_enough(tmp_path: Path) -> None:
+    assert (trained(tmp_path, a_table(tmp_path / "t.csv", rows(2)), "--target", "y") / "model.safetensors").exists()
+
+
+def test_one_class(tmp_path: Path) -> None:
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", "a,y\n" + "".join(f"{i},same\n" for i in range(30))), "a -> y:category")
+    assert json.loads((path / "metrics.json").read_text())["test"]["y"]["accuracy"]["value"] == 1.0
+
+
+def test_all_cells_missing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "missing" in refused(capsys, tmp_path, a_table(tmp_path / "t.csv", "a,y\n" + "1,\n" * 20), "--target", "y")
+    path = trained(tmp_path, a_table(tmp_path / "u.csv", "a,b,y\n" + "".join(f",{i},{'pq'[i % 2]}\n" for i in range(20))), "--target", "y")
+    assert "'a' (every cell is missing)" in (path / "run.json").read_text()
+
+
+def test_target_absent_in_test(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    test = a_table(tmp_path / "test.csv", "a,b\n1,x\n2,y\n")
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y", "--test", test)
+    assert json.loads((path / "metrics.json").read_text())["test"]["y"]["accuracy"]["value"] is None
+
+
+def test_ragged_rows_are_quarantined(tmp_path: Path) -> None:
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", rows(60) + "1,x\n"), "--target", "y")
+    assert "line 62" in (path / "quarantine.csv").read_text()
+
+
+def test_too_many_unreadable_rows_stop(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = "a,y\n" + "".join(f"{i if i % 4 else 'abc'},{i}\n" for i in range(60))
+    said = refused(capsys, tmp_path, a_table(tmp_path / "t.csv", text), "a:number -> y:number")
+    assert "--max-bad" in said and "line 2" in said
+
+
+@pytest.mark.parametrize("text", [
+    "\ufeffa,b,y\n".encode() + rows().split("\n", 1)[1].encode(), rows().replace("x", "é").encode("latin-1"), rows().replace("x", '"line one\nline two"').encode(),
+    rows().replace("a,b,y", "a,a,y").encode(), rows().replace(",", ";").replace("1;", "1,5;").encode(), rows().replace(",x,", ",x\0,", 1).encode(), rows().encode("utf-16"),
+], ids=["BOM", "latin-1", "quoted newlines", "duplicate names", "decimal comma", "NUL", "utf-16"])  # fmt: skip
+def test_messy_tables_are_read(text: bytes, tmp_path: Path) -> None:
+    assert (trained(tmp_path, a_table(tmp_path / "t.csv", text), "--target", "y") / "metrics.json").exists()
+
+
+def test_infinities_and_text_in_numbers(tmp_path: Path) -> None:
+    text = "a,y\n" + "".join(f"{'inf' if i == 7 else '1e999' if i == 9 else f'$1,{i:03d}.50'},{i * 0.5}\n" for i in range(80))
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", text), "a:number -> y:number")
+    listed = (path / "quarantine.csv").read_text()
+    assert "line 9" in listed and "line 11" in listed and listed.count("\n") == 3
+
+
+def test_ten_thousand_columns(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(24, 10_000)).round(2)
+    header = ",".join(f"c{i}" for i in range(10_000)) + ",y"
+    text = "\n".join([header, *(",".join(map(str, row)) + f",{'ab'[i % 2]}" for i, row in enumerate(values))])
+    assert (trained(tmp_path, a_table(tmp_path / "wide.csv", text + "\n"), "--target", "y") / "metrics.json").exists()
+
+
+def test_an_unseen_category_at_prediction(tmp_path: Path) -> None:
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "a, b -> y")
+    answer = api.load(path).predict({"a": 3, "b": "never seen"})
+    assert answer.predictions["y"].value in ("yes", "no")
+
+
+# ---- pictures ----
+
+
+def test_corrupt_pictures_are_quarantined(tmp_path: Path) -> None:
+    for i in range(60):
+        picture(tmp_path / "set" / "pq"[i % 2] / f"{i:02d}.png", i)
+    whole = (tmp_path / "set" / "p" / "00.png").read_bytes()
+    (tmp_path / "set" / "p" / "zero.png").write_bytes(b"")
+    (tmp_path / "set" / "q" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "set" / "q" / "text.png").write_bytes(b"no picture at all")
+    path = trained(tmp_path, str(tmp_path / "set"))
+    listed = (path / "quarantine.csv").read_text()
+    assert all(name in listed for name in ("zero.png", "cut.png", "text.png"))
+
+
+def test_a_bomb_is_refused(tmp_path: Path) -> None:
+    for i in range(30):
+        picture(tmp_path / "set" / "pq"[i % 2] / f"{i:02d}.png", i)
+    PIL.Image.new("1", (60_000, 60_000)).save(tmp_path / "set" / "p" / "bomb.png")
+    path = trained(tmp_path, str(tmp_path / "set"))
+    assert "bomb.png" in (path / "quarantine.csv").read_text() and "pixels" in (path / "quarantine.csv").read_text()
+
+
+def test_a_directory_of_mixed_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mixed").mkdir()
+    for name in ("a.doc", "b.xyz", "c.mp3"):
+        (tmp_path / "mixed" / name).write_bytes(b"\x01\x02\x03")
+    refused(capsys, tmp_path, str(tmp_path / "mixed"))
+
+
+# ---- archives ----
+
+
+def zipped(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "slip.zip", "w") as file:
+        file.writestr("../../evil.csv", rows())
+
+
+def tarred(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "slip.tar.gz", "w:gz") as file:
+        text = rows().encode()
+        member = tarfile.TarInfo("../evil.csv")
+        member.size = len(text)
+        file.addfile(member, io.BytesIO(text))
+
+
+@pytest.mark.parametrize(("make", "name"), [(zipped, "slip.zip"), (tarred, "slip.tar.gz")])
+def test_archives_that_write_outside(make: Callable[[Path], None], name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    make(tmp_path)
+    refused(capsys, tmp_path, str(tmp_path / name), "--target", "y")
+    assert not (tmp_path.parent / "evil.csv").exists() and not (tmp_path / "evil.csv").exists()
+
+
+# ---- runs ----
+
+
+def test_a_run_from_a_newer_version(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "a, b -> y")
+    record = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**record, "format": 99, "mapsto": "9.0"}))
+    with pytest.raises(RunError, match=r"mapsto 9\.0 in format 99"):
+        api.load(path)
+
+
+def test_a_damaged_model(tmp_path: Path) -> None:
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "a, b -> y")
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(RunError, match="damaged"):
+        api.load(path).predict({"a": 1, "b": "x"})
+
+
+def test_no_run_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["predict", str(tmp_path), "x.csv"]) == 2
+    assert "expected a run" in capsys.readouterr().err
+
+
+def test_prediction_without_the_columns(tmp_path: Path) -> None:
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "a, b -> y")
+    with pytest.raises(MapstoError, match="expected a column 'a'"):
+        api.load(path).predict([{"c": 1, "d": 2}, {"c": 3, "d": 4}])

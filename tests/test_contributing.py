@@ -1,0 +1,81 @@
+"""CONTRIBUTING.md's type, model and learner, taken from the page: each is one new file in a copy of the package, and learns."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = dict(re.findall(r"^```python\n# (\w+/\w+\.py)\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+TYPE, MODEL, LEARNER = "types/colour.py", "models/rbf.py", "learners/pi_model.py"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tables: noisy rings, which no line divides, and colours with their negatives."""
+    folder, draw = tmp_path_factory.mktemp("contributing"), random.Random(0)
+    with (folder / "rings.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["x", "y", "ring"])
+        for _ in range(400):
+            angle, radius = draw.uniform(0, 2 * math.pi), draw.choice([0.3, 1.0])
+            x, y = (radius * side(angle) + draw.gauss(0, 0.05) for side in (math.cos, math.sin))
+            table.writerow([x, y, "inner" if radius < 0.5 else "outer"])
+    with (folder / "colours.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["colour", "negative"])
+        for _ in range(400):
+            colour = [draw.randrange(256) for _ in range(3)]
+            table.writerow(["#" + bytes(colour).hex(), "#" + bytes(255 - value for value in colour).hex()])
+    return folder
+
+
+def train(place: Path, words: list[str], *additions: str) -> dict:
+    """The last event of `mapsto train …` in a copy of the package with these blocks in their folders."""
+    house = place / "-".join(Path(name).stem for name in additions or ("plain",))
+    if not house.exists():
+        shutil.copytree(ROOT / "src" / "mapsto", house / "mapsto", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in additions:
+            assert not (house / "mapsto" / name).exists()
+            (house / "mapsto" / name).write_text(BLOCKS[name], encoding="utf-8")
+    here = {**os.environ, "PYTHONPATH": str(house), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "mapsto.cli", "train", *words, "--threads", "1", "--json", "--debug"]
+    done = subprocess.run(command, cwd=place, env=here, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_page_holds_one_of_each() -> None:
+    assert set(BLOCKS) == {TYPE, MODEL, LEARNER}
+
+
+def test_a_type_is_one_file(place: Path) -> None:
+    words = ["colours.csv", "colour:colour -> negative:colour", "--model", "mlp(width=32, depth=1, members=2)", "--steps", "200", "--lr", "0.02"]
+    found = train(place, words, TYPE)["test"]["negative"]["distance"]
+    assert found["n"] >= 60 and found["value"] < 0.15                       # always saying grey: 0.48 on average
+
+
+def test_a_model_is_one_file(place: Path) -> None:
+    words = ["rings.csv", "--target", "ring", "--model", "rbf(centres=32)", "--steps", "200", "--lr", "0.05"]
+    assert train(place, words, MODEL)["test"]["ring"]["accuracy"]["value"] > 0.95        # a line: about one half
+
+
+def test_a_model_may_lie_anywhere(place: Path) -> None:
+    (place / "rbf.py").write_text(BLOCKS[MODEL], encoding="utf-8")
+    words = ["rings.csv", "--target", "ring", "--model", "./rbf.py(centres=32)", "--steps", "200", "--lr", "0.05"]
+    assert train(place, words)["test"]["ring"]["accuracy"]["value"] > 0.95
+
+
+def test_a_learner_is_one_file(place: Path) -> None:
+    words = ["rings.csv", "--target", "ring", "--model", "mlp(width=32, depth=1)", "--learner", "pi_model(weight=0.5)", "--steps", "100", "--lr", "0.02"]
+    assert train(place, words, LEARNER)["test"]["ring"]["accuracy"]["value"] > 0.95

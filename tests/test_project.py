@@ -1,0 +1,267 @@
+"""The house stands: import directions, what is loaded when, frozen names and flags, dependencies, sizes, and pages that cannot lie."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import mapsto
+from mapsto.cli import parser
+from mapsto.config import Settings, settings_of
+from mapsto.recipes import recipe_of
+from mapsto.registry import names
+from mapsto.signature import Signature, Slot, parse
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "mapsto"
+FILES = sorted(SOURCE.rglob("*.py"))
+PAGES = ("README.md", "CONTRIBUTING.md")
+
+# Lowest first; rooms in one line may import each other.
+ROOMS = (
+    "errors cells signature config registry files",
+    "batch metrics decode",
+    "types",
+    "models",
+    "optimizers learners",
+    "training",
+    "data",
+    "recipes",
+    "assess",
+    "run",
+    "settle finish terminal",
+    "api",
+    "commands",
+    "cli",
+)
+HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.split()}
+
+FLAGS = {
+    "train": "--out --name --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad "
+             "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
+             "--schedule --clip --ema --precision --seed --device --threads --json --debug",
+    "resume": "--json --debug",
+    "extend": "--data --minutes --steps --epochs --until --patience --json --debug",
+    "reproduce": "--json --debug",
+    "evaluate": "--json --debug",
+    "predict": "--out --debug",
+    "embed": "--out --debug",
+    "runs": "--json --debug",
+}
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+# --- imports ---------------------------------------------------------------------------------------------------------------------
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """Every room of mapsto imported below `node`, inside functions too, but not for type checking only."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield from imported(other)
+        elif isinstance(child, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in child.names if alias.name.startswith("mapsto."))
+        elif isinstance(child, ast.ImportFrom) and child.module == "mapsto":
+            yield from (alias.name for alias in child.names if not alias.name.startswith("__"))
+        elif isinstance(child, ast.ImportFrom) and child.level == 0 and (child.module or "").startswith("mapsto."):
+            yield str(child.module).split(".")[1]
+        else:
+            yield from imported(child)
+
+
+def test_every_room_has_its_place() -> None:
+    found = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
+    assert found == set(HEIGHT), "a new room gets a line in ROOMS"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path != SOURCE / "__init__.py"], ids=named)
+def test_imports_go_downward(path: Path) -> None:
+    room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    wrong = {other for other in imported(tree(path)) if HEIGHT[other] > HEIGHT[room]}
+    assert not wrong, f"{named(path)} ({room}) imports {', '.join(sorted(wrong))}, which stands above it"
+
+
+def test_imports_are_absolute() -> None:
+    assert not [named(path) for path in FILES for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom) and node.level]
+
+
+@pytest.mark.parametrize("words", [["-c", "import mapsto"], ["-c", "import sys; from mapsto.cli import main; main(['--help'])"],
+                                   ["-c", "from mapsto.cli import main; main(['train', '--help'])"]], ids=["import", "help", "train help"])
+def test_starting_loads_no_torch(words: list[str]) -> None:
+    after = "\nimport sys; print('heavy:', [name for name in ('torch', 'numpy', 'sklearn', 'duckdb', 'PIL', 'rich') if name in sys.modules])"
+    done = subprocess.run([sys.executable, words[0], words[1] + after], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_starting_takes_no_time() -> None:
+    """Processor time of `mapsto --help` beyond starting Python: the least of several, which other programs disturb least."""
+    resource = pytest.importorskip("resource")
+
+    def seconds(program: str) -> float:
+        took = []
+        for _ in range(5):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return min(took)
+
+    assert seconds("from mapsto.cli import main; main(['--help'])") - seconds("pass") <= 0.15
+
+
+# --- what is public --------------------------------------------------------------------------------------------------------------
+
+def test_public_names_are_frozen() -> None:
+    assert mapsto.__all__ == ["load", "resume", "train"]
+    assert all(callable(getattr(mapsto, name)) for name in mapsto.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        getattr(mapsto, "trian")  # noqa: B009
+
+
+def test_flags_are_frozen() -> None:
+    _, commands = parser()
+    found = {name: {flag for action in command._actions for flag in action.option_strings} - {"-h", "--help"} for name, command in commands.items()}
+    assert found == {name: set(flags.split()) for name, flags in FLAGS.items()}
+
+
+# --- dependencies ----------------------------------------------------------------------------------------------------------------
+
+def closure(name: str, extras: frozenset[str] = frozenset(), without: frozenset[str] = frozenset()) -> set[str]:
+    """Names of every installed distribution that `name` needs, markers evaluated here; itself left out."""
+    found: set[str] = set()
+    todo = [(name, extras)]
+    while todo:
+        current, wanted = todo.pop()
+        for text in metadata.requires(current) or ():
+            need = Requirement(text)
+            other = canonicalize_name(need.name)
+            if other in found or other in without or not (need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in wanted or {""})):
+                continue
+            found.add(other)
+            todo.append((other, frozenset(need.extras)))
+    return found - {canonicalize_name(name)}
+
+
+def test_nothing_needs_torchvision() -> None:
+    """They exist only as CUDA builds in places mapsto runs in, and break what imports them."""
+    assert not closure("mapsto", frozenset({"", "dev"})) & {"torchvision", "torchaudio"}
+
+
+def test_the_core_is_small() -> None:
+    core = closure("mapsto", without=frozenset({"torch"}))
+    assert len(core) <= 35, sorted(core)
+    size = sum(Path(str(file.locate())).stat().st_size for name in core for file in metadata.files(name) or () if Path(str(file.locate())).is_file())
+    assert size <= 450e6, f"{size / 1e6:.0f} MB: {sorted(core)}"
+
+
+# --- code ------------------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_files_and_functions_stay_readable(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 450, "which second idea moved in?"
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    assert not [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 >= 70]
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_no_failure_is_swallowed_and_no_data_executed(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        where = f"{named(path)}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.ExceptHandler):
+            caught = {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)} if node.type else {"everything"}
+            raises = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+            assert raises or not caught & {"Exception", "BaseException", "everything"}, f"{where}: a broad except that does not raise again"
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            modules = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+            assert not modules & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}, f"{where}: {modules}"
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("eval", "exec", "compile", "__import__", "torch.load", "torch.save", "os.system"), f"{where}: {called}"
+            assert not [key for key in node.keywords if key.arg in ("allow_pickle", "shell")], f"{where}: {called}"
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------------------
+
+def blocks(page: str, *languages: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [body for language, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if language in languages]
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, line): every mapsto or make command shown; the shell's pipes are the shell's."""
+    lines = [(page, line.strip().removeprefix("$ ")) for page in PAGES for block in blocks(page, "console", "sh", "bash", "") for line in block.splitlines()]
+    return [(page, part.strip()) for page, line in lines for part in line.split(" | ") if part.strip().startswith(("mapsto ", "make "))]
+
+
+def test_pages_have_commands() -> None:
+    assert {line.split()[1] for _, line in commands() if line.startswith("mapsto")} >= set(parser()[1])
+    assert {line.split()[1] for _, line in commands() if line.startswith("make")} >= {"demo", "test", "check"}
+
+
+@pytest.mark.parametrize(("page", "line"), dict.fromkeys(commands()))
+def test_commands_of_the_pages_are_understood(page: str, line: str) -> None:
+    words = shlex.split(line, comments=True)
+    if words[0] == "make":
+        assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) for target in words[1:])
+        return
+    top, _ = parser()
+    asked = top.parse_args(words[1:])
+    known = {spot for group in ("reading", "budget", "training") for spot in getattr(Settings(), group).__dataclass_fields__}
+    settings_of({name: value for name, value in vars(asked).items() if name in known and value is not None})
+    for word in getattr(asked, "words", ()):
+        if "->" in word:
+            assert all(slot.type in ("", *names("types"), "colour") for slot in parse(word).slots)
+    model = (getattr(asked, "model", None) or "mlp").partition("(")[0]
+    assert model in names("models") or model.endswith(".py") or page == "CONTRIBUTING.md"
+
+
+def test_python_of_the_readme_names_what_exists() -> None:
+    from mapsto.run import Answer, Run
+
+    found = blocks("README.md", "python")
+    assert found
+    known = {"mapsto": set(dir(mapsto)) | set(mapsto.__all__), "run": set(dir(Run)) | {"path", "record"}, "answer": set(Answer.__dataclass_fields__)}
+    for block in found:
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in known:
+                assert node.attr in known[node.value.id], f"{node.value.id}.{node.attr}"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "mapsto.train":
+                settings_of({str(key.arg): ast.literal_eval(key.value) for key in node.keywords if key.arg not in ("out", "name")})
+
+
+def test_signatures_of_the_readme_have_recipes() -> None:
+    found = re.findall(r"^\| `(.*?->.*?)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(found) >= 5
+    for text in found:
+        signature = parse(text)
+        inputs = tuple(Slot(slot.name, slot.type or (slot.name if slot.name in names("types") else "number")) for slot in signature.inputs)
+        assert all((slot.type or slot.name) in names("types") for slot in signature.outputs), text
+        assert recipe_of(Signature(inputs, signature.outputs)), text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_of_the_pages_exist(page: str) -> None:
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+    for name in re.findall(r"`(\w+(?:/\w+)*\.py)`", text):
+        assert (SOURCE / name).exists() or (ROOT / name).exists() or Path(name).stem in ("colour", "rbf", "pi_model", "mine"), name
