@@ -16,7 +16,7 @@ from mapsto.config import Training
 from mapsto.errors import ConfigError, did_you_mean
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)     # Jordan 2024: the quintic that drives singular values to about 1 fastest
-ADAM_SHARE = 0.1                              # the rate of Muon's AdamW part, as a share of Muon's
+ADAM_SHARE = 1 / 15                           # the rate of Muon's AdamW part, as a share of Muon's: 0.002 beside 0.03
 
 
 def build_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
@@ -107,8 +107,8 @@ class Muon(torch.optim.Optimizer):
         return self.state[p].setdefault("count", torch.zeros(()))
 
 
-def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly: five Newton–Schulz iterations in bfloat16. (m, n) -> (m, n)."""
+def orthogonalised(matrix: Tensor, iterations: int = 4) -> Tensor:
+    """The nearest semi-orthogonal matrix, roughly: Newton–Schulz iterations in bfloat16. (m, n) -> (m, n)."""
     a, b, c = NEWTON_SCHULZ
     x = matrix.bfloat16()
     tall = x.shape[0] > x.shape[1]

@@ -14,7 +14,7 @@ import numpy as np
 
 from mapsto import recipes
 from mapsto.cells import is_missing
-from mapsto.data.mirror import mirror_helps
+from mapsto.data.mirror import mirror_is_safe
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
@@ -27,7 +27,7 @@ from mapsto.models import wants
 from mapsto.registry import entry
 from mapsto.run import Run, rooms_to_json
 from mapsto.signature import Signature
-from mapsto.training.plan import machine
+from mapsto.training.plan import choose_device, machine, machine_speed
 from mapsto.types.base import DataType
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -50,17 +50,21 @@ def settle(run: Run, source: Source, tell: Tell, fold: int | None = None) -> Non
     store = Store(folder, signature, types, parts.of, found.weights)
     _keep_quarantine(run, folder, store)
     _refuse_bad([*store.bad, *store.problems], len(found), settings.reading.max_bad, source.name, run.path)
-    facts = recipes.Facts(signature, types, store.size("train"), settings.budget.minutes)
+    timed = settings.budget.steps is None and settings.budget.epochs is None
+    pictures = any(slot.type == "image" for slot in signature.inputs)
+    facts = recipes.Facts(signature, types, store.size("train"), (settings.budget.minutes or recipes.MINUTES) if timed else None,
+                          machine_speed(choose_device(settings.training.device)) if timed and pictures else 0.0)
     choice = recipes.choose(facts, settings)
-    signature, types, augmented = _augmented(signature, types, choice, store)
+    written = str(signature)
+    signature, types, augmented = _with_recipe(signature, types, choice, store)
     _save_rows(run, store, parts, found)
     rows = {name: store.size(name) for name in ("train", "validation", "test")}
-    run.save(signature=signature.to_json(), signature_text=str(signature), types=rooms_to_json(signature, types), choice=choice.to_json(), store=str(folder),
+    run.save(signature=signature.to_json(), signature_text=written, types=rooms_to_json(signature, types), choice=choice.to_json(), store=str(folder),
              rows=rows, unreadable=len(store.bad) + len({p["row"] for p in store.problems}), said=[*source.said, *said, *left_out, parts.said, *augmented], machine=machine())
     _forget(run)
-    tell({"event": "decided", "signature": str(signature), "rows": rows, "total": sum(rows.values()), "classes": _classes(signature, types), "choice": str(choice),
+    tell({"event": "decided", "signature": written, "rows": rows, "total": sum(rows.values()), "classes": _classes(signature, types), "choice": str(choice),
           "reasons": list(choice.reasons), "best": choice.best, "said": [*said, *left_out, parts.said, *augmented], "unreadable": run.record["unreadable"],
-          "inferred": run.record["asked"] is None or str(signature) != run.record["asked"]})
+          "inferred": written != run.record["asked"]})
 
 
 def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
@@ -128,19 +132,19 @@ def _all_rows(found: Scan, settings: Any) -> Split:
     return Split(np.where(parts.of == 2, np.int8(TRAIN), parts.of).astype(np.int8), f"all rows but validation; tested by {settings.reading.folds} folds")
 
 
-def _augmented(signature: Signature, types: Types, choice: recipes.Choice, store: Store) -> tuple[Signature, Types, list[str]]:
-    """The recipe's augmentation into the image slots whose owner named none; mirrored pictures only where they help."""
+def _with_recipe(signature: Signature, types: Types, choice: recipes.Choice, store: Store) -> tuple[Signature, Types, list[str]]:
+    """The recipe's options into the rooms whose owner named none; mirrored pictures only where they mean the same."""
     said: list[str] = []
-    inputs = []
-    for slot in signature.inputs:
-        if slot.type == "image" and choice.augment != "none" and slot.options.get("augment") is None:
-            helps, told = mirror_helps(store, slot.name)
+    sides: dict[str, list] = {"input": [], "output": []}
+    for side, slot in spots(signature):
+        options = {name: value for name, value in choice.rooms.get(side, {}).get(slot.type, {}).items() if slot.options.get(name) is None}
+        if "augment" in options:
+            safe, told = mirror_is_safe(store, slot.name)
+            options["augment"] += " flip" if safe else ""
             said.append(told)
-            words = choice.augment + (" flip" if helps else "")
-            slot = replace(slot, options={**slot.options, "augment": words})
-            types = {**types, ("input", slot.name): replace(types["input", slot.name], augment=words)}
-        inputs.append(slot)
-    return signature.with_slots(tuple(inputs), signature.outputs), types, said
+        types = {**types, (side, slot.name): replace(types[side, slot.name], **options)}
+        sides[side].append(replace(slot, options={**slot.options, **options}))
+    return signature.with_slots(tuple(sides["input"]), tuple(sides["output"])), types, said
 
 
 def _refuse_bad(bad: list, rows: int, most: float, name: str, path: Path | None = None) -> None:

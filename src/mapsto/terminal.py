@@ -39,8 +39,7 @@ class Plain:
     """One line an event; progress at most every ten seconds."""
 
     def __init__(self) -> None:
-        self._next, self._loss = 0.0, math.nan
-        self._metric: tuple[str, str] | None = None
+        self._next, self._score = 0.0, ""
 
     def __call__(self, event: Event) -> None:
         for line in self.lines(event):
@@ -65,7 +64,6 @@ class Plain:
         return [] if first else [f"reading: {event['rows']:,} of {event['total']:,} rows"]
 
     def _decided(self, event: Event) -> list[str]:
-        self._metric = tuple(event["best"]) if event["best"] else None
         rows, classes = event["rows"], event["classes"]
         counts = f"{event['total']:,} rows ({rows['train']:,} train, {rows['validation']:,} validation, {rows['test']:,} test)"
         kinds = "".join(f", {count:,} classes" + (f" of {name}" if len(classes) > 1 else "") for name, count in classes.items())
@@ -91,18 +89,18 @@ class Plain:
         return []
 
     def _step(self, event: Event) -> list[str]:
-        self._loss = event["loss"]
         if time.monotonic() < self._next:
             return []
         self._next = time.monotonic() + EVERY
-        return [f"step {event['step']:,}/{event['total']:,}  loss {event['loss']:.4f}  {event['rows_per_second']:,.0f} rows/s  {duration(event['seconds_left'])} left"]
+        return [told_step(event, self._score)]
 
     def _evaluate(self, event: Event) -> list[str]:
         if not event["metric"]:
             return []
         slot, name = event["metric"]
         value = event["scores"].get(slot, {}).get(name)
-        return [] if value is None else [f"step {event['step']:,}  validation {name} {value:.4f}{' *' if event['best'] else ''}"]
+        self._score = "" if value is None else f"  validation {name} {value:.4f}{' (best)' if event['best'] else ''}"
+        return []
 
     def _reproduced(self, event: Event) -> list[str]:
         return [f"{event['run']}: weights {'equal bit for bit' if event['equal'] else 'DIFFER'} from {event['of']}"]
@@ -119,7 +117,6 @@ class Live(Plain):
         super().__init__()
         self._progress: Any = None
         self._task: Any = None
-        self._value = ""
 
     def __call__(self, event: Event) -> None:
         kind = event["event"]
@@ -151,14 +148,19 @@ class Live(Plain):
         if event["event"] == "encode":
             self._progress.update(self._task, completed=event["rows"] / max(1, event["total"]), told=f"{event['rows']:,} rows")
         elif event["event"] == "evaluate":
-            self._value = next((line.split("validation ", 1)[1].rstrip(" *") for line in self._evaluate(event)), self._value)
+            self._evaluate(event)
         else:
-            told = f"step {event['step']:,}/{event['total']:,}  loss {event['loss']:.4f}  {self._value}  {event['rows_per_second']:,.0f} rows/s  {duration(event['seconds_left'])} left"
             share = event["seconds"] / max(1e-9, event["seconds"] + event["seconds_left"])
-            self._progress.update(self._task, completed=share, told=told)
+            self._progress.update(self._task, completed=share, told=told_step(event, self._score))
 
     def __del__(self) -> None:
         self._close()
+
+
+def told_step(event: Event, score: str) -> str:
+    """Where the training stands, on one line."""
+    speed, left = f"{event['rows_per_second']:,.0f} rows/s", duration(event["seconds_left"])
+    return f"step {event['step']:,}/{event['total']:,}  loss {event['loss']:.4f}{score}  {speed}  {left} left"
 
 
 def table(event: Event) -> list[str]:

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 PROBE_SECONDS = 2.0
 GAIN = 0.85             # bfloat16 must take less than this share of float32's time: near-ties stay with the exact arithmetic
+FEWER = 0.9             # and fewer threads less than this share of what all take
 TOLERANCE = 0.05        # relative difference of its loss from float32's on the same batch beyond which a candidate is out
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What was decided, and the measurements behind it (seconds per step, by candidate)."""
+    """What was decided, and the measurements behind it: seconds per forward and backward pass of `micro_batch` rows, by candidate."""
 
     device: str
     precision: str = "float32"
@@ -40,23 +41,45 @@ class Plan:
     threads: int = 1
     micro_batch: int = 1
     seconds: dict[str, float] = field(default_factory=dict)
+    seconds_per_micro: float = 0.0
     bytes_per_row: int = 0
 
-    @property
-    def seconds_per_step(self) -> float:
-        return min(self.seconds.values(), default=0.0)
-
     def __str__(self) -> str:
-        gain = self.seconds.get("float32", 0) / self.seconds_per_step if self.seconds.get("float32") and self.seconds_per_step else 1.0
+        gain = self.seconds.get("float32", 0) / (self.seconds_per_micro or 1)
         layout = ", channels-last" if self.channels_last else ""
         told = f": {gain:.1f}× float32" if gain > 1.05 else ""
-        return f"{self.precision}{layout}, {self.device}, {self.threads} threads, micro-batch {self.micro_batch}{told}"
+        return f"{self.precision}{layout}, {self.device}, {self.threads} thread{'s' * (self.threads > 1)}, {self.micro_batch} rows at once{told}"
 
 
 def machine() -> dict[str, Any]:
     """What the arithmetic depends on."""
     return {"system": platform.platform(), "processor": platform.processor() or platform.machine(), "torch": torch.__version__,
             "capability": torch.backends.cpu.get_cpu_capability(), "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}
+
+
+def machine_speed(device: torch.device) -> float:
+    """FLOP/s of a 3×3 convolution, forward and backward, in bfloat16: measured once a machine (0.3 s) and remembered, so that recipes that
+    depend on it decide alike every time."""
+    known = hashlib.blake2b(json.dumps([machine(), str(device), torch.get_num_threads()]).encode(), digest_size=12).hexdigest()
+    path = cache_folder() / "machine" / f"{known}.json"
+    try:
+        return float(json.loads(path.read_text())["flops"])
+    except (OSError, ValueError, KeyError):
+        pass
+    x = torch.randn(128, 64, 14, 14, device=device).contiguous(memory_format=torch.channels_last).requires_grad_()
+    conv = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device=device).to(memory_format=torch.channels_last)
+    least = float("inf")
+    for _ in range(6):
+        start = time.monotonic()
+        with torch.autocast(device.type, torch.bfloat16):
+            value = conv(x).float().mean()
+        value.backward()
+        value.item()
+        least = min(least, time.monotonic() - start)
+    speed = 6 * 128 * 14 * 14 * 64 * 64 * 9 / least
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"flops": speed})
+    return speed
 
 
 def choose_device(asked: str | None) -> torch.device:
@@ -97,26 +120,31 @@ def _fitting(rows: int, per_row: int, device: torch.device) -> int:
 
 
 def _fastest(learner: Learner, batch: Batch, plan: Plan, training: Training, loss_of: Callable[[Batch], Any], seconds: float) -> Plan:
+    """The arithmetic first, on all threads; then whether fewer threads do it faster, as they do for small nets and on busy machines."""
     pictures = any(isinstance(value, Tensor) and value.ndim == 4 for value in batch.inputs.values())
-    layouts = (True,) if pictures else (False,)
     precisions = [training.precision] if training.precision else ["float32", "bfloat16"]
-    candidates = [replace(plan, precision=precision, channels_last=layout) for precision in precisions for layout in layouts]
+    fewer = [] if training.threads or learner.device.type != "cpu" else [n for n in dict.fromkeys((plan.threads // 2, 1)) if 1 <= n < plan.threads]
+    share = seconds / (len(precisions) + len(fewer))
     measured: dict[str, float] = {}
-    reference, best = None, candidates[0]
-    for candidate in candidates:
-        apply(candidate, learner)
-        value, took = _timed(learner, batch, loss_of, seconds / len(candidates))
-        reference = value if reference is None else reference
-        measured[candidate.precision] = took * -(-batch.size // candidate.micro_batch)
-        close = abs(value - reference) <= TOLERANCE * max(1e-3, abs(reference))
-        if candidate is not best and close and measured[candidate.precision] < GAIN * measured[best.precision]:
-            best = candidate
-    kept = {name: round(value, 6) for name, value in measured.items()}
-    return replace(best, seconds=kept)
+    best = replace(plan, precision=precisions[0], channels_last=pictures)
+    reference, least = _timed(learner, batch, loss_of, share, best)
+    measured[best.precision] = least
+    for precision in precisions[1:]:
+        value, took = _timed(learner, batch, loss_of, share, candidate := replace(best, precision=precision))
+        measured[precision] = took
+        if took < GAIN * least and abs(value - reference) <= TOLERANCE * max(1e-3, abs(reference)):
+            best, least = candidate, took
+    for threads in fewer:
+        _, took = _timed(learner, batch, loss_of, share, candidate := replace(best, threads=threads))
+        measured[f"{best.precision}, {threads} thread{'s' * (threads > 1)}"] = took
+        if took < FEWER * least:
+            best, least = candidate, took
+    return replace(best, seconds={name: round(took, 6) for name, took in measured.items()}, seconds_per_micro=round(least, 6))
 
 
-def _timed(learner: Learner, batch: Batch, loss_of: Callable[[Batch], Any], seconds: float) -> tuple[float, float]:
-    """(the loss, seconds of one forward and backward: the least of those that fit, after one to warm up)."""
+def _timed(learner: Learner, batch: Batch, loss_of: Callable[[Batch], Any], seconds: float, plan: Plan) -> tuple[float, float]:
+    """(the loss, seconds of one forward and backward under `plan`: the least of those that fit, after one to warm up)."""
+    apply(plan, learner)
     value, least, end = 0.0, float("inf"), time.monotonic() + seconds
     for round_ in range(20):
         start = time.monotonic()

@@ -175,6 +175,7 @@ class Trainer:
         else:
             self._lay_out_first()
         self._replay(-1, self.step)
+        self._forecast()
         self._saved_at, self._save_takes = time.monotonic(), 0.0
         self._tick_mark, self._next_tick = (time.monotonic(), self.step), time.monotonic() + TICK / 5
         self._next_decision = self.decisions.next_after(self.step)
@@ -213,11 +214,23 @@ class Trainer:
         total = fixed
         if self.budget.minutes is not None:
             left = max(0.0, 60 * self.budget.minutes - self.elapsed)
-            timed = max(1, int(left / max(1e-4, 1.1 * self.plan.seconds_per_step)))
+            per_step = self.plan.seconds_per_micro * -(-(self.training.batch or 1) // self.plan.micro_batch)
+            timed = max(1, int(left / max(1e-4, 1.1 * per_step)))
             total = timed if fixed is None else min(timed, fixed)
         assert total is not None, "a budget has minutes, steps or epochs"
         self.decisions.add(0, total=total)
         self.decisions.add(0, every=max(1, -(-total // LOOKS)))
+
+    def _forecast(self) -> None:
+        """What it will take: seconds, bytes of memory, bytes of disk."""
+        weights = sum(value.numel() * value.element_size() for value in self.learner.model.state_dict().values())
+        kept = weights * (4 + bool(self.ema) + 1)                      # weights, gradients, two moments; the average; the best
+        left = (self.pace.total - self.step) * self.plan.seconds_per_micro * -(-(self.training.batch or 1) // self.plan.micro_batch)
+        if self.budget.minutes is not None:
+            left = min(left, max(0.0, 60 * self.budget.minutes - self.elapsed))
+        self.tell({"event": "plan", "text": str(self.plan), **asdict(self.plan)})
+        self.tell({"event": "forecast", "seconds": 1.1 * left, "memory": memory.peak() + kept + int(2.5 * self.plan.bytes_per_row * self.plan.micro_batch),
+                   "disk": 2 * kept + weights})
 
     def _fixed_total(self) -> int | None:
         """The last step that steps or epochs ask for. An epoch is a pass over rows that somebody can count."""
@@ -310,7 +323,7 @@ class Trainer:
         total = total if fixed is None else min(total, fixed)
         if abs(total - self.pace.total) > 0.02 * max(1, self.pace.total - self.step) + 1:
             self._decide(total=total)
-            if self.pace.progress(self.step) < 0.1:
+            if not 1 / 1.5 < total / (LOOKS * self.every) < 1.5:
                 self._decide(every=max(1, -(-total // LOOKS)))
 
     def _evaluate(self) -> None:

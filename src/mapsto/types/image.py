@@ -360,7 +360,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 
 
 def _moved(pixels: Tensor, draw: Draw, crop: bool, flip: bool) -> Tensor:
-    """Shift by up to a side/8 with mirrored edges, and mirror every second example. Rows are copied whole, then columns picked:
+    """Shift by up to 8% of the side (at least a pixel) with mirrored edges, and mirror every second example. Rows are copied whole, then columns picked:
     256×3×64×64 bytes in 1.6 ms where plain advanced indexing takes 36."""
     b, c, h, w = pixels.shape
     shift = (draw.uniform("crop", 2) - 0.5) if crop else torch.zeros(b, 2, device=pixels.device)
@@ -374,8 +374,8 @@ def _moved(pixels: Tensor, draw: Draw, crop: bool, flip: bool) -> Tensor:
 
 
 def _mirrored(side: int, share: Tensor) -> Tensor:
-    """(B,) in [-.5, .5) -> (B, side) indices shifted by up to a side/8 and mirrored at the edges."""
-    most = side // 8
+    """(B,) in [-.5, .5) -> (B, side) indices shifted by up to 8% of the side and mirrored at the edges."""
+    most = min(side - 1, max(1, round(0.08 * side)))
     index = torch.arange(side, device=share.device) + ((share + 0.5) * (2 * most + 1)).long()[:, None] - most
     return (side - 1) - ((side - 1) - index.abs()).abs()
 
@@ -410,9 +410,9 @@ def _warped(pixels: Tensor, draw: Draw) -> Tensor:
 
 
 def _cut_out(pixels: Tensor, draw: Draw) -> Tensor:
-    """A square of a quarter to half the side becomes 0, the mean (DeVries 2017)."""
-    drawn = draw.uniform("cutout", 3)
-    half = (0.25 + 0.25 * drawn[:, 2:]) / 2
+    """A square of a quarter of the side becomes 0, the mean (DeVries 2017)."""
+    drawn = draw.uniform("cutout", 2)
+    half = 0.125
     rows, columns = (((torch.arange(side, device=pixels.device) + 0.5) / side - drawn[:, axis : axis + 1]).abs() < half
                      for axis, side in enumerate(pixels.shape[2:]))                             # (B, H), (B, W)
     return pixels.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
