@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from mapsto.config import Budget, settings_of
+from mapsto.config import Budget, Settings, settings_of
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
 from mapsto.errors import RunError
@@ -38,7 +38,7 @@ def train(data: Any, signature: str | None = None, *, out: str | Path = "runs", 
     """
     started = time.monotonic() if started is None else started
     tell = tell or _printer()
-    settings = settings_of(options)
+    settings = _absolute(settings_of(options))
     source = open_source(data, settings.reading)
     asked = {"data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}, "asked": signature, "settings": settings.to_json()}
     if settings.reading.folds:
@@ -191,6 +191,17 @@ def _train_folds(source: Source, asked: dict[str, Any], out: Path, name: str, te
     fit(run, source, tell, fold=-1)
     pooled(run, parts, tell, time.monotonic() - started)
     return run
+
+
+def _absolute(settings: Settings) -> Settings:
+    """Paths that the record must still find from another folder: of a model or learner in a file, and of the test rows."""
+    def whole(text: str | None) -> str | None:
+        name, mark, options = (text or "").partition("(")
+        return f"{Path(name).resolve()}{mark}{options}" if name.strip().endswith(".py") else text
+
+    test = settings.reading.test
+    reading = replace(settings.reading, test=str(Path(test).absolute()) if test and Path(test).exists() else test)
+    return replace(settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading)
 
 
 def _discard_if_empty(run: Run) -> None:

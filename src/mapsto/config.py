@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def setting(default: Any, says: str, **more: Any) -> Any:
-    """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0` bounds it."""
+    """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0` and `below=1` bound it."""
     return field(default=default, metadata={"help": says, **more})
 
 
@@ -137,6 +137,8 @@ def _checked(value: Any, hint: Any, rules: Mapping[str, Any], what: str) -> Any:
     if "above" in rules and not value > rules["above"]:
         bound = "≥ 0" if -1e-6 < rules["above"] < 0 or rules["above"] == -1 else f"more than {rules['above']}"
         raise ConfigError(f"{what}: expected a number {bound}, got {value!r}.")
+    if "below" in rules and not value < rules["below"]:
+        raise ConfigError(f"{what}: expected a number less than {rules['below']}, got {value!r}.")
     return value
 
 

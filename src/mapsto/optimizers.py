@@ -27,7 +27,7 @@ def build_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimiz
     groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": training.weight_decay or 0.0}, {"params": plain, "weight_decay": 0.0}]
     groups = [{**group, "peak": lr} for group in groups if group["params"]]
     builders: dict[str, Callable[[], torch.optim.Optimizer]] = {
-        "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.99 if momentum < 0.95 else 0.999), foreach=True),
+        "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.95), foreach=True),
         "sgd": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, foreach=True),
         "muon": lambda: Muon(model, lr=lr, momentum=momentum, weight_decay=training.weight_decay or 0.0),
     }

@@ -6,6 +6,7 @@ in `benchmarks/`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -94,12 +95,14 @@ def multiplications(side: int) -> float:
 
 
 def tables(facts: Facts) -> dict[str, Any]:
-    """An ensemble of MLPs in one net over learned encodings of every cell."""
-    rows = facts.rows
-    batch = max(4, min(256, 1 << max(2, (rows // 12).bit_length() - 1)))
-    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=3e-2, momentum=0.9, warmup=0.05, schedule="cosine", clip=1.0, ema=0.0)
-    return {"model": "mlp", "options": {"width": 256, "depth": 3, "members": 16, "embedding": 16, "dropout": 0.1}, "training": training,
-            "budget": Budget(epochs=100.0 if rows < 5000 else 40.0, patience=0.3)}
+    """An ensemble of MLPs in one net over learned encodings of every cell. Steps, not passes, are what a table needs: 400 to 1,500."""
+    rows, columns = facts.rows, len(facts.signature.inputs)
+    batch = int(min(256 if rows < 200_000 else 1024, max(32, 2 ** round(math.log2(max(rows, 1) / 64 + 1e-9)))))
+    steps = min(1500, max(400, 100 * math.log2(rows / 64 + 1) ** 1.5))
+    width, dropout = (96, 0.2) if rows < 1000 else (192, 0.1) if rows < 6000 else (192, 0.15)
+    options = {"width": width, "depth": 2, "members": 16, "embedding": 8 if columns <= 128 else max(2, 1024 // columns), "dropout": dropout, "adapter": "output"}
+    training = Training(optimizer="adamw", lr=2e-3, batch=min(batch, rows), weight_decay=0.03, momentum=0.9, warmup=0.03, schedule="cosine", clip=1.0, ema=0.0)
+    return {"model": "mlp", "options": options, "training": training, "budget": Budget(epochs=steps * min(batch, rows) / rows, patience=0.4), "metric": "log_loss"}
 
 
 def mixtures(facts: Facts) -> dict[str, Any]:
@@ -152,7 +155,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         training = replace(training, batch=facts.rows)
     training = replace(training, batch=min(training.batch or 1, max(1, facts.rows)))
     return Choice(model, options, learner, learner_options, training, _budget(settings.budget, decided["budget"]), _heads(facts), decided.get("rooms", {}),
-                  _best(facts, settings.metric), (recipe.why,))
+                  _best(facts, settings.metric, decided.get("metric")), (recipe.why,))
 
 
 def _filled(asked: Training, decided: Training) -> Training:
@@ -177,8 +180,8 @@ def _heads(facts: Facts) -> dict[str, str]:
     return {slot.name: facts.rooms["output", slot.name].head_kinds[0] for slot in facts.signature.outputs}
 
 
-def _best(facts: Facts, metric: str | None) -> tuple[str, str] | None:
-    """(slot, metric) that decides which weights are best: --metric NAME[@SLOT], or the first output's first metric."""
+def _best(facts: Facts, metric: str | None, usual: str | None) -> tuple[str, str] | None:
+    """(slot, metric) that decides which weights are best: --metric NAME[@SLOT], or the recipe's usual one, or the first output's first."""
     outputs: dict[str, Slot] = {slot.name: slot for slot in facts.signature.outputs}
     name, _, where = (metric or "").partition("@")
     slot = where or next(iter(outputs))
@@ -187,4 +190,5 @@ def _best(facts: Facts, metric: str | None) -> tuple[str, str] | None:
     known = [found.name for found in facts.rooms["output", slot].metrics]
     if name and name not in known:
         raise ConfigError(f"--metric: '{slot}' has no metric '{name}'.\n{did_you_mean(name, known)}")
-    return (slot, name or known[0]) if known else None
+    default = usual if usual in known else known[0] if known else None
+    return (slot, name or default) if default else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mapsto.cells import Column
 from mapsto.config import Reading
 from mapsto.data.scan import Scan
 from mapsto.data.source import Source
@@ -89,8 +90,6 @@ def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
     if head is None:
         raise DataError(f"{source.name}: expected rows, found none.\nCheck that the file is what it should be.")
     room = entry("types", kind)
-    from mapsto.cells import Column
-
     sure = {name: room.sniff(Column(name, list(head.columns[name]))) for name in free}
     fitting = [name for name, found in sure.items() if found >= 0.5]
     if len(fitting) != 1:
@@ -137,13 +136,13 @@ def _rooms(side: str) -> dict[str, type[DataType]]:
     return {name: room for name, room in rooms.items() if side == "input" or room.head_kinds}
 
 
-def _is_name(column) -> bool:
-    """Text cells of which more than nine in ten differ: names, ids and prose, of which a category learns nothing."""
+def _is_name(column: Column) -> bool:
+    """Text cells of which more than nine in ten differ and that no type but category wants: names, ids and prose."""
     known = column.known
-    if len(known) < 30 or not all(isinstance(cell, str) for cell in known):
+    if len(known) < 30 or not all(isinstance(cell, str) for cell in known) or len(set(known)) <= 0.9 * len(known):
         return False
-    return len(set(known)) > 0.9 * len(known) and entry("types", "category").sniff(column) > 0 and entry("types", "number").sniff(column) < 0.5 \
-        and entry("types", "image").sniff(column) < 0.5
+    sure = {name: kind.sniff(column) for name, kind in _rooms("input").items()}
+    return max(sure, key=lambda name: sure[name]) == "category"
 
 
 def _listed(columns: Sequence[str], most: int = 12) -> str:

@@ -160,6 +160,7 @@ class Trainer:
         self.learner.model.to(self.learner.device)
         if self.learner.store is not None:
             self.learner.store.device = self.learner.device  # type: ignore[attr-defined]
+        memory.keep_heap()
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False      # type: ignore[attr-defined]  # costs a write of every new tensor
         if recorded:
@@ -300,9 +301,8 @@ class Trainer:
             raise Stopped
 
     def _left(self, rate: float) -> float:
-        if self.budget.minutes is not None and self.budget.steps is None and self.budget.epochs is None:
-            return max(0.0, 60 * self.budget.minutes - self.elapsed)
-        return (self.pace.total - self.step) / max(1e-9, rate)
+        clock = 60 * self.budget.minutes - self.elapsed if self.budget.minutes is not None else float("inf")
+        return max(0.0, min(clock, (self.pace.total - self.step) / max(1e-9, rate)))
 
     @property
     def elapsed(self) -> float:

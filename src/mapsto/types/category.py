@@ -182,7 +182,10 @@ class Embeddings(nn.Module):
         super().__init__()
         self.names = tuple(rooms)
         sizes = [FIRST + len(room.vocabulary) for room in rooms.values()]
-        self.tables = nn.ParameterList(nn.Parameter(torch.randn(size, width) / width**0.5) for size in sizes)
+        self.tables = nn.ParameterList(nn.Parameter(torch.randn(size, width)) for size in sizes)
+        with torch.no_grad():
+            for table in self.tables:
+                table[OTHER] = 0.0                       # nothing is known of it yet
         self.register_buffer("offsets", torch.tensor([0, *sizes[:-1]]).cumsum(0), persistent=False)
         self.gives = dict.fromkeys(self.names, "tokens")
 

@@ -57,8 +57,8 @@ class Number(DataType):
 
     loss: str = setting("mse", "what a prediction's error costs", choices=("mse", "huber"))
     log: bool = setting(False, "learn on the scale sign(x) · log(1 + |x|): for amounts spread over orders of magnitude")
-    bins: int = setting(48, "most pieces of the piecewise-linear encoding", above=0)
-    encoding: str = setting("piecewise", "how an input number is embedded", choices=("piecewise", "periodic", "plain"))
+    bins: int | None = setting(None, "most pieces of the spline and piecewise encodings (√rows / 2, 4 to 64)", above=0)
+    encoding: str = setting("spline", "how an input number is embedded", choices=("spline", "piecewise", "periodic", "plain"))
     decimal: str = setting(".", "decimal mark in text", choices=(".", ","))
     day_first: bool | None = setting(None, "01/02/2011 is the first of February; default: what other dates of the column show, else not")
     side: str = learned("input")
@@ -68,6 +68,7 @@ class Number(DataType):
     std: float = learned(0.0)                           # 0: not fitted
     edges: tuple[float, ...] = learned(())              # of the pieces, in standard deviations from the mean
     clock: bool = learned(False)                        # does the time of day vary?
+    rows: int = learned(0)                              # training rows: how fast knots may learn
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -115,7 +116,7 @@ class Number(DataType):
             room = replace(self, side=side, kind="date", dates_day_first=early, log=False)
             array = np.array([value.swapped if early and value.swapped is not None else value for value in moments], np.float64)
             room = replace(room, clock=bool(np.ptp(array % DAY) > 0))
-        return room._with_statistics(array)
+        return replace(room, rows=int(spec.get("rows", len(values))))._with_statistics(array)
 
     def _with_statistics(self, array: np.ndarray) -> Self:
         if not len(array):
@@ -123,9 +124,7 @@ class Number(DataType):
         scaled = self._scaled(array)
         mean, std = float(scaled.mean()), float(scaled.std())
         std = std if std > 1e-12 * max(1.0, abs(mean)) else 1.0
-        distinct = np.unique((scaled - mean) / std)
-        if len(distinct) > self.bins + 1:
-            distinct = np.unique(np.quantile((scaled - mean) / std, np.linspace(0, 1, self.bins + 1)))
+        distinct = knots((scaled - mean) / std, self.bins or int(min(64, max(4, self.rows**0.5 / 2))))
         edges = distinct if len(distinct) > 1 else np.array([distinct[0] - 1, distinct[0] + 1])
         return replace(self, mean=mean, std=std, edges=tuple(edges.tolist()))
 
@@ -367,6 +366,17 @@ def leading_zeros(cells: Sequence[Any]) -> bool:
     return any(isinstance(cell, str) and re.fullmatch(r"\s*0\d+\s*", cell) is not None for cell in cells)
 
 
+def knots(values: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` + 1 ascending knots: quantiles of the distinct values, each with the root of its count as mass, so that a value as
+    frequent as capital-gain's zero does not take them all."""
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= most + 1:
+        return distinct
+    mass = np.cumsum(np.sqrt(counts))
+    at = np.searchsorted(mass, np.linspace(0, 1, most + 1)[1:-1] * mass[-1])
+    return distinct[np.unique(np.concatenate([[0], at, [len(distinct) - 1]]))]
+
+
 def _calendar(seconds: Tensor, clock: bool) -> Tensor:
     """(B,) float64 -> (B, 23 or 27): two waves a year (4), month (12), weekday (7); two waves a day (4) if `clock`."""
     stamps = seconds.cpu().numpy().astype("datetime64[s]")
@@ -415,11 +425,12 @@ class Numbers(nn.Module):
         order: list[int] = []                           # for each encoded feature, the token it becomes
         places = np.cumsum([0, *self.counts])
         self.picks = []
-        for kind, encoding in (("piecewise", Piecewise), ("periodic", Periodic), ("plain", Plain)):
+        for kind, encoding in (("spline", None), ("piecewise", Piecewise), ("periodic", Periodic), ("plain", Plain)):
             those = [n for n, found in enumerate(kinds) if found == kind]
             if those:
+                own = [list(rooms.values())[n] for n in those]
                 self.picks.append(those)
-                self.chosen.append(Tokens(encoding([list(rooms.values())[n] for n in those]), len(those), width))
+                self.chosen.append(Spline(own, width) if encoding is None else Tokens(encoding(own), len(those), width))
                 order += [int(places[n]) for n in those]
         for name, clock in zip(self.dates, self.clocks, strict=True):
             start = int(places[self.names.index(name)])
@@ -478,6 +489,32 @@ class Tokens(nn.Module):
         return torch.where(missing[..., None] > 0, self.missing, tokens)
 
 
+class Spline(nn.Module):
+    """(B, N) -> (B, N, D): a line, and on it a linear spline: each knot has a learned vector, a value takes its two neighbours' in
+    proportion. Knots start at zero, so training starts from the line; on adult this is worth half a point of accuracy over `piecewise`.
+
+    Above 6,000 rows knots learn five times as fast as everything else: few rows touch each of them. The factor stands in the forward
+    pass, where it does to Adam what a higher rate would."""
+
+    def __init__(self, rooms: Sequence[Number], width: int):
+        super().__init__()
+        features, most = len(rooms), max(len(room.edges) for room in rooms) - 1
+        self.place = Piecewise(rooms, beyond=False)
+        self.speed = 5.0 if max(room.rows for room in rooms) >= 6000 else 1.0
+        self.slope = nn.Parameter(torch.empty(features, width).uniform_(-1, 1))
+        self.shift = nn.Parameter(torch.empty(features, width).uniform_(-1, 1))
+        self.knots = nn.Parameter(torch.zeros(features, most + 1, width))
+        self.missing = nn.Parameter(torch.zeros(features, width))
+
+    def forward(self, values: Tensor, missing: Tensor) -> Tensor:
+        reach = self.place(values)[..., :-1]                                                # (B, N, L)
+        ends = torch.ones_like(reach[..., :1])
+        share = torch.cat([ends, reach], -1) - torch.cat([reach, torch.zeros_like(ends)], -1)               # (B, N, L + 1): of each knot
+        line = torch.addcmul(self.shift, values.clamp(-CLIP, CLIP)[..., None], self.slope)
+        tokens = line + torch.bmm(share.transpose(0, 1), self.knots * self.speed).transpose(0, 1)         # by feature: (N, B, D)
+        return torch.where(missing[..., None] > 0, self.missing, tokens)
+
+
 class Piecewise(nn.Module):
     """(B, N) -> (B, N, L + 1): how far the value reaches through each quantile bin, 0 to 1, and the value itself."""
 
@@ -486,7 +523,7 @@ class Piecewise(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, rooms: Sequence[Number]):
+    def __init__(self, rooms: Sequence[Number], beyond: bool = True):
         super().__init__()
         most = max(len(room.edges) for room in rooms) - 1
         left, scale, low, high = torch.zeros(len(rooms), most), torch.zeros(len(rooms), most), torch.zeros(len(rooms), most), torch.ones(len(rooms), most)
@@ -494,7 +531,8 @@ class Piecewise(nn.Module):
             edges = torch.tensor(room.edges, dtype=torch.float64)
             size = len(edges) - 1
             left[n, :size], scale[n, :size] = edges[:-1], 1 / edges.diff()
-            low[n, 0], high[n, size - 1] = -1.0, 2.0                    # beyond the training range: goes on for one bin's width
+            if beyond:
+                low[n, 0], high[n, size - 1] = -1.0, 2.0                # beyond the training range: goes on for one bin's width
         for name, value in (("left", left), ("scale", scale), ("low", low), ("high", high)):
             self.register_buffer(name, value, persistent=False)
         self.length = most + 1
