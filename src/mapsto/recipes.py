@@ -99,7 +99,7 @@ def tables(facts: Facts) -> dict[str, Any]:
     rows, columns = facts.rows, len(facts.signature.inputs)
     batch = int(min(256 if rows < 200_000 else 1024, max(32, 2 ** round(math.log2(max(rows, 1) / 64 + 1e-9)))))
     steps = min(1500, max(400, 100 * math.log2(rows / 64 + 1) ** 1.5))
-    width, dropout = (96, 0.2) if rows < 1000 else (192, 0.1) if rows < 6000 else (192, 0.15)
+    width, dropout = (96, 0.2) if rows < 1000 else (192, 0.1) if rows < 6000 else (384, 0.15)
     options = {"width": width, "depth": 2, "members": 16, "embedding": 8 if columns <= 128 else max(2, 1024 // columns), "dropout": dropout, "adapter": "output"}
     training = Training(optimizer="adamw", lr=2e-3, batch=min(batch, rows), weight_decay=0.03, momentum=0.9, warmup=0.03, schedule="cosine", clip=1.0, ema=0.0)
     return {"model": "mlp", "options": options, "training": training, "budget": Budget(epochs=steps * min(batch, rows) / rows, patience=0.4), "metric": "log_loss"}
