@@ -2,7 +2,7 @@
 
     python examples/demo.py [--write README.md]
 
-Writes demo/digits/{train,test}/<digit>/*.png (1,797 pictures of 8 × 8 pixels, every fifth row for testing: 360), then runs
+Writes demo/digits/{train,test}/<digit>/*.png (1,797 pictures of 8 × 8 pixels, every fifth of each digit for testing: 363), then runs
 `mapsto train demo/digits --minutes 0.6 --out demo/runs` and prints what it prints. --write puts that output between a file's
 <!-- demo --> marks.
 """
@@ -13,10 +13,11 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 COMMAND = "mapsto train demo/digits --minutes 0.6 --out demo/runs"
-EVERY = 5                     # each fifth row is held back for testing
+EVERY = 5  # each fifth picture of a digit is held back for testing
 
 
 def write_digits(folder: Path) -> None:
@@ -24,10 +25,11 @@ def write_digits(folder: Path) -> None:
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    for row, (pixels, digit) in enumerate(zip(digits.images, digits.target, strict=True)):       # (8, 8) of 0 to 16
-        place = folder / ("test" if row % EVERY == 0 else "train") / str(digit)
+    digits, seen = load_digits(), Counter()
+    for row, (pixels, digit) in enumerate(zip(digits.images, digits.target, strict=True)):  # (8, 8) of 0 to 16
+        place = folder / ("test" if seen[digit] % EVERY == 0 else "train") / str(digit)
         place.mkdir(parents=True, exist_ok=True)
+        seen[digit] += 1
         Image.fromarray((pixels * 255 / 16).round().astype("uint8")).save(place / f"{row:04}.png")
 
 
@@ -53,7 +55,9 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["--write"]:
         page = Path(arguments[1])
         block = f"<!-- demo -->\n```console\n$ {COMMAND}\n{output.rstrip()}\n```\n<!-- /demo -->"
-        page.write_text(re.sub(r"<!-- demo -->.*<!-- /demo -->", lambda _: block, page.read_text(encoding="utf-8"), flags=re.DOTALL), encoding="utf-8")
+        page.write_text(
+            re.sub(r"<!-- demo -->.*<!-- /demo -->", lambda _: block, page.read_text(encoding="utf-8"), flags=re.DOTALL), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x, shop = rng.normal(size=600), rng.choice(list("abc"), 600)
     y = np.where(shop == "a", x, -x) + 0.1 * rng.normal(size=600)
     path = tmp_path_factory.mktemp("table") / "shops.csv"
-    lines = [f"{'' if i % 10 == 3 else round(float(a), 6)},{s},{round(float(b), 6)},{'up' if b > 0 else 'down'}" for i, (a, s, b) in enumerate(zip(x, shop, y, strict=True))]
+    lines = [
+        f"{'' if i % 10 == 3 else round(float(a), 6)},{s},{round(float(b), 6)},{'up' if b > 0 else 'down'}"
+        for i, (a, s, b) in enumerate(zip(x, shop, y, strict=True))
+    ]
     path.write_text("\n".join(["x,shop,y,sign", *lines]) + "\n")
     return path
 

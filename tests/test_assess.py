@@ -107,23 +107,24 @@ def halves(values, target, present=None):
 
 # --- intervals
 
+
 def test_interval_of_a_mean_covers_95_percent():
     draw = np.random.default_rng(1)
     inside = 0
     for _ in range(200):
         low, high = interval(draw.exponential(size=(100, 1)), ACCURACY)
         inside += low <= 1.0 <= high
-    assert 0.88 <= inside / 200 <= 0.985                 # percentile intervals of 100 skewed rows: near 0.94
+    assert 0.88 <= inside / 200 <= 0.985  # percentile intervals of 100 skewed rows: near 0.94
 
 
-@pytest.mark.parametrize("n", [400, 40_000])             # above 10,000 rows another path, the same answer
+@pytest.mark.parametrize("n", [400, 40_000])  # above 10,000 rows another path, the same answer
 def test_interval_of_any_metric_has_the_width_of_theory(n):
     draw = np.random.default_rng(2)
     target = draw.normal(size=n)
     statistics = np.stack([target + draw.normal(size=n), target], 1)
     ratio = Metric("mse", "mean squared error", pairs, lambda s: float(np.square(s[:, 0] - s[:, 1]).mean()))
     low, high = interval(statistics, ratio)
-    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(2 / n), rel=0.2)        # variance of a squared normal is 2
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(2 / n), rel=0.2)  # variance of a squared normal is 2
     assert low < 1.0 < high
     slow = interval(np.square(statistics[:, :1] - statistics[:, 1:]), Metric("mse", "", pairs, mean_of))
     assert (low, high) == pytest.approx(slow, rel=0.02 if n > 1000 else 0.05)
@@ -134,7 +135,7 @@ def test_interval_of_any_metric_has_the_width_of_theory(n):
 def test_groups_widen_the_interval_to_what_is_known(reduce, groups):
     draw = np.random.default_rng(3)
     group = np.repeat(np.arange(groups), 5)
-    statistics = np.repeat(draw.normal(size=groups), 5)[:, None]                  # rows of a group all say the same
+    statistics = np.repeat(draw.normal(size=groups), 5)[:, None]  # rows of a group all say the same
     metric = Metric("m", "", right, reduce, higher_is_better=False)
     by_row, by_group = interval(statistics, metric), interval(statistics, metric, group.astype(str))
     assert (by_group[1] - by_group[0]) / (by_row[1] - by_row[0]) == pytest.approx(np.sqrt(5), rel=0.25)
@@ -155,13 +156,16 @@ def test_interval_is_a_function_of_its_arguments():
     assert interval(statistics, ACCURACY) != interval(statistics, ACCURACY, seed=1)
 
 
-@pytest.mark.parametrize("statistics, groups", [
-    (np.zeros((0, 1)), None),                            # no row
-    (np.full((1, 1), 0.3), None),                        # one row
-    (np.random.default_rng(0).random((9, 1)), np.zeros(9)),                       # one group
-    (np.array([[0.1], [np.inf], [0.2]]), None),          # an infinite one
-    (np.full((5, 1), np.nan), None),                     # no row that counts
-])
+@pytest.mark.parametrize(
+    "statistics, groups",
+    [
+        (np.zeros((0, 1)), None),  # no row
+        (np.full((1, 1), 0.3), None),  # one row
+        (np.random.default_rng(0).random((9, 1)), np.zeros(9)),  # one group
+        (np.array([[0.1], [np.inf], [0.2]]), None),  # an infinite one
+        (np.full((5, 1), np.nan), None),  # no row that counts
+    ],
+)
 def test_no_interval_where_none_can_be_known(statistics, groups):
     assert np.isnan(interval(statistics, ACCURACY, groups)).all()
 
@@ -185,19 +189,20 @@ def test_a_ratio_is_resampled_by_row():
 def test_constant_statistics():
     assert interval(np.full((20, 1), 0.5), ACCURACY) == (0.5, 0.5)
     low, high = interval(np.ones((30, 1)), ACCURACY)
-    assert (low, high) == (pytest.approx(0.8843, abs=1e-4), 1.0)                   # Clopper-Pearson for 30 of 30
+    assert (low, high) == (pytest.approx(0.8843, abs=1e-4), 1.0)  # Clopper-Pearson for 30 of 30
     assert interval(np.zeros((30, 1)), ACCURACY) == (0.0, pytest.approx(0.1157, abs=1e-4))
     assert interval(np.zeros((30, 1)), Metric("error", "", right, mean_of, higher_is_better=False)) == (0.0, 0.0)
 
 
 def test_undefined_resamples_are_left_out():
-    one = np.stack([np.arange(30) / 30, np.arange(30) == 20], 1).astype(float)     # one positive: a third of the resamples miss it
+    one = np.stack([np.arange(30) / 30, np.arange(30) == 20], 1).astype(float)  # one positive: a third of the resamples miss it
     low, high = interval(one, AUC)
     assert low < auc_of(one) < high
     assert np.isnan(interval(one * [1, 0], AUC)).all()
 
 
 # --- scores
+
 
 def test_score_counts_known_labels_and_is_json():
     target = np.array([0, 1, 1, -1, 0])
@@ -226,6 +231,7 @@ def test_a_prediction_that_is_no_number_is_not_hidden():
 
 # --- baselines
 
+
 def value(found, name, metric="accuracy"):
     return found[name][metric]["value"]
 
@@ -251,7 +257,7 @@ def test_baselines_on_diabetes():
 
 def test_baselines_of_labels_with_gaps():
     rows = load_breast_cancer()
-    target = np.stack([rows.target, 1 - rows.target, np.full(569, -1)], 1).astype(np.int8)      # the last label is never known
+    target = np.stack([rows.target, 1 - rows.target, np.full(569, -1)], 1).astype(np.int8)  # the last label is never known
     target[np.random.default_rng(0).random(target.shape) < 0.3] = -1
     found = baselines(*halves(rows.data, target, target >= 0), Labels())
     assert 0.4 < value(found, "majority") < 0.7 and value(found, "linear") >= 0.94
@@ -265,17 +271,22 @@ def test_answers_have_the_form_of_heads():
         assert found["probability"].sum(1) == pytest.approx(1, abs=1e-5)
     for found in baseline.predictions(Features(values, labels, labels >= 0), Features(values[:7], labels[:7], labels[:7] >= 0), "labels", 3).values():
         assert found["probability"].shape == found["value"].shape == (7, 3)
-    for found in baseline.predictions(Features(values, values[:, 0], known), Features(values[:7], values[:7, 0], known[:7]), "regression", 1).values():
+    for found in baseline.predictions(
+        Features(values, values[:, 0], known), Features(values[:7], values[:7, 0], known[:7]), "regression", 1
+    ).values():
         assert found["value"].shape == (7,)
 
 
-@pytest.mark.parametrize("train, test", [
-    ([0], [0, 1]),                                       # one row, a class never seen
-    ([2, 2, 2, 2], [2, 2]),                              # one class
-    ([0, 1, -1, 1], [3, -1, 0]),                         # missing, and more classes than in training
-    ([0, 1], [-1, -1]),                                  # nothing known in test
-    ([0, 1, 0], []),                                     # no test row
-])
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ([0], [0, 1]),  # one row, a class never seen
+        ([2, 2, 2, 2], [2, 2]),  # one class
+        ([0, 1, -1, 1], [3, -1, 0]),  # missing, and more classes than in training
+        ([0, 1], [-1, -1]),  # nothing known in test
+        ([0, 1, 0], []),  # no test row
+    ],
+)
 def test_baselines_on_poor_data(train, test):
     draw = np.random.default_rng(0)
     sides = [Features(draw.normal(size=(len(t), 2)), np.array(t, np.int64), np.array(t, np.int64) >= 0) for t in (train, test)]
@@ -288,7 +299,7 @@ def test_baselines_where_there_is_nothing_to_learn_from():
     none = Features(np.zeros((4, 2)), np.full(4, -1), np.zeros(4, bool))
     assert baselines(none, none, Classes()) == {}
     assert baselines(none, none, Classes(), kind="tokens") == {}
-    bare = Features(np.zeros((6, 0)), np.arange(6) % 2, np.ones(6, bool))                        # no input at all
+    bare = Features(np.zeros((6, 0)), np.arange(6) % 2, np.ones(6, bool))  # no input at all
     assert value(baselines(bare, bare, Classes()), "linear") == 0.5
     numbers = Features(np.zeros((1, 1)), np.array([3.0]), np.ones(1, bool))
     assert value(baselines(numbers, numbers, Numbers()), "mean", "r2") is None
@@ -296,7 +307,7 @@ def test_baselines_where_there_is_nothing_to_learn_from():
 
 def test_features_may_be_wild():
     draw = np.random.default_rng(0)
-    values = np.concatenate([draw.normal(size=(300, 3000)), np.zeros((300, 1))], 1).astype(np.float32)   # more than 1024: hashed
+    values = np.concatenate([draw.normal(size=(300, 3000)), np.zeros((300, 1))], 1).astype(np.float32)  # more than 1024: hashed
     values[0, 0], values[1, 1], values[2, 2], values[:, 3] = np.inf, np.nan, 1e30, values[:, 3] * 1e-9
     target = (values[:, 4] > 0).astype(np.int64)
     found = baselines(*halves(values, target), Classes())
@@ -310,6 +321,7 @@ def test_a_sample_is_keyed_and_bounded():
 
 
 # --- calibration
+
 
 def test_conformal_intervals_cover_nine_in_ten():
     draw = np.random.default_rng(6)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import tarfile
+import traceback
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 from mapsto import api
 from mapsto.cli import main
@@ -239,3 +242,32 @@ def test_prediction_without_the_columns(tmp_path: Path) -> None:
     path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "a, b -> y")
     with pytest.raises(MapstoError, match="expected a column 'a'"):
         api.load(path).predict([{"c": 1, "d": 2}, {"c": 3, "d": 4}])
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mapsto.training import checkpoint
+
+    checkpoint.save(tmp_path, {"w": torch.ones(3)}, {"step": 1})
+
+    def full(*words: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(RunError, match="the disk is full"):
+        patched.setattr("mapsto.files.os.fsync", full)
+        checkpoint.save(tmp_path, {"w": torch.zeros(3)}, {"step": 2})
+    tensors, note = checkpoint.load(tmp_path) or ({}, {})
+    assert note["step"] == 1 and tensors["w"].sum() == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.safetensors"}
+
+
+def test_between_the_shell_and_the_optimizer_lie_eight_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    step = torch.optim.AdamW.step
+
+    def spy(self: torch.optim.AdamW, *words: object) -> object:
+        seen.append([frame.name for frame in traceback.extract_stack() if "/mapsto/" in frame.filename])
+        return step(self, *words)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y")
+    assert seen[0] == ["main", "train", "fit", "fit", "step", "update"]

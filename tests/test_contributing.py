@@ -62,12 +62,12 @@ def test_the_page_holds_one_of_each() -> None:
 def test_a_type_is_one_file(place: Path) -> None:
     words = ["colours.csv", "colour:colour -> negative:colour", "--model", "mlp(width=32, depth=1, members=2)", "--steps", "200", "--lr", "0.02"]
     found = train(place, words, TYPE)["test"]["negative"]["distance"]
-    assert found["n"] >= 60 and found["value"] < 0.15                       # always saying grey: 0.48 on average
+    assert found["n"] >= 60 and found["value"] < 0.15  # always saying grey: 0.48 on average
 
 
 def test_a_model_is_one_file(place: Path) -> None:
     words = ["rings.csv", "--target", "ring", "--model", "rbf(centres=32)", "--steps", "200", "--lr", "0.05"]
-    assert train(place, words, MODEL)["test"]["ring"]["accuracy"]["value"] > 0.95        # a line: about one half
+    assert train(place, words, MODEL)["test"]["ring"]["accuracy"]["value"] > 0.95  # a line: about one half
 
 
 def test_a_model_may_lie_anywhere(place: Path) -> None:
@@ -77,5 +77,17 @@ def test_a_model_may_lie_anywhere(place: Path) -> None:
 
 
 def test_a_learner_is_one_file(place: Path) -> None:
-    words = ["rings.csv", "--target", "ring", "--model", "mlp(width=32, depth=1)", "--learner", "pi_model(weight=0.5)", "--steps", "100", "--lr", "0.02"]
+    words = [
+        "rings.csv",
+        "--target",
+        "ring",
+        "--model",
+        "mlp(width=32, depth=1)",
+        "--learner",
+        "pi_model(weight=0.5)",
+        "--steps",
+        "100",
+        "--lr",
+        "0.02",
+    ]
     assert train(place, words, LEARNER)["test"]["ring"]["accuracy"]["value"] > 0.95

@@ -40,11 +40,26 @@ def only_run(folder: Path) -> Path | None:
     return next((file.parent for file in folder.glob("*/run.json")), None)
 
 
-PICTURES = ("--model", "resnet(depth=8,width=8)", "--learner", "supervised(mixup=0.2)", "--ema", "0.99", "--steps", "60", "--batch", "32", "--threads", "1")
+PICTURES = (
+    "--model",
+    "resnet(depth=8,width=8)",
+    "--learner",
+    "supervised(mixup=0.2)",
+    "--ema",
+    "0.99",
+    "--steps",
+    "60",
+    "--batch",
+    "32",
+    "--threads",
+    "1",
+)
 CELLS = ("--target", "y", "--model", "mlp(width=32,members=4)", "--ema", "0.9", "--steps", "600", "--batch", "32", "--threads", "1")
 
 
-@pytest.mark.parametrize(("data", "options"), [("photos", PICTURES), ("table", CELLS)], ids=["images with augmentation, mixup and EMA", "a table with dropout"])
+@pytest.mark.parametrize(
+    ("data", "options"), [("photos", PICTURES), ("table", CELLS)], ids=["images with augmentation, mixup and EMA", "a table with dropout"]
+)
 def test_killed_at_random_instants_ends_bit_identical(data: str, options: tuple[str, ...], request: pytest.FixtureRequest, tmp_path: Path) -> None:
     path = str(request.getfixturevalue(data))
     finished(start("train", path, *options, "--out", str(tmp_path / "unbroken")))
@@ -52,7 +67,7 @@ def test_killed_at_random_instants_ends_bit_identical(data: str, options: tuple[
     process = start("train", path, *options, "--out", str(tmp_path / "killed"))
     wait_for(lambda: (run := only_run(tmp_path / "killed")) and (run / "checkpoint.safetensors").exists(), process)
     for _ in range(4):
-        time.sleep(dice.uniform(0.0, 1.0))                 # the instant is the test's subject, not a wait for something
+        time.sleep(dice.uniform(0.0, 1.0))  # the instant is the test's subject, not a wait for something
         process.send_signal(signal.SIGKILL)
         process.wait()
         run = only_run(tmp_path / "killed")

@@ -17,7 +17,7 @@ def classes(n: int, k: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.nd
     random = np.random.default_rng(seed)
     target = np.concatenate([np.arange(k), random.integers(0, k, n - k)])
     scores = random.normal(size=(n, k)) + 1.5 * np.eye(k)[target]
-    scores = np.round(scores, 1) if k < 10 else scores                    # ties for AUC; top-k breaks them by position
+    scores = np.round(scores, 1) if k < 10 else scores  # ties for AUC; top-k breaks them by position
     probability = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     return {"probability": probability.astype(np.float32), "value": probability.argmax(1)}, target
 
@@ -30,8 +30,9 @@ def test_classification_equals_sklearn(k: int) -> None:
         "accuracy": sk.accuracy_score(target, value),
         "balanced_accuracy": sk.balanced_accuracy_score(target, value),
         "f1": sk.f1_score(target, value, average="macro"),
-        "auc": sk.roc_auc_score(target, probability[:, 1]) if k == 2 else
-               np.mean([sk.roc_auc_score(target == c, probability[:, c]) for c in range(k)]),
+        "auc": sk.roc_auc_score(target, probability[:, 1])
+        if k == 2
+        else np.mean([sk.roc_auc_score(target == c, probability[:, c]) for c in range(k)]),
         "log_loss": -np.log(probability[np.arange(400), target]).mean(),
     }
     if k > 10:
@@ -82,8 +83,9 @@ def test_regression_equals_sklearn() -> None:
     target = random.normal(size=300) * 7 + 1000
     value = target + random.normal(size=300)
     found = {metric.name: metric.reduce(metric.rows({"value": value}, target)) for metric in REGRESSION}
-    assert found == pytest.approx({"r2": sk.r2_score(target, value), "rmse": sk.root_mean_squared_error(target, value),
-                                   "mae": sk.mean_absolute_error(target, value)})
+    assert found == pytest.approx(
+        {"r2": sk.r2_score(target, value), "rmse": sk.root_mean_squared_error(target, value), "mae": sk.mean_absolute_error(target, value)}
+    )
     gaps = np.where(np.arange(300) % 5 == 0, np.nan, target)
     known = ~np.isnan(gaps)
     for metric in REGRESSION:
@@ -100,9 +102,15 @@ def test_multi_label_equals_sklearn_with_unknown_labels_masked() -> None:
     metrics = by_name(MULTI_LABEL)
     found = {name: metric.reduce(metric.rows(predicted, truth)) for name, metric in metrics.items()}
     value = predicted["value"].astype(int)
-    assert found == pytest.approx({
-        "auc": sk.roc_auc_score(truth, probability), "f1": sk.f1_score(truth, value, average="micro"), "f1_macro": sk.f1_score(truth, value, average="macro"),
-        "subset_accuracy": sk.accuracy_score(truth, value), "hamming": sk.hamming_loss(truth, value)})
+    assert found == pytest.approx(
+        {
+            "auc": sk.roc_auc_score(truth, probability),
+            "f1": sk.f1_score(truth, value, average="micro"),
+            "f1_macro": sk.f1_score(truth, value, average="macro"),
+            "subset_accuracy": sk.accuracy_score(truth, value),
+            "hamming": sk.hamming_loss(truth, value),
+        }
+    )
     gaps = np.where(random.random((200, 4)) < 0.3, -1, truth)
     wanted = np.mean([sk.roc_auc_score(gaps[gaps[:, k] >= 0, k], probability[gaps[:, k] >= 0, k]) for k in range(4)])
     assert metrics["auc"].reduce(metrics["auc"].rows(predicted, gaps)) == pytest.approx(wanted)

@@ -22,7 +22,7 @@ from mapsto.signature import Signature, parse
 from mapsto.types.base import DataType, Head, Layout
 
 NAMES = registry.names("models")
-SMALL = {                                              # options that make a model quick to try
+SMALL = {  # options that make a model quick to try
     "mlp": {"width": 16, "depth": 2, "members": 3, "embedding": 4},
     "alexnet": {"width": 6, "units": 16},
     "resnet": {"depth": 8, "width": 4},
@@ -47,6 +47,7 @@ def one_thread():
 
 
 # --- rooms ---------------------------------------------------------------------------------------------------------------------
+
 
 class Score(Head):
     def __init__(self, width: int, outputs: int):
@@ -209,6 +210,7 @@ pairs = pytest.mark.parametrize(("name", "text"), PAIRS)
 
 # --- the contract --------------------------------------------------------------------------------------------------------------
 
+
 def test_every_model_fits_some_signature():
     assert {name for name, _ in PAIRS} == set(NAMES)
 
@@ -239,8 +241,8 @@ def test_shapes(name, text, rows, training):
 def test_gradients_reach_every_parameter(name, text):
     net, inputs = built(name, text), sampled(text, 16)
     for slot in [slot.name for slot in parsed(text).inputs if slot.type == "image"]:
-        inputs[slot][3] = 0                              # a missing image
-    with torch.no_grad():                                # away from zero initialisations, which delay some gradients by a step
+        inputs[slot][3] = 0  # a missing image
+    with torch.no_grad():  # away from zero initialisations, which delay some gradients by a step
         for value in net.parameters():
             value.add_(torch.randn_like(value) * 0.1)
     total(net(inputs)).backward()
@@ -297,8 +299,10 @@ def test_channels_last(name, text):
     net, inputs = built(name, text).eval(), sampled(text, 4)
     exact = net(inputs)
     net = net.to(memory_format=torch.channels_last)
-    last = {slot: value.contiguous(memory_format=torch.channels_last) if isinstance(value, torch.Tensor) and value.ndim == 4 else value
-            for slot, value in inputs.items()}
+    last = {
+        slot: value.contiguous(memory_format=torch.channels_last) if isinstance(value, torch.Tensor) and value.ndim == 4 else value
+        for slot, value in inputs.items()
+    }
     for slot, output in net(last).items():
         torch.testing.assert_close(output, exact[slot], rtol=1e-4, atol=1e-5)
 
@@ -322,14 +326,17 @@ REAL = {
 }
 
 
-@pytest.mark.parametrize(("name", "text"), (
-    ("linear", EVERYTHING),
-    ("mlp", EVERYTHING),
-    ("fusion", EVERYTHING),
-    ("resnet", "photo:image -> colour:category, age:number"),
-    ("alexnet", "photo:image -> colour:category, age:number"),
-    ("vit", "photo:image -> colour:category, age:number"),
-))
+@pytest.mark.parametrize(
+    ("name", "text"),
+    (
+        ("linear", EVERYTHING),
+        ("mlp", EVERYTHING),
+        ("fusion", EVERYTHING),
+        ("resnet", "photo:image -> colour:category, age:number"),
+        ("alexnet", "photo:image -> colour:category, age:number"),
+        ("vit", "photo:image -> colour:category, age:number"),
+    ),
+)
 def test_models_fit_the_real_rooms(name, text):
     signature = parsed(text)
     types = {}
@@ -344,8 +351,10 @@ def test_models_fit_the_real_rooms(name, text):
 
     net = models.build(name, signature, types, SMALL.get(name, {}))
     outputs = net({slot.name: collated("input", slot)[0] for slot in signature.inputs})
-    loss = sum(head.loss(outputs[slot.name], *collated("output", slot))[0].sum()
-               for slot, (_, head) in zip(signature.outputs, net.heads.items(), strict=True))
+    loss = sum(
+        head.loss(outputs[slot.name], *collated("output", slot))[0].sum()
+        for slot, (_, head) in zip(signature.outputs, net.heads.items(), strict=True)
+    )
     loss.backward()
     assert loss.isfinite()
     assert all(value.grad is not None and value.grad.isfinite().all() for value in net.parameters())
@@ -354,18 +363,22 @@ def test_models_fit_the_real_rooms(name, text):
 
 # --- the builder ---------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("name", "text", "options", "says"), (
-    ("resnt", SIGNATURES[0], {}, "did you mean 'resnet'"),
-    ("resnet", SIGNATURES[0], {"dept": 20}, "did you mean 'depth'"),
-    ("resnet", SIGNATURES[0], {"depth": 21}, "Next to it: 20, 22"),
-    ("resnet", SIGNATURES[0], {"depth": 20, "blocks": [2, 2]}, "got both"),
-    ("resnet", SIGNATURES[0], {"stem": "large", "stride": 2}, "stride is for the small stem"),
-    ("resnet", SIGNATURES[1], {}, "--model mlp"),
-    ("vit", SIGNATURES[0], {"width": 10, "heads": 3}, "multiple of the heads"),
-    ("mlp", SIGNATURES[3], {}, "--model fusion"),
-    ("mlp", "-> days:number", {}, "needs an input"),
-    ("fusion", SIGNATURES[1], {"blocks": 2}, "mix=attention"),
-))
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "says"),
+    (
+        ("resnt", SIGNATURES[0], {}, "did you mean 'resnet'"),
+        ("resnet", SIGNATURES[0], {"dept": 20}, "did you mean 'depth'"),
+        ("resnet", SIGNATURES[0], {"depth": 21}, "Next to it: 20, 22"),
+        ("resnet", SIGNATURES[0], {"depth": 20, "blocks": [2, 2]}, "got both"),
+        ("resnet", SIGNATURES[0], {"stem": "large", "stride": 2}, "stride is for the small stem"),
+        ("resnet", SIGNATURES[1], {}, "--model mlp"),
+        ("vit", SIGNATURES[0], {"width": 10, "heads": 3}, "multiple of the heads"),
+        ("mlp", SIGNATURES[3], {}, "--model fusion"),
+        ("mlp", "-> days:number", {}, "needs an input"),
+        ("fusion", SIGNATURES[1], {"blocks": 2}, "mix=attention"),
+    ),
+)
 def test_what_does_not_fit_is_said(name, text, options, says):
     with pytest.raises(ConfigError, match=says) as caught:
         built(name, text, options=options)
@@ -390,6 +403,7 @@ def test_naming_models_loads_no_torch():
 
 # --- what is special to each ---------------------------------------------------------------------------------------------------
 
+
 def size_of(make) -> int:
     with torch.device("meta"):
         return sum(value.numel() for value in make().parameters())
@@ -398,29 +412,42 @@ def size_of(make) -> int:
 def test_sizes_are_the_papers():
     """Bodies without the head of 1,000 classes: published parameter counts less width · 1000 + 1000."""
     post = {"preactivation": False}
-    assert size_of(lambda: resnet.features(resnet.Config(depth=18, **post), 3, 224)) == 11_689_512 - 513_000      # torchvision resnet18
-    assert size_of(lambda: resnet.features(resnet.Config(depth=50, **post), 3, 224)) == 25_557_032 - 2_049_000    # and resnet50
-    assert size_of(lambda: resnet.features(resnet.Config(depth=20), 3, 32)) == pytest.approx(0.27e6, rel=0.02)    # He 2015, table 6
+    assert size_of(lambda: resnet.features(resnet.Config(depth=18, **post), 3, 224)) == 11_689_512 - 513_000  # torchvision resnet18
+    assert size_of(lambda: resnet.features(resnet.Config(depth=50, **post), 3, 224)) == 25_557_032 - 2_049_000  # and resnet50
+    assert size_of(lambda: resnet.features(resnet.Config(depth=20), 3, 32)) == pytest.approx(0.27e6, rel=0.02)  # He 2015, table 6
     assert size_of(lambda: resnet.features(resnet.Config(depth=110), 3, 32)) == pytest.approx(1.7e6, rel=0.02)
-    assert size_of(lambda: alexnet.AlexNet(alexnet.Config(norm="local"), 3, 224)) == 62_378_344 - 4_097_000       # without its two groups
+    assert size_of(lambda: alexnet.AlexNet(alexnet.Config(norm="local"), 3, 224)) == 62_378_344 - 4_097_000  # without its two groups
     base = vit.Config(width=768, depth=12, heads=12, pooling="class")
-    assert size_of(lambda: vit.VisionTransformer(base, 3, 224)) == 86_567_656 - 769_000                           # timm vit_base_patch16_224
+    assert size_of(lambda: vit.VisionTransformer(base, 3, 224)) == 86_567_656 - 769_000  # timm vit_base_patch16_224
 
 
-@pytest.mark.parametrize(("options", "size", "stages"), (
-    ({}, 28, [(3, 16, 1), (3, 32, 2), (3, 64, 2)]),
-    ({}, 512, [(2, 64, 1), (2, 128, 2), (2, 256, 2), (2, 512, 2)]),
-    ({"depth": 10}, 32, [(2, 16, 1), (1, 32, 2), (1, 64, 2)]),
-    ({"depth": 164, "block": "bottleneck"}, 32, [(18, 16, 1), (18, 32, 2), (18, 64, 2)]),
-    ({"blocks": (2, 2), "width": 64}, 28, [(2, 64, 1), (2, 128, 2)]),
-    ({"depth": 34}, 32, [(3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)]),
-))
+@pytest.mark.parametrize(
+    ("options", "size", "stages"),
+    (
+        ({}, 28, [(3, 16, 1), (3, 32, 2), (3, 64, 2)]),
+        ({}, 512, [(2, 64, 1), (2, 128, 2), (2, 256, 2), (2, 512, 2)]),
+        ({"depth": 10}, 32, [(2, 16, 1), (1, 32, 2), (1, 64, 2)]),
+        ({"depth": 164, "block": "bottleneck"}, 32, [(18, 16, 1), (18, 32, 2), (18, 64, 2)]),
+        ({"blocks": (2, 2), "width": 64}, 28, [(2, 64, 1), (2, 128, 2)]),
+        ({"depth": 34}, 32, [(3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)]),
+    ),
+)
 def test_resnet_stages(options, size, stages):
     assert resnet.stages_of(resnet.Config(**options), size)[0] == stages
 
 
-@pytest.mark.parametrize("options", ({}, {"preactivation": False}, {"norm": "group"}, {"block": "bottleneck", "depth": 20}, {"stem": "large"}, {"stride": 2},
-                                     {"stochastic_depth": 0.5, "dropout": 0.5}))
+@pytest.mark.parametrize(
+    "options",
+    (
+        {},
+        {"preactivation": False},
+        {"norm": "group"},
+        {"block": "bottleneck", "depth": 20},
+        {"stem": "large"},
+        {"stride": 2},
+        {"stochastic_depth": 0.5, "dropout": 0.5},
+    ),
+)
 def test_resnet_variants_start_as_their_shortcuts(options):
     torch.manual_seed(0)
     body = resnet.features(resnet.Config(**{"depth": 8, "width": 4, **options}), 3, 20)
@@ -474,12 +501,23 @@ def test_tabm_members_are_batch_ensemble():
         torch.testing.assert_close(found[:, member], hidden)
     signs = net.layers[0].r.view(3, 9)
     assert set(signs.unique().tolist()) == {-1.0, 1.0}
-    assert all((signs[:, low : low + 4] == signs[:, low : low + 1]).all() for low in (0, 4))        # one sign a token
+    assert all((signs[:, low : low + 4] == signs[:, low : low + 1]).all() for low in (0, 4))  # one sign a token
     assert all((layer.r == 1).all() for layer in list(net.layers)[1:])
 
 
-@pytest.mark.parametrize("options", ({"adapter": "output"}, {"scales": "normal"}, {"norm": "batch"}, {"norm": "layer"}, {"init": "he"}, {"init": "xavier"},
-                                     {"activation": "mish"}, {"members": 1, "norm": "batch"}))
+@pytest.mark.parametrize(
+    "options",
+    (
+        {"adapter": "output"},
+        {"scales": "normal"},
+        {"norm": "batch"},
+        {"norm": "layer"},
+        {"init": "he"},
+        {"init": "xavier"},
+        {"activation": "mish"},
+        {"members": 1, "norm": "batch"},
+    ),
+)
 def test_mlp_variants(options):
     net = built("mlp", SIGNATURES[1], options={**SMALL["mlp"], **options})
     outputs = net(sampled(SIGNATURES[1], 4))
@@ -544,5 +582,5 @@ def test_fusion_does_without_an_image():
     assert (tokens[1] == 2).all() and not (tokens[0] == 2).any()
     slot.hide = 0.999
     assert (slot.train()(inputs["photo"]) == 2).all()
-    assert built("fusion", SIGNATURES[0]).body.slots[0].hide == 0        # never the only input
+    assert built("fusion", SIGNATURES[0]).body.slots[0].hide == 0  # never the only input
     assert isinstance(net.body, fusion.Fusion)

@@ -49,8 +49,8 @@ HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.spl
 
 FLAGS = {
     "train": "--out --name --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad "
-             "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
-             "--schedule --clip --ema --precision --seed --device --threads --json --debug",
+    "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
+    "--schedule --clip --ema --precision --seed --device --threads --json --debug",
     "resume": "--json --debug",
     "extend": "--data --minutes --steps --epochs --until --patience --json --debug",
     "reproduce": "--json --debug",
@@ -71,6 +71,7 @@ def tree(path: Path) -> ast.Module:
 
 
 # --- imports ---------------------------------------------------------------------------------------------------------------------
+
 
 def imported(node: ast.AST) -> Iterator[str]:
     """Every room of mapsto imported below `node`, inside functions too, but not for type checking only."""
@@ -104,8 +105,15 @@ def test_imports_are_absolute() -> None:
     assert not [named(path) for path in FILES for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom) and node.level]
 
 
-@pytest.mark.parametrize("words", [["-c", "import mapsto"], ["-c", "import sys; from mapsto.cli import main; main(['--help'])"],
-                                   ["-c", "from mapsto.cli import main; main(['train', '--help'])"]], ids=["import", "help", "train help"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-c", "import mapsto"],
+        ["-c", "import sys; from mapsto.cli import main; main(['--help'])"],
+        ["-c", "from mapsto.cli import main; main(['train', '--help'])"],
+    ],
+    ids=["import", "help", "train help"],
+)
 def test_starting_loads_no_torch(words: list[str]) -> None:
     after = "\nimport sys; print('heavy:', [name for name in ('torch', 'numpy', 'sklearn', 'duckdb', 'PIL', 'rich') if name in sys.modules])"
     done = subprocess.run([sys.executable, words[0], words[1] + after], capture_output=True, text=True, check=True)
@@ -130,6 +138,7 @@ def test_starting_takes_no_time() -> None:
 
 # --- what is public --------------------------------------------------------------------------------------------------------------
 
+
 def test_public_names_are_frozen() -> None:
     assert mapsto.__all__ == ["load", "resume", "train"]
     assert all(callable(getattr(mapsto, name)) for name in mapsto.__all__)
@@ -145,6 +154,7 @@ def test_flags_are_frozen() -> None:
 
 # --- dependencies ----------------------------------------------------------------------------------------------------------------
 
+
 def closure(name: str, extras: frozenset[str] = frozenset(), without: frozenset[str] = frozenset()) -> set[str]:
     """Names of every installed distribution that `name` needs, markers evaluated here; itself left out."""
     found: set[str] = set()
@@ -154,7 +164,11 @@ def closure(name: str, extras: frozenset[str] = frozenset(), without: frozenset[
         for text in metadata.requires(current) or ():
             need = Requirement(text)
             other = canonicalize_name(need.name)
-            if other in found or other in without or not (need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in wanted or {""})):
+            if (
+                other in found
+                or other in without
+                or not (need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in wanted or {""}))
+            ):
                 continue
             found.add(other)
             todo.append((other, frozenset(need.extras)))
@@ -174,6 +188,7 @@ def test_the_core_is_small() -> None:
 
 
 # --- code ------------------------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_files_and_functions_stay_readable(path: Path) -> None:
@@ -201,6 +216,7 @@ def test_no_failure_is_swallowed_and_no_data_executed(path: Path) -> None:
 
 # --- pages -----------------------------------------------------------------------------------------------------------------------
 
+
 def blocks(page: str, *languages: str) -> list[str]:
     text = (ROOT / page).read_text(encoding="utf-8")
     return [body for language, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if language in languages]
@@ -208,7 +224,12 @@ def blocks(page: str, *languages: str) -> list[str]:
 
 def commands() -> list[tuple[str, str]]:
     """(page, line): every mapsto or make command shown; the shell's pipes are the shell's."""
-    lines = [(page, line.strip().removeprefix("$ ")) for page in PAGES for block in blocks(page, "console", "sh", "bash", "") for line in block.splitlines()]
+    lines = [
+        (page, line.strip().removeprefix("$ "))
+        for page in PAGES
+        for block in blocks(page, "console", "sh", "bash", "")
+        for line in block.splitlines()
+    ]
     return [(page, part.strip()) for page, line in lines for part in line.split(" | ") if part.strip().startswith(("mapsto ", "make "))]
 
 

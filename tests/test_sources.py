@@ -78,6 +78,7 @@ def fails(place: object, *words: str, **options: object) -> str:
 
 # --- text tables -------------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252", "latin-1"])
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     path = write(tmp_path / "a.csv", "name,année\nZoë,1\nJürgen,2\n".encode(encoding))
@@ -109,21 +110,24 @@ def test_decimal_comma(tmp_path: Path) -> None:
     assert rows_of(open_source(write(tmp_path / "d.csv", "x;y\n1,234;1.5\n2,000;2.5\n"))) == [("1,234", "1.5"), ("2,000", "2.5")]
 
 
-@pytest.mark.parametrize("text, columns, rows", [
-    ("1,2,x\n3,4,y\n", ("column_1", "column_2", "column_3"), 2),
-    ("0.02,0.03,R\n0.1,0.2,M\n?,0.2,M\n", ("column_1", "column_2", "column_3"), 3),
-    ("label,0,1,2\n5,3,4,4\n", ("label", "0", "1", "2"), 1),
-    ("country,1990,1991,1992\nFrance,1.5,2,2\n", ("country", "1990", "1991", "1992"), 1),
-    ("a,b\nx,y\nz,w\n", ("a", "b"), 2),
-    (",a,b\n0,1,2\n1,3,4\n", ("column_1", "a", "b"), 2),
-    ("sep=;\na;b\n1;2\n", ("a", "b"), 1),
-    ("# made by hand\n# twice\na,b\n1,2\n3,4\n", ("a", "b"), 2),
-    ('"x" "y"\n"1" 2 3\n"2" 4 5\n'.replace(" ", ","), ("row", "x", "y"), 2),
-    ("a,b\n1,2,\n3,4,\n", ("a", "b"), 2),
-    ("1.0  2.5 3\n4.0   5 6\n", ("column_1", "column_2", "column_3"), 2),
-    ("text\nhello, world\nfine\n", ("text",), 2),
-    ("Hi.\tSalut !\nRun!\tCours !\n", ("column_1", "column_2"), 2),
-])
+@pytest.mark.parametrize(
+    "text, columns, rows",
+    [
+        ("1,2,x\n3,4,y\n", ("column_1", "column_2", "column_3"), 2),
+        ("0.02,0.03,R\n0.1,0.2,M\n?,0.2,M\n", ("column_1", "column_2", "column_3"), 3),
+        ("label,0,1,2\n5,3,4,4\n", ("label", "0", "1", "2"), 1),
+        ("country,1990,1991,1992\nFrance,1.5,2,2\n", ("country", "1990", "1991", "1992"), 1),
+        ("a,b\nx,y\nz,w\n", ("a", "b"), 2),
+        (",a,b\n0,1,2\n1,3,4\n", ("column_1", "a", "b"), 2),
+        ("sep=;\na;b\n1;2\n", ("a", "b"), 1),
+        ("# made by hand\n# twice\na,b\n1,2\n3,4\n", ("a", "b"), 2),
+        ('"x" "y"\n"1" 2 3\n"2" 4 5\n'.replace(" ", ","), ("row", "x", "y"), 2),
+        ("a,b\n1,2,\n3,4,\n", ("a", "b"), 2),
+        ("1.0  2.5 3\n4.0   5 6\n", ("column_1", "column_2", "column_3"), 2),
+        ("text\nhello, world\nfine\n", ("text",), 2),
+        ("Hi.\tSalut !\nRun!\tCours !\n", ("column_1", "column_2"), 2),
+    ],
+)
 def test_headers(tmp_path: Path, text: str, columns: tuple[str, ...], rows: int) -> None:
     source = open_source(write(tmp_path / "a.csv", text))
     assert source.columns == columns and len(rows_of(source)) == rows
@@ -176,12 +180,15 @@ def test_a_table_streams(tmp_path: Path) -> None:
     assert peak < 12e6, peak
 
 
-@pytest.mark.parametrize("content, word", [("", "empty"), ("\n\n", "empty"), ("\ufeff", "empty"), ("a,b\n", "rows below the header"), ("a,b\n\n\n", "rows")])
+@pytest.mark.parametrize(
+    "content, word", [("", "empty"), ("\n\n", "empty"), ("\ufeff", "empty"), ("a,b\n", "rows below the header"), ("a,b\n\n\n", "rows")]
+)
 def test_nothing_in_it(tmp_path: Path, content: str, word: str) -> None:
     fails(write(tmp_path / "a.csv", content), word, "a.csv")
 
 
 # --- json, parquet, memory -----------------------------------------------------------------------------------------------------
+
 
 def test_json_lines_with_bad_lines_and_the_union_of_keys(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
@@ -192,12 +199,15 @@ def test_json_lines_with_bad_lines_and_the_union_of_keys(tmp_path: Path) -> None
     assert [place for place, _ in bad_of(source)] == ["line 4", "line 5"]
 
 
-@pytest.mark.parametrize("value", [
-    [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}],
-    {"version": 1, "data": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]},
-    {"a": [1, 2], "b": ["x", "y"]},
-    {"a": {"0": 1, "1": 2}, "b": {"0": "x", "1": "y"}},
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}],
+        {"version": 1, "data": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]},
+        {"a": [1, 2], "b": ["x", "y"]},
+        {"a": {"0": 1, "1": 2}, "b": {"0": "x", "1": "y"}},
+    ],
+)
 @pytest.mark.parametrize("indent", [None, 2])
 def test_json_files(tmp_path: Path, value: object, indent: int | None) -> None:
     source = open_source(write(tmp_path / "a.json", json.dumps(value, indent=indent)))
@@ -221,8 +231,10 @@ def parquet(path: Path, query: str) -> Path:
 def test_parquet(tmp_path: Path) -> None:
     folder = tmp_path / "odd [1] *"
     folder.mkdir()
-    path = parquet(tmp_path / "a.parquet", "SELECT i::INT AS n, 1.5::DECIMAL(9,2) AS d, 'ab'::BLOB AS image, {'bytes': 'x'::BLOB, 'path': 'p'} AS s, "
-                   "now() AS t FROM range(5000) r(i)").rename(folder / "b[2].parquet")
+    path = parquet(
+        tmp_path / "a.parquet",
+        "SELECT i::INT AS n, 1.5::DECIMAL(9,2) AS d, 'ab'::BLOB AS image, {'bytes': 'x'::BLOB, 'path': 'p'} AS s, now() AS t FROM range(5000) r(i)",
+    ).rename(folder / "b[2].parquet")
     source = open_source(path)
     rows = rows_of(source, 1000)
     assert len(rows) == 5000 and rows[7][:4] == (7, 1.5, b"ab", {"bytes": b"x", "path": "p"})
@@ -235,8 +247,13 @@ def test_parquet(tmp_path: Path) -> None:
 def test_frames_rows_and_columns() -> None:
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     columns = {"a": [1, 2, 3], "b": ["x", "y", None]}
-    for data in (columns, pandas.DataFrame(columns), polars.DataFrame(columns), polars.LazyFrame(columns),
-                 [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}, {"a": 3}]):
+    for data in (
+        columns,
+        pandas.DataFrame(columns),
+        polars.DataFrame(columns),
+        polars.LazyFrame(columns),
+        [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}, {"a": 3}],
+    ):
         source = open_source(data)
         rows = rows_of(source, 2)
         assert source.columns == ("a", "b") and [row[0] for row in rows] == [1, 2, 3] and rows[1][1] == "y" and source.locations == ()
@@ -251,6 +268,7 @@ def test_frames_rows_and_columns() -> None:
 
 # --- folders -----------------------------------------------------------------------------------------------------------------
 
+
 def test_class_folders(tmp_path: Path) -> None:
     for name in ("roses/1.png", "roses/2.JPG", "daisies/1.png", ".hidden/x.png"):
         picture(tmp_path / "flowers" / name)
@@ -264,7 +282,11 @@ def test_class_folders(tmp_path: Path) -> None:
     assert source.columns == ("image", "category") and source.guess == "image -> category" and source.name == "flowers"
     rows = rows_of(source, 2)
     assert sorted((str(image), category) for image, category in rows) == [
-        ("daisies/1.png", "daisies"), ("daisies/nameless", "daisies"), ("roses/1.png", "roses"), ("roses/2.JPG", "roses")]
+        ("daisies/1.png", "daisies"),
+        ("daisies/nameless", "daisies"),
+        ("roses/1.png", "roses"),
+        ("roses/2.JPG", "roses"),
+    ]
     assert isinstance(rows[0][0], Blob) and rows[0][0].read().startswith(b"\x89PNG")
     assert {place for place, _ in bad_of(source)} == {"roses/notes.doc", "stray.png"}
     assert any("hidden" in sentence for sentence in source.said) and any("README.md" in sentence for sentence in source.said)
@@ -289,7 +311,7 @@ def test_split_folders_nested_and_flat(tmp_path: Path) -> None:
     for name in ("A/one/1.png", "A/two/1.png", "B/one/1.png"):
         picture(tmp_path / "deep" / name)
     assert [row[1:] for row in rows_of(open_source(tmp_path / "deep"))] == [("A/one", "A", "one"), ("A/two", "A", "two"), ("B/one", "B", "one")]
-    for name in ("bus/1.png", "train/1.png", "car/1.png"):      # a class may be called train
+    for name in ("bus/1.png", "train/1.png", "car/1.png"):  # a class may be called train
         picture(tmp_path / "vehicles" / name)
     assert [row[1] for row in rows_of(open_source(tmp_path / "vehicles"))] == ["bus", "car", "train"]
 
@@ -364,6 +386,7 @@ def test_a_separate_test_place(tmp_path: Path) -> None:
 
 # --- arrays --------------------------------------------------------------------------------------------------------------------
 
+
 def idx(array: np.ndarray) -> bytes:
     code = {"uint8": 8, "int32": 12}[array.dtype.name]
     head = bytes([0, 0, code, array.ndim]) + np.array(array.shape, ">i4").tobytes()
@@ -394,8 +417,15 @@ def test_idx(tmp_path: Path) -> None:
 def test_npz(tmp_path: Path) -> None:
     images = np.arange(5 * 3 * 4 * 4, dtype=np.uint8).reshape(5, 4, 4, 3)
     path = tmp_path / "med.npz"
-    np.savez_compressed(path, train_images=images, train_labels=np.arange(5)[:, None] % 2, val_images=images[:2], val_labels=np.array([[1], [0]]),
-                        test_images=images[:1], test_labels=np.array([[1]]))
+    np.savez_compressed(
+        path,
+        train_images=images,
+        train_labels=np.arange(5)[:, None] % 2,
+        val_images=images[:2],
+        val_labels=np.array([[1], [0]]),
+        test_images=images[:1],
+        test_labels=np.array([[1]]),
+    )
     source = open_source(path)
     assert source.guess == "image -> category" and splits_of(source) == ["train"] * 5 + ["validation"] * 2 + ["test"]
     assert (rows_of(source, 2)[4][0] == images[4]).all() and rows_of(source)[1][1] == 1
@@ -414,6 +444,7 @@ def test_npz(tmp_path: Path) -> None:
 
 
 # --- archives -------------------------------------------------------------------------------------------------------------------
+
 
 def zipped(path: Path, members: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] = lambda info: None) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as handle:
@@ -446,7 +477,7 @@ def test_archives_open_as_folders(tmp_path: Path, kind: str, _cache: Path) -> No
     assert open_source(path).fingerprint == source.fingerprint
     for folder in (_cache / "unpacked").iterdir():
         folder.rename(tmp_path / "gone")
-    assert open_source(path).fingerprint == source.fingerprint         # the cache may come and go
+    assert open_source(path).fingerprint == source.fingerprint  # the cache may come and go
 
 
 def test_paths_into_archives(tmp_path: Path) -> None:
@@ -483,7 +514,9 @@ def test_links_in_archives(tmp_path: Path) -> None:
         fails(tarred(tmp_path / "l.tar", table, linked("d/b.csv", target, kind)), "link out of the archive")
     fails(tarred(tmp_path / "p.tar", table, linked("d/pipe", "", tarfile.FIFOTYPE)), "device or a pipe")
     fails(zipped(tmp_path / "l.zip", {**table, "link": b"/etc/passwd"}, symlink), "link out of the archive")
-    inner = tarred(tmp_path / "i.tar", table, linked("d/b.csv", "a.csv"), linked("d/c.csv", "d/a.csv", tarfile.LNKTYPE), linked("d/dangling", "nothing"))
+    inner = tarred(
+        tmp_path / "i.tar", table, linked("d/b.csv", "a.csv"), linked("d/c.csv", "d/a.csv", tarfile.LNKTYPE), linked("d/dangling", "nothing")
+    )
     assert rows_of(open_source(f"{inner}/b.csv")) == rows_of(open_source(f"{inner}/c.csv")) == [("1", "2")]
 
 
@@ -499,15 +532,16 @@ def test_bombs_and_full_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _
 
 def test_damaged_archives(tmp_path: Path) -> None:
     good = zipped(tmp_path / "g.zip", {"a.csv": b"x,y\n1,2\n" * 1000, "b.csv": os.urandom(5000)}).read_bytes()
-    fails(write(tmp_path / "cut.zip", good[:len(good) // 2]), "damaged")
+    fails(write(tmp_path / "cut.zip", good[: len(good) // 2]), "damaged")
     fails(write(tmp_path / "bent.zip", good[:60] + b"\xff" * 9 + good[69:]), "damaged")
     tar = tarred(tmp_path / "g.tar.gz", {"a.csv": os.urandom(50_000)}).read_bytes()
-    fails(write(tmp_path / "cut.tar.gz", tar[:len(tar) // 2]), "damaged")
+    fails(write(tmp_path / "cut.tar.gz", tar[: len(tar) // 2]), "damaged")
     fails(zipped(tmp_path / "doc.zip", {"[Content_Types].xml": b"x"}), "Office")
     fails(zipped(tmp_path / "empty.zip", {}), "empty")
 
 
 # --- places that are none --------------------------------------------------------------------------------------------------------
+
 
 def test_places_that_are_none(tmp_path: Path) -> None:
     write(tmp_path / "flowers.csv", "a,b\n1,2\n")

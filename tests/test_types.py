@@ -24,24 +24,41 @@ from mapsto import registry
 from mapsto.batch import Draw
 from mapsto.cells import Blob, Column
 from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.numerals import Moment
 from mapsto.types.base import DataType
 from mapsto.types.categories import Categories
 from mapsto.types.category import Category
 from mapsto.types.image import Image
-from mapsto.types.number import Moment, Number
+from mapsto.types.number import Number
 
 RANDOM = np.random.default_rng(0)
 # For each type, columns of cells a person might have. A type without a line here has only its name held to the contract.
 CELLS: dict[str, list[list[Any]]] = {
-    "image": [[RANDOM.integers(0, 256, (12, 12), dtype=np.uint8) for _ in range(6)],
-              [None, RANDOM.random((20, 15, 3)), PIL.Image.new("RGBA", (9, 9), (200, 3, 3, 128)), RANDOM.integers(0, 60000, (8, 30)).astype(np.uint16)]],
-    "number": [[1, 2.5, None, "3,000.5", "$ 7", True, "NA"], ["2011-01-01", date(2012, 5, 6), None, "3 Mar 2011", "13/02/2011 10:30"], [4], [7, 7, 7]],
+    "image": [
+        [RANDOM.integers(0, 256, (12, 12), dtype=np.uint8) for _ in range(6)],
+        [None, RANDOM.random((20, 15, 3)), PIL.Image.new("RGBA", (9, 9), (200, 3, 3, 128)), RANDOM.integers(0, 60000, (8, 30)).astype(np.uint16)],
+    ],
+    "number": [
+        [1, 2.5, None, "3,000.5", "$ 7", True, "NA"],
+        ["2011-01-01", date(2012, 5, 6), None, "3 Mar 2011", "13/02/2011 10:30"],
+        [4],
+        [7, 7, 7],
+    ],
     "category": [["b", "a ", None, "b", "ä"], [3, 10, 1, "3", 3.0, float("nan")], [True, False], ["only"]],
-    "categories": [[["x", "y"], [], None, ["z"]], ["a;b", "c", None, "b; c"], [{"p": 1, "q": None}, {"p": 0, "q": 1}],
-                   [np.array([0, 1, 1]), np.array([1, 0, 0])]],
+    "categories": [
+        [["x", "y"], [], None, ["z"]],
+        ["a;b", "c", None, "b; c"],
+        [{"p": 1, "q": None}, {"p": 0, "q": 1}],
+        [np.array([0, 1, 1]), np.array([1, 0, 0])],
+    ],
 }
-CASES = [(name, n, side) for name in registry.names("types") for n in range(len(CELLS.get(name, []))) for side in ("input", "output")
-         if side == "input" or registry.entry("types", name).head_kinds]
+CASES = [
+    (name, n, side)
+    for name in registry.names("types")
+    for n in range(len(CELLS.get(name, [])))
+    for side in ("input", "output")
+    if side == "input" or registry.entry("types", name).head_kinds
+]
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +75,7 @@ def fitted(name: str, cells: list[Any], side: str = "input", options: dict[str, 
 
 
 # --- the contract --------------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("name", registry.names("types"))
 def test_every_file_holds_a_room_of_its_name(name: str) -> None:
@@ -175,7 +193,14 @@ def test_strange_cells_are_read_or_refused_in_three_lines(name: str, cell: Any) 
 def test_which_type_a_column_is() -> None:
     columns: dict[str, list[Any]] = {
         "number": [[*"34567"] * 9, [1, 2, 3] * 20, ["1.5", "2", None], ["2011-01-01", "2011-01-02"], [f"{k}" for k in range(100)], ["$1,200", "$3"]],
-        "category": [["male", "female"] * 5, [0, 1] * 5, ["1", "0"], [True, False], ["01234", "99999", "01234"], ["Braund, Mr. Owen", "Cumings, Mrs. John"]],
+        "category": [
+            ["male", "female"] * 5,
+            [0, 1] * 5,
+            ["1", "0"],
+            [True, False],
+            ["01234", "99999", "01234"],
+            ["Braund, Mr. Owen", "Cumings, Mrs. John"],
+        ],
         "categories": [["a;b", "b", "a;c", "c;a"] * 3, [["a"], []], [np.array([0, 1])] * 2, ["comedy, drama", "drama", "comedy, crime", "crime"] * 4],
         "image": [[Blob("/x/a.png", "a.png")], [PIL.Image.new("L", (3, 3))], [{"bytes": b"\x89PNG", "path": None}], [np.zeros((4, 4), np.uint8)]],
     }
@@ -187,6 +212,7 @@ def test_which_type_a_column_is() -> None:
 
 
 # --- image ---------------------------------------------------------------------------------------------------------------------
+
 
 def saved(picture: PIL.Image.Image, form: str, **options: Any) -> bytes:
     file = io.BytesIO()
@@ -216,7 +242,7 @@ def test_transparency_lies_on_white_and_the_first_frame_counts() -> None:
 def test_orientation_is_followed() -> None:
     picture = PIL.Image.new("L", (30, 20))
     exif = picture.getexif()
-    exif[0x0112] = 6                                    # turn by a quarter
+    exif[0x0112] = 6  # turn by a quarter
     for form in ("JPEG", "PNG", "WEBP"):
         assert Image().read(saved(picture, form, exif=exif)).shape[:2] == (30, 20), form
 
@@ -240,7 +266,8 @@ def test_bombs_are_refused_before_decoding() -> None:
         return saved(PIL.Image.new("1", (8, 8)), "PNG").replace(b"\0\0\0\x08\0\0\0\x08", width.to_bytes(4, "big") + height.to_bytes(4, "big"))
 
     import zlib
-    def repaired(data: bytes) -> bytes:                 # the header's checksum
+
+    def repaired(data: bytes) -> bytes:  # the header's checksum
         return data[:29] + zlib.crc32(data[12:29]).to_bytes(4, "big") + data[33:]
 
     for width, height in ((60_000, 60_000), (20_000, 8_920)):
@@ -248,7 +275,7 @@ def test_bombs_are_refused_before_decoding() -> None:
             Image().read(repaired(head(width, height)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(CellError, match="damaged"):                 # 100 megapixels pass the guard, and no warning escapes
+        with pytest.raises(CellError, match="damaged"):  # 100 megapixels pass the guard, and no warning escapes
             Image(size=8).read(repaired(head(10_000, 10_000))[:60])
 
 
@@ -274,7 +301,7 @@ def test_size_channels_and_statistics_are_found() -> None:
     grey = np.repeat(RANDOM.integers(0, 256, (28, 28, 1), dtype=np.uint8), 3, 2)
     assert fitted("image", [grey]).planes == 1 and fitted("image", [grey], channels=3).planes == 3
     mixed = [np.zeros((side, side + 5, 3), np.uint8) for side in (40, 100, 900)]
-    assert fitted("image", mixed).side == 100 and fitted("image", mixed, size=64).side == 64 
+    assert fitted("image", mixed).side == 100 and fitted("image", mixed, size=64).side == 64
     assert fitted("image", mixed, options={"size": 50}, size=64).side == 50
     assert fitted("image", [np.zeros((900, 900), np.uint8)]).side == 224
 
@@ -282,10 +309,10 @@ def test_size_channels_and_statistics_are_found() -> None:
 def test_long_pictures_are_padded_and_others_squeezed() -> None:
     room = fitted("image", [np.zeros((32, 32, 1), np.uint8)])
     wide = room.encode(np.full((10, 40, 1), 77, np.uint8))
-    assert wide.shape == (1, 32, 32) and (wide == 77).all()             # padded in its border's colour
+    assert wide.shape == (1, 32, 32) and (wide == 77).all()  # padded in its border's colour
     ramp = np.linspace(0, 255, 80, dtype=np.uint8)[None].repeat(64, 0)[..., None]
     squeezed = room.encode(ramp)[0]
-    assert squeezed[0, 0] < 10 and squeezed[0, -1] > 245                # nothing is cut away
+    assert squeezed[0, 0] < 10 and squeezed[0, -1] > 245  # nothing is cut away
 
 
 def test_a_whole_array_is_encoded_in_one_stroke() -> None:
@@ -339,12 +366,42 @@ def test_crop_shifts_by_an_eighth_with_mirrored_edges_and_flip_mirrors() -> None
 
 # --- number --------------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("cell", "value"), [
-    (3, 3), (2.5, 2.5), (True, 1), (Decimal("1.5"), 1.5), (np.float32(0.5), 0.5), (np.int64(7), 7), ("12", 12), (" -3.5e2 ", -350), ("1,234", 1234),
-    ("1,234,567.8", 1234567.8), ("1.234.567,8", 1234567.8), ("3,5", 3.5), ("0,123", 0.123),
-    ("$1,200", 1200), ("-$5", -5), ("12 €", 12), ("45%", 45), ("(1,234)", -1234),
-    ("1 234", 1234), ("1'234.5", 1234.5), ("−7", -7), ("USD 30", 30), ("", None), ("NA", None), (None, None), (float("nan"), None), (np.float32("nan"), None),
-    (pd.NA, None), (pd.NaT, None), (np.datetime64("NaT"), None)])
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        (3, 3),
+        (2.5, 2.5),
+        (True, 1),
+        (Decimal("1.5"), 1.5),
+        (np.float32(0.5), 0.5),
+        (np.int64(7), 7),
+        ("12", 12),
+        (" -3.5e2 ", -350),
+        ("1,234", 1234),
+        ("1,234,567.8", 1234567.8),
+        ("1.234.567,8", 1234567.8),
+        ("3,5", 3.5),
+        ("0,123", 0.123),
+        ("$1,200", 1200),
+        ("-$5", -5),
+        ("12 €", 12),
+        ("45%", 45),
+        ("(1,234)", -1234),
+        ("1 234", 1234),
+        ("1'234.5", 1234.5),
+        ("−7", -7),
+        ("USD 30", 30),
+        ("", None),
+        ("NA", None),
+        (None, None),
+        (float("nan"), None),
+        (np.float32("nan"), None),
+        (pd.NA, None),
+        (pd.NaT, None),
+        (np.datetime64("NaT"), None),
+    ],
+)
 def test_numbers_as_people_write_them(cell: Any, value: float | None) -> None:
     assert Number().read(cell) == value
 
@@ -363,9 +420,27 @@ def test_decimal_comma() -> None:
     assert room.read("1,234") == 1.234 and room.read("1.234") == 1234 and room.read("1.234,5") == 1234.5 and room.read("7") == 7
 
 
-@pytest.mark.parametrize("cell", [
-    "2011-02-01", "2011/02/01", "2011-2-1", "2011-02", "2011-02-01 00:00:00", "2011-02-01T00:00:00Z", "02/01/2011", "1.2.2011", "1 Feb 2011", "Feb 1, 2011",
-    "01-Feb-2011", "February 1 2011", date(2011, 2, 1), datetime(2011, 2, 1), pd.Timestamp("2011-02-01"), np.datetime64("2011-02-01")])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "2011-02-01",
+        "2011/02/01",
+        "2011-2-1",
+        "2011-02",
+        "2011-02-01 00:00:00",
+        "2011-02-01T00:00:00Z",
+        "02/01/2011",
+        "1.2.2011",
+        "1 Feb 2011",
+        "Feb 1, 2011",
+        "01-Feb-2011",
+        "February 1 2011",
+        date(2011, 2, 1),
+        datetime(2011, 2, 1),
+        pd.Timestamp("2011-02-01"),
+        np.datetime64("2011-02-01"),
+    ],
+)
 def test_dates_as_people_write_them(cell: Any) -> None:
     value = Number().read(cell)
     assert isinstance(value, Moment) and value == datetime(2011, 2, 1).timestamp() - datetime(1970, 1, 1).timestamp()
@@ -393,8 +468,8 @@ def test_dates_know_calendar_and_trend() -> None:
     arrays = torch.from_numpy(room.encode_column(days)[0])
     found = room.collate(arrays, None)
     assert room.kind == "date" and not room.clock and found.shape == (800, 25)
-    assert (found[:, 0].diff() > 0).all() and found[0, 18 + 5] == 1                     # a Saturday
-    assert found[31, 6 + 1] == 1 and (found[:, 6:18].sum(1) == 1).all()                 # the first of February
+    assert (found[:, 0].diff() > 0).all() and found[0, 18 + 5] == 1  # a Saturday
+    assert found[31, 6 + 1] == 1 and (found[:, 6:18].sum(1) == 1).all()  # the first of February
     torch.testing.assert_close(found[0, 2:6], found[365, 2:6], atol=0.02, rtol=0)
     hours = fitted("number", ["2011-01-01 06:00", "2011-01-02 18:30"])
     assert hours.clock and hours.stem(8)(hours.collate(torch.zeros(3).double(), None)).shape == (3, 4, 8)
@@ -461,6 +536,7 @@ def test_statistics_stay_when_a_room_is_extended() -> None:
 
 # --- category ------------------------------------------------------------------------------------------------------------------
 
+
 def test_classes_are_sorted_as_numbers_or_words_and_new_ones_append() -> None:
     room = fitted("category", ["10", "9", 2, "b", "A"], "output")
     assert room.vocabulary == ("2", "9", "10", "A", "b")
@@ -509,7 +585,9 @@ def test_cross_entropy_is_the_textbooks() -> None:
     balanced = fitted("category", ["a", "a", "a", "b", "c"], "output", {"balance": True}).head(5, "classes")
     assert balanced.weight.tolist() == pytest.approx([5 / 9, 5 / 3, 5 / 3])
     decoded = head.decode({name: value.detach().numpy() for name, value in head.predict(head(hidden)).items()})
-    assert decoded[0].probability == max(decoded[0].detail["probabilities"].values()) and sum(decoded[0].detail["probabilities"].values()) == pytest.approx(1)
+    assert decoded[0].probability == max(decoded[0].detail["probabilities"].values()) and sum(
+        decoded[0].detail["probabilities"].values()
+    ) == pytest.approx(1)
 
 
 def test_embedding_tables_of_several_slots_are_looked_up_apart() -> None:
@@ -522,10 +600,17 @@ def test_embedding_tables_of_several_slots_are_looked_up_apart() -> None:
 
 # --- categories ----------------------------------------------------------------------------------------------------------------
 
+
 def test_labels_of_every_writing() -> None:
     wanted = [[1, 1, 0], [0, 0, 1], [-1, -1, -1]]
-    for cells in (["a;b", "c", ""], ["a, b", "c", None], ["a|b", "c", "NA"],
-                  [["b", "a"], ("c",), None], ['["a", "b"]', '["c"]', None], [{"a", "b"}, {"c"}, None]):
+    for cells in (
+        ["a;b", "c", ""],
+        ["a, b", "c", None],
+        ["a|b", "c", "NA"],
+        [["b", "a"], ("c",), None],
+        ['["a", "b"]', '["c"]', None],
+        [{"a", "b"}, {"c"}, None],
+    ):
         room = fitted("categories", cells, "output")
         assert room.vocabulary == ("a", "b", "c") and room.encode_column(cells)[0].tolist() == wanted, cells
     assert fitted("categories", ["Smith, J; Lee", "Lee"]).vocabulary == ("Lee", "Smith, J")
@@ -541,7 +626,7 @@ def test_unknown_labels_are_masked() -> None:
     per_row, count = head.loss(torch.zeros(4, 2), room.collate(arrays, None), room.present(arrays))
     assert count.tolist() == [1, 2, 1, 1]
     torch.testing.assert_close(per_row, count * math.log(2))
-    assert fitted("categories", [{"p": 1}, {"q": 1}]).encode({"p": True}).tolist() == [1, 0]        # only positives are ever named: closed
+    assert fitted("categories", [{"p": 1}, {"q": 1}]).encode({"p": True}).tolist() == [1, 0]  # only positives are ever named: closed
 
 
 def test_arrays_name_labels_by_number() -> None:

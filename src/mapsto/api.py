@@ -1,6 +1,6 @@
 """The main path: train, and what a run can do afterwards. Readable as one function each.
 
-    cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer._run -> Learner.step -> Trainer.update -> optimizer.step
+cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer._run -> Learner.step -> Trainer.update -> optimizer.step
 """
 
 from __future__ import annotations
@@ -28,8 +28,16 @@ from mapsto.training.trainer import Trainer
 Tell = Callable[[Mapping[str, Any]], None]
 
 
-def train(data: Any, signature: str | None = None, *, out: str | Path = "runs", name: str | None = None, tell: Tell | None = None,
-          started: float | None = None, **options: Any) -> Run:
+def train(
+    data: Any,
+    signature: str | None = None,
+    *,
+    out: str | Path = "runs",
+    name: str | None = None,
+    tell: Tell | None = None,
+    started: float | None = None,
+    **options: Any,
+) -> Run:
     """Learn the map `signature` from `data`; everything decided on the way is written into the run.
 
     data: a path (folder, table, archive, arrays), several paths, a pandas or polars frame, a list of dicts.
@@ -40,7 +48,11 @@ def train(data: Any, signature: str | None = None, *, out: str | Path = "runs", 
     tell = tell or _printer()
     settings = _absolute(settings_of(options))
     source = open_source(data, settings.reading)
-    asked = {"data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}, "asked": signature, "settings": settings.to_json()}
+    asked = {
+        "data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint},
+        "asked": signature,
+        "settings": settings.to_json(),
+    }
     if settings.reading.folds:
         return _train_folds(source, asked, Path(out), name or source.name, tell)
     run = Run.create(Path(out), name or source.name, asked)
@@ -145,7 +157,10 @@ def reopen(run: Run) -> Source:
         raise RunError(f"{run.path}: its data was given from memory and its encoded copy is gone.\nGive it again: mapsto.resume(run, data=…)")
     source = open_source(data["locations"] if len(data["locations"]) > 1 else data["locations"][0], run.settings.reading)
     if source.fingerprint != data["fingerprint"]:
-        raise RunError(f"{source.name}: has changed since the training began, so it cannot be continued exactly.\nPut the data back, or start anew (or: mapsto extend {run.path} --data {source.name}).")
+        raise RunError(
+            f"{source.name}: has changed since the training began, so it cannot be continued exactly.\n"
+            f"Put the data back, or start anew (or: mapsto extend {run.path} --data {source.name})."
+        )
     return source
 
 
@@ -157,7 +172,7 @@ def first_weights(run: Run) -> torch.nn.Module:
         state = model.state_dict()
         for name, value in old.items():
             if name in state and value.ndim == state[name].ndim and all(a <= b for a, b in zip(value.shape, state[name].shape, strict=True)):
-                state[name][tuple(slice(side) for side in value.shape)] = value          # new classes stand behind the old ones
+                state[name][tuple(slice(side) for side in value.shape)] = value  # new classes stand behind the old ones
         model.load_state_dict(state)
     return model
 
@@ -195,6 +210,7 @@ def _train_folds(source: Source, asked: dict[str, Any], out: Path, name: str, te
 
 def _absolute(settings: Settings) -> Settings:
     """Paths that the record must still find from another folder: of a model or learner in a file, and of the test rows."""
+
     def whole(text: str | None) -> str | None:
         name, mark, options = (text or "").partition("(")
         return f"{Path(name).resolve()}{mark}{options}" if name.strip().endswith(".py") else text

@@ -57,6 +57,7 @@ class Batch:
 
     def slice(self, low: int, high: int) -> Batch:
         """Rows low..high as a batch of their own. Parts of the same size are sliced too; parts of another size stay whole."""
+
         def cut(part: Batch) -> Batch:
             return part.slice(low, high) if part.size == self.size else part
 

@@ -41,9 +41,16 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
     top = Parser(prog="mapsto", description="Say what maps to what, point at data, and it learns the map.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"mapsto {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    said = {"train": "learn a map from data", "resume": "go on with a training that was cut off", "extend": "learn on, with new data too",
-            "reproduce": "execute a run's record again and compare", "evaluate": "measure a run on data with answers", "predict": "answers for new rows",
-            "embed": "what the net knows of each row, as numbers", "runs": "list the runs in a folder"}
+    said = {
+        "train": "learn a map from data",
+        "resume": "go on with a training that was cut off",
+        "extend": "learn on, with new data too",
+        "reproduce": "execute a run's record again and compare",
+        "evaluate": "measure a run on data with answers",
+        "predict": "answers for new rows",
+        "embed": "what the net knows of each row, as numbers",
+        "runs": "list the runs in a folder",
+    }
     each = {name: commands.add_parser(name, help=text, description=text, allow_abbrev=False) for name, text in said.items()}
     for name, command in each.items():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -63,7 +70,12 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
 
 
 def _train_arguments(command: Parser) -> None:
-    command.add_argument("words", metavar="DATA [SIGNATURE]", nargs="+", help="a folder, table or archive (several: train and test files); then, in quotes, what maps to what")
+    command.add_argument(
+        "words",
+        metavar="DATA [SIGNATURE]",
+        nargs="+",
+        help="a folder, table or archive (several: train and test files); then, in quotes, what maps to what",
+    )
     command.add_argument("--out", default="runs", help="the folder that gets the run (runs)")
     command.add_argument("--name", help="the run's name (the data's)")
     command.add_argument("--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file")
@@ -78,7 +90,11 @@ def _settings(command: Parser, group: type) -> None:
     for spot in dataclasses.fields(group):
         choices = f" ({', '.join(spot.metadata['choices'])})" if "choices" in spot.metadata else ""
         default = f" [{spot.default}]" if spot.default not in (None, 0) else ""
-        section.add_argument(f"--{spot.name.replace('_', '-')}", help=(spot.metadata["help"] + choices + default).replace("%", "%%"), metavar=spot.name.split("_")[-1].upper())
+        section.add_argument(
+            f"--{spot.name.replace('_', '-')}",
+            help=(spot.metadata["help"] + choices + default).replace("%", "%%"),
+            metavar=spot.name.split("_")[-1].upper(),
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,8 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         asked, rest = top.parse_known_args(words)
         if rest:
-            each[asked.command].error(f"unrecognized arguments: {' '.join(rest)}") if asked.command else top.error(f"unrecognized arguments: {' '.join(rest)}")
-        if asked.command == "train":                         # called from here, so that nothing stands between the shell and the main path
+            each[asked.command].error(f"unrecognized arguments: {' '.join(rest)}") if asked.command else top.error(
+                f"unrecognized arguments: {' '.join(rest)}"
+            )
+        if asked.command == "train":  # called from here, so that nothing stands between the shell and the main path
             from mapsto.api import train
 
             data, signature = _data_and_signature(asked.words)
@@ -114,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mapsto: stopped. What was saved is whole: mapsto resume RUN goes on.", file=sys.stderr)
         return 130
-    except BrokenPipeError:                                  # the reader went away: head, less
+    except BrokenPipeError:  # the reader went away: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except SystemExit as stop:
@@ -145,8 +163,10 @@ def _data_and_signature(words: list[str]) -> tuple[Any, str | None]:
     if len(signatures) > 1:
         raise RunError(f"expected one signature, got {len(signatures)}: {', '.join(signatures)}.\nKeep one of them.")
     if not data:
-        raise RunError("expected data, got only a signature.\nmapsto train DATA \"image -> category\"")
-    unknown = [word for word in data[1:] if not Path(word.split("*")[0]).exists() and not any(Path(p).exists() for p in Path(word).parents if str(p) != ".")]
+        raise RunError('expected data, got only a signature.\nmapsto train DATA "image -> category"')
+    unknown = [
+        word for word in data[1:] if not Path(word.split("*")[0]).exists() and not any(Path(p).exists() for p in Path(word).parents if str(p) != ".")
+    ]
     if unknown:
         raise RunError(f"'{unknown[0]}' is neither a file nor a signature.\nA signature has an arrow and stands in quotes: \"image -> category\".")
     return (data[0] if len(data) == 1 else data), (signatures[0] if signatures else None)

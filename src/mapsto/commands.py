@@ -72,7 +72,9 @@ def embed(asked: argparse.Namespace, tell: Tell) -> int:
     source = open_source(_places(asked.data), Reading())
     where = [name for chunk in source.chunks() for name in chunk.where]
     vectors = run.embed(source)
-    _write(({"row": name, **{f"d{i}": float(value) for i, value in enumerate(vector)}} for name, vector in zip(where, vectors, strict=True)), asked.out)
+    _write(
+        ({"row": name, **{f"d{i}": float(value) for i, value in enumerate(vector)}} for name, vector in zip(where, vectors, strict=True)), asked.out
+    )
     return 0
 
 
@@ -85,13 +87,28 @@ def runs(asked: argparse.Namespace, tell: Tell) -> int:
         slot, scores = next(iter(run.metrics.get("test", {}).items()), ("", {}))
         best = (run.record.get("choice", {}).get("best") or [slot, next(iter(scores), "")])[1]
         found = scores.get(best)
-        lines.append((run.path.name, run.record.get("signature_text", "")[:60], run.status,
-                      f"{best} {number(found['value'])} ({number(found['low'])} – {number(found['high'])})" if found else "—", str(run.record.get("seconds", "—"))))
+        lines.append(
+            (
+                run.path.name,
+                run.record.get("signature_text", "")[:60],
+                run.status,
+                f"{best} {number(found['value'])} ({number(found['low'])} – {number(found['high'])})" if found else "—",
+                str(run.record.get("seconds", "—")),
+            )
+        )
         if asked.json:
-            print(json.dumps({"run": str(run.path), "status": run.status, "signature": run.record.get("signature_text"), "test": run.metrics.get("test")}))
+            print(
+                json.dumps(
+                    {"run": str(run.path), "status": run.status, "signature": run.record.get("signature_text"), "test": run.metrics.get("test")}
+                )
+            )
     if not asked.json:
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        print("\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines) if len(lines) > 1 else f"no runs in {folder}")
+        print(
+            "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+            if len(lines) > 1
+            else f"no runs in {folder}"
+        )
     return 0
 
 
@@ -172,4 +189,5 @@ def _parquet_file(rows: Iterable[Row], path: Path) -> None:
         between = Path(folder) / "rows.jsonl"
         _jsonl_file(rows, between)
         with duckdb.connect() as base:
-            base.execute(f"COPY (SELECT * FROM read_json_auto('{between}', format='newline_delimited')) TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)")
+            rows_of = f"SELECT * FROM read_json_auto('{between}', format='newline_delimited')"
+            base.execute(f"COPY ({rows_of}) TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)")

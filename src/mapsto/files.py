@@ -9,7 +9,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,22 +21,23 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MAPSTO_CACHE") or Path.home() / ".cache" / "mapsto")
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """`write(temporary)` then rename to `path`. RunError when the disk is full or the folder read-only; `path` is then untouched."""
+def write_atomic(path: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
+    """`write(temporary)` then rename to `path`; what stood there is kept as `keep`. RunError when the disk is full or the folder
+    read-only; `path` is then untouched."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            os.replace(path, keep)
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as problem:
         raise disk_error(path, problem) from None
     finally:
-        try:
+        with suppress(OSError):  # the folder itself went away; the first error says so
             temporary.unlink(missing_ok=True)
-        except OSError:             # the folder itself went away; the first error says so
-            pass
 
 
 def write_text(path: Path, text: str) -> None:
@@ -76,7 +77,7 @@ def read_json_lines(path: Path) -> list[Any]:
 def mend_json_lines(path: Path) -> None:
     """Cut off a last line that a crash left without its end, so that the next line starts on its own."""
     if path.exists() and (text := path.read_bytes()) and not text.endswith(b"\n"):
-        whole = text[:text.rfind(b"\n") + 1]
+        whole = text[: text.rfind(b"\n") + 1]
         write_atomic(path, lambda temporary: temporary.write_bytes(whole) and None)
 
 
@@ -125,7 +126,7 @@ def _take(file: IO[str]) -> bool:
         import msvcrt
 
         try:
-            file.seek(4096)                              # the byte that is locked lies behind the owner's name
+            file.seek(4096)  # the byte that is locked lies behind the owner's name
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError:
             return False

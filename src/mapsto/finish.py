@@ -25,7 +25,7 @@ from mapsto.training.trainer import Trainer
 
 Tell = Callable[[Mapping[str, Any]], None]
 
-TRAIN_ROWS = 5_000            # training rows scored, to show how much was learned by heart
+TRAIN_ROWS = 5_000  # training rows scored, to show how much was learned by heart
 
 
 def finish(run: Run, trainer: Trainer, store: Store, tell: Tell, seconds: float) -> None:
@@ -35,22 +35,56 @@ def finish(run: Run, trainer: Trainer, store: Store, tell: Tell, seconds: float)
     (run.path / "log.jsonl").unlink(missing_ok=True)
     for entry in trainer.history:
         append_json(run.path / "log.jsonl", entry)
-    found = {split: learner.collect(split, TRAIN_ROWS if split == "train" else None) for split in ("train", "validation", "test") if store.size(split)}
-    scales = {slot.name: calibration.fit(run.choice.kinds[slot.name], held.predicted[slot.name], held.target[slot.name], held.present[slot.name])
-              for slot in run.signature.outputs if (held := found.get("validation")) is not None}
+    found = {
+        split: learner.collect(split, TRAIN_ROWS if split == "train" else None) for split in ("train", "validation", "test") if store.size(split)
+    }
+    scales = {
+        slot.name: calibration.fit(run.choice.kinds[slot.name], held.predicted[slot.name], held.target[slot.name], held.present[slot.name])
+        for slot in run.signature.outputs
+        if (held := found.get("validation")) is not None
+    }
     groups = _groups(run)
-    metrics = {split: {slot: score(run.types["output", slot], calibration.calibrated(held.predicted[slot], scales.get(slot, {})), held.target[slot],
-                                   held.present[slot], None if groups is None else groups[held.rows]) for slot in held.predicted}
-               for split, held in found.items()}
+    metrics = {
+        split: {
+            slot: score(
+                run.types["output", slot],
+                calibration.calibrated(held.predicted[slot], scales.get(slot, {})),
+                held.target[slot],
+                held.present[slot],
+                None if groups is None else groups[held.rows],
+            )
+            for slot in held.predicted
+        }
+        for split, held in found.items()
+    }
     beside = _baselines(run, store, found, groups) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside))
     if run.record["settings"]["reading"]["folds"] and "test" in found:
         _keep_predictions(run, found["test"])
-    run.save(status="done", calibration=scales, seconds=round(seconds, 2), steps=trainer.step, best_step=trainer.best_step, stopped=trainer.stop, plan=str(trainer.plan))
+    run.save(
+        status="done",
+        calibration=scales,
+        seconds=round(seconds, 2),
+        steps=trainer.step,
+        best_step=trainer.best_step,
+        stopped=trainer.stop,
+        plan=str(trainer.plan),
+    )
     vars(run).pop("metrics", None)
-    tell({"event": "done", "run": str(run.path), "test": {slot: {name: {key: value for key, value in figures.items() if key != "definition"}
-          for name, figures in scores.items()} for slot, scores in metrics.get("test", {}).items()},
-          "baselines": beside, "seconds": round(seconds, 2), "stopped": trainer.stop, "best": trainer.best_of})
+    tell(
+        {
+            "event": "done",
+            "run": str(run.path),
+            "test": {
+                slot: {name: {key: value for key, value in figures.items() if key != "definition"} for name, figures in scores.items()}
+                for slot, scores in metrics.get("test", {}).items()
+            },
+            "baselines": beside,
+            "seconds": round(seconds, 2),
+            "stopped": trainer.stop,
+            "best": trainer.best_of,
+        }
+    )
 
 
 def save_weights(run: Run, learner: Learner) -> None:
@@ -73,14 +107,30 @@ def pooled(run: Run, parts: list[Run], tell: Tell, seconds: float) -> None:
     write_json(run.path / "metrics.json", {**run.metrics, "test": test, "folds": by_fold, "baselines": beside})
     run.save(seconds=round(seconds, 2))
     vars(run).pop("metrics", None)
-    tell({"event": "done", "run": str(run.path), "test": {slot: {name: {k: v for k, v in figures.items() if k != "definition"} for name, figures in scores.items()}
-          for slot, scores in test.items()}, "baselines": beside, "folds": [{slot: {name: figures["value"] for name, figures in scores.items()} for slot, scores in one.items()}
-          for one in by_fold], "seconds": round(seconds, 2), "stopped": "", "best": None})
+    tell(
+        {
+            "event": "done",
+            "run": str(run.path),
+            "test": {
+                slot: {name: {k: v for k, v in figures.items() if k != "definition"} for name, figures in scores.items()}
+                for slot, scores in test.items()
+            },
+            "baselines": beside,
+            "folds": [{slot: {name: figures["value"] for name, figures in scores.items()} for slot, scores in one.items()} for one in by_fold],
+            "seconds": round(seconds, 2),
+            "stopped": "",
+            "best": None,
+        }
+    )
 
 
 def _keep_predictions(run: Run, held: Collected) -> None:
     for number, slot in enumerate(held.predicted):
-        arrays = {"target": held.target[slot], "present": held.present[slot], **{f"predicted.{name}": value for name, value in held.predicted[slot].items()}}
+        arrays = {
+            "target": held.target[slot],
+            "present": held.present[slot],
+            **{f"predicted.{name}": value for name, value in held.predicted[slot].items()},
+        }
 
         def write(path: Any, arrays: dict[str, np.ndarray] = arrays) -> None:
             with path.open("wb") as file:
@@ -97,14 +147,20 @@ def _kept_predictions(part: Run, slot: str) -> dict[str, np.ndarray]:
 
 def _mean_baselines(found: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Each baseline's figures over folds: the mean value, and the widest interval of the means of ends."""
+
     def mean(figures: list[Mapping[str, Any]]) -> dict[str, Any]:
         known = {key: [one[key] for one in figures if one[key] is not None] for key in ("value", "low", "high")}
         ends = {key: math.fsum(values) / len(values) if values else None for key, values in known.items()}
         return {**ends, "n": sum(one["n"] for one in figures), "definition": figures[0]["definition"] + " (mean over folds)"}
 
     first = found[0]
-    return {slot: {name: {metric: mean([one[slot][name][metric] for one in found if name in one.get(slot, {})]) for metric in scores}
-                   for name, scores in by_name.items()} for slot, by_name in first.items()}
+    return {
+        slot: {
+            name: {metric: mean([one[slot][name][metric] for one in found if name in one.get(slot, {})]) for metric in scores}
+            for name, scores in by_name.items()
+        }
+        for slot, by_name in first.items()
+    }
 
 
 def _groups(run: Run) -> np.ndarray | None:
@@ -118,8 +174,10 @@ def _baselines(run: Run, store: Store, found: Mapping[str, Collected], groups: n
         return {}
     stems = Stems(run.signature, run.types, None).eval()
     train, test = _features(run, store, stems, store.rows("train")), _features(run, store, stems, store.rows("test"))
-    return {slot.name: baselines(train[slot.name], _grouped(test[slot.name], groups, store), run.types["output", slot.name], run.choice.kinds[slot.name])
-            for slot in run.signature.outputs}
+    return {
+        slot.name: baselines(train[slot.name], _grouped(test[slot.name], groups, store), run.types["output", slot.name], run.choice.kinds[slot.name])
+        for slot in run.signature.outputs
+    }
 
 
 def _grouped(features: Features, groups: np.ndarray | None, store: Store) -> Features:
@@ -130,7 +188,13 @@ def _grouped(features: Features, groups: np.ndarray | None, store: Store) -> Fea
 def _features(run: Run, store: Store, stems: torch.nn.Module, rows: np.ndarray) -> dict[str, Features]:
     """Plain features and targets by output. Training rows are a keyed sample."""
     rows = rows[chosen(len(rows), MOST_ROWS)] if len(rows) > MOST_ROWS else rows
-    batches = [store.batch(rows[low:low + 2048]).to("cpu") for low in range(0, len(rows), 2048)]
+    batches = [store.batch(rows[low : low + 2048]).to("cpu") for low in range(0, len(rows), 2048)]
     values = np.concatenate([flat(stems(batch.inputs)).float().numpy() for batch in batches])
-    return {slot.name: Features(values, np.concatenate([batch.targets[slot.name].numpy() for batch in batches]),  # type: ignore[union-attr]
-                                np.concatenate([batch.present[slot.name].numpy() for batch in batches])) for slot in run.signature.outputs}
+    return {
+        slot.name: Features(
+            values,
+            np.concatenate([batch.targets[slot.name].numpy() for batch in batches]),  # type: ignore[union-attr]
+            np.concatenate([batch.present[slot.name].numpy() for batch in batches]),
+        )
+        for slot in run.signature.outputs
+    }

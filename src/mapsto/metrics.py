@@ -22,8 +22,8 @@ class Metric:
 
     name: str
     definition: str
-    rows: Callable[[Arrays, np.ndarray], np.ndarray]      # -> (n, k) float64
-    reduce: Callable[[np.ndarray], float]                 # (n, k) -> value; nan when undefined
+    rows: Callable[[Arrays, np.ndarray], np.ndarray]  # -> (n, k) float64
+    reduce: Callable[[np.ndarray], float]  # (n, k) -> value; nan when undefined
     higher_is_better: bool = True
 
     def better(self, a: float, b: float) -> bool:
@@ -54,18 +54,19 @@ def area(truth: np.ndarray, score: np.ndarray) -> float:
         return NAN
     order = np.argsort(score)
     ranked, truth = score[order], truth[order]
-    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])      # of runs of equal scores
-    up = np.add.reduceat(truth.astype(np.int64), starts)                 # positives in each run
+    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])  # of runs of equal scores
+    up = np.add.reduceat(truth.astype(np.int64), starts)  # positives in each run
     down = np.diff(np.r_[starts, len(truth)]) - up
     return float((up * (np.cumsum(down) - down / 2)).sum() / (positive * negative))
 
 
 # --- one class of several: target (n,) class numbers, predicted {"probability": (n, K), "value": (n,)} -------------------------
 
+
 def classification(classes: int) -> tuple[Metric, ...]:
     """The metrics of a category with so many classes; accuracy first."""
     found = [ACCURACY, BALANCED_ACCURACY, F1]
-    if 2 <= classes <= 100:                               # beyond, n × K statistics are too many to keep
+    if 2 <= classes <= 100:  # beyond, n × K statistics are too many to keep
         found.append(AUC_BINARY if classes == 2 else AUC_MACRO)
     return (*found, LOG_LOSS, TOP5) if classes > 10 else (*found, LOG_LOSS)
 
@@ -92,7 +93,7 @@ def _balanced(statistics: np.ndarray) -> float:
 
 def _f1(statistics: np.ndarray) -> float:
     truth, value, classes = _known_pairs(statistics)
-    both = np.bincount(truth, minlength=classes) + np.bincount(value, minlength=classes)       # 2 tp + fp + fn
+    both = np.bincount(truth, minlength=classes) + np.bincount(value, minlength=classes)  # 2 tp + fp + fn
     hits = np.bincount(truth[truth == value], minlength=classes)
     return float((2 * hits[both > 0] / both[both > 0]).mean()) if len(truth) else NAN
 
@@ -130,13 +131,18 @@ ACCURACY = Metric("accuracy", "Share of rows whose most probable class is the tr
 BALANCED_ACCURACY = Metric("balanced_accuracy", "Mean over the classes that occur of the share of their rows found.", _pairs, _balanced)
 F1 = Metric("f1", "Mean over classes of the harmonic mean of precision and recall (macro F1).", _pairs, _f1)
 AUC_BINARY = Metric("auc", "Probability that a row of the second class is ranked above one of the first.", _scores, _auc_binary)
-AUC_MACRO = Metric("auc", "Mean over the classes that occur of the probability that their rows are ranked above the others' (one against the rest).",
-                   _scores, _auc_macro)
+AUC_MACRO = Metric(
+    "auc",
+    "Mean over the classes that occur of the probability that their rows are ranked above the others' (one against the rest).",
+    _scores,
+    _auc_macro,
+)
 LOG_LOSS = Metric("log_loss", "Mean negative logarithm (nats) of the probability given to the true class.", _surprise, mean_of, False)
 TOP5 = Metric("top5", "Share of rows whose true class is among the five most probable.", _among_five, mean_of)
 
 
 # --- numbers: target (n,), predicted {"value": (n,)} ---------------------------------------------------------------------------
+
 
 def _numbers(predicted: Arrays, target: np.ndarray) -> np.ndarray:
     return np.stack([target, predicted["value"]], 1).astype(np.float64)
@@ -165,6 +171,7 @@ REGRESSION = (R2, RMSE, MAE)
 
 
 # --- several labels at once: target (n, K) of 1, 0 and -1 (not known), predicted {"probability", "value": (n, K)} ---------------
+
 
 def _label_scores(predicted: Arrays, target: np.ndarray) -> np.ndarray:
     return np.concatenate([target, predicted["probability"]], 1).astype(np.float64)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from mapsto.config import Training
 from mapsto.errors import ConfigError, did_you_mean
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)     # Jordan 2024: the quintic that drives singular values to about 1 fastest
-ADAM_SHARE = 1 / 15                           # the rate of Muon's AdamW part, as a share of Muon's: 0.002 beside 0.03
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan 2024: the quintic that drives singular values to about 1 fastest
+ADAM_SHARE = 1 / 15  # the rate of Muon's AdamW part, as a share of Muon's: 0.002 beside 0.03
 
 
 def build_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
@@ -50,16 +50,28 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, model: nn.Module, lr: float, momentum: float = 0.95, weight_decay: float = 0.0, betas: tuple[float, float] = (0.9, 0.99)):
-        outside = {id(p) for name, module in model.named_modules() if isinstance(module, nn.Embedding) or name.split(".")[0] in ("heads", "stems")
-                   for p in module.parameters()}
+        outside = {
+            id(p)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Embedding) or name.split(".")[0] in ("heads", "stems")
+            for p in module.parameters()
+        }
         trainable = [p for p in model.parameters() if p.requires_grad]
         matrices = [p for p in trainable if p.ndim >= 2 and id(p) not in outside]
         chosen = {id(p) for p in matrices}
         rest = [p for p in trainable if id(p) not in chosen]
         shared = {"momentum": momentum, "betas": betas, "eps": 1e-8}
-        groups = [{"params": matrices, "kind": "muon", "peak": lr, "lr": lr, "weight_decay": weight_decay},
-                  {"params": [p for p in rest if p.ndim >= 2], "kind": "adamw", "peak": ADAM_SHARE * lr, "lr": ADAM_SHARE * lr, "weight_decay": weight_decay},
-                  {"params": [p for p in rest if p.ndim < 2], "kind": "adamw", "peak": ADAM_SHARE * lr, "lr": ADAM_SHARE * lr, "weight_decay": 0.0}]
+        groups = [
+            {"params": matrices, "kind": "muon", "peak": lr, "lr": lr, "weight_decay": weight_decay},
+            {
+                "params": [p for p in rest if p.ndim >= 2],
+                "kind": "adamw",
+                "peak": ADAM_SHARE * lr,
+                "lr": ADAM_SHARE * lr,
+                "weight_decay": weight_decay,
+            },
+            {"params": [p for p in rest if p.ndim < 2], "kind": "adamw", "peak": ADAM_SHARE * lr, "lr": ADAM_SHARE * lr, "weight_decay": 0.0},
+        ]
         super().__init__([{**shared, **group} for group in groups if group["params"]], {})
 
     @torch.no_grad()
@@ -70,10 +82,10 @@ class Muon(torch.optim.Optimizer):
                 (self._muon if group["kind"] == "muon" else self._adamw)(group, params)
 
     def _muon(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        grads = [p.grad for p in params]
+        grads = [p.grad for p in params if p.grad is not None]
         buffers = [self._state(p, "momentum") for p in params]
         torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
-        updates = torch._foreach_lerp(grads, buffers, group["momentum"])          # Nesterov
+        updates = torch._foreach_lerp(grads, buffers, group["momentum"])  # Nesterov
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         for p, update in zip(params, updates, strict=True):
@@ -81,7 +93,7 @@ class Muon(torch.optim.Optimizer):
             p.add_(matrix.reshape(p.shape).to(p.dtype), alpha=-group["lr"] * max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5)
 
     def _adamw(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        grads = [p.grad for p in params]
+        grads = [p.grad for p in params if p.grad is not None]
         means, squares = [self._state(p, "mean") for p in params], [self._state(p, "square") for p in params]
         counts = [self._count(p) for p in params]
         torch._foreach_add_(counts, 1.0)
@@ -91,7 +103,7 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-        t = counts[0].item()                                                       # a CPU scalar: no device is waited for
+        t = counts[0].item()  # a CPU scalar: no device is waited for
         roots = torch._foreach_sqrt(squares)
         torch._foreach_div_(roots, (1 - beta2**t) ** 0.5)
         torch._foreach_add_(roots, group["eps"])

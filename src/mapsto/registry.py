@@ -16,7 +16,7 @@ from types import ModuleType
 from mapsto.errors import ConfigError, did_you_mean
 
 HERE = Path(__file__).parent
-SHARED = {"base", "__init__"}      # what the files of a folder share is no entry of it
+SHARED = {"base", "__init__"}  # what the files of a folder share is no entry of it
 
 
 def names(room: str) -> list[str]:

@@ -49,7 +49,7 @@ from mapsto.training import checkpoint
 from mapsto.training.plan import choose_device
 
 FORMAT = 1
-PIECE = 1024               # rows predicted at once
+PIECE = 1024  # rows predicted at once
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ class Run:
                     raise RunError(f"{path}: expected a folder, it is a file.\nChoose another place with --out.") from None
             except OSError as problem:
                 raise disk_error(path, problem) from None
-        run = cls(path, {"format": FORMAT, "mapsto": __version__, "created": datetime.now().isoformat(timespec="seconds"), "status": "running", **record})
+        run = cls(
+            path, {"format": FORMAT, "mapsto": __version__, "created": datetime.now().isoformat(timespec="seconds"), "status": "running", **record}
+        )
         run.save()
         return run
 
@@ -96,14 +98,20 @@ class Run:
             path = path.parent
         if not (path / "run.json").is_file():
             near = [other.path for other in cls.list(path.parent)] if path.parent.is_dir() else []
-            raise RunError(f"{path}: expected a run (a folder with run.json), found none.\n" + (f"runs beside it: {', '.join(map(str, near[-5:]))}" if near else "Runs are listed by: mapsto runs"))
+            raise RunError(
+                f"{path}: expected a run (a folder with run.json), found none.\n"
+                + (f"runs beside it: {', '.join(map(str, near[-5:]))}" if near else "Runs are listed by: mapsto runs")
+            )
         try:
             record = json.loads((path / "run.json").read_text(encoding="utf-8"))
             written = int(record["format"])
         except (ValueError, KeyError, TypeError, OSError) as problem:
             raise RunError(f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made.") from None
         if written > FORMAT:
-            raise RunError(f"{path}: written by mapsto {record.get('mapsto')} in format {written}; this mapsto {__version__} reads up to {FORMAT}.\nUpdate: pip install -U mapsto")
+            raise RunError(
+                f"{path}: written by mapsto {record.get('mapsto')} in format {written}; this mapsto {__version__} reads up to {FORMAT}.\n"
+                "Update: pip install -U mapsto"
+            )
         return cls(path, record)
 
     @classmethod
@@ -148,8 +156,11 @@ class Run:
 
     @cached_property
     def types(self) -> dict[tuple[str, str], Any]:
-        return {(side, slot.name): entry("types", slot.type).from_json(self.record["types"][side][slot.name])
-                for side, slots in (("input", self.signature.inputs), ("output", self.signature.outputs)) for slot in slots}
+        return {
+            (side, slot.name): entry("types", slot.type).from_json(self.record["types"][side][slot.name])
+            for side, slots in (("input", self.signature.inputs), ("output", self.signature.outputs))
+            for slot in slots
+        }
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -179,7 +190,9 @@ class Run:
             tensors, _ = checkpoint.read(path)
             model.load_state_dict(tensors)
         except (SafetensorError, RuntimeError) as problem:
-            raise RunError(f"{path}: is damaged or does not fit ({str(problem).splitlines()[0][:120]}).\nCopy the run again from where it was made.") from None
+            raise RunError(
+                f"{path}: is damaged or does not fit ({str(problem).splitlines()[0][:120]}).\nCopy the run again from where it was made."
+            ) from None
         return model.eval()
 
     @cached_property
@@ -214,8 +227,10 @@ class Run:
             encoded, problems = encode_chunk(chunk, self._inputs_only(signature), types)
             unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
             found = self._predictions(signature, encoded, len(chunk))
-            yield [Answer(chunk.where[i], {}, unread[i]) if i in unread else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
-                   for i in range(len(chunk))] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
+            yield [
+                Answer(chunk.where[i], {}, unread[i]) if i in unread else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
+                for i in range(len(chunk))
+            ] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
 
     def _predictions(self, signature: Signature, encoded: Mapping, size: int) -> dict[str, list[Prediction]]:
         if not size:
@@ -231,7 +246,10 @@ class Run:
         return parts
 
     def _batch(self, signature: Signature, encoded: Mapping, low: int, high: int) -> Batch:
-        raw = {spot: value[low:high] if isinstance(value, list) else torch.from_numpy(np.ascontiguousarray(value[low:high])) for spot, value in encoded.items()}
+        raw = {
+            spot: value[low:high] if isinstance(value, list) else torch.from_numpy(np.ascontiguousarray(value[low:high]))
+            for spot, value in encoded.items()
+        }
         raw = {spot: [torch.from_numpy(np.asarray(item)) for item in value] if isinstance(value, list) else value for spot, value in raw.items()}
         return collate(signature, self.types, raw, high - low, None, None, None)
 
@@ -279,7 +297,9 @@ class Run:
         if isinstance(data, Source):
             return False, data
         only = self.signature.inputs[0].column if len(self.signature.inputs) == 1 else None
-        if isinstance(data, Mapping) and not any(isinstance(value, (list, tuple, np.ndarray)) and not np.isscalar(value) and len(np.shape(value)) == 1 for value in data.values()):
+        if isinstance(data, Mapping) and not any(
+            isinstance(value, (list, tuple, np.ndarray)) and not np.isscalar(value) and len(np.shape(value)) == 1 for value in data.values()
+        ):
             return True, open_source([dict(data)], Reading())
         if only is not None and _bare(data):
             return True, open_source([{only: data}], Reading())
@@ -289,13 +309,16 @@ class Run:
 
     def _located(self, source: Source, targets: bool = False) -> Signature:
         """The signature with this source's columns: of the same name, or the only one that can be meant."""
+
         def find(slot: Slot) -> Slot:
             for name in (slot.column, slot.name):
                 if name in source.columns:
                     return replace(slot, column=name)
             if len(source.columns) == 1 or (slot.type in source.columns):
                 return replace(slot, column=slot.type if slot.type in source.columns else source.columns[0])
-            raise SignatureError(f"{source.name}: expected a column '{slot.column}', found {', '.join(source.columns[:8])}.\nThe run learned: {self.signature}")
+            raise SignatureError(
+                f"{source.name}: expected a column '{slot.column}', found {', '.join(source.columns[:8])}.\nThe run learned: {self.signature}"
+            )
 
         outputs = tuple(find(slot) for slot in self.signature.outputs) if targets else self.signature.outputs
         return Signature(tuple(find(slot) for slot in self.signature.inputs), outputs)
@@ -312,18 +335,25 @@ class Run:
         """A run shows itself in a notebook."""
         from html import escape
 
-        rows = "".join(f"<tr><td>{escape(slot)}</td><td>{escape(name)}</td><td>{_number(found['value'])}</td>"
-                       f"<td>{_number(found['low'])} – {_number(found['high'])}</td><td>{found['n']}</td></tr>"
-                       for slot, metrics in self.metrics.get("test", {}).items() for name, found in metrics.items())
+        rows = "".join(
+            f"<tr><td>{escape(slot)}</td><td>{escape(name)}</td><td>{_number(found['value'])}</td>"
+            f"<td>{_number(found['low'])} – {_number(found['high'])}</td><td>{found['n']}</td></tr>"
+            for slot, metrics in self.metrics.get("test", {}).items()
+            for name, found in metrics.items()
+        )
         head = "<tr><th>output</th><th>metric</th><th>test</th><th>95% interval</th><th>n</th></tr>"
-        return f"<b>{escape(str(self.path))}</b><br>{escape(self.record.get('signature_text', ''))} ({escape(self.status)})<table>{head}{rows}</table>"
+        return (
+            f"<b>{escape(str(self.path))}</b><br>{escape(self.record.get('signature_text', ''))} ({escape(self.status)})<table>{head}{rows}</table>"
+        )
 
 
 def _bare(item: Any) -> bool:
     """A value that is a cell rather than rows: a picture, its path, an array of two or three sides."""
     if isinstance(item, (str, Path)):
         path = Path(item)
-        return path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm") and not path.is_dir()
+        return (
+            path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm") and not path.is_dir()
+        )
     return isinstance(item, (bytes, int, float)) or type(item).__module__.startswith("PIL.") or (isinstance(item, np.ndarray) and item.ndim in (2, 3))
 
 
@@ -333,7 +363,10 @@ def _number(value: float | None) -> str:
 
 def rooms_to_json(signature: Signature, types: Rooms) -> dict[str, dict[str, Any]]:
     """The fitted rooms by side and slot."""
-    return {side: {slot.name: types[side, slot.name].to_json() for slot in slots} for side, slots in (("input", signature.inputs), ("output", signature.outputs))}
+    return {
+        side: {slot.name: types[side, slot.name].to_json() for slot in slots}
+        for side, slots in (("input", signature.inputs), ("output", signature.outputs))
+    }
 
 
 def only_columns(chunk: Chunk, names: Sequence[str]) -> Chunk:

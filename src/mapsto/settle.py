@@ -40,8 +40,14 @@ def settle(run: Run, source: Source, tell: Tell, fold: int | None = None) -> Non
     for sentence in source.said:
         tell({"event": "said", "text": sentence})
     signature, said = asked_signature(run.record["asked"], source, settings.reading)
-    found = scan(source, [slot.column for slot in signature.inputs], [slot.column for slot in signature.outputs],
-                 group=settings.reading.group, time=settings.reading.time, weight=settings.reading.weight)
+    found = scan(
+        source,
+        [slot.column for slot in signature.inputs],
+        [slot.column for slot in signature.outputs],
+        group=settings.reading.group,
+        time=settings.reading.time,
+        weight=settings.reading.weight,
+    )
     _refuse_bad(found.bad, len(found) + len(found.bad), settings.reading.max_bad, source.name)
     signature, left_out = resolve(signature, found, source)
     parts = split(found, settings.reading, fold) if fold != -1 else _all_rows(found, settings)
@@ -52,19 +58,45 @@ def settle(run: Run, source: Source, tell: Tell, fold: int | None = None) -> Non
     _refuse_bad([*store.bad, *store.problems], len(found), settings.reading.max_bad, source.name, run.path)
     timed = settings.budget.steps is None and settings.budget.epochs is None
     pictures = any(slot.type == "image" for slot in signature.inputs)
-    facts = recipes.Facts(signature, types, store.size("train"), (settings.budget.minutes or recipes.MINUTES) if timed else None,
-                          machine_speed(choose_device(settings.training.device)) if timed and pictures else 0.0)
+    facts = recipes.Facts(
+        signature,
+        types,
+        store.size("train"),
+        (settings.budget.minutes or recipes.MINUTES) if timed else None,
+        machine_speed(choose_device(settings.training.device)) if timed and pictures else 0.0,
+    )
     choice = recipes.choose(facts, settings)
     written = str(signature)
     signature, types, augmented = _with_recipe(signature, types, choice, store)
     _save_rows(run, store, parts, found)
     rows = {name: store.size(name) for name in ("train", "validation", "test")}
-    run.save(signature=signature.to_json(), signature_text=written, types=rooms_to_json(signature, types), choice=choice.to_json(), store=str(folder),
-             rows=rows, unreadable=len(store.bad) + len({p["row"] for p in store.problems}), said=[*source.said, *said, *left_out, parts.said, *augmented], machine=machine())
+    run.save(
+        signature=signature.to_json(),
+        signature_text=written,
+        types=rooms_to_json(signature, types),
+        choice=choice.to_json(),
+        store=str(folder),
+        rows=rows,
+        unreadable=len(store.bad) + len({p["row"] for p in store.problems}),
+        said=[*source.said, *said, *left_out, parts.said, *augmented],
+        machine=machine(),
+    )
     _forget(run)
-    tell({"event": "decided", "signature": written, "rows": rows, "total": sum(rows.values()), "classes": _classes(signature, types), "choice": str(choice),
-          "reasons": list(choice.reasons), "best": choice.best, "said": [*said, *left_out, parts.said, *augmented], "unreadable": run.record["unreadable"],
-          "inferred": written != run.record["asked"]})
+    tell(
+        {
+            "event": "decided",
+            "signature": written,
+            "rows": rows,
+            "total": sum(rows.values()),
+            "classes": _classes(signature, types),
+            "choice": str(choice),
+            "reasons": list(choice.reasons),
+            "best": choice.best,
+            "said": [*said, *left_out, parts.said, *augmented],
+            "unreadable": run.record["unreadable"],
+            "inferred": written != run.record["asked"],
+        }
+    )
 
 
 def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
@@ -73,7 +105,9 @@ def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
     with np.load(run.path / "rows.npz") as kept:
         rows = {name: kept[name] for name in kept.files}
     if not (folder / "store.json").exists():
-        folder = prepare(source(), run.signature, run.types, len(rows["split"]), lambda done, total: tell({"event": "encode", "rows": done, "total": total}))
+        folder = prepare(
+            source(), run.signature, run.types, len(rows["split"]), lambda done, total: tell({"event": "encode", "rows": done, "total": total})
+        )
         run.save(store=str(folder))
     return Store(folder, run.signature, run.types, rows["split"], rows.get("weight"))
 
@@ -91,16 +125,18 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, kn
         if before is not None:
             room = kind.from_json(before)
             if side == "input":
-                types[side, slot.name] = room                 # the net has learned these; unseen values are "other"
+                types[side, slot.name] = room  # the net has learned these; unseen values are "other"
                 continue
         training = parts.of[found.sample_rows[slot.column]] == TRAIN
         cells = [cell for cell, is_training in zip(found.sample[slot.column], training, strict=True) if is_training]
         values = _read(room, cells)
-        distinct = _read(room, [cell for cell in found.distinct.get(slot.column, ())]) if side == "output" else []
+        distinct = _read(room, found.distinct.get(slot.column, [])) if side == "output" else []
         spec = {"side": side, "rows": rows, "name": slot.name, "distinct": distinct, **wanted.get(slot.name, {})}
         if not any(value is not None for value in values):
-            raise DataError(f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can be read as one{_why(room, cells)}.\n"
-                            f"Leave it out (--drop), or give it another type: {slot.name}:TYPE.")
+            raise DataError(
+                f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can be read as one{_why(room, cells)}.\n"
+                f"Leave it out (--drop), or give it another type: {slot.name}:TYPE."
+            )
         types[side, slot.name] = room.fit(values, spec)
     return types
 
@@ -129,7 +165,9 @@ def _why(room: DataType, cells: list[Any]) -> str:
 def _all_rows(found: Scan, settings: Any) -> Split:
     """Train and validation only: what a cross-validation's last net learns from."""
     parts = split(found, settings.reading)
-    return Split(np.where(parts.of == 2, np.int8(TRAIN), parts.of).astype(np.int8), f"all rows but validation; tested by {settings.reading.folds} folds")
+    return Split(
+        np.where(parts.of == 2, np.int8(TRAIN), parts.of).astype(np.int8), f"all rows but validation; tested by {settings.reading.folds} folds"
+    )
 
 
 def _with_recipe(signature: Signature, types: Types, choice: recipes.Choice, store: Store) -> tuple[Signature, Types, list[str]]:
@@ -151,8 +189,11 @@ def _refuse_bad(bad: list, rows: int, most: float, name: str, path: Path | None 
     if len(bad) > most * max(1, rows) and bad:
         first = bad[0] if isinstance(bad[0], dict) else vars(bad[0])
         listed = f" All are listed in {path / 'quarantine.csv'}." if path else ""
-        raise DataError(f"{name}: {len(bad)} of {rows} rows cannot be read, more than {most:.0%} (--max-bad).\nFirst: {first['where']}"
-                        f"{', ' + repr(first['column']) if first.get('column') else ''}: {' '.join(str(first['why']).split())}\nMend them, or raise --max-bad.{listed}")
+        raise DataError(
+            f"{name}: {len(bad)} of {rows} rows cannot be read, more than {most:.0%} (--max-bad).\n"
+            f"First: {first['where']}{', ' + repr(first['column']) if first.get('column') else ''}: {' '.join(str(first['why']).split())}\n"
+            f"Mend them, or raise --max-bad.{listed}"
+        )
 
 
 def _keep_quarantine(run: Run, folder: Path, store: Store) -> None:
@@ -169,7 +210,7 @@ def _save_rows(run: Run, store: Store, parts: Split, found: Scan) -> None:
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
-            np.savez_compressed(file, **kept)
+            np.savez_compressed(file, **kept)  # type: ignore[arg-type]
 
     write_atomic(run.path / "rows.npz", write)
 
@@ -183,6 +224,3 @@ def _forget(run: Run) -> None:
     """Drop what was cached of the record before it was complete."""
     for name in ("signature", "choice", "types", "settings"):
         vars(run).pop(name, None)
-
-
-

@@ -67,7 +67,9 @@ def parse(text: str) -> Signature:
     sides = _split(text.replace("→", "->"), "->")
     if len(sides) != 2:
         found = "no arrow" if len(sides) < 2 else f"{len(sides) - 1} arrows"
-        raise SignatureError(f"signature '{text}': expected one '->', found {found}.\nWrite what is given, an arrow, what is learned: 'image -> category'.")
+        raise SignatureError(
+            f"signature '{text}': expected one '->', found {found}.\nWrite what is given, an arrow, what is learned: 'image -> category'."
+        )
     inputs, outputs = (_terms(side, text) for side in sides)
     if not outputs:
         raise SignatureError(f"signature '{text}': nothing stands right of the arrow.\nName what is to be learned: 'image -> category'.")
@@ -122,7 +124,7 @@ def _term(part: str, text: str) -> Slot:
         raise SignatureError(f"signature '{text}': '{part}' has more than one ':'.\nWrite name:type; put a name with ':' in quotes.")
     name = pieces[0].strip()
     if len(pieces) == 1 and name.endswith(")") and not _is_quoted(name):
-        kind, options = parse_call(name)          # 'image(size=64)': the type is the name
+        kind, options = parse_call(name)  # 'image(size=64)': the type is the name
         return Slot(kind, kind, options)
     kind, options = parse_call(pieces[1]) if len(pieces) == 2 else ("", {})
     if len(pieces) == 2 and not re.fullmatch(r"[A-Za-z_]\w*", kind):
@@ -140,7 +142,9 @@ def _split(text: str, mark: str) -> list[str]:
         letter = text[i]
         if quote:
             quote = "" if letter == quote else quote
-        elif (letter in "\"'`" and not text[start:i].strip()) or (letter in "\"`" and depth):   # a quote opens only where a name begins: O'Brien is a name
+        elif (letter in "\"'`" and not text[start:i].strip()) or (
+            letter in '"`' and depth
+        ):  # a quote opens only where a name begins: O'Brien is a name
             quote = letter
         elif letter in "()":
             depth += 1 if letter == "(" else -1

@@ -12,7 +12,7 @@ from typing import Any
 Tell = Callable[[Mapping[str, Any]], None]
 Event = Mapping[str, Any]
 
-EVERY = 10.0                  # seconds between progress lines where nothing can be redrawn
+EVERY = 10.0  # seconds between progress lines where nothing can be redrawn
 
 
 def printer(as_json: bool = False) -> Tell:
@@ -67,7 +67,12 @@ class Plain:
         rows, classes = event["rows"], event["classes"]
         counts = f"{event['total']:,} rows ({rows['train']:,} train, {rows['validation']:,} validation, {rows['test']:,} test)"
         kinds = "".join(f", {count:,} classes" + (f" of {name}" if len(classes) > 1 else "") for name, count in classes.items())
-        best = f"; best by {event['best'][1]}" + (f" of {event['best'][0]}" if len(event["best"]) > 1 and "," in event["signature"].split("->")[1] else "") if event["best"] else ""
+        best = (
+            f"; best by {event['best'][1]}"
+            + (f" of {event['best'][0]}" if len(event["best"]) > 1 and "," in event["signature"].split("->")[1] else "")
+            if event["best"]
+            else ""
+        )
         lines = [f"{short(event['signature'])}: {event['choice']}; {counts}{kinds}{best}; change with --model, --learner, --metric"]
         lines += [f"  {sentence}" for sentence in [*event["reasons"], *event["said"]]]
         if event["unreadable"]:
@@ -145,6 +150,7 @@ class Live(Plain):
     def _redraw(self, event: Event) -> None:
         if self._progress is None:
             self._open("reading" if event["event"] == "encode" else "learning")
+        assert self._progress is not None
         if event["event"] == "encode":
             self._progress.update(self._task, completed=event["rows"] / max(1, event["total"]), told=f"{event['rows']:,} rows")
         elif event["event"] == "evaluate":
@@ -173,7 +179,10 @@ def table(event: Event) -> list[str]:
     if len(rows) == 1:
         return ["no test rows: nothing was held back to measure on"]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
 
 
 def _baseline_names(event: Event) -> list[str]:

@@ -26,9 +26,9 @@ from mapsto.types.base import DataType
 VERSION = 1
 INTERVAL = "95% percentile bootstrap over rows, or over whole groups where --group is given"
 LEVEL = (0.025, 0.975)
-MEAN_UNITS, MEAN_RESAMPLES = 10_000, 1000        # a mean: 10 million draws, about 0.15 s on one core
-FEWEST_ROWS, MOST_ROWS, NUMBERS = 2_000, 10_000, 50_000     # any other metric: rows of one resample, and rows x k
-FEWEST, MOST, WORK = 100, 1000, 6_000_000        # resamples, and numbers they read in all: about 0.5 s for an AUC of 10 classes
+MEAN_UNITS, MEAN_RESAMPLES = 10_000, 1000  # a mean: 10 million draws, about 0.15 s on one core
+FEWEST_ROWS, MOST_ROWS, NUMBERS = 2_000, 10_000, 50_000  # any other metric: rows of one resample, and rows x k
+FEWEST, MOST, WORK = 100, 1000, 6_000_000  # resamples, and numbers they read in all: about 0.5 s for an AUC of 10 classes
 
 Scores = dict[str, dict[str, Any]]
 
@@ -66,7 +66,7 @@ def interval(statistics: np.ndarray, metric: Metric, groups: np.ndarray | None =
     if not np.isfinite(value) or not counted.any():
         return np.nan, np.nan
     statistics = statistics[counted]
-    units = np.arange(len(statistics)) if groups is None else np.unique(groups[counted], return_inverse=True)[1].reshape(-1)   # (n,) 0 … U-1
+    units = np.arange(len(statistics)) if groups is None else np.unique(groups[counted], return_inverse=True)[1].reshape(-1)  # (n,) 0 … U-1
     found = int(units.max()) + 1
     mean = metric.reduce is mean_of
     if mean and metric.higher_is_better and value in (0.0, 1.0) and np.ptp(statistics[:, 0]) == 0:
@@ -101,7 +101,7 @@ def _of_ratio(sums: np.ndarray, counts: np.ndarray, units: np.ndarray, draw: np.
     """A mean is a ratio of sums, so each unit is its sum and its count. All (n,)."""
     if units.max() >= MEAN_UNITS:
         units = (draw.permutation(units.max() + 1) % MEAN_UNITS)[units]
-    sums, counts = np.bincount(units, sums), np.bincount(units, counts)                   # (U,)
+    sums, counts = np.bincount(units, sums), np.bincount(units, counts)  # (U,)
     at_once = max(1, 1_000_000 // len(sums))
     drawn = []
     for done in range(0, MEAN_RESAMPLES, at_once):
@@ -112,16 +112,18 @@ def _of_ratio(sums: np.ndarray, counts: np.ndarray, units: np.ndarray, draw: np.
     return float(low), float(high)
 
 
-def _of_any(statistics: np.ndarray, reduce: Callable[[np.ndarray], float], value: float, units: np.ndarray, draw: np.random.Generator) -> tuple[float, float]:
+def _of_any(
+    statistics: np.ndarray, reduce: Callable[[np.ndarray], float], value: float, units: np.ndarray, draw: np.random.Generator
+) -> tuple[float, float]:
     """Resample rows group by group. Where m of U units are drawn, or rows of large groups are thinned, the spread is scaled and
     centred on the value; a plain percentile interval otherwise."""
     n, found = len(units), int(units.max()) + 1
     most = int(np.clip(NUMBERS // statistics.shape[1], FEWEST_ROWS, MOST_ROWS))
-    m = min(found, max(200, most * found // n))                  # units a resample draws: about `most` rows, but never few groups
-    share = min(1.0, 2 * most / (n * m / found))                 # of the rows of each group; below 1 only for few, large groups
+    m = min(found, max(200, most * found // n))  # units a resample draws: about `most` rows, but never few groups
+    share = min(1.0, 2 * most / (n * m / found))  # of the rows of each group; below 1 only for few, large groups
     rows = np.arange(n) if share == 1.0 else np.flatnonzero(draw.random(n) < share)
-    rows = rows[np.argsort(units[rows], kind="stable")]          # group after group
-    sizes = np.bincount(units[rows], minlength=found)            # (U,)
+    rows = rows[np.argsort(units[rows], kind="stable")]  # group after group
+    sizes = np.bincount(units[rows], minlength=found)  # (U,)
     starts = np.cumsum(sizes) - sizes
     resamples = int(np.clip(WORK * found // (len(rows) * m * statistics.shape[1] + 1), FEWEST, MOST))
     values = np.empty(resamples)

@@ -27,14 +27,14 @@ from mapsto.batch import key
 from mapsto.types.base import DataType
 
 MOST_ROWS = 20_000
-MOST_FEATURES = 1024            # above: hashed into as many
+MOST_FEATURES = 1024  # above: hashed into as many
 NEIGHBOURS = 5
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)                # per row, tried on at most CHOOSING rows
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # per row, tried on at most CHOOSING rows
 CHOOSING = 5_000
-LINEAR_WORK, FEWEST_STEPS, MOST_STEPS = 8e9, 20, 200   # rows x features x columns x solver steps, about 5 s
-NEAREST_WORK, NEAREST_FEWEST = 5e10, 500            # training rows x test rows x (features + 64), about 4 s; below 500 rows: left out
+LINEAR_WORK, FEWEST_STEPS, MOST_STEPS = 8e9, 20, 200  # rows x features x columns x solver steps, about 5 s
+NEAREST_WORK, NEAREST_FEWEST = 5e10, 500  # training rows x test rows x (features + 64), about 4 s; below 500 rows: left out
 
-Predictor = Callable[[np.ndarray], np.ndarray]      # (n, F) -> (n, K)
+Predictor = Callable[[np.ndarray], np.ndarray]  # (n, F) -> (n, K)
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Features:
 class Task:
     """What differs between head kinds."""
 
-    trivial: str                                                                       # the name of the trivial answer
-    wanted: Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]     # target, present, K -> (n, K), mask (n, K)
-    linear: Callable[[np.ndarray, np.ndarray, np.ndarray, float, int], Predictor]      # features, wanted, mask, penalty, steps
-    answer: Callable[[np.ndarray], dict[str, np.ndarray]]                              # (n, K) -> what heads of the kind predict
-    prior: float                                                                       # how many neighbours the trivial answer counts for
+    trivial: str  # the name of the trivial answer
+    wanted: Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # target, present, K -> (n, K), mask (n, K)
+    linear: Callable[[np.ndarray, np.ndarray, np.ndarray, float, int], Predictor]  # features, wanted, mask, penalty, steps
+    answer: Callable[[np.ndarray], dict[str, np.ndarray]]  # (n, K) -> what heads of the kind predict
+    prior: float  # how many neighbours the trivial answer counts for
 
 
 def baselines(train: Features, test: Features, room: DataType, kind: str | None = None, seed: int = 0) -> dict[str, Scores]:
@@ -76,14 +76,14 @@ def predictions(train: Features, test: Features, kind: str, width: int, seed: in
         return {}
     task, rows = TASKS[kind], np.flatnonzero(known)
     rows = rows[chosen(len(rows), MOST_ROWS, seed)]
-    wanted, mask = task.wanted(train.target[rows], train.present[rows], width)         # (n, K)
-    share = _masked_mean(wanted, mask, np.zeros(width))                                # (K,)
+    wanted, mask = task.wanted(train.target[rows], train.present[rows], width)  # (n, K)
+    share = _masked_mean(wanted, mask, np.zeros(width))  # (K,)
     found = {task.trivial: np.repeat(share[None], len(test.values), 0)}
     if len(test.values):
         learn, ask = _comparable(train.values[rows], test.values, seed)
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)                        # the steps are bounded on purpose
-            warnings.filterwarnings("ignore", "The number of unique classes")          # many classes are a case, not an accident
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are bounded on purpose
+            warnings.filterwarnings("ignore", "The number of unique classes")  # many classes are a case, not an accident
             found["linear"] = _linear(task, learn, wanted, mask, seed)(_scaled(learn, ask))
             near = _nearest(learn, wanted, mask, share, task.prior, ask, seed)
         if near is not None:
@@ -127,7 +127,7 @@ def _comparable(learn: np.ndarray, ask: np.ndarray, seed: int) -> tuple[np.ndarr
 
 def _scaled(learn: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Unit variance on the training rows, cut at 10 deviations so that one outlier does not bend a line; constants become 0."""
-    spread = learn.std(0, dtype=np.float64).astype(np.float32)                         # (F,)
+    spread = learn.std(0, dtype=np.float64).astype(np.float32)  # (F,)
     scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30))
     return np.clip(values * scale, -10, 10)
 
@@ -139,7 +139,7 @@ def _linear(task: Task, learn: np.ndarray, wanted: np.ndarray, mask: np.ndarray,
     rows = chosen(len(learn), max(500, int(LINEAR_WORK / 2 / FEWEST_STEPS / size)), seed)
     values, wanted, mask = _scaled(learn, learn[rows]), wanted[rows], mask[rows]
     few = np.random.default_rng(key(seed, "penalty", len(rows))).permutation(len(rows))[:CHOOSING]
-    fit_rows, held = few[len(few) // 4:], few[: len(few) // 4]
+    fit_rows, held = few[len(few) // 4 :], few[: len(few) // 4]
     steps = int(np.clip(LINEAR_WORK / size / (len(rows) + len(PENALTIES) * len(fit_rows)), FEWEST_STEPS, MOST_STEPS))
 
     def error(penalty: float) -> float:
@@ -150,7 +150,9 @@ def _linear(task: Task, learn: np.ndarray, wanted: np.ndarray, mask: np.ndarray,
     return task.linear(values, wanted, mask, penalty, steps)
 
 
-def _nearest(learn: np.ndarray, wanted: np.ndarray, mask: np.ndarray, share: np.ndarray, prior: float, ask: np.ndarray, seed: int) -> np.ndarray | None:
+def _nearest(
+    learn: np.ndarray, wanted: np.ndarray, mask: np.ndarray, share: np.ndarray, prior: float, ask: np.ndarray, seed: int
+) -> np.ndarray | None:
     """The mean over five neighbours and `prior` times the trivial answer (n, K); None when too much work.
 
     Probabilities count the trivial answer as a sixth neighbour, so none is 0; numbers only where no neighbour is known."""
@@ -158,7 +160,7 @@ def _nearest(learn: np.ndarray, wanted: np.ndarray, mask: np.ndarray, share: np.
     if len(rows) < min(len(learn), NEAREST_FEWEST) or not learn.shape[1]:
         return None
     count = min(NEIGHBOURS, len(rows))
-    near = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(learn[rows]).kneighbors(ask, return_distance=False)   # (n, 5)
+    near = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(learn[rows]).kneighbors(ask, return_distance=False)  # (n, 5)
     wanted, mask = wanted[rows], mask[rows]
     total = sum((wanted[near[:, i]] * mask[near[:, i]] for i in range(count)), share * prior)  # (n, K)
     return total / sum((mask[near[:, i]] for i in range(count)), np.full(1, prior))
@@ -176,7 +178,7 @@ def _numbers(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.nd
 
 
 def _labels(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    known = present.reshape(len(target), -1) & (target >= 0)                           # (n, K); present may be (n,)
+    known = present.reshape(len(target), -1) & (target >= 0)  # (n, K); present may be (n,)
     return np.where(known, target, 0).astype(np.float32), known.astype(np.float32)
 
 
@@ -187,16 +189,17 @@ def _softmax_line(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, pena
     model = LogisticRegression(C=1 / (len(values) * penalty), max_iter=steps).fit(values, wanted.argmax(1))
 
     def predict(asked: np.ndarray) -> np.ndarray:
-        probability = np.zeros((len(asked), wanted.shape[1]))                          # 0 for classes not in the training rows
+        probability = np.zeros((len(asked), wanted.shape[1]))  # 0 for classes not in the training rows
         probability[:, seen] = model.predict_proba(asked)
         return probability
+
     return predict
 
 
 def _ridge_line(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
     if not values.shape[1]:
         return _constant(wanted.mean(0))
-    centre, spread = wanted.mean(0), wanted.std(0)                                     # sklearn solves in float32: dates in seconds need this
+    centre, spread = wanted.mean(0), wanted.std(0)  # sklearn solves in float32: dates in seconds need this
     model = Ridge(alpha=len(values) * penalty, solver="cholesky").fit(values, (wanted - centre) / np.where(spread > 0, spread, 1))
     return lambda asked: model.predict(asked).reshape(len(asked), -1).astype(np.float64) * spread + centre
 

@@ -95,6 +95,6 @@ def _log_loss(probability: np.ndarray, target: np.ndarray, temperature: float) -
 
 
 def _tempered(probability: np.ndarray, temperature: float) -> np.ndarray:
-    scaled = np.log(probability.astype(np.float64) + TINY) / temperature           # (n, K)
+    scaled = np.log(probability.astype(np.float64) + TINY) / temperature  # (n, K)
     scaled = np.exp(scaled - scaled.max(-1, keepdims=True))
     return (scaled / scaled.sum(-1, keepdims=True)).astype(probability.dtype)

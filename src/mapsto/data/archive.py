@@ -25,7 +25,7 @@ from mapsto.errors import DataError
 
 GIGABYTE = 10**9
 MOST_BYTES = 100 * GIGABYTE
-MOST_RATIO, RATIO_FROM = 200, 1 * GIGABYTE      # pictures and tables pack 1:1 to 1:50; bombs 1:1000 and more
+MOST_RATIO, RATIO_FROM = 200, 1 * GIGABYTE  # pictures and tables pack 1:1 to 1:50; bombs 1:1000 and more
 MOST_FILES = 20_000_000
 SPARE = GIGABYTE // 2
 
@@ -55,17 +55,21 @@ def unpack(path: Path) -> Path:
         _sweep(target.parent)
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
     except OSError as error:
-        raise DataError(f"cannot unpack {path.name} into {target.parent}: {error.strerror}.\nSet MAPSTO_CACHE to a folder with room, or unpack it "
-                        "yourself and name the folder.") from None
+        raise DataError(
+            f"cannot unpack {path.name} into {target.parent}: {error.strerror}.\nSet MAPSTO_CACHE to a folder with room, or unpack it "
+            "yourself and name the folder."
+        ) from None
     try:
         _unpack_into(path, building)
         try:
             building.rename(target)
         except OSError:
-            if not target.is_dir():                             # else another process was first, with the same contents
+            if not target.is_dir():  # else another process was first, with the same contents
                 raise
     except OSError as error:
-        raise DataError(f"cannot unpack {path.name} into {target.parent}: {error.strerror or error}.\nSet MAPSTO_CACHE to a folder with room.") from None
+        raise DataError(
+            f"cannot unpack {path.name} into {target.parent}: {error.strerror or error}.\nSet MAPSTO_CACHE to a folder with room."
+        ) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return target
@@ -105,7 +109,7 @@ def _unpack_into(path: Path, folder: Path) -> None:
                 _write(path, folder, _tar_members(archive, path))
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, UnicodeError) as error:
         raise DataError(f"{path.name} is damaged or no archive mapsto can read: {error}.\nDownload or pack it again ({path}).") from None
-    except RuntimeError as error:                               # zipfile: 'encrypted, password required'
+    except RuntimeError as error:  # zipfile: 'encrypted, password required'
         raise DataError(f"{path.name}: {error}.\nUnpack it yourself and name the folder ({path}).") from None
 
 
@@ -148,7 +152,9 @@ def safe_name(name: str, archive: Path) -> str:
 
 
 def _refused(archive: Path, member: str, why: str) -> DataError:
-    return DataError(f"refused to unpack {archive.name}: its entry '{member[:120]}' {why}.\nNothing was kept. Pack it again from a plain folder ({archive}).")
+    return DataError(
+        f"refused to unpack {archive.name}: its entry '{member[:120]}' {why}.\nNothing was kept. Pack it again from a plain folder ({archive})."
+    )
 
 
 def _write(path: Path, folder: Path, members: Iterator[tuple[Member, IO[bytes] | None]]) -> None:
@@ -168,7 +174,7 @@ def _write(path: Path, folder: Path, members: Iterator[tuple[Member, IO[bytes] |
         with handle, open(goal, "wb") as out:
             while block := handle.read(1 << 20):
                 total += len(block)
-                if total >> 27 != (total - len(block)) >> 27:   # every 128 MB
+                if total >> 27 != (total - len(block)) >> 27:  # every 128 MB
                     _check_sizes(path, total, count, folder)
                 out.write(block)
         os.utime(goal, ns=(when, when))
@@ -204,8 +210,12 @@ def _check_sizes(path: Path, total: int, count: int, folder: Path, coming: int =
     packed = max(1, path.stat().st_size)
     free = shutil.disk_usage(folder).free
     if total > MOST_BYTES or (total > RATIO_FROM and total / packed > MOST_RATIO) or count > MOST_FILES:
-        raise DataError(f"refused to unpack {path.name}: {packed / 1e6:,.1f} MB would become more than {total / 1e9:,.1f} GB "
-                        f"({total / packed:,.0f} times as much), as archive bombs do.\nIf it is meant, unpack it yourself and name the folder ({path}).")
+        raise DataError(
+            f"refused to unpack {path.name}: {packed / 1e6:,.1f} MB would become more than {total / 1e9:,.1f} GB "
+            f"({total / packed:,.0f} times as much), as archive bombs do.\nIf it is meant, unpack it yourself and name the folder ({path})."
+        )
     if coming + SPARE > free:
-        raise DataError(f"not enough room to unpack {path.name}: {coming / 1e9:,.1f} GB needed, {free / 1e9:,.1f} GB free in {folder.parent}.\n"
-                        "Set MAPSTO_CACHE to a folder with room.")
+        raise DataError(
+            f"not enough room to unpack {path.name}: {coming / 1e9:,.1f} GB needed, {free / 1e9:,.1f} GB free in {folder.parent}.\n"
+            "Set MAPSTO_CACHE to a folder with room."
+        )

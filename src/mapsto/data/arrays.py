@@ -45,8 +45,10 @@ class Stored:
                 count = min(size, self.shape[0] - start)
                 data = handle.read(count * row)
                 if len(data) < count * row:
-                    raise DataError(f"{Path(self.path).name} is cut off: expected {self.shape[0]:,} items, {start + len(data) // max(1, row):,} are there.\n"
-                                    f"Download it again ({self.path}).")
+                    raise DataError(
+                        f"{Path(self.path).name} is cut off: expected {self.shape[0]:,} items, {start + len(data) // max(1, row):,} are there.\n"
+                        f"Download it again ({self.path})."
+                    )
                 yield np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
 
     def all(self) -> np.ndarray:
@@ -86,7 +88,9 @@ def _checked(stored: Stored) -> Stored:
     if stored.shape and 0 in stored.shape:
         raise DataError(f"{_named(stored)}: expected items, its shape is {stored.shape} ({stored.path}).")
     if math.prod(stored.shape) * stored.dtype.itemsize > 1100 * size:
-        raise DataError(f"{_named(stored)}: its header says {stored.shape}, far more than {size:,} bytes can hold.\nDownload it again ({stored.path}).")
+        raise DataError(
+            f"{_named(stored)}: its header says {stored.shape}, far more than {size:,} bytes can hold.\nDownload it again ({stored.path})."
+        )
     return stored
 
 
@@ -132,15 +136,15 @@ class ArraySource(Source):
                 columns: dict[str, Sequence[Any]] = {self.columns[0]: list(self.picture(block))}
             else:
                 table = block.reshape(n, -1)
-                columns = {name: table[:, i].tolist() for i, name in enumerate(self.columns[:table.shape[1]])}
-            columns |= {name: cells[start:start + n] for name, cells in extra.items()}
+                columns = {name: table[:, i].tolist() for i, name in enumerate(self.columns[: table.shape[1]])}
+            columns |= {name: cells[start : start + n] for name, cells in extra.items()}
             yield Chunk(columns, [f"item {start + i}" for i in range(n)], [None] * n)
             start += n
 
 
 def _as_pictures(block: np.ndarray, channels_first: bool, scale: float, keep: bool) -> np.ndarray:
     if channels_first:
-        block = np.moveaxis(block, 1, -1)                       # (n, C, H, W) -> (n, H, W, C)
+        block = np.moveaxis(block, 1, -1)  # (n, C, H, W) -> (n, H, W, C)
     if block.ndim == 4 and block.shape[-1] == 1:
         block = block[..., 0]
     if keep or block.dtype == np.uint8:
@@ -202,11 +206,15 @@ def open_idx(files: Sequence[Entry], others: Sequence[Entry], name: str) -> Sour
     pairs = {image: _partner(image, stored) for image in images}
     groups = group_by_split([re.sub(r"images?|idx\d|ubyte|\.gz", "", image) for image in images])
     if len(groups) > 1:
-        raise DataError(f"{name}: expected one set of idx files, got {len(groups)}: {', '.join(images[:6])}.\n"
-                        "Name one of these files, or keep each set in its folder.")
+        raise DataError(
+            f"{name}: expected one set of idx files, got {len(groups)}: {', '.join(images[:6])}.\n"
+            "Name one of these files, or keep each set in its folder."
+        )
     splits = dict(zip(images, (split for each in groups.values() for _, split in each), strict=True))
     divided = len(set(splits.values())) > 1
-    parts = [Part(_idx_pair(name, image, pairs[image], stored, files, others), Path(image).name, splits[image] if divided else None) for image in images]
+    parts = [
+        Part(_idx_pair(name, image, pairs[image], stored, files, others), Path(image).name, splits[image] if divided else None) for image in images
+    ]
     return join(name, parts)
 
 
@@ -214,10 +222,20 @@ def _idx_pair(name: str, image: str, label: str | None, stored: dict[str, Stored
     names = class_names(others)
     array = stored[image]
     column, cells = _labels(stored[label].all(), names) if label else ("category", [None] * array.shape[0])
-    used = [entry for entry in files if entry.name in (image, label)] + [entry for entry in others if names and entry.name.lower().endswith(NAME_FILES)]
+    used = [entry for entry in files if entry.name in (image, label)] + [
+        entry for entry in others if names and entry.name.lower().endswith(NAME_FILES)
+    ]
     said = [f"{image}: {array.shape[0]:,} images, {f'labels in {label}' if label else 'no labels found'}"]
-    return ArraySource(name=name, columns=("image", column), fingerprint=fingerprint_of(used), guess=f"image -> {column}", said=said,
-                       stored=array, extra={column: cells}, picture=_pictures(array, said))
+    return ArraySource(
+        name=name,
+        columns=("image", column),
+        fingerprint=fingerprint_of(used),
+        guess=f"image -> {column}",
+        said=said,
+        stored=array,
+        extra={column: cells},
+        picture=_pictures(array, said),
+    )
 
 
 def _partner(image: str, stored: dict[str, Stored]) -> str | None:
@@ -270,8 +288,16 @@ def _npz_part(path: Path, arrays: dict[str, Stored]) -> Source:
         said.append(f"{path.name}: {', '.join(left)} left out, not one value for each of the {stored.shape[0]:,} items")
     width = math.prod(stored.shape[1:])
     first = ("image",) if image else tuple(f"column_{i + 1}" for i in range(width))
-    return ArraySource(name=path.stem, columns=(*first, *extra), fingerprint=fingerprint_of([entry_of(path)]), guess=guess, said=said,
-                       stored=stored, extra=extra, picture=_pictures(stored, said) if image else None)
+    return ArraySource(
+        name=path.stem,
+        columns=(*first, *extra),
+        fingerprint=fingerprint_of([entry_of(path)]),
+        guess=guess,
+        said=said,
+        stored=stored,
+        extra=extra,
+        picture=_pictures(stored, said) if image else None,
+    )
 
 
 def _npz_columns(arrays: dict[str, Stored], key: str, image: bool) -> tuple[dict[str, Sequence[Any]], str | None, list[str]]:
@@ -280,7 +306,12 @@ def _npz_columns(arrays: dict[str, Stored], key: str, image: bool) -> tuple[dict
     for rest, array in arrays.items():
         if rest == key:
             continue
-        if not array.shape or array.shape[0] != count or len(array.shape) > 2 or (len(array.shape) == 2 and array.shape[1] > 1 and rest.lower() not in Y_NAMES):
+        if (
+            not array.shape
+            or array.shape[0] != count
+            or len(array.shape) > 2
+            or (len(array.shape) == 2 and array.shape[1] > 1 and rest.lower() not in Y_NAMES)
+        ):
             left.append(rest)
         elif rest.lower() in Y_NAMES and guess is None:
             values = array.all()

@@ -21,10 +21,10 @@ from mapsto.data.files import inner_suffix, reading, unpacked
 from mapsto.errors import DataError
 
 SAMPLE_BYTES, SAMPLE_ROWS = 1 << 18, 1000
-LONGEST_CELL = 1 << 24                      # characters; csv's own limit is 131,072
-LINE = ""                                   # delimiter of a file in which every line is one cell
-SPACES = " "                                # any run of blanks
-_ALONE = "\x1f"                             # never found in text: a single column that may be quoted
+LONGEST_CELL = 1 << 24  # characters; csv's own limit is 131,072
+LINE = ""  # delimiter of a file in which every line is one cell
+SPACES = " "  # any run of blanks
+_ALONE = "\x1f"  # never found in text: a single column that may be quoted
 _NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*%?\s*")
 _DATE = re.compile(r"\s*\d[\d\-/:. TZ+]*")
 _COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
@@ -92,7 +92,7 @@ def text_of(handle: io.BufferedIOBase, encoding: str) -> io.TextIOWrapper:
 def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    return error.object[error.start:error.end].decode("latin-1" if error.encoding == "charmap" else "cp1252", "replace"), error.end
+    return error.object[error.start : error.end].decode("latin-1" if error.encoding == "charmap" else "cp1252", "replace"), error.end
 
 
 def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
@@ -100,21 +100,21 @@ def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
     with reading(path), unpacked(path) as handle:
         data = handle.read(SAMPLE_BYTES)
         while data.count(b"\n") < 20 and len(data) < 1 << 25 and (more := handle.read(SAMPLE_BYTES)):
-            data += more                                        # very wide rows
+            data += more  # very wide rows
         whole = not handle.read(1)
     if not data.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{path.name}: expected a table, the file is empty ({path}).")
     encoding = find_encoding(path, data)
     text = text_of(io.BytesIO(data), encoding).read()
     if not whole and "\n" in text:
-        text = text[:text.rindex("\n") + 1]
+        text = text[: text.rindex("\n") + 1]
     dirty = text.count("\0") > 0.05 * (text.count("\n") + 1)
     layout = _find_layout(text.replace("\0", ""), inner_suffix(path.name))
     rows = [row for row, _ in _sample(text.replace("\0", ""), layout)]
     if not whole and len(rows) > 2 and len(rows) < SAMPLE_ROWS:
-        rows = rows[:-1]                                        # the last one may be cut within quotes
+        rows = rows[:-1]  # the last one may be cut within quotes
     found = _with_header(replace(layout, encoding=encoding, drop_nul=dirty), rows, known, path)
-    return _with_decimals(found, [row for row in rows[found.skip:] if row])
+    return _with_decimals(found, [row for row in rows[found.skip :] if row])
 
 
 def find_encoding(path: Path, head: bytes) -> str:
@@ -122,7 +122,7 @@ def find_encoding(path: Path, head: bytes) -> str:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if head[:400].count(0) > 0.3 * len(head[:400]):
-        return "utf-16-be" if head[0] == 0 else "utf-16-le"     # no mark, but every other byte is zero
+        return "utf-16-be" if head[0] == 0 else "utf-16-le"  # no mark, but every other byte is zero
     name = "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"
     decoder, good, bad = codecs.getincrementaldecoder("utf-8")("replace"), 0, 0
     with reading(path), unpacked(path) as handle:
@@ -188,7 +188,7 @@ def _find_layout(text: str, suffix: str) -> Dialect:
         if best.width > 1 and best.share >= 0.5:
             tried.append(best)
     clean = [each for each in tried if each.first == each.width]
-    odd = [each for each in tried if each.share >= 0.7 and (each.width > 2 or text.startswith("#"))]     # a title above, or names of rows as R writes
+    odd = [each for each in tried if each.share >= 0.7 and (each.width > 2 or text.startswith("#"))]  # a title above, or names of rows as R writes
     spaces = _spaced(text)
     for group in (clean, [spaces] if spaces else [], odd):
         if group:
@@ -220,13 +220,13 @@ def _with_header(dialect: Dialect, rows: list[list[str]], known: Sequence[str], 
     said = []
     skipped = 0
     if full[0][1][0].lower() == "sep=" or (full[0][1][0].lower().startswith("sep=") and len(full[0][1]) == 1):
-        skipped = 1                                             # Excel's 'sep=;'
+        skipped = 1  # Excel's 'sep=;'
     while width > 1 and skipped < min(20, len(full) - 2) and len(full[skipped][1]) == 1:
-        skipped += 1                                            # a title, a comment
+        skipped += 1  # a title, a comment
     if skipped:
         said.append(f"{skipped} line(s) above the table left out")
     first, row = full[skipped]
-    body = [other for _, other in full[skipped + 1:] if len(other) == width]
+    body = [other for _, other in full[skipped + 1 :] if len(other) == width]
     header = dialect.delimiter != LINE and _is_header(row, body, known)
     if header:
         if len(full) == skipped + 1 and len(rows) < SAMPLE_ROWS:

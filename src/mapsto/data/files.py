@@ -22,10 +22,30 @@ TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".data", ".jsonl", ".ndjson"
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "lost+found"})
 OPENERS = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
-_MAGIC = ((b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"), (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (b"PAR1", "parquet"),
-          (b"\x93NUMPY", "npy"), (b"\x89PNG", "image"), (b"\xff\xd8\xff", "image"), (b"GIF8", "image"), (b"II*\x00", "image"), (b"MM\x00*", "image"),
-          (b"fLaC", "sound"), (b"ID3", "sound"), (b"OggS", "sound"), (b"%PDF", "PDF"), (b"SQLite format 3", "SQLite database"),
-          (b"\xd0\xcf\x11\xe0", "old Office file"), (b"\x89HDF", "HDF5"), (b"ARROW1", "Arrow"), (b"7z\xbc\xaf", "7z archive"), (b"Rar!", "rar archive"))
+_MAGIC = (
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"PAR1", "parquet"),
+    (b"\x93NUMPY", "npy"),
+    (b"\x89PNG", "image"),
+    (b"\xff\xd8\xff", "image"),
+    (b"GIF8", "image"),
+    (b"II*\x00", "image"),
+    (b"MM\x00*", "image"),
+    (b"fLaC", "sound"),
+    (b"ID3", "sound"),
+    (b"OggS", "sound"),
+    (b"%PDF", "PDF"),
+    (b"SQLite format 3", "SQLite database"),
+    (b"\xd0\xcf\x11\xe0", "old Office file"),
+    (b"\x89HDF", "HDF5"),
+    (b"ARROW1", "Arrow"),
+    (b"7z\xbc\xaf", "7z archive"),
+    (b"Rar!", "rar archive"),
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +106,7 @@ def _walk(found: Listing, folder: Path, prefix: str, above: frozenset[tuple[int,
                 found.bad.append(BadRow(name, "a link back to a folder above it; not followed"))
             else:
                 _walk(found, Path(entry.path), name + "/", above | {here})
-        except OSError as error:                # a link to nothing or to itself, a folder without permission
+        except OSError as error:  # a link to nothing or to itself, a folder without permission
             found.bad.append(BadRow(name, f"cannot be read: {error.strerror or error}"))
 
 
@@ -163,7 +183,9 @@ def magic(head: bytes) -> str:
             return kind
     if head[:4] == b"RIFF":
         return "image" if head[8:12] == b"WEBP" else "sound" if head[8:12] == b"WAVE" else "binary file"
-    if (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0") or (head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \n\r\t#" and len(head) > 3):
+    if (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0") or (
+        head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \n\r\t#" and len(head) > 3
+    ):
         return "image"
     if head[:2] == b"\0\0" and head[2:3] in b"\x08\x09\x0b\x0c\x0d\x0e" and 1 <= (head[3] if len(head) > 3 else 0) <= 8:
         return "idx"

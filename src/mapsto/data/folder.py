@@ -25,16 +25,16 @@ class FolderSource(Source):
     """Image files. cells: for each file the values of the columns after `image`, as positions in `values`; splits likewise."""
 
     files: Sequence[Entry] = ()
-    values: Sequence[Sequence[str | None]] = ()                 # one sequence of cells for each further column
+    values: Sequence[Sequence[str | None]] = ()  # one sequence of cells for each further column
     splits: Sequence[str | None] = ()
     bad: Sequence[BadRow] = field(default_factory=list)
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         for start in range(0, max(len(self.files), 1), size):
-            part = self.files[start:start + size]
+            part = self.files[start : start + size]
             columns = {"image": [Blob(entry.path, entry.name) for entry in part]}
-            columns |= {name: cells[start:start + size] for name, cells in zip(self.columns[1:], self.values, strict=True)}  # type: ignore[dict-item]
-            yield Chunk(columns, [entry.name for entry in part], self.splits[start:start + size], self.bad if start == 0 else ())
+            columns |= {name: cells[start : start + size] for name, cells in zip(self.columns[1:], self.values, strict=True)}  # type: ignore[dict-item]
+            yield Chunk(columns, [entry.name for entry in part], self.splits[start : start + size], self.bad if start == 0 else ())
 
 
 def open_folder(root: Path, shown: str | None = None, known: Sequence[str] = ()) -> Source:
@@ -64,7 +64,7 @@ def archive_name(path: str) -> str:
     """'data/cats.tar.gz' -> 'cats'."""
     name = PurePosixPath(path).name
     suffix = next((each for each in (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip") if name.lower().endswith(each)), "")
-    return name.removesuffix(name[len(name) - len(suffix):]) if suffix else stem(name)
+    return name.removesuffix(name[len(name) - len(suffix) :]) if suffix else stem(name)
 
 
 def _is_idx_name(name: str) -> bool:
@@ -88,8 +88,10 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
     if not tables:
         kinds = Counter(entry.suffix or "no suffix" for entry in found.files)
         held = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.most_common(5))
-        raise DataError(f"expected images (png, jpg, …) or a table (csv, jsonl, parquet) in {shown}, found {held}.\n"
-                        "Give a folder of class folders, a folder with metadata.csv, or a table.")
+        raise DataError(
+            f"expected images (png, jpg, …) or a table (csv, jsonl, parquet) in {shown}, found {held}.\n"
+            "Give a folder of class folders, a folder with metadata.csv, or a table."
+        )
     ignored = [each for each in tables if "submission" in each.lower()]
     if len(tables) > len(ignored):
         tables = {each: entry for each, entry in tables.items() if each not in ignored}
@@ -111,14 +113,26 @@ def _folder_in_name(name: str) -> str:
 
 
 def _is_notice(name: str) -> bool:
-    return PurePosixPath(name).stem.lower() in ("license", "licence", "readme", "notice", "classes", "labels", "citation", "requirements", "changelog")
+    return PurePosixPath(name).stem.lower() in (
+        "license",
+        "licence",
+        "readme",
+        "notice",
+        "classes",
+        "labels",
+        "citation",
+        "requirements",
+        "changelog",
+    )
 
 
 def _several(found: Listing, shown: str, tables: list[str]) -> DataError:
     listed = ", ".join(tables[:8]) + (f", … ({len(tables)} in all)" if len(tables) > 8 else "")
     pairs = [base for base, each in group_by_split([stem(table) for table in tables]).items() if len(each) > 1 and base]
     together = f', or train and test together: "{shown}/{pairs[0]}*"' if pairs else ""
-    return DataError(f"expected one table in {shown}, found {len(tables)}: {listed}.\nName one: {shown}/{tables[0] if not pairs else tables[-1]}{together}.")
+    return DataError(
+        f"expected one table in {shown}, found {len(tables)}: {listed}.\nName one: {shown}/{tables[0] if not pairs else tables[-1]}{together}."
+    )
 
 
 def open_parts(name: str, paths: Sequence[Path], splits: Sequence[str | None], known: Sequence[str] = ()) -> Source:
@@ -149,7 +163,9 @@ def open_images(found: Listing, images: Sequence[Entry], name: str) -> Source:
     if len(only) == 1 and max(map(len, folders)) == 1 and (only <= PLAIN_FOLDERS or split_name(next(iter(only)))):
         folders = [() for _ in folders]
     classed = any(folder for folder, kept in zip(folders, keep, strict=True) if kept)
-    unlabelled = {split for split in set(splits) if divided and not any(folder for folder, each in zip(folders, splits, strict=True) if each == split)}
+    unlabelled = {
+        split for split in set(splits) if divided and not any(folder for folder, each in zip(folders, splits, strict=True) if each == split)
+    }
     bad = list(found.bad)
     for position, (entry, folder) in enumerate(zip(images, folders, strict=True)):
         if not keep[position]:
@@ -162,8 +178,18 @@ def open_images(found: Listing, images: Sequence[Entry], name: str) -> Source:
     columns, values, more = _columns([folders[i] for i in chosen]) if classed else (("image",), [], ["no class folders: images only"])
     more += [f"no class folders in {split}: category missing there" for split in unlabelled if classed]
     _check_masks(values, name)
-    return FolderSource(name=name, columns=columns, fingerprint=fingerprint_of(found.files), guess="image -> category" if classed else None, said=said + more,
-                        files=[images[i] for i in chosen], values=values, splits=[splits[i] for i in chosen], divided=divided, bad=bad)
+    return FolderSource(
+        name=name,
+        columns=columns,
+        fingerprint=fingerprint_of(found.files),
+        guess="image -> category" if classed else None,
+        said=said + more,
+        files=[images[i] for i in chosen],
+        values=values,
+        splits=[splits[i] for i in chosen],
+        divided=divided,
+        bad=bad,
+    )
 
 
 def _without_top(parts: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -207,5 +233,7 @@ def _passed_over(found: Listing, images: Sequence[Entry], bad: list[BadRow], cla
 def _check_masks(values: list[list[str | None]], name: str) -> None:
     classes = {str(each).lower() for each in values[0]} if values else set()
     if classes & MASK_FOLDERS and classes & PLAIN_FOLDERS:
-        raise DataError(f"{name}: expected class folders, found {', '.join(sorted(classes)[:4])}: images with masks are not read yet.\n"
-                        "Give each class a folder of its own, or a metadata.csv with file_name and the columns to learn.")
+        raise DataError(
+            f"{name}: expected class folders, found {', '.join(sorted(classes)[:4])}: images with masks are not read yet.\n"
+            "Give each class a folder of its own, or a metadata.csv with file_name and the columns to learn."
+        )

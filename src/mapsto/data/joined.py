@@ -11,8 +11,25 @@ from pathlib import Path
 from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.errors import DataError
 
-SPLIT_COLUMNS = frozenset({"split", "splits", "subset", "partition", "set", "fold", "usage", "phase", "dataset", "part", "data_split", "split_name",
-                           "dataset_split", "train_test", "train_or_test"})
+SPLIT_COLUMNS = frozenset(
+    {
+        "split",
+        "splits",
+        "subset",
+        "partition",
+        "set",
+        "fold",
+        "usage",
+        "phase",
+        "dataset",
+        "part",
+        "data_split",
+        "split_name",
+        "dataset_split",
+        "train_test",
+        "train_or_test",
+    }
+)
 _SHARD = re.compile(r"\d+-of-\d+|part-?\d+|\d{5}")
 
 
@@ -56,8 +73,16 @@ def join(name: str, parts: Sequence[Part]) -> Source:
     for part in ordered:
         digest.update(f"{part.split}\0{part.source.fingerprint}\n".encode())
     divided = any(part.split or part.source.divided for part in ordered)
-    return JoinedSource(name=name, columns=first.columns, divided=divided, fingerprint=digest.hexdigest(), guess=first.guess, said=said, parts=tuple(ordered),
-                        locations=tuple(dict.fromkeys(place for part in ordered for place in part.source.locations)))
+    return JoinedSource(
+        name=name,
+        columns=first.columns,
+        divided=divided,
+        fingerprint=digest.hexdigest(),
+        guess=first.guess,
+        said=said,
+        parts=tuple(ordered),
+        locations=tuple(dict.fromkeys(place for part in ordered for place in part.source.locations)),
+    )
 
 
 def _differences(first: Part, other: Part) -> list[str]:
@@ -67,8 +92,10 @@ def _differences(first: Part, other: Part) -> list[str]:
     extra = [name for name in theirs if name not in mine]
     made_up = all(re.fullmatch(r"column_\d+", name) for name in theirs)
     if len(lacking) == len(mine) or (made_up and len(mine) != len(theirs)):
-        raise DataError(f"{where}: expected the {len(mine)} columns of {base}, {_listed(mine)}; got {len(theirs)}: {_listed(theirs)}.\n"
-                        "Give files with the same columns.")
+        raise DataError(
+            f"{where}: expected the {len(mine)} columns of {base}, {_listed(mine)}; got {len(theirs)}: {_listed(theirs)}.\n"
+            "Give files with the same columns."
+        )
     said = [f"{where} has no column {_listed(lacking)}: missing there"] if lacking else []
     return said + ([f"{where}: column {_listed(extra)} left out, {base} has none"] if extra else [])
 
@@ -107,14 +134,28 @@ def with_split_column(source: Source) -> Source:
             return source
     name = next(iter(values))
     used = len(values[name]) > 1 and not source.divided
-    why = f"column '{name}' divides the rows: {', '.join(sorted(map(str, values[name])))}" if used else f"column '{name}' is not used: " + (
-        "files or folders divide the rows already" if source.divided else f"every row says {next(iter(values[name]))}")
+    why = (
+        f"column '{name}' divides the rows: {', '.join(sorted(map(str, values[name])))}"
+        if used
+        else f"column '{name}' is not used: "
+        + ("files or folders divide the rows already" if source.divided else f"every row says {next(iter(values[name]))}")
+    )
     guess = source.guess
     columns = tuple(other for other in source.columns if other != name)
     if guess is None and len(columns) == 2 and columns[0] == "image":
         guess = f"image -> {columns[1]}"
-    return SplitByColumn(name=source.name, columns=columns, fingerprint=source.fingerprint, locations=source.locations, guess=guess,
-                         said=[*source.said, why], divided=used or source.divided, inner=source, column=name, used=used)
+    return SplitByColumn(
+        name=source.name,
+        columns=columns,
+        fingerprint=source.fingerprint,
+        locations=source.locations,
+        guess=guess,
+        said=[*source.said, why],
+        divided=used or source.divided,
+        inner=source,
+        column=name,
+        used=used,
+    )
 
 
 def split_of_name(name: str) -> tuple[str, str | None]:

@@ -49,7 +49,7 @@ class JsonList(Source):
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         items = _items(Path(self.path))
         for start in range(0, len(items), size):
-            part = items[start:start + size]
+            part = items[start : start + size]
             rows = [(f"item {start + i}", item) for i, item in enumerate(part)]
             bad = [BadRow(place, _no_object(item)) for place, item in rows if not isinstance(item, dict)]
             good = [(place, item) for place, item in rows if isinstance(item, dict)]
@@ -61,7 +61,7 @@ def _chunk(columns: tuple[str, ...], rows: list[dict], where: list[str], bad: li
 
 
 def _no_object(item: Any) -> str:
-    return f"expected an object like {{\"column\": value}}, got a {type(item).__name__}"
+    return f'expected an object like {{"column": value}}, got a {type(item).__name__}'
 
 
 def _objects(path: str) -> Iterator[tuple[str, dict | BadRow, int]]:
@@ -75,7 +75,7 @@ def _objects(path: str) -> Iterator[tuple[str, dict | BadRow, int]]:
             place = f"line {number}"
             try:
                 row = json.loads(line)
-            except (ValueError, RecursionError) as error:       # no JSON, no utf-8, or nested too deep
+            except (ValueError, RecursionError) as error:  # no JSON, no utf-8, or nested too deep
                 yield place, BadRow(place, f"expected one JSON object a line: {error}"), len(line)
                 continue
             yield place, row if isinstance(row, dict) else BadRow(place, _no_object(row)), len(line)
@@ -91,10 +91,10 @@ def _items(path: Path) -> list[Any]:
     if isinstance(value, dict):
         lists = [each for each in value.values() if isinstance(each, list) and each and isinstance(each[0], dict)]
         if len(lists) == 1:
-            return lists[0]                                     # {"version": …, "data": [{…}, …]}
+            return lists[0]  # {"version": …, "data": [{…}, …]}
         value = _from_columns(value)
     if not isinstance(value, list) or not any(isinstance(item, dict) for item in value):
-        raise DataError(f"{path.name}: expected a list of objects, [{{\"column\": value, …}}, …], or one object a line.\nIn {path}.")
+        raise DataError(f'{path.name}: expected a list of objects, [{{"column": value, …}}, …], or one object a line.\nIn {path}.')
     return value
 
 
@@ -121,8 +121,14 @@ def open_json(path: Path) -> Source:
     if not keys:
         raise DataError(f"{path.name}: expected JSON objects, one a line; found {f'{bad} other lines' if bad else 'no rows'}.\nIn {path}.")
     kind = JsonLines if lines else JsonList
-    return kind(name=path.name.split(".json")[0].split(".ndjson")[0], columns=tuple(keys), fingerprint=fingerprint_of([entry_of(path)]),
-                locations=(str(path.absolute()),), said=[f"{path.name}: {'one JSON object a line' if lines else 'a list of JSON objects'}"], path=str(path))
+    return kind(
+        name=path.name.split(".json")[0].split(".ndjson")[0],
+        columns=tuple(keys),
+        fingerprint=fingerprint_of([entry_of(path)]),
+        locations=(str(path.absolute()),),
+        said=[f"{path.name}: {'one JSON object a line' if lines else 'a list of JSON objects'}"],
+        path=str(path),
+    )
 
 
 def _is_lines(path: Path) -> bool:

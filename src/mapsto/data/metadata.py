@@ -34,7 +34,9 @@ class MetadataSource(Source):
             bad = [BadRow(chunk.where[i], f"no file '{chunk.columns[FILE][i]}' in the folder") for i, blob in enumerate(blobs) if blob is None]
             columns: dict[str, Sequence[Any]] = {"image": [blobs[i] for i in good]}
             columns |= {_renamed(name): [cells[i] for i in good] for name, cells in chunk.columns.items() if name != FILE}
-            yield Chunk({name: columns[name] for name in self.columns}, [chunk.where[i] for i in good], [chunk.split[i] for i in good], [*chunk.bad, *bad])
+            yield Chunk(
+                {name: columns[name] for name in self.columns}, [chunk.where[i] for i in good], [chunk.split[i] for i in good], [*chunk.bad, *bad]
+            )
 
     def _blob(self, cell: Any) -> Blob | None:
         entry = self.there.get(str(PurePosixPath(str(cell).strip().replace("\\", "/"))))
@@ -43,7 +45,9 @@ class MetadataSource(Source):
 
 def metadata_files(found: Listing) -> list[Entry]:
     """The metadata files of a listing, the highest ones."""
-    named = [entry for entry in found.files if PurePosixPath(entry.name).name.split(".")[0].lower() == "metadata" and inner_suffix(entry.name) in KINDS]
+    named = [
+        entry for entry in found.files if PurePosixPath(entry.name).name.split(".")[0].lower() == "metadata" and inner_suffix(entry.name) in KINDS
+    ]
     depth = min((entry.name.count("/") for entry in named), default=0)
     return [entry for entry in named if entry.name.count("/") == depth]
 
@@ -55,8 +59,10 @@ def open_metadata(found: Listing, metadata: Sequence[Entry], name: str) -> Sourc
     splits = [split_name(folder) for folder in folders]
     divided = len(set(splits)) > 1 and None not in splits
     if len(metadata) > 1 and not divided:
-        raise DataError(f"{name}: expected one metadata file, or one in each of train/ and test/; found {', '.join(entry.name for entry in metadata[:6])}.\n"
-                        "Name one folder.")
+        raise DataError(
+            f"{name}: expected one metadata file, or one in each of train/ and test/; found {', '.join(entry.name for entry in metadata[:6])}.\n"
+            "Name one folder."
+        )
     if len(parts) == 1:
         source = parts[0]
         source.name = name
@@ -69,15 +75,24 @@ def open_metadata(found: Listing, metadata: Sequence[Entry], name: str) -> Sourc
 def _open_one(found: Listing, entry: Entry) -> Source:
     table = open_table(Path(entry.path))
     if FILE not in table.columns:
-        raise DataError(f"{entry.name}: expected a column '{FILE}' naming the image of each row, got {', '.join(table.columns[:8])}.\n"
-                        f"{did_you_mean(FILE, table.columns)}")
-    folder = entry.name[:-len(PurePosixPath(entry.name).name)]
-    there = {each.name[len(folder):]: each for each in found.files if each.name.startswith(folder) and each.name != entry.name}
+        raise DataError(
+            f"{entry.name}: expected a column '{FILE}' naming the image of each row, got {', '.join(table.columns[:8])}.\n"
+            f"{did_you_mean(FILE, table.columns)}"
+        )
+    folder = entry.name[: -len(PurePosixPath(entry.name).name)]
+    there = {each.name[len(folder) :]: each for each in found.files if each.name.startswith(folder) and each.name != entry.name}
     if "image" in table.columns:
         table.said.append("column 'image' of the table is now 'image_2'")
     columns = ("image", *(_renamed(name) for name in table.columns if name != FILE))
-    source = MetadataSource(name=entry.name, columns=columns, fingerprint=table.fingerprint, table=table, there=there, said=table.said,
-                            guess=f"image -> {columns[1]}" if len(columns) == 2 else None)
+    source = MetadataSource(
+        name=entry.name,
+        columns=columns,
+        fingerprint=table.fingerprint,
+        table=table,
+        there=there,
+        said=table.said,
+        guess=f"image -> {columns[1]}" if len(columns) == 2 else None,
+    )
     _check(source, table, entry)
     return source
 
@@ -93,9 +108,13 @@ def _check(source: MetadataSource, table: Source, entry: Entry) -> None:
     names = [str(cell) for cell in chunk.columns[FILE]] if chunk else []
     files = [source.there[name] for name in (str(PurePosixPath(name.strip().replace("\\", "/"))) for name in names) if name in source.there]
     if not files:
-        raise DataError(f"{entry.name}: expected files like '{names[0] if names else ''}' beside it, none of the first {len(names)} is there.\n"
-                        f"{did_you_mean(names[0] if names else '', source.there, most=5)}")
+        raise DataError(
+            f"{entry.name}: expected files like '{names[0] if names else ''}' beside it, none of the first {len(names)} is there.\n"
+            f"{did_you_mean(names[0] if names else '', source.there, most=5)}"
+        )
     if not any(is_image(each) for each in files[:50]):
         kind = Counter(each.suffix for each in files).most_common(1)[0][0]
-        raise DataError(f"{entry.name}: expected images (png, jpg, …), its rows name {kind} files, which mapsto does not read yet.\n"
-                        "To learn from the table alone, name the table file instead of the folder.")
+        raise DataError(
+            f"{entry.name}: expected images (png, jpg, …), its rows name {kind} files, which mapsto does not read yet.\n"
+            "To learn from the table alone, name the table file instead of the folder."
+        )

@@ -13,10 +13,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 from mapsto.batch import key
 from mapsto.data.store import Store
 
-MOST = 4000             # training pictures looked at
-HELD = 500              # of these, pictures classified
-SIDE = 32               # pixels a side they are shrunk to
-KEPT = 0.85             # share of the accuracy that mirrored pictures must keep
+MOST = 4000  # training pictures looked at
+HELD = 500  # of these, pictures classified
+SIDE = 32  # pixels a side they are shrunk to
+KEPT = 0.85  # share of the accuracy that mirrored pictures must keep
 
 
 def mirror_is_safe(store: Store, slot: str) -> tuple[bool, str]:
@@ -28,7 +28,7 @@ def mirror_is_safe(store: Store, slot: str) -> tuple[bool, str]:
     raw = store.raw(rows)
     target = raw["output", output].long().reshape(-1)
     pixels = raw["input", slot].float()[target >= 0]
-    pixels = (adaptive_avg_pool2d(pixels, SIDE) if pixels.shape[-1] > SIDE else pixels)                # (n, C, h, w)
+    pixels = adaptive_avg_pool2d(pixels, SIDE) if pixels.shape[-1] > SIDE else pixels  # (n, C, h, w)
     target = target[target >= 0]
     held = min(HELD, len(target) // 4)
     known, labels = pixels[held:].flatten(1), target[held:]
@@ -38,4 +38,5 @@ def mirror_is_safe(store: Store, slot: str) -> tuple[bool, str]:
 
     plain, mirrored = accuracy(pixels[:held]), accuracy(pixels[:held].flip(-1))
     safe = mirrored >= KEPT * plain
-    return safe, f"training pictures are {'' if safe else 'not '}mirrored: nearest neighbours find {plain:.3f} as they are, {mirrored:.3f} mirrored (image(augment=…))"
+    figures = f"nearest neighbours find {plain:.3f} as they are, {mirrored:.3f} mirrored"
+    return safe, f"training pictures are {'' if safe else 'not '}mirrored: {figures} (image(augment=…))"

@@ -38,8 +38,10 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
         return source
     test = with_split_column(_open(reading.test, source.columns))
     if source.divided and any("test" in chunk.split for chunk in source.chunks()):
-        raise DataError(f"{source.name} holds test rows already, and --test names {reading.test}.\n"
-                        f"Leave out --test, or name only the training part of {source.name}.")
+        raise DataError(
+            f"{source.name} holds test rows already, and --test names {reading.test}.\n"
+            f"Leave out --test, or name only the training part of {source.name}."
+        )
     whole = join(source.name, [Part(source, "", None), Part(test, test.name, "test")])
     whole.locations = places
     return whole
@@ -55,7 +57,9 @@ def _open(data: Any, known: Sequence[str] = ()) -> Source:
     if isinstance(data, (list, tuple)) and data and all(isinstance(each, (str, os.PathLike)) for each in data):
         return _open_paths([os.fspath(each) for each in data], known)
     empty = isinstance(data, (list, tuple, Mapping)) and not data
-    raise DataError(f"expected a path, several paths, a frame, a list of dicts or a dict of columns, got {'an empty ' if empty else ''}{type(data).__name__}.")
+    raise DataError(
+        f"expected a path, several paths, a frame, a list of dicts or a dict of columns, got {'an empty ' if empty else ''}{type(data).__name__}."
+    )
 
 
 def _open_paths(texts: Sequence[str], known: Sequence[str]) -> Source:
@@ -163,8 +167,14 @@ def _open_several(paths: Sequence[Path], known: Sequence[str]) -> Source:
     kinds = {_kind(path) for path in paths}
     if kinds == {"image"}:
         files = [entry_of(path) for path in paths]
-        return FolderSource(name=paths[0].absolute().parent.name, columns=("image",), fingerprint=fingerprint_of(files), files=files,
-                            splits=[None] * len(files), said=[f"{len(files):,} images"])
+        return FolderSource(
+            name=paths[0].absolute().parent.name,
+            columns=("image",),
+            fingerprint=fingerprint_of(files),
+            files=files,
+            splits=[None] * len(files),
+            said=[f"{len(files):,} images"],
+        )
     named = [split_of_name(stem(path.name)) for path in paths]
     splits = [split for _, split in named]
     name = next(iter({base for base, _ in named})) if len({base for base, _ in named}) == 1 else paths[0].absolute().parent.name
@@ -172,7 +182,9 @@ def _open_several(paths: Sequence[Path], known: Sequence[str]) -> Source:
         return open_parts(name or "table", list(paths), splits, known)
     divided = len(set(splits)) > 1
     sources = [_open_one(path, str(path), known) for path in paths]
-    return join(name or "data", [Part(source, path.name, split if divided else None) for source, path, split in zip(sources, paths, splits, strict=True)])
+    return join(
+        name or "data", [Part(source, path.name, split if divided else None) for source, path, split in zip(sources, paths, splits, strict=True)]
+    )
 
 
 def _kind(path: Path) -> str:

@@ -40,7 +40,7 @@ def connected(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory that never asks the network; what it says about `path` becomes a DataError."""
     settings = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     with reading(path):
-        path.open("rb").close()                                 # permission and absence in our words
+        path.open("rb").close()  # permission and absence in our words
     database = duckdb.connect(config=settings)
     try:
         yield database
@@ -69,9 +69,17 @@ def open_parquet(path: Path) -> Source:
     images = [name for name, kind, *_ in described if kind == "BLOB" or (kind.startswith("STRUCT") and "bytes BLOB" in kind)]
     others = [name for name in names if name not in images]
     guess = f"{images[0]} -> {others[0]}" if len(images) == 1 and len(others) == 1 else None
-    return ParquetSource(name=path.name.rsplit(".", 1)[0], columns=names, fingerprint=fingerprint_of([entry]), locations=(str(path.absolute()),),
-                         guess=guess, said=[f"{path.name}: parquet, {rows:,} rows"], path=str(path),
-                         selected=tuple(_selected(name, kind) for name, kind, *_ in described), average=max(1.0, entry.size / rows))
+    return ParquetSource(
+        name=path.name.rsplit(".", 1)[0],
+        columns=names,
+        fingerprint=fingerprint_of([entry]),
+        locations=(str(path.absolute()),),
+        guess=guess,
+        said=[f"{path.name}: parquet, {rows:,} rows"],
+        path=str(path),
+        selected=tuple(_selected(name, kind) for name, kind, *_ in described),
+        average=max(1.0, entry.size / rows),
+    )
 
 
 def _selected(name: str, kind: str) -> str:
@@ -80,5 +88,5 @@ def _selected(name: str, kind: str) -> str:
     if kind.startswith("DECIMAL") or kind in ("HUGEINT", "UHUGEINT"):
         return f"{quoted}::DOUBLE"
     if kind.startswith("TIMESTAMP WITH TIME ZONE"):
-        return f"make_timestamp(epoch_us({quoted}))"            # the instant in UTC; duckdb would ask for pytz
+        return f"make_timestamp(epoch_us({quoted}))"  # the instant in UTC; duckdb would ask for pytz
     return f"{quoted}::VARCHAR" if kind in ("UUID", "INTERVAL") else quoted

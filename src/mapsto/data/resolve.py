@@ -35,8 +35,9 @@ def asked(text: str | None, source: Source, reading: Reading) -> tuple[Signature
         raise ConfigError("expected a signature or --target, got both.\nKeep one of them.")
     if text is None and not targets:
         if source.guess is None:
-            raise SignatureError(f"{source.name}: which column is to be learned? Add --target NAME, or a signature: \"* -> NAME\".\n"
-                                 f"columns: {_listed(source.columns)}")
+            raise SignatureError(
+                f'{source.name}: which column is to be learned? Add --target NAME, or a signature: "* -> NAME".\ncolumns: {_listed(source.columns)}'
+            )
         return _located(parse(source.guess), source, reading)
     signature = parse(text) if text is not None else Signature((Slot(ALL),), tuple(Slot(name) for name in targets))
     return _located(signature, source, reading)
@@ -50,7 +51,7 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     outside = set(columns_named(reading.drop, source, "drop"))
     for option in ("weight", "group"):
         outside |= set(columns_named(getattr(reading, option), source, option))
-    columns_named(reading.time, source, "time")            # stays an input: a time knows the trend
+    columns_named(reading.time, source, "time")  # stays an input: a time knows the trend
     if lost := [slot.column for slot in outputs if slot.column in outside]:
         raise ConfigError(f"'{lost[0]}' is to be learned, but also dropped, or used as weight or group.\nUse it for one thing.")
     claimed_inputs: set[str] = set()
@@ -80,7 +81,10 @@ def _locate(slot: Slot, source: Source, claimed: set[str]) -> Slot:
 def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
     kind = slot.type or (slot.name if slot.name in names("types") else "")
     if not kind:
-        raise SignatureError(f"{source.name} has no column '{slot.name}', and there is no type of that name.\n{did_you_mean(slot.name, [*source.columns, *names('types')])}")
+        raise SignatureError(
+            f"{source.name} has no column '{slot.name}', and there is no type of that name.\n"
+            f"{did_you_mean(slot.name, [*source.columns, *names('types')])}"
+        )
     if kind not in names("types"):
         raise SignatureError(f"'{slot}': unknown type '{kind}'.\n{did_you_mean(kind, names('types'))}")
     free = [name for name in source.columns if name not in claimed]

@@ -18,12 +18,13 @@ import numpy as np
 from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.data.source import SPLITS, BadRow, Chunk, Source
 from mapsto.errors import DataError
+from mapsto.numerals import number_of
 
-SAMPLE_ROWS = 50_000            # a column's sample: enough for every statistic a room fits
-SAMPLE_CELLS = 1_000_000        # over all columns, for tables of thousands of columns
-SAMPLE_BYTES = 64 << 20         # cells that hold pictures: bytes
-HEAVY = 2_000                   # and how many of them
-DISTINCT = 100_000              # classes beyond which a target is no category
+SAMPLE_ROWS = 50_000  # a column's sample: enough for every statistic a room fits
+SAMPLE_CELLS = 1_000_000  # over all columns, for tables of thousands of columns
+SAMPLE_BYTES = 64 << 20  # cells that hold pictures: bytes
+HEAVY = 2_000  # and how many of them
+DISTINCT = 100_000  # classes beyond which a target is no category
 
 
 @dataclass
@@ -35,11 +36,11 @@ class Scan:
     groups: np.ndarray | None
     times: np.ndarray | None
     weights: np.ndarray | None
-    strata: np.ndarray | None               # (n,) uint64 hash of the target cells, below STRATIFY rows
-    sample: dict[str, list[Any]]            # column -> raw cells of sampled rows
-    sample_rows: dict[str, np.ndarray]      # column -> their row numbers
+    strata: np.ndarray | None  # (n,) uint64 hash of the target cells, below STRATIFY rows
+    sample: dict[str, list[Any]]  # column -> raw cells of sampled rows
+    sample_rows: dict[str, np.ndarray]  # column -> their row numbers
     bad: list[BadRow] = field(default_factory=list)
-    distinct: dict[str, list[Any]] = field(default_factory=dict)   # target column -> every distinct cell (at most DISTINCT)
+    distinct: dict[str, list[Any]] = field(default_factory=dict)  # target column -> every distinct cell (at most DISTINCT)
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -88,20 +89,29 @@ def scan(source: Source, inputs: Sequence[str], targets: Sequence[str], *, group
     if not len(hashes):
         why = f" (first reason: {bad[0].where}: {bad[0].why})" if bad else ""
         raise DataError(f"{source.name}: expected rows, found none that can be read{why}.\nCheck that the file is what it should be.")
-    return Scan(np.array(hashes), np.array(named), np.array(groups) if group else None, np.array(times) if time else None,
-                np.array(weights, np.float32) if weight else None, np.array(strata), keeper.cells, {k: np.array(v, np.int64) for k, v in keeper.rows.items()}, bad,
-                {name: list(seen.values()) for name, seen in keeper.distinct.items()})
+    return Scan(
+        np.array(hashes),
+        np.array(named),
+        np.array(groups) if group else None,
+        np.array(times) if time else None,
+        np.array(weights, np.float32) if weight else None,
+        np.array(strata),
+        keeper.cells,
+        {k: np.array(v, np.int64) for k, v in keeper.rows.items()},
+        bad,
+        {name: list(seen.values()) for name, seen in keeper.distinct.items()},
+    )
 
 
 def _hashes(chunk: Chunk, names: Sequence[str]) -> list[int]:
     columns = [chunk.columns[name] for name in names]
-    if not columns:                                     # nothing left of the arrow: every row is its own
+    if not columns:  # nothing left of the arrow: every row is its own
         return [hash64([where]) for where in chunk.where]
     found = []
     for row in zip(*columns, strict=True):
         try:
             found.append(hash64(row))
-        except OSError:                                 # an unreadable file: encoding will say so and quarantine the row
+        except OSError:  # an unreadable file: encoding will say so and quarantine the row
             found.append(hash64([str(cell) for cell in row]))
     return found
 
@@ -114,7 +124,7 @@ class _Sample:
         self.cells: dict[str, list[Any]] = {name: [] for name in names}
         self.rows: dict[str, list[int]] = {name: [] for name in names}
         self.distinct: dict[str, dict[str, Any]] = {name: {} for name in targets}
-        self.keys: dict[int, int] = {}                     # row -> mixed hash, of the rows in the sample
+        self.keys: dict[int, int] = {}  # row -> mixed hash, of the rows in the sample
         self.most, self.limit, self.held = most, 1 << 64, 0
 
     def add(self, chunk: Chunk, hashes: Sequence[int], first: int) -> None:
@@ -160,10 +170,8 @@ def _heavy(cell: Any) -> bool:
 
 def _time(cell: Any, where: str, name: str) -> float:
     """A cell of the time column as seconds or a number."""
-    from mapsto.types.number import Number
-
     try:
-        value = Number().read(cell)
+        value = number_of(cell)
     except DataError as problem:
         raise DataError(f"{where}, column '{name}': {problem}") from None
     if value is None:

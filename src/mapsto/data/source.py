@@ -7,8 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SPLITS = ("train", "validation", "test")
-SPLIT_NAMES = {"train": "train", "training": "train", "tr": "train", "val": "validation", "valid": "validation", "validation": "validation",
-               "dev": "validation", "test": "test", "testing": "test", "te": "test", "eval": "test", "t10k": "test"}
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "tr": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "te": "test",
+    "eval": "test",
+    "t10k": "test",
+}
 
 
 @dataclass(frozen=True)

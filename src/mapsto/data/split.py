@@ -15,7 +15,7 @@ from mapsto.data.scan import Scan
 from mapsto.data.source import SPLITS
 from mapsto.errors import DataError
 
-STRATIFY = 2000                              # rows below which shares are exact per class
+STRATIFY = 2000  # rows below which shares are exact per class
 TRAIN, VALIDATION, TEST = range(3)
 
 
@@ -45,8 +45,10 @@ def split(scan: Scan, reading: Reading, fold: int | None = None) -> Split:
     mixed = _mixed(keys, reading.split_seed)
     validation, test = shares(len(scan))
     if fold is not None:
-        if len(np.unique(keys)) < reading.folds:
-            raise DataError(f"expected at least {reading.folds} different rows (or groups) for --folds {reading.folds}, found {len(np.unique(keys))}.\nUse fewer folds.")
+        if (units := len(np.unique(keys))) < reading.folds:
+            raise DataError(
+                f"expected at least {reading.folds} different rows (or groups) for {reading.folds} folds, found {units}.\nUse fewer folds."
+            )
         part = _ranked(mixed, keys, scan, reading.folds)
         of = np.where(part == fold, TEST, TRAIN).astype(np.int8)
         _give(of, _mixed(keys, reading.split_seed + 1), keys, scan, {VALIDATION: validation})
@@ -74,14 +76,14 @@ def _give(of: np.ndarray, mixed: np.ndarray, keys: np.ndarray, scan: Scan, wante
     """Move shares of the TRAIN rows of `of` to other splits, in place."""
     among = np.flatnonzero((of == TRAIN) if only is None else (only & (of == TRAIN)))
     if len(among) >= STRATIFY:
-        place = mixed[among] / 2.0**64                           # [0, 1): fixed shares of hash space, stable when rows are added
+        place = mixed[among] / 2.0**64  # [0, 1): fixed shares of hash space, stable when rows are added
         low = 0.0
         for index, share in wanted.items():
             of[among[(place >= low) & (place < low + share)]] = index
             low += share
         return
     strata = scan.strata[among] if scan.strata is not None else np.zeros(len(among), np.uint64)
-    if len(np.unique(strata)) > max(20, len(among) // 4):        # a number, or nearly: no classes to be fair to
+    if len(np.unique(strata)) > max(20, len(among) // 4):  # a number, or nearly: no classes to be fair to
         strata = np.zeros(len(among), np.uint64)
     taken: dict[int, int] = {}
     for value in np.unique(strata):
@@ -91,7 +93,7 @@ def _give(of: np.ndarray, mixed: np.ndarray, keys: np.ndarray, scan: Scan, wante
         start = 0
         for index, share in wanted.items():
             count = round(share * len(units)) or int(len(units) >= 4 or (len(np.unique(strata)) == 1 and len(units) > len(wanted)))
-            for _, name in free[start:start + count]:
+            for _, name in free[start : start + count]:
                 taken[name] = index
             start += count
     of[among] = [taken.get(int(keys[row]), TRAIN) for row in among]

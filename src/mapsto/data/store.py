@@ -37,8 +37,8 @@ from mapsto.learners.base import Batches
 from mapsto.models.base import Rooms
 from mapsto.signature import Signature, Slot
 
-FORMAT = 1                  # raise it when the meaning of the files changes
-Spot = tuple[str, str]      # ("input" | "output", slot name)
+FORMAT = 1  # raise it when the meaning of the files changes
+Spot = tuple[str, str]  # ("input" | "output", slot name)
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,15 @@ class Store(Batches):
             taken = torch.from_numpy(np.ascontiguousarray(values[rows])).to(self.device)
             found |= {spot: taken[:, i] for i, spot in enumerate(block.spots)}
         for spot, (values, offsets) in self._ragged.items():
-            found[spot] = [torch.from_numpy(np.array(values[offsets[r]:offsets[r + 1]])).to(self.device) for r in rows]
+            found[spot] = [torch.from_numpy(np.array(values[offsets[r] : offsets[r + 1]])).to(self.device) for r in rows]
         return found
 
     def batch(self, rows: np.ndarray, draw: Draw | None = None) -> Batch:
         """The rows as a batch, normalised, and augmented when `draw` is given."""
         weight = None if self.weights is None else torch.from_numpy(self.weights[rows]).to(self.device)
-        return collate(self.signature, self.types, self.raw(rows), len(rows), torch.from_numpy(np.ascontiguousarray(rows)).to(self.device), weight, draw)
+        return collate(
+            self.signature, self.types, self.raw(rows), len(rows), torch.from_numpy(np.ascontiguousarray(rows)).to(self.device), weight, draw
+        )
 
     def stream(self, split: str, step: int, batch: int, seed: int) -> Iterator[Batch]:
         rows = self._rows[split]
@@ -115,7 +117,7 @@ class Store(Batches):
         if most is not None and len(rows) > most:
             rows = rows[np.sort(np.random.default_rng(key("walk", split, most)).permutation(len(rows))[:most])]
         for start in range(0, len(rows), batch):
-            yield self.batch(rows[start:start + batch])
+            yield self.batch(rows[start : start + batch])
 
 
 class Order:
@@ -138,7 +140,9 @@ class Order:
         return self._epochs[epoch]
 
 
-def collate(signature: Signature, types: Rooms, raw: Mapping[Spot, Any], size: int, rows: Tensor | None, weight: Tensor | None, draw: Draw | None) -> Batch:
+def collate(
+    signature: Signature, types: Rooms, raw: Mapping[Spot, Any], size: int, rows: Tensor | None, weight: Tensor | None, draw: Draw | None
+) -> Batch:
     """Encoded cells -> a batch. Targets are taken when `raw` has them."""
     inputs = {slot.name: types["input", slot.name].collate(raw["input", slot.name], draw) for slot in signature.inputs}
     known = [slot.name for slot in signature.outputs if ("output", slot.name) in raw]
@@ -159,17 +163,21 @@ def prepare(source: Source, signature: Signature, types: Rooms, rows: int, tell:
         _encode(source, signature, types, rows, workplace, tell)
         os.rename(workplace, folder)
     except OSError as problem:
-        if (folder / "store.json").exists():         # another training made it meanwhile
+        if (folder / "store.json").exists():  # another training made it meanwhile
             return folder
-        raise RunError(f"cannot write encoded data to {folder.parent}: {problem.strerror or problem}.\nFree some disk, or set MAPSTO_CACHE to another folder.") from None
+        raise RunError(
+            f"cannot write encoded data to {folder.parent}: {problem.strerror or problem}.\nFree some disk, or set MAPSTO_CACHE to another folder."
+        ) from None
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
     return folder
 
 
 def _key(source: Source, signature: Signature, types: Rooms, rows: int) -> str:
-    reading = [(side, slot.name, slot.column, slot.type, {f: getattr(types[side, slot.name], f) for f in types[side, slot.name].reading})
-               for side, slot in spots(signature)]
+    reading = [
+        (side, slot.name, slot.column, slot.type, {f: getattr(types[side, slot.name], f) for f in types[side, slot.name].reading})
+        for side, slot in spots(signature)
+    ]
     text = json.dumps([FORMAT, _code(), source.fingerprint, rows, reading], default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -196,7 +204,13 @@ class _Writer:
             layout = types[side, slot.name].layout
             if layout.ragged:
                 number = len(self.ragged)
-                record = {"spot": (side, slot.name), "dtype": layout.dtype, "shape": layout.shape[1:], "values": f"r{number}.values.bin", "offsets": f"r{number}.offsets.bin"}
+                record = {
+                    "spot": (side, slot.name),
+                    "dtype": layout.dtype,
+                    "shape": layout.shape[1:],
+                    "values": f"r{number}.values.bin",
+                    "offsets": f"r{number}.offsets.bin",
+                }
                 self.ragged[side, slot.name] = (record, (folder / record["values"]).open("wb"), [0])
             else:
                 grouped.setdefault((layout.dtype, layout.shape), []).append((side, slot.name))  # type: ignore[arg-type]
@@ -217,8 +231,13 @@ class _Writer:
         for record, file, offsets in self.ragged.values():
             file.close()
             np.array(offsets, np.int64).tofile(self.folder / record["offsets"])
-        record = {"rows": rows, "blocks": [dataclasses.asdict(block) for block in self.blocks], "ragged": [r for r, _, _ in self.ragged.values()],
-                  "problems": problems, "bad": [dataclasses.asdict(row) for row in bad]}
+        record = {
+            "rows": rows,
+            "blocks": [dataclasses.asdict(block) for block in self.blocks],
+            "ragged": [r for r, _, _ in self.ragged.values()],
+            "problems": problems,
+            "bad": [dataclasses.asdict(row) for row in bad],
+        }
         (self.folder / "store.json").write_text(json.dumps(record))
         with (self.folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
@@ -264,7 +283,7 @@ def _encode_column(room: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | N
     if pool is None or len(cells) < 32 or not (isinstance(cells[0], (Blob, bytes, dict)) or room.layout.shape):
         return room.encode_column(cells)
     size = 16
-    parts = [cells[i:i + size] for i in range(0, len(cells), size)]
+    parts = [cells[i : i + size] for i in range(0, len(cells), size)]
     found = list(pool.map(room.encode_column, parts))
     unread = {i * size + j: why for i, (_, problems) in enumerate(found) for j, why in problems.items()}
     joined = [value for part, _ in found for value in part] if room.layout.ragged else np.concatenate([part for part, _ in found])

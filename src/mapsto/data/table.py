@@ -16,7 +16,7 @@ from mapsto.data.parquet import open_parquet
 from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import DataError
 
-CHUNK_CELLS, CHUNK_CHARACTERS = 1_000_000, 1 << 25      # a chunk stays below these, however wide the table
+CHUNK_CELLS, CHUNK_CHARACTERS = 1_000_000, 1 << 25  # a chunk stays below these, however wide the table
 _DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?")
 
@@ -90,19 +90,28 @@ def _bad(begun: int, ended: int, why: str) -> Iterator[tuple[str, BadRow]]:
 
 def _with_points(cells: Sequence[str], grouped: bool) -> Sequence[str]:
     """'1,5' -> '1.5', and '1.234,5' -> '1234.5' in a column that groups thousands."""
+
     def point(cell: str) -> str:
         text = cell.strip()
         if grouped and _GROUPED.fullmatch(text):
             return text.replace(".", "").replace(",", ".")
         return text.replace(",", ".") if "," in text and _DECIMAL.fullmatch(text) else cell
+
     return [point(cell) for cell in cells]
 
 
 def open_delimited(path: Path, known: Sequence[str] = ()) -> Source:
     """Open a text table. known: column names another file of the same table gave. DataError: no table, or no rows."""
     dialect = find_dialect(path, known)
-    return DelimitedSource(name=stem(path.name), columns=dialect.names, fingerprint=fingerprint_of([entry_of(path)]),
-                           locations=(str(path.absolute()),), said=[f"{path.name}: {each}" for each in dialect.said], path=str(path), dialect=dialect)
+    return DelimitedSource(
+        name=stem(path.name),
+        columns=dialect.names,
+        fingerprint=fingerprint_of([entry_of(path)]),
+        locations=(str(path.absolute()),),
+        said=[f"{path.name}: {each}" for each in dialect.said],
+        path=str(path),
+        dialect=dialect,
+    )
 
 
 def open_table(path: Path, known: Sequence[str] = ()) -> Source:

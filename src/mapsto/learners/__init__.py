@@ -16,8 +16,9 @@ from mapsto.registry import entry
 from mapsto.signature import Signature
 
 
-def build(name: str, model: nn.Module, signature: Signature, types: Rooms, store: Batches | None, training: Training,
-          options: Mapping[str, Any]) -> Learner:
+def build(
+    name: str, model: nn.Module, signature: Signature, types: Rooms, store: Batches | None, training: Training, options: Mapping[str, Any]
+) -> Learner:
     """The learner of that name with a user's options, checked. ConfigError when it ignores a setting that was asked for."""
     kind = entry("learners", name)
     refused = [key for key in kind.ignores if asdict(training).get(key) is not None]

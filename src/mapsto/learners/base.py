@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from mapsto.training.trainer import Trainer
 
 Logs = dict[str, Tensor]
-Scores = dict[str, dict[str, float]]          # {slot: {metric: value}}
+Scores = dict[str, dict[str, float]]  # {slot: {metric: value}}
 
 
 class Batches:
     """What a learner needs of a store: {split: rows} and batches by row. `mapsto.data.store.Store` is one; so is any stream."""
 
-    device: torch.device = torch.device("cpu")    # where batches are wanted; the trainer sets it
+    device: torch.device = torch.device("cpu")  # where batches are wanted; the trainer sets it
 
     def size(self, split: str) -> int | None:
         """Rows in a split; None when nobody knows, as in an endless stream: such a split is never walked."""
@@ -60,7 +60,7 @@ class Collected:
 class Learner:
     """A way of learning. `model` holds everything that is trained or saved; `store` is None for learners that make their own rows."""
 
-    ignores: ClassVar[tuple[str, ...]] = ()       # settings it cannot honour: asking for one is an error, never silence
+    ignores: ClassVar[tuple[str, ...]] = ()  # settings it cannot honour: asking for one is an error, never silence
 
     @dataclass(frozen=True)
     class Config:
@@ -69,17 +69,19 @@ class Learner:
     def __init__(self, model: nn.Module, signature: Signature, types: Rooms, store: Batches | None, training: Training, config: Any = None):
         self.model, self.signature, self.types, self.store, self.training = model, signature, types, store, training
         self.config = config if config is not None else self.Config()
-        self.device = torch.device("cpu")         # the trainer sets it
-        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)   # likewise: the plan's arithmetic
-        self.channels_last = False                # and its memory format
+        self.device = torch.device("cpu")  # the trainer sets it
+        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)  # likewise: the plan's arithmetic
+        self.channels_last = False  # and its memory format
 
     def ready(self, batch: Batch) -> Batch:
         """The batch where and as the plan wants it."""
         batch = batch.to(self.device)
         if not self.channels_last:
             return batch
-        pictures = {name: value.contiguous(memory_format=torch.channels_last) if isinstance(value, Tensor) and value.ndim == 4 else value
-                    for name, value in batch.inputs.items()}
+        pictures = {
+            name: value.contiguous(memory_format=torch.channels_last) if isinstance(value, Tensor) and value.ndim == 4 else value
+            for name, value in batch.inputs.items()
+        }
         return replace(batch, inputs=pictures)
 
     def batches(self, split: str, step: int) -> Iterator[Batch]:
@@ -165,8 +167,12 @@ def collect(learner: Learner, batches: Iterator[Batch]) -> Collected:
         if batch.rows is not None:
             rows.append(_numpy(batch.rows))
     joined = {slot: {name: np.concatenate(values) for name, values in arrays.items()} for slot, arrays in predicted.items()}
-    return Collected(joined, {k: np.concatenate(v) for k, v in target.items()}, {k: np.concatenate(v) for k, v in present.items()},
-                     np.concatenate(rows) if rows else np.empty(0, np.int64))
+    return Collected(
+        joined,
+        {k: np.concatenate(v) for k, v in target.items()},
+        {k: np.concatenate(v) for k, v in present.items()},
+        np.concatenate(rows) if rows else np.empty(0, np.int64),
+    )
 
 
 def score_values(metrics: tuple[Metric, ...], found: Collected, slot: str) -> dict[str, float]:

@@ -41,7 +41,7 @@ class Supervised(Learner):
         partner = batch.parts.get("partner")
         per_row, count = self._losses(outputs, batch)
         if partner is not None:
-            assert partner.weight is not None                  # the partner's share of each row
+            assert partner.weight is not None  # the partner's share of each row
             other, other_count = self._losses(outputs, partner)
             share = partner.weight
             per_row, count = (1 - share) * per_row + share * other, (1 - share) * count + share * other_count
@@ -97,8 +97,8 @@ def _patched(a: Tensor, b: Tensor, draw: Draw, strength: float) -> tuple[Tensor,
     """A box of b, of an area uniform in [0, 1), pasted over a; the share is the box's true area."""
     height, width = a.shape[-2:]
     u = draw.uniform("cutmix box", 3).to(a.device)
-    half = u[:, :1].sqrt() / 2                                                       # (B, 1) of the side
+    half = u[:, :1].sqrt() / 2  # (B, 1) of the side
     ys = (torch.arange(height, device=a.device) + 0.5) / height
     xs = (torch.arange(width, device=a.device) + 0.5) / width
-    inside = ((ys - u[:, 1:2]).abs() < half)[:, :, None] & ((xs - u[:, 2:3]).abs() < half)[:, None, :]   # (B, H, W)
+    inside = ((ys - u[:, 1:2]).abs() < half)[:, :, None] & ((xs - u[:, 2:3]).abs() < half)[:, None, :]  # (B, H, W)
     return torch.where(inside[:, None], b, a), inside.float().mean((1, 2))

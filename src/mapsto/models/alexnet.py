@@ -19,7 +19,7 @@ from mapsto.models.base import Heads, Net, Rooms, Stems
 from mapsto.models.resnet import BatchNorm, OnlyInput, image_input
 from mapsto.signature import Signature
 
-GRID = 6                                                # pixels a side the wide layers see at most
+GRID = 6  # pixels a side the wide layers see at most
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Config:
     width: int = setting(96, "channels of the first convolution; the others keep the paper's ratios", above=2)
     units: int | None = setting(None, "units of the two wide layers (4096; 1024 below 160 pixels)", above=0)
     dropout: float = setting(0.5, "share of units dropped before each wide layer", above=-1e-9, below=1)
-    norm: str = setting("batch", "normalisation: batch, the paper's local response norm after layers 1 and 2, or none", choices=("batch", "local", "none"))
+    norm: str = setting(
+        "batch", "normalisation: batch, the paper's local response norm after layers 1 and 2, or none", choices=("batch", "local", "none")
+    )
 
 
 def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
@@ -59,10 +61,10 @@ class AlexNet(nn.Module):
             layers += normalised(config.norm, width, place)
             side, inputs = (side + 2 * padding - kernel) // stride + 1, width
             if pool and side > 1:
-                layers += [nn.MaxPool2d(3, 2, ceil_mode=True)]               # overlapping, section 3.4
+                layers += [nn.MaxPool2d(3, 2, ceil_mode=True)]  # overlapping, section 3.4
                 side = max(math.ceil((side - 3) / 2), 0) + 1
         shrink = math.ceil(side / GRID)
-        if shrink > 1:                                                       # larger images than the paper's
+        if shrink > 1:  # larger images than the paper's
             layers += [nn.AvgPool2d(shrink, ceil_mode=True)]
             side = math.ceil(side / shrink)
         self.convolutions = nn.Sequential(*layers)
@@ -76,7 +78,7 @@ class AlexNet(nn.Module):
                     nn.init.zeros_(part.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.wide(self.convolutions(x).flatten(1))                    # (B, C·6·6) -> (B, D)
+        return self.wide(self.convolutions(x).flatten(1))  # (B, C·6·6) -> (B, D)
 
 
 def normalised(norm: str, width: int, place: int) -> list[nn.Module]:

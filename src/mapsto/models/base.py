@@ -95,19 +95,21 @@ def pool(hidden: Any, gives: str) -> Tensor:
     """Any hidden as one vector a row (B, D): the mean over space or over the known time steps."""
     if gives == "pooled":
         return hidden
-    if gives == "map":                                   # (B, D, H, W) -> (B, D)
+    if gives == "map":  # (B, D, H, W) -> (B, D)
         return hidden.mean((2, 3))
-    if isinstance(hidden, Padded):                       # (B, T, D), masked
+    if isinstance(hidden, Padded):  # (B, T, D), masked
         mask = hidden.mask[..., None]
         return (hidden.values * mask).sum(1) / hidden.lengths.clamp(min=1)[:, None]
-    return hidden.mean(1)                                # tokens (B, T, D) -> (B, D)
+    return hidden.mean(1)  # tokens (B, T, D) -> (B, D)
 
 
 def only_input(signature: Signature, types: Rooms, model: str, kind: str) -> str:
     """The name of the single input, which must be of type `kind`; a ConfigError that says which model fits otherwise."""
     kinds = [slot.type for slot in signature.inputs]
     if kinds != [kind]:
-        raise ConfigError(f"model '{model}' takes one {kind}, got {', '.join(kinds) or 'no input'}.\nUse --model fusion for several inputs, --model mlp for tables.")
+        raise ConfigError(
+            f"model '{model}' takes one {kind}, got {', '.join(kinds) or 'no input'}.\nUse --model fusion for several inputs, --model mlp for tables."
+        )
     return signature.inputs[0].name
 
 

@@ -92,7 +92,7 @@ class ImageSlot(nn.Module):
         self.missing = nn.Parameter(torch.zeros(config.token))
 
     def forward(self, x: Tensor) -> Tensor:
-        known = (x != 0).flatten(1).any(1)                                   # (B,)
+        known = (x != 0).flatten(1).any(1)  # (B,)
         token = self.project(pool(self.body(x), "map"))
         if self.training and self.hide:
             known = known & (torch.rand(len(x), device=x.device) >= self.hide)
@@ -130,7 +130,7 @@ class AttentionMix(nn.Module):
     def __init__(self, config: Config, slots: int):
         super().__init__()
         self.class_token = nn.Parameter(torch.zeros(config.token))
-        self.slot = nn.Embedding(slots, config.token)                        # which slot a token comes from
+        self.slot = nn.Embedding(slots, config.token)  # which slot a token comes from
         nn.init.normal_(self.slot.weight, std=0.02)
         self.blocks = nn.ModuleList(Block(config.token, config.heads or 4, 4, config.dropout) for _ in range(config.blocks or 2))
         self.norm = nn.LayerNorm(config.token)

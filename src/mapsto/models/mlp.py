@@ -63,7 +63,7 @@ class Flatten(nn.Module):
         self.sections: list[int] = []
         for name, sides in shapes.items():
             shape = [side or 1 for side in sides]
-            if len(shape) == 3:                                              # (C, H, W)
+            if len(shape) == 3:  # (C, H, W)
                 self.shrink[name] = shrink = math.ceil(max(shape[1:]) / pixels)
                 self.sections += [1] * (shape[0] * math.ceil(shape[1] / shrink) * math.ceil(shape[2] / shrink))
             else:
@@ -95,7 +95,7 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = self.dropout(self.activation(norm(layer(x))))
-        return x if self.last_r is None else x * self.last_r.view(self.members, -1)                 # the heads' r_i: heads themselves are shared
+        return x if self.last_r is None else x * self.last_r.view(self.members, -1)  # the heads' r_i: heads themselves are shared
 
 
 class SharedDropout(nn.Module):
@@ -127,7 +127,7 @@ class Linear(nn.Module):
             nn.init.xavier_uniform_(self.weight)
         bias = torch.empty(fan_out).uniform_(-bound, bound) if init == "uniform" else torch.zeros(fan_out)
         self.members, self.r, self.s = members, None, None
-        if members > 1:                                                      # members start equal but for the first layer
+        if members > 1:  # members start equal but for the first layer
             self.r, self.s = nn.Parameter(torch.ones(members * fan_in)), nn.Parameter(torch.ones(members * fan_out))
             bias = bias.repeat(members)
         self.bias = nn.Parameter(bias)
@@ -148,10 +148,10 @@ class Linear(nn.Module):
         if self.s is None:
             return F.linear(x, self.weight, self.bias)
         if x.ndim == 2:
-            x = x[:, None]                                                   # (B, 1, I): all members see the same row
-        x = x if self.r is None else x * self.r.view(self.members, -1)       # (B, M, I)
+            x = x[:, None]  # (B, 1, I): all members see the same row
+        x = x if self.r is None else x * self.r.view(self.members, -1)  # (B, M, I)
         s, bias = self.s.view(self.members, -1), self.bias.view(self.members, -1)
-        return torch.addcmul(bias, F.linear(x, self.weight), s)              # (B, M, O)
+        return torch.addcmul(bias, F.linear(x, self.weight), s)  # (B, M, O)
 
 
 class MemberNorm(nn.Module):

@@ -28,7 +28,7 @@ from mapsto.signature import Signature
 
 TABLE_1 = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 BOTTLENECKS = (50, 101, 152)
-SMALL = 64                                              # pixels; up to here the 3×3 stem
+SMALL = 64  # pixels; up to here the 3×3 stem
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,9 @@ class ResNet(nn.Module):
         stages, bottleneck = stages_of(config, size)
         large = (config.stem or ("small" if size <= SMALL else "large")) == "large"
         if large and config.stride is not None:
-            raise ConfigError(f"model 'resnet': stride is for the small stem; images of {size} pixels get the large one.\nLeave it out or add stem=small.")
+            raise ConfigError(
+                f"model 'resnet': stride is for the small stem; images of {size} pixels get the large one.\nLeave it out or add stem=small."
+            )
         inputs = stages[0][1]
         self.stem = large_stem(channels, inputs, config) if large else small_stem(channels, inputs, config)
         total, blocks = sum(number for number, _, _ in stages), []
@@ -106,7 +108,7 @@ class ResNet(nn.Module):
                 inputs = blocks[-1].width
         self.blocks = nn.Sequential(*blocks)
         self.last = nn.Sequential(norm_of(config.norm, inputs), nn.ReLU()) if config.preactivation else nn.Identity()
-        self.dropout = nn.Dropout2d(config.dropout)      # a whole channel before pooling = one unit after it
+        self.dropout = nn.Dropout2d(config.dropout)  # a whole channel before pooling = one unit after it
         self.width = inputs
         he_init(self, config.zero_init)
 
@@ -144,7 +146,7 @@ class Block(nn.Module):
         if not self.pre:
             return F.relu(self.shortcut(x) + self.kept(self.after(x)))
         hidden = F.relu(self.norms[0](x))
-        shortcut = x if self.project is None else self.shortcut(hidden)      # where shapes change, both paths are activated
+        shortcut = x if self.project is None else self.shortcut(hidden)  # where shapes change, both paths are activated
         return shortcut + self.kept(self.before(hidden))
 
     def before(self, hidden: Tensor) -> Tensor:

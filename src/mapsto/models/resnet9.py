@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from mapsto.models.base import Heads, Net, Rooms, Stems
 from mapsto.models.resnet import OnlyInput, he_init, image_input, norm_of
 from mapsto.signature import Signature
 
-MAP = 40                # pixels a side of the first stage's map at most
+MAP = 40  # pixels a side of the first stage's map at most
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ResNet9(nn.Module):
         stem = [Layer(channels, first, 2 if halvings else 1, config.norm)] + [Layer(first, first, 2, config.norm) for _ in range(halvings - 1)]
         self.stem = nn.Sequential(*stem)
         widths = [first, *(config.width * 2**stage for stage in range(config.stages))]
-        self.stages = nn.Sequential(*(Stage(before, after, config.norm) for before, after in zip(widths, widths[1:], strict=False)))
+        self.stages = nn.Sequential(*(Stage(before, after, config.norm) for before, after in pairwise(widths)))
         self.dropout = nn.Dropout2d(config.dropout)
         self.width = widths[-1]
         he_init(self, zero=False)

@@ -70,7 +70,7 @@ class VisionTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         bottom, right = -x.shape[2] % self.patch, -x.shape[3] % self.patch
         x = F.pad(x, (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2)) if bottom or right else x
-        x = self.project(x).flatten(2).transpose(1, 2)                       # (B, D, H/P, W/P) -> (B, T, D)
+        x = self.project(x).flatten(2).transpose(1, 2)  # (B, D, H/P, W/P) -> (B, T, D)
         if self.class_token is not None:
             x = torch.cat([self.class_token.expand(len(x), 1, -1), x], 1)
         x = self.norm(self.blocks(self.dropout(x + self.positions.weight)))
@@ -110,9 +110,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         batch, time, width = x.shape
         q, k, v = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)  # each (B, N, T, D/N)
-        seen = None if mask is None else mask[:, None, None, :]              # (B, 1, 1, T): every token looks at those that are there
+        seen = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T): every token looks at those that are there
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
-        return self.out(mixed.transpose(1, 2).reshape(batch, time, width))   # (B, N, T, D/N) -> (B, T, D)
+        return self.out(mixed.transpose(1, 2).reshape(batch, time, width))  # (B, N, T, D/N) -> (B, T, D)
 
 
 def init_linear(net: nn.Module, how: str) -> None:
@@ -120,7 +120,7 @@ def init_linear(net: nn.Module, how: str) -> None:
     for part in net.modules():
         if isinstance(part, (nn.Linear, nn.Conv2d)):
             if how == "xavier":
-                nn.init.xavier_uniform_(part.weight.flatten(1))              # a view: a patch is one long input
+                nn.init.xavier_uniform_(part.weight.flatten(1))  # a view: a patch is one long input
             else:
                 nn.init.trunc_normal_(part.weight, std=0.02)
             assert part.bias is not None

@@ -7,8 +7,8 @@ heads would sum in another order, and resume would not be exact.
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,15 @@ def save(folder: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -
     """Write the newest checkpoint; the one before it is kept."""
     newest = folder / NAME
     ready = unshared({name: value.detach().contiguous().cpu() for name, value in tensors.items()})
-    if newest.exists():
-        os.replace(newest, folder / PREVIOUS)
-    write_atomic(newest, lambda temporary: save_file(ready, temporary, {"note": json.dumps(note)}))
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(ready, temporary, {"note": json.dumps(note)})
+        except SafetensorError as problem:  # how it reports the system's errors
+            full = "No space left" in str(problem) or "os error 28" in str(problem)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(problem)) from problem
+
+    write_atomic(newest, write, keep=folder / PREVIOUS)
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -87,7 +93,7 @@ def unflatten(state: Mapping[str, Any], tensors: Mapping[str, Tensor], plain: Ma
     entries: dict[int, dict[str, Any]] = {}
     for path, value in tensors.items():
         if path.startswith(prefix + "."):
-            index, name = path[len(prefix) + 1:].split(".", 1)
+            index, name = path[len(prefix) + 1 :].split(".", 1)
             entries.setdefault(int(index), {})[name] = value
     for path, value in plain.items():
         index, name = path.split(".", 1)

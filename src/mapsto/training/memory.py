@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 CGROUP = Path("/sys/fs/cgroup")
-SHARE = 0.7                    # of the memory allowed; the rest is the system's, the page cache's and our error of estimate
+SHARE = 0.7  # of the memory allowed; the rest is the system's, the page cache's and our error of estimate
 
 
 def allowed(device: torch.device) -> int:
@@ -28,7 +28,7 @@ def _free() -> int:
         return int(lines["MemAvailable"].split()[0]) * 1024
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return 4 << 30                                       # a system that does not say: assume a small machine
+    return 4 << 30  # a system that does not say: assume a small machine
 
 
 def _container() -> list[int]:
@@ -65,8 +65,8 @@ def keep_heap() -> None:
 
     library = ctypes.CDLL(None)
     if b"glibc" in (os.confstr("CS_GNU_LIBC_VERSION") or "").encode():
-        library.mallopt(-3, 1 << 30)                     # M_MMAP_THRESHOLD
-        library.mallopt(-1, 2**31 - 1)                   # M_TRIM_THRESHOLD
+        library.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 class Saved:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from mapsto.learners.base import Learner
 
 PROBE_SECONDS = 2.0
-GAIN = 0.85             # bfloat16 must take less than this share of float32's time: near-ties stay with the exact arithmetic
-FEWER = 0.9             # and fewer threads less than this share of what all take
-TOLERANCE = 0.05        # relative difference of its loss from float32's on the same batch beyond which a candidate is out
+GAIN = 0.85  # bfloat16 must take less than this share of float32's time: near-ties stay with the exact arithmetic
+FEWER = 0.9  # and fewer threads less than this share of what all take
+TOLERANCE = 0.05  # relative difference of its loss from float32's on the same batch beyond which a candidate is out
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,13 @@ class Plan:
 
 def machine() -> dict[str, Any]:
     """What the arithmetic depends on."""
-    return {"system": platform.platform(), "processor": platform.processor() or platform.machine(), "torch": torch.__version__,
-            "capability": torch.backends.cpu.get_cpu_capability(), "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}
+    return {
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
 
 
 def machine_speed(device: torch.device) -> float:
@@ -67,7 +72,7 @@ def machine_speed(device: torch.device) -> float:
     except (OSError, ValueError, KeyError):
         pass
     x = torch.randn(128, 64, 14, 14, device=device).contiguous(memory_format=torch.channels_last).requires_grad_()
-    conv = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device=device).to(memory_format=torch.channels_last)
+    conv = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     least = float("inf")
     for _ in range(6):
         start = time.monotonic()
@@ -152,7 +157,7 @@ def _timed(learner: Learner, batch: Batch, loss_of: Callable[[Batch], Any], seco
         per_row, count = loss_of(batch)
         loss = per_row.sum() / count.sum().clamp(min=1)
         loss.backward()
-        value = float(loss.detach())                                   # waits for the device
+        value = float(loss.detach())  # waits for the device
         if round_:
             least = min(least, time.monotonic() - start)
         if round_ and time.monotonic() > end:
@@ -167,12 +172,15 @@ def apply(plan: Plan, learner: Learner) -> None:
     learner.autocast = torch.autocast(learner.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16")
     learner.channels_last = plan.channels_last
     if plan.channels_last:
-        learner.model.to(memory_format=torch.channels_last)
+        learner.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _cache_key(learner: Learner, batch: Batch, training: Training, threads: int) -> str:
     shapes = [(name, tuple(value.shape)) for name, value in learner.model.named_parameters()]
-    inputs = [batch.size, *((name, tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__) for name, value in batch.inputs.items())]
+    inputs = [
+        batch.size,
+        *((name, tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__) for name, value in batch.inputs.items()),
+    ]
     asked = (training.precision, training.micro_batch, str(learner.device), threads)
     text = json.dumps([machine(), shapes, inputs, asked, type(learner).__name__], default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

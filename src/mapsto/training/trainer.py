@@ -24,6 +24,7 @@ from mapsto.config import Budget
 from mapsto.errors import ConfigError, RunError
 from mapsto.learners.base import Learner, Logs, Scores
 from mapsto.training import checkpoint, memory
+from mapsto.training.average import Average
 from mapsto.training.budget import Pace, fixed_total, goal_of
 from mapsto.training.decisions import Decisions
 from mapsto.training.plan import Plan, apply, choose_device, measure
@@ -31,10 +32,10 @@ from mapsto.training.plan import Plan, apply, choose_device, measure
 Tell = Callable[[Mapping[str, Any]], None]
 LossOf = Callable[[Batch], tuple[tuple[Tensor, Tensor], Logs]]
 
-TICK = 0.5                    # seconds between looks at the clock, the loss and the terminal
-SAVE = 15.0                   # seconds between checkpoints, at least; or 20 times what one takes
-LOOKS = 25                    # evaluations over the budget
-SAMPLE = 20_000               # validation rows an evaluation during training reads at most
+TICK = 0.5  # seconds between looks at the clock, the loss and the terminal
+SAVE = 15.0  # seconds between checkpoints, at least; or 20 times what one takes
+LOOKS = 25  # evaluations over the budget
+SAMPLE = 20_000  # validation rows an evaluation during training reads at most
 ROLLBACKS = 3
 
 
@@ -46,8 +47,15 @@ class Trainer:
     """Fits one learner. folder: where the record goes, None for none. best: (slot, metric) that decides which weights are best;
     None: the first metric of the first output. elapsed: seconds of the budget already spent when `fit` is called."""
 
-    def __init__(self, learner: Learner, folder: Path | None = None, budget: Budget | None = None, best: tuple[str, str] | None = None,
-                 tell: Tell | None = None, elapsed: float = 0.0):
+    def __init__(
+        self,
+        learner: Learner,
+        folder: Path | None = None,
+        budget: Budget | None = None,
+        best: tuple[str, str] | None = None,
+        tell: Tell | None = None,
+        elapsed: float = 0.0,
+    ):
         self.learner, self.folder, self.budget = learner, folder, budget or Budget(steps=1000)
         self.training, self.tell = learner.training, tell or (lambda event: None)
         self.decisions, self.pace = Decisions(folder), Pace()
@@ -57,10 +65,10 @@ class Trainer:
         self.best_value, self.best_step = float("nan"), 0
         self.history: list[dict[str, Any]] = []
         self._elapsed, self._started = elapsed, time.monotonic()
-        self._asked = ""                                          # what a signal asked for
-        self._loss, self._count = torch.zeros(()), 0              # since the last tick
+        self._asked = ""  # what a signal asked for
+        self._loss, self._count = torch.zeros(()), 0  # since the last tick
         self._rollbacks, self._rolled_back = 0, False
-        self._turn = 0                                            # updates made within the step: each draws its own noise
+        self._turn = 0  # updates made within the step: each draws its own noise
         self.plan = Plan("cpu")
 
     # ---- the loop ----
@@ -73,7 +81,7 @@ class Trainer:
                 self._set_rates()
                 self._turn = 0
                 logs = self.learner.step(batch, self)
-                self._average()
+                self.average.follow(self.step)
                 self.step += 1
                 self._look(logs)
         self._finish()
@@ -162,7 +170,7 @@ class Trainer:
             self.learner.store.device = self.learner.device  # type: ignore[attr-defined]
         memory.keep_heap()
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False      # type: ignore[attr-defined]  # costs a write of every new tensor
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a write of every new tensor
         if recorded:
             self.plan = Plan(**recorded)
         else:
@@ -187,14 +195,19 @@ class Trainer:
     def _measure(self) -> Plan:
         before = {name: value.clone() for name, value in self.learner.state_dict().items()}
         batch = next(self.learner.batches("train", 0))
-        self.learner.load_state_dict(before)                        # a probe leaves no trace, in a replay buffer either
+        self.learner.load_state_dict(before)  # a probe leaves no trace, in a replay buffer either
 
         def loss_of(piece: Batch) -> tuple[Tensor, Tensor]:
             return self._loss_of(self.learner.loss, piece)[0]
 
-        if type(self.learner).loss is Learner.loss:                # a learner of explicit updates: nothing to time alone
-            return Plan(str(self.learner.device), self.training.precision or "float32", False, self.training.threads or torch.get_num_threads(),
-                        self.training.micro_batch or batch.size)
+        if type(self.learner).loss is Learner.loss:  # a learner of explicit updates: nothing to time alone
+            return Plan(
+                str(self.learner.device),
+                self.training.precision or "float32",
+                False,
+                self.training.threads or torch.get_num_threads(),
+                self.training.micro_batch or batch.size,
+            )
         quick = self.budget.steps is not None and self.budget.steps < 200
         return measure(self.learner, batch, self.training, loss_of, seconds=0.5 if quick else 2.0)
 
@@ -204,8 +217,7 @@ class Trainer:
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group.setdefault("peak", group["lr"])
-        self._averaged_live = [value for value in self.learner.model.state_dict(keep_vars=True).values() if value.is_floating_point()]
-        self.ema = [value.detach().clone() for value in self._averaged_live] if self.training.ema else []
+        self.average = Average(self.learner.model, self.training.ema or 0.0)
 
     def _lay_out_first(self) -> None:
         """Total steps and the interval of evaluations, decided once, unless a record to be replayed already says so."""
@@ -225,13 +237,19 @@ class Trainer:
     def _forecast(self) -> None:
         """What it will take: seconds, bytes of memory, bytes of disk."""
         weights = sum(value.numel() * value.element_size() for value in self.learner.model.state_dict().values())
-        kept = weights * (4 + bool(self.ema) + 1)                      # weights, gradients, two moments; the average; the best
+        kept = weights * (4 + bool(self.average.values) + 1)  # weights, gradients, two moments; the average; the best
         left = (self.pace.total - self.step) * self.plan.seconds_per_micro * -(-(self.training.batch or 1) // self.plan.micro_batch)
         if self.budget.minutes is not None:
             left = min(left, max(0.0, 60 * self.budget.minutes - self.elapsed))
         self.tell({"event": "plan", "text": str(self.plan), **asdict(self.plan)})
-        self.tell({"event": "forecast", "seconds": 1.1 * left, "memory": memory.peak() + kept + int(2.5 * self.plan.bytes_per_row * self.plan.micro_batch),
-                   "disk": 2 * kept + weights})
+        self.tell(
+            {
+                "event": "forecast",
+                "seconds": 1.1 * left,
+                "memory": memory.peak() + kept + int(2.5 * self.plan.bytes_per_row * self.plan.micro_batch),
+                "disk": 2 * kept + weights,
+            }
+        )
 
     def _fixed_total(self) -> int | None:
         """The last step that steps or epochs ask for. An epoch is a pass over rows that somebody can count."""
@@ -281,7 +299,7 @@ class Trainer:
 
     def _tick(self) -> None:
         """Read loss and clock, save, obey signals."""
-        loss = float(self._loss) / max(1, self._count)              # the one wait for the device
+        loss = float(self._loss) / max(1, self._count)  # the one wait for the device
         if not math.isfinite(loss):
             return self._roll_back()
         now = time.monotonic()
@@ -289,12 +307,21 @@ class Trainer:
         rate = (self.step - step) / max(1e-9, now - since)
         self._loss, self._count, self._tick_mark = torch.zeros(()), 0, (now, self.step)
         self._retime()
-        self.tell({"event": "step", "step": self.step, "total": self.pace.total, "loss": loss, "rows_per_second": rate * (self.training.batch or 1),
-                   "seconds": self.elapsed, "seconds_left": self._left(rate)})
+        self.tell(
+            {
+                "event": "step",
+                "step": self.step,
+                "total": self.pace.total,
+                "loss": loss,
+                "rows_per_second": rate * (self.training.batch or 1),
+                "seconds": self.elapsed,
+                "seconds_left": self._left(rate),
+            }
+        )
         if self._asked == "interrupt" and not self.stop:
             self._decide(stop="interrupted")
         if self.folder and (self._asked == "terminate" or now - self._saved_at > max(SAVE, 20 * self._save_takes)):
-            if not self._sound():
+            if not self.average.sound():
                 return self._roll_back()
             self._save()
         if self._asked == "terminate":
@@ -328,8 +355,8 @@ class Trainer:
 
     def _evaluate(self) -> None:
         """Score the validation rows with the averaged weights; keep them when they are the best so far."""
-        torch.manual_seed(key(self.training.seed, "evaluate", self.step))     # samplers and environments draw while they are scored
-        with self.averaged():
+        torch.manual_seed(key(self.training.seed, "evaluate", self.step))  # samplers and environments draw while they are scored
+        with self.average.applied():
             scores = self.learner.evaluate("validation", SAMPLE)
             value = self._judge(scores)
             if value is not None and self._is_better(value):
@@ -367,60 +394,43 @@ class Trainer:
         if patience and self.step - self.best_step >= max(2 * self.every, patience * self.pace.total):
             self._decide(stop=f"no better for {self.step - self.best_step} steps")
 
-    # ---- averages and state ----
-
-    def _average(self) -> None:
-        """The moving average, whose memory grows with the steps until it is the one asked for."""
-        if self.ema:
-            decay = min(self.training.ema or 0.0, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(self.ema, [value.detach() for value in self._averaged_live], 1 - decay)
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside, the model holds the moving average; afterwards its own weights, bit for bit."""
-        if not self.ema:
-            yield
-            return
-        own = [value.detach().clone() for value in self._averaged_live]
-        self._set(self.ema)
-        try:
-            yield
-        finally:
-            self._set(own)
-
-    @torch.no_grad()
-    def _set(self, values: list[Tensor]) -> None:
-        torch._foreach_copy_([value.detach() for value in self._averaged_live], values)
-
-    def _sound(self) -> bool:
-        """Are all weights finite? A checkpoint that is not would be no way back."""
-        norms = torch._foreach_norm([value.detach() for value in self._averaged_live])
-        return bool(torch.isfinite(torch.stack([norm.float() for norm in norms]).sum()))
+    # ---- state ----
 
     def _save(self) -> None:
         assert self.folder is not None
         start = time.monotonic()
         tensors = {f"model.{name}": value for name, value in self.learner.model.state_dict().items()}
-        tensors |= {f"ema.{i}": value for i, value in enumerate(self.ema)}
+        tensors |= {f"ema.{i}": value for i, value in enumerate(self.average.values)}
         tensors |= {f"best.{name}": value for name, value in (self.best or {}).items()}
         tensors |= {f"learner.{name}": value for name, value in self.learner.state_dict().items()}
         plain = {}
         for name, optimizer in self.optimizers.items():
             found, plain[name] = checkpoint.flatten(optimizer.state_dict(), f"optimizer.{name}")
             tensors |= found
-        note = {"step": self.step, "elapsed": self.elapsed, "best_value": self.best_value, "best_step": self.best_step, "best_of": self.best_of,
-                "history": self.history, "rollbacks": self._rollbacks, "plain": plain, "running": True,
-                "peak": memory.peak(), "allowed": memory.allowed(torch.device("cpu")) + memory.peak(), "kills": memory.kills()}
+        note = {
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "best_value": self.best_value,
+            "best_step": self.best_step,
+            "best_of": self.best_of,
+            "history": self.history,
+            "rollbacks": self._rollbacks,
+            "plain": plain,
+            "running": True,
+            "peak": memory.peak(),
+            "allowed": memory.allowed(torch.device("cpu")) + memory.peak(),
+            "kills": memory.kills(),
+        }
         checkpoint.save(self.folder, tensors, note)
         self._saved_at, self._save_takes = time.monotonic(), time.monotonic() - start
 
     def _restore(self, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
         def part(prefix: str) -> dict[str, Tensor]:
-            return {name[len(prefix) + 1:]: value for name, value in tensors.items() if name.startswith(prefix + ".")}
+            return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + ".")}
 
         self.learner.model.load_state_dict(part("model"))
         for i, value in part("ema").items():
-            self.ema[int(i)].copy_(value)
+            self.average.values[int(i)].copy_(value)
         self.best = {name: value.to(self.learner.device) for name, value in part("best").items()} or None
         self.learner.load_state_dict(part("learner"))
         for name, optimizer in self.optimizers.items():
@@ -440,7 +450,7 @@ class Trainer:
         self._rollbacks, self._rolled_back = self._rollbacks + 1, True
         self._fresh()
         self._restore(*saved)
-        self._elapsed = elapsed                                     # lost work is spent time
+        self._elapsed = elapsed  # lost work is spent time
         self.pace, self.stop = Pace(), ""
         self._replay(-1, self.step)
         self._loss, self._count = torch.zeros(()), 0
@@ -453,8 +463,8 @@ class Trainer:
             self._evaluate()
         if self.best is not None:
             self.learner.model.load_state_dict(self.best)
-        elif self.ema:
-            self._set(self.ema)
+        else:
+            self.average.put(self.average.values)
 
     # ---- signals ----
 

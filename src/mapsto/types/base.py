@@ -44,8 +44,8 @@ class Layout:
 class DataType:
     """A room. `name` is its file's name."""
 
-    head_kinds: ClassVar[tuple[str, ...]] = ()      # right of the arrow; () = cannot stand there
-    reading: ClassVar[tuple[str, ...]] = ()         # fields that change what `encode` writes: they key the store
+    head_kinds: ClassVar[tuple[str, ...]] = ()  # right of the arrow; () = cannot stand there
+    reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -147,7 +147,7 @@ class EachStem(nn.Module):
 
     def __init__(self, stems: dict[str, nn.Module]):
         super().__init__()
-        self.names = tuple(stems)                        # a ModuleDict refuses names with dots
+        self.names = tuple(stems)  # a ModuleDict refuses names with dots
         self.list = nn.ModuleList(stems.values())
         self.gives = {name: stem.gives for name, stem in stems.items()}
 

@@ -35,9 +35,9 @@ class Categories(DataType):
 
     separator: str | None = setting(None, "what stands between labels in text; default: the first of ; | , that occurs")
     side: str = learned("input")
-    vocabulary: tuple[str, ...] = learned(())           # the labels
-    mark: str = learned("")                             # the separator found
-    closed: bool = learned(True)                        # does leaving a label out of a {label: value} cell mean no?
+    vocabulary: tuple[str, ...] = learned(())  # the labels
+    mark: str = learned("")  # the separator found
+    closed: bool = learned(True)  # does leaving a label out of a {label: value} cell mean no?
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -131,7 +131,12 @@ class Categories(DataType):
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """The names are looked up in one table; equal texts are read once."""
-        if isinstance(cells, np.ndarray) and cells.dtype.kind in "biu" and cells.shape[1:] == (len(self.vocabulary),) and not (cells.astype(int) >> 1).any():
+        if (
+            isinstance(cells, np.ndarray)
+            and cells.dtype.kind in "biu"
+            and cells.shape[1:] == (len(self.vocabulary),)
+            and not (cells.astype(int) >> 1).any()
+        ):
             return cells.astype(np.int8), {}
         table = {name: k for k, name in enumerate(self.vocabulary)}
         rows, problems = np.full((len(cells), len(table)), -1, np.int8), {}
@@ -257,7 +262,7 @@ class LabelScores(Head):
         truth = target.clamp(min=0)
         truth = truth[:, None].expand_as(output) if output.ndim == 3 else truth
         cost = binary_cross_entropy_with_logits(output.float(), truth, reduction="none")
-        cost = cost.mean(1) if cost.ndim == 3 else cost                                     # the mean of the members' losses
+        cost = cost.mean(1) if cost.ndim == 3 else cost  # the mean of the members' losses
         return (cost * known).sum(1), known.sum(1).float()
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:

@@ -18,12 +18,12 @@ from mapsto.config import setting
 from mapsto.decode import Prediction
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.metrics import Metric, classification
+from mapsto.numerals import Moment, leading_zeros, values_of
 from mapsto.types.base import DataType, Head, Layout, learned
-from mapsto.types.number import Moment, leading_zeros, values_of
 
-MISSING, OTHER, FIRST = 0, 1, 2            # input codes: new classes append at the end, so these come first
-MOST_WEIGHT = 100.0                        # of a class when balancing: one row in a million must not drown the rest
-ONE_HOT = 100                              # plain features keep the most frequent classes
+MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, so these come first
+MOST_WEIGHT = 100.0  # of a class when balancing: one row in a million must not drown the rest
+ONE_HOT = 100  # plain features keep the most frequent classes
 LABEL_NAMES = frozenset({"label", "labels", "class", "classes", "target", "category", "species", "digit", "outcome", "y"})
 
 
@@ -38,9 +38,9 @@ class Category(DataType):
     balance: bool = setting(False, "weight each class by its inverse frequency")
     min_count: int | None = setting(None, "an input's classes seen less often are 'other'; default 1 up to 50 rows, 2 up to 1,000, else 5", above=0)
     side: str = learned("input")
-    vocabulary: tuple[str, ...] = learned(())           # the classes
-    counts: tuple[int, ...] = learned(())               # in the sample seen by fit
-    frequent: tuple[int, ...] = learned(())             # codes with a column of their own in plain features
+    vocabulary: tuple[str, ...] = learned(())  # the classes
+    counts: tuple[int, ...] = learned(())  # in the sample seen by fit
+    frequent: tuple[int, ...] = learned(())  # codes with a column of their own in plain features
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -58,7 +58,7 @@ class Category(DataType):
         values = values_of(cells)
         if sum(value is not None for value in values) < 0.95 * len(cells):
             return 0.8 if few else 0.3
-        if leading_zeros(cells):                        # codes such as '007' or '01234'
+        if leading_zeros(cells):  # codes such as '007' or '01234'
             return 0.6 if few else 0.3
         numbers = {value for value in values if value is not None}
         if len(numbers) > max(20, 0.05 * len(cells)) or any(isinstance(value, Moment) or value % 1 for value in numbers):
@@ -124,7 +124,7 @@ class Category(DataType):
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """Each distinct cell is read once."""
         table = {name: k for k, name in enumerate(self.vocabulary)}
-        known: dict[Any, int] = {}                      # (type, cell): True, 1 and 1.0 are equal but read differently
+        known: dict[Any, int] = {}  # (type, cell): True, 1 and 1.0 are equal but read differently
         problems: dict[int, str] = {}
         codes = np.empty(len(cells), np.int32)
         absent = self._code(None, table)
@@ -185,14 +185,14 @@ class Embeddings(nn.Module):
         self.tables = nn.ParameterList(nn.Parameter(torch.randn(size, width)) for size in sizes)
         with torch.no_grad():
             for table in self.tables:
-                table[OTHER] = 0.0                       # nothing is known of it yet
+                table[OTHER] = 0.0  # nothing is known of it yet
         self.register_buffer("offsets", torch.tensor([0, *sizes[:-1]]).cumsum(0), persistent=False)
         self.gives = dict.fromkeys(self.names, "tokens")
 
     def forward(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        codes = torch.stack([values[name] for name in self.names], 1) + self.offsets        # (B, N)
+        codes = torch.stack([values[name] for name in self.names], 1) + self.offsets  # (B, N)
         table = torch.cat(list(self.tables)) if len(self.tables) > 1 else self.tables[0]
-        tokens = embedding(codes, table)                                                    # (B, N, width)
+        tokens = embedding(codes, table)  # (B, N, width)
         return {name: tokens[:, n : n + 1] for n, name in enumerate(self.names)}
 
 
@@ -241,7 +241,7 @@ class Classes(Head):
         counts = torch.tensor(room.counts, dtype=torch.float32)
         weight = (counts.sum() / (len(counts) * counts.clamp(min=1))).clamp(max=MOST_WEIGHT)
         self.register_buffer("weight", weight if room.balance else torch.ones_like(counts), persistent=False)
-        with torch.no_grad():                            # start at the classes' frequencies (Karpathy's recipe, 2019)
+        with torch.no_grad():  # start at the classes' frequencies (Karpathy's recipe, 2019)
             prior = torch.log(counts + 1)
             self.linear.bias.copy_(torch.zeros_like(prior) if room.balance else prior - prior.mean())
 
@@ -251,7 +251,7 @@ class Classes(Head):
 
     def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
         logs = output.float().log_softmax(-1)
-        logs = logs.mean(1) if logs.ndim == 3 else logs                                     # the mean of the members' losses
+        logs = logs.mean(1) if logs.ndim == 3 else logs  # the mean of the members' losses
         known = target >= 0 if present is None else present & (target >= 0)
         label = target.clamp(min=0)
         right = logs.gather(1, label[:, None])[:, 0]
@@ -266,5 +266,7 @@ class Classes(Head):
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         probability, value = predicted["probability"], predicted["value"]
         best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
-        return [Prediction(self.classes[k], float(row[k]), detail={"probabilities": {self.classes[j]: float(row[j]) for j in top}})
-                for row, k, top in zip(probability, value.tolist(), best, strict=True)]
+        return [
+            Prediction(self.classes[k], float(row[k]), detail={"probabilities": {self.classes[j]: float(row[j]) for j in top}})
+            for row, k, top in zip(probability, value.tolist(), best, strict=True)
+        ]

@@ -31,15 +31,47 @@ from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, did_you_mean
 from mapsto.types.base import DataType, Layout, learned
 
-MOST_PIXELS = 178_000_000                  # about Pillow's own limit; as RGB half a gigabyte
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm",
-                      ".jp2", ".avif", ".ico", ".tga"})
+MOST_PIXELS = 178_000_000  # about Pillow's own limit; as RGB half a gigabyte
+SUFFIXES = frozenset(
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".pgm",
+        ".ppm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".avif",
+        ".ico",
+        ".tga",
+    }
+)
 AUGMENTATIONS = ("crop", "flip", "colour", "cutout", "randaugment")
-REFUSED = frozenset({"EPS", "WMF"})        # decoding these runs outside programs
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)      # ITU-R BT.601, as Pillow's "L"
-BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, OverflowError, MemoryError, struct.error, zlib.error,
-          PIL.Image.DecompressionBombError)             # what Pillow's decoders raise on damaged files
-_opening = threading.Lock()                # warnings.catch_warnings is not thread-safe; opening only parses a header
+REFUSED = frozenset({"EPS", "WMF"})  # decoding these runs outside programs
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's "L"
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    PIL.Image.DecompressionBombError,
+)  # what Pillow's decoders raise on damaged files
+_opening = threading.Lock()  # warnings.catch_warnings is not thread-safe; opening only parses a header
 
 
 @dataclass(frozen=True)
@@ -55,7 +87,7 @@ class Image(DataType):
     side: int = learned(0)
     planes: int = learned(0)
     depth: int = learned(8)
-    mean: tuple[float, ...] = learned(())               # per channel, 1 = white
+    mean: tuple[float, ...] = learned(())  # per channel, 1 = white
     std: tuple[float, ...] = learned(())
 
     def __post_init__(self) -> None:
@@ -91,11 +123,13 @@ class Image(DataType):
 
     def _from_pillow(self, picture: PIL.Image.Image, name: str, theirs: bool = False) -> np.ndarray:
         if picture.width * picture.height > MOST_PIXELS:
-            raise CellError(f"{name}: {picture.width}×{picture.height} pixels are more than {MOST_PIXELS // 10**6} million, perhaps a decompression bomb.\n"
-                            "Scale the picture down before training.")
+            raise CellError(
+                f"{name}: {picture.width}×{picture.height} pixels are more than {MOST_PIXELS // 10**6} million, perhaps a decompression bomb.\n"
+                "Scale the picture down before training."
+            )
         try:
             if picture.format == "JPEG" and not theirs:
-                picture.draft(None, (self._enough, self._enough))       # lets libjpeg decode at 1/2, 1/4 or 1/8
+                picture.draft(None, (self._enough, self._enough))  # lets libjpeg decode at 1/2, 1/4 or 1/8
             picture.load()
             if picture.info.get("exif") or picture.format in ("JPEG", "MPO", "TIFF", "WEBP"):
                 picture = ImageOps.exif_transpose(picture)
@@ -121,13 +155,13 @@ class Image(DataType):
         if not known:
             return (0.5,) * self.planes, (0.25,) * self.planes
         total, squares = np.zeros(self.planes), np.zeros(self.planes)
-        for value in known:                             # one at a time: 1,000 squares of 224 need not lie in memory together
+        for value in known:  # one at a time: 1,000 squares of 224 need not lie in memory together
             scaled = self.encode(value).reshape(self.planes, -1) / np.float64(self._white)
             total += scaled.mean(1)
             squares += (scaled**2).mean(1)
         mean = total / len(known)
         std = np.sqrt(np.maximum(squares / len(known) - mean**2, 0))
-        return tuple(mean.tolist()), tuple(np.maximum(std, 1 / 64).tolist())    # flat pictures must not be blown up
+        return tuple(mean.tolist()), tuple(np.maximum(std, 1 / 64).tolist())  # flat pictures must not be blown up
 
     @property
     def _white(self) -> int:
@@ -140,21 +174,21 @@ class Image(DataType):
 
     def encode(self, value: np.ndarray | None) -> np.ndarray:
         if value is None:
-            return np.zeros(self.layout.shape, self.layout.dtype)               # type: ignore[arg-type]
+            return np.zeros(self.layout.shape, self.layout.dtype)  # type: ignore[arg-type]
         pixels = _with_depth(_with_planes(value, self.planes), self.depth)
-        return np.ascontiguousarray(_squared(pixels, self.side).transpose(2, 0, 1))     # (H, W, C) -> (C, H, W)
+        return np.ascontiguousarray(_squared(pixels, self.side).transpose(2, 0, 1))  # (H, W, C) -> (C, H, W)
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         if isinstance(cells, np.ndarray) and cells.dtype == np.uint8 and cells.shape[1:3] == (self.side,) * 2 and len(cells):
             pixels = np.expand_dims(cells, 3) if cells.ndim == 3 else cells
-            if pixels.shape[3] in (1, 3):               # (N, H, W, C): a whole idx or npz file in one stroke
+            if pixels.shape[3] in (1, 3):  # (N, H, W, C): a whole idx or npz file in one stroke
                 planes = _with_depth(_with_planes(pixels, self.planes), self.depth)
                 return np.ascontiguousarray(planes.transpose(0, 3, 1, 2)), {}
         return super().encode_column(cells)
 
     def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
         """(B, C, H, W) raw -> float32, normalised; augmented when `draw` is given. Moves are made on bytes, before the floats."""
-        arrays = arrays.float() if arrays.dtype == torch.uint16 else arrays     # torch has few uint16 operations
+        arrays = arrays.float() if arrays.dtype == torch.uint16 else arrays  # torch has few uint16 operations
         known = arrays.flatten(1).amax(1) > 0 if len(arrays) else torch.ones(0, dtype=torch.bool, device=arrays.device)
         words = _words(self.augment) if draw is not None else ()
         if draw is not None and ("crop" in words or "flip" in words):
@@ -169,7 +203,7 @@ class Image(DataType):
             pixels = _warped(pixels, draw)
         if draw is not None and "cutout" in words:
             pixels = _cut_out(pixels, draw)
-        return pixels * known[:, None, None, None]      # a missing picture is 0; no branch, which would wait for a GPU
+        return pixels * known[:, None, None, None]  # a missing picture is 0; no branch, which would wait for a GPU
 
     def views(self, values: Tensor) -> list[Tensor]:
         """Mirrored too, where training mirrors."""
@@ -212,6 +246,7 @@ class SmallPixels(nn.Module):
 
 # --- reading -------------------------------------------------------------------------------------------------------------------
 
+
 def _looks_like_image(cell: Any) -> bool:
     if isinstance(cell, Mapping):
         return set(cell) <= {"bytes", "path"} and _looks_like_image(cell.get("bytes") or cell.get("path"))
@@ -231,25 +266,26 @@ def _bytes_of(cell: Any) -> tuple[str, bytes]:
     blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
     try:
         return blob.name, blob.read()
-    except (OSError, ValueError) as problem:            # ValueError: a NUL byte in the name
+    except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
         raise CellError(f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the path.") from problem
 
 
 def _opened(data: bytes, name: str) -> PIL.Image.Image:
     try:
         with _opening, warnings.catch_warnings():
-            warnings.simplefilter("ignore")             # Pillow warns of sizes from 89 megapixels; ours is refused above
+            warnings.simplefilter("ignore")  # Pillow warns of sizes from 89 megapixels; ours is refused above
             return PIL.Image.open(io.BytesIO(data))
     except PIL.Image.DecompressionBombError as problem:
-        raise CellError(f"{name}: more than {MOST_PIXELS // 10**6} million pixels, perhaps a decompression bomb.\n"
-                        "Scale the picture down before training.") from problem
+        raise CellError(
+            f"{name}: more than {MOST_PIXELS // 10**6} million pixels, perhaps a decompression bomb.\nScale the picture down before training."
+        ) from problem
     except BROKEN as problem:
         raise CellError(f"{name}: not a picture that can be read ({len(data):,} bytes, starting {data[:8]!r}).\nReplace or delete it.") from problem
 
 
 def _pixels(picture: PIL.Image.Image, enough: int) -> np.ndarray:
     """A loaded picture, upright, as (H, W, 1 or 3); animations give their first frame."""
-    if picture.mode.startswith("I") or picture.mode == "F":             # I;16, I;16B, I, F
+    if picture.mode.startswith("I") or picture.mode == "F":  # I;16, I;16B, I, F
         return _from_array(np.asarray(picture))
     if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
@@ -269,7 +305,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
         raise CellError(f"expected a picture (H, W) or (H, W, 1|3|4), got an array {array.shape}.\nBring the axes into this order.")
     array = _whole(array)
-    if array.shape[2] == 4:                             # composited on white
+    if array.shape[2] == 4:  # composited on white
         white = np.iinfo(array.dtype).max
         alpha = array[..., 3:].astype(np.float32) / white
         array = (array[..., :3] * alpha + white * (1 - alpha) + 0.5).astype(array.dtype)
@@ -284,7 +320,7 @@ def _whole(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "iuf":
         raise CellError(f"expected pixel values, got {array.dtype}.\nGive numbers.")
     low, high = array.min(), array.max()
-    if not (low >= 0 and high <= 65535):                # not: NaN fails every comparison
+    if not (low >= 0 and high <= 65535):  # not: NaN fails every comparison
         raise CellError(f"expected pixel values 0..1, 0..255 or 0..65535, got {low:g}..{high:g}.\nScale the values.")
     if array.dtype.kind == "f":
         array = array * 255 if high <= 1 else array
@@ -293,6 +329,7 @@ def _whole(array: np.ndarray) -> np.ndarray:
 
 
 # --- to one size, number of planes and depth -----------------------------------------------------------------------------------
+
 
 def _common_side(known: Sequence[np.ndarray]) -> int:
     if not known:
@@ -338,6 +375,7 @@ def _squared(pixels: np.ndarray, side: int) -> np.ndarray:
 def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     if pixels.shape[:2] == (height, width):
         return pixels
+
     def scaled(plane: np.ndarray) -> np.ndarray:
         return np.asarray(PIL.Image.fromarray(plane).resize((width, height), PIL.Image.Resampling.BILINEAR, reducing_gap=2.0))
 
@@ -351,6 +389,7 @@ def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 # --- augmentation: per example, on the whole batch at once ---------------------------------------------------------------------
 
+
 def _words(text: str | None) -> tuple[str, ...]:
     words = tuple(dict.fromkeys((text or "none").replace(",", " ").replace("+", " ").lower().split()))
     for word in words:
@@ -360,11 +399,11 @@ def _words(text: str | None) -> tuple[str, ...]:
 
 
 def _moved(pixels: Tensor, draw: Draw, crop: bool, flip: bool) -> Tensor:
-    """Shift by up to 8% of the side (at least a pixel) with mirrored edges, and mirror every second example. Rows are copied whole, then columns picked:
-    256×3×64×64 bytes in 1.6 ms where plain advanced indexing takes 36."""
+    """Shift by up to 8% of the side (at least a pixel) with mirrored edges, and mirror every second example. Rows are copied whole,
+    then columns picked: 256×3×64×64 bytes in 1.6 ms where plain advanced indexing takes 36."""
     b, c, h, w = pixels.shape
     shift = (draw.uniform("crop", 2) - 0.5) if crop else torch.zeros(b, 2, device=pixels.device)
-    rows, columns = (_mirrored(side, shift[:, axis]) for axis, side in enumerate((h, w)))       # (B, H), (B, W)
+    rows, columns = (_mirrored(side, shift[:, axis]) for axis, side in enumerate((h, w)))  # (B, H), (B, W)
     if flip:
         columns = torch.where((draw.uniform("flip") < 0.5)[:, None], columns.flip(1), columns)
     if crop:
@@ -382,13 +421,14 @@ def _mirrored(side: int, share: Tensor) -> Tensor:
 
 def _recoloured(pixels: Tensor, draw: Draw, colour: bool, rand: bool) -> Tensor:
     """Brightness, contrast, saturation, each within ±20% (colour), or ±50% for two examples in five (randaugment). Values 0..1."""
+
     def factors(name: str, reach: float, share: float) -> Tensor:
         drawn = draw.uniform(name, 6)
         change = (2 * drawn[:, :3] - 1) * reach * (drawn[:, 3:] < share)
-        return 1 + change[:, :, None, None, None]       # (B, 3, 1, 1, 1)
+        return 1 + change[:, :, None, None, None]  # (B, 3, 1, 1, 1)
 
     factor = (factors("colour", 0.2, 1.0) if colour else 1) * (factors("randcolour", 0.5, 0.4) if rand else 1)
-    bright, contrast, colourful = factor.unbind(1)      # type: ignore[union-attr]
+    bright, contrast, colourful = factor.unbind(1)  # type: ignore[union-attr]
     pixels = pixels * bright
     middle = pixels.mean((1, 2, 3), keepdim=True)
     pixels = middle + (pixels - middle) * contrast
@@ -406,13 +446,15 @@ def _warped(pixels: Tensor, draw: Draw) -> Tensor:
     angle, scale = angle * math.radians(20), torch.exp(scale * math.log(1.2))
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     theta = torch.stack([torch.stack([cos, cos * shear * 0.2 - sin, right * 0.2], 1), torch.stack([sin, sin * shear * 0.2 + cos, down * 0.2], 1)], 1)
-    return grid_sample(pixels, affine_grid(theta, list(pixels.shape), align_corners=False), align_corners=False)   # theta (B, 2, 3)
+    return grid_sample(pixels, affine_grid(theta, list(pixels.shape), align_corners=False), align_corners=False)  # theta (B, 2, 3)
 
 
 def _cut_out(pixels: Tensor, draw: Draw) -> Tensor:
     """A square of a quarter of the side becomes 0, the mean (DeVries 2017)."""
     drawn = draw.uniform("cutout", 2)
     half = 0.125
-    rows, columns = (((torch.arange(side, device=pixels.device) + 0.5) / side - drawn[:, axis : axis + 1]).abs() < half
-                     for axis, side in enumerate(pixels.shape[2:]))                             # (B, H), (B, W)
+    rows, columns = (
+        ((torch.arange(side, device=pixels.device) + 0.5) / side - drawn[:, axis : axis + 1]).abs() < half
+        for axis, side in enumerate(pixels.shape[2:])
+    )  # (B, H), (B, W)
     return pixels.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)

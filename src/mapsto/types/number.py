@@ -8,12 +8,8 @@ those of Gorishniy et al. 2022, "On Embeddings for Numerical Features". Letters:
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,25 +23,10 @@ from mapsto.config import setting
 from mapsto.decode import Prediction
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import REGRESSION, Metric
+from mapsto.numerals import DAY, Moment, infinite, iso, leading_zeros, number_of, seconds_of, values_of
 from mapsto.types.base import DataType, Head, Layout, learned
 
-EPOCH = datetime(1970, 1, 1)
-DAY = 86400.0
-CLIP = 5.0                                 # standard deviations, in plain features
-MONTHS = {name: k + 1 for k, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))}
-_AROUND = re.compile(r"^(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|\s*(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
-_CLOCK = r"(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?\s*([AaPp]\.?[Mm]\.?)?)?"
-_SLASHED = re.compile(r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK + "$")          # 01/02/2011, 1.2.11 10:00
-_NAMED = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(?:(\d{1,2})[ \-.]+([A-Za-z]{3,9})|([A-Za-z]{3,9})\.? (\d{1,2})),?[ \-.]+(\d{4})" + _CLOCK + "$")
-_ISO = re.compile(r"\d{4}[-/.]\d{1,2}(?:[-/.]\d{1,2})?(?:[T ].*)?$")
-_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$")
-
-
-class Moment(float):
-    """Seconds since 1970 read from a date; `swapped` is its other reading when day and month could change places."""
-
-    swapped: float | None = None
-    day_first: bool | None = None          # what the text itself says: None when it could be either
+CLIP = 5.0  # standard deviations, in plain features
 
 
 @dataclass(frozen=True)
@@ -64,11 +45,11 @@ class Number(DataType):
     side: str = learned("input")
     kind: str = learned("number")
     dates_day_first: bool = learned(False)
-    mean: float = learned(0.0)                          # of training values, on the log scale where `log`
-    std: float = learned(0.0)                           # 0: not fitted
-    edges: tuple[float, ...] = learned(())              # of the pieces, in standard deviations from the mean
-    clock: bool = learned(False)                        # does the time of day vary?
-    rows: int = learned(0)                              # training rows: how fast knots may learn
+    mean: float = learned(0.0)  # of training values, on the log scale where `log`
+    std: float = learned(0.0)  # 0: not fitted
+    edges: tuple[float, ...] = learned(())  # of the pieces, in standard deviations from the mean
+    clock: bool = learned(False)  # does the time of day vary?
+    rows: int = learned(0)  # training rows: how fast knots may learn
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -158,22 +139,22 @@ class Number(DataType):
                             known[cell] = value
                 found[position] = value
         for position in np.flatnonzero(np.isinf(found)).tolist():
-            problems[position], found[position] = _infinite(cells[position]), math.nan
+            problems[position], found[position] = infinite(cells[position]), math.nan
         return found, problems
 
     def _quickly(self, cells: Sequence[Any]) -> np.ndarray | None:
         """The column as float64, or None when a cell needs reading with care."""
         if isinstance(cells, np.ndarray) and cells.dtype.kind == "M" and self.kind == "date":
-            return _seconds(cells.reshape(len(cells)))
+            return seconds_of(cells.reshape(len(cells)))
         if self.kind == "date" or (isinstance(cells, np.ndarray) and cells.dtype.kind not in "fiubOUT"):
             return None
         if isinstance(cells, np.ma.MaskedArray):
-            cells = cells.tolist()                      # None where masked
+            cells = cells.tolist()  # None where masked
         try:
             return np.array(cells, np.float64).reshape(len(cells))
         except (ValueError, TypeError, OverflowError):
             pass
-        try:                                            # again with the words for "nothing" taken out
+        try:  # again with the words for "nothing" taken out
             return np.array([None if type(cell) is str and is_missing(cell) else cell for cell in cells], np.float64).reshape(len(cells))
         except (ValueError, TypeError, OverflowError):
             return None
@@ -195,7 +176,7 @@ class Number(DataType):
 
     @property
     def _needs_float64(self) -> bool:
-        return not self.log and abs(self.mean) > 1e3 * self.std        # float32 keeps 7 digits
+        return not self.log and abs(self.mean) > 1e3 * self.std  # float32 keeps 7 digits
 
     def present(self, arrays: Tensor) -> Tensor:
         return ~torch.isnan(arrays)
@@ -203,7 +184,7 @@ class Number(DataType):
     def show(self, value: float | None) -> str:
         if value is None:
             return "—"
-        return _iso(value) if isinstance(value, Moment) or self.kind == "date" else f"{value:g}"
+        return iso(value) if isinstance(value, Moment) or self.kind == "date" else f"{value:g}"
 
     def stem(self, width: int | None) -> nn.Module:
         return PlainNumber(self) if width is None else OneNumber(self, width)
@@ -218,152 +199,6 @@ class Number(DataType):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return REGRESSION
-
-
-# --- reading -------------------------------------------------------------------------------------------------------------------
-
-def number_of(cell: Any, decimal: str = ".", day_first: bool = False) -> float | None:
-    """One cell as float or `Moment`; None when missing. Raises CellError."""
-    if isinstance(cell, np.ndarray) and cell.size == 1:
-        cell = cell.reshape(())[()]
-    if isinstance(cell, np.datetime64):
-        return None if np.isnat(cell) else Moment(_seconds(np.array([cell]))[0])
-    if is_missing(cell):
-        return None
-    if isinstance(cell, str):
-        return _from_text(cell.strip(), decimal, day_first)
-    if isinstance(cell, datetime):
-        return Moment((cell.replace(tzinfo=None) - EPOCH).total_seconds())
-    if isinstance(cell, date):
-        return Moment((cell - EPOCH.date()).days * DAY)
-    if isinstance(cell, time):
-        return Moment((datetime.combine(EPOCH, cell.replace(tzinfo=None)) - EPOCH).total_seconds())
-    try:
-        value = float(cell)
-    except (TypeError, ValueError, OverflowError) as problem:
-        raise CellError(f"expected a number or a date, got {type(cell).__name__} {shorten(cell)}.\nGive a number.") from problem
-    return None if math.isnan(value) else _finite(value, cell)
-
-
-def _finite(value: float, cell: Any) -> float:
-    if math.isinf(value):
-        raise CellError(_infinite(cell))
-    return value
-
-
-def _infinite(cell: Any) -> str:
-    return f"expected a finite number, got {shorten(cell)}.\nLeave the cell empty if the value is not known."
-
-
-def _from_text(text: str, decimal: str, day_first: bool) -> float:
-    if decimal == ".":
-        try:
-            return _finite(float(text), text)
-        except ValueError:
-            pass
-    moment = _moment(text, day_first)
-    if moment is not None:
-        return moment
-    plain = text.replace("−", "-")
-    negative = plain.startswith("(") and plain.endswith(")")            # as accountants write
-    sign, plain = ("-", plain[1:-1]) if negative else (plain[:1], plain[1:]) if plain[:1] in ("-", "+") else ("", plain)
-    plain = re.sub(r"(?<=\d)[ \u00a0\u202f'’](?=\d{3})", "", _AROUND.sub("", _AROUND.sub("", plain.strip())))
-    if "," in plain and "." in plain:
-        decimal = max(".,", key=plain.rfind)                            # the last mark divides
-    elif decimal == "." and plain.count(",") == 1 and not re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", plain):
-        decimal = ","                                                   # '3,5': no thousands
-    plain = plain.replace("," if decimal == "." else ".", "").replace(",", ".")
-    try:
-        return _finite(float(sign + plain), text)
-    except ValueError:
-        raise CellError(f"expected a number or a date, got {shorten(text)}.\nCorrect or empty the cell, or say ':category' for the column.") from None
-
-
-def _moment(text: str, day_first: bool) -> Moment | None:
-    """Text as a date or time, or None when it is neither."""
-    if _TIME.match(text):
-        text = f"1970-01-01 {text.zfill(5) if text.count(':') == 1 else text.zfill(8)}"
-    if _ISO.match(text):
-        day, _, clock = text.replace("T", " ").partition(" ")
-        parts = re.split(r"[-/.]", day)
-        if len(parts) == 2 and ("." in day or clock):                   # 2011.5 is a number
-            return None
-        day = "-".join(part.zfill(2) for part in (*parts, "01")[:3])
-        try:
-            found = datetime.fromisoformat(f"{day} {clock.strip()}".strip())
-        except ValueError:
-            return None
-        return Moment((found.replace(tzinfo=None) - EPOCH).total_seconds())
-    if slashed := _SLASHED.match(text):
-        first, mark, second, year, *clock = slashed.groups()
-        readings = [_dated(year, month, day, clock) for month, day in ((first, second), (second, first))]
-        if mark == ".":                                                 # 1.2.2011 is written where the day comes first
-            readings[0] = None
-        american, other = readings
-        if american is None or other is None:
-            return _marked(american if other is None else other, None, other is not None)
-        return _marked(other, american, None) if day_first else _marked(american, other, None)
-    if named := _NAMED.match(text):
-        day, month, month_too, day_too, year, *clock = named.groups()
-        number = MONTHS.get((month or month_too)[:3].lower())
-        return _marked(_dated(year, number, day or day_too, clock), None, None) if number else None
-    return None
-
-
-def _marked(seconds: float | None, swapped: float | None, day_first: bool | None) -> Moment | None:
-    if seconds is None:
-        return None
-    moment = Moment(seconds)
-    moment.swapped, moment.day_first = swapped, day_first
-    return moment
-
-
-def _dated(year: Any, month: Any, day: Any, clock: Sequence[str | None]) -> float | None:
-    hour, minute, second, half = clock
-    full = int(year) + (0 if len(year) == 4 else 2000 if int(year) < 70 else 1900)
-    hours = int(hour or 0) % 12 + (12 if half[0] in "pP" else 0) if half else int(hour or 0)
-    try:
-        return (datetime(full, int(month), int(day), hours, int(minute or 0)) - EPOCH).total_seconds() + float(second or 0)
-    except ValueError:
-        return None
-
-
-def _seconds(array: np.ndarray) -> np.ndarray:
-    """datetime64 -> seconds since 1970, NaN for NaT."""
-    return np.where(np.isnat(array), np.nan, array.astype("datetime64[us]").astype(np.int64) / 1e6)
-
-
-def _iso(seconds: float) -> str:
-    try:
-        found = datetime.fromtimestamp(round(seconds), UTC).replace(tzinfo=None)
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:g} s"
-    return found.isoformat(" ") if seconds % DAY else found.date().isoformat()
-
-
-def _value_or_none(cell: Any) -> float | None:
-    if not isinstance(cell, (str, Real, Decimal, date, time, np.generic)):              # a picture's str() takes long
-        return None
-    try:
-        return number_of(cell)
-    except CellError:
-        return None
-
-
-def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
-    """Each known cell as number or `Moment`, None where it is neither; quick where Python's own float() reads them all."""
-    try:
-        found = np.array(cells, np.float64) if isinstance(cells[0], (str, Real)) else np.empty((0, 0))
-        if found.ndim == 1 and np.isfinite(found).all():
-            return [float(value) for value in found]
-    except (ValueError, TypeError, OverflowError):
-        pass
-    return [_value_or_none(cell) for cell in cells]
-
-
-def leading_zeros(cells: Sequence[Any]) -> bool:
-    """Are these codes ('007', '01234') rather than numbers?"""
-    return any(isinstance(cell, str) and re.fullmatch(r"\s*0\d+\s*", cell) is not None for cell in cells)
 
 
 def knots(values: np.ndarray, most: int) -> np.ndarray:
@@ -382,7 +217,7 @@ def _calendar(seconds: Tensor, clock: bool) -> Tensor:
     stamps = seconds.cpu().numpy().astype("datetime64[s]")
     years, months, days = (stamps.astype(f"datetime64[{unit}]") for unit in "YMD")
     month = months.astype(np.int64) % 12
-    weekday = (days.astype(np.int64) + 3) % 7                           # the first of January 1970 was a Thursday
+    weekday = (days.astype(np.int64) + 3) % 7  # the first of January 1970 was a Thursday
     year = (days - years.astype("datetime64[D]")).astype(np.int64) / 365.25
     waves = [_waves(year), np.eye(12)[month], np.eye(7)[weekday]]
     if clock:
@@ -396,6 +231,7 @@ def _waves(turns: np.ndarray) -> np.ndarray:
 
 
 # --- left of the arrow ---------------------------------------------------------------------------------------------------------
+
 
 class PlainNumber(nn.Module):
     """(B, F) collated -> (B, F), the value clipped to ±5 standard deviations: features for linear models."""
@@ -422,7 +258,7 @@ class Numbers(nn.Module):
         self.clocks = tuple(rooms[name].clock for name in self.dates)
         kinds = [room.encoding for room in rooms.values()]
         self.chosen = nn.ModuleList()
-        order: list[int] = []                           # for each encoded feature, the token it becomes
+        order: list[int] = []  # for each encoded feature, the token it becomes
         places = np.cumsum([0, *self.counts])
         self.picks = []
         for kind, encoding in (("spline", None), ("piecewise", Piecewise), ("periodic", Periodic), ("plain", Plain)):
@@ -441,7 +277,7 @@ class Numbers(nn.Module):
         self.gives = dict.fromkeys(self.names, "tokens")
 
     def forward(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        stacked = torch.stack([values[name][:, :2] for name in self.names], 1)              # (B, N, 2)
+        stacked = torch.stack([values[name][:, :2] for name in self.names], 1)  # (B, N, 2)
         tokens = []
         for those, part in zip(self.picks, self.chosen, strict=True):
             some = stacked if len(those) == len(self.names) else stacked[:, those]
@@ -454,7 +290,7 @@ class Numbers(nn.Module):
                     parts.append(nn.functional.pad(found[:, low:high], (0, 16 - (high - low))))
                     flags.append(found[:, 1])
             tokens.append(self.calendars(torch.stack(parts, 1), torch.stack(flags, 1)))
-        together = torch.cat(tokens, 1) if len(tokens) > 1 else tokens[0]                   # (B, T, D)
+        together = torch.cat(tokens, 1) if len(tokens) > 1 else tokens[0]  # (B, T, D)
         together = together[:, self.back] if self.back is not None else together
         return dict(zip(self.names, together.split(self.counts, 1), strict=True))
 
@@ -484,8 +320,8 @@ class Tokens(nn.Module):
         self.missing = nn.Parameter(torch.zeros(features, width))
 
     def forward(self, values: Tensor, missing: Tensor) -> Tensor:
-        encoded = self.encoding(values)                                                     # (B, N, L)
-        tokens = torch.baddbmm(self.bias[:, None], encoded.transpose(0, 1), self.weight).relu().transpose(0, 1)    # by feature: (N, B, D)
+        encoded = self.encoding(values)  # (B, N, L)
+        tokens = torch.baddbmm(self.bias[:, None], encoded.transpose(0, 1), self.weight).relu().transpose(0, 1)  # by feature: (N, B, D)
         return torch.where(missing[..., None] > 0, self.missing, tokens)
 
 
@@ -507,11 +343,11 @@ class Spline(nn.Module):
         self.missing = nn.Parameter(torch.zeros(features, width))
 
     def forward(self, values: Tensor, missing: Tensor) -> Tensor:
-        reach = self.place(values)[..., :-1]                                                # (B, N, L)
+        reach = self.place(values)[..., :-1]  # (B, N, L)
         ends = torch.ones_like(reach[..., :1])
-        share = torch.cat([ends, reach], -1) - torch.cat([reach, torch.zeros_like(ends)], -1)               # (B, N, L + 1): of each knot
+        share = torch.cat([ends, reach], -1) - torch.cat([reach, torch.zeros_like(ends)], -1)  # (B, N, L + 1): of each knot
         line = torch.addcmul(self.shift, values.clamp(-CLIP, CLIP)[..., None], self.slope)
-        tokens = line + torch.bmm(share.transpose(0, 1), self.knots * self.speed).transpose(0, 1)         # by feature: (N, B, D)
+        tokens = line + torch.bmm(share.transpose(0, 1), self.knots * self.speed).transpose(0, 1)  # by feature: (N, B, D)
         return torch.where(missing[..., None] > 0, self.missing, tokens)
 
 
@@ -526,13 +362,18 @@ class Piecewise(nn.Module):
     def __init__(self, rooms: Sequence[Number], beyond: bool = True):
         super().__init__()
         most = max(len(room.edges) for room in rooms) - 1
-        left, scale, low, high = torch.zeros(len(rooms), most), torch.zeros(len(rooms), most), torch.zeros(len(rooms), most), torch.ones(len(rooms), most)
+        left, scale, low, high = (
+            torch.zeros(len(rooms), most),
+            torch.zeros(len(rooms), most),
+            torch.zeros(len(rooms), most),
+            torch.ones(len(rooms), most),
+        )
         for n, room in enumerate(rooms):
             edges = torch.tensor(room.edges, dtype=torch.float64)
             size = len(edges) - 1
             left[n, :size], scale[n, :size] = edges[:-1], 1 / edges.diff()
             if beyond:
-                low[n, 0], high[n, size - 1] = -1.0, 2.0                # beyond the training range: goes on for one bin's width
+                low[n, 0], high[n, size - 1] = -1.0, 2.0  # beyond the training range: goes on for one bin's width
         for name, value in (("left", left), ("scale", scale), ("low", low), ("high", high)):
             self.register_buffer(name, value, persistent=False)
         self.length = most + 1
@@ -580,6 +421,7 @@ class Given(nn.Module):
 
 # --- right of the arrow --------------------------------------------------------------------------------------------------------
 
+
 class Regression(Head):
     """One number, learned in standard deviations from the training mean (of the log scale where `log`)."""
 
@@ -603,7 +445,7 @@ class Regression(Head):
         output = output.float()
         standard = standard[:, None].expand_as(output) if output.ndim == 2 else standard
         error = (huber_loss if self.room.loss == "huber" else mse_loss)(output, standard, reduction="none")
-        per_row = error.mean(1) if error.ndim == 2 else error                               # the mean of the members' losses
+        per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
         return torch.where(known, per_row, 0.0), known.float()
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
@@ -615,4 +457,4 @@ class Regression(Head):
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         dated = self.room.kind == "date"
-        return [Prediction(_iso(value) if dated else value) for value in predicted["value"].tolist()]
+        return [Prediction(iso(value) if dated else value) for value in predicted["value"].tolist()]

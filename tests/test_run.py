@@ -1,0 +1,283 @@
+"""The life of a run: train, predict in every form, evaluate, embed, extend, copy, list, show."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import polars as pl
+import pytest
+
+import mapsto
+from mapsto import api
+from mapsto.cli import main
+from mapsto.errors import ConfigError, RunError
+from mapsto.run import Run
+
+SMALL = "mlp(width=32,depth=2,members=4,adapter=output)"
+
+
+def ignore(event: object) -> None:
+    """Tests read results, not progress."""
+
+
+@pytest.fixture(scope="module")
+def shops(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A table run with a number and a category right of the arrow."""
+    return mapsto.train(table, "x, shop -> y, sign", steps=300, model=SMALL, out=tmp_path_factory.mktemp("runs"), tell=ignore)
+
+
+@pytest.fixture(scope="module")
+def bars(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A picture run."""
+    return mapsto.train(photos, steps=60, model="resnet9(width=8)", out=tmp_path_factory.mktemp("runs"), tell=ignore)
+
+
+# ---- training beats the trivial answer, signature by signature ----
+
+
+def test_a_table_to_number_and_category(shops: Run) -> None:
+    test, beside = shops.metrics["test"], shops.metrics["baselines"]
+    assert test["y"]["r2"]["value"] > 0.8 > beside["y"]["linear"]["r2"]["value"]
+    assert test["sign"]["accuracy"]["low"] > beside["sign"]["majority"]["accuracy"]["value"]
+    assert test["sign"]["accuracy"]["value"] > 0.8
+
+
+def test_a_folder_of_pictures_to_category(bars: Run) -> None:
+    found = bars.metrics["test"]["category"]["accuracy"]
+    assert found["value"] >= 0.9 and found["low"] > bars.metrics["baselines"]["category"]["majority"]["accuracy"]["value"]
+
+
+def test_a_picture_to_a_number(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    light = rng.uniform(20, 230, 200)
+    rows = [{"photo": (np.full((12, 12), v) + rng.normal(0, 8, (12, 12))).clip(0, 255).astype(np.uint8), "light": float(v)} for v in light]
+    run = mapsto.train(rows, "photo:image -> light:number", steps=150, model="resnet9(width=8)", out=tmp_path, tell=ignore)
+    assert run.metrics["test"]["light"]["r2"]["value"] > 0.9
+
+
+def test_pictures_to_several_labels_some_unknown(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(240):
+        left, right = rng.random(2) < 0.5
+        picture = rng.normal(90, 10, (12, 12))
+        picture[:, :6] += 90 * left
+        picture[:, 6:] += 90 * right
+        labels = {"left": int(left) if rng.random() > 0.2 else None, "right": int(right)}
+        rows.append({"photo": picture.clip(0, 255).astype(np.uint8), "marks": labels})
+    run = mapsto.train(rows, "photo:image -> marks:categories", steps=200, model="resnet9(width=8)", out=tmp_path, tell=ignore)
+    assert run.metrics["test"]["marks"]["auc"]["value"] > 0.9
+
+
+def test_a_picture_and_cells_to_two_outputs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    light, age = rng.uniform(20, 230, 300), rng.uniform(0, 90, 300)
+    rows = [
+        {
+            "photo": np.full((12, 12), v, np.uint8),
+            "age": None if i % 9 == 0 else float(a),
+            "days": float(v / 10 + a / 5),
+            "case": "bright" if v > 125 else "dark",
+        }
+        for i, (v, a) in enumerate(zip(light, age, strict=True))
+    ]
+    run = mapsto.train(rows, "photo:image, age:number -> case:category, days:number", steps=200, out=tmp_path, tell=ignore)
+    assert run.choice.model == "fusion"
+    assert run.metrics["test"]["case"]["accuracy"]["value"] > 0.9 and run.metrics["test"]["days"]["r2"]["value"] > 0.7
+
+
+# ---- predict ----
+
+
+def test_predictions_take_many_forms(shops: Run) -> None:
+    row = {"x": 1.5, "shop": "a"}
+    one = shops.predict(row).predictions
+    assert one["y"].value == pytest.approx(1.5, abs=0.5) and one["y"].low < one["y"].value < one["y"].high
+    assert one["sign"].value == "up" and one["sign"].probability > 0.5
+    for rows in ([row, row], pd.DataFrame([row, row]), pl.DataFrame([row, row]), {"x": [1.5, 1.5], "shop": ["a", "a"]}):
+        many = shops.predict(rows)
+        assert [answer.predictions["sign"].value for answer in many] == ["up", "up"]
+        assert many[0].predictions["y"].value == pytest.approx(one["y"].value, abs=1e-4)
+
+
+def test_pictures_in_every_form(bars: Run, photos: Path) -> None:
+    path = photos / "across" / "00.png"
+    picture = PIL.Image.open(path)
+    forms = [str(path), path, picture, np.asarray(picture), path.read_bytes()]
+    values = {str(bars.predict(form).predictions["category"].probability) for form in forms}
+    assert len(values) == 1
+    assert len(bars.predict([str(path), picture])) == 2
+
+
+def test_rows_that_cannot_be_read_say_so(shops: Run) -> None:
+    good, bad = shops.predict([{"x": 1, "shop": "a"}, {"x": "what", "shop": "a"}])
+    assert not good.problem and "what" in bad.problem and not bad.predictions
+
+
+def test_predict_on_the_command_line(
+    shops: Run, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["predict", str(shops.path), str(table)]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 600 and set(rows[0]) == {"row", "y", "y.low", "y.high", "sign", "sign.probability", "problem"}
+    for ending in ("csv", "jsonl", "parquet"):
+        assert main(["predict", str(shops.path), str(table), "--out", str(tmp_path / f"out.{ending}")]) == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 600
+    assert len(pl.read_parquet(tmp_path / "out.parquet")) == 600
+    monkeypatch.setattr("sys.stdin", io.StringIO("x,shop\n1,a\n2,b\n"))
+    capsys.readouterr()
+    assert main(["predict", str(shops.path), "-"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert main(["predict", str(shops.path), str(table), "--out", "x.doc"]) == 2
+
+
+def test_predict_a_folder_with_a_broken_picture(bars: Run, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("00.png", "01.png"):
+        shutil.copy(photos / "down" / name, tmp_path / name)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
+    assert main(["predict", str(bars.path), str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    rows = {Path(row["row"]).name: row for row in csv.DictReader(io.StringIO(said.out))}
+    assert rows["00.png"]["category"] == "down" and rows["broken.png"]["problem"] and "1 rows could not be read" in said.err
+
+
+def test_a_run_copied_elsewhere_predicts_the_same(shops: Run, tmp_path: Path) -> None:
+    shutil.copytree(shops.path, tmp_path / "copy")
+    row = {"x": -0.7, "shop": "b"}
+    assert mapsto.load(tmp_path / "copy").predict(row).predictions["y"].value == shops.predict(row).predictions["y"].value
+
+
+# ---- evaluate, embed, show, list ----
+
+
+def test_evaluate_equals_what_training_measured(bars: Run, photos: Path, shops: Run, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bars.evaluate(photos)["category"]["accuracy"]["n"] == 120
+    assert main(["evaluate", str(shops.path), str(table), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["y"]["r2"]["n"] == 600
+
+
+def test_embeddings_tell_classes_apart(bars: Run, photos: Path) -> None:
+    found = bars.embed(photos)
+    assert found.shape[0] == 120 and np.isfinite(found).all()
+
+
+def test_a_run_shows_and_lists_itself(shops: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "r2" in shops._repr_html_() and "done" in repr(shops)
+    assert main(["runs", str(shops.path.parent)]) == 0
+    assert shops.path.name in capsys.readouterr().out
+
+
+def test_the_last_json_line_is_the_result(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(table), "--target", "sign", "--steps", "3", "--model", "linear", "--out", str(tmp_path), "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events[-1]["event"] == "done" and set(events[-1]) >= {"run", "test", "seconds"}
+    assert set(events[-1]["test"]["sign"]["accuracy"]) == {"value", "low", "high", "n"}
+
+
+# ---- splits ----
+
+
+def test_folds_test_every_row_once(table: Path, tmp_path: Path) -> None:
+    run = mapsto.train(table, "x, shop -> y", steps=150, model=SMALL, folds=3, out=tmp_path, tell=ignore)
+    assert run.metrics["test"]["y"]["r2"]["n"] == 600 and len(run.metrics["folds"]) == 3
+    assert run.metrics["test"]["y"]["r2"]["value"] > 0.6
+    assert run.predict({"x": 1.0, "shop": "a"}).predictions["y"].value > 0
+
+
+def test_groups_never_straddle(table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table).with_row_index("i").with_columns((pl.col("i") // 6).alias("house"))
+    run = mapsto.train(frame.drop("i"), "x, shop -> y", group="house", steps=3, model="linear", out=tmp_path, tell=ignore)
+    with np.load(run.path / "rows.npz") as kept:
+        split = kept["split"].reshape(100, 6)
+    assert (split == split[:, :1]).all() and len(np.unique(split)) == 3
+
+
+def test_time_tests_on_the_last_rows(table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table).with_columns(day=pl.date_range(pl.date(2020, 1, 1), pl.date(2021, 8, 22), eager=True))
+    run = mapsto.train(frame, "x, day -> y", time="day", steps=3, model="linear", out=tmp_path, tell=ignore)
+    with np.load(run.path / "rows.npz") as kept:
+        assert (np.diff(kept["split"]) >= 0).all()
+
+
+def test_equal_rows_never_straddle_and_the_split_is_stable(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"a": rng.integers(0, 900, 5000), "b": rng.integers(0, 3, 5000)}).with_columns(y=(pl.col("a") * 0.5))
+    splits = []
+    for rows in (frame.head(4000), frame):
+        run = mapsto.train(rows, "a, b -> y", steps=2, model="linear", out=tmp_path, tell=ignore)
+        with np.load(run.path / "rows.npz") as kept:
+            splits.append(kept["split"])
+    keys = (frame["a"] * 10 + frame["b"]).to_numpy()
+    first = {k: s for k, s in zip(keys, splits[1], strict=True)}
+    assert all(first[k] == s for k, s in zip(keys, splits[1], strict=True))
+    assert (splits[0] == splits[1][:4000]).mean() > 0.99
+
+
+def test_weights_count(tmp_path: Path) -> None:
+    rows = [{"x": float(i % 2), "y": float(k), "w": 1.0 if k else 0.0} for i in range(400) for k in (0, 1)]
+    run = mapsto.train(rows, "x -> y:number", weight="w", steps=200, model="linear", out=tmp_path, tell=ignore)
+    assert run.predict({"x": 1.0}).predictions["y"].value == pytest.approx(1.0, abs=0.1)
+
+
+# ---- go on ----
+
+
+def test_extend_learns_new_rows_and_new_classes(table: Path, tmp_path: Path) -> None:
+    run = mapsto.train(table, "x, shop -> sign", steps=150, model=SMALL, out=tmp_path, tell=ignore)
+    frame = pl.read_csv(table).with_columns(sign=pl.when(pl.col("x") > 1.0).then(pl.lit("far")).otherwise(pl.col("sign")))
+    more = api.extend(run.path, frame, steps=300, tell=ignore)
+    assert more.types["output", "sign"].vocabulary == ("down", "up", "far")
+    assert more.predict({"x": 2.0, "shop": "a"}).predictions["sign"].value == "far"
+    assert (run.path / "segments" / "1" / "model.safetensors").exists()
+    again, equal = api.reproduce(run.path, tell=ignore)
+    assert equal
+
+
+def test_resume_of_a_finished_run_changes_nothing(shops: Run) -> None:
+    before = (shops.path / "model.safetensors").read_bytes()
+    api.resume(shops.path, tell=ignore)
+    assert (shops.path / "model.safetensors").read_bytes() == before
+
+
+def test_until_stops_at_the_goal(table: Path, tmp_path: Path) -> None:
+    run = mapsto.train(table, "x, shop -> sign", steps=3000, until="accuracy=0.8", model=SMALL, out=tmp_path, tell=ignore)
+    assert run.record["stopped"] == "accuracy reached 0.8" and run.record["steps"] < 3000
+
+
+def test_data_from_memory_is_resumed_from_its_encoded_copy(table: Path, tmp_path: Path) -> None:
+    run = mapsto.train(pl.read_csv(table), "x, shop -> y", steps=20, model="linear", out=tmp_path, tell=ignore)
+    again, equal = api.reproduce(run.path, tell=ignore)
+    assert equal
+    shutil.rmtree(run.record["store"])
+    with pytest.raises(RunError, match="given from memory"):
+        api.reproduce(run.path, tell=ignore)
+
+
+def test_changed_data_is_noticed(table: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "t.csv"
+    shutil.copy(table, copy)
+    run = mapsto.train(copy, "x, shop -> y", steps=5, model="linear", out=tmp_path / "runs", tell=ignore)
+    copy.write_text(copy.read_text() + "1,a,1,up\n")
+    shutil.rmtree(run.record["store"])
+    with pytest.raises(RunError, match="has changed"):
+        api.reproduce(run.path, tell=ignore)
+
+
+def test_diverging_training_rolls_back_with_a_lower_rate(tmp_path: Path) -> None:
+    rows = [{"x": float(i), "y": float(i % 7) * 1e3} for i in range(200)]
+    told: list[dict] = []
+    with pytest.raises(RunError, match="no number"):
+        mapsto.train(rows, "x -> y", steps=2000, optimizer="sgd", lr=1e12, model="mlp(width=16)", out=tmp_path, tell=told.append)
+    assert [event["rate"] for event in told if event["event"] == "decision" and "rate" in event] == [0.3, 0.3, 0.3]
+
+
+def test_an_option_without_effect_is_an_error(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mix pictures"):
+        mapsto.train(table, "x -> y", steps=2, learner="supervised(mixup=0.5)", out=tmp_path, tell=ignore)
