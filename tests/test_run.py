@@ -215,7 +215,7 @@ def test_equal_rows_never_straddle_and_the_split_is_stable(tmp_path: Path) -> No
         with np.load(run.path / "rows.npz") as kept:
             splits.append(kept["split"])
     keys = (frame["a"] * 10 + frame["b"]).to_numpy()
-    first = {k: s for k, s in zip(keys, splits[1], strict=True)}
+    first = dict(zip(keys, splits[1], strict=True))
     assert all(first[k] == s for k, s in zip(keys, splits[1], strict=True))
     assert (splits[0] == splits[1][:4000]).mean() > 0.99
 
@@ -236,7 +236,7 @@ def test_extend_learns_new_rows_and_new_classes(table: Path, tmp_path: Path) -> 
     assert more.types["output", "sign"].vocabulary == ("down", "up", "far")
     assert more.predict({"x": 2.0, "shop": "a"}).predictions["sign"].value == "far"
     assert (run.path / "segments" / "1" / "model.safetensors").exists()
-    again, equal = api.reproduce(run.path, tell=ignore)
+    _, equal = api.reproduce(run.path, tell=ignore)
     assert equal
 
 
@@ -253,7 +253,7 @@ def test_until_stops_at_the_goal(table: Path, tmp_path: Path) -> None:
 
 def test_data_from_memory_is_resumed_from_its_encoded_copy(table: Path, tmp_path: Path) -> None:
     run = mapsto.train(pl.read_csv(table), "x, shop -> y", steps=20, model="linear", out=tmp_path, tell=ignore)
-    again, equal = api.reproduce(run.path, tell=ignore)
+    _, equal = api.reproduce(run.path, tell=ignore)
     assert equal
     shutil.rmtree(run.record["store"])
     with pytest.raises(RunError, match="given from memory"):

@@ -41,7 +41,7 @@ def reproduce(asked: argparse.Namespace, tell: Tell) -> int:
 
 
 def evaluate(asked: argparse.Namespace, tell: Tell) -> int:
-    scores = Run.open(asked.run).evaluate(asked.data)
+    scores = Run.open(asked.run).evaluate(asked.data, lambda event: print(f"mapsto: {event['text']}", file=sys.stderr))
     if asked.json:
         print(json.dumps(scores))
         return 0

@@ -6,10 +6,11 @@ Outside packages add theirs by entry points (`mapsto.types`, `mapsto.models`, `m
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -22,17 +23,17 @@ SHARED = {"base", "__init__"}  # what the files of a folder share is no entry of
 def names(room: str) -> list[str]:
     """The names in a folder (`types`, `models`, `learners`, `assess`), outside packages included."""
     own = {path.stem for path in (HERE / room).glob("*.py")} - SHARED
-    return sorted(own | {point.name for point in entry_points(group=f"mapsto.{room}")})
+    return sorted(own | {point.name for point in _outside(room)})
 
 
 def module(room: str, name: str) -> ModuleType:
     """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match."""
     if name.endswith(".py"):
         return _from_path(room, Path(name))
-    for point in entry_points(group=f"mapsto.{room}"):
+    for point in _outside(room):
         if point.name == name:
             return importlib.import_module(point.module)
-    if name not in names(room):
+    if not (HERE / room / f"{name}.py").is_file() or name in SHARED:
         what = {"assess": "assessment"}.get(room, room.rstrip("s"))
         raise ConfigError(f"unknown {what} '{name}'.\n{did_you_mean(name, names(room))}")
     return importlib.import_module(f"mapsto.{room}.{name}")
@@ -45,6 +46,12 @@ def entry(room: str, name: str) -> type:
     if wanted not in vars(found):
         raise ConfigError(f"{found.__name__}: expected a class '{wanted}', found none.\nName the class after its file.")
     return vars(found)[wanted]
+
+
+@functools.cache
+def _outside(room: str) -> tuple[EntryPoint, ...]:
+    """What outside packages add; asked of the system once."""
+    return tuple(entry_points(group=f"mapsto.{room}"))
 
 
 def _from_path(room: str, path: Path) -> ModuleType:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -33,7 +33,7 @@ from mapsto.assess.base import score
 from mapsto.batch import Batch
 from mapsto.config import Reading, Settings
 from mapsto.data.open import open_source
-from mapsto.data.source import Chunk, Source
+from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, encode_chunk
 from mapsto.decode import Prediction
 from mapsto.errors import DataError, RunError, SignatureError
@@ -253,23 +253,28 @@ class Run:
         raw = {spot: [torch.from_numpy(np.asarray(item)) for item in value] if isinstance(value, list) else value for spot, value in raw.items()}
         return collate(signature, self.types, raw, high - low, None, None, None)
 
-    def evaluate(self, data: Any) -> dict[str, dict[str, dict[str, Any]]]:
-        """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers. DataError when there are none."""
+    def evaluate(self, data: Any, tell: Callable[[Mapping[str, Any]], None] | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+        """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers. DataError when there are none; rows
+        that cannot be read are left out, and `tell` hears of them."""
         _, source = self._source(data)
         signature = self._located(source, targets=True)
-        kept = list(self._readable(source, signature))
-        if not kept:
+        unread: list[str] = []
+        found = collect(self.learner, self._readable(source, signature, unread))
+        if unread and tell:
+            tell({"event": "note", "text": f"{len(unread):,} rows cannot be read and are left out; the first: {unread[0]}"})
+        if not found.target:
             raise DataError(f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned: {self.signature}")
-        found = collect(self.learner, (batch for batch in kept))
         scores = {}
         for slot in self.signature.outputs:
             arrays = calibration.calibrated(found.predicted[slot.name], self.calibration.get(slot.name, {}))
             scores[slot.name] = score(self.types["output", slot.name], arrays, found.target[slot.name], found.present[slot.name])
         return scores
 
-    def _readable(self, source: Source, signature: Signature) -> Iterator[Batch]:
+    def _readable(self, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
         for chunk in source.chunks(PIECE):
             encoded, problems = encode_chunk(chunk, signature, self.types)
+            unread_rows += [f"{bad.where}: {bad.why}" for bad in chunk.bad]
+            unread_rows += [f"{problem['where']}, {problem['column']!r}: {' '.join(problem['why'].split())}" for problem in problems]
             unread = {problem["row"] for problem in problems}
             keep = [i for i in range(len(chunk)) if i not in unread]
             taken = {spot: [value[i] for i in keep] if isinstance(value, list) else value[keep] for spot, value in encoded.items()}
@@ -282,14 +287,13 @@ class Run:
         """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are nan."""
         _, source = self._source(data)
         signature = self._inputs_only(self._located(source))
-        parts = []
+        parts, size = [], self.learner.evaluation_batch
         for chunk in source.chunks(PIECE):
             encoded, problems = encode_chunk(chunk, signature, self.types)
-            for low in range(0, len(chunk), self.learner.evaluation_batch):
-                batch = self._batch(signature, encoded, low, min(len(chunk), low + self.learner.evaluation_batch))
-                parts.append(self.model.embed(self.learner.ready(batch).inputs).float().cpu().numpy())  # type: ignore[union-attr, operator]
-            for problem in problems:
-                parts[-1][problem["row"] % self.learner.evaluation_batch] = np.nan
+            batches = (self._batch(signature, encoded, low, min(len(chunk), low + size)) for low in range(0, len(chunk), size))
+            found = [self.model.embed(self.learner.ready(batch).inputs).float().cpu().numpy() for batch in batches]  # type: ignore[union-attr, operator]
+            parts.append(np.concatenate(found) if found else np.empty((0, 0), np.float32))
+            parts[-1][[problem["row"] for problem in problems]] = np.nan
         return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
     def _source(self, data: Any) -> tuple[bool, Source]:
@@ -314,8 +318,10 @@ class Run:
             for name in (slot.column, slot.name):
                 if name in source.columns:
                     return replace(slot, column=name)
-            if len(source.columns) == 1 or (slot.type in source.columns):
-                return replace(slot, column=slot.type if slot.type in source.columns else source.columns[0])
+            if slot.type in source.columns:
+                return replace(slot, column=slot.type)
+            if len(source.columns) == 1 == len(self.signature.inputs) and not targets:
+                return replace(slot, column=source.columns[0])
             raise SignatureError(
                 f"{source.name}: expected a column '{slot.column}', found {', '.join(source.columns[:8])}.\nThe run learned: {self.signature}"
             )
@@ -367,8 +373,3 @@ def rooms_to_json(signature: Signature, types: Rooms) -> dict[str, dict[str, Any
         side: {slot.name: types[side, slot.name].to_json() for slot in slots}
         for side, slots in (("input", signature.inputs), ("output", signature.outputs))
     }
-
-
-def only_columns(chunk: Chunk, names: Sequence[str]) -> Chunk:
-    """A chunk with some of its columns."""
-    return replace(chunk, columns={name: chunk.columns[name] for name in names if name in chunk.columns})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mapsto.cells import Column
@@ -15,6 +15,7 @@ from mapsto.signature import ALL, Signature, Slot, parse
 from mapsto.types.base import DataType
 
 Said = list[str]
+Rooms = Mapping[str, type[DataType]]
 
 
 def columns_named(text: str | None, source: Source, option: str) -> list[str]:
@@ -105,17 +106,18 @@ def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
 def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature, Said]:
     """Every open type inferred from the sample; columns nobody can read are left out of '*', and that is said."""
     said: Said = []
-    outputs = tuple(_typed(slot, scan, "output") for slot in signature.outputs)
+    rooms = {name: entry("types", name) for name in names("types")}
+    outputs = tuple(_typed(slot, scan, {name: room for name, room in rooms.items() if room.head_kinds}) for slot in signature.outputs)
     inputs = []
     for slot in signature.inputs:
         column = scan.column(slot.column)
         if not slot.type and not column.known:
             said.append(f"left out: '{slot.column}' (every cell is missing)")
             continue
-        if not slot.type and _is_name(column):
+        if not slot.type and _is_name(column, rooms):
             said.append(f"left out: '{slot.column}' (a text that differs in nearly every row; to use it: {slot.column}:category)")
             continue
-        inputs.append(_typed(slot, scan, "input"))
+        inputs.append(_typed(slot, scan, rooms))
     if not inputs and signature.inputs:
         raise DataError(f"{source.name}: no column is left to learn from.\n{'; '.join(said)}")
     for slot in outputs:
@@ -124,28 +126,23 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
     return signature.with_slots(tuple(inputs), outputs), said
 
 
-def _typed(slot: Slot, scan: Scan, side: str) -> Slot:
+def _typed(slot: Slot, scan: Scan, rooms: Rooms) -> Slot:
     if slot.type:
         return slot
     column = scan.column(slot.column)
-    sure = {name: kind.sniff(column) for name, kind in _rooms(side).items()}
+    sure = {name: kind.sniff(column) for name, kind in rooms.items()}
     best = max(sure, key=lambda name: sure[name])
     if sure[best] <= 0:
         raise SignatureError(f"'{slot.column}': no type fits its cells.\nName one: {slot.column}:TYPE, with TYPE among {', '.join(sure)}.")
     return replace(slot, type=best)
 
 
-def _rooms(side: str) -> dict[str, type[DataType]]:
-    rooms = {name: entry("types", name) for name in names("types")}
-    return {name: room for name, room in rooms.items() if side == "input" or room.head_kinds}
-
-
-def _is_name(column: Column) -> bool:
+def _is_name(column: Column, rooms: Rooms) -> bool:
     """Text cells of which more than nine in ten differ and that no type but category wants: names, ids and prose."""
     known = column.known
     if len(known) < 30 or not all(isinstance(cell, str) for cell in known) or len(set(known)) <= 0.9 * len(known):
         return False
-    sure = {name: kind.sniff(column) for name, kind in _rooms("input").items()}
+    sure = {name: kind.sniff(column) for name, kind in rooms.items()}
     return max(sure, key=lambda name: sure[name]) == "category"
 
 

@@ -144,11 +144,22 @@ def collate(
     signature: Signature, types: Rooms, raw: Mapping[Spot, Any], size: int, rows: Tensor | None, weight: Tensor | None, draw: Draw | None
 ) -> Batch:
     """Encoded cells -> a batch. Targets are taken when `raw` has them."""
-    inputs = {slot.name: types["input", slot.name].collate(raw["input", slot.name], draw) for slot in signature.inputs}
+    inputs = _collated("input", [slot.name for slot in signature.inputs], types, raw, draw)
     known = [slot.name for slot in signature.outputs if ("output", slot.name) in raw]
-    targets = {name: types["output", name].collate(raw["output", name], draw) for name in known}
+    targets = _collated("output", known, types, raw, draw)
     present = {name: types["output", name].present(raw["output", name]) for name in known}
     return Batch(inputs, targets, size, rows, weight, present)
+
+
+def _collated(side: str, names: Sequence[str], types: Rooms, raw: Mapping[Spot, Any], draw: Draw | None) -> dict[str, Any]:
+    """One side's slots, type by type, in the signature's order."""
+    by_type: dict[type, dict[str, Any]] = {}
+    for name in names:
+        by_type.setdefault(type(types[side, name]), {})[name] = types[side, name]
+    found: dict[str, Any] = {}
+    for kind, rooms in by_type.items():
+        found |= kind.collates(rooms, {name: raw[side, name] for name in rooms}, draw)
+    return {name: found[name] for name in names}
 
 
 def prepare(source: Source, signature: Signature, types: Rooms, rows: int, tell: Callable[[int, int], None] | None = None) -> Path:

@@ -92,6 +92,11 @@ class DataType:
         Vectorised: normalise and, when `draw` is given (training), augment."""
         return arrays
 
+    @classmethod
+    def collates(cls, rooms: Mapping[str, Self], arrays: Mapping[str, Any], draw: Draw | None) -> dict[str, Field]:
+        """`collate` for all slots of this type on one side. Override to do them in one stroke: tables have thousands."""
+        return {name: room.collate(arrays[name], draw) for name, room in rooms.items()}
+
     def present(self, arrays: Any) -> Tensor:
         """Which labels are known, when standing right of the arrow: bool (B,), or the target's shape."""
         return torch.ones(len(arrays), dtype=torch.bool, device=arrays.device if isinstance(arrays, Tensor) else None)

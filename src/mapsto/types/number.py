@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss, mse_loss
 
-from mapsto.batch import Draw
+from mapsto.batch import Draw, Field
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.decode import Prediction
@@ -174,6 +174,19 @@ class Number(DataType):
             columns.append(_calendar(known, self.clock) * ~missing[:, None])
         return torch.cat([column.float() for column in columns], 1)
 
+    @classmethod
+    def collates(cls, rooms: Mapping[str, Self], arrays: Mapping[str, Tensor], draw: Draw | None) -> dict[str, Field]:
+        together = {name: room.side == "input" and room.kind == "number" and not room.log for name, room in rooms.items()}
+        plain = [name for name, yes in together.items() if yes]
+        found: dict[str, Field] = super().collates({name: room for name, room in rooms.items() if not together[name]}, arrays, draw)
+        if plain:
+            raw = torch.stack([arrays[name] for name in plain], 1)  # (B, N)
+            mean, std = (torch.tensor([getattr(rooms[name], what) for name in plain], dtype=raw.dtype, device=raw.device) for what in ("mean", "std"))
+            missing = torch.isnan(raw)
+            both = torch.stack([torch.where(missing, 0.0, (raw - mean) / std).float(), missing.float()], 2)  # (B, N, 2)
+            found |= {name: both[:, n] for n, name in enumerate(plain)}
+        return found
+
     @property
     def _needs_float64(self) -> bool:
         return not self.log and abs(self.mean) > 1e3 * self.std  # float32 keeps 7 digits
@@ -256,7 +269,8 @@ class Numbers(nn.Module):
         self.counts = tuple(1 if room.kind == "number" else 4 if room.clock else 3 for room in rooms.values())
         self.dates = tuple(name for name, room in rooms.items() if room.kind == "date")
         self.clocks = tuple(rooms[name].clock for name in self.dates)
-        kinds = [room.encoding for room in rooms.values()]
+        every = list(rooms.values())
+        kinds = [room.encoding for room in every]
         self.chosen = nn.ModuleList()
         order: list[int] = []  # for each encoded feature, the token it becomes
         places = np.cumsum([0, *self.counts])
@@ -264,7 +278,7 @@ class Numbers(nn.Module):
         for kind, encoding in (("spline", None), ("piecewise", Piecewise), ("periodic", Periodic), ("plain", Plain)):
             those = [n for n, found in enumerate(kinds) if found == kind]
             if those:
-                own = [list(rooms.values())[n] for n in those]
+                own = [every[n] for n in those]
                 self.picks.append(those)
                 self.chosen.append(Spline(own, width) if encoding is None else Tokens(encoding(own), len(those), width))
                 order += [int(places[n]) for n in those]
