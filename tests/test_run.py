@@ -208,7 +208,7 @@ def test_time_tests_on_the_last_rows(table: Path, tmp_path: Path) -> None:
 
 def test_equal_rows_never_straddle_and_the_split_is_stable(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    frame = pl.DataFrame({"a": rng.integers(0, 900, 5000), "b": rng.integers(0, 3, 5000)}).with_columns(y=(pl.col("a") * 0.5))
+    frame = pl.DataFrame({"a": rng.integers(0, 900, 7000), "b": rng.integers(0, 3, 7000)}).with_columns(y=(pl.col("a") * 0.5))
     splits = []
     for rows in (frame.head(4000), frame):
         run = mapsto.train(rows, "a, b -> y", steps=2, model="linear", out=tmp_path, tell=ignore)
@@ -217,12 +217,13 @@ def test_equal_rows_never_straddle_and_the_split_is_stable(tmp_path: Path) -> No
     keys = (frame["a"] * 10 + frame["b"]).to_numpy()
     first = dict(zip(keys, splits[1], strict=True))
     assert all(first[k] == s for k, s in zip(keys, splits[1], strict=True))
-    assert (splits[0] == splits[1][:4000]).mean() > 0.99
+    held = splits[1][:4000] > 0  # above 5,000 rows smaller shares are held back; what is held back was so before
+    assert held.any() and (splits[0] == splits[1][:4000])[held].all()
 
 
 def test_weights_count(tmp_path: Path) -> None:
     rows = [{"x": float(i % 2), "y": float(k), "w": 1.0 if k else 0.0} for i in range(400) for k in (0, 1)]
-    run = mapsto.train(rows, "x -> y:number", weight="w", steps=200, model="linear", out=tmp_path, tell=ignore)
+    run = mapsto.train(rows, "x -> y:number", weight="w", steps=200, lr=0.05, model="linear", out=tmp_path, tell=ignore)
     assert run.predict({"x": 1.0}).predictions["y"].value == pytest.approx(1.0, abs=0.1)
 
 

@@ -72,7 +72,6 @@ def quiet(event) -> None:
 
 # --- 8. a streamed source: rows that nobody can count --------------------------------------------------------------------------
 
-
 class Endless(Batches):
     """Rows made as they are asked for: make(generator, rows) -> (inputs, targets). Seeded by the step, so resume is exact."""
 
@@ -153,21 +152,11 @@ class Held(list):
 
 def test_streamed_source_through_train(tmp_path):
     tide = Tide("tide", ("a", "b", "side"), "6,000 rows of seed 0")
-    run = mapsto.train(
-        tide,
-        "a:number, b:number -> side:category",
-        out=tmp_path,
-        tell=quiet,
-        steps=100,
-        threads=1,
-        precision="float32",
-        model="mlp(width=32, depth=2, members=2)",
-        batch=128,
-        lr=5e-3,
-    )
+    run = mapsto.train(tide, "a:number, b:number -> side:category", out=tmp_path, tell=quiet, steps=100, threads=1, precision="float32",
+                       model="mlp(width=32, depth=2, members=2)", batch=128, lr=5e-3)
     gc.collect()
-    assert Tide.most <= 3 and not Tide.alive  # 12 chunks passed several times, never more than 3 at once
-    assert run.metrics["test"]["side"]["accuracy"]["value"] > 0.85  # the majority is .5, a linear model no better
+    assert Tide.most <= 3 and not Tide.alive                                    # 12 chunks passed several times, never more than 3 at once
+    assert run.metrics["test"]["side"]["accuracy"]["value"] > 0.85              # the majority is .5, a linear model no better
 
 
 # --- 1. a GAN: two players, two explicit updates a step -------------------------------------------------------------------------
@@ -192,10 +181,8 @@ class Adversarial(Learner):
     """Goodfellow et al. 2014, with the gradient penalty on real rows of Mescheder et al. 2018."""
 
     def optimizers(self):
-        return {
-            "critic": torch.optim.Adam(self.model.critic.parameters(), 4e-3, betas=(0.5, 0.99)),
-            "maker": torch.optim.Adam(self.model.maker.parameters(), 2e-3, betas=(0.5, 0.99)),
-        }
+        return {"critic": torch.optim.Adam(self.model.critic.parameters(), 4e-3, betas=(0.5, 0.99)),
+                "maker": torch.optim.Adam(self.model.maker.parameters(), 2e-3, betas=(0.5, 0.99))}
 
     def step(self, batch: Batch, trainer: Trainer):
         return trainer.update(self.judge, batch, "critic") | trainer.update(self.fool, batch, "maker")
@@ -203,7 +190,7 @@ class Adversarial(Learner):
     def judge(self, batch: Batch):
         real = batch.targets["point"].requires_grad_()
         scores = self.model.critic(real)[:, 0]
-        (slope,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
+        slope, = torch.autograd.grad(scores.sum(), real, create_graph=True)
         made = self.model.critic(self.outputs(batch)["point"].detach())[:, 0]
         return (softplus(-scores) + softplus(made) + 0.1 * (slope**2).sum(1), torch.ones(batch.size)), {}
 
@@ -220,15 +207,14 @@ def test_gan():
     learner = learn(gan(), 600)
     with torch.no_grad():
         made = learner.outputs(Batch({}, {}, 4000))["point"]
-    assert (made.mean(0) - MEAN).abs().max() < 0.35  # untrained: off by about 2
+    assert (made.mean(0) - MEAN).abs().max() < 0.35                            # untrained: off by about 2
     assert (made.std(0) / STD).log().abs().max() < math.log(1.4)
 
 
 # --- 2. diffusion: a noisy target and its time handed over through `given` --------------------------------------------------------
 
-
 def two_hills(generator: torch.Generator, rows: int):
-    side = torch.randint(0, 4, (rows, 1), generator=generator).clamp(max=1) * 4.0 - 2.0  # three in four at +2
+    side = torch.randint(0, 4, (rows, 1), generator=generator).clamp(max=1) * 4.0 - 2.0           # three in four at +2
     return {}, {"point": side + 0.3 * torch.randn(rows, 1, generator=generator)}
 
 
@@ -263,12 +249,11 @@ def test_diffusion():
     torch.manual_seed(0)
     learner = learn(Flow(Velocity(), POINT, {}, Endless(two_hills), settings(batch=256, ema=0.99)), 700)
     made = learner.outputs(Batch({}, {}, 4000))["point"]
-    assert ((made.abs() - 2).abs() < 0.9).float().mean() > 0.9  # noise itself: .13
+    assert ((made.abs() - 2).abs() < 0.9).float().mean() > 0.9                 # noise itself: .13
     assert abs((made > 0).float().mean() - 0.75) < 0.06
 
 
 # --- 3. next token: sequences of unequal length, counted in tokens ----------------------------------------------------------------
-
 
 def rounds(generator: torch.Generator, rows: int):
     """Each symbol is the last but one plus 3, nine times in ten; 4 to 20 of them. 8 symbols, all equally frequent."""
@@ -291,7 +276,7 @@ class Recurrent(nn.Module):
 class NextToken(Learner):
     def loss(self, batch: Batch):
         text = batch.targets["text"]
-        prefix = torch.cat([torch.full_like(text.values[:, :1], 8), text.values[:, :-1]], 1)  # (B, T): 8 begins
+        prefix = torch.cat([torch.full_like(text.values[:, :1], 8), text.values[:, :-1]], 1)     # (B, T): 8 begins
         scores = self.model({}, given=Padded(prefix, text.lengths))["text"]
         surprise = cross_entropy(scores.flatten(0, 1), text.values.flatten(), reduction="none").view_as(prefix) * text.mask
         return (surprise.sum(1), text.lengths.float()), {}
@@ -302,11 +287,10 @@ def test_next_token():
     learner = learn(NextToken(Recurrent(), parse("-> text"), {}, Endless(rounds), settings(1e-2, 64, micro_batch=24)), 250)
     with torch.no_grad():
         (surprise, tokens), _ = learner.loss(next(learner.store.stream("validation", 0, 512, 0)))
-    assert surprise.sum() / tokens.sum() < 0.5 * math.log(8)  # unigram: log 8; the best possible: .35 log 8
+    assert surprise.sum() / tokens.sum() < 0.5 * math.log(8)                    # unigram: log 8; the best possible: .35 log 8
 
 
 # --- 4. sets: ragged targets, empty ones among them, matched by the Hungarian method ----------------------------------------------
-
 
 def lights(generator: torch.Generator, rows: int):
     where, many = torch.rand(rows, 25, generator=generator).argsort(1)[:, :3], torch.randint(0, 4, (rows,), generator=generator)
@@ -323,13 +307,13 @@ class SetHead(Head):
         self.linear = nn.Linear(width, 9)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.linear(hidden).view(-1, 3, 3)  # (B, queries, x y there)
+        return self.linear(hidden).view(-1, 3, 3)                               # (B, queries, x y there)
 
     def loss(self, output, target, present=None):
-        far = torch.cdist(output[..., :2], nn.utils.rnn.pad_sequence(target, batch_first=True), p=1)  # (B, queries, points)
+        far = torch.cdist(output[..., :2], nn.utils.rnn.pad_sequence(target, batch_first=True), p=1)      # (B, queries, points)
         cost, matched = (far - output[..., 2:].sigmoid()).detach().numpy(), torch.zeros_like(far)
         for i, points in enumerate(target):
-            matched[(i, *linear_sum_assignment(cost[i, :, : len(points)]))] = 1
+            matched[(i, *linear_sum_assignment(cost[i, :, :len(points)]))] = 1
         there = binary_cross_entropy_with_logits(output[..., 2], matched.sum(2), reduction="none")
         return 3 * (far * matched).sum((1, 2)) + there.sum(1), torch.ones(len(output))
 
@@ -340,14 +324,8 @@ class SetHead(Head):
 @dataclass(frozen=True)
 class Points(DataType):
     head_kinds = ("set",)
-    metrics = (
-        Metric(
-            "count",
-            "Share of rows with the right number of points.",
-            lambda found, target: (found["value"].sum(1) == [len(points) for points in target])[:, None].astype(float),
-            mean_of,
-        ),
-    )
+    metrics = (Metric("count", "Share of rows with the right number of points.",
+                      lambda found, target: (found["value"].sum(1) == [len(points) for points in target])[:, None].astype(float), mean_of),)
 
     def head(self, width, kind):
         return SetHead(width)
@@ -361,11 +339,10 @@ def test_sets():
     learner = learn(Supervised(net, signature, types, Endless(lights, 512), settings(5e-3, 64), Supervised.Config(views=False)), 500)
     found = learner.collect("validation")
     assert min(map(len, found.target["points"])) == 0 and found.target["points"].dtype == object
-    assert learner.evaluate("validation")["points"]["count"] > 0.8  # always the same number: .25
+    assert learner.evaluate("validation")["points"]["count"] > 0.8              # always the same number: .25
 
 
 # --- 5. an environment: no store, batches are rollouts of the policy as it is now -------------------------------------------------
-
 
 class Policy(nn.Module):
     def __init__(self):
@@ -388,15 +365,13 @@ class Reinforce(Learner):
             moves.append(torch.multinomial(chance, 1, generator=draw)[:, 0])
             place = (place + 2 * moves[-1] - 1).clamp(0, 8)
             paid.append((place == 8).float())
-        return torch.stack(seen), torch.stack(moves), torch.stack(paid)  # (T, walks, ...)
+        return torch.stack(seen), torch.stack(moves), torch.stack(paid)         # (T, walks, ...)
 
     def batches(self, split: str, step: int):
         for number in count(step):
             seen, moves, paid = self.rollout(key(self.training.seed, split, number))
             gain = paid.flip(0).cumsum(0).flip(0)
-            yield Batch(
-                {"observation": seen.flatten(0, 1)}, {"action": moves.flatten(), "gain": (gain - gain.mean(1, keepdim=True)).flatten()}, moves.numel()
-            )
+            yield Batch({"observation": seen.flatten(0, 1)}, {"action": moves.flatten(), "gain": (gain - gain.mean(1, keepdim=True)).flatten()}, moves.numel())
 
     def loss(self, batch: Batch):
         surprise = cross_entropy(self.model(batch.inputs)["action"], batch.targets["action"], reduction="none")
@@ -419,12 +394,11 @@ def test_environment():
     before = learner.evaluate("validation")["action"]["return"]
     trainer = Trainer(learner, None, Budget(steps=150))
     trainer.fit()
-    assert before < 2.5 and learner.evaluate("validation")["action"]["return"] > 7  # the most is 9
+    assert before < 2.5 and learner.evaluate("validation")["action"]["return"] > 7       # the most is 9
     assert trainer.best_of == ("action", "return") and trainer.best_value > 7
 
 
 # --- 6. few-shot: a batch is an episode of two parts ------------------------------------------------------------------------------
-
 
 class Embedding(nn.Module):
     def __init__(self):
@@ -445,18 +419,16 @@ class FewShot(Learner):
             draw = torch.Generator().manual_seed(key(self.training.seed, split, step))
             chosen = torch.randperm(100, generator=draw)[:ways] + (0 if split == "train" else 100)
             own = kinds[chosen][:, None] + 0.3 * torch.randn(ways, 10, 3, generator=draw)
-            x = torch.cat([own, 4 * torch.randn(ways, 10, 21, generator=draw)], 2) @ mixing  # (ways, 10, 24)
+            x = torch.cat([own, 4 * torch.randn(ways, 10, 21, generator=draw)], 2) @ mixing             # (ways, 10, 24)
             label = torch.arange(ways)[:, None].expand(ways, 5)
-            parts = {
-                name: Batch({"x": x[:, rows].flatten(0, 1)}, {"label": label.flatten()}, 5 * ways)
-                for name, rows in (("support", slice(5)), ("query", slice(5, 10)))
-            }
-            yield Batch({}, {}, 1, parts=parts)  # an episode is one row
+            parts = {name: Batch({"x": x[:, rows].flatten(0, 1)}, {"label": label.flatten()}, 5 * ways)
+                     for name, rows in (("support", slice(5)), ("query", slice(5, 10)))}
+            yield Batch({}, {}, 1, parts=parts)                                                     # an episode is one row
             step += 1
 
     def outputs(self, batch: Batch):
         support, query = (self.model(batch.parts[name].inputs)["label"] for name in ("support", "query"))
-        return {"label": -(torch.cdist(query, support.view(-1, 5, 8).mean(1)) ** 2)}
+        return {"label": -torch.cdist(query, support.view(-1, 5, 8).mean(1)) ** 2}
 
     def loss(self, batch: Batch):
         surprise = cross_entropy(self.outputs(batch)["label"], batch.parts["query"].targets["label"], reduction="none")
@@ -473,12 +445,12 @@ def test_few_shot():
 
     before = accuracy()
     learn(learner, 300)
-    assert before < 0.5 and accuracy() > 0.8  # classes 100 … 199 were never trained on; chance is .2
+    assert before < 0.5 and accuracy() > 0.8                                    # classes 100 … 199 were never trained on; chance is .2
 
 
 # --- 7. two nets in one model: a model and a learner given by path ----------------------------------------------------------------
 
-TWINS = """
+TWINS = '''
 from dataclasses import dataclass
 from torch import nn
 from mapsto import models
@@ -498,8 +470,8 @@ class Twins(nn.Module):
 
 def build(signature, types, config, kinds):
     return Twins([models.build("mlp", signature, types, {"width": config.width, "depth": 2, "members": 2}, kinds) for _ in range(2)])
-"""
-TOGETHER = """
+'''
+TOGETHER = '''
 from mapsto.learners.base import Learner
 
 class Together(Learner):
@@ -510,7 +482,7 @@ class Together(Learner):
     def outputs(self, batch):
         one, other = self.model(batch.inputs)
         return {name: (one[name] + other[name]) / 2 for name in one}
-"""
+'''
 
 
 def test_ensemble(tmp_path):
@@ -518,20 +490,9 @@ def test_ensemble(tmp_path):
     (tmp_path / "together.py").write_text(TOGETHER)
     rng = np.random.default_rng(0)
     rows = [{"a": a, "b": b, "side": "same" if a * b > 0 else "other"} for a, b in rng.normal(size=(800, 2)).tolist()]
-    run = mapsto.train(
-        rows,
-        "a, b -> side",
-        out=tmp_path / "runs",
-        tell=quiet,
-        steps=150,
-        batch=64,
-        threads=1,
-        precision="float32",
-        lr=5e-3,
-        model=f"{tmp_path / 'twins.py'}(width=24)",
-        learner=str(tmp_path / "together.py"),
-    )
-    assert run.metrics["test"]["side"]["accuracy"]["value"] > 0.85  # majority .5
+    run = mapsto.train(rows, "a, b -> side", out=tmp_path / "runs", tell=quiet, steps=150, batch=64, threads=1, precision="float32", lr=5e-3,
+                       model=f"{tmp_path / 'twins.py'}(width=24)", learner=str(tmp_path / "together.py"))
+    assert run.metrics["test"]["side"]["accuracy"]["value"] > 0.85             # majority .5
     answers = mapsto.load(run.path).predict([{"a": 1.0, "b": 1.0}, {"a": -1.0, "b": 1.0}])
     assert [answer.predictions["side"].value for answer in answers] == ["same", "other"]
     weights = dict(run.model.nets[0].named_parameters())
@@ -540,7 +501,7 @@ def test_ensemble(tmp_path):
 
 # --- 9. a body that brings its own preprocessing ----------------------------------------------------------------------------------
 
-TINY = """
+TINY = '''
 from dataclasses import dataclass
 from torch import nn
 from mapsto.models.base import Heads, Net, Stems, only_input
@@ -563,7 +524,7 @@ def wants(signature, config):
 def build(signature, types, config, kinds):
     name = only_input(signature, types, "tiny", "image")
     return Net(Stems(signature, types, 8), Body(name, config.side), Heads(signature, types, kinds, 32, "pooled"))
-"""
+'''
 
 
 def test_wants(tmp_path, monkeypatch):
@@ -575,22 +536,11 @@ def test_wants(tmp_path, monkeypatch):
         picture = rng.integers(0, 120, (20, 24, 3), np.uint8)
         picture[:, :12] += np.uint8(100 * (i % 2))
         rows.append({"photo": PIL.Image.fromarray(picture), "bright": ["right", "left"][i % 2]})
-    run = mapsto.train(
-        rows,
-        "photo:image -> bright:category",
-        out="runs",
-        tell=quiet,
-        steps=40,
-        batch=32,
-        threads=1,
-        lr=0.01,
-        optimizer="adamw",
-        precision="float32",
-        model="./mine.py",
-    )
+    run = mapsto.train(rows, "photo:image -> bright:category", out="runs", tell=quiet, steps=40, batch=32, threads=1, lr=0.01, optimizer="adamw",
+                       precision="float32", model="./mine.py")
     room = run.types["input", "photo"]
     assert (room.side, room.planes, room.mean, room.std) == (12, 1, (0.5,), (0.25,))
-    assert run.metrics["test"]["bright"]["accuracy"]["value"] > 0.9  # majority .5
+    assert run.metrics["test"]["bright"]["accuracy"]["value"] > 0.9            # majority .5
     assert mapsto.load(run.path).predict(rows[1]).predictions["bright"].value == "left"
 
 
@@ -630,10 +580,10 @@ def test_exotic_learners_resume_exactly(make, tmp_path, monkeypatch):
     whole, first = learn(make(), 40, tmp_path / "whole"), Trainer(make(), tmp_path / "broken", Budget(steps=40))
     follow = Average.follow
 
-    def watched(average: Average, step: int) -> None:  # called once a step, before it is counted
+    def watched(average: Average, step: int) -> None:                                                      # called once a step, before it is counted
         follow(average, step)
         if first.step == 17:
-            first._saved_at = 0.0  # a checkpoint is overdue
+            first._saved_at = 0.0                                               # a checkpoint is overdue
         if first.step == 23:
             raise Killed
 
@@ -679,5 +629,5 @@ class Remembering(Learner):
 
 def test_each_update_draws_its_own_noise_and_the_probe_leaves_no_trace():
     learner = learn(Remembering(Surface(), parse("x -> height"), {}, None, settings()), 3)
-    assert learner.memory == [0, 1, 2]  # the plan's measurement made a batch too, and is forgotten
+    assert learner.memory == [0, 1, 2]                                          # the plan's measurement made a batch too, and is forgotten
     assert len(set(learner.noise[-6:])) == 6

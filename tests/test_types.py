@@ -348,20 +348,20 @@ def test_augmentation_is_drawn_per_example_and_leaves_the_store_alone() -> None:
         Image.with_options("image", {"augment": "flips"})
 
 
-def test_crop_shifts_by_an_eighth_with_mirrored_edges_and_flip_mirrors() -> None:
+def test_crop_shifts_by_a_twelfth_with_mirrored_edges_and_flip_mirrors() -> None:
     size = 16
     ramp = np.arange(256, dtype=np.uint8).reshape(1, size, size)
     room = Image(augment="crop flip").fit([ramp[0][..., None]], {})
     arrays = torch.from_numpy(np.concatenate([ramp] * 64))[:, None]
     moved = room.collate(arrays, Draw(0, 0, 64)) * room.std[0] * 255 + room.mean[0] * 255
     wanted = set()
-    padded = np.pad(ramp[0], 2, mode="reflect")
-    for dy in range(5):
-        for dx in range(5):
+    padded = np.pad(ramp[0], 1, mode="reflect")
+    for dy in range(3):
+        for dx in range(3):
             window = padded[dy : dy + size, dx : dx + size]
             wanted |= {window.tobytes(), window[:, ::-1].tobytes()}
     found = {row.tobytes() for row in moved[:, 0].round().numpy().astype(np.uint8)}
-    assert found <= wanted and len(found) > 20
+    assert found <= wanted and len(found) > 10
 
 
 # --- number --------------------------------------------------------------------------------------------------------------------
@@ -503,7 +503,7 @@ def test_slots_of_several_encodings_keep_their_names(encoding: str) -> None:
 
 
 def test_piecewise_encoding_is_the_papers() -> None:
-    room = fitted("number", [0.0, 1.0, 3.0])
+    room = fitted("number", [0.0, 1.0, 3.0], "input", {"encoding": "piecewise"})
     stem = room.stem(4).inner.chosen[0].encoding
     value = room.collate(torch.tensor([2.0, 0.25, 7.0, -100.0]).double(), None)[:, 0]
     torch.testing.assert_close(stem(value[:, None])[:, 0, :2], torch.tensor([[1, 0.5], [0.25, 0], [1, 2], [-1, 0]]))

@@ -19,7 +19,7 @@ from mapsto.data.open import open_source
 from mapsto.data.source import Source
 from mapsto.errors import RunError
 from mapsto.files import locked
-from mapsto.finish import finish
+from mapsto.finish import finish, pooled
 from mapsto.run import Run
 from mapsto.settle import settle, store_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
@@ -53,22 +53,20 @@ def train(
         "asked": signature,
         "settings": settings.to_json(),
     }
-    if settings.reading.folds:
-        return _train_folds(source, asked, Path(out), name or source.name, tell)
-    run = Run.create(Path(out), name or source.name, asked)
+    run = Run.create(Path(out), name or source.name, asked | ({"fold": -1} if settings.reading.folds else {}))
     try:
-        return fit(run, source, tell, started)
+        return _fit_folds(run, source, tell) if settings.reading.folds else fit(run, source, tell, started)
     except BaseException:
         _discard_if_empty(run)
         raise
 
 
-def fit(run: Run, source: Source | None = None, tell: Tell | None = None, started: float | None = None, fold: int | None = None) -> Run:
+def fit(run: Run, source: Source | None = None, tell: Tell | None = None, started: float | None = None) -> Run:
     """Do what the record says and what is not done yet: train, resume, extend and reproduce all end here."""
     started, tell = time.monotonic() if started is None else started, tell or _printer()
     with locked(run.path):
         if not run.chosen:
-            settle(run, source or reopen(run), tell, fold)
+            settle(run, source or reopen(run), tell)
         store = store_of(run, lambda: source or reopen(run), tell)
         learner = run.new_learner(first_weights(run), store)
         trainer = Trainer(learner, run.path, run.choice.budget, run.choice.best, tell, elapsed=time.monotonic() - started)
@@ -92,9 +90,10 @@ def resume(path: str | Path, data: Any = None, tell: Tell | None = None) -> Run:
     if run.status == "done":
         tell({"event": "note", "text": f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5"})
         return run
-    if (run.path / "folds").exists():
-        raise RunError(f"{run.path}: a cross-validation is resumed fold by fold.\nGo on with: mapsto resume {run.path}/folds/1")
-    return fit(run, None if data is None else open_source(data, run.settings.reading), tell)
+    source = None if data is None else open_source(data, run.settings.reading)
+    if run.record.get("fold") == -1:
+        return _fit_folds(run, source or reopen(run), tell)
+    return fit(run, source, tell)
 
 
 def extend(path: str | Path, data: Any = None, tell: Tell | None = None, **budget: Any) -> Run:
@@ -191,19 +190,18 @@ def _archive(run: Run) -> str:
     return f"segments/{number}"
 
 
-def _train_folds(source: Source, asked: dict[str, Any], out: Path, name: str, tell: Tell) -> Run:
-    """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns from all rows but validation."""
-    from mapsto.finish import pooled
-
-    run, started = Run.create(out, name, asked), time.monotonic()
-    folds, settings = int(asked["settings"]["reading"]["folds"]), asked["settings"]
-    parts = []
-    for fold in range(folds):
-        tell({"event": "note", "text": f"fold {fold + 1} of {folds}"})
-        part = Run.create(run.path / "folds", str(fold + 1), {**asked, "settings": settings})
-        parts.append(fit(part, source, tell, fold=fold))
+def _fit_folds(run: Run, source: Source, tell: Tell) -> Run:
+    """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns from all rows but validation.
+    What is done already is not done again."""
+    started, count, parts = time.monotonic(), run.settings.reading.folds, []
+    asked = {key: run.record[key] for key in ("data", "asked", "settings")}
+    for fold in range(count):
+        tell({"event": "note", "text": f"fold {fold + 1} of {count}"})
+        there = next((part for part in Run.list(run.path / "folds") if part.record["fold"] == fold), None)
+        part = there or Run.create(run.path / "folds", f"fold-{fold + 1}", {**asked, "fold": fold})
+        parts.append(part if part.status == "done" else fit(part, source, tell))
     tell({"event": "note", "text": "the final net, from all rows"})
-    fit(run, source, tell, fold=-1)
+    fit(run, source, tell)
     pooled(run, parts, tell, time.monotonic() - started)
     return run
 
@@ -222,7 +220,8 @@ def _absolute(settings: Settings) -> Settings:
 
 def _discard_if_empty(run: Run) -> None:
     """A run that never came to a first checkpoint is no run: nothing half-written stays."""
-    if run.path.exists() and not any((run.path / name).exists() for name in (NAME, PREVIOUS, "model.safetensors", "quarantine.csv")):
+    kept = (NAME, PREVIOUS, "model.safetensors", "quarantine.csv")
+    if run.path.exists() and not any(any(run.path.rglob(name)) for name in kept):
         shutil.rmtree(run.path, ignore_errors=True)
 
 

@@ -59,7 +59,7 @@ def finish(run: Run, trainer: Trainer, store: Store, tell: Tell, seconds: float)
     }
     beside = _baselines(run, store, found, groups) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside))
-    if run.record["settings"]["reading"]["folds"] and "test" in found:
+    if run.record.get("fold") is not None and "test" in found:
         _keep_predictions(run, found["test"])
     run.save(
         status="done",

@@ -137,7 +137,7 @@ def mixtures(facts: Facts) -> dict[str, Any]:
     """Each input by what suits it, then joined."""
     found = pictures(facts)
     training = replace(found["training"], optimizer="adamw", lr=1e-3, weight_decay=0.02)
-    return {**found, "model": "fusion", "training": training}
+    return {**found, "model": "fusion", "options": {}, "training": training, "learner_options": {}}
 
 
 def _kinds(signature: Signature) -> list[str]:

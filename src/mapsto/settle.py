@@ -34,9 +34,9 @@ Tell = Callable[[Mapping[str, Any]], None]
 Types = dict[tuple[str, str], DataType]
 
 
-def settle(run: Run, source: Source, tell: Tell, fold: int | None = None) -> None:
-    """Decide, and write it into the run. fold: None for none, -1 for the net that follows a cross-validation."""
-    settings = run.settings
+def settle(run: Run, source: Source, tell: Tell) -> None:
+    """Decide, and write it into the run. The record's `fold` says which part of a cross-validation it is, -1 the net that follows it."""
+    settings, fold = run.settings, run.record.get("fold")
     for sentence in source.said:
         tell({"event": "said", "text": sentence})
     signature, said = asked_signature(run.record["asked"], source, settings.reading)

@@ -64,7 +64,7 @@ class Signature:
 
 def parse(text: str) -> Signature:
     """Read a signature. Raises SignatureError with the place that could not be understood."""
-    sides = _split(text.replace("→", "->"), "->")
+    sides, text = _split(text.replace("→", "->"), "->"), " ".join(text.split())  # what messages show stands on one line
     if len(sides) != 2:
         found = "no arrow" if len(sides) < 2 else f"{len(sides) - 1} arrows"
         raise SignatureError(
@@ -141,10 +141,9 @@ def _split(text: str, mark: str) -> list[str]:
     while i < len(text):
         letter = text[i]
         if quote:
+            i += quote == '"' and letter == "\\"  # an escaped letter, as JSON has them
             quote = "" if letter == quote else quote
-        elif (letter in "\"'`" and not text[start:i].strip()) or (
-            letter in '"`' and depth
-        ):  # a quote opens only where a name begins: O'Brien is a name
+        elif letter in "\"'`" and _begins(text[:i]):  # O'Brien is a name
             quote = letter
         elif letter in "()":
             depth += 1 if letter == "(" else -1
@@ -156,8 +155,13 @@ def _split(text: str, mark: str) -> list[str]:
         i += 1
     if quote or depth != 0:
         what = f"a quote {quote} is not closed" if quote else "parentheses do not match"
-        raise SignatureError(f"signature '{text.strip()}': {what}.\nClose it, or put the name in other quotes.")
+        raise SignatureError(f"signature '{' '.join(text.split())}': {what}.\nClose it, or put the name in other quotes.")
     return [*parts, text[start:]]
+
+
+def _begins(before: str) -> bool:
+    """Does a name or value begin behind this text?"""
+    return not before.strip() or before.rstrip()[-1] in ",:(=>→"
 
 
 def _is_quoted(name: str) -> bool:
@@ -166,7 +170,8 @@ def _is_quoted(name: str) -> bool:
 
 def _quoted(name: str) -> str:
     plain = name == ALL or (re.fullmatch(r"[^,:()\"'`]+", name) and "->" not in name and "→" not in name and name.strip() == name)
-    return name if plain else next(f"{q}{name}{q}" for q in "\"'`" if q not in name or q == "`")
+    quotes = "'`" if "\\" in name else "\"'`"
+    return name if plain else next(f"{q}{name}{q}" for q in quotes if q not in name or q == "`")
 
 
 def _value(text: str) -> Any:

@@ -77,10 +77,8 @@ def _give(of: np.ndarray, mixed: np.ndarray, keys: np.ndarray, scan: Scan, wante
     among = np.flatnonzero((of == TRAIN) if only is None else (only & (of == TRAIN)))
     if len(among) >= STRATIFY:
         place = mixed[among] / 2.0**64  # [0, 1): fixed shares of hash space, stable when rows are added
-        low = 0.0
-        for index, share in wanted.items():
-            of[among[(place >= low) & (place < low + share)]] = index
-            low += share
+        for index, share in wanted.items():  # test from below, validation from above: smaller shares move rows to training only
+            of[among[place < share if index == TEST else place >= 1 - share]] = index
         return
     strata = scan.strata[among] if scan.strata is not None else np.zeros(len(among), np.uint64)
     if len(np.unique(strata)) > max(20, len(among) // 4):  # a number, or nearly: no classes to be fair to

@@ -1,0 +1,117 @@
+"""What the engine promises of an update: micro-batches change nothing, averages and optimizers are what they are called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import mapsto
+from mapsto.config import Budget, Training
+from mapsto.optimizers import Muon, build_optimizer, orthogonalised
+from mapsto.training.budget import Pace, shape
+from mapsto.training.plan import Plan
+from mapsto.training.trainer import Trainer
+
+
+def ignore(event: object) -> None:
+    """Tests read results, not progress."""
+
+
+def gradients(run: mapsto.run.Run, micro: int) -> torch.Tensor:  # type: ignore[name-defined]
+    from mapsto.settle import store_of
+
+    learner = run.new_learner(run.new_model(), store_of(run, lambda: None, ignore))  # type: ignore[arg-type, return-value]
+    trainer = Trainer(learner, None, Budget(steps=1))
+    trainer.optimizers, trainer.plan = learner.optimizers(), Plan("cpu", micro_batch=micro)
+    learner.training = trainer.training = replace(learner.training, clip=0.0)
+    trainer.optimizers["main"].step = lambda *words: None  # type: ignore[method-assign]
+    trainer.update(learner.loss, next(learner.batches("train", 0)))
+    return torch.cat([p.grad.flatten() for p in learner.model.parameters() if p.grad is not None])
+
+
+def test_micro_batches_equal_one_batch(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"x": float(rng.normal()), "z": float(rng.normal()) if i % 3 else None, "y": None if i % 7 == 0 else float(rng.normal()), "w": float(i % 4)}
+        for i in range(300)
+    ]
+    run = mapsto.train(rows, "x, z -> y:number", steps=1, batch=48, weight="w", model="mlp(width=16,dropout=0)", out=tmp_path, tell=ignore)
+    whole = gradients(run, 48)
+    for micro in (1, 7, 16):
+        assert (gradients(run, micro) - whole).norm() <= 1e-5 * whole.norm()
+
+
+def test_a_micro_batch_of_any_size_trains_alike(table: Path, tmp_path: Path) -> None:
+    values = [
+        mapsto.train(table, "x, shop -> y", steps=30, micro_batch=micro, model="mlp(width=16,dropout=0)", out=tmp_path, tell=ignore).metrics["test"][
+            "y"
+        ]["r2"]["value"]
+        for micro in (32, 5)
+    ]
+    assert values[0] == pytest.approx(values[1], abs=1e-3)
+
+
+def test_orthogonalised_has_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    found = torch.linalg.svdvals(orthogonalised(torch.randn(32, 80)).float())
+    assert found.min() > 0.5 and found.max() < 1.5
+
+
+def test_muon_follows_torch() -> None:
+    torch.manual_seed(0)
+    ours = nn.Sequential(nn.Linear(12, 8, bias=False))
+    theirs = torch.nn.Linear(12, 8, bias=False)
+    theirs.load_state_dict(ours[0].state_dict())
+    mine = Muon(ours, lr=0.02, momentum=0.95, weight_decay=0.1)
+    other = torch.optim.Muon(theirs.parameters(), lr=0.02, momentum=0.95, weight_decay=0.1, nesterov=True, ns_steps=4)
+    for step in range(5):
+        torch.manual_seed(step)
+        x = torch.randn(6, 12)
+        for net, optimizer in ((ours, mine), (theirs, other)):
+            optimizer.zero_grad()
+            net(x).square().sum().backward()
+            optimizer.step()
+    assert torch.allclose(ours[0].weight, theirs.weight, atol=2e-3)
+
+
+def test_muons_adamw_part_follows_torch() -> None:
+    torch.manual_seed(0)
+    ours, theirs = nn.BatchNorm1d(5), nn.BatchNorm1d(5)
+    mine = Muon(ours, lr=0.3)
+    other = torch.optim.AdamW(theirs.parameters(), lr=mine.param_groups[0]["lr"], betas=(0.9, 0.99), weight_decay=0.0)
+    for step in range(20):
+        torch.manual_seed(step)
+        x = torch.randn(9, 5)
+        for net, optimizer in ((ours, mine), (theirs, other)):
+            optimizer.zero_grad()
+            net(x).pow(3).sum().backward()
+            optimizer.step()
+    assert torch.allclose(ours.weight, theirs.weight, atol=1e-5) and torch.allclose(ours.bias, theirs.bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
+def test_norms_and_biases_never_decay(name: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 2))
+    found = build_optimizer(model, Training(optimizer=name, lr=0.1, weight_decay=0.5))
+    decayed = {p.ndim for group in found.param_groups if group["weight_decay"] for p in group["params"]}
+    assert 1 not in decayed and decayed
+
+
+def test_pace_is_a_function_of_decisions() -> None:
+    pace = Pace()
+    pace.lay_out(0, 100)
+    assert pace.progress(50) == 0.5
+    pace.lay_out(50, 75)
+    assert pace.progress(50) == 0.5 and pace.progress(75) == 1.0 and pace.progress(60) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant", "flat"])
+def test_rates_rise_and_stay_within_bounds(schedule: str) -> None:
+    rates = [shape(p / 100, schedule, 0.1) for p in range(101)]
+    assert rates[5] < rates[10] and max(rates) == pytest.approx(1.0, abs=0.02) and min(rates) >= 0
+    assert schedule == "constant" or rates[-1] < 0.02
