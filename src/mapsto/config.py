@@ -120,7 +120,8 @@ def options_of(kind: type[T], options: Mapping[str, Any], what: str) -> T:
 
 def _checked(value: Any, hint: Any, rules: Mapping[str, Any], what: str) -> Any:
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None and type(None) in allowed:
+    unset = value is None or (isinstance(value, str) and value.lower() == "none" and str not in allowed)
+    if unset and type(None) in allowed:
         return None
     kinds = [kind for kind in allowed if kind is not type(None)]
     for kind in kinds:

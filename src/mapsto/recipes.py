@@ -87,8 +87,8 @@ class Recipe:
 def pictures(facts: Facts) -> dict[str, Any]:
     """A residual net from scratch. Wider where the budget allows some 45 passes over the rows at width 32, more augmentation where rows are few."""
     room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Image))
-    rows, few = facts.rows, facts.rows <= 20_000
-    batch = max(8, min(128, 1 << max(0, (rows // 20).bit_length() - 1)))
+    rows, few = facts.rows, facts.rows <= 20_000 and room.side >= 16  # of 8 pixels, two cut out are a digit's stroke
+    batch = max(8, min(128, 1 << max(0, (rows // 16).bit_length() - 1)))
     training = Training(optimizer="muon", lr=0.03, batch=batch, weight_decay=0.015, momentum=0.9, warmup=0.15, schedule="linear", clip=0.0, ema=0.995)
     passes = facts.passes(multiplications(room.side))
     width = 32 if passes is None else 16 * int(2 * min(2.0, max(1.0, (passes / 45) ** 0.5)))

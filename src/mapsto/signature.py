@@ -175,8 +175,6 @@ def _quoted(name: str) -> str:
 
 
 def _value(text: str) -> Any:
-    if text.lower() in ("none", "null"):
-        return None
     try:
         return json.loads(text.lower() if text.lower() in ("true", "false") else text)
     except json.JSONDecodeError:
