@@ -30,8 +30,8 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
-    "errors cells signature config registry files",
-    "batch metrics decode",
+    "errors cells signature config registry files numerals",
+    "batch metrics decode augment encodings",
     "types",
     "models",
     "optimizers learners",

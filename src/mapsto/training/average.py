@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -41,6 +41,11 @@ class Average:
         """Other values into the model; nothing where there are none."""
         if values:
             torch._foreach_copy_(self.live, values)
+
+    def load(self, values: Mapping[str, Tensor]) -> None:
+        """The average as a checkpoint holds it: {place: value}."""
+        for place, value in values.items():
+            self.values[int(place)].copy_(value)
 
     def sound(self) -> bool:
         """Are all weights finite? A checkpoint that is not would be no way back."""

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim import Optimizer
 
 from mapsto.errors import RunError
 from mapsto.files import write_atomic
@@ -37,6 +38,27 @@ def save(folder: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -
             raise OSError(errno.ENOSPC if full else errno.EIO, str(problem)) from problem
 
     write_atomic(newest, write, keep=folder / PREVIOUS)
+
+
+def save_parts(folder: Path, parts: Mapping[str, Mapping[str, Tensor]], optimizers: Mapping[str, Optimizer], note: Mapping[str, Any]) -> None:
+    """`save` of tensors by part ("model", "ema", …) and of the optimizers' states."""
+    tensors = {f"{name}.{key}": value for name, part_ in parts.items() for key, value in part_.items()}
+    plain = {}
+    for name, optimizer in optimizers.items():
+        found, plain[name] = flatten(optimizer.state_dict(), f"optimizer.{name}")
+        tensors |= found
+    save(folder, tensors, {**note, "plain": plain})
+
+
+def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """One part of what `save_parts` wrote."""
+    return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
+
+
+def restore_optimizers(optimizers: Mapping[str, Optimizer], tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+    """Optimizers' states as `save_parts` wrote them, into fresh optimizers."""
+    for name, optimizer in optimizers.items():
+        optimizer.load_state_dict(unflatten(optimizer.state_dict(), tensors, plain[name], f"optimizer.{name}"))
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -7,11 +7,8 @@ decides goes through the decision log first.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from mapsto.training.average import Average
 from mapsto.training.budget import Pace, fixed_total, goal_of
 from mapsto.training.decisions import Decisions
 from mapsto.training.plan import Plan, apply, choose_device, measure
+from mapsto.training.signals import signals
 
 Tell = Callable[[Mapping[str, Any]], None]
 LossOf = Callable[[Batch], tuple[tuple[Tensor, Tensor], Logs]]
@@ -76,7 +74,7 @@ class Trainer:
     def fit(self) -> None:
         """Learn until the budget is spent, a goal is reached or somebody asks to stop; then hold the best weights."""
         self._prepare()
-        with self._signals():
+        with signals(self._note_signal):
             for batch in self._batches():
                 self._set_rates()
                 self._turn = 0
@@ -261,7 +259,7 @@ class Trainer:
     def _after_a_kill(self, note: Mapping[str, Any]) -> None:
         """The kernel kills for memory without a word: when it looks like that, go on with half the micro-batch."""
         starved = memory.kills() > note["kills"] or note["peak"] > 0.9 * note["allowed"]
-        if note["running"] and starved and self.plan.micro_batch > 1 and self.learner.device.type == "cpu":
+        if starved and self.plan.micro_batch > 1 and self.learner.device.type == "cpu":
             self._decide(micro_batch=-(-self.plan.micro_batch // 2), why="the last process seems to have been killed for memory")
 
     # ---- decisions ----
@@ -360,7 +358,11 @@ class Trainer:
             scores = self.learner.evaluate("validation", SAMPLE)
             value = self._judge(scores)
             if value is not None and self._is_better(value):
-                self.best, self.best_value, self.best_step = _copy(self.learner.model), value, self.step
+                self.best, self.best_value, self.best_step = (
+                    {name: held.detach().clone() for name, held in self.learner.model.state_dict().items()},
+                    value,
+                    self.step,
+                )
         self.history.append({"step": self.step, "scores": scores, "progress": round(self.pace.progress(self.step), 4)})
         self.tell({"event": "evaluate", "step": self.step, "scores": scores, "best": self.best_step == self.step, "metric": self.best_of})
         if value is not None and not self.stop:
@@ -399,42 +401,19 @@ class Trainer:
     def _save(self) -> None:
         assert self.folder is not None
         start = time.monotonic()
-        tensors = {f"model.{name}": value for name, value in self.learner.model.state_dict().items()}
-        tensors |= {f"ema.{i}": value for i, value in enumerate(self.average.values)}
-        tensors |= {f"best.{name}": value for name, value in (self.best or {}).items()}
-        tensors |= {f"learner.{name}": value for name, value in self.learner.state_dict().items()}
-        plain = {}
-        for name, optimizer in self.optimizers.items():
-            found, plain[name] = checkpoint.flatten(optimizer.state_dict(), f"optimizer.{name}")
-            tensors |= found
-        note = {
-            "step": self.step,
-            "elapsed": self.elapsed,
-            "best_value": self.best_value,
-            "best_step": self.best_step,
-            "best_of": self.best_of,
-            "history": self.history,
-            "rollbacks": self._rollbacks,
-            "plain": plain,
-            "running": True,
-            "peak": memory.peak(),
-            "allowed": memory.allowed(torch.device("cpu")) + memory.peak(),
-            "kills": memory.kills(),
-        }
-        checkpoint.save(self.folder, tensors, note)
+        note = {name: getattr(self, name) for name in ("step", "elapsed", "best_value", "best_step", "best_of", "history")}
+        memory_now = {"peak": memory.peak(), "allowed": memory.allowed(torch.device("cpu")) + memory.peak(), "kills": memory.kills()}
+        parts = {"model": self.learner.model.state_dict(), "best": self.best or {}, "learner": self.learner.state_dict()}
+        parts["ema"] = {str(i): value for i, value in enumerate(self.average.values)}
+        checkpoint.save_parts(self.folder, parts, self.optimizers, {**note, "rollbacks": self._rollbacks, **memory_now})
         self._saved_at, self._save_takes = time.monotonic(), time.monotonic() - start
 
     def _restore(self, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + ".")}
-
-        self.learner.model.load_state_dict(part("model"))
-        for i, value in part("ema").items():
-            self.average.values[int(i)].copy_(value)
-        self.best = {name: value.to(self.learner.device) for name, value in part("best").items()} or None
-        self.learner.load_state_dict(part("learner"))
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(checkpoint.unflatten(optimizer.state_dict(), tensors, note["plain"][name], f"optimizer.{name}"))
+        self.learner.model.load_state_dict(checkpoint.part(tensors, "model"))
+        self.average.load(checkpoint.part(tensors, "ema"))
+        self.best = {name: value.to(self.learner.device) for name, value in checkpoint.part(tensors, "best").items()} or None
+        self.learner.load_state_dict(checkpoint.part(tensors, "learner"))
+        checkpoint.restore_optimizers(self.optimizers, tensors, note["plain"])
         self.step, self._elapsed, self._started = note["step"], note["elapsed"], time.monotonic()
         self.best_value, self.best_step, self.history = note["best_value"], note["best_step"], list(note["history"])
         self.best_of = tuple(note["best_of"]) if note["best_of"] else None
@@ -466,31 +445,10 @@ class Trainer:
         else:
             self.average.put(self.average.values)
 
-    # ---- signals ----
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Ctrl-C ends the training well, a second one at once; SIGTERM saves and leaves, to be resumed."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def interrupt(number: int, frame: Any) -> None:
-            if self._asked:
-                raise KeyboardInterrupt
-            self._asked = "interrupt"
+    def _note_signal(self, asked: str) -> None:
+        """What a signal asks for is done at the next look; a second Ctrl-C is not waited for."""
+        if asked == "interrupt" and self._asked:
+            raise KeyboardInterrupt
+        self._asked = asked
+        if asked == "interrupt":
             self.tell({"event": "note", "text": "ending well: measuring what was learned (again Ctrl-C: at once)"})
-
-        def terminate(number: int, frame: Any) -> None:
-            self._asked = "terminate"
-
-        before = {number: signal.signal(number, handler) for number, handler in ((signal.SIGINT, interrupt), (signal.SIGTERM, terminate))}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _copy(model: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
