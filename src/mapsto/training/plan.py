@@ -175,6 +175,14 @@ def apply(plan: Plan, learner: Learner) -> None:
         learner.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def forecast(plan: Plan, model: torch.nn.Module, averaged: bool, passes: int, left: float) -> dict[str, float]:
+    """What a training will take: seconds (at most `left` and a tenth), bytes of memory and of disk. passes: of micro-batches."""
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    kept = weights * (4 + averaged + 1)  # weights, gradients, two moments; the average; the best
+    taken = memory.peak() + kept + int(2.5 * plan.bytes_per_row * plan.micro_batch)
+    return {"seconds": 1.1 * min(passes * plan.seconds_per_micro, left), "memory": taken, "disk": 2 * kept + weights}
+
+
 def _cache_key(learner: Learner, batch: Batch, training: Training, threads: int) -> str:
     shapes = [(name, tuple(value.shape)) for name, value in learner.model.named_parameters()]
     inputs = [

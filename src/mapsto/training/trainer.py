@@ -24,7 +24,7 @@ from mapsto.training import checkpoint, memory
 from mapsto.training.average import Average
 from mapsto.training.budget import Pace, fixed_total, goal_of
 from mapsto.training.decisions import Decisions
-from mapsto.training.plan import Plan, apply, choose_device, measure
+from mapsto.training.plan import Plan, apply, choose_device, forecast, measure
 from mapsto.training.signals import signals
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -233,21 +233,11 @@ class Trainer:
         self.decisions.add(0, every=max(1, -(-total // LOOKS)))
 
     def _forecast(self) -> None:
-        """What it will take: seconds, bytes of memory, bytes of disk."""
-        weights = sum(value.numel() * value.element_size() for value in self.learner.model.state_dict().values())
-        kept = weights * (4 + bool(self.average.values) + 1)  # weights, gradients, two moments; the average; the best
-        left = (self.pace.total - self.step) * self.plan.seconds_per_micro * -(-(self.training.batch or 1) // self.plan.micro_batch)
-        if self.budget.minutes is not None:
-            left = min(left, max(0.0, 60 * self.budget.minutes - self.elapsed))
+        """Say what it will take."""
+        left = 60 * self.budget.minutes - self.elapsed if self.budget.minutes is not None else float("inf")
+        steps = (self.pace.total - self.step) * -(-(self.training.batch or 1) // self.plan.micro_batch)
         self.tell({"event": "plan", "text": str(self.plan), **asdict(self.plan)})
-        self.tell(
-            {
-                "event": "forecast",
-                "seconds": 1.1 * left,
-                "memory": memory.peak() + kept + int(2.5 * self.plan.bytes_per_row * self.plan.micro_batch),
-                "disk": 2 * kept + weights,
-            }
-        )
+        self.tell({"event": "forecast", **forecast(self.plan, self.learner.model, bool(self.average.values), steps, max(0.0, left))})
 
     def _fixed_total(self) -> int | None:
         """The last step that steps or epochs ask for. An epoch is a pass over rows that somebody can count."""
