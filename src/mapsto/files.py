@@ -21,7 +21,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MAPSTO_CACHE") or Path.home() / ".cache" / "mapsto")
 
 
-def write_atomic(path: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object], keep: Path | None = None) -> None:
     """`write(temporary)` then rename to `path`; what stood there is kept as `keep`. RunError when the disk is full or the folder
     read-only; `path` is then untouched."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -42,7 +42,7 @@ def write_atomic(path: Path, write: Callable[[Path], None], keep: Path | None = 
 
 def write_text(path: Path, text: str) -> None:
     """Text, whole or absent."""
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, record: Any) -> None:
@@ -78,7 +78,7 @@ def mend_json_lines(path: Path) -> None:
     """Cut off a last line that a crash left without its end, so that the next line starts on its own."""
     if path.exists() and (text := path.read_bytes()) and not text.endswith(b"\n"):
         whole = text[: text.rfind(b"\n") + 1]
-        write_atomic(path, lambda temporary: temporary.write_bytes(whole) and None)
+        write_atomic(path, lambda temporary: temporary.write_bytes(whole))
 
 
 def disk_error(path: Path, problem: OSError) -> RunError:

@@ -38,7 +38,7 @@ class ParquetSource(Source):
 @contextmanager
 def connected(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory that never asks the network; what it says about `path` becomes a DataError."""
-    settings = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    settings: dict = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     with reading(path):
         path.open("rb").close()  # permission and absence in our words
     database = duckdb.connect(config=settings)

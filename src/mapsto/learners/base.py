@@ -68,7 +68,7 @@ class Learner:
 
     def __init__(self, model: nn.Module, signature: Signature, types: Rooms, store: Batches | None, training: Training, config: Any = None):
         self.model, self.signature, self.types, self.store, self.training = model, signature, types, store, training
-        self.config = config if config is not None else self.Config()
+        self.config: Any = config if config is not None else self.Config()
         self.device = torch.device("cpu")  # the trainer sets it
         self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)  # likewise: the plan's arithmetic
         self.channels_last = False  # and its memory format

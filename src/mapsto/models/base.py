@@ -33,8 +33,10 @@ class Stems(nn.Module):
             room = types["input", slot.name]
             by_type.setdefault(type(room), {})[slot.name] = room
         self.groups = tuple(tuple(rooms) for rooms in by_type.values())
-        self.stems = nn.ModuleList(kind.stems(rooms, width) for kind, rooms in by_type.items())
-        self.gives: dict[str, str] = {name: stem.gives[name] for stem, names in zip(self.stems, self.groups, strict=True) for name in names}
+        stems = [kind.stems(rooms, width) for kind, rooms in by_type.items()]
+        self.stems = nn.ModuleList(stems)
+        told: list[Any] = [stem.gives for stem in stems]
+        self.gives: dict[str, str] = {name: gives[name] for gives, names in zip(told, self.groups, strict=True) for name in names}
         self.order = tuple(slot.name for slot in signature.inputs)
 
     def forward(self, inputs: Mapping[str, Field]) -> dict[str, Any]:
