@@ -329,12 +329,15 @@ def test_conformal_intervals_cover_nine_in_ten():
     for _ in range(200):
         target = draw.normal(size=51)
         found = calibration.fit("regression", {"value": np.zeros(50)}, target[:50], np.ones(50, bool))
-        one = calibration.apply([Prediction(0.0)], found)[0]
+        one = calibration.apply(decoded, {"value": np.zeros(1)}, found)[0]
         covered.append(one.low <= target[50] <= one.high)
     assert 0.85 <= np.mean(covered) <= 0.96
     few = calibration.fit("regression", {"value": np.zeros(8)}, np.zeros(8), np.ones(8, bool))
-    assert few["halfwidth"] is None and calibration.apply([Prediction(1.0)], few) == [Prediction(1.0)]
-    assert calibration.apply([Prediction(None)], {"halfwidth": 1.0}) == [Prediction(None)]
+    assert few["halfwidth"] is None and calibration.apply(decoded, {"value": np.ones(1)}, few) == [Prediction(1.0)]
+
+
+def decoded(predicted):
+    return [Prediction(value) for value in predicted["value"].tolist()]
 
 
 def test_temperature_is_recovered_and_kept_only_if_it_helps():

@@ -271,3 +271,32 @@ def test_between_the_shell_and_the_optimizer_lie_eight_frames(tmp_path: Path, mo
     monkeypatch.setattr(torch.optim.AdamW, "step", spy)
     trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y")
     assert seen[0] == ["main", "train", "fit", "fit", "step", "update"]
+
+
+def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    assert "this machine does not have it" in refused(capsys, tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y", "--device", "cuda")
+
+
+def test_time_and_group_together(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "Keep one" in refused(capsys, tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y", "--time", "a", "--group", "b")
+
+
+def test_a_refused_extend_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y")
+    before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file() and file.name != "lock"}
+    for bad in ("a,b\n1,x\n2,y\n", "a,b,y\n1,x,\n2,y,\n"):
+        with pytest.raises(MapstoError):
+            api.extend(path, a_table(tmp_path / "new.csv", bad), tell=lambda event: None, steps=2)
+        assert api.load(path).status == "done"
+        assert {name: (path / name).read_bytes() for name in before} == before
+    more = api.extend(path, a_table(tmp_path / "more.csv", rows(60)), tell=lambda event: None, steps=2)
+    assert more.status == "done"
+
+
+def test_what_was_worth_saying_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "day,a,y\n" + "".join(f"0{i % 9 + 1}/0{i % 7 + 1}/2020,{i % 5},{'' if i % 3 else 'same'}\n" for i in range(60))
+    trained(tmp_path, a_table(tmp_path / "t.csv", text), "day, a -> y:category")
+    said = capsys.readouterr().out
+    assert "'day' is read as dates" in said and "'y' is missing in" in said and "one class only" in said and "also stand in training" not in said

@@ -145,7 +145,7 @@ def test_predict_a_folder_with_a_broken_picture(bars: Run, photos: Path, tmp_pat
     assert main(["predict", str(bars.path), str(tmp_path)]) == 0
     said = capsys.readouterr()
     rows = {Path(row["row"]).name: row for row in csv.DictReader(io.StringIO(said.out))}
-    assert rows["00.png"]["category"] == "down" and rows["broken.png"]["problem"] and "1 rows could not be read" in said.err
+    assert rows["00.png"]["category"] == "down" and rows["broken.png"]["problem"] and "1 row could not be read" in said.err
 
 
 def test_a_run_copied_elsewhere_predicts_the_same(shops: Run, tmp_path: Path) -> None:

@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mapsto.config import Budget, Settings, settings_of
+from mapsto.config import Budget, Reading, Settings, options_of, settings_of
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
-from mapsto.errors import RunError
+from mapsto.errors import MapstoError, RunError
 from mapsto.files import locked
 from mapsto.finish import finish, pooled
+from mapsto.registry import entry, module
 from mapsto.run import Run
 from mapsto.settle import settle, store_of
+from mapsto.signature import parse_call
+from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
+from mapsto.training.plan import choose_device
 from mapsto.training.trainer import Trainer
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -47,6 +52,7 @@ def train(
     started = time.monotonic() if started is None else started
     tell = tell or _printer()
     settings = _absolute(settings_of(options))
+    _check_early(settings)
     source = open_source(data, settings.reading)
     asked = {
         "data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint},
@@ -64,7 +70,7 @@ def train(
 def fit(run: Run, source: Source | None = None, tell: Tell | None = None, started: float | None = None) -> Run:
     """Do what the record says and what is not done yet: train, resume, extend and reproduce all end here."""
     started, tell = time.monotonic() if started is None else started, tell or _printer()
-    with locked(run.path):
+    with locked(run.path), _failure_recorded(run):
         if not run.chosen:
             settle(run, source or reopen(run), tell)
         store = store_of(run, lambda: source or reopen(run), tell)
@@ -106,22 +112,29 @@ def extend(path: str | Path, data: Any = None, tell: Tell | None = None, **budge
     asked = settings_of(budget).budget
     if asked == Budget():
         asked = Budget(minutes=run.choice.budget.minutes or 5.0)
+    if data is not None:
+        source = open_source(data, Reading())
+        run._located(source, targets=True)  # its columns are there, or an error before anything is touched
     with locked(run.path):
         kept = _archive(run)
         run = Run.open(run.path)
-        settings = replace(run.settings, budget=asked)
+        settings = replace(run.settings, budget=asked, reading=replace(run.settings.reading, target=None, test=None))
         record = {"status": "running", "settings": settings.to_json(), "start_from": f"{kept}/model.safetensors", "segment": kept}
         if data is None:
             choice = replace(run.choice, budget=replace(asked, patience=asked.patience or 0.0))
             run.save(**record, choice=choice.to_json())
         else:
-            source = open_source(data, settings.reading)
             known = {"data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}}
             run.record["known_types"] = run.record["types"]
             del run.record["choice"]
             run.save(**record, **known, asked=run.record["signature_text"])
         run = Run.open(run.path)
-    return fit(run, None if data is None else source, tell, started)
+    try:
+        return fit(run, None if data is None else source, tell, started)
+    except MapstoError:
+        if not any((run.path / name).exists() for name in (NAME, PREVIOUS, "model.safetensors")):
+            _put_back(run, kept)
+        raise
 
 
 def reproduce(path: str | Path, tell: Tell | None = None) -> tuple[Run, bool]:
@@ -190,6 +203,15 @@ def _archive(run: Run) -> str:
     return f"segments/{number}"
 
 
+def _put_back(run: Run, kept: str) -> None:
+    """Undo `_archive`: what was to follow the segment never began."""
+    for file in (run.path / kept).iterdir():
+        file.replace(run.path / file.name)
+    (run.path / kept).rmdir()
+    with suppress(OSError):  # other segments stay
+        (run.path / kept).parent.rmdir()
+
+
 def _fit_folds(run: Run, source: Source, tell: Tell) -> Run:
     """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns from all rows but validation.
     What is done already is not done again."""
@@ -204,6 +226,28 @@ def _fit_folds(run: Run, source: Source, tell: Tell) -> Run:
     fit(run, source, tell)
     pooled(run, parts, tell, time.monotonic() - started)
     return run
+
+
+@contextmanager
+def _failure_recorded(run: Run) -> Iterator[None]:
+    """A training that ends in an error says so in its record."""
+    try:
+        yield
+    except MapstoError as problem:
+        with suppress(MapstoError):  # a full disk: the error itself is on its way
+            run.save(status="failed", problem=str(problem))
+        raise
+
+
+def _check_early(settings: Settings) -> None:
+    """What can be refused before any data is read."""
+    goal_of(settings.budget.until)
+    choose_device(settings.training.device)
+    for room, asked in (("models", settings.model), ("learners", settings.learner)):
+        if asked is not None:
+            name, options = parse_call(asked, room.rstrip("s"))
+            kind = module(room, name).Config if room == "models" else entry(room, name).Config
+            options_of(kind, options, f"{room.rstrip('s')} '{name}'")
 
 
 def _absolute(settings: Settings) -> Settings:

@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. The exit code."""
     started = time.monotonic()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
+    debug, runs = "--debug" in words, []
     try:
         top, each = parser()
         if not words:
@@ -112,25 +112,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             each[asked.command].error(f"unrecognized arguments: {' '.join(rest)}") if asked.command else top.error(
                 f"unrecognized arguments: {' '.join(rest)}"
             )
+        tell = _remembering(_tell(asked), runs)
         if asked.command == "train":  # called from here, so that nothing stands between the shell and the main path
             from mapsto.api import train
 
             data, signature = _data_and_signature(asked.words)
-            train(data, signature, out=asked.out, name=asked.name, tell=_tell(asked), started=started, **_options(asked))
+            train(data, signature, out=asked.out, name=asked.name, tell=tell, started=started, **_options(asked))
             return 0
         if asked.command is None:
             top.print_help()
             return 2
         from mapsto import commands
 
-        return int(getattr(commands, asked.command)(asked, _tell(asked)) or 0)
+        return int(getattr(commands, asked.command)(asked, tell) or 0)
     except MapstoError as problem:
         if debug:
             raise
         print("\n".join(f"mapsto: {problem}".splitlines()[:3]), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("mapsto: stopped. What was saved is whole: mapsto resume RUN goes on.", file=sys.stderr)
+        print(f"mapsto: stopped. Go on with: mapsto resume {runs[-1]}" if runs else "mapsto: stopped before anything was learned.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader went away: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -140,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as problem:
         if debug or not _is_stop(problem):
             raise
-        print("mapsto: saved; go on with: mapsto resume RUN", file=sys.stderr)
+        print(f"mapsto: saved; go on with: mapsto resume {runs[-1] if runs else 'RUN'}", file=sys.stderr)
         return 143
 
 
@@ -154,6 +155,17 @@ def _tell(asked: argparse.Namespace) -> Any:
     from mapsto.terminal import printer
 
     return printer(getattr(asked, "json", False))
+
+
+def _remembering(tell: Any, runs: list[str]) -> Any:
+    """The teller, which also notes the folder a training writes to once there is something to resume."""
+
+    def heard(event: Any) -> None:
+        if event["event"] == "fit":
+            runs.append(event["run"])
+        tell(event)
+
+    return heard
 
 
 def _data_and_signature(words: list[str]) -> tuple[Any, str | None]:

@@ -18,7 +18,7 @@ from mapsto.data.open import open_source
 from mapsto.errors import ConfigError, DataError
 from mapsto.files import disk_error, write_atomic
 from mapsto.run import Answer, Run
-from mapsto.terminal import number
+from mapsto.terminal import number, short
 
 Tell = Callable[[Mapping[str, Any]], None]
 Row = dict[str, Any]
@@ -55,16 +55,21 @@ def predict(asked: argparse.Namespace, tell: Tell) -> int:
     run = Run.open(asked.run)
     source = open_source(_places(asked.data), Reading())
     unread: list[Answer] = []
+    answered: list[str] = []  # a row of every piece in which any was answered
 
     def rows() -> Iterable[Row]:
         for part in run.answers(source):
             unread.extend(answer for answer in part if answer.problem)
+            answered.extend(answer.where for answer in part[:1] if not answer.problem or any(not other.problem for other in part))
             yield from (_row(run, answer) for answer in part)
 
     _write(rows(), asked.out)
     if unread:
-        print(f"mapsto: {len(unread):,} rows could not be read; the first: {unread[0].where}: {' '.join(unread[0].problem.split())}", file=sys.stderr)
-    return 0
+        what = "row" if len(unread) == 1 else "rows"
+        print(
+            f"mapsto: {len(unread):,} {what} could not be read; the first: {unread[0].where}: {' '.join(unread[0].problem.split())}", file=sys.stderr
+        )
+    return 0 if answered else 2
 
 
 def embed(asked: argparse.Namespace, tell: Tell) -> int:
@@ -90,7 +95,7 @@ def runs(asked: argparse.Namespace, tell: Tell) -> int:
         lines.append(
             (
                 run.path.name,
-                run.record.get("signature_text", "")[:60],
+                short(run.record.get("signature_text", ""), 60),
                 run.status,
                 f"{best} {number(found['value'])} ({number(found['low'])} – {number(found['high'])})" if found else "—",
                 str(run.record.get("seconds", "—")),

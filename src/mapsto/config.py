@@ -101,6 +101,11 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     groups = [options_of(group, {k: v for k, v in options.items() if known.get(k) is group}, group.__name__.lower()) for group in GROUPS]
     settings = Settings(*groups, **{k: options[k] for k in plain if options.get(k) is not None})
     given = [k for k in ("minutes", "steps", "epochs") if getattr(settings.budget, k) is not None]
+    if settings.reading.folds == 1:
+        raise ConfigError("folds: expected 2 or more, got 1.\nLeave it out for one split.")
+    clash = [name for name in ("group", "folds") if getattr(settings.reading, name) and settings.reading.time]
+    if clash:
+        raise ConfigError(f"--time divides rows by time alone, --{clash[0]} otherwise.\nKeep one of them.")
     if len(given) > 1:
         raise ConfigError(f"expected one budget, got {' and '.join('--' + k for k in given)}.\nKeep one of them.")
     return settings

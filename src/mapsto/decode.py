@@ -14,8 +14,8 @@ class Prediction:
 
     value: Any
     probability: float | None = None
-    low: float | None = None
-    high: float | None = None
+    low: Any = None
+    high: Any = None
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """running (or cut off: resume it), done."""
+        """running (or cut off: resume it), failed (and why, in the record's `problem`), done."""
         return self.record["status"]
 
     @cached_property
@@ -148,6 +148,10 @@ class Run:
 
     @cached_property
     def signature(self) -> Signature:
+        if "signature" not in self.record:
+            raise RunError(
+                f"{self.path}: the training ended before anything was decided ({self.status}).\nTrain again, or: mapsto resume {self.path}"
+            )
         return Signature.from_json(self.record["signature"])
 
     @cached_property
@@ -215,9 +219,11 @@ class Run:
     def predict(self, data: Any) -> list[Answer] | Answer:
         """Predictions for rows: a path, files, a PIL image or array, a dict (one row) or a list of any of these, a frame.
 
-        One row in, one Answer out; many in, a list in their order. Rows that cannot be read have a `problem`."""
+        One row in, one Answer out, or DataError when it cannot be read; many in, a list of them, where such rows have a `problem`."""
         single, source = self._source(data)
         answers = [answer for part in self.answers(source) for answer in part]
+        if single and answers and answers[0].problem:
+            raise DataError(answers[0].problem)
         return answers[0] if single and answers else answers
 
     def answers(self, source: Source) -> Iterator[list[Answer]]:
@@ -242,7 +248,7 @@ class Run:
             batch = self._batch(signature, encoded, low, min(size, low + step))
             for slot, arrays in learner.arrays(batch).items():
                 known = self.calibration.get(slot, {})
-                parts.setdefault(slot, []).extend(calibration.apply(heads[slot].decode(calibration.calibrated(arrays, known)), known))
+                parts.setdefault(slot, []).extend(calibration.apply(heads[slot].decode, calibration.calibrated(arrays, known), known))
         return parts
 
     def _batch(self, signature: Signature, encoded: Mapping, low: int, high: int) -> Batch:
@@ -322,9 +328,8 @@ class Run:
                 return replace(slot, column=slot.type)
             if len(source.columns) == 1 == len(self.signature.inputs) and not targets:
                 return replace(slot, column=source.columns[0])
-            raise SignatureError(
-                f"{source.name}: expected a column '{slot.column}', found {', '.join(source.columns[:8])}.\nThe run learned: {self.signature}"
-            )
+            found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
+            raise SignatureError(f"{source.name}: expected a column '{slot.column}', found {found}.\nThe run learned: {self.signature}")
 
         outputs = tuple(find(slot) for slot in self.signature.outputs) if targets else self.signature.outputs
         return Signature(tuple(find(slot) for slot in self.signature.inputs), outputs)

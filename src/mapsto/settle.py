@@ -20,7 +20,7 @@ from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Source
 from mapsto.data.split import TRAIN, Split, split
-from mapsto.data.store import Store, prepare, spots
+from mapsto.data.store import Store, list_bad, prepare, spots
 from mapsto.errors import CellError, DataError
 from mapsto.files import write_atomic
 from mapsto.models import wants
@@ -48,7 +48,9 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         time=settings.reading.time,
         weight=settings.reading.weight,
     )
-    _refuse_bad(found.bad, len(found) + len(found.bad), settings.reading.max_bad, source.name)
+    if found.bad and len(found.bad) > settings.reading.max_bad * (len(found) + len(found.bad)):
+        list_bad(run.path / "quarantine.csv", found.bad, [])
+    _refuse_bad(found.bad, len(found) + len(found.bad), settings.reading.max_bad, source.name, run.path)
     signature, left_out = resolve(signature, found, source)
     parts = split(found, settings.reading, fold) if fold != -1 else _all_rows(found, settings)
     types = fit_types(signature, found, parts, settings, run.record.get("known_types"))
@@ -68,6 +70,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
     choice = recipes.choose(facts, settings)
     written = str(signature)
     signature, types, augmented = _with_recipe(signature, types, choice, store)
+    said = [*said, *left_out, parts.said, *augmented, *_worth_saying(signature, types, store, found, choice)]
     _save_rows(run, store, parts, found)
     rows = {name: store.size(name) for name in ("train", "validation", "test")}
     run.save(
@@ -78,7 +81,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         store=str(folder),
         rows=rows,
         unreadable=len(store.bad) + len({p["row"] for p in store.problems}),
-        said=[*source.said, *said, *left_out, parts.said, *augmented],
+        said=[*source.said, *said],
         machine=machine(),
     )
     _forget(run)
@@ -92,7 +95,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
             "choice": str(choice),
             "reasons": list(choice.reasons),
             "best": choice.best,
-            "said": [*said, *left_out, parts.said, *augmented],
+            "said": said,
             "unreadable": run.record["unreadable"],
             "inferred": written != run.record["asked"],
         }
@@ -183,6 +186,24 @@ def _with_recipe(signature: Signature, types: Types, choice: recipes.Choice, sto
         types = {**types, (side, slot.name): replace(types[side, slot.name], **options)}
         sides[side].append(replace(slot, options={**slot.options, **options}))
     return signature.with_slots(tuple(sides["input"]), tuple(sides["output"])), types, said
+
+
+def _worth_saying(signature: Signature, types: Types, store: Store, found: Scan, choice: recipes.Choice) -> list[str]:
+    """Dates, missing labels, targets that cannot teach, test rows seen in training, and the optimizer's settings."""
+    said = [text for side, slot in spots(signature) if (text := types[side, slot.name].said(slot.name))]
+    for slot in signature.outputs:
+        if missing := store.unlabelled(slot.name):
+            said.append(f"'{slot.name}' is missing in {missing:,} rows (an empty cell, NA, ?, …); they neither teach nor test it")
+    for name, count in _classes(signature, types).items():
+        if count == 1:
+            said.append(f"'{name}' has one class only: there is nothing to tell apart")
+    seen = np.isin(found.hashes[store.rows("test")], found.hashes[store.rows("train")])
+    if signature.inputs and seen.any():
+        said.append(f"{int(seen.sum()):,} of {len(seen):,} test rows have inputs that also stand in training: the test figures flatter")
+    t = choice.training
+    rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {t.warmup:.0%} warm-up)"
+    said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")
+    return said
 
 
 def _refuse_bad(bad: list, rows: int, most: float, name: str, path: Path | None = None) -> None:

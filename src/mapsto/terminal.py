@@ -66,17 +66,21 @@ class Plain:
     def _decided(self, event: Event) -> list[str]:
         rows, classes = event["rows"], event["classes"]
         counts = f"{event['total']:,} rows ({rows['train']:,} train, {rows['validation']:,} validation, {rows['test']:,} test)"
-        kinds = "".join(f", {count:,} classes" + (f" of {name}" if len(classes) > 1 else "") for name, count in classes.items())
+        kinds = "".join(f", {count:,} class{'es' * (count != 1)}" + (f" of {name}" if len(classes) > 1 else "") for name, count in classes.items())
         best = (
             f"; best by {event['best'][1]}"
             + (f" of {event['best'][0]}" if len(event["best"]) > 1 and "," in event["signature"].split("->")[1] else "")
             if event["best"]
             else ""
         )
-        lines = [f"{short(event['signature'])}: {event['choice']}; {counts}{kinds}{best}; change with --model, --learner, --metric"]
+        lines = [
+            f"{short(event['signature'])}: {event['choice']}",
+            f"  {counts}{kinds}{best}",
+            "  change with a signature, --model, --learner, --metric",
+        ]
         lines += [f"  {sentence}" for sentence in [*event["reasons"], *event["said"]]]
         if event["unreadable"]:
-            lines.append(f"  {event['unreadable']:,} rows could not be read: see quarantine.csv")
+            lines.append(f"  {event['unreadable']:,} row{'s' * (event['unreadable'] != 1)} could not be read: see quarantine.csv")
         return lines
 
     def _forecast(self, event: Event) -> list[str]:
@@ -198,6 +202,8 @@ def number(value: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """12 s, 3 min 20 s, 2 h 5 min."""
+    if 0 < seconds < 1:
+        return "under a second"
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -219,4 +225,6 @@ def short(signature: str, most: int = 160) -> str:
         return signature
     left, _, right = signature.rpartition("->")
     terms = left.split(", ")
-    return f"{', '.join(terms[:3])}, … ({len(terms)} inputs) ->{right}"
+    if len(terms) < 5:
+        return f"{signature[: most - 1]}…"
+    return f"{', '.join(terms[:3])[: most - 40]}, … ({len(terms)} inputs) ->{right}"

@@ -37,12 +37,13 @@ def calibrated(predicted: Arrays, calibration: Mapping[str, Any]) -> dict[str, n
     return {**predicted, "probability": _tempered(predicted["probability"], temperature)}
 
 
-def apply(predictions: Sequence[Prediction], calibration: Mapping[str, Any]) -> list[Prediction]:
-    """Decoded predictions: low and high around every finite number."""
-    half = calibration.get("halfwidth")
+def apply(decode: Callable[[Arrays], Sequence[Prediction]], predicted: Arrays, calibration: Mapping[str, Any]) -> list[Prediction]:
+    """Head arrays, decoded; low and high around every number or date, in the data's own terms."""
+    found, half = list(decode(predicted)), calibration.get("halfwidth")
     if half is None:
-        return list(predictions)
-    return [replace(one, low=one.value - half, high=one.value + half) if _is_number(one.value) else one for one in predictions]
+        return found
+    lows, highs = (decode({**predicted, "value": predicted["value"] + sign * half}) for sign in (-1, 1))
+    return [replace(one, low=low.value, high=high.value) for one, low, high in zip(found, lows, highs, strict=True)]
 
 
 def halfwidth(predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
@@ -78,10 +79,6 @@ def temperature(predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
 
 
 KINDS: Mapping[str, Callable[[Arrays, np.ndarray], dict[str, Any]]] = {"regression": halfwidth, "classes": temperature}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _best_temperature(probability: np.ndarray, target: np.ndarray) -> float:

@@ -131,6 +131,7 @@ def with_split_column(source: Source) -> Source:
             if None in values[name]:
                 del values[name]
         if not values:
+            source.said.append(f"column '{likely[0]}' is data: not every value names a split (train, validation, test)")
             return source
     name = next(iter(values))
     used = len(values[name]) > 1 and not source.divided

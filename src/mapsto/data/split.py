@@ -67,7 +67,9 @@ def split(scan: Scan, reading: Reading, fold: int | None = None) -> Split:
         _give(chosen, mixed, keys, scan, wanted, only=open_rows)
         of = chosen
         how = "by group" if scan.groups is not None else "by a hash of each row's inputs"
-        said.append(f"{' and '.join(f'{share:.0%} {SPLITS[i]}' for i, share in wanted.items())} {how}")
+        parts = " and ".join(f"{(of == index).mean():.0%} {SPLITS[index]}" for index in wanted)
+        few = "" if all((of == index).any() for index in wanted) else " (too few different rows to hold more back)"
+        said.append(f"{parts} {how}{few}")
     of = np.where(of == -1, TRAIN, of).astype(np.int8)
     return Split(of, "; ".join(said))
 

@@ -85,6 +85,19 @@ class Store(Batches):
         """(m,) row numbers of a split in the source."""
         return self._rows[split]
 
+    def unlabelled(self, slot: str) -> int:
+        """Rows in use for which nothing is known of an output."""
+        for block, values in self._blocks:
+            if ("output", slot) in block.spots:
+                column = values[:, block.spots.index(("output", slot))]
+                used = np.sort(np.concatenate(list(self._rows.values())))
+                known = (
+                    self.types["output", slot].present(torch.from_numpy(np.ascontiguousarray(column[low])))
+                    for low in np.array_split(used, -(-len(used) // 65536) or 1)
+                )
+                return len(used) - sum(int(part.reshape(len(part), -1).any(1).sum()) for part in known)
+        return 0
+
     def raw(self, rows: np.ndarray) -> dict[Spot, Any]:
         """Encoded cells of the rows: {spot: tensor (B, *shape), or a list of tensors}."""
         found: dict[Spot, Any] = {}
@@ -250,11 +263,16 @@ class _Writer:
             "bad": [dataclasses.asdict(row) for row in bad],
         }
         (self.folder / "store.json").write_text(json.dumps(record))
-        with (self.folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(["where", "column", "why"])
-            table.writerows([row.where, "", row.why] for row in bad)
-            table.writerows([problem["where"], problem["column"], problem["why"]] for problem in problems)
+        list_bad(self.folder / "quarantine.csv", bad, problems)
+
+
+def list_bad(path: Path, bad: Sequence[BadRow], problems: Sequence[Mapping[str, Any]]) -> None:
+    """quarantine.csv: every row that could not be read, and why, one line each."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["where", "column", "why"])
+        table.writerows([row.where, "", " ".join(row.why.split())] for row in bad)
+        table.writerows([problem["where"], problem["column"], " ".join(problem["why"].split())] for problem in problems)
 
 
 def _encode(source: Source, signature: Signature, types: Rooms, rows: int, folder: Path, tell: Callable[[int, int], None] | None) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mapsto.batch import Batch
 from mapsto.config import Training
+from mapsto.errors import ConfigError
 from mapsto.files import cache_folder, write_json
 from mapsto.training import memory
 
@@ -89,7 +90,14 @@ def machine_speed(device: torch.device) -> float:
 
 def choose_device(asked: str | None) -> torch.device:
     """The device asked for, or the GPU where there is one."""
-    return torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        device = torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        raise ConfigError(
+            f"--device {asked}: this machine does not have it ({str(problem).splitlines()[0][:80]}).\nLeave it out, or name one it has: cpu."
+        ) from None
+    return device
 
 
 def measure(learner: Learner, batch: Batch, training: Training, loss_of: Callable[[Batch], Any], seconds: float = PROBE_SECONDS) -> Plan:

@@ -369,6 +369,8 @@ class Trainer:
 
     def _is_better(self, value: float) -> bool:
         assert self.best_of is not None
+        if math.isnan(value):
+            return False
         return self.best is None or self._metric(*self.best_of).better(value, self.best_value)
 
     def _metric(self, slot: str, name: str) -> Any:

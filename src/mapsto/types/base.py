@@ -105,6 +105,10 @@ class DataType:
         """Test-time views of collated values, whose outputs are averaged: [values], and a mirrored one where that changes nothing."""
         return [values]
 
+    def said(self, name: str) -> str:
+        """What a person should hear of how the column `name` is read; "" where it is as anyone would expect."""
+        return ""
+
     def show(self, value: Any) -> str:
         """A read value for the terminal."""
         return "—" if value is None else str(value)

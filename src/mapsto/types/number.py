@@ -193,6 +193,10 @@ class Number(DataType):
     def present(self, arrays: Tensor) -> Tensor:
         return ~torch.isnan(arrays)
 
+    def said(self, name: str) -> str:
+        order = "day before month" if self._day_first else "month before day"
+        return f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))" if self.kind == "date" else ""
+
     def show(self, value: float | None) -> str:
         if value is None:
             return "—"
