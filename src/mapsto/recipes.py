@@ -1,7 +1,7 @@
 """THE table: signature pattern -> model, learner, settings, and why.
 
 The first row whose pattern fits is the recipe. What a person asked for wins over it, field by field. Figures behind the rows are
-in `benchmarks/`.
+in `benchmarks/LOG.md`.
 """
 
 from __future__ import annotations
