@@ -17,7 +17,7 @@ from mapsto import api
 from mapsto.errors import RunError
 from mapsto.run import Run
 
-# Checkpoints every fifth of a second instead of every 15 s, so that kills fall between, before and into them.
+# Checkpoints every fifth of a second instead of every 5 s, so that kills fall between, before and into them.
 SCRIPT = """
 import sys, torch
 import mapsto.training.trainer as trainer

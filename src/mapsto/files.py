@@ -26,7 +26,10 @@ def write_atomic(path: Path, write: Callable[[Path], object], keep: Path | None 
     read-only; `path` is then untouched."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the user's mask gives; some writers are stricter
         write(temporary)
+        temporary.chmod(mode)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         if keep is not None and path.exists():

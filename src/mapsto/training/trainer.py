@@ -31,7 +31,7 @@ Tell = Callable[[Mapping[str, Any]], None]
 LossOf = Callable[[Batch], tuple[tuple[Tensor, Tensor], Logs]]
 
 TICK = 0.5  # seconds between looks at the clock, the loss and the terminal
-SAVE = 15.0  # seconds between checkpoints, at least; or 20 times what one takes
+SAVE = 5.0  # seconds between checkpoints, at least; or 20 times what one takes
 LOOKS = 25  # evaluations over the budget
 SAMPLE = 20_000  # validation rows an evaluation during training reads at most
 ROLLBACKS = 3
