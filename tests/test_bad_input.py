@@ -65,7 +65,7 @@ def test_unknown_path(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
 
 def test_empty_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    refused(capsys, tmp_path, str(tmp_path / "empty"))
+    assert "empty" in refused(capsys, tmp_path, str(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize(("words", "hint"), [
@@ -188,7 +188,7 @@ def test_a_directory_of_mixed_files(capsys: pytest.CaptureFixture[str], tmp_path
     (tmp_path / "mixed").mkdir()
     for name in ("a.doc", "b.xyz", "c.mp3"):
         (tmp_path / "mixed" / name).write_bytes(b"\x01\x02\x03")
-    refused(capsys, tmp_path, str(tmp_path / "mixed"))
+    assert "mixed" in refused(capsys, tmp_path, str(tmp_path / "mixed"))
 
 
 # ---- archives ----

@@ -17,7 +17,7 @@ from typing import Any
 
 from mapsto import __version__
 from mapsto.config import GROUPS, Budget
-from mapsto.errors import MapstoError, RunError, did_you_mean
+from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean
 
 COMMANDS = ("train", "resume", "extend", "reproduce", "evaluate", "predict", "embed", "runs")
 
@@ -138,17 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except SystemExit as stop:
         return int(stop.code or 0)
-    except Exception as problem:
-        if debug or not _is_stop(problem):
-            raise
+    except Stopped:
         print(f"mapsto: saved; go on with: mapsto resume {runs[-1] if runs else 'RUN'}", file=sys.stderr)
         return 143
-
-
-def _is_stop(problem: Exception) -> bool:
-    from mapsto.training.trainer import Stopped
-
-    return isinstance(problem, Stopped)
 
 
 def _tell(asked: argparse.Namespace) -> Any:

@@ -6,6 +6,7 @@
     ├── DataError        a file, row, column or cell is not what it must be
     │   └── CellError    one cell; raised by a room, which knows neither row nor column
     └── RunError         a run folder cannot be created, opened, continued or written
+    Stopped              a training was asked to save and leave; no MapstoError
 
 Every message says what was expected, what came, where, and what to do, in at most three lines.
 """
@@ -38,6 +39,10 @@ class CellError(DataError):
 
 class RunError(MapstoError):
     """A run folder cannot be created, opened, continued or written."""
+
+
+class Stopped(Exception):
+    """A training was asked to save and leave (SIGTERM), to be resumed later: no error of anybody's."""
 
 
 def did_you_mean(word: str, choices: Iterable[str], most: int = 12) -> str:

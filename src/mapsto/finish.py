@@ -71,20 +71,8 @@ def finish(run: Run, trainer: Trainer, store: Store, tell: Tell, seconds: float)
         plan=str(trainer.plan),
     )
     vars(run).pop("metrics", None)
-    tell(
-        {
-            "event": "done",
-            "run": str(run.path),
-            "test": {
-                slot: {name: {key: value for key, value in figures.items() if key != "definition"} for name, figures in scores.items()}
-                for slot, scores in metrics.get("test", {}).items()
-            },
-            "baselines": beside,
-            "seconds": round(seconds, 2),
-            "stopped": trainer.stop,
-            "best": trainer.best_of,
-        }
-    )
+    if run.record.get("fold") != -1:  # a cross-validation is told as a whole, by `pooled`
+        _tell_result(run, metrics.get("test", {}), beside, seconds, tell, stopped=trainer.stop, best=trainer.best_of)
 
 
 def save_weights(run: Run, learner: Learner) -> None:
@@ -107,21 +95,17 @@ def pooled(run: Run, parts: list[Run], tell: Tell, seconds: float) -> None:
     write_json(run.path / "metrics.json", {**run.metrics, "test": test, "folds": by_fold, "baselines": beside})
     run.save(seconds=round(seconds, 2))
     vars(run).pop("metrics", None)
-    tell(
-        {
-            "event": "done",
-            "run": str(run.path),
-            "test": {
-                slot: {name: {k: v for k, v in figures.items() if k != "definition"} for name, figures in scores.items()}
-                for slot, scores in test.items()
-            },
-            "baselines": beside,
-            "folds": [{slot: {name: figures["value"] for name, figures in scores.items()} for slot, scores in one.items()} for one in by_fold],
-            "seconds": round(seconds, 2),
-            "stopped": "",
-            "best": None,
-        }
-    )
+    folds = [{slot: {name: figures["value"] for name, figures in scores.items()} for slot, scores in one.items()} for one in by_fold]
+    _tell_result(run, test, beside, seconds, tell, folds=folds)
+
+
+def _tell_result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], seconds: float, tell: Tell, **more: Any) -> None:
+    """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
+    figures = {
+        slot: {name: {key: value for key, value in found.items() if key != "definition"} for name, found in scores.items()}
+        for slot, scores in test.items()
+    }
+    tell({"event": "done", "run": str(run.path), "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more})
 
 
 def _keep_predictions(run: Run, held: Collected) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mapsto.batch import Batch, key
 from mapsto.config import Budget
-from mapsto.errors import ConfigError, RunError
+from mapsto.errors import ConfigError, RunError, Stopped
 from mapsto.learners.base import Learner, Logs, Scores
 from mapsto.training import checkpoint, memory
 from mapsto.training.average import Average
@@ -35,10 +35,6 @@ SAVE = 5.0  # seconds between checkpoints, at least; or 20 times what one takes
 LOOKS = 25  # evaluations over the budget
 SAMPLE = 20_000  # validation rows an evaluation during training reads at most
 ROLLBACKS = 3
-
-
-class Stopped(Exception):
-    """Training was asked to end now and be resumed later (SIGTERM)."""
 
 
 class Trainer:
@@ -293,7 +289,9 @@ class Trainer:
         now = time.monotonic()
         since, step = self._tick_mark
         rate = (self.step - step) / max(1e-9, now - since)
-        self._loss, self._count, self._tick_mark = torch.zeros(()), 0, (now, self.step)
+        self._loss, self._count = torch.zeros(()), 0
+        if now - since > 5:  # a shorter stretch would tell of evaluations rather than of speed
+            self._tick_mark = (now, self.step)
         self._retime()
         self.tell(
             {
