@@ -65,6 +65,13 @@ def test_the_sample_is_bounded_and_knows_every_class(monkeypatch: pytest.MonkeyP
     assert set(found.distinct["y"]) == {"once", "often"}
 
 
+def test_the_sample_of_pictures_does_not_depend_on_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mapsto.data.scan.HEAVY", 20)
+    rows = [{"x": np.full((4, 4), i, np.uint8), "y": "ab"[i > 100]} for i in range(200)]
+    there, back = (sorted(int(cell[0, 0]) for cell in scanned(order).sample["x"]) for order in (rows, rows[::-1]))
+    assert there == back and len(there) == 20 and there[0] <= 100 < there[-1]
+
+
 def test_an_epoch_holds_each_row_once() -> None:
     order = Order(10, seed=3)
     taken = np.concatenate([order.take(start, 4) for start in range(0, 40, 4)])

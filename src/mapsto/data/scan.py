@@ -23,7 +23,7 @@ from mapsto.numerals import number_of
 SAMPLE_ROWS = 50_000  # a column's sample: enough for every statistic a room fits
 SAMPLE_CELLS = 1_000_000  # over all columns, for tables of thousands of columns
 SAMPLE_BYTES = 64 << 20  # cells that hold pictures: bytes
-HEAVY = 2_000  # and how many of them
+HEAVY = 500  # and how many of them: a room decodes them all at once to see sizes and colours
 DISTINCT = 100_000  # classes beyond which a target is no category
 
 
@@ -86,6 +86,7 @@ def scan(source: Source, inputs: Sequence[str], targets: Sequence[str], *, group
             times.extend(_time(cell, chunk.where[i], time) for i, cell in enumerate(chunk.columns[time]))
         if weight:
             weights.extend(_weight(cell, chunk.where[i], weight) for i, cell in enumerate(chunk.columns[weight]))
+    keeper.finish()
     if not len(hashes):
         why = f" (first reason: {bad[0].where}: {bad[0].why})" if bad else ""
         raise DataError(f"{source.name}: expected rows, found none that can be read{why}.\nCheck that the file is what it should be.")
@@ -125,16 +126,19 @@ class _Sample:
         self.rows: dict[str, list[int]] = {name: [] for name in names}
         self.distinct: dict[str, dict[str, Any]] = {name: {} for name in targets}
         self.keys: dict[int, int] = {}  # row -> mixed hash, of the rows in the sample
-        self.most, self.limit, self.held = most, 1 << 64, 0
+        self.heavy: dict[str, list[tuple[int, int, Any]]] = {}  # columns of pictures: (mixed hash, row, cell), the smallest hashes
+        self.most, self.limit = most, 1 << 64
 
     def add(self, chunk: Chunk, hashes: Sequence[int], first: int) -> None:
         mixed = [_mix(value) for value in hashes]
         chosen = [i for i, value in enumerate(mixed) if value < self.limit]
         for name, cells in self.cells.items():
             column = chunk.columns[name]
-            taken = [i for i in chosen if self._fits(column[i], len(cells))] if column and _heavy(column[0]) else chosen
-            cells.extend(column[i] for i in taken)
-            self.rows[name].extend(first + i for i in taken)
+            if name in self.heavy or (column and _heavy(column[0])):
+                self._add_heavy(self.heavy.setdefault(name, []), column, mixed, first)
+                continue
+            cells.extend(column[i] for i in chosen)
+            self.rows[name].extend(first + i for i in chosen)
         for name, seen in self.distinct.items():
             if len(seen) < DISTINCT:
                 seen.update((str(cell), cell) for cell in chunk.columns[name] if not isinstance(cell, (bytes, Blob)) and str(cell) not in seen)
@@ -142,12 +146,20 @@ class _Sample:
         while len(self.keys) > self.most:
             self._thin()
 
-    def _fits(self, cell: Any, held: int) -> bool:
-        """Cells that hold pictures: a bounded number of bytes."""
-        if held >= HEAVY or self.held >= SAMPLE_BYTES:
-            return False
-        self.held += len(cell) if isinstance(cell, bytes) else getattr(cell, "nbytes", 4096)
-        return True
+    def _add_heavy(self, held: list[tuple[int, int, Any]], column: Sequence[Any], mixed: Sequence[int], first: int) -> None:
+        """Cells that hold pictures: at most HEAVY, and SAMPLE_BYTES. Which ones depends on the hash alone, not on the order of class folders."""
+        held.extend((value, first + i, cell) for i, (value, cell) in enumerate(zip(mixed, column, strict=True)))
+        held.sort(key=lambda entry: entry[:2])
+        del held[HEAVY:]
+        while len(held) > 1 and sum(_size(cell) for _, _, cell in held) > SAMPLE_BYTES:
+            del held[len(held) // 2 :]
+
+    def finish(self) -> None:
+        """Sampled pictures in the order of their rows, beside the other columns."""
+        for name, held in self.heavy.items():
+            for _, row, cell in sorted(held, key=lambda entry: entry[1]):
+                self.cells[name].append(cell)
+                self.rows[name].append(row)
 
     def _thin(self) -> None:
         """Halve the threshold."""
@@ -164,8 +176,12 @@ def _mix(value: int) -> int:
     return (value * 0x9E3779B97F4A7C15 ^ (value >> 29) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
 
 
+def _size(cell: Any) -> int:
+    return len(cell) if isinstance(cell, bytes) else getattr(cell, "nbytes", 4096)
+
+
 def _heavy(cell: Any) -> bool:
-    return isinstance(cell, (bytes, np.ndarray, dict)) and not (isinstance(cell, np.ndarray) and cell.ndim < 2)
+    return isinstance(cell, (Blob, bytes, np.ndarray, dict)) and not (isinstance(cell, np.ndarray) and cell.ndim < 2)
 
 
 def _time(cell: Any, where: str, name: str) -> float:
