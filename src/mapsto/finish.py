@@ -25,6 +25,7 @@ from mapsto.training.trainer import Trainer
 
 Tell = Callable[[Mapping[str, Any]], None]
 
+PIECE = 256  # rows whose pictures are held at once
 TRAIN_ROWS = 5_000  # training rows scored, to show how much was learned by heart
 
 
@@ -172,13 +173,12 @@ def _grouped(features: Features, groups: np.ndarray | None, store: Store) -> Fea
 def _features(run: Run, store: Store, stems: torch.nn.Module, rows: np.ndarray) -> dict[str, Features]:
     """Plain features and targets by output. Training rows are a keyed sample."""
     rows = rows[chosen(len(rows), MOST_ROWS)] if len(rows) > MOST_ROWS else rows
-    batches = [store.batch(rows[low : low + 2048]).to("cpu") for low in range(0, len(rows), 2048)]
-    values = np.concatenate([flat(stems(batch.inputs)).float().numpy() for batch in batches])
-    return {
-        slot.name: Features(
-            values,
-            np.concatenate([batch.targets[slot.name].numpy() for batch in batches]),  # type: ignore[union-attr]
-            np.concatenate([batch.present[slot.name].numpy() for batch in batches]),
-        )
-        for slot in run.signature.outputs
-    }
+    values: list[np.ndarray] = []
+    known: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {slot.name: [] for slot in run.signature.outputs}
+    for low in range(0, len(rows), PIECE):
+        batch = store.batch(rows[low : low + PIECE]).to("cpu")
+        values.append(flat(stems(batch.inputs)).float().numpy())
+        for name, found in known.items():
+            found.append((batch.targets[name].numpy(), batch.present[name].numpy()))  # type: ignore[union-attr]
+    together = np.concatenate(values)
+    return {name: Features(together, *map(np.concatenate, zip(*found, strict=True))) for name, found in known.items()}

@@ -25,11 +25,14 @@ def mirror_is_safe(store: Store, slot: str) -> tuple[bool, str]:
     rows = np.random.default_rng(key("mirror", store.size("train"))).permutation(store.rows("train"))[:MOST]
     if output is None or len(rows) < 40:
         return False, "training pictures are not mirrored: nothing to judge it by (change with image(augment=…))"
-    raw = store.raw(rows)
-    target = raw["output", output].long().reshape(-1)
-    pixels = raw["input", slot].float()[target >= 0]
-    pixels = adaptive_avg_pool2d(pixels, SIDE) if pixels.shape[-1] > SIDE else pixels  # (n, C, h, w)
-    target = target[target >= 0]
+    parts, labels_of = [], []
+    for part in np.array_split(rows, -(-len(rows) // 256)):  # a few full-sized pictures at a time
+        raw = store.raw(part)
+        pixels = raw["input", slot].float()
+        parts.append(adaptive_avg_pool2d(pixels, SIDE) if pixels.shape[-1] > SIDE else pixels)  # (n, C, h, w)
+        labels_of.append(raw["output", output].long().reshape(-1))
+    pixels, target = torch.cat(parts), torch.cat(labels_of)
+    pixels, target = pixels[target >= 0], target[target >= 0]
     held = min(HELD, len(target) // 4)
     known, labels = pixels[held:].flatten(1), target[held:]
 
