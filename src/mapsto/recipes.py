@@ -24,17 +24,17 @@ MINUTES = 5.0
 @dataclass(frozen=True)
 class Facts:
     """What a recipe may look at. rooms: the fitted rooms by (side, slot); rows: training rows; minutes: of the budget, None when
-    steps or epochs decide; speed: this machine's convolutions, FLOP/s."""
+    steps or epochs decide; speed: measures this machine's convolutions, FLOP/s, when a recipe wants to know."""
 
     signature: Signature
     rooms: Mapping[tuple[str, str], DataType]
     rows: int
     minutes: float | None = None
-    speed: float = 0.0
+    speed: Callable[[], float] = lambda: 0.0
 
     def passes(self, multiplications: float) -> float | None:
         """Passes over the training rows that the minutes allow a net of so many multiply-adds a row; None where minutes do not decide."""
-        return None if self.minutes is None else self.minutes * 60 * self.speed / (6 * multiplications * self.rows)
+        return None if self.minutes is None else self.minutes * 60 * self.speed() / (6 * multiplications * self.rows)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,6 @@ class Recipe:
     decide: Callable[[Facts], dict[str, Any]]
     why: str
     learner: str = "supervised"
-    learner_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def pictures(facts: Facts) -> dict[str, Any]:
@@ -122,9 +121,7 @@ def tables(facts: Facts) -> dict[str, Any]:
         "dropout": dropout,
         "adapter": "output",
     }
-    training = Training(
-        optimizer="adamw", lr=2e-3, batch=min(batch, rows), weight_decay=0.03, momentum=0.9, warmup=0.03, schedule="cosine", clip=1.0, ema=0.0
-    )
+    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.03, momentum=0.9, warmup=0.03, schedule="cosine", clip=1.0, ema=0.0)
     return {
         "model": "mlp",
         "options": options,
@@ -180,10 +177,8 @@ def choose(facts: Facts, settings: Settings) -> Choice:
     options = {**(decided["options"] if model == decided["model"] else {}), **asked_options}
     learner, learner_options = parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})
     if learner == recipe.learner:
-        learner_options = {**recipe.learner_options, **decided.get("learner_options", {}), **learner_options}
+        learner_options = {**decided.get("learner_options", {}), **learner_options}
     training = _filled(settings.training, decided["training"])
-    if settings.training.batch is None and training.batch and training.batch > facts.rows:
-        training = replace(training, batch=facts.rows)
     training = replace(training, batch=min(training.batch or 1, max(1, facts.rows)))
     return Choice(
         model,

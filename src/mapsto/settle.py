@@ -59,13 +59,12 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
     _keep_quarantine(run, folder, store)
     _refuse_bad([*store.bad, *store.problems], len(found), settings.reading.max_bad, source.name, run.path)
     timed = settings.budget.steps is None and settings.budget.epochs is None
-    pictures = any(slot.type == "image" for slot in signature.inputs)
     facts = recipes.Facts(
         signature,
         types,
         store.size("train"),
         (settings.budget.minutes or recipes.MINUTES) if timed else None,
-        machine_speed(choose_device(settings.training.device)) if timed and pictures else 0.0,
+        lambda: machine_speed(choose_device(settings.training.device)),
     )
     choice = recipes.choose(facts, settings)
     written = str(signature)

@@ -224,7 +224,9 @@ def short(signature: str, most: int = 160) -> str:
     if len(signature) <= most:
         return signature
     left, _, right = signature.rpartition("->")
-    terms = left.split(", ")
+    terms, shown = left.split(", "), 3
     if len(terms) < 5:
         return f"{signature[: most - 1]}…"
-    return f"{', '.join(terms[:3])[: most - 40]}, … ({len(terms)} inputs) ->{right}"
+    while len(", ".join(terms[:shown])) > most - 50 and shown > 1:
+        shown -= 1
+    return f"{', '.join(terms[:shown])}, … ({len(terms)} inputs) ->{right}"

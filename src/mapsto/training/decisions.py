@@ -1,7 +1,7 @@
 """The decision log: what a clock, memory or a person decided, with its step, on disk before it takes effect.
 
     {"step": 0, "plan": {...}}                 arithmetic, threads, micro-batch
-    {"step": 0, "every": 120}                  evaluate every 120 steps
+    {"step": 0, "total": 3000, "every": 120}   end at step 3000, evaluate every 120 steps
     {"step": 400, "total": 5210}               from here the budget is laid out to end at step 5210
     {"step": 800, "rate": 0.5, "why": ...}     from here the rate is halved (after a roll-back to this step)
     {"step": 900, "micro_batch": 64, "why": …}

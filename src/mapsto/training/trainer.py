@@ -107,10 +107,10 @@ class Trainer:
             self._evaluate()
         if self.step >= self._next_decision:
             self._replay(self._next_decision - 1, self.step)
+            self._next_decision = self.decisions.next_after(self.step)
         if due or self._asked or time.monotonic() >= self._next_tick:
             self._tick()
-            self._next_tick = time.monotonic() + TICK
-        self._next_decision = self.decisions.next_after(self.step)
+            self._next_tick, self._next_decision = time.monotonic() + TICK, self.decisions.next_after(self.step)
 
     def update(self, loss_of: LossOf, batch: Batch, optimizer: str = "main") -> Logs:
         """One update of one optimizer's parameters. The batch is split into micro-batches; losses are summed, and their gradient
@@ -225,8 +225,7 @@ class Trainer:
             timed = max(1, int(left / max(1e-4, 1.1 * per_step)))
             total = timed if fixed is None else min(timed, fixed)
         assert total is not None, "a budget has minutes, steps or epochs"
-        self.decisions.add(0, total=total)
-        self.decisions.add(0, every=max(1, -(-total // LOOKS)))
+        self.decisions.add(0, total=total, every=max(1, -(-total // LOOKS)))  # one line: a kill between two would leave half
 
     def _forecast(self) -> None:
         """Say what it will take."""
