@@ -30,7 +30,7 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
-    "errors cells signature config registry files numerals",
+    "errors cells signature config registry files numerals blocks",
     "batch metrics decode augment encodings",
     "types",
     "models",
@@ -38,9 +38,11 @@ ROOMS = (
     "training",
     "data",
     "recipes",
-    "assess",
-    "run",
-    "settle finish terminal",
+    "measure",
+    "run terminal",
+    "checks assess",
+    "report doctor",
+    "settle finish",
     "api",
     "commands",
     "cli",

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from mapsto import __version__
-from mapsto.config import GROUPS, Budget
+from mapsto.commands.base import settings
+from mapsto.config import GROUPS
 from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean
-
-COMMANDS = ("train", "resume", "extend", "reproduce", "evaluate", "predict", "embed", "runs")
+from mapsto.registry import module, names
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> typing.NoReturn:
         if "invalid choice" in message and "'" in message:
             word = message.split("'")[1]
-            message = f"unknown command '{word}'.\n{did_you_mean(word, COMMANDS)}"
+            message = f"unknown command '{word}'.\n{did_you_mean(word, [*names('commands'), 'train'])}"
         elif message.startswith("unrecognized arguments:"):
             word = message.split(": ", 1)[1].split()[0]
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
@@ -41,32 +41,22 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
     top = Parser(prog="mapsto", description="Say what maps to what, point at data, and it learns the map.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"mapsto {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    said = {
-        "train": "learn a map from data",
-        "resume": "go on with a training that was cut off",
-        "extend": "learn on, with new data too",
-        "reproduce": "execute a run's record again and compare",
-        "evaluate": "measure a run on data with answers",
-        "predict": "answers for new rows",
-        "embed": "what the net knows of each row, as numbers",
-        "runs": "list the runs in a folder",
-    }
-    each = {name: commands.add_parser(name, help=text, description=text, allow_abbrev=False) for name, text in said.items()}
-    for name, command in each.items():
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        if name != "predict" and name != "embed":
-            command.add_argument("--json", action="store_true", help="print events as JSON lines")
+    each = {"train": _command(commands, "train", "learn a map from data", True)}
     _train_arguments(each["train"])
-    for name in ("resume", "extend", "reproduce", "evaluate", "predict", "embed"):
-        each[name].add_argument("run", metavar="RUN", help="a run's folder")
-    each["extend"].add_argument("--data", help="new rows to learn from")
-    _settings(each["extend"], Budget)
-    each["evaluate"].add_argument("data", metavar="DATA", help="rows with answers")
-    for name in ("predict", "embed"):
-        each[name].add_argument("data", metavar="DATA", nargs="+", help="files, a folder, a table, or - for a csv on standard input")
-        each[name].add_argument("--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output")
-    each["runs"].add_argument("folder", nargs="?", default="runs", help="the folder they lie in (runs)")
+    for name in names("commands"):
+        found = module("commands", name)
+        each[name] = _command(commands, name, found.SAYS, getattr(found, "EVENTS", True))
+        found.arguments(each[name])
     return top, each
+
+
+def _command(commands: Any, name: str, says: str, events: bool) -> Parser:
+    """One command's parser; `events`: can what happens be printed as JSON lines?"""
+    command: Parser = commands.add_parser(name, help=says, description=says, allow_abbrev=False)
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    if events:
+        command.add_argument("--json", action="store_true", help="print events as JSON lines")
+    return command
 
 
 def _train_arguments(command: Parser) -> None:
@@ -82,19 +72,7 @@ def _train_arguments(command: Parser) -> None:
     command.add_argument("--learner", help="a way of learning, with options in parentheses")
     command.add_argument("--metric", help="what decides which weights are best: METRIC or METRIC@OUTPUT")
     for group in GROUPS:
-        _settings(command, group)
-
-
-def _settings(command: Parser, group: type) -> None:
-    section = command.add_argument_group(group.__name__.lower())
-    for spot in dataclasses.fields(group):
-        choices = f" ({', '.join(spot.metadata['choices'])})" if "choices" in spot.metadata else ""
-        default = f" [{spot.default}]" if spot.default not in (None, 0) else ""
-        section.add_argument(
-            f"--{spot.name.replace('_', '-')}",
-            help=(spot.metadata["help"] + choices + default).replace("%", "%%"),
-            metavar=spot.name.split("_")[-1].upper(),
-        )
+        settings(command, group)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,9 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.command is None:
             top.print_help()
             return 2
-        from mapsto import commands
-
-        return int(getattr(commands, asked.command)(asked, tell) or 0)
+        return int(module("commands", asked.command).do(asked, tell) or 0)
     except MapstoError as problem:
         if debug:
             raise

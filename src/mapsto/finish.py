@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from mapsto.assess import calibration
-from mapsto.assess.base import record, score
-from mapsto.assess.baseline import MOST_ROWS, Features, baselines, chosen
 from mapsto.data.store import Store
 from mapsto.files import append_json, write_atomic, write_json
 from mapsto.learners.base import Collected, Learner
+from mapsto.measure import calibration
+from mapsto.measure.baseline import MOST_ROWS, Features, baselines, chosen
+from mapsto.measure.scores import record, score
 from mapsto.models.base import Stems, flat
 from mapsto.run import Run
 from mapsto.training.checkpoint import unshared

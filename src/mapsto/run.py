@@ -28,8 +28,6 @@ import torch
 from safetensors import SafetensorError
 
 from mapsto import __version__
-from mapsto.assess import calibration
-from mapsto.assess.base import score
 from mapsto.batch import Batch
 from mapsto.config import Reading, Settings
 from mapsto.data.open import open_source
@@ -40,6 +38,8 @@ from mapsto.errors import DataError, RunError, SignatureError
 from mapsto.files import disk_error, read_json_lines, write_json
 from mapsto.learners import build as build_learner
 from mapsto.learners.base import Learner, collect
+from mapsto.measure import calibration
+from mapsto.measure.scores import score
 from mapsto.models import build as build_model
 from mapsto.models.base import Rooms
 from mapsto.recipes import Choice

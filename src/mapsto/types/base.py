@@ -113,6 +113,10 @@ class DataType:
         """A read value for the terminal."""
         return "—" if value is None else str(value)
 
+    def picture(self, value: Any) -> bytes | None:
+        """A read value as a PNG, where it is something to look at; None where `show` says it all."""
+        return None
+
     def stem(self, width: int | None) -> nn.Module:
         """LEFT of the arrow: collated values -> tokens (B, T, width) or map (B, C, H, W), told by its attribute `gives`
         ("tokens" | "map" | "pooled"). width None: plain features (B, F) with nothing learned ("pooled"), for linear models and baselines."""

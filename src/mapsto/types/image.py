@@ -168,6 +168,17 @@ class Image(DataType):
     def _white(self) -> int:
         return 65535 if self.depth == 16 else 255
 
+    def picture(self, value: np.ndarray | None) -> bytes | None:
+        """(H, W, C) -> PNG of at most 256 pixels a side."""
+        if value is None:
+            return None
+        grey = (value / 257).astype(np.uint8) if value.dtype == np.uint16 else value
+        shown = PIL.Image.fromarray(grey[..., 0] if grey.shape[-1] == 1 else grey)
+        shown.thumbnail((256, 256))
+        file = io.BytesIO()
+        shown.save(file, "PNG", optimize=True)
+        return file.getvalue()
+
     @property
     def layout(self) -> Layout:
         assert self.side, "an image room is asked for its layout before it is fitted"

@@ -11,10 +11,10 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from torch import nn
 
-from mapsto.assess import baseline, calibration
-from mapsto.assess.base import interval, record, score
-from mapsto.assess.baseline import Features, baselines
 from mapsto.decode import Prediction
+from mapsto.measure import baseline, calibration
+from mapsto.measure.baseline import Features, baselines
+from mapsto.measure.scores import interval, record, score
 from mapsto.metrics import Metric, area, mean_of, ratio_of
 from mapsto.types.base import DataType, Head
 

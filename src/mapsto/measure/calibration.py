@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from mapsto.assess.base import any_known
 from mapsto.decode import Prediction
+from mapsto.measure.scores import any_known
 from mapsto.metrics import Arrays
 
 COVERAGE = 0.9

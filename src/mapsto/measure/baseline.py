@@ -22,8 +22,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from mapsto.assess.base import Scores, any_known, score
 from mapsto.batch import key
+from mapsto.measure.scores import Scores, any_known, score
 from mapsto.types.base import DataType
 
 MOST_ROWS = 20_000

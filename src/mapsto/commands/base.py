@@ -1,0 +1,107 @@
+"""What commands share. A command is one file in this folder: its help in one line (SAYS), its `arguments`, and what it does (`do`),
+which gives an exit code. The files are read for `mapsto --help`, so nothing heavy is imported before `do`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from mapsto.errors import ConfigError, DataError
+from mapsto.files import disk_error, write_atomic
+
+Tell = Callable[[Mapping[str, Any]], None]
+Row = dict[str, Any]
+
+
+def takes_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN", help="a run's folder")
+
+
+def takes_data(command: argparse.ArgumentParser) -> None:
+    """Rows in, a table out."""
+    command.add_argument("data", metavar="DATA", nargs="+", help="files, a folder, a table, or - for a csv on standard input")
+    command.add_argument("--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output")
+
+
+def settings(command: argparse.ArgumentParser, group: type) -> None:
+    """A flag for every field of a group of settings; help and units stand in the fields."""
+    section = command.add_argument_group(group.__name__.lower())
+    for spot in dataclasses.fields(group):
+        choices = f" ({', '.join(spot.metadata['choices'])})" if "choices" in spot.metadata else ""
+        default = f" [{spot.default}]" if spot.default not in (None, 0) else ""
+        section.add_argument(
+            f"--{spot.name.replace('_', '-')}",
+            help=(spot.metadata["help"] + choices + default).replace("%", "%%"),
+            metavar=spot.name.split("_")[-1].upper(),
+        )
+
+
+def places(words: list[str]) -> Any:
+    """Paths as given; '-' is a csv on standard input."""
+    if words != ["-"]:
+        return words[0] if len(words) == 1 else words
+    text = sys.stdin.read()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    if not rows:
+        raise DataError("standard input: expected a csv with a header and rows, found none.")
+    return rows
+
+
+def write_rows(rows: Iterable[Row], out: str | None) -> None:
+    """csv, jsonl or parquet, by the name's ending."""
+    if out is None:
+        _write_csv(rows, sys.stdout)
+        return
+    writers = {".csv": _csv_file, ".jsonl": _jsonl_file, ".parquet": _parquet_file}
+    ending = Path(out).suffix.lower()
+    if ending not in writers:
+        raise ConfigError(f"--out {out}: expected a name ending in .csv, .jsonl or .parquet.")
+    try:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise disk_error(Path(out), problem) from None
+    write_atomic(Path(out), lambda path: writers[ending](rows, path))
+
+
+def _write_csv(rows: Iterable[Row], file: IO[str]) -> None:
+    table: Any = None
+    for row in rows:
+        if table is None:
+            table = csv.DictWriter(file, list(row), lineterminator="\n")
+            table.writeheader()
+        table.writerow({name: safe(value) for name, value in row.items()})
+
+
+def safe(value: Any) -> Any:
+    """Spreadsheets run cells that begin like formulas; a quote in front keeps them text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r") else value
+
+
+def _csv_file(rows: Iterable[Row], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        _write_csv(rows, file)
+
+
+def _jsonl_file(rows: Iterable[Row], path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _parquet_file(rows: Iterable[Row], path: Path) -> None:
+    import tempfile
+
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as folder:
+        between = Path(folder) / "rows.jsonl"
+        _jsonl_file(rows, between)
+        with duckdb.connect() as base:
+            rows_of = f"SELECT * FROM read_json_auto('{between}', format='newline_delimited')"
+            base.execute(f"COPY ({rows_of}) TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)")

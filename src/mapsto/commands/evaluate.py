@@ -1,0 +1,30 @@
+"""mapsto evaluate: measure a run on data with answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from mapsto.commands.base import Tell, takes_run
+
+SAYS = "measure a run on data with answers"
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    takes_run(command)
+    command.add_argument("data", metavar="DATA", help="rows with answers")
+
+
+def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto.run import Run
+    from mapsto.terminal import number
+
+    scores = Run.open(asked.run).evaluate(asked.data, lambda event: print(f"mapsto: {event['text']}", file=sys.stderr))
+    if asked.json:
+        print(json.dumps(scores))
+        return 0
+    for slot, metrics in scores.items():
+        for name, found in metrics.items():
+            print(f"{slot}  {name}  {number(found['value'])}  ({number(found['low'])} – {number(found['high'])}, n {found['n']:,})")
+    return 0

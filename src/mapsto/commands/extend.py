@@ -1,0 +1,25 @@
+"""mapsto extend: learn on, with new data too."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from mapsto.commands.base import Tell, settings, takes_run
+from mapsto.config import Budget
+
+SAYS = "learn on, with new data too"
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    takes_run(command)
+    command.add_argument("--data", help="new rows to learn from")
+    settings(command, Budget)
+
+
+def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto import api
+
+    budget = {spot.name: getattr(asked, spot.name) for spot in dataclasses.fields(Budget) if getattr(asked, spot.name) is not None}
+    api.extend(asked.run, asked.data, tell=tell, **budget)
+    return 0

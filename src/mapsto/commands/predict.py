@@ -1,0 +1,63 @@
+"""mapsto predict: answers for new rows."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mapsto.commands.base import Row, Tell, places, takes_data, takes_run, write_rows
+from mapsto.config import Reading
+
+if TYPE_CHECKING:
+    from mapsto.run import Answer, Run
+
+SAYS = "answers for new rows"
+EVENTS = False  # its output is rows
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    takes_run(command)
+    takes_data(command)
+
+
+def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto.data.open import open_source
+    from mapsto.run import Run
+
+    run = Run.open(asked.run)
+    source = open_source(places(asked.data), Reading())
+    unread: list[Answer] = []
+    answered: list[str] = []  # a row of every piece in which any was answered
+
+    def rows() -> Iterable[Row]:
+        for part in run.answers(source):
+            unread.extend(answer for answer in part if answer.problem)
+            answered.extend(answer.where for answer in part[:1] if not answer.problem or any(not other.problem for other in part))
+            yield from (_row(run, answer) for answer in part)
+
+    write_rows(rows(), asked.out)
+    if unread:
+        what = "row" if len(unread) == 1 else "rows"
+        print(
+            f"mapsto: {len(unread):,} {what} could not be read; the first: {unread[0].where}: {' '.join(unread[0].problem.split())}", file=sys.stderr
+        )
+    return 0 if answered else 2
+
+
+def _row(run: Run, answer: Answer) -> Row:
+    """One line of output: the row's place, then every output's value, probability and interval."""
+    row: Row = {"row": answer.where}
+    several = len(run.signature.outputs) > 1
+    for slot in run.signature.outputs:
+        found = answer.predictions.get(slot.name)
+        known = found.to_json() if found else {"value": None}
+        kind = run.choice.kinds[slot.name]
+        keys = ("value", "probability") if kind != "regression" else ("value", "low", "high")
+        for key in keys:
+            name = f"{slot.name}.{key}" if several and key != "value" else slot.name if key == "value" else key
+            value = known.get(key)
+            row[name] = ";".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    row["problem"] = " ".join(answer.problem.split())
+    return row

@@ -1,0 +1,20 @@
+"""mapsto reproduce: execute a run's record again and compare."""
+
+from __future__ import annotations
+
+import argparse
+
+from mapsto.commands.base import Tell, takes_run
+
+SAYS = "execute a run's record again and compare"
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    takes_run(command)
+
+
+def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto import api
+
+    _, equal = api.reproduce(asked.run, tell=tell)
+    return 0 if equal else 1

@@ -1,0 +1,20 @@
+"""mapsto resume: go on with a training that was cut off."""
+
+from __future__ import annotations
+
+import argparse
+
+from mapsto.commands.base import Tell, takes_run
+
+SAYS = "go on with a training that was cut off"
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    takes_run(command)
+
+
+def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto import api
+
+    api.resume(asked.run, tell=tell)
+    return 0

@@ -1,0 +1,141 @@
+"""What is said of a run in figures: every metric with its definition, n and a 95% interval.
+
+`metrics.json`, version 1, made by `record`:
+
+    {"version": 1,
+     "interval": how low and high were found,
+     "train" | "validation" | "test": {SLOT: {METRIC: {"value", "low", "high", "n", "definition"}}},
+     "baselines": {SLOT: {"majority" | "mean" | "linear" | "nearest": {METRIC: {the same five}}}}}
+
+value, low and high are numbers or null: value is null when the metric is undefined here (no known label, one class for an AUC,
+a prediction that is not finite), low and high also when one row or one group is all there is. n counts the rows with a known label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from mapsto.batch import key
+from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
+from mapsto.types.base import DataType
+
+VERSION = 1
+INTERVAL = "95% percentile bootstrap over rows, or over whole groups where --group is given"
+LEVEL = (0.025, 0.975)
+MEAN_UNITS, MEAN_RESAMPLES = 10_000, 1000  # a mean: 10 million draws, about 0.15 s on one core
+FEWEST_ROWS, MOST_ROWS, NUMBERS = 2_000, 10_000, 50_000  # any other metric: rows of one resample, and rows x k
+FEWEST, MOST, WORK = 100, 1000, 6_000_000  # resamples, and numbers they read in all: about 0.5 s for an AUC of 10 classes
+
+Scores = dict[str, dict[str, Any]]
+
+
+def score(room: DataType, predicted: Arrays, target: np.ndarray, present: np.ndarray, groups: np.ndarray | None = None) -> Scores:
+    """All metrics of the room over the rows with a known label: {metric: {"value", "low", "high", "n", "definition"}}.
+
+    predicted: arrays (n, ...) as the head's `predict` gives them; present: bool, (n,) or the target's shape. JSON-able.
+    """
+    known = any_known(present)
+    shown = {name: values[known] for name, values in predicted.items()}
+    return {metric.name: _one(metric, shown, target[known], None if groups is None else groups[known]) for metric in room.metrics}
+
+
+def any_known(present: np.ndarray) -> np.ndarray:
+    """(n,) or (n, ...) bool -> (n,): rows with at least one known label."""
+    return np.asarray(present.any(axis=tuple(range(1, present.ndim))) if present.ndim > 1 else present, bool)
+
+
+def record(splits: Mapping[str, Mapping[str, Scores]], baselines: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
+    """The content of metrics.json. splits: {"train" | "validation" | "test": {slot: scores}}; baselines: {slot: {name: scores}}."""
+    return {"version": VERSION, "interval": INTERVAL, **splits, "baselines": dict(baselines)}
+
+
+def interval(statistics: np.ndarray, metric: Metric, groups: np.ndarray | None = None, seed: int = 0) -> tuple[float, float]:
+    """The 95% percentile bootstrap interval of `metric.reduce` over rows, or over whole groups. statistics (n, k), groups (n,).
+
+    Rows whose statistics are NaN count in no metric and are left out. (nan, nan) when one row or one group is all there is, or when
+    the value or most resamples are undefined. The work is a function of (n, k), never of the clock. Means resample at most 10,000
+    units (above that, rows fall at random into 10,000 blocks). Other metrics above about 10,000 rows resample m of the n units and
+    shrink the spread by sqrt(m/n) (Bickel, Goetze & van Zwet 1997).
+    """
+    value = metric.reduce(statistics)
+    counted = ~np.isnan(statistics).any(1)
+    if not np.isfinite(value) or not counted.any():
+        return np.nan, np.nan
+    statistics = statistics[counted]
+    units = np.arange(len(statistics)) if groups is None else np.unique(groups[counted], return_inverse=True)[1].reshape(-1)  # (n,) 0 … U-1
+    found = int(units.max()) + 1
+    mean = metric.reduce is mean_of
+    if mean and metric.higher_is_better and value in (0.0, 1.0) and np.ptp(statistics[:, 0]) == 0:
+        return _all_alike(value, found)
+    if found == 1:
+        return np.nan, np.nan
+    draw = np.random.default_rng(key(seed, "interval", metric.name, len(statistics)))
+    if mean or metric.reduce is ratio_of:
+        low, high = _of_ratio(statistics[:, 0], np.ones(len(statistics)) if mean else statistics[:, 1], units, draw)
+    else:
+        low, high = _of_any(statistics, metric.reduce, value, units, draw)
+    return (min(low, value), max(high, value)) if np.isfinite([low, high]).all() else (np.nan, np.nan)
+
+
+def _one(metric: Metric, predicted: Arrays, target: np.ndarray, groups: np.ndarray | None) -> dict[str, Any]:
+    value = low = high = np.nan
+    if len(target) and all(values.dtype.kind != "f" or np.isfinite(values).all() for values in predicted.values()):
+        statistics = np.asarray(metric.rows(predicted, target), np.float64)
+        value = metric.reduce(statistics)
+        low, high = interval(statistics, metric, groups)
+    numbers = {name: float(number) if np.isfinite(number) else None for name, number in (("value", value), ("low", low), ("high", high))}
+    return {**numbers, "n": len(target), "definition": metric.definition}
+
+
+def _all_alike(value: float, units: int) -> tuple[float, float]:
+    """All right or all wrong: no resample can show the other, so the exact binomial bound stands in (Clopper & Pearson 1934)."""
+    worst = LEVEL[0] ** (1 / units)
+    return (worst, 1.0) if value == 1.0 else (0.0, 1.0 - worst)
+
+
+def _of_ratio(sums: np.ndarray, counts: np.ndarray, units: np.ndarray, draw: np.random.Generator) -> tuple[float, float]:
+    """A mean is a ratio of sums, so each unit is its sum and its count. All (n,)."""
+    if units.max() >= MEAN_UNITS:
+        units = (draw.permutation(units.max() + 1) % MEAN_UNITS)[units]
+    sums, counts = np.bincount(units, sums), np.bincount(units, counts)  # (U,)
+    at_once = max(1, 1_000_000 // len(sums))
+    drawn = []
+    for done in range(0, MEAN_RESAMPLES, at_once):
+        picked = draw.integers(len(sums), size=(min(at_once, MEAN_RESAMPLES - done), len(sums)), dtype=np.int32)
+        drawn.append(np.stack([sums[picked].sum(1), counts[picked].sum(1)]))
+    total, count = np.concatenate(drawn, 1)
+    low, high = np.quantile(total[count > 0] / count[count > 0], LEVEL)
+    return float(low), float(high)
+
+
+def _of_any(
+    statistics: np.ndarray, reduce: Callable[[np.ndarray], float], value: float, units: np.ndarray, draw: np.random.Generator
+) -> tuple[float, float]:
+    """Resample rows group by group. Where m of U units are drawn, or rows of large groups are thinned, the spread is scaled and
+    centred on the value; a plain percentile interval otherwise."""
+    n, found = len(units), int(units.max()) + 1
+    most = int(np.clip(NUMBERS // statistics.shape[1], FEWEST_ROWS, MOST_ROWS))
+    m = min(found, max(200, most * found // n))  # units a resample draws: about `most` rows, but never few groups
+    share = min(1.0, 2 * most / (n * m / found))  # of the rows of each group; below 1 only for few, large groups
+    rows = np.arange(n) if share == 1.0 else np.flatnonzero(draw.random(n) < share)
+    rows = rows[np.argsort(units[rows], kind="stable")]  # group after group
+    sizes = np.bincount(units[rows], minlength=found)  # (U,)
+    starts = np.cumsum(sizes) - sizes
+    resamples = int(np.clip(WORK * found // (len(rows) * m * statistics.shape[1] + 1), FEWEST, MOST))
+    values = np.empty(resamples)
+    for i in range(resamples):
+        picked = draw.integers(found, size=m)
+        lengths = sizes[picked]
+        offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        values[i] = reduce(statistics[rows[np.repeat(starts[picked], lengths) + offsets]])
+    values = values[np.isfinite(values)]
+    if len(values) < resamples / 2:
+        return np.nan, np.nan
+    if m < found or share < 1.0:
+        values = value + (values - values.mean()) * sqrt(m / found)
+    low, high = np.quantile(values, LEVEL)
+    return float(low), float(high)
