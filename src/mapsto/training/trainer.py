@@ -60,7 +60,7 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self._elapsed, self._started = elapsed, time.monotonic()
         self._asked = ""  # what a signal asked for
-        self._loss, self._count = torch.zeros(()), 0  # since the last tick
+        (self._loss, self._count), (self._since, self._steps) = [(torch.zeros(()), 0)] * 2  # since the last tick, and the last evaluation
         self._rollbacks, self._rolled_back = 0, False
         self._turn = 0  # updates made within the step: each draws its own noise
         self.plan = Plan("cpu")
@@ -102,6 +102,7 @@ class Trainer:
         """After every step: note the loss; at their steps evaluate and decide; now and then look at the clock."""
         if "loss" in logs:
             self._loss, self._count = self._loss + logs["loss"], self._count + 1
+            self._since, self._steps = self._since + logs["loss"], self._steps + 1
         due = self.step % self.every == 0 or self.step >= self.pace.total
         if due:
             self._evaluate()
@@ -350,7 +351,10 @@ class Trainer:
                     value,
                     self.step,
                 )
-        self.history.append({"step": self.step, "scores": scores, "progress": round(self.pace.progress(self.step), 4)})
+        loss = float(self._since) / self._steps if self._steps else math.nan  # mean over the steps since the last evaluation
+        known = {"scores": scores, "loss": loss if math.isfinite(loss) else None, "progress": round(self.pace.progress(self.step), 4)}
+        self.history.append({"step": self.step, **known})
+        self._since, self._steps = torch.zeros(()), 0
         self.tell({"event": "evaluate", "step": self.step, "scores": scores, "best": self.best_step == self.step, "metric": self.best_of})
         if value is not None and not self.stop:
             self._stop_early(scores)
@@ -391,6 +395,7 @@ class Trainer:
         assert self.folder is not None
         start = time.monotonic()
         note = {name: getattr(self, name) for name in ("step", "elapsed", "best_value", "best_step", "best_of", "history")}
+        note |= {"since": float(self._since), "steps": self._steps}
         memory_now = {"peak": memory.peak(), "allowed": memory.allowed(torch.device("cpu")) + memory.peak(), "kills": memory.kills()}
         parts = {"model": self.learner.model.state_dict(), "best": self.best or {}, "learner": self.learner.state_dict()}
         parts["ema"] = {str(i): value for i, value in enumerate(self.average.values)}
@@ -407,6 +412,7 @@ class Trainer:
         self.best_value, self.best_step, self.history = note["best_value"], note["best_step"], list(note["history"])
         self.best_of = tuple(note["best_of"]) if note["best_of"] else None
         self._rollbacks = max(self._rollbacks, note["rollbacks"])
+        self._since, self._steps = torch.tensor(note.get("since", 0.0)), note.get("steps", 0)
 
     def _roll_back(self) -> None:
         """The loss is no number: back to the last good checkpoint with a lower rate."""
