@@ -58,7 +58,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """Curves over a common axis. log_x: logarithmic. diagonal: draw y = x, as in a reliability diagram."""
+    """Curves over a common axis. log_x: logarithmic. diagonal: draw y = x, as in a reliability diagram. marks: places on the x axis
+    with what is there, such as (160, "best")."""
 
     lines: tuple[Line, ...]
     x: str
@@ -67,11 +68,12 @@ class Lines:
     log_x: bool = False
     diagonal: bool = False
     private: bool = False
+    marks: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Bars:
-    """One bar a label; low and high, where given, are an interval around each."""
+    """One bar a label; low and high, where given, are an interval around each. marked: numbers of bars to be set off from the others."""
 
     labels: tuple[str, ...]
     values: tuple[Number, ...]
@@ -80,6 +82,7 @@ class Bars:
     low: tuple[Number, ...] = ()
     high: tuple[Number, ...] = ()
     private: bool = False
+    marked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
