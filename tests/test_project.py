@@ -31,7 +31,7 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
     "errors cells signature config registry files numerals blocks",
-    "batch metrics decode augment encodings",
+    "batch metrics decode augment encodings disturb",
     "types",
     "models",
     "optimizers learners",
@@ -39,10 +39,11 @@ ROOMS = (
     "data",
     "recipes",
     "measure",
-    "run terminal",
+    "run terminal plain",
     "checks assess",
     "report doctor",
     "settle finish",
+    "ask",
     "api",
     "commands",
     "cli",

@@ -23,7 +23,7 @@ from mapsto.files import locked
 from mapsto.finish import finish, pooled
 from mapsto.registry import entry, module
 from mapsto.run import Run
-from mapsto.settle import settle, store_of
+from mapsto.settle import reopen, settle, store_of
 from mapsto.signature import parse_call
 from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
@@ -160,20 +160,6 @@ def same_weights(a: Path, b: Path) -> bool:
     """Do two runs hold the same weights, bit for bit?"""
     (left, _), (right, _) = (read(path / "model.safetensors") for path in (a, b))
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
-
-
-def reopen(run: Run) -> Source:
-    """The data a run was made from; RunError when it is gone or has changed."""
-    data = run.record["data"]
-    if not data["locations"]:
-        raise RunError(f"{run.path}: its data was given from memory and its encoded copy is gone.\nGive it again: mapsto.resume(run, data=…)")
-    source = open_source(data["locations"] if len(data["locations"]) > 1 else data["locations"][0], run.settings.reading)
-    if source.fingerprint != data["fingerprint"]:
-        raise RunError(
-            f"{source.name}: has changed since the training began, so it cannot be continued exactly.\n"
-            f"Put the data back, or start anew (or: mapsto extend {run.path} --data {source.name})."
-        )
-    return source
 
 
 def first_weights(run: Run) -> torch.nn.Module:

@@ -15,13 +15,14 @@ import numpy as np
 from mapsto import recipes
 from mapsto.cells import is_missing
 from mapsto.data.mirror import mirror_is_safe
+from mapsto.data.open import open_source
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Source
 from mapsto.data.split import TRAIN, Split, split
 from mapsto.data.store import Store, list_bad, prepare, spots
-from mapsto.errors import CellError, DataError
+from mapsto.errors import CellError, DataError, RunError
 from mapsto.files import write_atomic
 from mapsto.models import wants
 from mapsto.registry import entry
@@ -99,6 +100,20 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
             "inferred": written != run.record["asked"],
         }
     )
+
+
+def reopen(run: Run) -> Source:
+    """The data a run was made from; RunError when it is gone or has changed."""
+    data = run.record["data"]
+    if not data["locations"]:
+        raise RunError(f"{run.path}: its data was given from memory and its encoded copy is gone.\nGive it again: mapsto.resume(run, data=…)")
+    source = open_source(data["locations"] if len(data["locations"]) > 1 else data["locations"][0], run.settings.reading)
+    if source.fingerprint != data["fingerprint"]:
+        raise RunError(
+            f"{source.name}: has changed since the training began, so it cannot be continued exactly.\n"
+            f"Put the data back, or start anew (or: mapsto extend {run.path} --data {source.name})."
+        )
+    return source
 
 
 def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:

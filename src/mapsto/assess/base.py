@@ -4,27 +4,42 @@ A file holds
     TITLE                               the question in words, as the report's heading
     asks(view) -> bool                  does it make sense for this run?
     assess(view, seconds) -> Section    the answer; `seconds` is a hint of how long it may take, from sizes, never from the clock
-The same file serves the report at the end of a training and `mapsto assess RUN QUESTION --data NEW`.
+and, when figures of it are measured seconds, TIMED = True.
+The same file serves the report at the end of a training and `mapsto assess RUN QUESTION --data NEW`. Random choices are keyed by
+`view.seed`. A question may leave the net in whatever mode it likes: who asks (`mapsto.ask`) puts everything back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from mapsto.batch import Batch, Padded, key
+from mapsto.blocks import Item
 from mapsto.data.source import Source
-from mapsto.data.store import Store
-from mapsto.errors import DataError
-from mapsto.learners.base import Collected, Learner
+from mapsto.data.store import Store, collate
+from mapsto.errors import CellError, DataError
+from mapsto.learners.base import Collected, Learner, collect
 from mapsto.measure import calibration
+from mapsto.measure.answers import KINDS, said, truths
+from mapsto.measure.baseline import chosen
+from mapsto.models.base import Heads
 from mapsto.run import Run
+from mapsto.signature import Slot
+from mapsto.types.base import DataType, Head
 
-MOST_ROWS = 20_000  # rows whose raw cells are held at once
-MOST_HEAVY = 2_000  # and of those whose cells are pictures
+MOST_ROWS, FEWEST_ROWS, MOST_BYTES = 20_000, 300, 1e8  # rows whose cells are held at once: fewer where encoded cells are large
+WORST = 40  # rows of each output whose cells are held for being the worst
+SPEED = 1e10  # multiplications a second that forward passes are taken to reach: a guess that only sizes, and never decides, the work
+MOST_CELLS, LONG, MOST_LETTERS = 12, 60, 600  # of a row that is shown: cells; a text longer than LONG stands by itself, cut
+ROW = 2e5  # multiplications' worth of overhead a row
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,8 @@ class View:
 
     store: encoded rows; `store.batch(rows)` gives any of them as the net takes them. split: which of its splits is asked about
     ("test", or "validation" where nothing was held back; new data is all "test"). found: predictions by split as the heads gave
-    them, not yet calibrated (`raw`), and with the run's calibration (`held`). source: the data itself, None when it has moved."""
+    them, not yet calibrated (`raw`), and with the run's calibration (`held`). source: the data itself, None when it has moved.
+    groups: (rows of the store,) group of each row where rows come in groups (--group), else None."""
 
     run: Run
     learner: Learner
@@ -42,6 +58,9 @@ class View:
     split: str
     source: Source | None
     seed: int = 0
+    groups: np.ndarray | None = None
+
+    # ---- predictions ----
 
     @property
     def raw(self) -> Collected:
@@ -55,43 +74,197 @@ class View:
         arrays = {slot: calibration.calibrated(values, self.run.calibration.get(slot, {})) for slot, values in raw.predicted.items()}
         return Collected(arrays, raw.target, raw.present, raw.rows)
 
-    @cached_property
-    def cells(self) -> Mapping[str, Sequence[Any]]:
-        """Raw cells of `held.rows`, by column of the source: one pass over it, and only of the first MOST_ROWS held rows. Columns
-        not used by the net are there too: they can be slices. {} when the data has moved."""
-        if self.source is None:
-            return {}
-        wanted = self.held.rows[:MOST_ROWS]
-        place = {int(row): i for i, row in enumerate(wanted)}
-        found: dict[str, list[Any]] = {name: [None] * len(wanted) for name in self.source.columns}
-        first = 0
-        for chunk in self.source.chunks():
-            for i in range(len(chunk)):
-                at = place.get(first + i)
-                if at is not None:
-                    for name in found:
-                        found[name][at] = chunk.columns[name][i]
-            first += len(chunk)
-        return found
-
-    @cached_property
-    def where(self) -> Sequence[str]:
-        """What a person would call each of the held rows; row numbers when the data has moved."""
-        wanted = self.held.rows[:MOST_ROWS]
-        if self.source is None:
-            return [f"row {int(row) + 1}" for row in wanted]
-        place = {int(row): i for i, row in enumerate(wanted)}
-        found, first = [""] * len(wanted), 0
-        for chunk in self.source.chunks():
-            for i in range(len(chunk)):
-                if (at := place.get(first + i)) is not None:
-                    found[at] = chunk.where[i]
-            first += len(chunk)
-        return found
-
     def of(self, slot: str) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         """(predicted arrays, target, row numbers) of the held rows whose label of `slot` is known wholly or in part; calibrated."""
         known = self.held.present[slot].reshape(len(self.held.rows), -1).any(1)
         if not known.any():
             raise DataError(f"'{slot}': no row with a known answer to look at.\nGive rows with answers: --data")
         return {name: values[known] for name, values in self.held.predicted[slot].items()}, self.held.target[slot][known], self.held.rows[known]
+
+    def kind(self, slot: str) -> str:
+        """The kind of head of an output: "classes", "regression", "labels", …"""
+        return self.run.choice.kinds[slot]
+
+    def outputs(self, *kinds: str) -> list[str]:
+        """Outputs with a head of one of these kinds (any that `measure.answers` knows by default) and a known answer among the held rows."""
+        names = [slot.name for slot in self.run.signature.outputs if self.kind(slot.name) in (kinds or KINDS)]
+        return [name for name in names if self.held.present[name].any()]
+
+    def room(self, slot: str) -> DataType:
+        """The room of an output."""
+        return self.run.types["output", slot]
+
+    def head(self, slot: str) -> Head:
+        heads: Heads = self.learner.model.heads  # type: ignore[assignment]
+        return dict(heads.items())[slot]
+
+    def group_of(self, rows: np.ndarray) -> np.ndarray | None:
+        return None if self.groups is None else self.groups[rows]
+
+    def titled(self, slot: str, text: str) -> str:
+        """A caption that names the output where there are several."""
+        return f"{slot}: {text}" if len(self.run.signature.outputs) > 1 else text[:1].upper() + text[1:]
+
+    # ---- asking the net again ----
+
+    @cached_property
+    def multiplications(self) -> float:
+        """Of one row's forward pass, counted on one row by torch."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            self.learner.arrays(self.store.batch(self.held.rows[:1]))
+        return counter.get_total_flops() / 2
+
+    def rows_in(self, seconds: float) -> int:
+        """About how many forward passes of a row fit into so many seconds on an ordinary machine: from the net's size alone."""
+        return int(seconds * SPEED / (self.multiplications + ROW))
+
+    def sample(self, most: int, *name: Any) -> np.ndarray:
+        """At most `most` of the held rows (row numbers, ascending): a keyed sample."""
+        return self.held.rows[chosen(len(self.held.rows), max(1, most), key(self.seed, *name))]
+
+    def predicted(self, batches: Iterator[Batch]) -> Collected:
+        """What the net says of batches, calibrated."""
+        found = collect(self.learner, batches)
+        arrays = {slot: calibration.calibrated(values, self.run.calibration.get(slot, {})) for slot, values in found.predicted.items()}
+        return Collected(arrays, found.target, found.present, found.rows)
+
+    def pieces(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Rows in pieces as long as the net takes at once."""
+        size = self.learner.evaluation_batch
+        return (rows[low : low + size] for low in range(0, len(rows), size))
+
+    def batch_of(self, rows: np.ndarray, changed: Mapping[str, Sequence[Any]]) -> Batch:
+        """The rows as a batch in which some inputs hold other values. changed: {input: a read value for each row}."""
+        raw = self.store.raw(rows)
+        for name, values in changed.items():
+            room = self.run.types["input", name]
+            encoded = [room.encode(value) for value in values]
+            raw["input", name] = tensors(
+                encoded if room.layout.ragged else np.stack(encoded).astype(room.layout.dtype, copy=False), self.store.device
+            )
+        return collate(self.run.signature, self.run.types, raw, len(rows), _tensor(rows, self.store.device), None, None)
+
+    # ---- the data behind the rows ----
+
+    @cached_property
+    def fair(self) -> np.ndarray:
+        """Rows (ascending row numbers) that stand for all held rows and whose cells are at hand: all, or a keyed sample of MOST_ROWS (fewer
+        of large pictures)."""
+        layouts = [self.run.types["input", slot.name].layout for slot in self.run.signature.inputs]
+        size = sum(np.dtype(layout.dtype).itemsize * math.prod(side or 1000 for side in layout.shape) for layout in layouts)
+        return self.sample(int(np.clip(MOST_BYTES / max(1, size), FEWEST_ROWS, MOST_ROWS)), "looked")
+
+    @cached_property
+    def looked(self) -> np.ndarray:
+        """Rows (ascending row numbers) whose raw cells are held: `fair`, and each output's worst."""
+        return np.unique(np.concatenate([self.fair, *(self.worst(slot)[:WORST] for slot in self.outputs())]))
+
+    def worst(self, slot: str) -> np.ndarray:
+        """Row numbers from the most to the least wrong answer, among the held rows with a known answer."""
+        predicted, target, rows = self.of(slot)
+        return rows[np.argsort(-KINDS[self.kind(slot)].loss(predicted, target), kind="stable")]
+
+    @cached_property
+    def _found_cells(self) -> tuple[dict[str, list[Any]], list[str]]:
+        """Cells by column, and the places' names, of `looked`: one pass over the source."""
+        assert self.source is not None
+        place = {int(row): i for i, row in enumerate(self.looked)}
+        cells: dict[str, list[Any]] = {name: [None] * len(place) for name in self.source.columns}
+        where, first = [f"row {row + 1}" for row in self.looked.tolist()], 0
+        last = int(self.looked[-1]) if len(self.looked) else -1
+        for chunk in self.source.chunks():
+            for i in range(len(chunk)):
+                if (at := place.get(first + i)) is not None:
+                    where[at] = chunk.where[i]
+                    for name, found in cells.items():
+                        found[at] = chunk.columns[name][i]
+            first += len(chunk)
+            if first > last:
+                break
+        return cells, where
+
+    @property
+    def cells(self) -> Mapping[str, Sequence[Any]]:
+        """Raw cells of the rows `looked`, by column of the source. Columns not used by the net are there too: they can be slices.
+        {} when the data has moved."""
+        return {} if self.source is None else self._found_cells[0]
+
+    @property
+    def where(self) -> Sequence[str]:
+        """What a person would call each of the rows `looked`; row numbers when the data has moved."""
+        return [f"row {row + 1}" for row in self.looked.tolist()] if self.source is None else self._found_cells[1]
+
+    def place(self, rows: np.ndarray) -> np.ndarray:
+        """Positions of rows in `looked`, `cells` and `where`. DataError when one is not held."""
+        at = np.minimum(np.searchsorted(self.looked, rows), len(self.looked) - 1)
+        if not (self.looked[at] == rows).all():
+            raise DataError("a row was asked for whose cells are not held.\nAsk for rows of `looked`.")
+        return at
+
+    def values(self, slot: Slot, rows: np.ndarray, stored: bool = False) -> list[Any]:
+        """Read values of an input for rows of `looked`: from the data's own cells, or from the store's where the data has moved (or
+        first of all, when `stored`: pictures need not be decoded again). CellError when a type keeps no way back from its encoding."""
+        room = self.run.types["input", slot.name]
+        if stored or slot.column not in self.cells:
+            try:
+                return [room.restored(value.cpu().numpy()) for value in self.store.raw(rows)["input", slot.name]]
+            except CellError:
+                if slot.column not in self.cells:
+                    raise
+        column = self.cells[slot.column]
+        return [room.read(column[at]) for at in self.place(rows).tolist()]
+
+    def items(self, slot: str, rows: np.ndarray) -> tuple[Item, ...]:
+        """Rows of `looked` as what they are, with the truth and what was said of one output."""
+        at = np.searchsorted(self.held.rows, rows)
+        predicted = {name: values[at] for name, values in self.held.predicted[slot].items()}
+        true = truths(self.head(slot), self.kind(slot), self.held.target[slot][at], predicted)
+        told = said(self.head(slot), predicted, self.run.calibration.get(slot, {}))
+        return tuple(self.item(int(row), (f"true: {a}", f"said: {b}")) for row, a, b in zip(rows, true, told, strict=True))
+
+    def item(self, row: int, lines: tuple[str, ...] = ()) -> Item:
+        """One row of `looked`: its first picture, its long texts as pieces, its other cells as lines behind those given."""
+        rows = np.array([row])
+        picture, pieces, cells = None, [], []
+        for slot in self.run.signature.inputs:
+            if len(cells) >= MOST_CELLS:
+                cells.append(f"… and {len(self.run.signature.inputs) - MOST_CELLS} more columns")
+                break
+            room = self.run.types["input", slot.name]
+            try:
+                value = self.values(slot, rows)[0]
+            except CellError:
+                cells.append(f"{slot.name}: not at hand, the data has moved")
+                continue
+            shown = room.picture(value) if picture is None else None
+            text = room.show(value)
+            if shown is not None:
+                picture = shown
+            elif len(text) > LONG:
+                pieces.append((text[:MOST_LETTERS] + "…" * (len(text) > MOST_LETTERS), 0.0))
+            else:
+                cells.append(f"{slot.name}: {text}")
+        return Item(self.where[int(self.place(rows)[0])], picture, tuple(pieces), (*lines, *cells))
+
+
+def taken(field: Any, order: np.ndarray) -> Any:
+    """The rows of a batch's field in another order: tensor, Padded or list."""
+    if isinstance(field, list):
+        return [field[i] for i in order.tolist()]
+    if isinstance(field, Padded):
+        index = _tensor(order, field.values.device)
+        return Padded(field.values[index], field.lengths[index])
+    return field[_tensor(order, field.device)]
+
+
+def tensors(value: Any, device: Any) -> Any:
+    """Encoded cells as the store gives them: one tensor, or a list of them when ragged."""
+    if isinstance(value, list):
+        return [_tensor(np.asarray(item), device) for item in value]
+    return _tensor(value, device)
+
+
+def _tensor(value: np.ndarray, device: Any) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(value)).to(device)

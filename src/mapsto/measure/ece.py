@@ -72,13 +72,13 @@ def debiased(probability: np.ndarray, target: np.ndarray, bins: int = BINS) -> f
     (Kumar, Liang & Ma 2019, section 5, in closed form), summed, at least 0."""
     found = binned(probability, target, bins)
     noise = np.sqrt(found.right * (1 - found.right) / found.count)
-    return max(0.0, found.mean(2 * np.abs(found.gap) - _folded(found.gap, noise))) if len(found.count) else float("nan")
+    return max(0.0, found.mean(2 * np.abs(found.gap) - folded(found.gap, noise))) if len(found.count) else float("nan")
 
 
 def by_chance(probability: np.ndarray, target: np.ndarray, bins: int = BINS) -> float:
     """The `ece` to be expected were every probability exactly honest, on as many rows: what no calibration can beat for sure."""
     found = binned(probability, target, bins)
-    return found.mean(_folded(np.zeros(len(found.count)), found.spread))
+    return found.mean(folded(np.zeros(len(found.count)), found.spread))
 
 
 def of_labels(figure: Callable[..., float], probability: np.ndarray, target: np.ndarray, bins: int = BINS) -> float:
@@ -88,7 +88,7 @@ def of_labels(figure: Callable[..., float], probability: np.ndarray, target: np.
     return float(np.mean(known)) if known else float("nan")
 
 
-def _folded(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+def folded(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """E|N(mean, spread²)|, elementwise (Leone, Nelson & Nottingham 1961)."""
     scaled = np.divide(mean, spread, out=np.full_like(mean, np.inf), where=spread > 0)
     return np.where(spread > 0, spread * np.sqrt(2 / np.pi) * np.exp(-(scaled**2) / 2) + mean * (1 - 2 * norm.cdf(-scaled)), np.abs(mean))

@@ -7,8 +7,9 @@ A room is a frozen dataclass. Fields without mark are its options, as in `image(
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,11 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Draw, Field
+from mapsto.blocks import Item
 from mapsto.cells import Column
 from mapsto.config import options_of
 from mapsto.decode import Prediction
 from mapsto.errors import CellError
 from mapsto.metrics import Metric
+
+MISSING_CELLS, SHARES = "missing cells (share)", (0.1, 0.25, 0.5)  # the corruption that every column of a table knows
 
 
 def learned(default: Any) -> Any:
@@ -46,6 +50,8 @@ class DataType:
 
     head_kinds: ClassVar[tuple[str, ...]] = ()  # right of the arrow; () = cannot stand there
     reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
+    modality: ClassVar[str] = "tabular"  # what kind of data the world calls it, as in "tabular classification"
+    placeholder: ClassVar[Any] = None  # a cell for lines that show how to use a run, where no cell of the data may be shown
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -113,9 +119,70 @@ class DataType:
         """A read value for the terminal."""
         return "—" if value is None else str(value)
 
+    def about(self, names: bool = True) -> str:
+        """What it found in the training rows, in one line; never a row's own cell. names: may the values of an input be named?"""
+        return ""
+
     def picture(self, value: Any) -> bytes | None:
         """A read value as a PNG, where it is something to look at; None where `show` says it all."""
         return None
+
+    # ---- what the data gate asks of encoded cells (`checks`) ----
+
+    alike: ClassVar[tuple[float, float]] = (0.98, 0.4)  # near duplicates: least cosine of `likeness`; most distance, as a share of the sixth nearest's
+
+    def facts(self, arrays: Any) -> dict[str, np.ndarray]:
+        """Cells as columns of a plain table, (n,) each: the whole cell under "" ("moment" for dates), or each label under its name. float64,
+        nan where missing, when they have an order; else int64 codes: -1 missing, -2 there but not told apart. {} for pictures and prose."""
+        return {}
+
+    def traits(self, arrays: Any) -> dict[str, np.ndarray]:
+        """What can be measured of a cell that is no fact, such as a picture's light: {name: (n,) float64, nan where missing}."""
+        return {}
+
+    def places(self, arrays: Any) -> np.ndarray | None:
+        """(n, F) uint8: what stands at each place of a cell that has places, such as pixels; None for others."""
+        return None
+
+    def likeness(self, arrays: Any) -> np.ndarray | None:
+        """(n, D) float32 rows of length 1 (0 where there is nothing to compare), close where a person sees nearly the same; None where
+        only equal cells are alike."""
+        return None
+
+    # ---- what questions ask of a finished run ----
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes or labels that a head of this room tells apart; () for other answers."""
+        return ()
+
+    def restored(self, array: np.ndarray) -> Any:
+        """A read value from its encoding, for runs whose data has moved: encoding it again gives the same array. CellError where
+        encoding keeps too little."""
+        raise CellError(f"a {type(self).__name__.lower()} cannot be told from its encoding.\nPut the data back where it was.")
+
+    def slices(self, values: Sequence[Any]) -> dict[str, np.ndarray]:
+        """Parts of the data that may fare differently, by name: (n,) bool each, overlapping or not. values: read, missing ones as
+        None, which the caller makes a part of its own. Asked of unfitted rooms too."""
+        return {}
+
+    @property
+    def corruptions(self) -> Mapping[str, tuple[float, ...]]:
+        """What happens to such values in the world: {name with its unit: levels, weakest first}. Columns corrupted under one name are
+        corrupted together."""
+        return {}
+
+    def corrupt(self, name: str, level: float, value: Any, draw: np.random.Generator) -> Any:
+        """A read value as the world might have given it; missing ones (None) stay as they are."""
+        raise TypeError(f"{type(self).__name__} has no corruption '{name}'")
+
+    def parts(self, value: Any, most: int) -> list[Any]:
+        """The read value at most `most` times, each time with another part of it hidden, to see what a net looks at; [] where it has no parts."""
+        return []
+
+    def marked(self, value: Any, weights: Sequence[float]) -> Item:
+        """A read value with each of its `parts` marked by a weight from -1 (speaks against the answer) to 1 (for it)."""
+        raise TypeError(f"{type(self).__name__} has no parts")
 
     def stem(self, width: int | None) -> nn.Module:
         """LEFT of the arrow: collated values -> tokens (B, T, width) or map (B, C, H, W), told by its attribute `gives`
@@ -153,6 +220,19 @@ class DataType:
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def quarters(values: Sequence[float | None], show: Callable[[float], str]) -> dict[str, np.ndarray]:
+    """Numbers by quartile, {"up to 3.1": (n,) bool, …}; fewer parts where values repeat, none where all are alike."""
+    known = np.array([np.nan if value is None else value for value in values], np.float64)
+    finite = known[np.isfinite(known)]
+    edges = np.unique(np.quantile(finite, (0.25, 0.5, 0.75), method="inverted_cdf")) if len(finite) else np.empty(0)
+    edges = edges[edges < finite.max()] if len(edges) else edges
+    if not len(edges):
+        return {}
+    where = np.searchsorted(edges, known)  # (n,): 0 up to the first edge; nan behind the last
+    names = [f"up to {show(edges[0])}", *(f"{show(a)} to {show(b)}" for a, b in pairwise(edges)), f"above {show(edges[-1])}"]
+    return {name: np.isfinite(known) & (where == i) for i, name in enumerate(names)}
 
 
 class EachStem(nn.Module):

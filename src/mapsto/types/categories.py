@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -15,12 +16,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from mapsto.batch import Draw
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import setting
-from mapsto.decode import Prediction
+from mapsto.decode import Prediction, with_sets
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.metrics import MULTI_LABEL, Metric
-from mapsto.types.base import DataType, Head, Layout, learned
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned
 
 SEPARATORS = (";", "|", ",")
+SLICES = 12  # most frequent labels that are looked at one by one
 Labels = str | tuple[str, ...] | dict[str, bool | None]
 
 
@@ -168,6 +170,39 @@ class Categories(DataType):
         held = [name for name in value if not isinstance(value, dict) or value[name]]
         return ", ".join(held) or "none"
 
+    def about(self, names: bool = True) -> str:
+        count = len(self.vocabulary)
+        shown = ": " + ", ".join(self.vocabulary[:8]) + (", …" if count > 8 else "") if names or self.side == "output" else ""
+        return f"{count:,} label{'s' * (count != 1)}{shown}"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.vocabulary
+
+    def restored(self, array: np.ndarray) -> Labels | None:
+        return {name: None if k < 0 else bool(k) for name, k in zip(self.vocabulary, array.tolist(), strict=True)} if (array >= 0).any() else None
+
+    def slices(self, values: Sequence[Labels | None]) -> dict[str, np.ndarray]:
+        """Rows with each of the most frequent labels; a row may be in several."""
+        held = [self._held(value) for value in values]
+        common = Counter(name for names in held for name in names).most_common(SLICES)
+        return {name: np.array([name in names for names in held], bool) for name, _ in common}
+
+    def _held(self, value: Labels | None) -> tuple[str, ...]:
+        value = self._parted(value) if isinstance(value, str) else value or ()
+        return tuple(name for name in value if not isinstance(value, dict) or value[name])
+
+    @property
+    def corruptions(self) -> Mapping[str, tuple[float, ...]]:
+        return {MISSING_CELLS: SHARES}
+
+    def corrupt(self, name: str, level: float, value: Labels | None, draw: np.random.Generator) -> Labels | None:
+        return None if draw.random() < level else value
+
+    def facts(self, arrays: Tensor) -> dict[str, np.ndarray]:
+        """Each label's column."""
+        return {label: arrays[:, k].numpy().astype(np.int64) for k, label in enumerate(self.vocabulary)}
+
     def stem(self, width: int | None) -> nn.Module:
         return MultiHot(self) if width is None else LabelMean(self, width)
 
@@ -275,4 +310,4 @@ class LabelScores(Head):
         for row, value in zip(predicted["probability"], predicted["value"], strict=True):
             named = {name: float(p) for name, p in zip(self.labels, row, strict=True)}
             found.append(Prediction([name for name, held in zip(self.labels, value, strict=True) if held], detail={"probabilities": named}))
-        return found
+        return with_sets(found, self.labels, predicted)

@@ -15,15 +15,17 @@ from torch.nn.functional import embedding, one_hot
 from mapsto.batch import Draw
 from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.config import setting
-from mapsto.decode import Prediction
+from mapsto.decode import Prediction, with_sets
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.metrics import Metric, classification
 from mapsto.numerals import Moment, leading_zeros, values_of
-from mapsto.types.base import DataType, Head, Layout, learned
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned
 
 MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, so these come first
 MOST_WEIGHT = 100.0  # of a class when balancing: one row in a million must not drown the rest
 ONE_HOT = 100  # plain features keep the most frequent classes
+SLICES = 12  # most frequent values that are looked at one by one
+ABOUT = 5  # most frequent classes named
 LABEL_NAMES = frozenset({"label", "labels", "class", "classes", "target", "category", "species", "digit", "outcome", "y"})
 
 
@@ -151,6 +153,45 @@ class Category(DataType):
     def present(self, arrays: Tensor) -> Tensor:
         return arrays >= 0
 
+    def about(self, names: bool = True) -> str:
+        """How many classes, and the most frequent of them with their shares."""
+        count, total = len(self.vocabulary), sum(self.counts)
+        told = f"{count:,} class{'es' * (count != 1)}"
+        if not total or not (names or self.side == "output"):
+            return told
+        common = sorted(zip(self.counts, self.vocabulary, strict=True), key=lambda pair: -pair[0])[:ABOUT]
+        return f"{told}: " + ", ".join(f"{shorten(name, 24)[1:-1]} {n / total:.0%}" for n, name in common) + (", …" if count > ABOUT else "")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.vocabulary
+
+    def restored(self, array: np.ndarray) -> str | None:
+        """An unknown class comes back as a word that is none."""
+        k = int(array) - (FIRST if self.side == "input" else 0)
+        return self.vocabulary[k] if k >= 0 else None if int(array) in (-1, MISSING) else "(other)"
+
+    def slices(self, values: Sequence[str | None]) -> dict[str, np.ndarray]:
+        """The most frequent values, the others together; of names and ids, which hardly repeat, none."""
+        cells = np.array(["" if value is None else value for value in values], object)
+        counts = Counter(value for value in values if value is not None)
+        common = [name for name, count in counts.most_common(SLICES) if count > 1 or len(counts) <= SLICES]
+        if not common:
+            return {}
+        rest = ~np.isin(cells, [*common, ""])
+        return {name: cells == name for name in common} | ({"other values": rest} if rest.any() else {})
+
+    @property
+    def corruptions(self) -> Mapping[str, tuple[float, ...]]:
+        return {MISSING_CELLS: SHARES}
+
+    def corrupt(self, name: str, level: float, value: str | None, draw: np.random.Generator) -> str | None:
+        return None if draw.random() < level else value
+
+    def facts(self, arrays: Tensor) -> dict[str, np.ndarray]:
+        codes = arrays.numpy().astype(np.int64)
+        return {"": codes if self.side == "output" else np.where(codes >= FIRST, codes - FIRST, np.where(codes == OTHER, -2, -1))}
+
     def stem(self, width: int | None) -> nn.Module:
         return OneHot(self) if width is None else OneCategory(self, width)
 
@@ -266,7 +307,8 @@ class Classes(Head):
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         probability, value = predicted["probability"], predicted["value"]
         best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
-        return [
+        found = [
             Prediction(self.classes[k], float(row[k]), detail={"probabilities": {self.classes[j]: float(row[j]) for j in top}})
             for row, k, top in zip(probability, value.tolist(), best, strict=True)
         ]
+        return with_sets(found, self.classes, predicted)

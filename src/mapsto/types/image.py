@@ -27,34 +27,15 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from mapsto.augment import cut_out, moved, recoloured, warped
 from mapsto.batch import Draw
+from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.config import setting
+from mapsto.disturb import PICTURES, corrupted, hidden, overlaid
 from mapsto.errors import CellError, ConfigError, did_you_mean
-from mapsto.types.base import DataType, Layout, learned
+from mapsto.types.base import DataType, Layout, learned, quarters
 
 MOST_PIXELS = 178_000_000  # about Pillow's own limit; as RGB half a gigabyte
-SUFFIXES = frozenset(
-    {
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".pgm",
-        ".ppm",
-        ".pbm",
-        ".pnm",
-        ".jp2",
-        ".avif",
-        ".ico",
-        ".tga",
-    }
-)
+SUFFIXES = frozenset(".png .jpg .jpeg .jpe .jfif .gif .bmp .tif .tiff .webp .pgm .ppm .pbm .pnm .jp2 .avif .ico .tga".split())
 AUGMENTATIONS = ("crop", "flip", "colour", "cutout", "randaugment")
 REFUSED = frozenset({"EPS", "WMF"})  # decoding these runs outside programs
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's "L"
@@ -80,6 +61,8 @@ class Image(DataType):
     """A picture. Read value: uint8 or uint16 array (H, W, 1 or 3). Stored: (C, side, side)."""
 
     reading: ClassVar[tuple[str, ...]] = ("side", "planes", "depth")
+    modality: ClassVar[str] = "image"
+    placeholder: ClassVar[Any] = "photo.png"
 
     size: int | None = setting(None, "side in pixels; none: found in the training pictures, at most 224", above=0)
     channels: int | None = setting(None, "1 grey, 3 colour; none: grey if all training pictures are", choices=(1, 3))
@@ -168,6 +151,9 @@ class Image(DataType):
     def _white(self) -> int:
         return 65535 if self.depth == 16 else 255
 
+    def about(self, names: bool = True) -> str:
+        return f"{self.side} × {self.side} pixels, {'colour' if self.planes == 3 else 'grey'}, {self.depth} bits"
+
     def picture(self, value: np.ndarray | None) -> bytes | None:
         """(H, W, C) -> PNG of at most 256 pixels a side."""
         if value is None:
@@ -178,6 +164,26 @@ class Image(DataType):
         file = io.BytesIO()
         shown.save(file, "PNG", optimize=True)
         return file.getvalue()
+
+    def restored(self, array: np.ndarray) -> np.ndarray | None:
+        return np.ascontiguousarray(array.transpose(1, 2, 0)) if array.any() else None
+
+    def slices(self, values: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
+        light = [None if value is None else 100 * float(value.mean()) / np.iinfo(value.dtype).max for value in values]
+        return {f"light {name} of white": rows for name, rows in quarters(light, lambda x: f"{x:.0f}%").items()}
+
+    @property
+    def corruptions(self) -> Mapping[str, tuple[float, ...]]:
+        return {name: levels for name, (_, levels) in PICTURES.items()}
+
+    def corrupt(self, name: str, level: float, value: np.ndarray | None, draw: np.random.Generator) -> np.ndarray | None:
+        return None if value is None else corrupted(name, level, value, draw)
+
+    def parts(self, value: np.ndarray | None, most: int) -> list[np.ndarray]:
+        return [] if value is None else hidden(value, most)
+
+    def marked(self, value: np.ndarray, weights: Sequence[float]) -> Item:
+        return Item(picture=overlaid(value, weights))
 
     @property
     def layout(self) -> Layout:
@@ -223,6 +229,26 @@ class Image(DataType):
 
     def show(self, value: np.ndarray | None) -> str:
         return "—" if value is None else f"{value.shape[1]}×{value.shape[0]} {'colour' if value.shape[2] == 3 else 'grey'}"
+
+    def traits(self, arrays: Tensor) -> dict[str, np.ndarray]:
+        """Light and contrast, shares of white; nan for a missing picture."""
+        pixels = arrays.flatten(1).numpy().astype(np.float64) / self._white
+        missing = pixels.max(1, initial=0) == 0
+        return {"light": np.where(missing, np.nan, pixels.mean(1)), "contrast": np.where(missing, np.nan, pixels.std(1))}
+
+    def places(self, arrays: Tensor) -> np.ndarray:
+        """Pixels, row by row, of the first channel; of large pictures every second, third, … row and column."""
+        step = -(-self.side // 64)
+        pixels = arrays[:, 0, ::step, ::step].flatten(1).numpy()
+        return (pixels >> 8 if self.depth == 16 else pixels).astype(np.uint8)
+
+    def likeness(self, arrays: Tensor) -> np.ndarray:
+        """16×16 thumbnails less their mean: light and contrast do not matter (the cosine is their correlation)."""
+        small = adaptive_avg_pool2d(arrays.float(), min(self.side, 16)).flatten(1)
+        small = small - small.mean(1, keepdim=True)
+        length = small.norm(dim=1, keepdim=True)
+        flat = length < 0.01 * self._white * small.shape[1] ** 0.5  # one colour: nothing to compare
+        return torch.where(flat, 0.0, small / length.clamp(min=1e-12)).numpy()
 
     def stem(self, width: int | None) -> nn.Module:
         """width: the normalised pixels themselves (map). None: pooled to at most 16×16 and flattened (pooled)."""

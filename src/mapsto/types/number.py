@@ -25,7 +25,9 @@ from mapsto.encodings import CLIP, Given, Periodic, Piecewise, Plain, Spline, To
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import REGRESSION, Metric
 from mapsto.numerals import DAY, Moment, infinite, iso, leading_zeros, number_of, seconds_of, values_of
-from mapsto.types.base import DataType, Head, Layout, learned
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, quarters
+
+NOISE = "noise in numbers (standard deviations)"
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,9 @@ class Number(DataType):
     def present(self, arrays: Tensor) -> Tensor:
         return ~torch.isnan(arrays)
 
+    def facts(self, arrays: Tensor) -> dict[str, np.ndarray]:
+        return {"moment" if self.kind == "date" else "": arrays.numpy().astype(np.float64)}
+
     def said(self, name: str) -> str:
         order = "day before month" if self._day_first else "month before day"
         return f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))" if self.kind == "date" else ""
@@ -201,6 +206,29 @@ class Number(DataType):
         if value is None:
             return "—"
         return iso(value) if isinstance(value, Moment) or self.kind == "date" else f"{value:g}"
+
+    def about(self, names: bool = True) -> str:
+        if self.kind == "date":
+            return f"dates around {iso(round(self.mean / DAY) * DAY)}, give or take {self.std / DAY:,.3g} days"
+        spread = f"mean {self.mean:,.4g}, spread {self.std:,.4g}"
+        return f"{spread}, on the scale log(1 + |x|)" if self.log else spread
+
+    def restored(self, array: np.ndarray) -> float | None:
+        return None if np.isnan(array) else float(array)
+
+    def slices(self, values: Sequence[float | None]) -> dict[str, np.ndarray]:
+        dated = any(isinstance(value, Moment) for value in values)
+        return quarters(values, (lambda value: iso(value)[:10]) if dated else lambda value: f"{value:.4g}")
+
+    @property
+    def corruptions(self) -> Mapping[str, tuple[float, ...]]:
+        return {MISSING_CELLS: SHARES, NOISE: (0.1, 0.3, 1.0)}
+
+    def corrupt(self, name: str, level: float, value: float | None, draw: np.random.Generator) -> float | None:
+        if value is None or name == MISSING_CELLS:
+            return None if value is None or draw.random() < level else value
+        scaled = float(self._scaled(np.array(float(value)))) + level * self.std * draw.normal()
+        return float(np.sign(scaled) * np.expm1(abs(scaled))) if self.log else scaled
 
     def stem(self, width: int | None) -> nn.Module:
         return PlainNumber(self) if width is None else OneNumber(self, width)
@@ -355,11 +383,14 @@ class Regression(Head):
         return torch.where(known, per_row, 0.0), known.float()
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
+        """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's unit at that value."""
         mean = output.float().mean(1) if output.ndim == 2 else output.float()
         value = (mean.double() if self.room._needs_float64 else mean) * self.room.std + self.room.mean
+        spread = output.float().std(1, correction=0) if output.ndim == 2 else torch.ones_like(mean)
         if self.room.log:
             value = torch.sign(value) * torch.expm1(value.abs())
-        return {"value": value}
+            spread = spread * (1 + value.abs())  # the slope of expm1
+        return {"value": value, "spread": spread * self.room.std}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         dated = self.room.kind == "date"

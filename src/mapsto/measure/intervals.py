@@ -1,0 +1,36 @@
+"""Intervals of shares and means in closed form, where a bootstrap of each of hundreds would take too long."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import t as student
+
+Z = 1.959964  # 97.5% of a standard normal lie below
+
+
+def wilson(hits: np.ndarray | float, n: np.ndarray | float, z: float = Z) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(share, low, high) of hits among n, elementwise: Wilson's 95% score interval (1927), sensible for one row and for all right; nan for n = 0."""
+    hits, n = np.asarray(hits, np.float64), np.asarray(n, np.float64)
+    share = np.divide(hits, n, out=np.full(np.broadcast(hits, n).shape, np.nan), where=n > 0)
+    whole = np.maximum(n, 1e-300)
+    middle = (share + z**2 / (2 * whole)) / (1 + z**2 / whole)
+    half = z / (1 + z**2 / whole) * np.sqrt(share * (1 - share) / whole + z**2 / (4 * whole**2))
+    return share, np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
+
+
+def ratio(statistics: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """The 95% interval of a mean, statistics (n, 1), or of a ratio of sums, (n, 2). Shares of rows: Wilson's. Else the delta method with
+    Student's quantile, over whole groups where given (Cochran 1977, section 6.3); (nan, nan) for a single row or group."""
+    above, below = statistics[:, 0].astype(np.float64), statistics[:, 1] if statistics.shape[1] > 1 else np.ones(len(statistics))
+    if groups is None and statistics.shape[1] == 1 and np.isin(above, (0, 1)).all():
+        _, low, high = wilson(above.sum(), len(above))
+        return float(low), float(high)
+    if groups is not None:
+        units = np.unique(groups, return_inverse=True)[1].reshape(-1)
+        above, below = np.bincount(units, above), np.bincount(units, below)
+    if len(above) < 2 or not below.sum():
+        return np.nan, np.nan
+    value = above.sum() / below.sum()
+    error = np.sqrt(len(above) / (len(above) - 1) * np.square(above - value * below).sum()) / below.sum()
+    half = student.ppf(0.975, len(above) - 1) * error
+    return float(value - half), float(value + half)
