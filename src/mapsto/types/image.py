@@ -35,7 +35,8 @@ from mapsto.errors import CellError, ConfigError, did_you_mean
 from mapsto.types.base import DataType, Layout, learned, quarters
 
 MOST_PIXELS = 178_000_000  # about Pillow's own limit; as RGB half a gigabyte
-SUFFIXES = frozenset(".png .jpg .jpeg .jpe .jfif .gif .bmp .tif .tiff .webp .pgm .ppm .pbm .pnm .jp2 .avif .ico .tga".split())
+COMMON = frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"})
+SUFFIXES = COMMON | {".jpe", ".jfif", ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".avif", ".ico", ".tga"}
 AUGMENTATIONS = ("crop", "flip", "colour", "cutout", "randaugment")
 REFUSED = frozenset({"EPS", "WMF"})  # decoding these runs outside programs
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's "L"
