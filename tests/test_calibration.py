@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+from mapsto.decode import Prediction
+from mapsto.measure import calibration, conformal
 from mapsto.measure.ece import binned, by_chance, debiased, ece, of_labels
 
 # --- expected calibration error
@@ -43,3 +47,150 @@ def test_ece_without_rows_with_gaps_and_of_labels() -> None:
     probability, target = np.array([[0.9, 0.5], [0.9, 0.5]]), np.array([[1, -1], [1, -1]])
     assert of_labels(ece, probability, target) == pytest.approx(0.1)
     assert binned(np.linspace(0, 1, 30), np.ones(30, int), 3, equal_mass=True).count.tolist() == [10, 10, 10]
+
+
+# --- temperature
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+def drawn(rows: int, classes: int, sharpness: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Honest probabilities (n, K), and classes drawn from them: the larger the sharpness, the more are right."""
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(size=(rows, classes)) * sharpness
+    return softmax(logits), (logits + draw.gumbel(size=logits.shape)).argmax(1)
+
+
+def everything(target: np.ndarray) -> np.ndarray:
+    return np.ones(target.shape, bool)
+
+
+def test_temperature_is_recovered_and_kept_only_if_it_helps() -> None:
+    honest, target = drawn(4000, 5, 2)
+    sharp = softmax(3 * np.log(honest))
+    found = calibration.fit("classes", {"probability": sharp}, target, everything(target))
+    assert found["temperature"] == pytest.approx(3, rel=0.1)
+    shown = calibration.calibrated({"probability": sharp.astype(np.float32), "value": sharp.argmax(1)}, found)
+    assert np.abs(shown["probability"] - honest).mean() < 0.01 and shown["probability"].dtype == np.float32
+    assert ece(sharp, target) > 0.1 > 0.02 > ece(shown["probability"], target)
+    fair, target = drawn(30, 5, 0.2)
+    unknown = calibration.fit("classes", {"probability": fair}, np.full(30, -1), np.zeros(30, bool))
+    assert unknown["temperature"] is None and calibration.calibrated({"probability": fair}, unknown)["probability"] is fair
+    json.dumps([found, unknown], allow_nan=False)
+
+
+def test_temperature_of_labels_changes_no_answer() -> None:
+    draw = np.random.default_rng(1)
+    logits = draw.normal(size=(2000, 4)) * 2
+    target = (draw.random((2000, 4)) < 1 / (1 + np.exp(-logits))).astype(int)
+    target[draw.random((2000, 4)) < 0.3] = -1
+    probability = 1 / (1 + np.exp(-2.5 * logits))
+    found = calibration.fit("labels", {"probability": probability}, target, target >= 0)
+    shown = calibration.calibrated({"probability": probability}, found)["probability"]
+    assert found["temperature"] == pytest.approx(2.5, rel=0.1)
+    assert ((shown > 0.5) == (probability > 0.5)).all()
+    assert of_labels(ece, shown, target) < 0.35 * of_labels(ece, probability, target)
+    assert calibration.fit("tokens", {}, target, target >= 0) == {}
+
+
+# --- intervals
+
+
+def decoded(predicted: dict[str, np.ndarray]) -> list[Prediction]:
+    return [Prediction(value) for value in predicted["value"].tolist()]
+
+
+def test_conformal_intervals_cover_nine_in_ten() -> None:
+    draw = np.random.default_rng(6)
+    covered = []
+    for _ in range(200):
+        target = draw.normal(size=51)
+        found = calibration.fit("regression", {"value": np.zeros(50)}, target[:50], np.ones(50, bool))
+        one = calibration.apply(decoded, {"value": np.zeros(1)}, found)[0]
+        covered.append(one.low <= target[50] <= one.high)
+    assert 0.85 <= np.mean(covered) <= 0.96
+    few = calibration.fit("regression", {"value": np.zeros(8)}, np.zeros(8), np.ones(8, bool))
+    assert few["halfwidth"] is None and calibration.apply(decoded, {"value": np.ones(1)}, few) == [Prediction(1.0)]
+
+
+def test_intervals_widen_where_members_disagree() -> None:
+    """Errors grow with the spread: intervals follow, cover as many, and are narrower in the mean."""
+    draw = np.random.default_rng(2)
+    coverage, wide, narrow = [], [], []
+    for _ in range(20):
+        spread = np.exp(draw.normal(size=2000))
+        value = draw.normal(size=2000)
+        target = value + spread * draw.normal(size=2000) * 0.7
+        found = calibration.fit("regression", {"value": value[:1000], "spread": spread[:1000]}, target[:1000], np.ones(1000, bool))
+        half = conformal.halfwidths({"value": value[1000:], "spread": spread[1000:]}, found)
+        constant = conformal.interval({"value": value[:1000]}, target[:1000])
+        inside = np.abs(target[1000:] - value[1000:]) <= half
+        coverage.append(inside.mean())
+        wide.append(inside[spread[1000:] > 2].mean())
+        narrow.append(half.mean() / constant["halfwidth"])
+    assert np.mean(coverage) == pytest.approx(0.9, abs=0.01)
+    assert np.mean(wide) > 0.85 and np.mean(narrow) < 0.95
+    json.dumps(found, allow_nan=False)
+
+
+def test_equal_errors_keep_equal_intervals() -> None:
+    draw = np.random.default_rng(3)
+    value = draw.normal(size=1000)
+    found = conformal.interval({"value": value, "spread": draw.random(1000)}, value + draw.normal(size=1000))
+    assert "scale" not in found or np.ptp(conformal.halfwidths({"value": value, "spread": np.ones(1000)}, found)) < 0.3 * found["halfwidth"]
+    exact = conformal.interval({"value": value, "spread": np.ones(1000)}, value)
+    assert exact == {"halfwidth": 0.0, "coverage": 0.9, "n": 1000}
+    broken = conformal.interval({"value": np.r_[np.nan, value]}, np.r_[0.0, value])
+    assert broken["halfwidth"] == 0.0 and "scale" not in broken
+
+
+# --- sets
+
+
+@pytest.mark.parametrize(("sharpness", "right"), [(1.0, 0.4), (3.5, 0.75), (9.0, 0.9), (16.0, 0.94), (60.0, 0.985)])
+def test_sets_of_classes_cover_nine_in_ten_at_every_accuracy(sharpness: float, right: float) -> None:
+    coverage, accuracy = [], []
+    for seed in range(10):
+        probability, target = drawn(2500, 6, sharpness, seed)
+        found = calibration.fit("classes", {"probability": probability[:1000]}, target[:1000], np.ones(1000, bool))
+        shown = calibration.calibrated({"probability": probability[1000:]}, found)
+        coverage.append(shown["set"][np.arange(1500), target[1000:]].mean())
+        accuracy.append((shown["probability"].argmax(1) == target[1000:]).mean())
+    assert np.mean(accuracy) == pytest.approx(right, abs=0.04)
+    assert np.mean(coverage) == pytest.approx(0.9, abs=0.012)
+
+
+def test_ties_at_the_threshold_are_drawn_by_lot_that_the_row_decides() -> None:
+    """A net that says .99 of every row, with digits below a millionth: nine in ten sets name the class."""
+    draw = np.random.default_rng(4)
+    sure = np.float32(0.99) + draw.integers(0, 4, 4000).astype(np.float32) * np.float32(6e-8)
+    rest = draw.random((4000, 3)).astype(np.float32)
+    probability = np.concatenate([sure[:, None], 0.01 * rest / rest.sum(1, keepdims=True)], 1)
+    found = {"kind": "classes", "set": conformal.class_set(probability[:2000], np.zeros(2000, int))}
+    inside = calibration.calibrated({"probability": probability[2000:]}, found)["set"]
+    assert inside[:, 0].mean() == pytest.approx(0.9, abs=0.025) and not inside[:, 1:].any()
+    assert (calibration.calibrated({"probability": probability[2100:2200]}, found)["set"] == inside[100:200]).all()
+
+
+def test_no_set_from_few_rows_and_one_from_nine() -> None:
+    probability, target = drawn(9, 3, 3.0)
+    assert conformal.class_set(probability[:8], target[:8]) is None
+    assert conformal.class_set(probability, target)["least"] == pytest.approx(probability[np.arange(9), target].min(), abs=1e-6)
+    assert calibration.calibrated({"probability": probability}, {"kind": "classes", "temperature": None, "set": None}).keys() == {"probability"}
+
+
+def test_sets_of_labels_find_nine_in_ten_true_labels() -> None:
+    draw = np.random.default_rng(5)
+    logits = draw.normal(size=(4000, 5)) * 3 - 1
+    target = (draw.random((4000, 5)) < 1 / (1 + np.exp(-logits))).astype(int)
+    target[draw.random((4000, 5)) < 0.2] = -1
+    probability = 1 / (1 + np.exp(-logits))
+    found = calibration.fit("labels", {"probability": probability[:2000]}, target[:2000], target[:2000] >= 0)
+    inside = calibration.calibrated({"probability": probability[2000:]}, found)["set"]
+    share = conformal.found_of_labels(inside, target[2000:])
+    assert np.nanmean(share) == pytest.approx(0.9, abs=0.02) and np.isnan(share).any()
+    assert inside.mean() < 0.6
+    assert conformal.label_set(np.ones((8, 2)), np.ones((8, 2), int)) is None

@@ -1,4 +1,4 @@
-"""Figures said of a run: intervals, scores, trivial baselines, calibration; against known cases and sklearn's bundled data."""
+"""Figures said of a run: intervals, scores, trivial baselines; against known cases and sklearn's bundled data."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from torch import nn
 
-from mapsto.decode import Prediction
-from mapsto.measure import baseline, calibration
+from mapsto.measure import baseline
 from mapsto.measure.baseline import Features, baselines
 from mapsto.measure.scores import interval, record, score
 from mapsto.metrics import Metric, area, mean_of, ratio_of
@@ -318,41 +317,3 @@ def test_a_sample_is_keyed_and_bounded():
     assert (baseline.chosen(5, 10) == np.arange(5)).all()
     rows = baseline.chosen(100_000, 20_000)
     assert len(set(rows)) == 20_000 and (rows == baseline.chosen(100_000, 20_000)).all() and (np.diff(rows) > 0).all()
-
-
-# --- calibration
-
-
-def test_conformal_intervals_cover_nine_in_ten():
-    draw = np.random.default_rng(6)
-    covered = []
-    for _ in range(200):
-        target = draw.normal(size=51)
-        found = calibration.fit("regression", {"value": np.zeros(50)}, target[:50], np.ones(50, bool))
-        one = calibration.apply(decoded, {"value": np.zeros(1)}, found)[0]
-        covered.append(one.low <= target[50] <= one.high)
-    assert 0.85 <= np.mean(covered) <= 0.96
-    few = calibration.fit("regression", {"value": np.zeros(8)}, np.zeros(8), np.ones(8, bool))
-    assert few["halfwidth"] is None and calibration.apply(decoded, {"value": np.ones(1)}, few) == [Prediction(1.0)]
-
-
-def decoded(predicted):
-    return [Prediction(value) for value in predicted["value"].tolist()]
-
-
-def test_temperature_is_recovered_and_kept_only_if_it_helps():
-    draw = np.random.default_rng(7)
-    logits = draw.normal(size=(4000, 5)) * 2
-    honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    target = (logits + draw.gumbel(size=logits.shape)).argmax(1)
-    sharp = np.exp(3 * logits) / np.exp(3 * logits).sum(1, keepdims=True)
-    found = calibration.fit("classes", {"probability": sharp}, target, np.ones(4000, bool))
-    assert found["temperature"] == pytest.approx(3, rel=0.1)
-    shown = calibration.calibrated({"probability": sharp.astype(np.float32), "value": sharp.argmax(1)}, found)
-    assert np.abs(shown["probability"] - honest).mean() < 0.01 and shown["probability"].dtype == np.float32
-    fair = draw.random((30, 5)) + 1
-    fair /= fair.sum(1, keepdims=True)
-    unknown = calibration.fit("classes", {"probability": fair}, np.full(30, -1), np.zeros(30, bool))
-    assert unknown["temperature"] is None and calibration.calibrated({"probability": fair}, unknown)["probability"] is fair
-    assert calibration.fit("labels", {}, target, np.ones(4000, bool)) == {}
-    json.dumps([found, unknown], allow_nan=False)

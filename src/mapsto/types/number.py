@@ -386,7 +386,7 @@ class Regression(Head):
         """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's unit at that value."""
         mean = output.float().mean(1) if output.ndim == 2 else output.float()
         value = (mean.double() if self.room._needs_float64 else mean) * self.room.std + self.room.mean
-        spread = output.float().std(1, correction=0) if output.ndim == 2 else torch.ones_like(mean)
+        spread = (output.float() - mean[:, None]).square().mean(1).sqrt() if output.ndim == 2 else torch.ones_like(mean)
         if self.room.log:
             value = torch.sign(value) * torch.expm1(value.abs())
             spread = spread * (1 + value.abs())  # the slope of expm1
