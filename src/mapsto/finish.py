@@ -9,23 +9,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import save_file
 
 from mapsto.data.store import Store
 from mapsto.files import append_json, write_atomic, write_json
 from mapsto.learners.base import Collected, Learner
 from mapsto.measure import calibration
-from mapsto.measure.baseline import MOST_ROWS, Features, baselines, chosen
+from mapsto.measure.baseline import baselines, features_of
 from mapsto.measure.scores import record, score
-from mapsto.models.base import Stems, flat
 from mapsto.run import Run
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
 
 Tell = Callable[[Mapping[str, Any]], None]
 
-PIECE = 256  # rows whose pictures are held at once
 TRAIN_ROWS = 5_000  # training rows scored, to show how much was learned by heart
 
 
@@ -157,28 +154,8 @@ def _baselines(run: Run, store: Store, found: Mapping[str, Collected], groups: n
     """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain features."""
     if not run.signature.inputs:
         return {}
-    stems = Stems(run.signature, run.types, None).eval()
-    train, test = _features(run, store, stems, store.rows("train")), _features(run, store, stems, store.rows("test"))
+    train, test = features_of(store, store.rows("train")), features_of(store, store.rows("test"), groups)
     return {
-        slot.name: baselines(train[slot.name], _grouped(test[slot.name], groups, store), run.types["output", slot.name], run.choice.kinds[slot.name])
+        slot.name: baselines(train[slot.name], test[slot.name], run.types["output", slot.name], run.choice.kinds[slot.name])
         for slot in run.signature.outputs
     }
-
-
-def _grouped(features: Features, groups: np.ndarray | None, store: Store) -> Features:
-    return features if groups is None else Features(features.values, features.target, features.present, groups[store.rows("test")])
-
-
-@torch.no_grad()
-def _features(run: Run, store: Store, stems: torch.nn.Module, rows: np.ndarray) -> dict[str, Features]:
-    """Plain features and targets by output. Training rows are a keyed sample."""
-    rows = rows[chosen(len(rows), MOST_ROWS)] if len(rows) > MOST_ROWS else rows
-    values: list[np.ndarray] = []
-    known: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {slot.name: [] for slot in run.signature.outputs}
-    for low in range(0, len(rows), PIECE):
-        batch = store.batch(rows[low : low + PIECE]).to("cpu")
-        values.append(flat(stems(batch.inputs)).float().numpy())
-        for name, found in known.items():
-            found.append((batch.targets[name].numpy(), batch.present[name].numpy()))  # type: ignore[union-attr]
-    together = np.concatenate(values)
-    return {name: Features(together, *map(np.concatenate, zip(*found, strict=True))) for name, found in known.items()}

@@ -4,6 +4,8 @@ Every task is brought to one form, numbers `wanted` (n, K) with a mask of what i
 The trivial answer is then a masked mean of the training rows, the neighbours' answer a masked mean of five of them, and only
 the linear model differs by kind. `Task.answer` turns such means back into the arrays a head of that kind predicts.
 
+Texts give tens of thousands of mostly empty features; these stay sparse and as they are (tf · idf of length 1).
+
 The work is bounded by sizes, never by the clock; one core's worth of threads, because sklearn's solver and BLAS spin against
 each other on a busy machine (20,000 x 256 pixels, 10 classes, 2 busy cores: 4.7 s with all threads, 0.18 s with one).
 """
@@ -16,17 +18,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array, issparse, vstack
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from mapsto.batch import key
+from mapsto.data.store import Store
 from mapsto.measure.scores import Scores, any_known, score
+from mapsto.models.base import Stems, flat
 from mapsto.types.base import DataType
 
 MOST_ROWS = 20_000
+PIECE = 256  # rows whose pictures are held at once
 MOST_FEATURES = 1024  # above: hashed into as many
 NEIGHBOURS = 5
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # per row, tried on at most CHOOSING rows
@@ -34,7 +39,11 @@ CHOOSING = 5_000
 LINEAR_WORK, FEWEST_STEPS, MOST_STEPS = 8e9, 20, 200  # rows x features x columns x solver steps, about 5 s
 NEAREST_WORK, NEAREST_FEWEST = 5e10, 500  # training rows x test rows x (features + 64), about 4 s; below 500 rows: left out
 
-Predictor = Callable[[np.ndarray], np.ndarray]  # (n, F) -> (n, K)
+SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
+DENSE = 0.3  # a sparse matrix's column filled more than this is a plain number
+
+Values = np.ndarray | csr_array  # (n, F)
+Predictor = Callable[[Values], np.ndarray]  # (n, F) -> (n, K)
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Features:
     """Rows for a plain model. values (n, F): every input's plain features (`room.stem(None)`) side by side. target: what the
     output's room collates; present: bool, (n,) or the target's shape; groups (n,) for the intervals."""
 
-    values: np.ndarray
+    values: Values
     target: np.ndarray
     present: np.ndarray
     groups: np.ndarray | None = None
@@ -78,8 +87,9 @@ def predictions(train: Features, test: Features, kind: str, width: int, seed: in
     rows = rows[chosen(len(rows), MOST_ROWS, seed)]
     wanted, mask = task.wanted(train.target[rows], train.present[rows], width)  # (n, K)
     share = _masked_mean(wanted, mask, np.zeros(width))  # (K,)
-    found = {task.trivial: np.repeat(share[None], len(test.values), 0)}
-    if len(test.values):
+    asked = test.values.shape[0]
+    found = {task.trivial: np.repeat(share[None], asked, 0)}
+    if asked:
         learn, ask = _comparable(train.values[rows], test.values, seed)
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are bounded on purpose
@@ -91,11 +101,40 @@ def predictions(train: Features, test: Features, kind: str, width: int, seed: in
     return {name: task.answer(means) for name, means in found.items()}
 
 
+@torch.no_grad()
+def features_of(store: Store, rows: np.ndarray, groups: np.ndarray | None = None, most: int = MOST_ROWS) -> dict[str, Features]:
+    """Plain features and targets of rows by output: every input's `stem(None)` side by side; above `most` rows a keyed sample. groups: of
+    every row of the store."""
+    stems = Stems(store.signature, store.types, None).eval()
+    rows = rows[chosen(len(rows), most)]
+    values: list[np.ndarray] = []
+    known: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {slot.name: [] for slot in store.signature.outputs}
+    for low in range(0, len(rows), PIECE):
+        batch = store.batch(rows[low : low + PIECE]).to("cpu")
+        values.append(flat(stems(batch.inputs)).float().numpy())
+        for name, found in known.items():
+            found.append((batch.targets[name].numpy(), batch.present[name].numpy()))  # type: ignore[union-attr]
+    together = np.concatenate(values)
+    of = None if groups is None else groups[rows]
+    return {name: Features(together, *map(np.concatenate, zip(*found, strict=True)), of) for name, found in known.items()}
+
+
 def chosen(rows: int, most: int = MOST_ROWS, seed: int = 0) -> np.ndarray:
     """At most `most` of `rows` positions, in order: a keyed sample, the same on every machine."""
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(key(seed, "chosen rows", rows)).choice(rows, most, replace=False))
+
+
+def thin(values: np.ndarray) -> Values:
+    """(n, F) as it is, or sparse where features are many and mostly 0."""
+    wide = values.shape[1] > MOST_FEATURES and np.count_nonzero(values) < 0.1 * values.size
+    return csr_array(values) if wide else values
+
+
+def joined(parts: list[Values]) -> Values:
+    """Pieces of rows behind each other; sparse when any piece is."""
+    return csr_array(vstack([csr_array(part) for part in parts])) if any(map(issparse, parts)) else np.concatenate(parts)
 
 
 def _width(room: DataType, kind: str) -> int:
@@ -112,9 +151,11 @@ def _masked_mean(values: np.ndarray, mask: np.ndarray, empty: np.ndarray, axis: 
     return np.where(count > 0, (values * mask).sum(axis) / np.maximum(count, 1), empty)
 
 
-def _comparable(learn: np.ndarray, ask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Finite float32, centred on the training rows; above MOST_FEATURES hashed with random signs, which keeps distances
+def _comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
+    """Sparse values as they are. Else finite float32, centred on the training rows; above MOST_FEATURES hashed with random signs, which keeps distances
     in expectation (Weinberger et al. 2009)."""
+    if issparse(learn) or issparse(ask):
+        return csr_array(learn), csr_array(ask)
     learn, ask = (np.nan_to_num(values.astype(np.float32), copy=False, posinf=0.0, neginf=0.0) for values in (learn, ask))
     if learn.shape[1] > MOST_FEATURES:
         draw = np.random.default_rng(key(seed, "hashing", learn.shape[1]))
@@ -125,39 +166,45 @@ def _comparable(learn: np.ndarray, ask: np.ndarray, seed: int) -> tuple[np.ndarr
     return learn - centre, ask - centre
 
 
-def _scaled(learn: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Unit variance on the training rows, cut at 10 deviations so that one outlier does not bend a line; constants become 0."""
+def _scaled(learn: Values, values: Values) -> Values:
+    """Unit variance on the training rows, cut at 10 deviations so that one outlier does not bend a line; constants become 0.
+    Of sparse values only columns that are mostly filled are scaled."""
+    if issparse(learn):
+        filled = learn.count_nonzero(axis=0) > DENSE * learn.shape[0]  # type: ignore[call-arg]
+        square = np.asarray(learn.multiply(learn).mean(0)).reshape(-1)  # type: ignore[union-attr]
+        return csr_array(values @ diags_array(np.where(filled & (square > 0), 1 / np.sqrt(np.where(square > 0, square, 1)), 1.0).astype(np.float32)))
     spread = learn.std(0, dtype=np.float64).astype(np.float32)  # (F,)
     scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30))
     return np.clip(values * scale, -10, 10)
 
 
-def _linear(task: Task, learn: np.ndarray, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
+def _linear(task: Task, learn: Values, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
     """Scaled features -> (n, K): the linear model of the kind, its penalty chosen on held-out training rows by squared error
     (for probabilities the Brier score)."""
-    size = max(learn.shape[1], 1) * wanted.shape[1]
-    rows = chosen(len(learn), max(500, int(LINEAR_WORK / 2 / FEWEST_STEPS / size)), seed)
+    sparse = issparse(learn)
+    size = max(learn.nnz // learn.shape[0] + 100 if sparse else learn.shape[1], 1) * wanted.shape[1]  # type: ignore[union-attr]
+    rows = chosen(learn.shape[0], max(500, int(LINEAR_WORK / 2 / FEWEST_STEPS / size)), seed)
     values, wanted, mask = _scaled(learn, learn[rows]), wanted[rows], mask[rows]
+    penalties = SPARSE_PENALTIES if sparse else PENALTIES
     few = np.random.default_rng(key(seed, "penalty", len(rows))).permutation(len(rows))[:CHOOSING]
     fit_rows, held = few[len(few) // 4 :], few[: len(few) // 4]
-    steps = int(np.clip(LINEAR_WORK / size / (len(rows) + len(PENALTIES) * len(fit_rows)), FEWEST_STEPS, MOST_STEPS))
+    steps = int(np.clip(LINEAR_WORK / size / (len(rows) + len(penalties) * len(fit_rows)), FEWEST_STEPS, MOST_STEPS))
 
     def error(penalty: float) -> float:
         predicted = task.linear(values[fit_rows], wanted[fit_rows], mask[fit_rows], penalty, steps)(values[held])
         return float((np.square(predicted - wanted[held]) * mask[held]).sum())
 
-    penalty = min(PENALTIES, key=error) if len(held) >= 2 else PENALTIES[-1]
+    penalty = min(penalties, key=error) if len(held) >= 2 else penalties[-1]
     return task.linear(values, wanted, mask, penalty, steps)
 
 
-def _nearest(
-    learn: np.ndarray, wanted: np.ndarray, mask: np.ndarray, share: np.ndarray, prior: float, ask: np.ndarray, seed: int
-) -> np.ndarray | None:
+def _nearest(learn: Values, wanted: np.ndarray, mask: np.ndarray, share: np.ndarray, prior: float, ask: Values, seed: int) -> np.ndarray | None:
     """The mean over five neighbours and `prior` times the trivial answer (n, K); None when too much work.
 
     Probabilities count the trivial answer as a sixth neighbour, so none is 0; numbers only where no neighbour is known."""
-    rows = chosen(len(learn), int(NEAREST_WORK / len(ask) / (learn.shape[1] + 64)), seed)
-    if len(rows) < min(len(learn), NEAREST_FEWEST) or not learn.shape[1]:
+    width = learn.nnz // learn.shape[0] if issparse(learn) else learn.shape[1]  # type: ignore[union-attr]
+    rows = chosen(learn.shape[0], int(NEAREST_WORK / ask.shape[0] / (width + 64)), seed)
+    if len(rows) < min(learn.shape[0], NEAREST_FEWEST) or not learn.shape[1]:
         return None
     count = min(NEIGHBOURS, len(rows))
     near = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(learn[rows]).kneighbors(ask, return_distance=False)  # (n, 5)
@@ -182,29 +229,31 @@ def _labels(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.nda
     return np.where(known, target, 0).astype(np.float32), known.astype(np.float32)
 
 
-def _softmax_line(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+def _softmax_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
     seen = np.flatnonzero(wanted.any(0))
     if len(seen) < 2 or not values.shape[1]:
         return _constant(wanted.mean(0))
-    model = LogisticRegression(C=1 / (len(values) * penalty), max_iter=steps).fit(values, wanted.argmax(1))
+    model = LogisticRegression(C=1 / (values.shape[0] * penalty), max_iter=steps).fit(values, wanted.argmax(1))
 
-    def predict(asked: np.ndarray) -> np.ndarray:
-        probability = np.zeros((len(asked), wanted.shape[1]))  # 0 for classes not in the training rows
+    def predict(asked: Values) -> np.ndarray:
+        probability = np.zeros((asked.shape[0], wanted.shape[1]))  # 0 for classes not in the training rows
         probability[:, seen] = model.predict_proba(asked)
         return probability
 
     return predict
 
 
-def _ridge_line(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+def _ridge_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
     if not values.shape[1]:
         return _constant(wanted.mean(0))
     centre, spread = wanted.mean(0), wanted.std(0)  # sklearn solves in float32: dates in seconds need this
-    model = Ridge(alpha=len(values) * penalty, solver="cholesky").fit(values, (wanted - centre) / np.where(spread > 0, spread, 1))
-    return lambda asked: model.predict(asked).reshape(len(asked), -1).astype(np.float64) * spread + centre
+    model = Ridge(alpha=values.shape[0] * penalty, solver="sparse_cg" if issparse(values) else "cholesky").fit(
+        values, (wanted - centre) / np.where(spread > 0, spread, 1)
+    )
+    return lambda asked: model.predict(asked).reshape(asked.shape[0], -1).astype(np.float64) * spread + centre
 
 
-def _label_lines(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+def _label_lines(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
     """One logistic regression a label, each on the rows where the label is known."""
     lines = []
     for k in range(wanted.shape[1]):
@@ -215,7 +264,7 @@ def _label_lines(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, penal
 
 
 def _constant(means: np.ndarray) -> Predictor:
-    return lambda asked: np.repeat(means[None], len(asked), 0)
+    return lambda asked: np.repeat(means[None], asked.shape[0], 0)
 
 
 TASKS: Mapping[str, Task] = {
