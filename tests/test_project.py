@@ -30,7 +30,7 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
-    "errors cells signature config registry files numerals blocks",
+    "errors cells signature config registry files numerals blocks ngrams tokens",
     "batch metrics decode augment encodings disturb",
     "types",
     "models",

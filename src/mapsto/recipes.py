@@ -17,6 +17,7 @@ from mapsto.registry import module
 from mapsto.signature import Signature, Slot, format_call, parse_call
 from mapsto.types.base import DataType
 from mapsto.types.image import Image
+from mapsto.types.text import Text
 
 MINUTES = 5.0
 
@@ -78,6 +79,7 @@ class Recipe:
 
     pattern: str
     fits: Callable[[Signature], bool]
+    model: str
     decide: Callable[[Facts], dict[str, Any]]
     why: str
     learner: str = "supervised"
@@ -92,7 +94,6 @@ def pictures(facts: Facts) -> dict[str, Any]:
     passes = facts.passes(multiplications(room.side))
     width = 32 if passes is None else 16 * int(2 * min(2.0, max(1.0, (passes / 45) ** 0.5)))
     return {
-        "model": "resnet9",
         "options": {"width": width},
         "training": training,
         "learner_options": {"cutmix": 0.5} if few else {},
@@ -123,7 +124,6 @@ def tables(facts: Facts) -> dict[str, Any]:
     }
     training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.03, momentum=0.9, warmup=0.03, schedule="cosine", clip=1.0, ema=0.0)
     return {
-        "model": "mlp",
         "options": options,
         "training": training,
         "budget": Budget(epochs=max(14.0, steps * min(batch, rows) / rows), patience=0.4),
@@ -135,7 +135,22 @@ def mixtures(facts: Facts) -> dict[str, Any]:
     """Each input by what suits it, then joined."""
     found = pictures(facts)
     training = replace(found["training"], optimizer="adamw", lr=1e-3, weight_decay=0.02)
-    return {**found, "model": "fusion", "options": {}, "training": training, "learner_options": {}}
+    return {**found, "options": {}, "training": training, "learner_options": {}}
+
+
+def texts(facts: Facts) -> dict[str, Any]:
+    """A convolutional net beside a bag of n-grams: some six passes, for both know small sets by heart in ten."""
+    room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Text))
+    rows, signs = facts.rows, room.kind == "char"
+    batch = int(min(64, max(8, 2 ** round(math.log2(max(rows, 1) / 200 + 1e-9)))))
+    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.05, schedule="linear", clip=1.0, ema=0.0)
+    return {
+        "options": {"layers": 3, "places": room.most, "noise": 0.1} if signs else {},
+        "training": training,
+        "budget": Budget(epochs=max(20.0 if signs else 6.0, 600 * batch / rows), patience=0.5),
+        "rooms": {"input": {"text": {"hide": 0.1}}},
+        "metric": "log_loss",
+    }
 
 
 def _kinds(signature: Signature) -> list[str]:
@@ -143,11 +158,16 @@ def _kinds(signature: Signature) -> list[str]:
 
 
 TABLE: tuple[Recipe, ...] = (
-    Recipe("image -> any", lambda s: _kinds(s) == ["image"], pictures, "one picture: a residual net from scratch"),
+    Recipe("image -> any", lambda s: _kinds(s) == ["image"], "resnet9", pictures, "one picture: a residual net from scratch"),
+    Recipe("text -> any", lambda s: _kinds(s) == ["text"], "textcnn", texts, "one text: a convolutional net and a bag of n-grams, side by side"),
     Recipe(
-        "several with an image -> any", lambda s: "image" in _kinds(s), mixtures, "pictures beside other inputs: each encoded in its way, then joined"
+        "several with an image -> any",
+        lambda s: "image" in _kinds(s),
+        "fusion",
+        mixtures,
+        "pictures beside other inputs: each encoded in its way, then joined",
     ),
-    Recipe("cells -> any", lambda s: bool(_kinds(s)), tables, "a table: every cell a token, an ensemble of MLPs in one net"),
+    Recipe("cells -> any", lambda s: bool(_kinds(s)), "mlp", tables, "a table: every cell a token, an ensemble of MLPs in one net"),
 )
 
 
@@ -160,9 +180,9 @@ def recipe_of(signature: Signature) -> Recipe:
 
 
 def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
-    """The model's name and the options a person gave it."""
+    """The model's name and the options a person gave it; the recipe's model without options where nobody asked."""
     if settings.model is None:
-        return "", {}
+        return recipe_of(signature).model, {}
     name, options = parse_call(settings.model, "model")
     module("models", name)  # it exists, or an error with the nearest match
     return name, options
@@ -172,9 +192,8 @@ def choose(facts: Facts, settings: Settings) -> Choice:
     """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule decided."""
     recipe = recipe_of(facts.signature)
     decided = recipe.decide(facts)
-    asked, asked_options = model_of(facts.signature, settings)
-    model = asked or decided["model"]
-    options = {**(decided["options"] if model == decided["model"] else {}), **asked_options}
+    model, asked_options = model_of(facts.signature, settings)
+    options = {**(decided["options"] if model == recipe.model else {}), **asked_options}
     learner, learner_options = parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})
     if learner == recipe.learner:
         learner_options = {**decided.get("learner_options", {}), **learner_options}

@@ -131,8 +131,8 @@ def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
 
 def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, known: Mapping[str, Any] | None) -> Types:
     """Rooms that know vocabulary and statistics, from training rows only. known: rooms of an earlier segment, which output rooms extend."""
-    asked, options = recipes.model_of(signature, settings)
-    wanted = wants(asked, signature, options) if asked else {}
+    model, options = recipes.model_of(signature, settings)
+    wanted = wants(model, signature, options)
     rows = int((parts.of == TRAIN).sum())
     types: Types = {}
     for side, slot in spots(signature):

@@ -115,7 +115,7 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
             said.append(f"left out: '{slot.column}' (every cell is missing)")
             continue
         if not slot.type and _is_name(column, rooms):
-            said.append(f"left out: '{slot.column}' (a text that differs in nearly every row; to use it: {slot.column}:category)")
+            said.append(f"left out: '{slot.column}' (a text that differs in nearly every row; to use it: {slot.column}:text)")
             continue
         inputs.append(_typed(slot, scan, rooms))
     if not inputs and signature.inputs:

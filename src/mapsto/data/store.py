@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ from mapsto.models.base import Rooms
 from mapsto.signature import Signature, Slot
 
 FORMAT = 1  # raise it when the meaning of the files changes
+POOL = 32  # batches whose rows are sorted by length together
 Spot = tuple[str, str]  # ("input" | "output", slot name)
 
 
@@ -98,14 +99,19 @@ class Store(Batches):
                 return len(used) - sum(int(part.reshape(len(part), -1).any(1).sum()) for part in known)
         return 0
 
-    def raw(self, rows: np.ndarray) -> dict[Spot, Any]:
-        """Encoded cells of the rows: {spot: tensor (B, *shape), or a list of tensors}."""
+    def raw(self, rows: np.ndarray, only: Collection[Spot] | None = None) -> dict[Spot, Any]:
+        """Encoded cells of the rows: {spot: tensor (B, *shape), or a list of tensors}; of some spots only, where `only` names them."""
         found: dict[Spot, Any] = {}
         for block, values in self._blocks:
-            taken = torch.from_numpy(np.ascontiguousarray(values[rows])).to(self.device)
-            found |= {spot: taken[:, i] for i, spot in enumerate(block.spots)}
+            wanted = [i for i, spot in enumerate(block.spots) if only is None or spot in only]
+            if not wanted:
+                continue
+            part = values[rows] if len(wanted) == len(block.spots) else values[np.ix_(rows, wanted)]
+            taken = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
+            found |= {block.spots[i]: taken[:, at] for at, i in enumerate(wanted)}
         for spot, (values, offsets) in self._ragged.items():
-            found[spot] = [torch.from_numpy(np.array(values[offsets[r] : offsets[r + 1]])).to(self.device) for r in rows]
+            if only is None or spot in only:
+                found[spot] = [torch.from_numpy(np.array(values[offsets[r] : offsets[r + 1]])).to(self.device) for r in rows]
         return found
 
     def batch(self, rows: np.ndarray, draw: Draw | None = None) -> Batch:
@@ -119,7 +125,7 @@ class Store(Batches):
         rows = self._rows[split]
         if not len(rows):
             raise DataError(f"expected rows to train on, found none in '{split}'.\nSee quarantine.csv for rows that could not be read.")
-        order = Order(len(rows), seed)
+        order = Order(len(rows), seed, self.lengths(rows), batch)
         while True:
             chosen = rows[order.take(step * batch, batch)]
             yield self.batch(chosen, Draw(seed, step, len(chosen), self.device))
@@ -129,19 +135,49 @@ class Store(Batches):
         rows = self._rows[split]
         if most is not None and len(rows) > most:
             rows = rows[np.sort(np.random.default_rng(key("walk", split, most)).permutation(len(rows))[:most])]
+        if (lengths := self.lengths(rows)) is not None:
+            rows = rows[np.argsort(lengths, kind="stable")]  # batches of like lengths hold little padding
         for start in range(0, len(rows), batch):
             yield self.batch(rows[start : start + batch])
 
+    def lengths(self, rows: np.ndarray) -> np.ndarray | None:
+        """(m,) how long the rows' cells of unequal length are together; None where all are alike."""
+        if not self._ragged:
+            return None
+        return np.sum([offsets[rows + 1] - offsets[rows] for _, offsets in self._ragged.values()], axis=0)
+
 
 class Order:
-    """An endless sequence of row positions: every epoch its own permutation, so no row is dropped and none comes twice in an epoch."""
+    """An endless sequence of row positions: every epoch its own permutation, so no row is dropped and none comes twice in an epoch.
 
-    def __init__(self, rows: int, seed: int):
-        self.rows, self.seed = rows, seed
+    Where rows have `lengths` (m,), those of POOL batches are dealt out again so that each batch holds rows of like length, and the
+    batches are shuffled: little padding, and the same rows in the same stretch of the sequence."""
+
+    def __init__(self, rows: int, seed: int, lengths: np.ndarray | None = None, batch: int = 1):
+        self.rows, self.seed, self.lengths, self.batch = rows, seed, lengths, batch
+        self.pool = batch * max(1, min(POOL, rows // batch))
         self._epochs: dict[int, np.ndarray] = {}
+        self._dealt: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def take(self, start: int, count: int) -> np.ndarray:
         """Positions start … start + count of the sequence. (count,) int64."""
+        if self.lengths is None:
+            return self._plain(start, count)
+        pools = range(start // self.pool, (start + count - 1) // self.pool + 1)
+        dealt = np.concatenate([self._deal(pool) for pool in pools])
+        return dealt[start - pools[0] * self.pool :][:count]
+
+    def _deal(self, pool: int) -> np.ndarray:
+        """The rows of one pool in batches of like lengths."""
+        if self._dealt[0] != pool:
+            assert self.lengths is not None
+            rows = self._plain(pool * self.pool, self.pool)
+            batches = rows[np.argsort(self.lengths[rows], kind="stable")].reshape(-1, self.batch)
+            shuffled = np.random.default_rng(key(self.seed, "pool", pool)).permutation(len(batches))
+            self._dealt = (pool, batches[shuffled].reshape(-1))
+        return self._dealt[1]
+
+    def _plain(self, start: int, count: int) -> np.ndarray:
         places = np.arange(start, start + count)
         epochs = places // self.rows
         return np.concatenate([self._epoch(e)[places[epochs == e] % self.rows] for e in range(epochs[0], epochs[-1] + 1)])
@@ -209,7 +245,9 @@ def _key(source: Source, signature: Signature, types: Rooms, rows: int) -> str:
 def _code() -> str:
     """The version of the code that encodes: a hash of the rooms' and readers' files."""
     here = Path(__file__).parent
-    files = sorted([*here.glob("*.py"), *(here.parent / "types").glob("*.py"), here.parent / "cells.py"])
+    files = sorted(
+        [*here.glob("*.py"), *(here.parent / "types").glob("*.py"), here.parent / "cells.py", here.parent / "ngrams.py", here.parent / "tokens.py"]
+    )
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=8).hexdigest()
 
 

@@ -107,14 +107,14 @@ def features_of(store: Store, rows: np.ndarray, groups: np.ndarray | None = None
     every row of the store."""
     stems = Stems(store.signature, store.types, None).eval()
     rows = rows[chosen(len(rows), most)]
-    values: list[np.ndarray] = []
+    values: list[Values] = []
     known: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {slot.name: [] for slot in store.signature.outputs}
     for low in range(0, len(rows), PIECE):
         batch = store.batch(rows[low : low + PIECE]).to("cpu")
-        values.append(flat(stems(batch.inputs)).float().numpy())
+        values.append(thin(flat(stems(batch.inputs)).float().numpy()))
         for name, found in known.items():
             found.append((batch.targets[name].numpy(), batch.present[name].numpy()))  # type: ignore[union-attr]
-    together = np.concatenate(values)
+    together = joined(values)
     of = None if groups is None else groups[rows]
     return {name: Features(together, *map(np.concatenate, zip(*found, strict=True)), of) for name, found in known.items()}
 
@@ -152,8 +152,8 @@ def _masked_mean(values: np.ndarray, mask: np.ndarray, empty: np.ndarray, axis: 
 
 
 def _comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
-    """Sparse values as they are. Else finite float32, centred on the training rows; above MOST_FEATURES hashed with random signs, which keeps distances
-    in expectation (Weinberger et al. 2009)."""
+    """Sparse values as they are. Else finite float32, centred on the training rows; above MOST_FEATURES hashed with random signs, which
+    keeps distances in expectation (Weinberger et al. 2009)."""
     if issparse(learn) or issparse(ask):
         return csr_array(learn), csr_array(ask)
     learn, ask = (np.nan_to_num(values.astype(np.float32), copy=False, posinf=0.0, neginf=0.0) for values in (learn, ask))

@@ -43,6 +43,11 @@ class Config:
     image_width: int | None = setting(None, "channels of its first stage (see resnet)", above=0)
 
 
+def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
+    """Side by side, a text is one token, its bag; attention takes all its tokens."""
+    return {slot.name: {"fixed": config.mix == "concat"} for slot in signature.inputs}
+
+
 def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
     needs_input(signature, "fusion")
     if config.mix == "concat" and (config.blocks or config.heads):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,10 @@ class Flat(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         return flat(features)
+
+
+def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
+    return {slot.name: {"fixed": True} for slot in signature.inputs}
 
 
 def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:

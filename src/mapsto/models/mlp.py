@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,10 @@ class Config:
     norm: str = setting("none", "normalisation before the activation", choices=("none", "layer", "batch"))
     init: str = setting("uniform", "initial weights: ±1/√fan-in, He's (for relu) or Xavier's (for tanh)", choices=("uniform", "he", "xavier"))
     pixels: int = setting(64, "images with longer sides are averaged down to at most this many pixels a side", above=0)
+
+
+def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
+    return {slot.name: {"fixed": True} for slot in signature.inputs}
 
 
 def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:

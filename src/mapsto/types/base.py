@@ -184,6 +184,11 @@ class DataType:
         """A read value with each of its `parts` marked by a weight from -1 (speaks against the answer) to 1 (for it)."""
         raise TypeError(f"{type(self).__name__} has no parts")
 
+    @property
+    def leads(self) -> bool:
+        """Is the first token its stem gives a summary of the whole cell, such as a text's bag of words?"""
+        return False
+
     def stem(self, width: int | None) -> nn.Module:
         """LEFT of the arrow: collated values -> tokens (B, T, width) or map (B, C, H, W), told by its attribute `gives`
         ("tokens" | "map" | "pooled"). width None: plain features (B, F) with nothing learned ("pooled"), for linear models and baselines."""

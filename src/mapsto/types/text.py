@@ -1,0 +1,436 @@
+"""Texts in any language and script, sentences, documents, DNA, molecules: tokens in order, and a bag of counted runs beside them.
+
+A read value is the text as it stands. It is encoded as token numbers (words, byte-level BPE or characters, learned from training rows)
+followed by hashed runs of letters and words with their counts (`mapsto.ngrams`): no vocabulary, so a word never seen still says
+something. The stem gives tokens; the first of them is the bag. Letters: B batch, T tokens, G counted runs, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mapsto.batch import Draw, Padded
+from mapsto.blocks import Item
+from mapsto.cells import Blob, Column, is_missing, shorten
+from mapsto.config import setting
+from mapsto.errors import CellError
+from mapsto.ngrams import grams
+from mapsto.numerals import values_of
+from mapsto.tokens import FIRST, MISSING, START, UNKNOWN, alphabet_of, characters, learn_tokenizer, plain, tokenizer_of
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
+
+MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
+MOST_TOKENS = {"words": 512, "bpe": 512, "char": 1024, "ngrams": 0}  # the default never grows beyond
+VOCABULARY = {"words": 20_000, "bpe": 8_000, "char": 5_000, "ngrams": 0}
+MOST_COUNT = 255  # a run's count beyond which it is the same
+SAMPLED = 5_000_000  # characters of training texts that buckets and rarities are counted on
+MARKS, FEWEST_RUNS = 512, 30  # places that runs are hashed into to compare texts; runs below which a text is too short to be like another
+BAG = 16  # width of a bag's vector
+WINDOWS = 8  # views of a long text at most
+TYPING = "typing errors, share of characters"
+DROPPED = "words dropped, share"
+CASE = "upper case, share of words"
+PATH = re.compile(r"^[\w./\\: -]{0,250}\.\w{2,4}$")
+
+
+@dataclass(frozen=True)
+class Texts(Padded):
+    """Token numbers (B, T), and beside them the bags: Padded (B, G, 2) of bucket and weight, or None."""
+
+    bags: Padded | None = None
+
+    def __getitem__(self, rows: slice) -> Texts:
+        return Texts(self.values[rows], self.lengths[rows], None if self.bags is None else self.bags[rows])
+
+    def to(self, device: torch.device | str) -> Texts:
+        return Texts(self.values.to(device), self.lengths.to(device), None if self.bags is None else self.bags.to(device))
+
+
+@dataclass(frozen=True)
+class Text(DataType):
+    """A text. Stored: int32 (n,): token numbers, then -(1 + 256 · bucket + count) of each counted run."""
+
+    alike: ClassVar[tuple[float, float]] = (0.92, 1.0)
+    reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "buckets", "words", "longest", "kept", "long")
+
+    tokenizer: str | None = setting(
+        None, "what a token is; default: words, or char where texts have no spaces", choices=("words", "bpe", "char", "ngrams")
+    )
+    grams: bool | None = setting(None, "count runs of letters and words beside the tokens; default: yes")
+    max: int | None = setting(None, "tokens read of a text; default: enough for 99 of 100 training texts, within limits", above=0)
+    long: str = setting("start", "of longer texts, read the start, both ends, or windows all over it", choices=("start", "ends", "windows"))
+    size: int | None = setting(None, "tokens in the vocabulary; default: 20,000 words, 8,000 pieces", above=8)
+    hide: float | None = setting(None, "share of tokens hidden in training; default: the recipe decides", above=-1e-9, below=1)
+    kind: str = learned("")
+    codes: str = learned("")  # the tokenizer of words and bpe, in the `tokenizers` library's own JSON
+    alphabet: str = learned("")  # of char, in order of code points
+    most: int = learned(0)  # tokens of a text that one pass through a net reads
+    kept: int = learned(0)  # tokens of a text that are stored
+    buckets: int = learned(0)
+    words: int = learned(2)  # longest run of words counted
+    longest: int = learned(5)  # and of characters
+    rarity: str = learned("")  # per bucket: how rare, see `_rarities`
+    cut: float = learned(0.0)  # share of training texts longer than `most`
+    distinct: int = learned(0)  # different texts in the sample, when few
+    paths: bool = learned(False)  # do they look like names of files?
+
+    @classmethod
+    def sniff(cls, column: Column) -> float:
+        """Prose .82: several words a cell that recur in others, cells that mostly differ. Long sequences without spaces over a small
+        alphabet, or of many lengths (molecules), .75. Ids, names of files and words that repeat are not texts."""
+        cells = column.known
+        if not cells or not all(isinstance(cell, str) for cell in cells):
+            return 0.0
+        distinct = set(cells)
+        if len(distinct) <= max(20, 0.3 * len(cells)) and len(cells) > 20:
+            return 0.0
+        if sum(value is not None for value in values_of(cells)) > 0.5 * len(cells) or sum(bool(PATH.match(cell)) for cell in cells) > 0.5 * len(
+            cells
+        ):
+            return 0.0
+        spaced = [cell.split() for cell in cells]
+        if sum(map(len, spaced)) >= 2.5 * len(cells):
+            pieces = [piece for cell in spaced for piece in set(cell)]
+            return 0.82 if len(set(pieces)) < 0.9 * len(pieces) or len(cells) < 30 else 0.2
+        lengths = {len(cell) for cell in cells}
+        mean, letters = sum(map(len, cells)) / len(cells), len(set("".join(cells)))
+        unspaced = sum(map(len, spaced)) < 1.1 * len(cells)
+        return 0.75 if unspaced and mean >= 10 and (letters <= 8 or (len(lengths) > 5 and len(distinct) > 0.5 * len(cells))) else 0.0
+
+    def read(self, cell: Any) -> str | None:
+        """The text as it stands; numbers as they are written. Bytes and files are utf-8."""
+        if isinstance(cell, str):
+            return cell
+        if isinstance(cell, (bytes, Blob)):
+            data, name = (cell, "the cell") if isinstance(cell, bytes) else (cell.read(), cell.name)
+            try:
+                return data.decode("utf-8")
+            except UnicodeDecodeError as problem:
+                raise CellError(f"{name}: expected utf-8 text, byte {problem.start} is none.\nSave it as utf-8.") from None
+        if isinstance(cell, np.generic):
+            cell = cell.item()
+        if is_missing(cell):
+            return None
+        if isinstance(cell, (int, float)):
+            return str(cell)
+        raise CellError(f"expected a text, got {type(cell).__name__} {shorten(cell)}.\nGive text, or leave the column out.")
+
+    def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
+        """Tokens, lengths and rarities of training texts. spec: "tokenizer" a model's own; "fixed": it takes a fixed number of
+        tokens, so only the bag."""
+        texts = [value[:MOST_CHARACTERS] for value in values if value is not None]
+        if spec.get("side") == "output":
+            return self
+        unspaced = sum(len(text.split()) for text in texts) < 1.1 * len(texts) and sum(map(len, texts)) >= 8 * len(texts)
+        kind = self.tokenizer or ("ngrams" if spec.get("fixed") else spec.get("tokenizer")) or ("char" if unspaced else "words")
+        room = replace(self, kind=kind, words=0 if unspaced else 2, cut=0.0, distinct=min(len(set(texts)), 1000))
+        room = replace(room, paths=sum(bool(PATH.match(text)) and "/" in text for text in texts) > 0.9 * len(texts) > 0)
+        size = self.size or VOCABULARY[kind]
+        if kind == "char":
+            room = replace(room, alphabet=alphabet_of(texts, size))
+        elif kind != "ngrams":
+            room = replace(room, codes=learn_tokenizer(kind, texts, size))
+        lengths = np.array([len(tokens) for tokens in room._tokens(texts)] or [0]) + 1
+        most = self.max or int(min(MOST_TOKENS[kind], np.ceil(np.quantile(lengths, 0.99) / 8) * 8)) or 1
+        room = replace(room, most=most, kept=most * (WINDOWS if self.long == "windows" else 1), cut=float((lengths > most).mean()))
+        return room if self.grams is False and kind != "ngrams" else room._count(texts)
+
+    def _count(self, texts: Sequence[str]) -> Self:
+        """With as many buckets as the training texts fill, and how rare each is."""
+        ends = np.cumsum([len(text) for text in texts])
+        texts = texts[: max(1, int(np.searchsorted(ends, SAMPLED)))]
+        wide = [grams(texts[i : i + 64], 1 << 20, self.longest, self.words)[1] for i in range(0, len(texts), 64)]
+        filled = len(np.unique(np.concatenate(wide))) if wide else 0
+        buckets = 1 << int(np.clip(np.ceil(np.log2(max(filled, 1))), 10, 17))
+        found = np.zeros(buckets, np.int64)
+        for i in range(0, len(texts), 64):
+            found += np.bincount(grams(texts[i : i + 64], buckets, self.longest, self.words)[1], minlength=buckets)
+        level = np.clip(np.round(16 * np.log2((1 + len(texts)) / (1 + found))), 0, 255).astype(np.uint8)
+        return replace(self, buckets=buckets, rarity=base64.b64encode(zlib.compress(level.tobytes(), 9)).decode())
+
+    @property
+    def layout(self) -> Layout:
+        return Layout("int32", (None,))
+
+    def encode(self, value: str | None) -> np.ndarray:
+        return self._encoded([value])[0]
+
+    def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
+        """All texts in a few strokes."""
+        values: list[str | None] = []
+        problems: dict[int, str] = {}
+        for position, cell in enumerate(cells):
+            try:
+                values.append(self.read(cell))
+            except CellError as problem:
+                problems[position] = str(problem)
+                values.append(None)
+        return self._encoded(values), problems
+
+    def _encoded(self, values: Sequence[str | None]) -> list[np.ndarray]:
+        texts = ["" if value is None else value[:MOST_CHARACTERS] for value in values]
+        tokens = [
+            np.array([MISSING if value is None else START, *self._shortened(found)], np.int32)
+            for value, found in zip(values, self._tokens(texts), strict=True)
+        ]
+        if not self.buckets:
+            return tokens
+        text, bucket, count = grams(texts, self.buckets, self.longest, self.words)
+        packed = (-1 - (bucket * (MOST_COUNT + 1) + np.minimum(count, MOST_COUNT))).astype(np.int32)
+        bags = np.split(packed, np.searchsorted(text, np.arange(1, len(texts))))
+        return [np.concatenate(pair) for pair in zip(tokens, bags, strict=True)]
+
+    def _tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        if self.kind == "ngrams":
+            return [()] * len(texts)
+        if self.kind == "char":
+            return [characters(text, self.alphabet) for text in texts]
+        return [found.ids for found in tokenizer_of(self.codes).encode_batch_fast([plain(text) for text in texts])]
+
+    def _shortened(self, tokens: Sequence[int]) -> Sequence[int]:
+        """What is stored of a text's tokens; the first place is START's."""
+        most = self.kept - 1
+        if len(tokens) <= most:
+            return tokens
+        if self.long == "ends":
+            return [*tokens[: most // 2], *tokens[len(tokens) - (most - most // 2) :]]
+        return tokens[:most]
+
+    def collate(self, arrays: Sequence[Tensor], draw: Draw | None) -> Texts:
+        """[(n,)] -> Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf · idf of length 1."""
+        lengths = torch.tensor([len(array) for array in arrays])
+        flat = torch.cat(list(arrays)).long()
+        row = torch.repeat_interleave(torch.arange(len(arrays)), lengths).to(flat.device)
+        token = flat >= 0
+        tokens = _padded(flat[token], torch.bincount(row[token], minlength=len(arrays)))
+        if draw is not None:
+            tokens = self._disturbed(tokens, draw)
+        return Texts(tokens.values, tokens.lengths, self._bags(-1 - flat[~token], row[~token], len(arrays)) if self.buckets else None)
+
+    def _bags(self, packed: Tensor, row: Tensor, size: int) -> Padded:
+        bucket, count = packed // (MOST_COUNT + 1), packed % (MOST_COUNT + 1)
+        weight = (1 + count.float().log()) * _rarities(self.rarity).to(packed.device)[bucket]
+        norm = torch.zeros(size, device=packed.device).index_add_(0, row, weight * weight).sqrt()
+        return _padded(torch.stack([bucket.float(), weight / norm[row]], 1), torch.bincount(row, minlength=size))
+
+    def _disturbed(self, tokens: Padded, draw: Draw) -> Padded:
+        """Training: one random window of a long text, and `hide` of the tokens unknown; the first token stays."""
+        if self.long == "windows" and tokens.values.shape[1] > self.most:
+            room = (tokens.lengths - self.most).clamp(min=0)
+            tokens = self._window(tokens, (draw.uniform("text window", 1)[:, 0].to(room.device) * (room + 1)).long())
+        if not self.hide:
+            return tokens
+        hidden = draw.uniform("hidden tokens", tokens.values.shape[1]).to(tokens.values.device) < self.hide
+        hidden[:, 0] = False
+        return Padded(torch.where(hidden & tokens.mask, UNKNOWN, tokens.values), tokens.lengths)
+
+    def _window(self, tokens: Padded, start: Tensor) -> Padded:
+        """`most` tokens of each row from `start` (B,) on; the first place keeps what it says of the text."""
+        places = start[:, None] + torch.arange(self.most, device=start.device)
+        taken = tokens.values.gather(1, places.clamp(max=tokens.values.shape[1] - 1))
+        taken[:, 0] = tokens.values[:, 0]
+        lengths = (tokens.lengths - start).clamp(max=self.most)
+        return Padded(taken * (torch.arange(self.most, device=start.device) < lengths[:, None]), lengths)
+
+    def views(self, values: Texts) -> list[Texts]:  # type: ignore[override]
+        """Windows spread evenly over the longest text of the batch; a shorter one is seen whole, or in the windows it fills."""
+        if self.long != "windows" or values.values.shape[1] <= self.most:
+            return [values]
+        number = min(WINDOWS, -(-values.values.shape[1] // self.most))
+        room = (values.lengths - self.most).clamp(min=0)
+        windows = [self._window(values, room * k // (number - 1)) for k in range(number)]
+        return [Texts(window.values, window.lengths, values.bags) for window in windows]
+
+    # ---- for the data gate ----
+
+    def traits(self, arrays: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        """Length: tokens read, or different runs where there are only these."""
+        least = 1 if self.kind != "ngrams" else -(1 << 31)
+        return {"length": np.array([float((array >= least).sum()) for array in arrays])}
+
+    def likeness(self, arrays: Sequence[Tensor]) -> np.ndarray:
+        """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines (Weinberger et al. 2009)."""
+        lengths = torch.tensor([len(array) for array in arrays])
+        flat = torch.cat(list(arrays)).long()
+        row = torch.repeat_interleave(torch.arange(len(arrays)), lengths)
+        run = flat < 0 if self.buckets else flat >= FIRST
+        packed, row = (-1 - flat[run], row[run]) if self.buckets else (flat[run] * (MOST_COUNT + 1) + 1, row[run])
+        mixed = (packed // (MOST_COUNT + 1) * 0x9E3779B1) % (1 << 32)
+        weight = (1 + (packed % (MOST_COUNT + 1)).float().log()) * (2.0 * ((mixed >> 10) & 1) - 1)
+        marks = torch.zeros(len(arrays), MARKS).index_put_((row, (mixed >> 16) % MARKS), weight, accumulate=True)
+        enough = torch.bincount(row, minlength=len(arrays))[:, None] >= FEWEST_RUNS
+        return torch.where(enough, marks / marks.norm(dim=1, keepdim=True).clamp(min=1e-12), 0.0).numpy()
+
+    # ---- for people ----
+
+    def about(self, names: bool = True) -> str:
+        vocabulary = f", {self.vocabulary_size - FIRST:,} known" if self.kind != "ngrams" else ""
+        bag = f"{' with ' if self.kind != 'ngrams' else ''}counted runs of letters{' and words' if self.words else ''} in {self.buckets:,} buckets"
+        return f"{'' if self.kind == 'ngrams' else self.kind + vocabulary}{bag if self.buckets else ''}"
+
+    def said(self, name: str) -> str:
+        """How it is read, and what a person may not expect."""
+        told = f"'{name}' is read as {self.about()}"
+        if self.cut >= 0.005 and self.kind != "ngrams":
+            told += f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {_LONG[self.long]} (max=…, long=…)"
+        if self.paths:
+            told += "; its cells look like names of files, of which only the letters are read"
+        elif 0 < self.distinct <= 20:
+            told += f"; it has {self.distinct} different text{'s' * (self.distinct > 1)} only: {name}:category would do"
+        return told
+
+    def show(self, value: str | None) -> str:
+        return "—" if value is None else " ".join(value[:300].split()) + ("…" if len(value) > 300 else "")
+
+    def slices(self, values: Sequence[str | None]) -> dict[str, np.ndarray]:
+        """Quarters by length in characters."""
+        return quarters([None if value is None else float(len(value)) for value in values], lambda count: f"{count:.0f} characters")
+
+    @property
+    def corruptions(self) -> Mapping[str, tuple[float, ...]]:
+        return {TYPING: (0.02, 0.05, 0.1, 0.2), DROPPED: SHARES, CASE: (0.5, 1.0), MISSING_CELLS: SHARES}
+
+    def corrupt(self, name: str, level: float, value: str | None, draw: np.random.Generator) -> str | None:
+        """Typing errors swap, drop, double or replace a letter by one of the same text."""
+        if value is None or (name == MISSING_CELLS and draw.random() < level):
+            return None
+        if name == TYPING:
+            return _mistyped(value, level, draw)
+        if name in (DROPPED, CASE):
+            pieces = re.split(r"(\s+)", value)
+            hit = draw.random(len(pieces)) < level
+            return "".join(
+                ("" if name == DROPPED and piece.strip() else piece.upper()) if is_hit else piece for piece, is_hit in zip(pieces, hit, strict=True)
+            )
+        return value
+
+    def parts(self, value: str | None, most: int) -> list[str]:
+        """The text without one word (or, where it has no spaces, one run of characters) at a time."""
+        pieces = self._pieces(value, most)
+        return ["".join(pieces[:i] + pieces[i + 1 :]) for i in range(len(pieces))]
+
+    def marked(self, value: str, weights: Sequence[float]) -> Item:
+        pieces = self._pieces(value, len(weights))
+        rest = value[sum(map(len, pieces)) :]
+        return Item(pieces=(*zip(pieces, map(float, weights), strict=True), *([(rest[:200] + "…" * (len(rest) > 200), 0.0)] if rest else ())))
+
+    def _pieces(self, value: str | None, most: int) -> list[str]:
+        if not value:
+            return []
+        pieces = re.findall(r"\s*\S+\s*", value) if len(value.split()) > 1 else list(value)
+        if len(pieces) <= most:
+            return pieces
+        if len(value.split()) > 1:
+            return pieces[:most]
+        step = -(-len(value) // most)
+        return [value[i : i + step] for i in range(0, len(value), step)]
+
+    # ---- for nets ----
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Token numbers there are, the special ones included."""
+        if self.kind == "char":
+            return FIRST + len(self.alphabet)
+        return FIRST if self.kind == "ngrams" else tokenizer_of(self.codes).get_vocab_size()
+
+    @property
+    def leads(self) -> bool:
+        return self.buckets > 0
+
+    def stem(self, width: int | None) -> nn.Module:
+        return PlainBag(self) if width is None else TextStem(self, width)
+
+
+_LONG = {"start": "the start is read", "ends": "both ends are read", "windows": "windows are read and averaged"}
+
+
+@cache
+def _rarities(text: str) -> Tensor:
+    """(buckets,) float32: 1 + ln((1 + texts) / (1 + texts with it)), the inverse document frequency, from its packed form."""
+    level = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    return torch.from_numpy(1 + level.astype(np.float32) * np.float32(np.log(2) / 16))
+
+
+def _padded(flat: Tensor, lengths: Tensor) -> Padded:
+    """(N, …) of all rows behind each other -> Padded (B, T, …), zeros beyond the lengths."""
+    longest = int(lengths.max()) if len(lengths) else 0
+    values = torch.zeros(len(lengths), longest, *flat.shape[1:], dtype=flat.dtype, device=flat.device)
+    values[torch.arange(longest, device=flat.device) < lengths[:, None]] = flat
+    return Padded(values, lengths)
+
+
+def _mistyped(text: str, level: float, draw: np.random.Generator) -> str:
+    signs = list(text)
+    for i in np.flatnonzero(draw.random(len(signs)) < level).tolist():
+        what = int(draw.integers(4))
+        if what == 0 and i + 1 < len(signs):
+            signs[i], signs[i + 1] = signs[i + 1], signs[i]
+        elif what == 1:
+            signs[i] = ""
+        elif what == 2:
+            signs[i] *= 2
+        else:
+            signs[i] = text[int(draw.integers(len(text)))]
+    return "".join(signs)
+
+
+class TextStem(nn.Module):
+    """Texts -> Padded (B, 1 + T, D): the bag, then the tokens; (B, 1, D), the bag alone, where texts are bags only.
+
+    The bag fills the first BAG places of its token, the others are 0: a hundred thousand buckets need not be as wide as tokens."""
+
+    gives = "tokens"
+
+    def __init__(self, room: Text, width: int):
+        super().__init__()
+        self.runs = nn.EmbeddingBag(max(1, room.buckets), min(width, BAG), mode="sum")
+        nn.init.normal_(self.runs.weight, std=0.1)
+        self.missing = nn.Parameter(torch.zeros(width))
+        self.tokens = None if room.kind == "ngrams" else nn.Embedding(room.vocabulary_size, width, padding_idx=0)
+        if self.tokens is not None:
+            nn.init.normal_(self.tokens.weight, std=0.1)
+            self.tokens.weight.data[0] = 0
+
+    def forward(self, texts: Texts) -> Tensor | Padded:
+        first = (texts.values[:, :1] == MISSING).to(self.missing.dtype) * self.missing  # (B, D)
+        if texts.bags is not None and texts.bags.values.shape[1]:
+            bag = self.runs(texts.bags.values[..., 0].long(), per_sample_weights=texts.bags.values[..., 1])
+            first = first + F.pad(bag, (0, first.shape[1] - bag.shape[1]))
+        if self.tokens is None:
+            return first[:, None]
+        tokens = self.tokens(texts.values)  # (B, T, D)
+        return Padded(torch.cat([first[:, None], tokens.to(first.dtype)], 1), texts.lengths + 1)
+
+
+class PlainBag(nn.Module):
+    """Texts -> (B, F): tf · idf of single words and pairs, of length 1; of runs of characters where there are no words, of tokens where
+    nothing is counted. What a linear n-gram model reads."""
+
+    gives = "pooled"
+
+    def __init__(self, room: Text):
+        super().__init__()
+        self.half = room.buckets // 2
+        self.upper = not room.words
+        self.features = self.half or room.vocabulary_size
+
+    def forward(self, texts: Texts) -> Tensor:
+        if texts.bags is None:
+            counts = F.one_hot(texts.values, self.features).sum(1).float()
+            return F.normalize((1 + counts.clamp(min=1).log()) * (counts > 0), dim=1)
+        bucket, weight = texts.bags.values[..., 0].long(), texts.bags.values[..., 1]
+        mine = (bucket >= self.half) == self.upper
+        found = torch.zeros(len(bucket), self.features, device=weight.device)
+        return F.normalize(found.scatter_add_(1, bucket % self.half, weight * mine), dim=1)
