@@ -1,0 +1,118 @@
+"""The doctor: what is wrong with a run, in plain words, each with the number behind it. One file in this folder is one group of complaints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mapsto.blocks import Block, Line, Lines, Says, Section, Table
+from mapsto.doctor.base import Complaint, Patient, Unseen
+from mapsto.errors import MapstoError
+from mapsto.registry import module, names
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """complaints: what is wrong, causes first, then what follows from them; notes: worth knowing, no sickness; looked: what was looked
+    for; unseen: what could not be looked at, {reason: looks}."""
+
+    complaints: tuple[Complaint, ...]
+    notes: tuple[Complaint, ...]
+    looked: tuple[str, ...]
+    unseen: Mapping[str, tuple[str, ...]]
+
+    @property
+    def headline(self) -> str:
+        if not self.complaints:
+            return "Nothing wrong was found." if not self.unseen else "Nothing wrong was found in what could be looked at."
+        first = self.complaints[0].what
+        more = len(self.complaints) - 1
+        return f"{first[:1].upper()}{first[1:]}{f' ({more} more)' if more else ''}."
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "complaints": [vars(one) for one in self.complaints],
+            "notes": [vars(one) for one in self.notes],
+            "looked": self.looked,
+            "unseen": dict(self.unseen),
+        }
+
+
+def examine(patient: Patient) -> Diagnosis:
+    """Every complaint of every file, causes first. What cannot be looked at is said, and hinders nothing else."""
+    found: list[Complaint] = []
+    looked: list[str] = []
+    unseen: dict[str, list[str]] = {}
+    for name in names("doctor"):
+        for look, complaints in module("doctor", name).LOOKS.items():
+            try:
+                found += complaints(patient)
+                looked.append(look)
+            except MapstoError as problem:
+                unseen.setdefault(str(problem).splitlines()[0], []).append(look)
+    ordered = by_cause(found)
+    return Diagnosis(
+        tuple(one for one in ordered if not one.note),
+        tuple(one for one in ordered if one.note),
+        tuple(looked),
+        {reason: tuple(looks) for reason, looks in unseen.items()},
+    )
+
+
+def by_cause(found: list[Complaint]) -> list[Complaint]:
+    """Causes first, those that explain most before others, each followed by what follows from it; then the notes that no complaint explains."""
+    sick = sorted((one for one in found if not one.note), key=lambda one: -len(one.explains))
+    causes: list[Complaint] = []
+    for one in sick:  # of two that explain each other, the one that explains more
+        if not any(one.name in other.explains and (one.name != other.name) and (other in causes or other.name not in one.explains) for other in sick):
+            causes.append(one)
+    rest = [one for one in sick if one not in causes]
+    ordered: list[Complaint] = []
+    for cause in causes:
+        ordered += [cause, *(replace(one, follows=cause.name) for one in rest if _root(one, causes, sick) is cause)]
+    explained = {name for one in sick for name in one.explains}
+    return ordered + [one for one in found if one.note and one.name not in explained]
+
+
+def _root(one: Complaint, causes: list[Complaint], sick: list[Complaint]) -> Complaint:
+    """The cause that explains it: itself, or through another complaint."""
+    direct = next((cause for cause in causes if one.name in cause.explains), None)
+    if direct is not None:
+        return direct
+    between = next(other for other in sick if one.name in other.explains and other is not one)
+    return _root(between, causes, [other for other in sick if other is not one])
+
+
+def section(patient: Patient, diagnosis: Diagnosis) -> Section:
+    """What the report shows of it."""
+    blocks: list[Block] = []
+    if diagnosis.complaints or diagnosis.notes:
+        rows = [
+            (one.what, one.advice, f"follows from: {one.follows}" if one.follows else "note" if one.note else "")
+            for one in (*diagnosis.complaints, *diagnosis.notes)
+        ]
+        blocks.append(Table(("what is wrong", "what to try", ""), tuple(rows)))
+    blocks += _curve(patient)
+    blocks.append(Says(f"Looked for: {', '.join(diagnosis.looked)}." if diagnosis.looked else "Nothing could be looked at."))
+    blocks += [Says(f"Not looked at ({', '.join(looks)}): {reason}") for reason, looks in diagnosis.unseen.items()]
+    figures = {one.name: dict(one.figures) for one in (*diagnosis.complaints, *diagnosis.notes)}
+    return Section("doctor", "Is anything wrong with this training?", diagnosis.headline, tuple(blocks), figures)
+
+
+def _curve(patient: Patient) -> list[Block]:
+    """The training loss, beside what an answer costs that ignores the inputs."""
+    try:
+        steps, losses = patient.training_losses
+    except MapstoError:
+        return []
+    lines = [Line("training loss", tuple(steps.tolist()), tuple(losses.tolist()))]
+    try:
+        constants = [one.constant for one in patient.first_losses.values()]
+        lines.append(Line("a constant answer", (int(steps[0]), int(steps[-1])), (sum(constants), sum(constants))))
+    except Unseen:
+        return [Lines(tuple(lines), "step", "loss")]
+    return [Lines(tuple(lines), "step", "loss")]
+
+
+__all__ = ["Complaint", "Diagnosis", "Patient", "examine", "section"]

@@ -1,0 +1,141 @@
+"""Learned by heart, not learned at all, or by a net far too large: losses on rows learned from beside rows held back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from mapsto.doctor.base import Complaint, Losses, Patient, percent
+from mapsto.models import build
+
+LOST = 0.5  # share of what was learned on training rows that does not hold for others
+LOST_LARGE = 0.25  # and with a net far larger than the recipe's
+ERRORS = 3.0  # standard errors by which losses on both must differ
+LEARNED = 0.05  # share of a constant answer's loss that must be explained before one speaks of learning
+BETTER = 0.1  # share of the way from a trivial answer to a linear model by which the net must stay behind
+LARGER, PER_ROW = 20.0, 1000.0  # times the weights of the recipe's net, and weights a training row
+
+
+def overfitting(patient: Patient) -> Iterable[Complaint]:
+    """More than half of what was learned holds for the training rows only."""
+    for slot, (learned, held) in _both(patient).items():
+        lost = _lost(learned, held)
+        if lost > LOST:
+            kept = "nothing" if lost >= 1 else f"only {percent(1 - lost)}"
+            yield Complaint(
+                "overfitting",
+                f"'{slot}' is learned by heart: the loss is {learned.mean:.4g} on training rows, {held.mean:.4g} on others, "
+                f"{held.constant:.4g} for a constant answer; {kept} of what was learned holds for other rows",
+                "more rows, a smaller net, dropout or a higher --weight-decay, augmentation for pictures",
+                ("label_noise", "past_best"),
+                figures={"output": slot, "train": learned.mean, "held": held.mean, "lost": lost},
+            )
+
+
+def past_best(patient: Patient) -> Iterable[Complaint]:
+    """Validation got worse long before the end: the best weights are kept, the time is not."""
+    best, steps = int(patient.run.record.get("best_step") or 0), patient.steps
+    if not best or best > 0.5 * steps or patient.run.choice.best is None or len(patient.curve) < 10:
+        return
+    slot, name = patient.run.choice.best
+    values = [entry["scores"].get(slot, {}).get(name) for entry in patient.curve]
+    at = min(range(len(values)), key=lambda i: abs(patient.curve[i]["step"] - best))
+    if values[at] is None or values[-1] is None or abs(values[-1] - values[at]) <= 0.1 * abs(values[at]):
+        return
+    yield Complaint(
+        "past_best",
+        f"validation {name} was best at step {best:,} of {steps:,} ({values[at]:.4g}, at the end {values[-1]:.4g}); what followed was lost",
+        "the weights kept are those of the best step; fewer steps, or --patience 0.2, save the time",
+        note=True,
+        figures={"best_step": best, "steps": steps},
+    )
+
+
+def underfitting(patient: Patient) -> Iterable[Complaint]:
+    """A linear model on the same rows is better, by more than chance and by a good part of what can be learned."""
+    found = _beside_linear(patient)
+    if found is None:
+        return
+    slot, name, net, linear, trivial = found
+    better = abs(linear["value"] - net["value"]) > BETTER * abs(linear["value"] - trivial["value"])
+    apart = max(net["low"], linear["low"]) > min(net["high"], linear["high"])
+    if better and apart and not patient.better(slot, name, net["value"], linear["value"]):
+        yield Complaint(
+            "underfitting",
+            f"a linear model is better: test {name} {linear['value']:.4g} ({linear['low']:.4g} to {linear['high']:.4g}), the net "
+            f"{net['value']:.4g} ({net['low']:.4g} to {net['high']:.4g})",
+            "more steps, another rate, a wider or deeper net, less dropout; or take the linear model: --model linear",
+            note=not patient.settled,  # it was stopped early, and is no worse than that
+            figures={"output": slot, "metric": name, "net": net["value"], "linear": linear["value"]},
+        )
+
+
+def _beside_linear(patient: Patient) -> tuple[str, str, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]] | None:
+    """(output, the metric that decided, the net's figures, a linear model's, the trivial answer's) on test rows, where all are known."""
+    if patient.run.choice.best is None:
+        return None
+    (slot, name), metrics = patient.run.choice.best, patient.run.metrics
+    beside = metrics.get("baselines", {}).get(slot, {})
+    trivial = beside.get("majority") or beside.get("mean") or {}
+    found = [scores.get(name) for scores in (metrics.get("test", {}).get(slot, {}), beside.get("linear", {}), trivial)]
+    if any(not one or one["value"] is None or one["low"] is None for one in found[:2]) or not found[2] or found[2]["value"] is None:
+        return None
+    return slot, name, *found  # type: ignore[return-value]
+
+
+def too_large(patient: Patient) -> Iterable[Complaint]:
+    """Many times the weights of the net the recipe would take, on rows too few to hold them down."""
+    both = _both(patient)
+    weights, usual, rows = _weights(patient.first), _recipe_weights(patient), patient.run.record["rows"]["train"]
+    if weights <= LARGER * usual or weights <= PER_ROW * rows:
+        return
+    lost = {slot: _lost(learned, held) for slot, (learned, held) in both.items()}
+    worst = max(lost, key=lambda slot: lost[slot], default=None)
+    if worst is None or lost[worst] <= LOST_LARGE:
+        return
+    yield Complaint(
+        "too_large",
+        f"the net is far too large for the data: {weights:,} weights for {rows:,} training rows; the recipe's has {usual:,}. "
+        f"The loss of '{worst}' is {both[worst][0].mean:.4g} on training rows, {both[worst][1].mean:.4g} on others",
+        f"a smaller net (leave --model out: {patient.recipe.model}), or more rows",
+        ("overfitting", "rate_high", "units_died", "past_best", "label_noise", "underfitting"),
+        figures={"weights": weights, "recipe": usual, "rows": rows},
+    )
+
+
+def _both(patient: Patient) -> dict[str, tuple[Losses, Losses]]:
+    held = patient.held_losses
+    return {slot: (losses, held[slot]) for slot, losses in patient.learned_losses.items() if slot in held}
+
+
+def _lost(learned: Losses, held: Losses) -> float:
+    """The share of what was learned on training rows that does not hold for others; 0 where the difference may be chance, or nothing was learned."""
+    if not learned.explained > LEARNED:
+        return 0.0
+    error = math.hypot(*(float(np.nanstd(one.rows)) / math.sqrt(max(1, int(np.isfinite(one.rows).sum()))) for one in (learned, held)))
+    gap = learned.explained - held.explained
+    return gap / learned.explained if held.mean - learned.mean > ERRORS * error else 0.0
+
+
+def _weights(model: torch.nn.Module) -> int:
+    return sum(value.numel() for value in model.parameters())
+
+
+def _recipe_weights(patient: Patient) -> int:
+    run, recipe = patient.run, patient.recipe
+    if (recipe.model, recipe.model_options) == (run.choice.model, run.choice.model_options):
+        return _weights(patient.first)
+    with torch.random.fork_rng(devices=[]):
+        return _weights(build(recipe.model, run.signature, run.types, recipe.model_options, run.choice.kinds))
+
+
+LOOKS: Mapping[str, Callable[[Patient], Iterable[Complaint]]] = {
+    "too large a net": too_large,
+    "overfitting": overfitting,
+    "underfitting": underfitting,
+    "steps past the best": past_best,
+}

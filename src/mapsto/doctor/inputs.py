@@ -1,0 +1,129 @@
+"""What comes in: scale, a column that gives the answer away, and inputs that nobody listens to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mapsto.doctor.base import Complaint, Patient, Unseen, listed
+from mapsto.doctor.probes.activity import watch
+from mapsto.doctor.probes.importance import MOST_INPUTS, heard_at_first, importance
+
+SCALE = 30.0  # He's and Xavier's first weights take inputs of size 1; at 30 times that the first outputs, and their errors, are 30 times too large
+SQUEEZED = 0.02  # standard deviations that hold nine tenths of a column's values: the rest of its range is one outlier's
+SOLVED = 0.9  # share of a constant answer's loss that is gone on rows held back,
+ALONE, OTHERS = 0.9, 0.05  # with one cell doing nearly all of it, and no other input more than a twentieth of that
+HARMS = ("start_loss", "exploding", "rate_high", "rate_low", "units_died", "dead_units", "underfitting", "overfitting", "vanishing")
+HARMS += ("stopped_early", "past_best", "same_answer", "learned_to_ignore", "no_signal", "label_noise")
+
+
+def unscaled(patient: Patient) -> Iterable[Complaint]:
+    """The first layer of the fresh net is given values far from 1."""
+    layers = watch(patient.learner(patient.first), patient.learned, training=True).layers
+    if not layers or not layers[0].size > SCALE:
+        return
+    sizes = {name: float(field.float().square().mean().sqrt()) for name, field in patient.learned.inputs.items() if isinstance(field, Tensor)}
+    seen = f"; batches hold {max(sizes.values()):.3g}" if sizes and math.isfinite(max(sizes.values())) else ""
+    yield Complaint(
+        "unscaled",
+        f"inputs are not scaled: the first layer ('{layers[0].where}') is given values of size {layers[0].size:,.0f} (root mean square), where first "
+        f"weights are made for 1{seen}",
+        "give the net standardised values (types do: take what they collate as it is), or a norm before the first layer",
+        HARMS,
+        figures={"size": layers[0].size, "where": layers[0].where},
+    )
+
+
+def squeezed(patient: Patient) -> Iterable[Complaint]:
+    """A column of numbers whose values lie so close together, beside an outlier, that scaling leaves nothing of them."""
+    found = {}
+    for name, field in patient.learned.inputs.items():
+        if patient.run.types["input", name].layout.shape == () and isinstance(field, Tensor) and field.is_floating_point() and field.ndim == 2:
+            values = field[:, 0].double().cpu().numpy()
+            usual = values[values != np.median(values)]  # a column that is mostly zero is no fault
+            if len(np.unique(values)) > 10 and len(usual) > 10 and (width := float(np.subtract(*np.quantile(usual, [0.95, 0.05])))) < SQUEEZED:
+                found[name] = width
+    if found:
+        worst = min(found, key=lambda name: found[name])
+        yield Complaint(
+            "squeezed",
+            f"outliers squeeze {listed(map(repr, found))}: nine tenths of '{worst}' lie within {found[worst]:.2g} standard deviations",
+            f"a logarithm ({worst}:number(log=true)), or mend the outliers",
+            note=True,
+            figures={"columns": list(found)},
+        )
+
+
+def leakage(patient: Patient) -> Iterable[Complaint]:
+    """One cell decides the answer alone: with its values dealt to other rows nothing is left, with any other input's nearly nothing is lost.
+    A picture or a text may rightly decide alone; a cell that does is mostly the answer itself, or what follows from it."""
+    if len(patient.run.signature.inputs) < 2:
+        return
+    heard = importance(patient)
+    for slot, losses in patient.held_losses.items():
+        worse = {name: one.worse[slot] for name, one in heard.items()}
+        top = max(worse, key=lambda name: worse[name])
+        rest = max(value for name, value in worse.items() if name != top)
+        cell = patient.run.types["input", top].layout.shape == ()
+        if cell and losses.explained > SOLVED and worse[top] > ALONE * (losses.constant - losses.mean) and rest < OTHERS * worse[top]:
+            yield Complaint(
+                "leakage",
+                f"'{top}' gives '{slot}' away: with its values dealt to other rows the loss rises from {losses.mean:.2g} to "
+                f"{losses.mean + worse[top]:.2g}, with those of any other input by at most {max(0.0, rest):.2g}; a constant answer costs "
+                f"{losses.constant:.2g}",
+                f"is '{top}' known before the answer is? If not: --drop {top}",
+                ("overfitting", "learned_to_ignore", "past_best", "same_answer"),
+                figures={"input": top, "output": slot, "rise": worse[top], "next": rest},
+            )
+
+
+def ignored(patient: Patient) -> Iterable[Complaint]:
+    """No path from an input to any answer; one answer for all rows; or an input the net learned to do without."""
+    try:
+        heard = {name: one.change for name, one in importance(patient).items()}
+    except Unseen:
+        heard = {}
+    first = heard_at_first(patient, patient.learned)
+    varied = [name for name in first if _varies(patient.learned.inputs[name])]
+    if heard and varied and all(math.isnan(value) for value in heard.values()):
+        yield Complaint(
+            "same_answer",
+            f"the net gives the same answer for all of {patient.held.size:,} rows: it ignores its inputs",
+            "look at the other complaints first; can it learn anything? mapsto doctor RUN --overfit-one-batch",
+            ("underfitting", "stopped_early"),
+            figures={"rows": patient.held.size},
+        )
+        return
+    deaf = [name for name in varied if first[name] == 0 and heard.get(name, 0) == 0]
+    if deaf:
+        yield Complaint(
+            "never_heard",
+            f"the net ignores {listed(map(repr, deaf))}: its outputs stay the same, bit for bit, whatever stands there",
+            "let the model's body use these inputs, or leave them out of the signature",
+            figures={"inputs": deaf},
+        )
+    quiet = [name for name in varied if name not in deaf and name in heard and heard[name] < 1e-3 and first[name] > 1e-2]
+    if quiet:
+        yield Complaint(
+            "learned_to_ignore",
+            f"the net learned to do without {listed(map(repr, quiet))}: other values there change its outputs by under 0.1% of their spread",
+            "they may tell nothing that others do not: leaving them out (--drop) costs nothing",
+            note=True,
+            figures={"inputs": quiet},
+        )
+
+
+def _varies(field: object) -> bool:
+    return not isinstance(field, Tensor) or len(torch.unique(field.flatten(1) if field.ndim > 1 else field, dim=0)) > 1
+
+
+LOOKS: Mapping[str, Callable[[Patient], Iterable[Complaint]]] = {
+    "inputs that are not scaled": unscaled,
+    "columns squeezed by outliers": squeezed,
+    f"leakage (of the first {MOST_INPUTS} inputs)": leakage,
+    f"ignored inputs (of the first {MOST_INPUTS})": ignored,
+}

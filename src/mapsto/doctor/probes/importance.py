@@ -1,0 +1,70 @@
+"""How much a trained net listens to each input: what becomes of its answers when one input's values are dealt to other rows
+(permutation importance: Breiman 2001; Fisher, Rudin & Dominici 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mapsto.assess.base import taken
+from mapsto.batch import Batch, key
+from mapsto.doctor.base import Patient
+
+MOST_INPUTS = 64  # of wide tables the first so many are looked at
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Of one input. change: how much the outputs change, as a share of their spread over rows; worse: {output: rise of its mean loss}."""
+
+    change: float
+    worse: Mapping[str, float]
+
+
+def importance(patient: Patient) -> dict[str, Heard]:
+    """{input: heard} on rows the net did not learn from."""
+    return patient.once("importance", lambda: _importance(patient))
+
+
+def _importance(patient: Patient) -> dict[str, Heard]:
+    batch = patient.held
+    plain = patient.outputs(batch)
+    before = patient.held_losses
+    found = {}
+    for name in [slot.name for slot in patient.run.signature.inputs][:MOST_INPUTS]:
+        order = np.random.default_rng(key("doctor", "importance", name)).permutation(batch.size)
+        dealt = replace(batch, inputs={**batch.inputs, name: taken(batch.inputs[name], order)})
+        outputs = patient.outputs(dealt)
+        after = patient.losses_of(outputs, batch)
+        found[name] = Heard(change(plain, outputs), {slot: after[slot].mean - losses.mean for slot, losses in before.items()})
+    return found
+
+
+def change(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
+    """The largest over outputs of the mean change, as a share of the output's spread over rows. nan where no output varies."""
+    shares = []
+    for slot, plain in before.items():
+        spread = float(plain.float().std(0).mean())
+        if spread > 1e-7 * (1 + float(plain.float().abs().mean())):
+            shares.append(float((after[slot].float() - plain.float()).abs().mean()) / spread)
+    return max(shares, default=float("nan"))
+
+
+def heard_at_first(patient: Patient, batch: Batch) -> dict[str, float]:
+    """{input: change of the fresh net's outputs}: 0 where no path leads from the input to any output."""
+
+    def outputs(model: nn.Module, rows: Batch) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        with torch.no_grad():
+            return patient.learner(model).outputs(rows)
+
+    model = patient.first.eval()
+    plain, found = outputs(model, batch), {}
+    for name in [slot.name for slot in patient.run.signature.inputs][:MOST_INPUTS]:
+        order = np.random.default_rng(key("doctor", "importance", name)).permutation(batch.size)
+        found[name] = change(plain, outputs(model, replace(batch, inputs={**batch.inputs, name: taken(batch.inputs[name], order)})))
+    return found

@@ -1,0 +1,124 @@
+"""The learning rate: too high, too low. Told from what one step does to the weights, from the curve, and from where the weights went."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from mapsto.doctor.base import Complaint, Patient, Unseen, percent
+from mapsto.doctor.probes.gradients import along, step_sizes
+
+LARGE = 0.5  # |Δw| / |w| of one step at the peak rate, the median over matrices: a step of half a matrix overwrites what others learned
+SMALL = 5e-4  # about 1/1000 is a good step (Karpathy 2019), our recipes begin at 1/100; a thousandth of them lies far below
+SPIKE = 0.15  # how far the training loss may rise above what it started from, beside 3 standard errors of an interval's mean
+FURTHER = (2.0, 3.0, 10.0, 30.0, 100.0)  # how far along the way from the first weights to the trained ones
+AHEAD, NOISE = 1.0, 1e-3  # what lies ahead on that way, beside what was gained on it; and beside the loss itself
+SOME = 0.2  # likewise, where it is only worth a note
+SOUND = "0.1% to 10% in sound runs"
+
+HARMS = ("units_died", "underfitting", "overfitting", "same_answer", "past_best", "stopped_early", "vanishing", "learned_to_ignore", "label_noise")
+
+
+def high(patient: Patient) -> Iterable[Complaint]:
+    """Rolled back for a loss that was no number; steps as large as the weights; or a training loss that rose."""
+    step, evidence, figures = typical_step(patient), [], {}
+    backs = [decision["step"] for decision in patient.decisions if "rate" in decision]
+    if backs or "became no number" in str(patient.run.record.get("problem", "")):
+        times = f", {len(backs)} times" if len(backs) > 1 else ""
+        evidence.append(f"the loss became no number{f' at step {backs[0]:,}' if backs else ''}{times}")
+        figures["rolled_back"] = backs
+    if step > LARGE:
+        evidence.append(_said(patient, step))
+        figures["step"] = step
+    if rise := _rise(patient):
+        evidence.append(f"the training loss rose to {rise[0]:.4g} by step {rise[1]:,}, from {patient.start:.4g} at the start")
+        figures["rise"], figures["start"] = rise[0], patient.start
+    if evidence:
+        yield Complaint("rate_high", "the learning rate is too high: " + "; ".join(evidence), _lower(patient, step), HARMS, figures=figures)
+
+
+def _said(patient: Patient, step: float) -> str:
+    return f"one step at the peak rate {patient.rate:g} changes a typical weight matrix by {percent(step)} of its size ({SOUND})"
+
+
+def typical_step(patient: Patient) -> float:
+    """|Δw| / |w| of the first step at the peak rate, the median over matrices; nan when none gets a gradient."""
+    sizes = step_sizes(patient)
+    return float(np.median(list(sizes.values()))) if sizes else math.nan
+
+
+def _rise(patient: Patient) -> tuple[float, int] | None:
+    """(the largest mean training loss of an interval, its step), when it lies above the loss before the first step by more than chance."""
+    try:
+        steps, losses = patient.training_losses
+    except Unseen:
+        return None
+    rows = np.diff(np.r_[0, steps]) * (patient.run.choice.training.batch or 1)
+    rises = losses > patient.start * (1 + SPIKE + 3 / np.sqrt(rows))  # a row's loss spreads about as much as its mean
+    worst = int(np.argmax(np.where(rises, losses, -np.inf)))
+    return (float(losses[worst]), int(steps[worst])) if rises.any() else None
+
+
+def low(patient: Patient) -> Iterable[Complaint]:
+    """Small steps, and going on straight along the way from the first weights to the trained ones would gain more than the whole training
+    did: it has hardly begun."""
+    losses, ahead, factor = _way(patient)
+    step, gained = typical_step(patient), losses[0] - losses[1]
+    if step < SMALL and ahead > AHEAD * gained and ahead > NOISE * abs(losses[0]):
+        yield Complaint(
+            "rate_low",
+            f"the learning rate is too low: {patient.steps:,} steps brought the training loss from {losses[0]:.4g} to {losses[1]:.4g}; "
+            f"{factor:g} times as far along the same straight line it would be {losses[1] - ahead:.4g}; {_said(patient, step)}",
+            _higher(patient, step),
+            ("underfitting", "stopped_early", "same_answer", "learned_to_ignore"),
+            figures={"gained": gained, "ahead": ahead, "factor": factor, "step": step, "steps": patient.steps},
+        )
+
+
+def stopped_early(patient: Patient) -> Iterable[Complaint]:
+    """Steps of a good size, but few of them: no sickness."""
+    losses, ahead, factor = _way(patient)
+    further = ahead > SOME * (losses[0] - losses[1]) and ahead > NOISE * abs(losses[0])
+    if further or not patient.settled:
+        line = f"{factor:g} times as far along the same straight line the training loss would be {losses[1] - ahead:.4g} rather than {losses[1]:.4g}"
+        what = line if further else "the last quarter of the steps brought more than 5% of the whole fall"
+        yield Complaint(
+            "stopped_early",
+            f"the net was still learning when it stopped: {what}",
+            f"more than {patient.steps:,} steps",
+            note=True,
+            figures={"steps": patient.steps},
+        )
+
+
+def _way(patient: Patient) -> tuple[list[float], float, float]:
+    """(losses at 0, 1 and further along the way, what the best further place would gain, how far it lies)."""
+    losses = patient.once("way", lambda: along(patient, (0.0, 1.0, *FURTHER)))
+    best = int(np.argmin(np.nan_to_num(losses[2:], nan=np.inf)))
+    return losses, losses[1] - losses[2 + best], FURTHER[best]
+
+
+def _lower(patient: Patient, step: float) -> str:
+    return _advice(patient, patient.rate * min(0.1, 0.03 / step if step > 0 else 0.1))
+
+
+def _higher(patient: Patient, step: float) -> str:
+    return _advice(patient, patient.rate * max(10.0, 0.01 / max(step, 1e-9)))
+
+
+def _advice(patient: Patient, wanted: float) -> str:
+    """The recipe's rate, where it lies on the side that is wanted; else the one wanted."""
+    recipe, chosen = patient.recipe.training, patient.run.choice.training
+    usual = float(recipe.lr or 0)
+    better = recipe.optimizer == chosen.optimizer and (usual < patient.rate / 3 if wanted < patient.rate else usual > 3 * patient.rate)
+    rate = f"--lr {usual:g} (the recipe's)" if better else f"--lr {wanted:.1g}"
+    return f"{rate}; what this net bears is measured by: mapsto doctor {patient.run.path} --rate-range"
+
+
+LOOKS: Mapping[str, Callable[[Patient], Iterable[Complaint]]] = {
+    "too high a rate": high,
+    "too low a rate": low,
+    "a stop too early": stopped_early,
+}
