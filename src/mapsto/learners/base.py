@@ -152,7 +152,7 @@ class Learner:
 
 
 def collect(learner: Learner, batches: Iterator[Batch]) -> Collected:
-    """Predictions and targets of many batches, joined."""
+    """Predictions and targets of many batches, joined in the order of their rows: batches may be walked by length."""
     predicted: dict[str, dict[str, list[np.ndarray]]] = {}
     target: dict[str, list[np.ndarray]] = {}
     present: dict[str, list[np.ndarray]] = {}
@@ -166,12 +166,13 @@ def collect(learner: Learner, batches: Iterator[Batch]) -> Collected:
             present.setdefault(slot, []).append(_numpy(batch.present[slot]) if slot in batch.present else np.ones(batch.size, bool))
         if batch.rows is not None:
             rows.append(_numpy(batch.rows))
-    joined = {slot: {name: np.concatenate(values) for name, values in arrays.items()} for slot, arrays in predicted.items()}
+    numbers = np.concatenate(rows) if rows else np.empty(0, np.int64)
+    order = np.argsort(numbers, kind="stable") if len(numbers) else slice(None)
     return Collected(
-        joined,
-        {k: np.concatenate(v) for k, v in target.items()},
-        {k: np.concatenate(v) for k, v in present.items()},
-        np.concatenate(rows) if rows else np.empty(0, np.int64),
+        {slot: {name: np.concatenate(values)[order] for name, values in arrays.items()} for slot, arrays in predicted.items()},
+        {name: np.concatenate(values)[order] for name, values in target.items()},
+        {name: np.concatenate(values)[order] for name, values in present.items()},
+        numbers[order],
     )
 
 
