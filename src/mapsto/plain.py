@@ -21,7 +21,7 @@ def lines_of(section: Section, private: bool = True) -> list[str]:
     return found
 
 
-def value(cell: Any) -> str:
+def value(cell: Any, most: int = CELL) -> str:
     """A cell of a table: numbers with four digits, nothing as a dash, text cut to one line."""
     if cell is None:
         return "—"
@@ -32,12 +32,12 @@ def value(cell: Any) -> str:
     if isinstance(cell, float):
         return f"{cell:.4g}" if cell == cell else "—"
     text = " ".join(str(cell).split())
-    return text if len(text) <= CELL else text[: CELL - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def aligned(rows: Sequence[Sequence[Any]], marks: Sequence[str] = ()) -> list[str]:
     """Rows of cells under each other, text to the left and numbers to the right. marks: a letter before each row."""
-    cells = [[value(cell) for cell in row] for row in rows]
+    cells = [[*map(value, row[:-1]), *(value(cell, WIDTH) for cell in row[-1:])] for row in rows]
     number = [any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(rows[0]))] if rows else []
     widths = [max(len(row[i]) for row in cells) for i in range(len(number))]
     return [

@@ -20,7 +20,7 @@ from mapsto.errors import CellError
 from mapsto.learners.base import Collected
 from mapsto.measure.answers import plain_metric
 from mapsto.measure.baseline import chosen
-from mapsto.measure.intervals import ratio
+from mapsto.measure.intervals import difference, ratio
 from mapsto.metrics import Metric
 from mapsto.signature import Slot
 
@@ -110,19 +110,12 @@ def _tested(view: View, slot: str, metric: Metric, name: str, levels: tuple[floa
     for statistics in each:
         statistics = statistics[known]
         low, high = ratio(statistics, groups)
-        difference = statistics.copy()
-        difference[:, 0] -= each[0][known][:, 0]
-        down, up = _plain_mean(difference, groups)
+        _, down, up = difference(each[0][known], statistics, groups)
         values.append(metric.reduce(statistics))
         lows.append(low)
         highs.append(high)
         harms.append(bool(up < 0 if metric.higher_is_better else down > 0))
     return Tested(name, (0.0, *levels), tuple(values), tuple(lows), tuple(highs), tuple(harms))
-
-
-def _plain_mean(difference: np.ndarray, groups: np.ndarray | None) -> tuple[float, float]:
-    """The interval of a mean of paired differences, (nan, nan) where all are alike."""
-    return ratio(difference, groups) if np.ptp(difference[:, 0]) > 0 else (np.nan, np.nan)
 
 
 def _headline(metric: Metric, tested: list[Tested]) -> str:

@@ -27,6 +27,7 @@ from mapsto.types.base import DataType
 
 TITLE = "Where in the data does it fare worse?"
 FEWEST = 10  # rows of a part that can be the worst
+FEWEST_GROUPS = 8  # below, signs can change in too few ways to tell chance
 PRIVATE = 5  # parts of fewer rows are close to single rows: not shown where samples may not be
 MOST_PARTS, SHOWN = 400, 60
 SHUFFLES, FEWEST_SHUFFLES, WORK = 2_000, 200, 1e8  # resamples, and memberships times resamples in all: about a second
@@ -175,7 +176,7 @@ def worst_of_many(badness: np.ndarray, members: Sequence[np.ndarray], groups: np
     tested = np.flatnonzero((inside >= FEWEST) & (n - inside >= FEWEST))
     deviation, p = np.full((2, len(members)), np.nan)
     spread = float(badness.std())
-    if not len(tested) or spread == 0:
+    if not len(tested) or spread == 0 or (groups is not None and len(np.unique(groups)) < FEWEST_GROUPS):
         return deviation, p
     matrix = csr_array(np.stack([members[i] for i in tested]).astype(np.float64))  # (P, n)
     inside = inside[tested]
@@ -204,7 +205,7 @@ def worst_of_many(badness: np.ndarray, members: Sequence[np.ndarray], groups: np
 def _headline(metric: Metric, overall: float, told: Sequence[Mapping[str, Any]], parts: int) -> str:
     worst = told[0]
     if worst["z"] is None:
-        return f"no part of {FEWEST} rows or more stands against {FEWEST} others: nothing can be said of slices."
+        return f"no part of {FEWEST} rows or more stands against {FEWEST} others, in enough groups: nothing can be said of slices."
     value = f"{metric.name} {worst['value']:.3g} against {overall:.3g} over all, {worst['n']:,} rows"
     chance = f"p {'<' if worst['p'] < 0.001 else '='} {max(worst['p'], 0.001):.3f} as the worst of {parts:,} parts"
     if worst["p"] <= 0.05:

@@ -21,16 +21,28 @@ def wilson(hits: np.ndarray | float, n: np.ndarray | float, z: float = Z) -> tup
 def ratio(statistics: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
     """The 95% interval of a mean, statistics (n, 1), or of a ratio of sums, (n, 2). Shares of rows: Wilson's. Else the delta method with
     Student's quantile, over whole groups where given (Cochran 1977, section 6.3); (nan, nan) for a single row or group."""
-    above, below = statistics[:, 0].astype(np.float64), statistics[:, 1] if statistics.shape[1] > 1 else np.ones(len(statistics))
-    if groups is None and statistics.shape[1] == 1 and np.isin(above, (0, 1)).all():
-        _, low, high = wilson(above.sum(), len(above))
+    if groups is None and statistics.shape[1] == 1 and np.isin(statistics[:, 0], (0, 1)).all():
+        _, low, high = wilson(statistics[:, 0].sum(), len(statistics))
         return float(low), float(high)
+    return _delta(statistics, groups)[1:]
+
+
+def difference(a: np.ndarray, b: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float, float]:
+    """(b - a, low, high) of two means or ratios on the same rows: statistics (n, 1) or (n, 2) with the same second column. Paired: what
+    makes a row easy or hard for both cancels."""
+    return _delta(np.concatenate([b[:, :1] - a[:, :1], a[:, 1:]], 1), groups)
+
+
+def _delta(statistics: np.ndarray, groups: np.ndarray | None) -> tuple[float, float, float]:
+    above, below = statistics[:, 0].astype(np.float64), statistics[:, 1] if statistics.shape[1] > 1 else np.ones(len(statistics))
     if groups is not None:
         units = np.unique(groups, return_inverse=True)[1].reshape(-1)
         above, below = np.bincount(units, above), np.bincount(units, below)
-    if len(above) < 2 or not below.sum():
-        return np.nan, np.nan
-    value = above.sum() / below.sum()
+    if not below.sum():
+        return np.nan, np.nan, np.nan
+    value = float(above.sum() / below.sum())
+    if len(above) < 2:
+        return value, np.nan, np.nan
     error = np.sqrt(len(above) / (len(above) - 1) * np.square(above - value * below).sum()) / below.sum()
     half = student.ppf(0.975, len(above) - 1) * error
-    return float(value - half), float(value + half)
+    return value, float(value - half), float(value + half)

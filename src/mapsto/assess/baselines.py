@@ -1,0 +1,84 @@
+"""Is the net better than what is simple: each baseline of `measure.baseline` on the same rows, and whether the difference is chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mapsto.assess.base import View
+from mapsto.blocks import Section, Table
+from mapsto.measure.answers import plain_metric
+from mapsto.measure.baseline import TASKS, features_of, predictions
+from mapsto.measure.intervals import difference
+from mapsto.metrics import Metric
+
+TITLE = "Is it better than something simple?"
+NAMES: Mapping[str, str] = {"linear": "a linear model", "nearest": "five nearest neighbours"}  # others are always one answer
+
+
+def asks(view: View) -> bool:
+    return bool(view.run.signature.inputs) and view.store.size("train") > 0 and bool(_outputs(view))
+
+
+def assess(view: View, seconds: float) -> Section:
+    rows = view.held.rows
+    train, ask = features_of(view.store, view.store.rows("train")), features_of(view.store, rows, view.groups, most=len(rows))
+    headlines, table, marked, figures = [], [], [], {}
+    for slot in _outputs(view):
+        metric = plain_metric(view.room(slot))
+        assert metric is not None
+        found = predictions(train[slot], ask[slot], view.kind(slot), max(1, len(view.room(slot).classes)), view.seed)
+        compared = [_compared(view, slot, metric, name, predicted) for name, predicted in found.items()]
+        headlines.append(view.titled(slot, _headline(metric, compared)))
+        figures[slot] = {one["against"]: one for one in compared}
+        for one in compared:
+            if not one["better"]:
+                marked.append(len(table))
+            ends = f"{one['low']:+.3g} – {one['high']:+.3g}" if one["low"] is not None else "—"
+            table.append((slot, _name(one["against"]), metric.name, one["net"], one["value"], f"{one['difference']:+.3g}", ends))
+    caption = "the net and each baseline on the same rows; the difference is paired, with its 95% interval. Marked: not better beyond chance."
+    columns = ("output", "against", "metric", "net", "baseline", "difference", "95%")
+    return Section("baselines", TITLE, " ".join(headlines), (Table(columns, tuple(table), caption, tuple(marked)),), figures)
+
+
+def _outputs(view: View) -> list[str]:
+    return [slot for slot in view.outputs(*TASKS) if plain_metric(view.room(slot))]
+
+
+def _name(baseline: str) -> str:
+    return NAMES.get(baseline, f"always the {baseline}")
+
+
+def _compared(view: View, slot: str, metric: Metric, name: str, predicted: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The net and one baseline by the metric on the rows that both know an answer of."""
+    net, target = view.held.predicted[slot], view.held.target[slot]
+    ours, theirs = (np.asarray(metric.rows(arrays, target), np.float64) for arrays in (net, predicted))
+    known = view.held.present[slot].reshape(len(target), -1).any(1) & ~np.isnan(ours).any(1) & ~np.isnan(theirs).any(1)
+    groups = view.group_of(view.held.rows[known])
+    gain, low, high = difference(theirs[known], ours[known], groups)
+    better = bool(low > 0 if metric.higher_is_better else high < 0)
+    return {
+        "against": name,
+        "net": metric.reduce(ours[known]),
+        "value": metric.reduce(theirs[known]),
+        "difference": gain,
+        "low": low if np.isfinite(low) else None,
+        "high": high if np.isfinite(high) else None,
+        "better": better,
+        "worse": bool(high < 0 if metric.higher_is_better else low > 0),
+        "n": int(known.sum()),
+    }
+
+
+def _headline(metric: Metric, compared: Sequence[Mapping[str, Any]]) -> str:
+    """Against the best of the baselines: who beats that one beats all."""
+    best = max(compared, key=lambda one: one["value"] if metric.higher_is_better else -one["value"])
+    figures = f"{metric.name} {best['net']:.3g} against {best['value']:.3g} on the same {best['n']:,} rows"
+    name = _name(best["against"])
+    if best["better"]:
+        return f"it beats {name}, the best of the baselines, by more than chance: {figures}."
+    if best["worse"]:
+        return f"{name} does better, by more than chance: {figures}. Use that, or train longer."
+    return f"it is no better than {name}, as far as these rows can tell: {figures}."
