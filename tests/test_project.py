@@ -44,6 +44,7 @@ ROOMS = (
     "report doctor",
     "settle finish",
     "ask",
+    "reporting",
     "api",
     "commands",
     "cli",
@@ -53,7 +54,9 @@ HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.spl
 FLAGS = {
     "train": "--out --name --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
-    "--schedule --clip --ema --precision --seed --device --threads --json --debug",
+    "--schedule --clip --ema --precision --seed --device --threads --no-samples --json --debug",
+    "report": "--no-samples --json --debug",
+    "assess": "--data --out --no-samples --json --debug",
     "resume": "--json --debug",
     "extend": "--data --minutes --steps --epochs --until --patience --json --debug",
     "reproduce": "--json --debug",

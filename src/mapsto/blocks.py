@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,7 +140,8 @@ class Section:
         return dataclasses.replace(self, blocks=tuple(block for block in self.blocks if not block.private))
 
     def to_json(self) -> dict[str, Any]:
-        return {**{k: v for k, v in vars(self).items() if k != "blocks"}, "blocks": [block_to_json(block) for block in self.blocks]}
+        """JSON knows no number that is none: null stands for it."""
+        return {**{k: _plain(v) for k, v in vars(self).items() if k != "blocks"}, "blocks": [block_to_json(block) for block in self.blocks]}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Section:
@@ -165,6 +167,8 @@ def _plain(value: Any) -> Any:
         return {"base64": base64.b64encode(value).decode()}
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 

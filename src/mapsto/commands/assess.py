@@ -1,0 +1,89 @@
+"""mapsto assess: put questions to a finished run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mapsto.commands.base import Tell, takes_run
+
+if TYPE_CHECKING:
+    from mapsto.blocks import Section
+    from mapsto.run import Run
+
+SAYS = "put questions to a finished run; without a question, list them"
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    takes_run(command)
+    command.add_argument("questions", metavar="QUESTION", nargs="*", help="questions by name, or 'all'")
+    command.add_argument("--data", help="new rows with answers; default: the rows the run itself held back")
+    command.add_argument("--out", metavar="PAGE.html", help="write a page instead of text")
+    command.add_argument("--no-samples", action="store_true", help="show no row of the data")
+
+
+def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto import ask
+    from mapsto.plain import lines_of
+    from mapsto.run import Run
+
+    run = Run.open(asked.run)
+    if not asked.questions:
+        return _list(ask.titles(), asked.json)
+    _check(asked.out)
+    view = ask.view_on(run, asked.data, _to_errors)
+    sections = ask.ask_all(view, None if asked.questions == ["all"] else asked.questions)
+    sections = [section.public() for section in sections] if asked.no_samples else sections
+    if asked.out:
+        _page(run, sections, Path(asked.out), asked.data)
+    for section in sections:
+        if asked.json:
+            print(json.dumps(section.to_json(), ensure_ascii=False))
+        elif not asked.out:
+            print("\n".join([*lines_of(section), ""]))
+    if asked.out and not asked.json:
+        print(asked.out)
+    return 0
+
+
+def _list(titles: dict[str, str], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(titles, ensure_ascii=False))
+        return 0
+    width = max(map(len, titles))
+    print("\n".join(f"{name.ljust(width)}  {title}" for name, title in titles.items()))
+    return 0
+
+
+def _to_errors(event: Any) -> None:
+    """Notes go where they do not mix with the answers."""
+    if event["event"] == "note":
+        print(f"mapsto: {event['text']}", file=sys.stderr)
+
+
+def _check(out: str | None) -> None:
+    """What can be refused before anything is computed."""
+    from mapsto.errors import ConfigError
+
+    if out is not None and Path(out).suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--out {out}: expected a name ending in .html.")
+
+
+def _page(run: Run, sections: Sequence[Section], out: Path, data: str | None) -> None:
+    from mapsto.files import disk_error, write_text
+    from mapsto.report.markup import data_text, tag
+    from mapsto.report.page import chapter, document
+
+    on = f"on {data}" if data else "on the rows it held back"
+    kicker = tag("p", f"Questions to a run, {on}", class_="kicker")
+    map_ = tag("p", tag("code", data_text(run.record.get("signature_text", ""), 220)), class_="map")
+    head = tag("header", kicker, tag("h1", data_text(run.path.absolute().name, 80)), map_, class_="hero")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise disk_error(out, problem) from None
+    write_text(out, document(run.path.absolute().name, head, [chapter(section) for section in sections]))
