@@ -6,11 +6,31 @@ code over bounded samples: seconds, whatever the size of the set.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+
+from mapsto.batch import key
+from mapsto.cells import shorten
+from mapsto.config import Reading
+from mapsto.data.scan import Scan, hash64
+from mapsto.data.source import SPLITS, Source
+from mapsto.data.store import Store
+from mapsto.registry import module, names
+from mapsto.signature import Slot
+from mapsto.types.base import DataType
+
 LEVELS = ("stop", "warn", "note")  # stop: `train` refuses; warn: said once; note: only in the record and the report
+MOST_ROWS = 20_000  # rows whose values are compared
+MOST_BYTES = 1 << 30  # of encoded cells read for one look
+MOST_FACTS = 20_000_000  # values held, over all columns
+PIECE = 1024  # rows read at once
+EXAMPLES = 5  # rows named of each finding
+BITS = 10  # beyond what makes accidental repeats unlikely (twice log2 of the rows), before a repeated row is strange
 
 
 @dataclass(frozen=True)
@@ -37,3 +57,265 @@ class Finding:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Finding:
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Fact:
+    """One column of a plain table, as a room gives it. part: "" where it is the whole cell, "moment" of a date, else a label's name or
+    what was measured. values (m,): float64, nan where missing, when they have an order; else int64 codes: -1 missing, -2 not told apart."""
+
+    side: str
+    slot: Slot
+    part: str
+    values: np.ndarray
+
+    @property
+    def ordered(self) -> bool:
+        return self.values.dtype.kind == "f"
+
+    @property
+    def known(self) -> np.ndarray:
+        """(m,) bool: not missing."""
+        return ~np.isnan(self.values) if self.ordered else self.values != -1
+
+    @property
+    def column(self) -> str:
+        return self.slot.column
+
+    def __str__(self) -> str:
+        return f"'{self.column}'" + (f" ({self.part})" if self.part not in ("", "moment") else "")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a check may look at. store: every row encoded, divided as it will be trained; scan: hashes of all rows' inputs and targets,
+    and a sample of raw cells; left_out: columns that `resolve` does not use, and why."""
+
+    source: Source
+    store: Store
+    scan: Scan
+    reading: Reading
+    left_out: Sequence[str] = ()
+
+    # ---- rows ----
+
+    @cached_property
+    def split_of(self) -> np.ndarray:
+        """(n,) int8: index into SPLITS, -1 where a row is not used."""
+        of = np.full(self.store.n, -1, np.int8)
+        for index, name in enumerate(SPLITS):
+            of[self.store.rows(name)] = index
+        return of
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """(m,) used rows whose values are compared, in order: all, or those of the scan's sample, at most MOST_ROWS. Equal rows are
+        in it together."""
+        found = list(self.scan.sample_rows.values())
+        sampled = max(found, key=len) if found else np.arange(self.store.n)
+        used = sampled[self.split_of[sampled] >= 0]
+        width = max(1, len(self.store.signature.slots))
+        return used[chosen(len(used), max(500, min(MOST_ROWS, MOST_FACTS // width)), "rows")]
+
+    @property
+    def said_rows(self) -> str:
+        """How many rows were looked at, where not all."""
+        used = int((self.split_of >= 0).sum())
+        return f" (looked at {len(self.rows):,} of {used:,} rows)" if len(self.rows) < used else ""
+
+    @cached_property
+    def distinct_rows(self) -> np.ndarray:
+        """(k,) positions in `rows` of rows with different inputs: the first of each."""
+        return np.sort(np.unique(self.scan.hashes[self.rows], return_index=True)[1])
+
+    def asked(self, method: str, side: str, slot: Slot, rows: np.ndarray) -> list[Any]:
+        """What a room's `facts`, `traits`, `places` or `likeness` says of rows, piece by piece; [] where it says nothing."""
+        ask, spot = getattr(self.room(side, slot), method), (side, slot.name)
+        parts = []
+        for low in range(0, len(rows), PIECE):
+            found = ask(self.store.raw(rows[low : low + PIECE], (spot,))[spot])
+            if found is None or (isinstance(found, dict) and not found):
+                return []
+            parts.append(found)
+        return parts
+
+    def affordable(self, side: str, slot: Slot, most: int) -> int:
+        """How many rows of a slot may be read for one look."""
+        layout = self.room(side, slot).layout
+        cell = 4096 if layout.ragged else int(np.dtype(layout.dtype).itemsize * np.prod([side for side in layout.shape if side is not None]))
+        return min(most, max(500, MOST_BYTES // cell))
+
+    def cells(self, column: str) -> Sequence[Any] | None:
+        """Raw cells of `rows`, or None where the scan did not keep them (pictures)."""
+        held = self.scan.sample_rows.get(column, np.empty(0, np.int64))
+        at = np.searchsorted(held, self.rows)
+        if not len(held) or (held[np.minimum(at, len(held) - 1)] != self.rows).any():
+            return None
+        sample = self.scan.sample[column]
+        return [sample[i] for i in at.tolist()]
+
+    # ---- columns ----
+
+    @property
+    def inputs(self) -> tuple[Slot, ...]:
+        return self.store.signature.inputs
+
+    @property
+    def outputs(self) -> tuple[Slot, ...]:
+        return self.store.signature.outputs
+
+    def room(self, side: str, slot: Slot) -> DataType:
+        return self.store.types[side, slot.name]
+
+    @cached_property
+    def facts(self) -> list[Fact]:
+        """Every slot as columns of a plain table, over `rows`; slots that are none (pictures, prose) have no fact."""
+        return self._gathered("facts")
+
+    @cached_property
+    def traits(self) -> list[Fact]:
+        """What can be measured of the other inputs, over `trait_rows`."""
+        return [fact for slot in self.inputs for fact in self._as_facts("traits", "input", slot, self.trait_rows)]
+
+    @cached_property
+    def trait_rows(self) -> np.ndarray:
+        """Those of `rows` of which pictures and prose can be read in seconds."""
+        most = min((self.affordable("input", slot, MOST_ROWS) for slot in self.inputs), default=MOST_ROWS)
+        return self.rows[chosen(len(self.rows), most, "traits")]
+
+    def _gathered(self, method: str) -> list[Fact]:
+        slots = [("input", slot) for slot in self.inputs] + [("output", slot) for slot in self.outputs]
+        return [fact for side, slot in slots for fact in self._as_facts(method, side, slot, self.rows)]
+
+    def facts_of(self, side: str, slot: Slot, rows: np.ndarray) -> list[Fact]:
+        """One slot's facts, over other rows than `rows`."""
+        return self._as_facts("facts", side, slot, rows)
+
+    def _as_facts(self, method: str, side: str, slot: Slot, rows: np.ndarray) -> list[Fact]:
+        found = self.asked(method, side, slot, rows)
+        return [Fact(side, slot, part, np.concatenate([one[part] for one in found])) for part in (found[0] if found else ())]
+
+    @cached_property
+    def given(self) -> list[Fact]:
+        return [fact for fact in self.facts if fact.side == "input"]
+
+    @cached_property
+    def targets(self) -> list[Fact]:
+        return [fact for fact in self.facts if fact.side == "output"]
+
+    @cached_property
+    def ids(self) -> set[str]:
+        """Input columns that only number the rows, or say nothing: rows are compared without them."""
+        from mapsto.checks import constant, ids
+
+        return {fact.column for fact in [*ids.found(self), *constant.found(self)]}
+
+    @property
+    def divided(self) -> bool:
+        """Do data or user say which rows train and which test, at least some of them? Otherwise chance does."""
+        return bool((self.scan.named >= 0).any() or self.reading.group or self.reading.time)
+
+    # ---- rows by value ----
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """(n,) uint64 of each row's inputs, columns that only number rows left out: equal rows have equal keys."""
+        used = [slot.column for slot in self.inputs if slot.column not in self.ids]
+        return self.scan.hashes if len(used) in (0, len(self.inputs)) else self.hashes(used)
+
+    @property
+    def answers(self) -> np.ndarray:
+        """(n,) uint64 of each row's target cells."""
+        assert self.scan.strata is not None
+        return self.scan.strata
+
+    def hashes(self, columns: Sequence[str]) -> np.ndarray:
+        """(n,) uint64 of the cells of some columns: one pass over the source."""
+        found: list[int] = []
+        for chunk in self.source.chunks():
+            found += map(hash_of, zip(*(chunk.columns[name] for name in columns), strict=True))
+        return np.array(found, np.uint64)
+
+    @cached_property
+    def repeats_are_natural(self) -> bool:
+        """Are rows described by so few different values that equal ones must occur? Their collision entropy, as if columns were
+        independent, is then below that of as many random rows; or most rows have an equal."""
+        facts = [fact for fact in self.given if fact.column not in self.ids]
+        plain = {fact.slot.name for fact in self.given}
+        bits = sum(map(_collision_bits, facts)) + 64.0 * sum(slot.name not in plain for slot in self.inputs)
+        used = self.keys[self.split_of >= 0]
+        return bits < 2 * np.log2(max(2, len(used))) + BITS or len(np.unique(used)) < 0.5 * len(used)
+
+
+def hash_of(cells: Sequence[Any]) -> int:
+    """Of a row's cells; an unreadable file counts by its name."""
+    try:
+        return hash64(cells)
+    except OSError:
+        return hash64([str(cell) for cell in cells])
+
+
+def _collision_bits(fact: Fact) -> float:
+    counts = np.unique(fact.values[fact.known], return_counts=True)[1]
+    share = np.append(counts, len(fact.values) - counts.sum()) / max(1, len(fact.values))
+    return float(-np.log2((share**2).sum())) if len(fact.values) else 0.0
+
+
+def chosen(rows: int, most: int, *name: Any) -> np.ndarray:
+    """At most `most` of `rows` positions, in order: a keyed sample."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(key("checks", rows, *name)).choice(rows, most, replace=False))
+
+
+def look(evidence: Evidence) -> list[Finding]:
+    """What every check found, the gravest first, with names and cells of the example rows."""
+    found = [finding for name in names("checks") for finding in module("checks", name).look(evidence)]
+    found.sort(key=lambda finding: LEVELS.index(finding.level))
+    return _with_examples(found, evidence)
+
+
+def _with_examples(found: list[Finding], evidence: Evidence) -> list[Finding]:
+    """Names of the rows and the cells concerned: one pass over the source, no further than the last of them."""
+    wanted = {row for finding in found for row in finding.rows[:EXAMPLES]}
+    cells: dict[int, tuple[str, dict[str, Any]]] = {}
+    first = 0
+    for chunk in evidence.source.chunks() if wanted else ():
+        for row in wanted.intersection(range(first, first + len(chunk))):
+            cells[row] = chunk.where[row - first], {name: column[row - first] for name, column in chunk.columns.items()}
+        first += len(chunk)
+        if len(cells) == len(wanted):
+            break
+    return [
+        dataclasses.replace(
+            finding,
+            rows=finding.rows[:EXAMPLES],
+            where=finding.where or tuple(cells[row][0] for row in finding.rows[:EXAMPLES] if row in cells),
+            examples=finding.examples or tuple(_shown(cells[row][1], finding, evidence) for row in finding.rows[:EXAMPLES] if row in cells),
+        )
+        for finding in found
+    ]
+
+
+def _shown(cells: Mapping[str, Any], finding: Finding, evidence: Evidence) -> str:
+    """A row's cells in the columns concerned and the targets, on one line."""
+    columns = [*finding.columns, *(slot.column for slot in evidence.outputs)]
+    columns = columns if finding.columns else [*(slot.column for slot in evidence.inputs[:4]), *columns]
+    return ", ".join(f"{name}={shorten(cells[name])}" for name in dict.fromkeys(columns) if name in cells)
+
+
+def listed(columns: Sequence[str], most: int = 6) -> str:
+    """'a', 'b' and 3 more."""
+    return ", ".join(f"'{name}'" for name in columns[:most]) + (f" and {len(columns) - most} more" if len(columns) > most else "")
+
+
+def to_drop(columns: Sequence[str]) -> str:
+    """The flag that leaves columns out, as it is typed."""
+    import shlex
+
+    return f"--drop {shlex.quote(','.join(columns))}"
+
+
+def plural(count: int, what: str) -> str:
+    """1 row, 2 rows, 1,000 rows."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,57 @@
+"""Columns that number or name the rows: every value differs, and they count upward, follow the rows' order, or are names."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from mapsto.checks.base import Evidence, Fact, Finding, listed, to_drop
+
+LEAST = 20  # rows
+ALL = 0.999  # share of rows that must differ: a few rows may stand twice
+NAME = re.compile(r"(^|[^a-z])(id|ids|uid|uuid|guid|key|index|idx|no|nr|rowid|row|serial|record)([^a-z]|$)", re.IGNORECASE)
+CAMEL = re.compile(r"[a-z](Id|ID|Key|Index|No|Nr)$")  # PassengerId
+
+
+def look(evidence: Evidence) -> list[Finding]:
+    columns = [fact.column for fact in found(evidence)]
+    if not columns:
+        return []
+    several = len(columns) > 1
+    return [
+        Finding(
+            "id",
+            "warn",
+            f"{listed(columns)} {'differ' if several else 'differs'} in every row and only {'number' if several else 'numbers'} them{evidence.said_rows}",
+            "the net may learn single rows by their number, which says nothing of new ones",
+            to_drop(columns),
+            tuple(columns),
+            len(columns),
+        )
+    ]
+
+
+def found(evidence: Evidence) -> list[Fact]:
+    """Columns of ids; never the one rows are divided by in time, nor the only input."""
+    asked = [fact for fact in evidence.given if not fact.part and fact.column != evidence.reading.time]
+    return [fact for fact in asked if _numbers_rows(fact, evidence)] if len(evidence.inputs) > 1 else []
+
+
+def _numbers_rows(fact: Fact, evidence: Evidence) -> bool:
+    """Are all values different, and whole numbers that are dense, in the rows' order or named like an id, or equal steps, or names?"""
+    distinct = evidence.distinct_rows
+    if len(distinct) < LEAST or not fact.known.all():
+        return False
+    if not fact.ordered:
+        cells = evidence.cells(fact.column)
+        return cells is not None and len({str(cells[i]) for i in distinct.tolist()}) >= ALL * len(distinct)
+    values = fact.values[distinct]
+    if len(np.unique(values)) < ALL * len(values):
+        return False
+    steps = np.diff(values) / np.diff(evidence.rows[distinct])
+    if (values != np.rint(values)).any():
+        return bool(steps[0]) and np.allclose(steps, steps[0], rtol=1e-6)
+    dense = np.ptp(values) < 2 * evidence.store.n
+    in_order = bool((steps > 0).all() or (steps < 0).all())
+    return bool(dense or in_order or NAME.search(fact.column) or CAMEL.search(fact.column))

@@ -1,0 +1,209 @@
+"""Inputs that copy or determine the target: alone, or several together. With such a column nothing is learned but where to look.
+
+Exactness decides, never accuracy (`measure.dependence`): iris petals, spam words and a good score predict very well and pass. Where
+the columns found are all the inputs there are, they are no shortcut past anything: that is said, and stops nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from mapsto.checks.base import Evidence, Fact, Finding, listed, to_drop
+from mapsto.measure import dependence
+from mapsto.measure.dependence import codes_of
+
+FEW = 200  # values of a column that is paired with others
+MOST_PAIRS = 5_000
+CUT_ROWS = 1_000  # rows in which a fixed value divides the classes without exception: nothing in nature does
+NEAR = 0.1  # of the trivial answer's errors: a column that leaves fewer almost copies the target
+NEAR_ROWS = 500
+NEAR_R = 0.9995  # correlation with a numeric target, likewise
+LEARNED = "what is learned is to read the answer off it; on new rows, where it is not known yet, that is worth nothing"
+
+
+def look(evidence: Evidence) -> list[Finding]:
+    found: list[Finding] = []
+    rows = evidence.distinct_rows
+    for target in evidence.targets:
+        alone, near = _alone(evidence, target, rows)
+        found += _said_alone(evidence, target, alone)
+        found += _said_near(evidence, target, near)
+        taken = {fact.column for facts in alone.values() for fact in facts}
+        rest = [fact for fact in evidence.given if fact.column not in taken]
+        together = _sums(evidence, target, rest, rows) or _pairs(evidence, target, rest, rows)
+        found += together
+    return found
+
+
+# --- one column ------------------------------------------------------------------------------------------------------------------
+
+
+def _alone(evidence: Evidence, target: Fact, rows: np.ndarray) -> tuple[dict[str, list[Fact]], list[Fact]]:
+    """({how: facts that determine the target}, facts that nearly do)."""
+    found: dict[str, list[Fact]] = {}
+    near = []
+    answer = target.values[rows]
+    classes = codes_of(answer)
+    for fact in evidence.given:
+        how = _determined(fact, target, rows, answer, classes, evidence)
+        if how:
+            found.setdefault(how, []).append(fact)
+        elif _nearly(fact.values[rows], answer, classes, target.ordered and fact.ordered):
+            near.append(fact)
+    return found, near
+
+
+def _determined(fact: Fact, target: Fact, rows: np.ndarray, answer: np.ndarray, classes: np.ndarray, evidence: Evidence) -> str:
+    """How a fact tells the target: "copy", "order", "cut"; "" when it does not."""
+    values, known = fact.values[rows], fact.known[rows]
+    if fact.part == "moment" and target.part != "moment":
+        return ""
+    if target.ordered and fact.ordered and dependence.same_order(values, answer):
+        return "" if fact.column in evidence.ids else "order"
+    codes = codes_of(values)
+    exact = dependence.determines(codes, classes)
+    if exact is None and not known.all():  # which cells are missing may tell it: then missing is a value too
+        exact = dependence.determines(np.where(known, codes + 1, 0) if fact.ordered else np.where(values == -2, -1, codes + 1), classes)
+    elif exact is not None and exact.rows < 0.5 * len(rows):
+        exact = None
+    if exact is None:
+        few = not target.ordered or len(np.unique(answer[~np.isnan(answer)])) < dependence.LEVELS
+        return "cut" if fact.ordered and few and dependence.threshold(values, classes) else ""
+    if fact.ordered and exact.values > 2 * (classes.max() + 1) and _runs(values, classes) <= 2 * (classes.max() + 1):
+        return "cut" if dependence.threshold(values, classes) else ""
+    return "copy"
+
+
+def _runs(values: np.ndarray, classes: np.ndarray) -> int:
+    """How often the class changes along the values."""
+    known = ~np.isnan(values) & (classes >= 0)
+    order = np.argsort(values[known], kind="stable")
+    return int((np.diff(classes[known][order]) != 0).sum()) + 1
+
+
+def _nearly(values: np.ndarray, answer: np.ndarray, classes: np.ndarray, numbers: bool) -> bool:
+    if len(values) < NEAR_ROWS:
+        return False
+    if numbers:
+        return abs(dependence.correlation(values[:1000], answer[:1000])) > NEAR_R and abs(dependence.correlation(values, answer)) > NEAR_R
+    codes = codes_of(values)
+    codes = codes + 1 if (codes < 0).any() else codes  # missing is a value
+    if codes.max() >= 2 * max(10, classes.max() + 1):
+        codes = (codes > 0).astype(np.int64)  # of a column of many values: is there one at all?
+    if codes.max() < 1 or classes.max() < 1 or classes.max() > 100:
+        return False
+    wrong, trivial = dependence.errors(codes, classes)
+    return 0 < wrong <= NEAR * trivial
+
+
+def _said_alone(evidence: Evidence, target: Fact, found: dict[str, list[Fact]]) -> list[Finding]:
+    said = []
+    for how, facts in found.items():
+        columns = _columns(facts)
+        known = int(min((fact.known & target.known).sum() for fact in facts))
+        words = {
+            "copy": ("determines", "determine", "equal values always stand beside the same {}"),
+            "order": ("determines", "determine", "it rises or falls with {} without exception"),
+            "cut": ("decides", "decide", "{} changes exactly where it passes a fixed value"),
+        }[how]
+        what = f"{listed(columns)} {words[0] if len(columns) == 1 else words[1]} {target}: {words[2].format(target)}{evidence.said_rows}"
+        said.append(_finding(evidence, target, columns, what, stops=how != "cut" or known >= CUT_ROWS, rows=_examples(evidence, facts[0])))
+    return said
+
+
+def _said_near(evidence: Evidence, target: Fact, near: list[Fact]) -> list[Finding]:
+    columns = _columns(near)
+    if not columns:
+        return []
+    verb = "copies" if len(columns) == 1 else "copy"
+    what = f"{listed(columns)} almost {verb} {target}: alone it leaves less than a tenth of the errors{evidence.said_rows}"
+    effect = "if it is only known once the answer is, the figures flatter"
+    return [Finding("nearly leaking", "warn", what, effect, to_drop(columns), tuple(columns), len(columns), rows=_examples(evidence, near[0]))]
+
+
+# --- several columns -------------------------------------------------------------------------------------------------------------
+
+
+def _sums(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: np.ndarray) -> list[Finding]:
+    """Sums, differences, weighted sums, products and quotients; of a target with two classes, too."""
+    answer = target.values[rows]
+    if not target.ordered:
+        classes = answer.astype(np.float64)
+        classes[answer < 0] = np.nan
+        names = _numbers(evidence, target)
+        answer = names[np.maximum(answer, 0)] + 0 * classes if names is not None else classes
+    numbers = [fact for fact in facts if fact.ordered and fact.part != "moment"]
+    columns = [fact.values[rows] for fact in numbers]
+    found = dependence.linear_identity(columns, answer)
+    if found is not None:
+        told = _sum_of([numbers[i] for i in found.columns], found.weights, found.simple)
+        return [_joint(evidence, target, [numbers[i] for i in found.columns], f"{told} is {target}", stops=found.simple)]
+    if target.ordered and (found := dependence.product_identity(columns, answer)) is not None:
+        told = " ".join(f"{'×' if power > 0 else '÷'} {numbers[i]}" for i, power in zip(found.columns, found.weights, strict=True))
+        return [_joint(evidence, target, [numbers[i] for i in found.columns], f"{told.removeprefix('× ')} is {target}", stops=True)]
+    return []
+
+
+def _numbers(evidence: Evidence, target: Fact) -> np.ndarray | None:
+    """The classes as the numbers they are named by, or None."""
+    try:
+        return np.array([float(name) for name in getattr(evidence.room("output", target.slot), "vocabulary", ())])
+    except ValueError:
+        return None
+
+
+def _sum_of(facts: Sequence[Fact], weights: Sequence[float], simple: bool) -> str:
+    if not simple:
+        return "a weighted sum of " + listed([str(fact).strip("'") for fact in facts])
+    order = sorted(range(len(facts)), key=lambda i: weights[i] < 0)
+    told = " ".join(f"{'-' if weights[i] < 0 else '+'} {facts[i]}" for i in order).removeprefix("+ ")
+    return told if abs(abs(weights[0]) - 1) < 1e-3 else f"{told}, times a number,"
+
+
+def _pairs(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: np.ndarray) -> list[Finding]:
+    """Two columns whose values together always stand beside the same target: halves of its name, digits, an exclusive or."""
+    classes = codes_of(target.values[rows])
+    coded = [(fact, codes_of(fact.values[rows])) for fact in facts]
+    few = [(fact, codes) for fact, codes in coded if 0 < codes.max() < FEW]
+    for (a, x), (b, y) in _first(combinations(few, 2), MOST_PAIRS):
+        both = np.where((x >= 0) & (y >= 0), x * (int(y.max()) + 1) + y, -1)
+        exact = dependence.determines(both, classes)
+        if exact is not None and exact.rows >= 0.5 * len(rows):
+            return [_joint(evidence, target, [a, b], "equal pairs of their values always stand beside the same answer", stops=True)]
+    return []
+
+
+def _first(pairs: Iterable, most: int) -> Iterable:
+    return (pair for _, pair in zip(range(most), pairs, strict=False))
+
+
+def _joint(evidence: Evidence, target: Fact, facts: Sequence[Fact], why: str, stops: bool) -> Finding:
+    columns = _columns(facts)
+    what = f"{listed(columns)} together determine {target}: {why}{evidence.said_rows}"
+    return _finding(evidence, target, columns, what, stops, _examples(evidence, facts[0]))
+
+
+# --- saying it -------------------------------------------------------------------------------------------------------------------
+
+
+def _finding(evidence: Evidence, target: Fact, columns: Sequence[str], what: str, stops: bool, rows: tuple[int, ...]) -> Finding:
+    """A leak; where it takes all the inputs there are, or is a rule rather than a copy, only a warning."""
+    all_of_them = {slot.column for slot in evidence.inputs} <= set(columns)
+    if all_of_them:
+        what, effect, fix = f"{what} (there is no other input)", "the answer can be looked up without learning anything", "--target another column"
+    else:
+        effect, fix = LEARNED, to_drop(columns)
+    level = "stop" if stops and not all_of_them else "warn"
+    fix += "; or, where it is known when predicting, --allow leakage" if level == "stop" else ""
+    return Finding("leakage" if level == "stop" else "determined", level, what, effect, fix, tuple(columns), len(columns), rows=rows)
+
+
+def _columns(facts: Iterable[Fact]) -> list[str]:
+    return list(dict.fromkeys(fact.column for fact in facts))
+
+
+def _examples(evidence: Evidence, fact: Fact) -> tuple[int, ...]:
+    return tuple(evidence.rows[np.flatnonzero(fact.known)[:5]].tolist())
