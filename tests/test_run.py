@@ -126,7 +126,8 @@ def test_predict_on_the_command_line(
 ) -> None:
     assert main(["predict", str(shops.path), str(table)]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert len(rows) == 600 and set(rows[0]) == {"row", "y", "y.low", "y.high", "sign", "sign.probability", "problem"}
+    assert len(rows) == 600 and set(rows[0]) == {"row", "y", "y.low", "y.high", "sign", "sign.probability", "sign.set", "unsure", "problem"}
+    assert {row["unsure"] for row in rows} == {"True", "False"} and {row["sign.set"] for row in rows} <= {"up", "down", "up;down", "down;up", ""}
     for ending in ("csv", "jsonl", "parquet"):
         assert main(["predict", str(shops.path), str(table), "--out", str(tmp_path / f"out.{ending}")]) == 0
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 600

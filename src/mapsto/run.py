@@ -39,6 +39,7 @@ from mapsto.files import disk_error, read_json_lines, write_json
 from mapsto.learners import build as build_learner
 from mapsto.learners.base import Learner, collect
 from mapsto.measure import calibration
+from mapsto.measure.novelty import Looking, Novelty
 from mapsto.measure.scores import score
 from mapsto.models import build as build_model
 from mapsto.models.base import Rooms
@@ -214,6 +215,15 @@ class Run:
     def calibration(self) -> dict[str, Any]:
         return self.record.get("calibration", {})
 
+    @cached_property
+    def novelty(self) -> Novelty | None:
+        """By what rows far from the training rows are known; None where there were too few, and in runs of an older mapsto."""
+        return Novelty.load(self.path)
+
+    @cached_property
+    def _looking(self) -> Looking | None:
+        return Looking.at(self.learner.model, self.signature, self.types) if self.novelty else None
+
     # ---- use it ----
 
     def predict(self, data: Any) -> list[Answer] | Answer:
@@ -246,10 +256,20 @@ class Run:
         step = learner.evaluation_batch
         for low in range(0, size, step):
             batch = self._batch(signature, encoded, low, min(size, low + step))
-            for slot, arrays in learner.arrays(batch).items():
+            found, unsure = self._arrays(learner, batch)
+            for slot, arrays in found.items():
                 known = self.calibration.get(slot, {})
-                parts.setdefault(slot, []).extend(calibration.apply(heads[slot].decode, calibration.calibrated(arrays, known), known))
+                made = calibration.apply(heads[slot].decode, calibration.calibrated(arrays, known), known)
+                parts.setdefault(slot, []).extend(replace(one, unsure=far) for one, far in zip(made, unsure, strict=True))
         return parts
+
+    def _arrays(self, learner: Learner, batch: Batch) -> tuple[dict[str, dict[str, np.ndarray]], list[bool | None]]:
+        """What the heads predict for a batch, and whether each row is far from the training rows; None where the run does not know."""
+        if self.novelty is None or self._looking is None:
+            return learner.arrays(batch), [None] * batch.size
+        with self._looking.listening() as heard:
+            arrays = learner.arrays(batch)
+        return arrays, (self.novelty.distance(self._looking.see(batch, heard[0])) > 1).tolist()
 
     def _batch(self, signature: Signature, encoded: Mapping, low: int, high: int) -> Batch:
         raw = {

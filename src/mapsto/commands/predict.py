@@ -47,17 +47,19 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
 
 
 def _row(run: Run, answer: Answer) -> Row:
-    """One line of output: the row's place, then every output's value, probability and interval."""
+    """One line of output: the row's place; every output's value with its probability and set, or its interval; whether the row is far from
+    the training rows; why it could not be read."""
     row: Row = {"row": answer.where}
     several = len(run.signature.outputs) > 1
     for slot in run.signature.outputs:
         found = answer.predictions.get(slot.name)
         known = found.to_json() if found else {"value": None}
         kind = run.choice.kinds[slot.name]
-        keys = ("value", "probability") if kind != "regression" else ("value", "low", "high")
+        keys = ("value", "probability", "set") if kind != "regression" else ("value", "low", "high")
         for key in keys:
             name = f"{slot.name}.{key}" if several and key != "value" else slot.name if key == "value" else key
             value = known.get(key)
             row[name] = ";".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    row["unsure"] = next((found.unsure for found in answer.predictions.values()), None)
     row["problem"] = " ".join(answer.problem.split())
     return row

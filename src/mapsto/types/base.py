@@ -111,6 +111,11 @@ class DataType:
         """Test-time views of collated values, whose outputs are averaged: [values], and a mirrored one where that changes nothing."""
         return [values]
 
+    def outside(self, values: Field) -> Tensor | None:
+        """(B,): how far collated values of an input lie outside what it was fitted on, in any unit; they are strange above 1 and above what
+        validation rows show. None where the type itself cannot tell."""
+        return None
+
     def said(self, name: str) -> str:
         """What a person should hear of how the column `name` is read; "" where it is as anyone would expect."""
         return ""

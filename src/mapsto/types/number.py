@@ -198,6 +198,11 @@ class Number(DataType):
     def facts(self, arrays: Tensor) -> dict[str, np.ndarray]:
         return {"moment" if self.kind == "date" else "": arrays.numpy().astype(np.float64)}
 
+    def outside(self, values: Tensor) -> Tensor:
+        """In widths of the range of the training values, beyond its ends."""
+        low, high = self.edges[0], self.edges[-1]
+        return torch.maximum(low - values[:, 0], values[:, 0] - high).clamp(min=0) / (high - low)
+
     def said(self, name: str) -> str:
         order = "day before month" if self._day_first else "month before day"
         return f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))" if self.kind == "date" else ""

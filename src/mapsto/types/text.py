@@ -345,6 +345,14 @@ class Text(DataType):
             return FIRST + len(self.alphabet)
         return FIRST if self.kind == "ngrams" else tokenizer_of(self.codes).get_vocab_size()
 
+    def outside(self, values: Texts) -> Tensor | None:
+        """How rare its runs are in the training texts, in the mean: another language or keys hit at random consist of rare ones."""
+        if values.bags is None:
+            return None
+        held = values.bags.mask
+        rarity = _rarities(self.rarity).to(held.device)[values.bags.values[..., 0].long()]
+        return (rarity * held).sum(1) / held.sum(1).clamp(min=1)
+
     @property
     def leads(self) -> bool:
         return self.buckets > 0

@@ -1,0 +1,254 @@
+"""Is a row so far from the training rows that nothing said of it can be relied on?
+
+A row is looked at in two spaces: as the net sees it (`Net.embed`, brought to length 1) and as it came (its plain features, `stem(None)`).
+In each the distance to the nearest of at most 2,000 training rows counts (Sun et al. 2022, "Out-of-distribution detection with deep nearest
+neighbors"), and of the plain features also what lies outside the space the training rows span: there a new category or a missing cell
+stands out. Beside these, each type may say itself how far a cell lies outside what it was fitted on (`DataType.outside`).
+Distances are measured in units of what validation rows show; the row's figure is the largest of them, and the row is unsure above the
+98% quantile of the validation rows' figures. So about 2% of rows like the training rows are called unsure.
+
+Why two spaces: a net maps what it has never seen near to what it knows. Digits (8x8, .986 right), share called unsure of noise, drawn
+letters, Omniglot letters and clothes: by the net's space alone .02, .99, 1.00 and .63; by the pixels' alone 1, 1, 1 and .79. On
+Fashion-MNIST (.918 right) digits are found by the net's space (.90, pixels .53), and flat grey pictures by the pixels.
+
+What is kept is small: both spaces are turned to their first 64 principal axes, what is left over is one number a row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from torch import nn
+
+from mapsto.batch import Batch, key
+from mapsto.data.store import Store
+from mapsto.errors import RunError
+from mapsto.files import write_atomic
+from mapsto.learners.base import Collected, Learner, collect
+from mapsto.measure.baseline import chosen
+from mapsto.models.base import Net, Rooms, Stems, flat, pool
+from mapsto.signature import Signature
+
+FILE = "novelty.safetensors"
+MOST_ROWS = 2_000  # training rows kept, and validation rows measured
+AXES = 64
+PIECE = 256  # rows whose plain features are held at once
+WIDEST = 1024  # features; more are hashed into as many with random signs, which keeps distances in expectation (Weinberger et al. 2009)
+QUANTILE = 0.98
+FEWEST = 20  # validation rows below which nothing is said; from here to 49 the largest of their figures is the limit
+FLOOR = 0.01  # of the typical length: differences below it are arithmetic
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Training rows in one space of D features. centre (D,), axes (D, R), points (m, R): the rows on the axes; left (m,): the length of
+    what the axes leave out; unit: the typical distance from the centre."""
+
+    centre: np.ndarray
+    axes: np.ndarray
+    points: np.ndarray
+    left: np.ndarray
+    unit: float
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> Cloud:
+        """rows (m, D)."""
+        centre = rows.mean(0)
+        moved = (rows - centre).astype(np.float64)
+        unit = float(np.sqrt((moved**2).sum(1).mean())) or 1.0
+        values, vectors = np.linalg.eigh(moved.T @ moved / unit**2)  # ascending
+        axes = vectors[:, values > 1e-9 * max(values[-1], 1e-30)][:, ::-1][:, :AXES]
+        cloud = cls(centre.astype(np.float32), _kept(axes), np.empty((0, 0)), np.empty(0), unit)
+        points, left = cloud.place(rows)
+        return cls(cloud.centre, cloud.axes, _kept(points), _kept(left), unit)
+
+    def place(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (n, D) -> where they lie on the axes (n, R), and the length left out (n,); in units, at most 1e4."""
+        moved = np.nan_to_num((rows - self.centre) / self.unit, nan=1e4, posinf=1e4, neginf=-1e4).clip(-1e4, 1e4)
+        on = moved @ self.axes
+        return on, np.sqrt(np.maximum(0, (moved**2).sum(1) - (on**2).sum(1)))
+
+    def distances(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) to the nearest training row, and (n,) to the space they span. Lengths left out are taken to stand at right angles."""
+        on, left = self.place(rows)
+        to_each = (on**2).sum(1)[:, None] + left[:, None] ** 2 + ((self.points**2).sum(1) + self.left**2) - 2 * on @ self.points.T  # (n, m)
+        return np.sqrt(np.maximum(0, to_each.min(1))) + FLOOR, left + FLOOR
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        kept = {
+            part: np.asarray(getattr(self, part), np.float16 if part != "centre" else np.float32) for part in ("axes", "points", "left", "centre")
+        }
+        return {f"{name}.{part}": np.ascontiguousarray(values) for part, values in kept.items()} | {f"{name}.unit": np.array([self.unit], np.float32)}
+
+    @classmethod
+    def from_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> Cloud:
+        parts = {part: arrays[f"{name}.{part}"].astype(np.float32) for part in ("centre", "axes", "points", "left")}
+        return cls(**parts, unit=float(arrays[f"{name}.unit"][0]))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Rows as they are looked at: net (n, D) unit embeddings, plain (n, F), outside (n, S) as the types of S inputs say."""
+
+    net: np.ndarray
+    plain: np.ndarray
+    outside: np.ndarray
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """What is known of rows like the training rows. limits: the 98% quantile of each figure over validation rows; threshold: that of the
+    largest of them, each divided by its limit; rows: validation rows it was learned from."""
+
+    net: Cloud
+    plain: Cloud
+    limits: tuple[float, ...]
+    threshold: float
+    rows: int
+
+    def figures(self, seen: Seen) -> np.ndarray:
+        """(n, 3 + S): distances in the net's space and in the plain one, what lies outside the plain one, and what the types say."""
+        return np.concatenate([np.stack([self.net.distances(seen.net)[0], *self.plain.distances(seen.plain)], 1), seen.outside], 1)
+
+    def distance(self, seen: Seen) -> np.ndarray:
+        """(n,) how far each row lies from the training rows; above 1 it is unsure."""
+        return (self.figures(seen) / np.array(self.limits)).max(1) / self.threshold
+
+    def record(self) -> dict[str, Any]:
+        """What run.json says of it."""
+        return {"quantile": QUANTILE, "rows": self.rows, "training_rows": len(self.net.points), "file": FILE}
+
+    def save(self, folder: Path) -> None:
+        """novelty.safetensors, below 1 MB."""
+        arrays = {**self.net.arrays("net"), **self.plain.arrays("plain")}
+        told = {"limits": json.dumps(self.limits), "threshold": repr(self.threshold), "rows": str(self.rows)}
+        write_atomic(folder / FILE, lambda path: save_file(arrays, path, told))
+
+    @classmethod
+    def load(cls, folder: Path) -> Novelty | None:
+        """What `save` wrote; None where a run has none. RunError when it is damaged."""
+        if not (folder / FILE).exists():
+            return None
+        try:
+            with safe_open(folder / FILE, "np") as file:
+                told = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+            clouds = (Cloud.from_arrays(name, arrays) for name in ("net", "plain"))
+            return cls(*clouds, tuple(json.loads(told["limits"])), float(told["threshold"]), int(told["rows"]))
+        except (SafetensorError, KeyError, ValueError, OSError) as problem:
+            raise RunError(f"{folder / FILE}: is damaged ({problem}).\nCopy the run again from where it was made.") from None
+
+
+class Looking:
+    """Sees rows as `Novelty` does, without a forward pass of its own: it listens to what the heads of the net are given."""
+
+    def __init__(self, model: Net, signature: Signature, types: Rooms):
+        self.model, self.signature, self.types = model, signature, types
+        self.stems = Stems(signature, types, None).eval()
+
+    @classmethod
+    def at(cls, model: nn.Module, signature: Signature, types: Rooms) -> Looking | None:
+        """None where there is nothing to look at: no input, or a net that gives no representation of them."""
+        return cls(model, signature, types) if isinstance(model, Net) and signature.inputs else None
+
+    @contextmanager
+    def listening(self) -> Iterator[list[np.ndarray]]:
+        """Meanwhile every forward pass leaves its pooled hidden (B, D) here, in float16."""
+        heard: list[np.ndarray] = []
+
+        def keep(heads: nn.Module, given: tuple[Any, ...]) -> None:
+            found = pool(given[0], self.model.heads.gives).detach().float()
+            heard.append((found.mean(1) if found.ndim == 3 else found).clamp(-6e4, 6e4).half().cpu().numpy())
+
+        handle = self.model.heads.register_forward_pre_hook(keep)
+        try:
+            yield heard
+        finally:
+            handle.remove()
+
+    @torch.no_grad()
+    def see(self, batch: Batch, hidden: np.ndarray) -> Seen:
+        """A batch's rows beside what the net made of them, (B, D)."""
+        batch = batch.to("cpu")
+        found = [self.types["input", slot.name].outside(batch.inputs[slot.name]) for slot in self.signature.inputs]
+        told = [one.numpy() for one in found if one is not None]
+        pieces = [batch.slice(low, low + PIECE).inputs for low in range(0, batch.size, PIECE)]
+        plain = [_narrow(flat(self.stems(inputs)).float().numpy()) for inputs in pieces]
+        net = hidden.astype(np.float32) / np.maximum(np.linalg.norm(hidden.astype(np.float32), axis=1, keepdims=True), 1e-9)
+        return Seen(_narrow(net), np.concatenate(plain), np.stack(told, 1) if told else np.zeros((batch.size, 0)))
+
+
+def as_they_are(heard: list[np.ndarray], batches: int) -> np.ndarray:
+    """(n, D): of every batch the first forward pass; the others are of its test-time views."""
+    return np.concatenate(heard[:: len(heard) // batches])
+
+
+Heard = tuple[np.ndarray, np.ndarray]  # row numbers (n,) in any order, and what the net makes of these rows (n, D)
+
+
+def collected(learner: Learner, store: Store, split: str, most: int | None, looking: Looking) -> tuple[Collected, Heard]:
+    """`learner.collect`, and what the net made of the rows meanwhile."""
+    numbers: list[np.ndarray] = []
+
+    def noted() -> Iterator[Batch]:
+        for batch in store.walk(split, learner.evaluation_batch, most):
+            numbers.append(np.empty(0, np.int64) if batch.rows is None else batch.rows.cpu().numpy())
+            yield batch
+
+    with looking.listening() as heard:
+        found = collect(learner, noted())
+    return found, (np.concatenate(numbers), as_they_are(heard, len(numbers)))
+
+
+def learn(looking: Looking, store: Store, train: Heard, validation: Heard) -> Novelty | None:
+    """From at most 2,000 training and as many validation rows, keyed samples. None for fewer than 20 rows of either."""
+    if min(len(train[0]), len(validation[0])) < FEWEST:
+        return None
+    sides = []
+    for rows, hidden in (train, validation):
+        at = chosen(len(rows), MOST_ROWS)
+        parts = [at[low : low + PIECE] for low in range(0, len(at), PIECE)]
+        sides.append(joined([looking.see(store.batch(rows[part]), hidden[part]) for part in parts]))
+    return fitted(*sides)
+
+
+def joined(parts: Sequence[Seen]) -> Seen:
+    return Seen(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("net", "plain", "outside")))
+
+
+def fitted(train: Seen, validation: Seen) -> Novelty:
+    """From rows as they are seen."""
+    first = Novelty(Cloud.of(train.net), Cloud.of(train.plain), (), 1.0, len(validation.outside))
+    rank = min(first.rows, ceil((first.rows + 1) * QUANTILE))
+    figures = first.figures(validation)
+    floors = np.r_[np.full(3, FLOOR), np.ones(figures.shape[1] - 3)]
+    limits = np.maximum(np.sort(figures, 0)[rank - 1], floors)
+    threshold = np.sort((figures / limits).max(1))[rank - 1]
+    return Novelty(first.net, first.plain, tuple(limits.tolist()), float(threshold), first.rows)
+
+
+def _kept(values: np.ndarray) -> np.ndarray:
+    """As the file keeps them: 16 bits."""
+    return values.astype(np.float16).astype(np.float32)
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """(n, F) -> (n, at most WIDEST): wider rows hashed."""
+    width = values.shape[1]
+    if width <= WIDEST:
+        return values
+    draw = np.random.default_rng(key("novelty hashing", width))
+    bucket, sign = draw.integers(WIDEST, size=width), draw.choice(np.array([-1, 1], np.float32), width)
+    order = np.argsort(bucket, kind="stable")
+    starts = np.flatnonzero(np.diff(bucket[order], prepend=-1))
+    return np.add.reduceat((values * sign)[:, order], starts, axis=1)
