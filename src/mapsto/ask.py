@@ -28,8 +28,9 @@ ORDER = ("baselines", "confusion", "classes", "reliability", "sets", "slices", "
 SECONDS = 12.0  # for all questions on a small set
 HEAVY = 4  # of the questions ask the net or learn anew; each may take so many-th a part of the seconds
 TRAIN_ROWS = 5_000  # training rows predicted, as in `finish`
-# What data that nobody thought of, a net's arithmetic or the machine may do to a question: it then says so in place of an answer.
-FAILURES = (MapstoError, ValueError, RuntimeError, ArithmeticError, MemoryError, OSError)
+# What data that nobody thought of, a net's arithmetic, the machine or a question from outside may do: a finished training must not end in
+# a traceback, so the question then says so in place of an answer.
+FAILURES = (MapstoError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, ArithmeticError, MemoryError, OSError)
 
 
 class Predictions(Mapping[str, Collected]):

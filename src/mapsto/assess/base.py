@@ -253,10 +253,7 @@ def taken(field: Any, order: np.ndarray) -> Any:
     """The rows of a batch's field in another order: tensor, Padded or list."""
     if isinstance(field, list):
         return [field[i] for i in order.tolist()]
-    if isinstance(field, Padded):
-        index = _tensor(order, field.values.device)
-        return Padded(field.values[index], field.lengths[index])
-    return field[_tensor(order, field.device)]
+    return field[_tensor(order, field.values.device if isinstance(field, Padded) else field.device)]
 
 
 def tensors(value: Any, device: Any) -> Any:

@@ -29,6 +29,7 @@ SHOWN = 6  # rows whose parts are hidden: half of them the worst errors
 FEWEST_PARTS, MOST_PARTS = 25, 144
 REPEATS, ROWS, FEWEST_ROWS, SCREENED, BARS = 5, 2_000, 100, 150, 20  # of the permutations; inputs after the first look, and bars shown
 TINY = 1e-6
+FAINT = 0.1  # of log odds, or of the spread of predicted numbers: a row in which nothing moves the answer more is marked faintly
 
 
 def asks(view: View) -> bool:
@@ -142,14 +143,16 @@ def _inside(view: View, slot: Slot, seconds: float) -> tuple[str, list[Block], d
     room = view.run.types["input", slot.name]
     rows = _few(view, output)
     most = int(np.clip(view.rows_in(seconds) // max(1, len(rows)), FEWEST_PARTS, MOST_PARTS))
+    least = FAINT * (1 if view.kind(output) != "regression" else max(float(view.held.predicted[output]["value"].std()), 1e-12))
     marked, shares = [], []
     for item, row, value in zip(view.items(output, rows), rows, view.values(slot, rows), strict=True):
         hidden = room.parts(value, most)
         if hidden:
             effect = _effect(view, output, int(row), slot.name, hidden)
-            weights = effect / max(float(np.abs(effect).max()), 1e-12)
+            weights = effect / max(float(np.abs(effect).max()), least)
             drawn = room.marked(value, weights.tolist())
-            marked.append(dataclasses.replace(item, picture=drawn.picture or item.picture, pieces=drawn.pieces or item.pieces))
+            lines = tuple(line for line in item.lines if not (drawn.pieces and line.startswith(f"{slot.name}: ")))
+            marked.append(dataclasses.replace(item, picture=drawn.picture or item.picture, pieces=drawn.pieces or item.pieces, lines=lines))
             shares.append(_half(np.abs(effect)))
     share = float(np.mean(shares)) if shares else float("nan")
     told = f"In '{slot.name}' half of what moves its answer lies in {share:.0%} of the parts, on average over {len(marked)} rows."

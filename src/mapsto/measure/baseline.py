@@ -73,9 +73,14 @@ def baselines(train: Features, test: Features, room: DataType, kind: str | None 
     (its first by default). {} when the kind has no baseline or no training label is known; "nearest" is left out when the test
     rows are too many for it.
     """
+    found = answers(train, test, room, kind, seed)
+    return {name: score(room, answer, test.target, test.present, test.groups) for name, answer in found.items()}
+
+
+def answers(train: Features, test: Features, room: DataType, kind: str | None = None, seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
+    """What `baselines` scores: {name: arrays as a head of the kind predicts them}."""
     kind = kind or next(iter(room.head_kinds), "")
-    answers = predictions(train, test, kind, _width(room, kind), seed) if kind in TASKS else {}
-    return {name: score(room, answer, test.target, test.present, test.groups) for name, answer in answers.items()}
+    return predictions(train, test, kind, _width(room, kind), seed) if kind in TASKS else {}
 
 
 def predictions(train: Features, test: Features, kind: str, width: int, seed: int = 0) -> dict[str, dict[str, np.ndarray]]:

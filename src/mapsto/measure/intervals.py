@@ -11,11 +11,12 @@ Z = 1.959964  # 97.5% of a standard normal lie below
 def wilson(hits: np.ndarray | float, n: np.ndarray | float, z: float = Z) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(share, low, high) of hits among n, elementwise: Wilson's 95% score interval (1927), sensible for one row and for all right; nan for n = 0."""
     hits, n = np.asarray(hits, np.float64), np.asarray(n, np.float64)
-    share = np.divide(hits, n, out=np.full(np.broadcast(hits, n).shape, np.nan), where=n > 0)
-    whole = np.maximum(n, 1e-300)
+    whole = np.where(n > 0, n, 1)
+    share = np.where(n > 0, hits / whole, np.nan)
     middle = (share + z**2 / (2 * whole)) / (1 + z**2 / whole)
     half = z / (1 + z**2 / whole) * np.sqrt(share * (1 - share) / whole + z**2 / (4 * whole**2))
-    return share, np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
+    low, high = np.where(hits <= 0, 0.0, middle - half), np.where(hits >= n, 1.0, middle + half)  # exactly, where rounding would miss it
+    return share, np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
 def ratio(statistics: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:

@@ -11,14 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array, issparse
+from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from mapsto.batch import key
+from mapsto.measure.baseline import Values
 
 FIRST = 4  # the smallest part is 1 / 2**FIRST of the rows
 REPEATS = 6  # parts of one size, at most; they do not overlap
 FEWEST = 16  # rows of a part
 LINEAR, MOST_FEATURES, FEWEST_FEATURES = 256, 768, 96
+HASHED = 4096  # features of which directions are found
 SMOOTHER = 1.4  # degrees of freedom count this much: on few rows plain cross-validation interpolates (Kim & Gu 2004)
 PENALTIES = 10.0 ** np.arange(-6, 2.5, 0.5)  # per row
 EXPONENTS = np.arange(0.05, 1.51, 0.05)
@@ -63,26 +67,42 @@ def parts(rows: int, seed: int) -> list[np.ndarray]:
     return found
 
 
-def features(learn: np.ndarray, ask: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Plain features (n, F) of training and test rows -> at most `most` for the ridge: standardised and, where many, projected at random;
-    beside them random Fourier features with half the median distance as bandwidth."""
+def features(learn: Values, ask: Values, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Plain features (n, F) of training and test rows -> at most `most` for the ridge: standardised (sparse ones as they are) and, where
+    many, their principal directions; beside them random Fourier features with half the median distance as bandwidth."""
     draw = np.random.default_rng(key(seed, "features", learn.shape[1]))
-    learn, ask = (np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0) for values in (learn, ask))
-    centre, spread = learn.mean(0), learn.std(0)
-    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30))
-    learn, ask = (np.clip((values - centre) * scale, -10, 10) for values in (learn, ask))
+    learn, ask = (csr_array(values) for values in (learn, ask)) if issparse(learn) else _standardised(learn, ask)
     linear = min(LINEAR, max(1, most // 2))
     if learn.shape[1] > linear:
-        projection = draw.normal(size=(learn.shape[1], linear)).astype(np.float32) / np.float32(learn.shape[1] ** 0.5)
-        learn, ask = learn @ projection, ask @ projection
-    else:
-        learn, ask = (values / np.float32(max(1, learn.shape[1]) ** 0.5) for values in (learn, ask))
+        learn, ask = _directions(learn, ask, min(linear, learn.shape[0]), draw)
+    learn, ask = (values.toarray() if issparse(values) else values for values in (learn, ask))  # type: ignore[union-attr]
+    length = np.float32(max(float(np.square(learn).sum(1).mean()), 1e-12) ** 0.5)
+    learn, ask = learn / length, ask / length
     few = learn[draw.permutation(len(learn))[:300]]
     distance = np.sqrt(np.maximum(np.square(few[:, None] - few[None]).sum(2), 0))
     width = 0.5 * float(np.median(distance[distance > 0])) if (distance > 0).any() else 1.0
     waves = draw.normal(size=(learn.shape[1], max(1, most - learn.shape[1]))).astype(np.float32) / np.float32(width)
     shift = draw.uniform(0, 2 * np.pi, waves.shape[1]).astype(np.float32)
-    return tuple(np.concatenate([values, np.cos(values @ waves + shift) * np.float32((2 / waves.shape[1]) ** 0.5)], 1) for values in (learn, ask))  # type: ignore[return-value]
+    scale = np.float32((2 / waves.shape[1]) ** 0.5)
+    return tuple(np.concatenate([values, np.cos(values @ waves + shift) * scale], 1) for values in (learn, ask))  # type: ignore[return-value]
+
+
+def _standardised(learn: np.ndarray, ask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    learn, ask = (np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0) for values in (learn, ask))
+    centre, spread = learn.mean(0), learn.std(0)
+    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30))
+    return np.clip((learn - centre) * scale, -10, 10), np.clip((ask - centre) * scale, -10, 10)
+
+
+def _directions(learn: Values, ask: Values, count: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Both along the `count` strongest directions of the training rows (Halko, Martinsson & Tropp 2011); above HASHED features those of
+    hashed ones. No label is looked at, so all training rows may say where they point."""
+    if learn.shape[1] > HASHED:
+        bucket, sign = draw.integers(HASHED, size=learn.shape[1]), draw.choice(np.array([-1, 1], np.float32), learn.shape[1])
+        hashing = csr_array((sign, (np.arange(learn.shape[1]), bucket)), shape=(learn.shape[1], HASHED))
+        learn, ask = learn @ hashing, ask @ hashing
+    _, _, directions = randomized_svd(learn, count, n_iter=2, random_state=int(draw.integers(1 << 31)))
+    return np.asarray(learn @ directions.T, np.float32), np.asarray(ask @ directions.T, np.float32)
 
 
 def how_many(rows: int, work: float) -> int:
