@@ -1,0 +1,24 @@
+"""mapsto report: draw a run's page and model card again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from mapsto.commands.base import Tell, settings, takes_run
+from mapsto.config import Report
+
+SAYS = "draw a run's page and model card again"
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    takes_run(command)
+    settings(command, Report)
+
+
+def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto import api
+
+    page = str(api.report(asked.run, private=not asked.no_samples, tell=tell))
+    print(json.dumps({"report": page}) if asked.json else page)
+    return 0

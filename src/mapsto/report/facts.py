@@ -1,0 +1,326 @@
+"""What a run knows of itself, as sections: the page and the model card are made of the same."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from mapsto import __version__
+from mapsto.blocks import Bars, Block, Code, Line, Lines, Says, Section, Table
+from mapsto.config import GROUPS
+from mapsto.files import read_json_lines
+from mapsto.report.scales import figure
+from mapsto.run import Run
+from mapsto.signature import format_call
+from mapsto.terminal import duration, short, size
+
+LABELS = {"r2": "R²", "auc": "AUC", "mae": "MAE", "rmse": "RMSE", "f1": "F1"}  # metrics whose names are not words
+SPLITS = {"train": "to learn from", "validation": "to choose by", "test": "to test on"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one output. figures: value, low, high, n, definition; beside: the same of each baseline; split: of which rows."""
+
+    slot: str
+    metric: str
+    split: str
+    figures: Mapping[str, Any]
+    beside: Mapping[str, Mapping[str, Any]]
+    higher_is_better: bool
+
+    @property
+    def value(self) -> float | None:
+        return self.figures["value"]
+
+    def better(self, a: float, b: float) -> bool:
+        return a > b if self.higher_is_better else a < b
+
+    @property
+    def rival(self) -> tuple[str, Mapping[str, Any]] | None:
+        """The best baseline."""
+        known = {name: found for name, found in self.beside.items() if found["value"] is not None}
+        order = sorted(known, key=lambda name: known[name]["value"], reverse=self.higher_is_better)
+        return (order[0], known[order[0]]) if order else None
+
+    @property
+    def interval(self) -> str:
+        low, high = self.figures["low"], self.figures["high"]
+        return "" if low is None or high is None else f"{figure(low)} – {figure(high)}"
+
+    def __str__(self) -> str:
+        found = f"{named(self.metric)} {figure(self.value)}"
+        return f"{found} (95% interval {self.interval})" if self.interval else found
+
+
+def named(metric: str) -> str:
+    return LABELS.get(metric, metric.replace("_", " "))
+
+
+def scored(run: Run) -> str:
+    """The split whose figures count: test, or validation where nothing was held back to test on; "" where nothing was measured."""
+    return next((split for split in ("test", "validation", "train") if any(run.metrics.get(split, {}).values())), "")
+
+
+def scores(run: Run) -> list[Score]:
+    """The metric that matters of each output: the one asked for, else the first; the output asked about first."""
+    split, asked = scored(run), run.settings.metric or ""
+    wanted, _, where = asked.partition("@")
+    found = []
+    for slot, metrics in run.metrics.get(split, {}).items():
+        if metrics:
+            name = wanted if wanted in metrics and where in ("", slot) else next(iter(metrics))
+            beside = {rival: scores[name] for rival, scores in run.metrics.get("baselines", {}).get(slot, {}).items() if name in scores}
+            found.append(Score(slot, name, split, metrics[name], beside if split == "test" else {}, _higher(run, slot, name)))
+    return sorted(found, key=lambda score: score.slot != where)
+
+
+def _higher(run: Run, slot: str, name: str) -> bool:
+    return next((metric.higher_is_better for metric in run.types["output", slot].metrics if metric.name == name), True)
+
+
+def verdict(score: Score | None) -> str:
+    """Is it better than what is simple? In one sentence, and no more than the intervals allow."""
+    if score is None or score.value is None:
+        return "Nothing could be measured: no row with a known answer was held back."
+    if score.split != "test":
+        return "No rows were held back to test on: these figures are of rows that also chose the weights, and flatter."
+    if score.rival is None:
+        return f"Measured on {score.figures['n']:,} rows that it had never seen."
+    name, rival = score.rival
+    there = f"the best baseline ({name}, {figure(rival['value'])})"
+    if not score.better(score.value, rival["value"]):
+        return f"It is not better than {there}: use the baseline, or learn longer, or with more rows."
+    mine, theirs = ("low", "high") if score.higher_is_better else ("high", "low")
+    apart = None not in (score.figures[mine], rival[theirs]) and score.better(score.figures[mine], rival[theirs])
+    return f"Clearly better than {there}." if apart else f"Better than {there}, though their intervals overlap: on other rows it could be otherwise."
+
+
+# --- chapters --------------------------------------------------------------------------------------------------------------------
+
+
+def asked(run: Run) -> Section:
+    """What was asked, as the command that asks it again."""
+    data = run.record["data"]
+    rows = [
+        ("data", data["name"]),
+        ("where it lay", ", ".join(data["locations"]) or "in memory"),
+        ("fingerprint", data["fingerprint"]),
+        ("asked for", run.record.get("asked") or "whatever the data suggests"),
+        ("understood as", signature(run, 600)),
+        ("begun", run.record.get("created", "").replace("T", " ")),
+    ]
+    headline = f"Learn {signature(run, 200)} from {data['name']}."
+    return Section("asked", "What was asked", headline, (Code(command(run)), Table(("", ""), tuple(rows))))
+
+
+def signature(run: Run, most: int) -> str:
+    """What maps to what, as people write it."""
+    return short(run.record.get("signature_text", ""), most).replace("->", "→")
+
+
+def command(run: Run) -> str:
+    """The command line that asks for this training; Python where the data lay in memory."""
+    locations, signature = run.record["data"]["locations"], run.record.get("asked")
+    options = wishes(run)
+    if not locations:
+        given = "".join(f", {name}={value!r}" for name, value in options.items())
+        return f"python -c 'import mapsto; mapsto.train(rows{', ' + repr(signature) if signature else ''}{given})'  # rows: from memory"
+    words = ["mapsto", "train", *locations, *([signature] if signature else [])]
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def wishes(run: Run) -> dict[str, Any]:
+    """What was asked for beyond the defaults, by option."""
+    settings = run.settings
+    found = {name: getattr(settings, name) for name in ("model", "learner", "metric") if getattr(settings, name) is not None}
+    for group in GROUPS:
+        held = next(value for value in vars(settings).values() if isinstance(value, group))
+        found |= {spot.name: getattr(held, spot.name) for spot in fields(group) if getattr(held, spot.name) != spot.default}
+    return found
+
+
+def decided(run: Run) -> Section:
+    """Every choice with its reason; what was said; what clock, memory or a person decided on the way."""
+    choice, wanted = run.choice, wishes(run)
+    training, budget = choice.training, choice.budget
+    why = "; ".join(choice.reasons)
+    rate = f"{training.optimizer}, peak rate {training.lr:g}, {training.schedule}, {training.warmup:.0%} warm-up"
+    best = f"{named(choice.best[1])} of {choice.best[0]} on validation rows" if choice.best else "the last weights"
+    rows = [
+        ("model", format_call(choice.model, choice.model_options), _by("model", wanted, why)),
+        ("way of learning", format_call(choice.learner, choice.learner_options), _by("learner", wanted)),
+        ("optimizer", f"{rate}, weight decay {training.weight_decay:g}", _by("optimizer lr schedule warmup weight_decay", wanted)),
+        ("rows a step", f"{training.batch:,}", _by("batch", wanted)),
+        ("how long", _budget(budget), _by("minutes steps epochs until patience", wanted)),
+        ("which weights are best", best, _by("metric", wanted)),
+        ("seed", str(training.seed), _by("seed", wanted, "the default")),
+        ("arithmetic", run.record.get("plan", ""), "measured on this machine"),
+    ]
+    blocks: list[Block] = [Table(("what", "decided", "by"), tuple(rows))]
+    if said := run.record.get("said", []):
+        blocks.append(Says("\n".join(["# What was noticed on the way", *(f"- {sentence}" for sentence in said)])))
+    if taken := _taken(run):
+        blocks.append(Table(("step", "decision"), tuple(taken), caption="What clock, memory or a person decided while it learned."))
+    return Section("decided", "What was decided, and why", f"{choice.model[:1].upper()}{choice.model[1:]}: {why}.", tuple(blocks))
+
+
+def _by(names: str, wanted: Mapping[str, Any], otherwise: str = "the recipe") -> str:
+    given = [f"--{name.replace('_', '-')}" for name in names.split() if name in wanted]
+    return f"asked for: {', '.join(given)}" if given else otherwise
+
+
+def _budget(budget: Any) -> str:
+    parts = [f"{budget.minutes:g} minutes" if budget.minutes else "", f"{budget.steps:,} steps" if budget.steps else ""]
+    parts += [f"at most {budget.epochs:.3g} passes over the rows" if budget.epochs else "", f"until {budget.until}" if budget.until else ""]
+    parts += [f"or no better for {budget.patience:.0%} of it" if budget.patience else ""]
+    return ", ".join(filter(None, parts))
+
+
+def _taken(run: Run) -> list[tuple[int, str]]:
+    """decisions.jsonl in words; the plan has a line of its own above."""
+    found = []
+    for one in read_json_lines(run.path / "decisions.jsonl"):
+        parts = [f"end at step {one['total']:,}" if "total" in one else "", f"evaluate every {one['every']:,} steps" if "every" in one else ""]
+        parts += [f"rate × {one['rate']:g}" if "rate" in one else "", f"{one['micro_batch']:,} rows at once" if "micro_batch" in one else ""]
+        parts += [f"stop: {one['stop']}" if "stop" in one else "", str(one.get("why", ""))]
+        if text := ", ".join(filter(None, parts)):
+            found.append((one["step"], text))
+    return found if len(found) <= 40 else [*found[:20], *found[-20:]]
+
+
+def data(run: Run, private: bool) -> Section:
+    """Rows per split and what is known of each column."""
+    rows = {split: count for split, count in run.record["rows"].items() if count}
+    told = ", ".join(f"{rows[split]:,} {purpose}" for split, purpose in SPLITS.items() if split in rows)
+    told += "; each was tested once, by the net of a fold that had not seen it" if "folds" in run.metrics else ""
+    blocks: list[Block] = []
+    sides = (("given", "input", run.signature.inputs), ("learned", "output", run.signature.outputs))
+    known = [(slot.name, way, slot.type, run.types[side, slot.name].about(private)) for way, side, slots in sides for slot in slots]
+    blocks.append(Table(("column", "role", "type", "what was found in the training rows"), tuple(known)))
+    if unreadable := run.record.get("unreadable", 0):
+        blocks.append(Says(f"{unreadable:,} rows could not be read; `quarantine.csv` in the run says which, and why."))
+    return Section("data", "The data", f"{sum(rows.values()):,} rows: {told}.", tuple(blocks))
+
+
+def curves(run: Run) -> Section | None:
+    """Training loss and the validation metric that decides, by step. None where nothing was logged."""
+    log = [entry for entry in run.history if entry.get("step")]
+    if not log:
+        return None
+    steps = tuple(entry["step"] for entry in log)
+    best, last, blocks = run.record.get("best_step", 0), run.record.get("steps", steps[-1]), []
+    marks = ((float(best), f"best: step {best:,}"),) if best else ()
+    if any(entry.get("loss") is not None for entry in log):
+        loss = Line("training loss", steps, tuple(entry.get("loss") for entry in log), points=len(log) <= 60)
+        blocks.append(Lines((loss,), "step", "training loss, mean since the last look", marks=marks))
+    for slot, metric in _followed(run, log):
+        values = tuple(entry["scores"].get(slot, {}).get(metric) for entry in log)
+        what = f"{named(metric)} on validation rows" + (f": {slot}" if len(run.signature.outputs) > 1 else "")
+        blocks.append(Lines((Line(named(metric), steps, values, points=len(log) <= 60),), "step", what, marks=marks))
+    ended = f" It ended early: {run.record['stopped']}." if run.record.get("stopped") else ""
+    headline = f"The best weights are those of step {best:,} of {last:,}." if best else f"The weights are those of step {last:,}, the last."
+    return Section("curves", "How it learned", f"{headline}{ended}", tuple(blocks))
+
+
+def _followed(run: Run, log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(output, metric) worth a curve: the one that chose the weights, and the one that matters of each output."""
+    wanted = [*([run.choice.best] if run.choice.best else []), *((score.slot, score.metric) for score in scores(run))]
+    there = log[-1]["scores"]
+    return [(slot, metric) for slot, metric in dict.fromkeys(wanted) if metric in there.get(slot, {})][:6]
+
+
+def metrics(run: Run) -> Section:
+    """Every metric with its interval, beside the baselines; the one that matters as bars."""
+    found, split = scores(run), scored(run)
+    blocks: list[Block] = []
+    for score in found:
+        if len(found) > 1:
+            blocks.append(Says(f"# {score.slot}\n{verdict(score)}"))
+            blocks += [beside(score)] if score.beside else []
+        blocks.append(_metric_table(run, score.slot, split))
+        blocks += [_folds(run, score.slot)] if "folds" in run.metrics else []
+    meanings = {named(name): one["definition"] for score in found for name, one in run.metrics[split][score.slot].items()}
+    if meanings:
+        intervals = run.metrics.get("interval", "").replace("--group", "`--group`")
+        blocks.append(Table(("", ""), tuple(meanings.items()), f"What the metrics mean. Intervals: {intervals}."))
+    return Section("metrics", "How good it is", verdict(found[0] if found else None), tuple(blocks))
+
+
+def beside(score: Score) -> Bars:
+    """The net and its baselines, best first among these."""
+    sign = -1 if score.higher_is_better else 1
+    order = sorted(score.beside, key=lambda name: (score.beside[name]["value"] is None, sign * (score.beside[name]["value"] or 0)))
+    shown = [("this net", score.figures), *((name, score.beside[name]) for name in order)]
+    values, lows, highs = (tuple(one[key] for _, one in shown) for key in ("value", "low", "high"))
+    direction = "higher is better" if score.higher_is_better else "lower is better"
+    return Bars(tuple(name for name, _ in shown), values, f"{named(score.metric)} ({direction})", "", lows, highs, marked=(0,))
+
+
+def _metric_table(run: Run, slot: str, split: str) -> Table:
+    rivals = run.metrics.get("baselines", {}).get(slot, {}) if split == "test" else {}
+    others = [name for name in ("validation", "train") if name != split and run.metrics.get(name, {}).get(slot)]
+    rows = []
+    for name, one in run.metrics[split][slot].items():
+        interval = f"{figure(one['low'])} – {figure(one['high'])}" if one["low"] is not None else None
+        side = [scores.get(name, {}).get("value") for scores in (*rivals.values(), *(run.metrics[other][slot] for other in others))]
+        rows.append((named(name), figure(one["value"]), interval, *(None if value is None else figure(value) for value in side), one["n"]))
+    columns = ("metric", split, "95% interval", *rivals, *others, "rows")
+    caption = f"Figures on {split} rows" + (", beside simple baselines on the same rows" if rivals else "")
+    return Table(columns, tuple(rows), f"{caption}." + (" Validation rows chose the weights, training rows made them." if others else ""))
+
+
+def _folds(run: Run, slot: str) -> Table:
+    names = list(run.metrics["test"][slot])
+    rows = [(i + 1, *(figure(fold[slot][name]["value"]) for name in names)) for i, fold in enumerate(run.metrics["folds"])]
+    caption = "Each fold's net on the rows it had not seen; the figures above are of all of them together."
+    return Table(("fold", *map(named, names)), tuple(rows), caption)
+
+
+def machine(run: Run) -> Section:
+    """Where it was made, with what."""
+    known = {**run.record.get("machine", {}), "mapsto": run.record.get("mapsto", __version__)}
+    rows = tuple((name, str(value)) for name, value in known.items() if value)
+    seconds = run.record.get("seconds")
+    where = known.get("gpu") or known.get("processor", "a processor")
+    headline = f"Trained in {duration(seconds)} on {where}." if seconds else f"Trained on {where}."
+    return Section("machine", "Machine and versions", headline, (Table(("", ""), rows),))
+
+
+def weights(run: Run) -> tuple[int, int] | None:
+    """(numbers in the net, bytes of its file); None where there is no file that can be read."""
+    path = run.path / "model.safetensors"
+    try:
+        with safe_open(path, "np") as file:
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118  # no mapping
+    except (OSError, SafetensorError):
+        return None
+    count = 0
+    for shape in shapes:
+        numbers = 1
+        for side in shape:
+            numbers *= side
+        count += numbers
+    return count, path.stat().st_size
+
+
+def tiles(run: Run) -> list[tuple[str, str]]:
+    """(figure, what it is): the run at a glance."""
+    rows = run.record.get("rows", {})
+    tested = "every one tested once" if "folds" in run.metrics else f"{rows.get('test', 0):,} of them to test on"
+    found = [(f"{sum(rows.values()):,}", f"rows, {tested}")]
+    if run.record.get("seconds"):
+        found.append((duration(run.record["seconds"]), f"of training, {run.record.get('steps', 0):,} steps"))
+    if known := weights(run):
+        found.append((_many(known[0]), f"numbers in the net, {size(known[1])}"))
+    return found
+
+
+def _many(count: int) -> str:
+    return f"{count / 1e6:.3g} million" if count >= 1e6 else f"{count:,}"

@@ -1,0 +1,121 @@
+"""A few rows of the data as what they are, and one of them for the lines that show how to use a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapsto.batch import key
+from mapsto.blocks import Gallery, Item, Section, Table
+from mapsto.cells import Blob, is_missing
+from mapsto.data.source import Source
+from mapsto.data.store import Store, spots
+from mapsto.errors import CellError
+from mapsto.files import write_atomic
+from mapsto.run import Run
+
+ROWS = 8
+PICTURES = 12
+AMONG = 20_000  # rows they are chosen from: the first of the training rows
+LONG = 60  # letters beyond which a cell is shown as a text
+PLAIN = 240  # letters up to which a row may stand in a command
+
+Rows = list[dict[str, Any]]
+
+
+def samples(run: Run, store: Store, source: Source) -> tuple[Section, dict[str, Any]]:
+    """(a private section with some training rows, the cells of one of them by column; pictures are written beside it)."""
+    rows = _chosen(store, PICTURES)
+    cells = _cells(run, source, rows)
+    return Section("rows", "Some rows to learn from", "", (_shown(run, cells),) if cells else ()), _example(run, cells)
+
+
+def _chosen(store: Store, most: int) -> list[int]:
+    """Row numbers, as the lot gave them."""
+    rows = np.sort(store.rows("train"))[:AMONG]
+    return np.random.default_rng(key("samples", len(rows))).permutation(rows)[:most].tolist()
+
+
+def _cells(run: Run, source: Source, rows: list[int]) -> Rows:
+    """Raw cells of the rows by column: one pass, which ends at the last of them."""
+    columns = {slot.column for _, slot in spots(run.signature)}
+    found: dict[int, dict[str, Any]] = {}
+    first = 0
+    for chunk in source.chunks():
+        found |= {row: {name: chunk.columns[name][row - first] for name in columns} for row in rows if first <= row < first + len(chunk)}
+        first += len(chunk)
+        if len(found) == len(rows):
+            break
+    return [found[row] for row in rows if row in found]
+
+
+def _shown(run: Run, cells: Rows) -> Gallery | Table:
+    """Pictures and long texts as a gallery, everything else as a table."""
+    read = [[(side, slot, _value(run, side, slot, row)) for side, slot in spots(run.signature)] for row in cells]
+    pictures = [{slot.name: run.types[side, slot.name].picture(value) for side, slot, value in row} for row in read]
+    texts = [[(slot.name, run.types[side, slot.name].show(value)) for side, slot, value in row] for row in read]
+    caption = "Training rows, taken by lot."
+    if not any(any(row.values()) for row in pictures) and all(len(said) <= LONG for row in texts[:ROWS] for _, said in row):
+        names = tuple(name for name, _ in texts[0])
+        return Table(names, tuple(tuple(said for _, said in row) for row in texts[:ROWS]), caption, private=True)
+    items = []
+    for drawn, told in zip(pictures, texts, strict=True):
+        seen = [name for name, picture in drawn.items() if picture]
+        long = [said for name, said in told if name not in seen and len(said) > LONG]
+        facts = tuple(f"{name}: {said}" for name, said in told if name not in seen and len(said) <= LONG)
+        items.append(Item(picture=drawn[seen[0]] if seen else None, pieces=((" ¶ ".join(long), 0.0),) if long else (), lines=facts[:12]))
+    return Gallery(tuple(items if any(any(row.values()) for row in pictures) else items[:ROWS]), caption)
+
+
+def _value(run: Run, side: str, slot: Any, row: Mapping[str, Any]) -> Any:
+    try:
+        return run.types[side, slot.name].read(row[slot.column])
+    except CellError:  # no training row, but one whose other label cannot be read
+        return None
+
+
+def _example(run: Run, cells: Rows) -> dict[str, Any]:
+    """The inputs of the row that is shortest to write, as JSON. A picture becomes a file in the run: {"file": its name}."""
+    columns = [slot.column for slot in run.signature.inputs]
+    usable = [row for row in cells if all(_writable(row[name]) for name in columns)]
+    if not usable:
+        return {}
+    row = min(usable, key=lambda row: (sum(is_missing(row[name]) for name in columns) > 0, sum(len(str(row[name])) for name in columns)))
+    found: dict[str, Any] = {}
+    for slot in run.signature.inputs:
+        room = run.types["input", slot.name]
+        png = room.picture(room.read(row[slot.column]))
+        found[slot.column] = {"file": _kept(run.path, len(found), png)} if png else plain(row[slot.column])
+    return found
+
+
+def _kept(folder: Path, number: int, png: bytes) -> str:
+    name = f"example-{number + 1}.png" if number else "example.png"
+    write_atomic(folder / name, lambda path: path.write_bytes(png))
+    return name
+
+
+def _writable(cell: Any) -> bool:
+    """Can it stand in a command? Pictures can, as files; texts when they are short and of letters that can be seen."""
+    return not isinstance(cell, str) or (len(cell) <= PLAIN and cell.isprintable())
+
+
+def plain(cell: Any) -> Any:
+    """A cell as JSON has it; text for what JSON does not know."""
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    if isinstance(cell, Blob):
+        return cell.path
+    if isinstance(cell, (datetime, date, time)):
+        return cell.isoformat()
+    if isinstance(cell, Mapping):
+        return {str(name): plain(value) for name, value in cell.items()}
+    if isinstance(cell, (list, tuple, set, frozenset, np.ndarray)):
+        return [plain(value) for value in (cell.tolist() if isinstance(cell, np.ndarray) else cell)]
+    if isinstance(cell, float) and is_missing(cell):
+        return None
+    return cell if cell is None or isinstance(cell, (str, int, float, bool)) else str(cell)
