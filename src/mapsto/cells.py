@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any
 
 # Words that mean "nothing here" in the tables people have, lower case. '?' is UCI's, '-' and 'n/a' spreadsheets'.
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "--", ".", "#n/a", "#na", "<na>", "nil", "missing", "(null)"})
+
+
+FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP's list, with the full-width letters that Excel takes for them
+_NUMERAL = re.compile(r"[-+]?(\d[\d.,]*|\.\d+)([eE][-+]?\d+)?\s?%?")
 
 
 @dataclass(frozen=True)
@@ -55,3 +60,9 @@ def shorten(cell: Any, most: int = 40) -> str:
     """A cell as it may stand in a message: quoted, on one line, cut to `most` characters."""
     text = " ".join(str(cell).split()) if not isinstance(cell, bytes) else f"{len(cell)} bytes"
     return f"'{text[:most]}…'" if len(text) > most else f"'{text}'"
+
+
+def for_spreadsheet(cell: Any) -> Any:
+    """Spreadsheets run cells that begin like formulas; a quote in front keeps them text. Numerals, negative ones too, stay as they are."""
+    formula = isinstance(cell, str) and len(cell) > 1 and cell[0] in FORMULA_MARKS and not _NUMERAL.fullmatch(cell)
+    return f"'{cell}" if formula else cell

@@ -13,11 +13,22 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from mapsto.errors import ConfigError, DataError
+from mapsto.cells import for_spreadsheet
+from mapsto.errors import ConfigError, DataError, RunError
 from mapsto.files import disk_error, write_atomic
 
 Tell = Callable[[Mapping[str, Any]], None]
 Row = dict[str, Any]
+
+
+def takes_words(command: argparse.ArgumentParser) -> None:
+    """Data and signature, in one row of words."""
+    command.add_argument(
+        "words",
+        metavar="DATA [SIGNATURE]",
+        nargs="+",
+        help="a folder, table or archive (several: train and test files); then, in quotes, what maps to what",
+    )
 
 
 def takes_run(command: argparse.ArgumentParser) -> None:
@@ -30,10 +41,29 @@ def takes_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output")
 
 
+def data_and_signature(words: list[str]) -> tuple[Any, str | None]:
+    """The signature is the word with an arrow; every other word is data."""
+    signatures = [word for word in words if "->" in word or "→" in word]
+    data = [word for word in words if word not in signatures]
+    if len(signatures) > 1:
+        raise RunError(f"expected one signature, got {len(signatures)}: {', '.join(signatures)}.\nKeep one of them.")
+    if not data:
+        raise RunError('expected data, got only a signature.\nmapsto train DATA "image -> category"')
+    unknown = [
+        word for word in data[1:] if not Path(word.split("*")[0]).exists() and not any(Path(p).exists() for p in Path(word).parents if str(p) != ".")
+    ]
+    if unknown:
+        raise RunError(f"'{unknown[0]}' is neither a file nor a signature.\nA signature has an arrow and stands in quotes: \"image -> category\".")
+    return (data[0] if len(data) == 1 else data), (signatures[0] if signatures else None)
+
+
 def settings(command: argparse.ArgumentParser, group: type) -> None:
     """A flag for every field of a group of settings; help and units stand in the fields."""
     section = command.add_argument_group(group.__name__.lower())
     for spot in dataclasses.fields(group):
+        if isinstance(spot.default, bool):
+            section.add_argument(f"--{spot.name.replace('_', '-')}", help=spot.metadata["help"], action="store_true", default=None)
+            continue
         choices = f" ({', '.join(spot.metadata['choices'])})" if "choices" in spot.metadata else ""
         default = f" [{spot.default}]" if spot.default not in (None, 0) else ""
         section.add_argument(
@@ -74,14 +104,9 @@ def _write_csv(rows: Iterable[Row], file: IO[str]) -> None:
     table: Any = None
     for row in rows:
         if table is None:
-            table = csv.DictWriter(file, list(row), lineterminator="\n")
-            table.writeheader()
-        table.writerow({name: safe(value) for name, value in row.items()})
-
-
-def safe(value: Any) -> Any:
-    """Spreadsheets run cells that begin like formulas; a quote in front keeps them text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r") else value
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(map(for_spreadsheet, row))
+        table.writerow(map(for_spreadsheet, row.values()))
 
 
 def _csv_file(rows: Iterable[Row], path: Path) -> None:

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from mapsto.batch import Batch, Draw, key
-from mapsto.cells import Blob
+from mapsto.cells import Blob, for_spreadsheet
 from mapsto.data.source import SPLITS, BadRow, Chunk, Source
 from mapsto.errors import DataError, RunError
 from mapsto.files import cache_folder
@@ -309,8 +309,8 @@ def list_bad(path: Path, bad: Sequence[BadRow], problems: Sequence[Mapping[str, 
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["where", "column", "why"])
-        table.writerows([row.where, "", " ".join(row.why.split())] for row in bad)
-        table.writerows([problem["where"], problem["column"], " ".join(problem["why"].split())] for problem in problems)
+        rows = [(row.where, "", row.why) for row in bad] + [(problem["where"], problem["column"], problem["why"]) for problem in problems]
+        table.writerows([for_spreadsheet(cell) for cell in (where, column, " ".join(why.split()))] for where, column, why in rows)
 
 
 def _encode(source: Source, signature: Signature, types: Rooms, rows: int, folder: Path, tell: Callable[[int, int], None] | None) -> None:
