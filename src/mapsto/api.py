@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from mapsto import reporting
 from mapsto.config import Budget, Reading, Settings, options_of, settings_of
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
@@ -28,6 +29,7 @@ from mapsto.signature import parse_call
 from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.plan import choose_device
+from mapsto.training.spent import Spent
 from mapsto.training.trainer import Trainer
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -70,17 +72,27 @@ def train(
 def fit(run: Run, source: Source | None = None, tell: Tell | None = None, started: float | None = None) -> Run:
     """Do what the record says and what is not done yet: train, resume, extend and reproduce all end here."""
     started, tell = time.monotonic() if started is None else started, tell or _printer()
-    with locked(run.path), _failure_recorded(run):
-        if not run.chosen:
-            settle(run, source or reopen(run), tell)
-        store = store_of(run, lambda: source or reopen(run), tell)
-        learner = run.new_learner(first_weights(run), store)
-        trainer = Trainer(learner, run.path, run.choice.budget, run.choice.best, tell, elapsed=time.monotonic() - started)
-        tell({"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")})
-        trainer.fit()
-        finish(run, trainer, store, tell, time.monotonic() - started)
-        for checkpoint in (NAME, PREVIOUS):
-            (run.path / checkpoint).unlink(missing_ok=True)
+    spent = Spent(time.monotonic() - started)
+    with locked(run.path):
+        with _failure_recorded(run):
+            if not run.chosen:
+                settle(run, source or reopen(run), tell)
+            store = store_of(run, lambda: source or reopen(run), tell)
+            learner = run.new_learner(first_weights(run), store)
+            trainer = Trainer(learner, run.path, run.choice.budget, run.choice.best, tell, elapsed=time.monotonic() - started)
+            tell({"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")})
+            spent.on("reading and deciding")
+            trainer.fit()
+            spent.on("learning")
+            done = finish(run, trainer, store, time.monotonic() - started)
+            spent.on("measuring")
+            run.save(cost=spent.record(learner.device))
+            for checkpoint in (NAME, PREVIOUS):
+                (run.path / checkpoint).unlink(missing_ok=True)
+        if "fold" not in run.record:  # a cross-validation is reported, and told, as a whole
+            _report_and_tell(run, done, source, tell)
+        elif run.record["fold"] != -1:
+            tell(done)
     return run
 
 
@@ -156,6 +168,16 @@ def reproduce(path: str | Path, tell: Tell | None = None) -> tuple[Run, bool]:
     return again, equal
 
 
+def report(path: str | Path, private: bool = True, tell: Tell | None = None) -> Path:
+    """Draw a finished run's page and model card again, from what it holds: its data may have moved. What was never asked is asked first.
+    private False: no row of the data is shown. The page's path."""
+    run = Run.open(path)
+    if run.status != "done":
+        raise RunError(f"{run.path}: the training is not finished, there is nothing to report yet.\nGo on with: mapsto resume {run.path}")
+    with locked(run.path):
+        return reporting.redrawn(run, private, tell or _printer())
+
+
 def same_weights(a: Path, b: Path) -> bool:
     """Do two runs hold the same weights, bit for bit?"""
     (left, _), (right, _) = (read(path / "model.safetensors") for path in (a, b))
@@ -210,8 +232,19 @@ def _fit_folds(run: Run, source: Source, tell: Tell) -> Run:
         parts.append(part if part.status == "done" else fit(part, source, tell))
     tell({"event": "note", "text": "the final net, from all rows"})
     fit(run, source, tell)
-    pooled(run, parts, tell, time.monotonic() - started)
+    with locked(run.path):
+        done = pooled(run, parts, time.monotonic() - started)
+        _report_and_tell(run, done, source, tell)
     return run
+
+
+def _report_and_tell(run: Run, done: Mapping[str, Any], source: Source | None, tell: Tell) -> None:
+    """Write the report, then tell the result; the result in any case."""
+    page = ""
+    try:
+        page = reporting.written(run, source, tell)
+    finally:
+        tell({**done, "report": page})
 
 
 @contextmanager
@@ -261,4 +294,4 @@ def _printer() -> Tell:
     return printer()
 
 
-__all__ = ["extend", "fit", "load", "reproduce", "resume", "train"]
+__all__ = ["extend", "fit", "load", "report", "reproduce", "resume", "train"]

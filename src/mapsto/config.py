@@ -35,6 +35,7 @@ class Reading:
     weight: str | None = setting(None, "column of row weights (≥ 0)")
     folds: int = setting(0, "cross-validation: train this many times, every row tested once", above=-1)
     max_bad: float = setting(0.05, "share of unreadable rows above which training stops", above=-1e-9)
+    allow: str | None = setting(None, "findings of the data gate to train in spite of", choices=("leakage",))
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,14 @@ class Training:
     threads: int | None = setting(None, "processor threads", above=0)
 
 
-GROUPS: tuple[type, ...] = (Reading, Budget, Training)
+@dataclass(frozen=True)
+class Report:
+    """What the pages written after a training may show."""
+
+    no_samples: bool = setting(False, "show no row of the data in report.html and README.md")
+
+
+GROUPS: tuple[type, ...] = (Reading, Budget, Training, Report)
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ class Settings:
     reading: Reading = Reading()
     budget: Budget = Budget()
     training: Training = Training()
+    report: Report = Report()
     model: str | None = None
     learner: str | None = None
     metric: str | None = None
@@ -88,7 +97,8 @@ class Settings:
     @classmethod
     def from_json(cls, record: Mapping) -> Settings:
         rest = {key: record[key] for key in ("model", "learner", "metric")}
-        return cls(Reading(**record["reading"]), Budget(**record["budget"]), Training(**record["training"]), **rest)
+        groups = Reading(**record["reading"]), Budget(**record["budget"]), Training(**record["training"]), Report(**record.get("report", {}))
+        return cls(*groups, **rest)
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:

@@ -5,7 +5,8 @@ The test split is opened here, once."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,28 +15,27 @@ from safetensors.torch import save_file
 from mapsto.data.store import Store
 from mapsto.files import append_json, write_atomic, write_json
 from mapsto.learners.base import Collected, Learner
-from mapsto.measure import calibration
-from mapsto.measure.baseline import baselines, features_of
+from mapsto.measure import calibration, novelty
+from mapsto.measure.answers import plain_metric
+from mapsto.measure.baseline import answers, chosen, features_of
 from mapsto.measure.scores import record, score
 from mapsto.run import Run
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
 
-Tell = Callable[[Mapping[str, Any]], None]
+Event = dict[str, Any]
 
 TRAIN_ROWS = 5_000  # training rows scored, to show how much was learned by heart
 
 
-def finish(run: Run, trainer: Trainer, store: Store, tell: Tell, seconds: float) -> None:
-    """Write weights, calibration and metrics; then the run is done."""
+def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> Event:
+    """Write weights, calibration and metrics; then the run is done. What is to be told of it, as an event."""
     learner = trainer.learner
     save_weights(run, learner)
     (run.path / "log.jsonl").unlink(missing_ok=True)
     for entry in trainer.history:
         append_json(run.path / "log.jsonl", entry)
-    found = {
-        split: learner.collect(split, TRAIN_ROWS if split == "train" else None) for split in ("train", "validation", "test") if store.size(split)
-    }
+    found, heard = _predicted(run, learner, store)
     scales = {
         slot.name: calibration.fit(run.choice.kinds[slot.name], held.predicted[slot.name], held.target[slot.name], held.present[slot.name])
         for slot in run.signature.outputs
@@ -55,7 +55,7 @@ def finish(run: Run, trainer: Trainer, store: Store, tell: Tell, seconds: float)
         }
         for split, held in found.items()
     }
-    beside = _baselines(run, store, found, groups) if "test" in found else {}
+    beside = _baselines(run, store, groups) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside))
     if run.record.get("fold") is not None and "test" in found:
         _keep_predictions(run, found["test"])
@@ -67,10 +67,34 @@ def finish(run: Run, trainer: Trainer, store: Store, tell: Tell, seconds: float)
         best_step=trainer.best_step,
         stopped=trainer.stop,
         plan=str(trainer.plan),
+        novelty=_novelty(run, learner, store, heard),
     )
-    vars(run).pop("metrics", None)
-    if run.record.get("fold") != -1:  # a cross-validation is told as a whole, by `pooled`
-        _tell_result(run, metrics.get("test", {}), beside, seconds, tell, stopped=trainer.stop, best=trainer.best_of)
+    for name in ("metrics", "novelty"):
+        vars(run).pop(name, None)
+    return _result(run, metrics.get("test", {}), beside, seconds, stopped=trainer.stop, best=trainer.best_of)
+
+
+def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Collected], dict[str, novelty.Heard]]:
+    """Predictions by split, and what the net made of training and validation rows meanwhile."""
+    looking = novelty.Looking.at(learner.model, run.signature, run.types)
+    found, heard = {}, {}
+    for split, most in (("train", TRAIN_ROWS), ("validation", None), ("test", None)):
+        if store.size(split) and (looking is None or split == "test"):
+            found[split] = learner.collect(split, most)
+        elif store.size(split):
+            found[split], heard[split] = novelty.collected(learner, store, split, most, looking)
+    return found, heard
+
+
+def _novelty(run: Run, learner: Learner, store: Store, heard: Mapping[str, novelty.Heard]) -> dict[str, Any] | None:
+    """novelty.safetensors, by which later rows are known to be far from the training rows; its record, None where there can be none."""
+    looking = novelty.Looking.at(learner.model, run.signature, run.types)
+    learned = novelty.learn(looking, store, heard["train"], heard["validation"]) if looking and len(heard) == 2 else None
+    if learned is None:
+        (run.path / novelty.FILE).unlink(missing_ok=True)  # of an earlier segment
+        return None
+    learned.save(run.path)
+    return learned.record()
 
 
 def save_weights(run: Run, learner: Learner) -> None:
@@ -79,8 +103,8 @@ def save_weights(run: Run, learner: Learner) -> None:
     write_atomic(run.path / "model.safetensors", lambda path: save_file(state, path))
 
 
-def pooled(run: Run, parts: list[Run], tell: Tell, seconds: float) -> None:
-    """metrics.json of a cross-validation: the test figures are of all folds' predictions together."""
+def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
+    """metrics.json of a cross-validation: the test figures are of all folds' predictions together. What is to be told of it, as an event."""
     test: dict[str, Any] = {}
     for slot in run.signature.outputs:
         room = run.types["output", slot.name]
@@ -94,16 +118,16 @@ def pooled(run: Run, parts: list[Run], tell: Tell, seconds: float) -> None:
     run.save(seconds=round(seconds, 2))
     vars(run).pop("metrics", None)
     folds = [{slot: {name: figures["value"] for name, figures in scores.items()} for slot, scores in one.items()} for one in by_fold]
-    _tell_result(run, test, beside, seconds, tell, folds=folds)
+    return _result(run, test, beside, seconds, folds=folds)
 
 
-def _tell_result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], seconds: float, tell: Tell, **more: Any) -> None:
+def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], seconds: float, **more: Any) -> Event:
     """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
     figures = {
         slot: {name: {key: value for key, value in found.items() if key != "definition"} for name, found in scores.items()}
         for slot, scores in test.items()
     }
-    tell({"event": "done", "run": str(run.path), "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more})
+    return {"event": "done", "run": str(run.path), "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
 
 
 def _keep_predictions(run: Run, held: Collected) -> None:
@@ -113,12 +137,7 @@ def _keep_predictions(run: Run, held: Collected) -> None:
             "present": held.present[slot],
             **{f"predicted.{name}": value for name, value in held.predicted[slot].items()},
         }
-
-        def write(path: Any, arrays: dict[str, np.ndarray] = arrays) -> None:
-            with path.open("wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-        write_atomic(run.path / f"test-{number}.npz", write)
+        _save(run.path / f"test-{number}.npz", arrays)
 
 
 def _kept_predictions(part: Run, slot: str) -> dict[str, np.ndarray]:
@@ -150,12 +169,27 @@ def _groups(run: Run) -> np.ndarray | None:
         return kept["group"] if "group" in kept.files else None
 
 
-def _baselines(run: Run, store: Store, found: Mapping[str, Collected], groups: np.ndarray | None) -> dict[str, Any]:
-    """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain features."""
+def _baselines(run: Run, store: Store, groups: np.ndarray | None) -> dict[str, Any]:
+    """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain features. What each says of each
+    row is kept in baselines.npz, so that the net can be compared row by row."""
     if not run.signature.inputs:
         return {}
-    train, test = features_of(store, store.rows("train")), features_of(store, store.rows("test"), groups)
-    return {
-        slot.name: baselines(train[slot.name], test[slot.name], run.types["output", slot.name], run.choice.kinds[slot.name])
-        for slot in run.signature.outputs
-    }
+    rows = store.rows("test")
+    train, test = features_of(store, store.rows("train")), features_of(store, rows, groups)
+    rows, kept, scores = rows[chosen(len(rows))], {}, {}
+    for number, slot in enumerate(run.signature.outputs):
+        room, asked = run.types["output", slot.name], test[slot.name]
+        found = answers(train[slot.name], asked, room, run.choice.kinds[slot.name])
+        scores[slot.name] = {name: score(room, answer, asked.target, asked.present, asked.groups) for name, answer in found.items()}
+        metric = plain_metric(room)
+        kept |= {f"{number}.{name}": metric.rows(answer, asked.target).astype(np.float32) for name, answer in found.items() if metric}
+    _save(run.path / "baselines.npz", {"rows": rows, **kept})
+    return scores
+
+
+def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    write_atomic(path, write)

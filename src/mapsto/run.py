@@ -7,7 +7,9 @@
     checkpoint*.safetensors   the state of an unfinished training
     model.safetensors     the best weights
     metrics.json          train, validation, test, baselines: value, interval, n, definition
+    baselines.npz         how each baseline fares on each test row
     quarantine.csv        rows that could not be read, and why
+    sections.json         what questions found; report.html and README.md are drawn from it
 
 Nothing in it is pickled or executed. Every file appears by rename, so it is whole or absent.
 """

@@ -54,6 +54,9 @@ class Plain:
     def _said(self, event: Event) -> list[str]:
         return [f"  {event['text']}"]
 
+    def _finding(self, event: Event) -> list[str]:
+        return [f"  warning: {event['what']}: {event['effect']}" + (f" ({event['fix']})" if event["fix"] else "")]
+
     def _note(self, event: Event) -> list[str]:
         return [event["text"]]
 
@@ -116,6 +119,7 @@ class Plain:
 
     def _done(self, event: Event) -> list[str]:
         lines = ["", *table(event), "", f"{event['run']}  ({duration(event['seconds'])})"]
+        lines += [f"report: {event['report']}"] if event.get("report") else []
         return [*lines, f"predict with: mapsto predict {event['run']} FILES"]
 
 

@@ -51,8 +51,8 @@ def confusion(block: Matrix) -> bool:
 def key(block: Matrix) -> str:
     """What the shades say."""
     if confusion(block):
-        return "Blue is right, orange is wrong; the darker, the larger the share of its row."
-    return "The darker, the larger; orange is below zero." if _negative(block) else "The darker, the larger."
+        return "Blue is right, orange is wrong; the stronger, the larger the share of its row."
+    return "The stronger, the larger; orange is below zero." if _negative(block) else "The stronger, the larger."
 
 
 def _told(block: Matrix) -> str:

@@ -160,7 +160,7 @@ class Category(DataType):
         if not total or not (names or self.side == "output"):
             return told
         common = sorted(zip(self.counts, self.vocabulary, strict=True), key=lambda pair: -pair[0])[:ABOUT]
-        return f"{told}: " + ", ".join(f"{shorten(name, 24)[1:-1]} {n / total:.0%}" for n, name in common) + (", …" if count > ABOUT else "")
+        return f"{told}: " + ", ".join(f"{shorten(name, 24)[1:-1]} ({n / total:.0%})" for n, name in common) + (", …" if count > ABOUT else "")
 
     @property
     def classes(self) -> tuple[str, ...]:
