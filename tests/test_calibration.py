@@ -163,6 +163,21 @@ def test_sets_of_classes_cover_nine_in_ten_at_every_accuracy(sharpness: float, r
     assert np.mean(coverage) == pytest.approx(0.9, abs=0.012)
 
 
+def test_rare_classes_are_covered_too() -> None:
+    """One row in ten is of the second class, which is hard to tell; ten rows are of a third, too few for a promise of its own."""
+    coverage = []
+    for seed in range(10):
+        draw = np.random.default_rng(seed)
+        target = np.r_[np.zeros(3600, int), np.ones(390, int), np.full(10, 2)][draw.permutation(4000)]
+        logits = draw.normal(size=(4000, 3)) + 2.0 * np.eye(3)[target] + np.array([2.0, 0.0, -2.0])
+        probability = softmax(logits)
+        found = calibration.fit("classes", {"probability": probability[:2000]}, target[:2000], np.ones(2000, bool))
+        assert found["set"]["least"][1] < found["set"]["least"][0] and len(found["set"]["least"]) == 3
+        inside = calibration.calibrated({"probability": probability[2000:]}, found)["set"][np.arange(2000), target[2000:]]
+        coverage.append([inside.mean(), inside[target[2000:] == 0].mean(), inside[target[2000:] == 1].mean()])
+    assert np.mean(coverage, 0) == pytest.approx([0.9, 0.9, 0.9], abs=0.02)
+
+
 def test_ties_at_the_threshold_are_drawn_by_lot_that_the_row_decides() -> None:
     """A net that says .99 of every row, with digits below a millionth: nine in ten sets name the class."""
     draw = np.random.default_rng(4)
@@ -178,7 +193,8 @@ def test_ties_at_the_threshold_are_drawn_by_lot_that_the_row_decides() -> None:
 def test_no_set_from_few_rows_and_one_from_nine() -> None:
     probability, target = drawn(9, 3, 3.0)
     assert conformal.class_set(probability[:8], target[:8]) is None
-    assert conformal.class_set(probability, target)["least"] == pytest.approx(probability[np.arange(9), target].min(), abs=1e-6)
+    least = probability[np.arange(9), target].min()
+    assert conformal.class_set(probability, target)["least"] == pytest.approx([least] * 3, abs=1e-6)
     assert calibration.calibrated({"probability": probability}, {"kind": "classes", "temperature": None, "set": None}).keys() == {"probability"}
 
 

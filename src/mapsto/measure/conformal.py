@@ -9,12 +9,15 @@ likelihood of a Laplace distribution (5-fold, so that a row's own residual never
 are narrower and their interval score (Gneiting & Raftery 2007) is lower: on California housing 10% narrower, and between the fifths of
 predicted values coverage then spreads over .87 to .92 in place of .76 to .99.
 
-Classes. A set holds every class at least as probable as the floor(0.1 (n+1))-th smallest probability of a true class (LAC: Sadinle,
-Lei & Wasserman 2019): of all sets with that coverage these are the smallest. Where the net is right more often than nine times in ten,
-coverage of .9 needs rows whose set lacks even the likeliest class. LAC leaves the least certain rows empty, which says something: no
-class looks as a true one does. Adaptive sets (APS: Romano, Sesia & Candès 2020) must be randomised to the same end and then leave rows
-empty by lot. Fashion-MNIST, .918 right: LAC names one class for 95.5% of rows and leaves 4.5% empty, of which .42 are right; APS names
-one class for 79%, several for 14%, and leaves 6.6% empty.
+Classes. A set holds every class at least as probable as the 0.1 (n+1)-th smallest probability given to rows of that class (LAC: Sadinle,
+Lei & Wasserman 2019): of all sets with that coverage these are the smallest. Each class with 50 rows has a threshold of its own, the
+others share one (Vovk's Mondrian predictor): so the promise holds for every such class and not only on average. One threshold for all
+makes smaller sets that neglect whoever is rare or hard: on adult 1.07 in place of 1.14 classes, but coverage .69 and .96 of the two; on
+Fashion-MNIST .95 in place of 1.02, and .67 to .98 of the ten.
+Where the net is right more often than nine times in ten, coverage of .9 needs rows whose set lacks even the likeliest class. LAC leaves
+the least certain rows empty, which says something: no class looks as a true one does. Adaptive sets (APS: Romano, Sesia & Candès 2020)
+must be randomised to the same end and then leave rows empty by lot. Fashion-MNIST, .918 right, one threshold: LAC names one class for
+95% of rows and none for 5%, of which half are right; APS names one for 79%, several for 14%, none for 7%.
 Probabilities are compared to a millionth. Of ties at the threshold only the due share is let in, by a hash of the row's probabilities:
 the same row always gets the same set.
 
@@ -35,6 +38,7 @@ from mapsto.metrics import Arrays
 
 COVERAGE = 0.9
 FEWEST = ceil(COVERAGE / (1 - COVERAGE) - 1e-9)  # 9: with fewer rows only an infinite interval, or a set of everything, covers
+OF_CLASS = 50  # rows from which a class has a threshold of its own
 SCALED_FROM = 200  # rows from which intervals may depend on the row
 FOLDS = 5
 RIDGE = 1e-3  # on the scale's slopes
@@ -123,25 +127,36 @@ def _columns(predicted: Arrays, centre: Mapping[str, float]) -> np.ndarray:
 # --- one class of several --------------------------------------------------------------------------------------------------------
 
 
-def class_set(probability: np.ndarray, target: np.ndarray) -> dict[str, float] | None:
-    """{"least", "share"}: a class belongs to the set when it is more probable than `least`, and in a `share` of rows when exactly as
-    probable. probability (n, K), calibrated; target (n,) codes. None below 9 rows."""
-    n = len(target)
-    if n < FEWEST:
+def class_set(probability: np.ndarray, target: np.ndarray) -> dict[str, list[float]] | None:
+    """{"least", "share"}, a number for each class: it belongs to the set of a row when it is more probable than `least`, and in a `share`
+    of rows when exactly as probable. probability (n, K), calibrated; target (n,) codes. None below 9 rows."""
+    if len(target) < FEWEST:
         return None
-    true = np.sort(np.round(probability[np.arange(n), target].astype(np.float64), DIGITS))
-    allowed = (1 - COVERAGE) * (n + 1)
-    least = true[max(1, floor(allowed + 1e-9)) - 1]
-    below, tied = int((true < least).sum()), int((true == least).sum())
-    return {"least": float(least), "share": float(np.clip(1 - (allowed - below) / (1 + tied), 0, 1))}
+    true = np.round(probability[np.arange(len(target)), target].astype(np.float64), DIGITS)
+    count = np.bincount(target, minlength=probability.shape[1])
+    rest = np.isin(target, np.flatnonzero(count < OF_CLASS))
+    shared = _threshold(true[rest] if rest.sum() >= FEWEST else true)
+    each = [_threshold(true[target == k]) if n >= OF_CLASS else shared for k, n in enumerate(count.tolist())]
+    return {"least": [least for least, _ in each], "share": [share for _, share in each]}
 
 
-def in_class_set(probability: np.ndarray, found: Mapping[str, float]) -> np.ndarray:
+def _threshold(true: np.ndarray) -> tuple[float, float]:
+    """The 0.1 (n+1)-th smallest probability, between two of them in proportion; and the share let in of what is exactly as probable, as
+    a randomised p-value has it (Vovk et al. 2005, section 2.2)."""
+    ranked, allowed = np.sort(true), (1 - COVERAGE) * (len(true) + 1)
+    low = max(1, floor(allowed + 1e-9))
+    upper = ranked[min(low, len(ranked) - 1)]
+    least = float(ranked[low - 1] + np.clip(allowed - low, 0, 1) * (upper - ranked[low - 1]))
+    below, tied = int((ranked < least).sum()), int((ranked == least).sum())
+    return least, float(np.clip(1 - (allowed - below) / (1 + tied), 0, 1)) if tied > 1 else 1.0
+
+
+def in_class_set(probability: np.ndarray, found: Mapping[str, list[float]]) -> np.ndarray:
     """(n, K) bool: the classes in each row's set."""
-    rounded = np.round(probability.astype(np.float64), DIGITS)
-    inside = rounded > found["least"]
-    rows, classes = np.nonzero(rounded == found["least"])
-    inside[rows, classes] = _lot(probability[rows]) < found["share"]
+    rounded, least = np.round(probability.astype(np.float64), DIGITS), np.array(found["least"])
+    inside = rounded > least
+    rows, classes = np.nonzero(rounded == least)
+    inside[rows, classes] = _lot(probability[rows]) < np.array(found["share"])[classes]
     return inside
 
 
