@@ -41,6 +41,7 @@ ROOMS = (
     "measure",
     "run terminal plain",
     "checks assess",
+    "gate clean",
     "report doctor",
     "settle finish",
     "ask",
@@ -52,9 +53,10 @@ ROOMS = (
 HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.split()}
 
 FLAGS = {
-    "train": "--out --name --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad "
+    "train": "--out --name --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
     "--schedule --clip --ema --precision --seed --device --threads --no-samples --json --debug",
+    "check": "--fix --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --json --debug",
     "report": "--no-samples --json --debug",
     "assess": "--data --out --no-samples --json --debug",
     "resume": "--json --debug",

@@ -1,6 +1,6 @@
 """Words to the api. The only place that turns a MapstoError into lines and an exit code. Loads no torch for --help.
 
-Exit codes: 0 done, 1 not equal (reproduce), 2 an error that is the user's to solve, 130 Ctrl-C, 143 SIGTERM (resumable).
+Exit codes: 0 done, 1 not equal (reproduce) or a leak (check), 2 an error that is the user's to solve, 130 Ctrl-C, 143 SIGTERM (resumable).
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import sys
 import time
 import typing
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mapsto import __version__
-from mapsto.commands.base import settings
+from mapsto.commands.base import data_and_signature, settings, takes_words
 from mapsto.config import GROUPS
 from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean
 from mapsto.registry import module, names
@@ -60,12 +59,7 @@ def _command(commands: Any, name: str, says: str, events: bool) -> Parser:
 
 
 def _train_arguments(command: Parser) -> None:
-    command.add_argument(
-        "words",
-        metavar="DATA [SIGNATURE]",
-        nargs="+",
-        help="a folder, table or archive (several: train and test files); then, in quotes, what maps to what",
-    )
+    takes_words(command)
     command.add_argument("--out", default="runs", help="the folder that gets the run (runs)")
     command.add_argument("--name", help="the run's name (the data's)")
     command.add_argument("--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file")
@@ -94,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.command == "train":  # called from here, so that nothing stands between the shell and the main path
             from mapsto.api import train
 
-            data, signature = _data_and_signature(asked.words)
+            data, signature = data_and_signature(asked.words)
             train(data, signature, out=asked.out, name=asked.name, tell=tell, started=started, **_options(asked))
             return 0
         if asked.command is None:
@@ -134,22 +128,6 @@ def _remembering(tell: Any, runs: list[str]) -> Any:
         tell(event)
 
     return heard
-
-
-def _data_and_signature(words: list[str]) -> tuple[Any, str | None]:
-    """The signature is the word with an arrow; every other word is data."""
-    signatures = [word for word in words if "->" in word or "→" in word]
-    data = [word for word in words if word not in signatures]
-    if len(signatures) > 1:
-        raise RunError(f"expected one signature, got {len(signatures)}: {', '.join(signatures)}.\nKeep one of them.")
-    if not data:
-        raise RunError('expected data, got only a signature.\nmapsto train DATA "image -> category"')
-    unknown = [
-        word for word in data[1:] if not Path(word.split("*")[0]).exists() and not any(Path(p).exists() for p in Path(word).parents if str(p) != ".")
-    ]
-    if unknown:
-        raise RunError(f"'{unknown[0]}' is neither a file nor a signature.\nA signature has an arrow and stands in quotes: \"image -> category\".")
-    return (data[0] if len(data) == 1 else data), (signatures[0] if signatures else None)
 
 
 def _options(asked: argparse.Namespace) -> dict[str, Any]:

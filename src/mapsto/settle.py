@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,19 @@ import numpy as np
 
 from mapsto import recipes
 from mapsto.cells import is_missing
+from mapsto.checks.base import Evidence
+from mapsto.config import Reading, Settings
 from mapsto.data.mirror import mirror_is_safe
 from mapsto.data.open import open_source
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Source
-from mapsto.data.split import TRAIN, Split, split
+from mapsto.data.split import TEST, TRAIN, Split, split
 from mapsto.data.store import Store, list_bad, prepare, spots
 from mapsto.errors import CellError, DataError, RunError
 from mapsto.files import write_atomic
+from mapsto.gate import gate
 from mapsto.models import wants
 from mapsto.registry import entry
 from mapsto.run import Run, rooms_to_json
@@ -40,25 +43,10 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
     settings, fold = run.settings, run.record.get("fold")
     for sentence in source.said:
         tell({"event": "said", "text": sentence})
-    signature, said = asked_signature(run.record["asked"], source, settings.reading)
-    found = scan(
-        source,
-        [slot.column for slot in signature.inputs],
-        [slot.column for slot in signature.outputs],
-        group=settings.reading.group,
-        time=settings.reading.time,
-        weight=settings.reading.weight,
-    )
-    if found.bad and len(found.bad) > settings.reading.max_bad * (len(found) + len(found.bad)):
-        list_bad(run.path / "quarantine.csv", found.bad, [])
-    _refuse_bad(found.bad, len(found) + len(found.bad), settings.reading.max_bad, source.name, run.path)
-    signature, left_out = resolve(signature, found, source)
-    parts = split(found, settings.reading, fold) if fold != -1 else _all_rows(found, settings)
-    types = fit_types(signature, found, parts, settings, run.record.get("known_types"))
-    folder = prepare(source, signature, types, len(found), lambda done, rows: tell({"event": "encode", "rows": done, "total": rows}))
-    store = Store(folder, signature, types, parts.of, found.weights)
-    _keep_quarantine(run, folder, store)
-    _refuse_bad([*store.bad, *store.problems], len(found), settings.reading.max_bad, source.name, run.path)
+    ready = make_ready(source, run.record["asked"], settings, tell, fold, run.record.get("known_types"), run.path)
+    signature, types, store, found, parts = ready.store.signature, ready.store.types, ready.store, ready.found, ready.parts
+    quiet = fold not in (None, 0)  # the parts of a cross-validation hold the same rows: said once
+    gate(ready.evidence, run.path, (lambda event: None) if quiet else tell, not settings.report.no_samples)
     timed = settings.budget.steps is None and settings.budget.epochs is None
     facts = recipes.Facts(
         signature,
@@ -70,7 +58,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
     choice = recipes.choose(facts, settings)
     written = str(signature)
     signature, types, augmented = _with_recipe(signature, types, choice, store)
-    said = [*said, *left_out, parts.said, *augmented, *_worth_saying(signature, types, store, found, choice)]
+    said = [*ready.said, *ready.left_out, parts.said, *augmented, *_worth_saying(signature, types, choice)]
     _save_rows(run, store, parts, found)
     rows = {name: store.size(name) for name in ("train", "validation", "test")}
     run.save(
@@ -78,7 +66,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         signature_text=written,
         types=rooms_to_json(signature, types),
         choice=choice.to_json(),
-        store=str(folder),
+        store=str(store.folder),
         rows=rows,
         unreadable=len(store.bad) + len({p["row"] for p in store.problems}),
         said=[*source.said, *said],
@@ -100,6 +88,52 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
             "inferred": written != run.record["asked"],
         }
     )
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Rows scanned, divided and encoded, before a recipe is chosen: what the data gate looks at. said: what was inferred; left_out:
+    columns that are not used, and why."""
+
+    source: Source
+    store: Store
+    found: Scan
+    parts: Split
+    reading: Reading
+    said: list[str]
+    left_out: list[str]
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(self.source, self.store, self.found, self.reading, self.left_out)
+
+
+def make_ready(
+    source: Source,
+    asked: str | None,
+    settings: Settings,
+    tell: Tell,
+    fold: int | None = None,
+    known: Mapping[str, Any] | None = None,
+    path: Path | None = None,
+) -> Ready:
+    """Scan, resolve, divide, fit and encode. path: the run's folder, which gets a quarantine.csv. DataError when too many rows are bad."""
+    reading = settings.reading
+    signature, said = asked_signature(asked, source, reading)
+    columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
+    found = scan(source, *columns, group=reading.group, time=reading.time, weight=reading.weight)
+    if path and found.bad and len(found.bad) > reading.max_bad * (len(found) + len(found.bad)):
+        list_bad(path / "quarantine.csv", found.bad, [])
+    _refuse_bad(found.bad, len(found) + len(found.bad), reading.max_bad, source.name, path)
+    signature, left_out = resolve(signature, found, source)
+    parts = split(found, reading, fold) if fold != -1 else _all_rows(found, settings)
+    types = fit_types(signature, found, parts, settings, known)
+    folder = prepare(source, signature, types, len(found), lambda done, rows: tell({"event": "encode", "rows": done, "total": rows}))
+    store = Store(folder, signature, types, parts.of, found.weights)
+    if path and (store.bad or store.problems):
+        shutil.copyfile(folder / "quarantine.csv", path / "quarantine.csv")
+    _refuse_bad([*store.bad, *store.problems], len(found), reading.max_bad, source.name, path)
+    return Ready(source, store, found, parts, reading, said, left_out)
 
 
 def reopen(run: Run) -> Source:
@@ -202,18 +236,9 @@ def _with_recipe(signature: Signature, types: Types, choice: recipes.Choice, sto
     return signature.with_slots(tuple(sides["input"]), tuple(sides["output"])), types, said
 
 
-def _worth_saying(signature: Signature, types: Types, store: Store, found: Scan, choice: recipes.Choice) -> list[str]:
-    """Dates, missing labels, targets that cannot teach, test rows seen in training, and the optimizer's settings."""
+def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) -> list[str]:
+    """How columns are read where it is not obvious, and the optimizer's settings."""
     said = [text for side, slot in spots(signature) if (text := types[side, slot.name].said(slot.name))]
-    for slot in signature.outputs:
-        if missing := store.unlabelled(slot.name):
-            said.append(f"'{slot.name}' is missing in {missing:,} rows (an empty cell, NA, ?, …); they neither teach nor test it")
-    for name, count in _classes(signature, types).items():
-        if count == 1:
-            said.append(f"'{name}' has one class only: there is nothing to tell apart")
-    seen = np.isin(found.hashes[store.rows("test")], found.hashes[store.rows("train")])
-    if signature.inputs and seen.any():
-        said.append(f"{int(seen.sum()):,} of {len(seen):,} test rows have inputs that also stand in training: the test figures flatter")
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {t.warmup:.0%} warm-up)"
     said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")
@@ -231,13 +256,8 @@ def _refuse_bad(bad: list, rows: int, most: float, name: str, path: Path | None 
         )
 
 
-def _keep_quarantine(run: Run, folder: Path, store: Store) -> None:
-    if store.bad or store.problems:
-        shutil.copyfile(folder / "quarantine.csv", run.path / "quarantine.csv")
-
-
 def _save_rows(run: Run, store: Store, parts: Split, found: Scan) -> None:
-    kept = {"split": parts.of}
+    kept = {"split": parts.of, "test_hash": found.hashes[parts.of == TEST]}
     if found.weights is not None:
         kept["weight"] = found.weights
     if found.groups is not None:

@@ -48,8 +48,9 @@ def _uneven(slot: Slot, names: tuple[str, ...], counts: np.ndarray) -> list[Find
     if ratio < SOME:
         return []
     share = counts.max() / counts.sum()
-    what = f"'{slot.column}' is uneven: {share:.1%} of the training rows are {names[int(counts.argmax())]}, {ratio:,.0f} times the {'least' if len(counts) <= 20 else 'middle'} frequent class"
-    effect = f"always saying {names[int(counts.argmax())]} is right in {share:.1%}: look at balanced_accuracy, not accuracy"
+    top, other = names[int(counts.argmax())], "least" if len(counts) <= 20 else "middle"
+    what = f"'{slot.column}' is uneven: {share:.1%} of the training rows are {top}, {ratio:,.0f} times the {other} frequent class"
+    effect = f"always saying {top} is right in {share:.1%}: look at balanced_accuracy, not accuracy"
     fix = f"{slot.name}:category(balance=true), or --metric balanced_accuracy"
     return [
         Finding(

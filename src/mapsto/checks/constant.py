@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mapsto.checks.base import Evidence, Fact, Finding, listed, to_drop
 
 LEAST = 20  # rows below which one value says little

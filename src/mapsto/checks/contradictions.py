@@ -8,7 +8,6 @@ from mapsto.checks.base import Evidence, Fact, Finding, plural
 from mapsto.signature import Slot
 
 FEW = 0.005  # share of rows below which it hardly matters
-MOST = 50_000  # rows looked into
 
 
 def look(evidence: Evidence) -> list[Finding]:
@@ -25,7 +24,17 @@ def candidates(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
     pairs = np.unique(np.stack([group.astype(np.uint64), evidence.answers[used]], 1), axis=0)[:, 0].astype(np.int64)
     several = np.bincount(pairs, minlength=group.max() + 1 if len(group) else 0) > 1
     taken = several[group]
-    return used[taken][:MOST], group[taken][:MOST]
+    return used[taken], group[taken]
+
+
+def apart(evidence: Evidence) -> np.ndarray:
+    """Every row whose inputs stand elsewhere with another class or label; numbers may differ."""
+    rows, groups = candidates(evidence)
+    found = np.zeros(len(rows), bool)
+    for slot in evidence.outputs:
+        for fact in evidence.facts_of("output", slot, rows) if len(rows) else ():
+            found |= np.zeros(len(rows), bool) if fact.ordered else _differing(fact, groups)[0]
+    return rows[found]
 
 
 def _of(evidence: Evidence, slot: Slot, rows: np.ndarray, groups: np.ndarray) -> Finding | None:

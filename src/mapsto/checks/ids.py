@@ -18,12 +18,12 @@ def look(evidence: Evidence) -> list[Finding]:
     columns = [fact.column for fact in found(evidence)]
     if not columns:
         return []
-    several = len(columns) > 1
+    told = "differ in every row and only number" if len(columns) > 1 else "differs in every row and only numbers"
     return [
         Finding(
             "id",
             "warn",
-            f"{listed(columns)} {'differ' if several else 'differs'} in every row and only {'number' if several else 'numbers'} them{evidence.said_rows}",
+            f"{listed(columns)} {told} them{evidence.said_rows}",
             "the net may learn single rows by their number, which says nothing of new ones",
             to_drop(columns),
             tuple(columns),

@@ -21,6 +21,7 @@ CUT_ROWS = 1_000  # rows in which a fixed value divides the classes without exce
 NEAR = 0.1  # of the trivial answer's errors: a column that leaves fewer almost copies the target
 NEAR_ROWS = 500
 NEAR_R = 0.9995  # correlation with a numeric target, likewise
+ALLOW = "; or, if it is known when predicting, --allow leakage"
 LEARNED = "what is learned is to read the answer off it; on new rows, where it is not known yet, that is worth nothing"
 
 
@@ -197,7 +198,7 @@ def _finding(evidence: Evidence, target: Fact, columns: Sequence[str], what: str
     else:
         effect, fix = LEARNED, to_drop(columns)
     level = "stop" if stops and not all_of_them else "warn"
-    fix += "; or, where it is known when predicting, --allow leakage" if level == "stop" else ""
+    fix += ALLOW if level == "stop" else ""
     return Finding("leakage" if level == "stop" else "determined", level, what, effect, fix, tuple(columns), len(columns), rows=rows)
 
 

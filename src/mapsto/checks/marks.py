@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 
 from mapsto.checks.base import Evidence, Fact, Finding, chosen, listed, plural
-from mapsto.checks.leakage import LEARNED
+from mapsto.checks.leakage import ALLOW, LEARNED
 from mapsto.measure.dependence import LEAST, MINOR, codes_of, determines
 from mapsto.signature import Slot
 
@@ -123,5 +123,5 @@ def _pure(values: np.ndarray, classes: np.ndarray) -> list[int]:
 def _finding(evidence: Evidence, slot: Slot, target: Fact, why: str, level: str, rows: tuple[int, ...]) -> Finding:
     what = f"{listed([slot.column])} gives {target} away: {why}"
     fix = f"take the mark out of '{slot.column}'" + (f", or --drop {slot.column}" if len(evidence.inputs) > 1 else "")
-    fix += "; or, where it is there when predicting too, --allow leakage" if level == "stop" else ""
+    fix += ALLOW if level == "stop" else ""
     return Finding("leakage" if level == "stop" else "marked", level, what, LEARNED, fix, (slot.column,), 1, rows)

@@ -23,12 +23,13 @@ def look(evidence: Evidence) -> list[Finding]:
 
 
 def _of(evidence: Evidence, slot: Slot) -> Finding | None:
-    held, train, asked = _rows(evidence, slot)
+    held, train, asked = rows_of(evidence, slot)
     pairs = pairs_of(evidence, slot, held, train)
     if not pairs:
         return None
     used = f" (looked at {len(held):,} of {asked:,})" if len(held) < asked else ""
-    what = f"{plural(len(pairs), 'row')} of {len(held):,} held back {'has' if len(pairs) == 1 else 'have'} a near duplicate of '{slot.column}' in training{used}"
+    verb = "has" if len(pairs) == 1 else "have"
+    what = f"{plural(len(pairs), 'row')} of {len(held):,} held back {verb} a near duplicate of '{slot.column}' in training{used}"
     effect = "such rows are remembered: the test figures flatter"
     fix = "mapsto check DATA --fix OUT (takes them out of training), or keep what belongs together on one side: --group COLUMN"
     level = "warn" if len(pairs) > max(2, FEW * len(held)) or len(pairs) * asked / len(held) >= MANY else "note"
@@ -36,7 +37,7 @@ def _of(evidence: Evidence, slot: Slot) -> Finding | None:
     return Finding("near duplicates", level, what, effect, fix, (slot.column,), len(pairs), tuple(where))
 
 
-def _rows(evidence: Evidence, slot: Slot) -> tuple[np.ndarray, np.ndarray, int]:
+def rows_of(evidence: Evidence, slot: Slot) -> tuple[np.ndarray, np.ndarray, int]:
     """Rows held back, training rows, and how many there are of the first."""
     held = np.concatenate([evidence.store.rows("test"), evidence.store.rows("validation")])
     train = evidence.store.rows("train")

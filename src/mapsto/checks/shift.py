@@ -32,7 +32,8 @@ def _finding(evidence: Evidence, level: str, facts: dict[Fact, float]) -> Findin
     columns = list(dict.fromkeys(fact.column for fact in facts))
     worst = max(facts, key=lambda fact: facts[fact])
     told = str(worst) if len(facts) == 1 else f"{listed(columns)}, most of all {worst},"
-    what = f"{told} {'is' if len(facts) == 1 else 'are'} spread differently in test than in training (by {facts[worst]:.0%} of the rows){evidence.said_rows}"
+    verb, size = "is" if len(facts) == 1 else "are", f"{facts[worst]:.0%}"
+    what = f"{told} {verb} spread differently in test than in training (by {size} of the rows){evidence.said_rows}"
     effect = EFFECT
     inputs = [column for column in columns if any(slot.column == column for slot in evidence.inputs)]
     fix = "let mapsto divide the rows: give them together, without --test" if evidence.divided else f"{to_drop(inputs)}" if inputs else ""

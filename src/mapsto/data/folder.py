@@ -92,7 +92,7 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
             f"expected images (png, jpg, …) or a table (csv, jsonl, parquet) in {shown}, found {held}.\n"
             "Give a folder of class folders, a folder with metadata.csv, or a table."
         )
-    ignored = [each for each in tables if "submission" in each.lower()]
+    ignored = [each for each in tables if "submission" in each.lower() or each == "changes.csv"]  # the second: of a cleaned copy
     if len(tables) > len(ignored):
         tables = {each: entry for each, entry in tables.items() if each not in ignored}
     groups = group_by_split([_folder_in_name(each) for each in tables])

@@ -49,7 +49,8 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     said: Said = []
     claimed: set[str] = set()
     outputs = tuple(_locate(slot, source, claimed) for slot in signature.outputs)
-    outside = set(columns_named(reading.drop, source, "drop"))
+    dropped = set(columns_named(reading.drop, source, "drop"))
+    outside = set(dropped)
     for option in ("weight", "group"):
         outside |= set(columns_named(getattr(reading, option), source, option))
     columns_named(reading.time, source, "time")  # stays an input: a time knows the trend
@@ -57,7 +58,9 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
         raise ConfigError(f"'{lost[0]}' is to be learned, but also dropped, or used as weight or group.\nUse it for one thing.")
     claimed_inputs: set[str] = set()
     named = [slot for slot in signature.inputs if slot.name != ALL]
-    inputs = [_locate(slot, source, claimed_inputs) for slot in named]
+    inputs = [slot for slot in (_locate(slot, source, claimed_inputs) for slot in named) if slot.column not in dropped]
+    if named and not inputs and len(named) == len(signature.inputs):
+        raise ConfigError("--drop leaves no column to learn from.\nDrop fewer, or name others left of the arrow.")
     if len(named) < len(signature.inputs):
         taken = {slot.column for slot in outputs} | {slot.column for slot in inputs} | outside
         rest = [name for name in source.columns if name not in taken]

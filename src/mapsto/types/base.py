@@ -134,8 +134,6 @@ class DataType:
 
     # ---- what the data gate asks of encoded cells (`checks`) ----
 
-    alike: ClassVar[tuple[float, float]] = (0.98, 0.4)  # near duplicates: least cosine of `likeness`; most distance, as a share of the sixth nearest's
-
     def facts(self, arrays: Any) -> dict[str, np.ndarray]:
         """Cells as columns of a plain table, (n,) each: the whole cell under "" ("moment" for dates), or each label under its name. float64,
         nan where missing, when they have an order; else int64 codes: -1 missing, -2 there but not told apart. {} for pictures and prose."""
@@ -153,6 +151,11 @@ class DataType:
         """(n, D) float32 rows of length 1 (0 where there is nothing to compare), close where a person sees nearly the same; None where
         only equal cells are alike."""
         return None
+
+    @property
+    def alike(self) -> tuple[float, float]:
+        """Near duplicates: least cosine of their `likeness`, and their most distance as a share of that to the sixth nearest."""
+        return 0.985, 0.4
 
     # ---- what questions ask of a finished run ----
 

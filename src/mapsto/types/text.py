@@ -61,7 +61,8 @@ class Texts(Padded):
 class Text(DataType):
     """A text. Stored: int32 (n,): token numbers, then -(1 + 256 · bucket + count) of each counted run."""
 
-    alike: ClassVar[tuple[float, float]] = (0.92, 1.0)
+    modality: ClassVar[str] = "text"
+    placeholder: ClassVar[Any] = "some text"
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "buckets", "words", "longest", "kept", "long")
 
     tokenizer: str | None = setting(
@@ -81,6 +82,7 @@ class Text(DataType):
     words: int = learned(2)  # longest run of words counted
     longest: int = learned(5)  # and of characters
     rarity: str = learned("")  # per bucket: how rare, see `_rarities`
+    aligned: bool = learned(False)  # are all training texts of one length, so that places may mean something?
     cut: float = learned(0.0)  # share of training texts longer than `most`
     distinct: int = learned(0)  # different texts in the sample, when few
     paths: bool = learned(False)  # do they look like names of files?
@@ -135,6 +137,7 @@ class Text(DataType):
         unspaced = sum(len(text.split()) for text in texts) < 1.1 * len(texts) and sum(map(len, texts)) >= 8 * len(texts)
         kind = self.tokenizer or ("ngrams" if spec.get("fixed") else spec.get("tokenizer")) or ("char" if unspaced else "words")
         room = replace(self, kind=kind, words=0 if unspaced else 2, cut=0.0, distinct=min(len(set(texts)), 1000))
+        room = replace(room, aligned=len({len(text) for text in texts}) == 1 < len(texts))
         room = replace(room, paths=sum(bool(PATH.match(text)) and "/" in text for text in texts) > 0.9 * len(texts) > 0)
         size = self.size or VOCABULARY[kind]
         if kind == "char":
@@ -272,6 +275,11 @@ class Text(DataType):
         enough = torch.bincount(row, minlength=len(arrays))[:, None] >= FEWEST_RUNS
         return torch.where(enough, marks / marks.norm(dim=1, keepdim=True).clamp(min=1e-12), 0.0).numpy()
 
+    @property
+    def alike(self) -> tuple[float, float]:
+        """A changed word or two in prose; in molecules and sequences a letter is another meaning."""
+        return (0.92, 0.6) if self.words else (0.99, 0.4)
+
     # ---- for people ----
 
     def about(self, names: bool = True) -> str:
@@ -338,13 +346,6 @@ class Text(DataType):
 
     # ---- for nets ----
 
-    @property
-    def vocabulary_size(self) -> int:
-        """Token numbers there are, the special ones included."""
-        if self.kind == "char":
-            return FIRST + len(self.alphabet)
-        return FIRST if self.kind == "ngrams" else tokenizer_of(self.codes).get_vocab_size()
-
     def outside(self, values: Texts) -> Tensor | None:
         """How rare its runs are in the training texts, in the mean: another language or keys hit at random consist of rare ones."""
         if values.bags is None:
@@ -352,6 +353,13 @@ class Text(DataType):
         held = values.bags.mask
         rarity = _rarities(self.rarity).to(held.device)[values.bags.values[..., 0].long()]
         return (rarity * held).sum(1) / held.sum(1).clamp(min=1)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Token numbers there are, the special ones included."""
+        if self.kind == "char":
+            return FIRST + len(self.alphabet)
+        return FIRST if self.kind == "ngrams" else tokenizer_of(self.codes).get_vocab_size()
 
     @property
     def leads(self) -> bool:
@@ -395,7 +403,8 @@ def _mistyped(text: str, level: float, draw: np.random.Generator) -> str:
 
 
 class TextStem(nn.Module):
-    """Texts -> Padded (B, 1 + T, D): the bag, then the tokens; (B, 1, D), the bag alone, where texts are bags only.
+    """Texts -> Padded (B, 1 + T, D): the bag, then the tokens; the tokens alone where nothing is counted; (B, 1, D), the bag alone, where
+    texts are bags only.
 
     The bag fills the first BAG places of its token, the others are 0: a hundred thousand buckets need not be as wide as tokens."""
 
@@ -419,6 +428,8 @@ class TextStem(nn.Module):
         if self.tokens is None:
             return first[:, None]
         tokens = self.tokens(texts.values)  # (B, T, D)
+        if texts.bags is None:
+            return Padded(tokens, texts.lengths)
         return Padded(torch.cat([first[:, None], tokens.to(first.dtype)], 1), texts.lengths + 1)
 
 
