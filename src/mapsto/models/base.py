@@ -108,15 +108,17 @@ def pool(hidden: Any, gives: str) -> Tensor:
 class WithSummary(nn.Module):
     """A body for sequences whose first token summarises the whole input (`DataType.leads`), such as a text's bag of words: the
     summary is a member of its own beside the body, each trained on its own loss. On 7,000 sentences (sst2) a bag got .820, a
-    convolutional net .809, the two together .837. Tokens (B, 1 + T, W) -> members (B, 2, D); without a summary (B, D)."""
+    convolutional net .809, the two together .837. leads: is there a summary; wanted: shall it be used.
+    Tokens (B, 1 + T, W) -> members (B, 2, D); without a summary (B, D)."""
 
-    def __init__(self, body: nn.Module, leads: bool, token: int, width: int):
+    def __init__(self, body: nn.Module, leads: bool, wanted: bool, token: int, width: int):
         super().__init__()
         self.body = body
-        self.summary = nn.Linear(token, width) if leads else None
+        self.first = int(leads)
+        self.summary = nn.Linear(token, width) if leads and wanted else None
 
     def forward(self, tokens: Padded) -> Tensor:
-        found = self.body(Padded(tokens.values[:, 1:], tokens.lengths - 1))
+        found = self.body(Padded(tokens.values[:, self.first :], tokens.lengths - self.first))
         return found if self.summary is None else torch.stack([self.summary(tokens.values[:, 0]), found], 1)
 
 

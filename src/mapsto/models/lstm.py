@@ -26,6 +26,7 @@ class Config:
     cell: str = setting("lstm", "the recurrent cell", choices=("lstm", "gru"))
     both: bool = setting(True, "read in both directions")
     pooling: str = setting("attention", "how the steps become one vector", choices=("attention", "mean", "last"))
+    summary: bool = setting(True, "let an input's summary, such as a text's bag of counted runs, be a member beside")
     dropout: float = setting(0.4, "share dropped of token values and of what was read", above=-1e-9, below=1)
 
 
@@ -33,7 +34,11 @@ def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str
     stems = Stems(signature, types, config.token)
     leads = only_sequence(signature, types, stems, "lstm")
     body = Recurrent(config)
-    return Net(stems, nn.Sequential(Only(), WithSummary(body, leads, config.token, body.width)), Heads(signature, types, kinds, body.width, "pooled"))
+    return Net(
+        stems,
+        nn.Sequential(Only(), WithSummary(body, leads, config.summary, config.token, body.width)),
+        Heads(signature, types, kinds, body.width, "pooled"),
+    )
 
 
 class Recurrent(nn.Module):

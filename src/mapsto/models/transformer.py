@@ -26,6 +26,7 @@ class Config:
     depth: int = setting(2, "blocks", above=0)
     heads: int = setting(4, "attention heads", above=0)
     mlp: int = setting(4, "hidden layer of a block, in widths", above=0)
+    summary: bool = setting(True, "let an input's summary, such as a text's bag of counted runs, be a member beside")
     dropout: float = setting(0.2, "share dropped in blocks and of token values", above=-1e-9, below=1)
 
 
@@ -36,7 +37,9 @@ def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str
     leads = only_sequence(signature, types, stems, "transformer")
     body = Transformer(config)
     return Net(
-        stems, nn.Sequential(Only(), WithSummary(body, leads, config.width, config.width)), Heads(signature, types, kinds, config.width, "pooled")
+        stems,
+        nn.Sequential(Only(), WithSummary(body, leads, config.summary, config.width, config.width)),
+        Heads(signature, types, kinds, config.width, "pooled"),
     )
 
 
