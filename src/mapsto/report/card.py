@@ -21,6 +21,7 @@ from mapsto.terminal import short
 
 TASKS = {"classes": "classification", "labels": "classification", "regression": "regression"}  # by kind of head
 PIPELINES = frozenset({"image-classification", "text-classification", "tabular-classification", "tabular-regression"})  # those the Hub has
+WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})  # which YAML takes for values
 HUB = {"auc": "roc_auc", "r2": "r_squared"}  # metrics by the Hub's names, where they differ
 
 
@@ -80,39 +81,36 @@ def yaml(value: Any, depth: int = 0) -> str:
     pad = "  " * depth
     if isinstance(value, Mapping):
         return "".join(f"{pad}{_key(key)}:{_below(inner, depth)}" for key, inner in value.items())
-    lines = []
-    for inner in value:
-        if isinstance(inner, Mapping):
-            lines.append(f"{pad}- {yaml(inner, depth + 1)[len(pad) + 2 :]}")
-        else:
-            lines.append(f"{pad}- {_scalar(inner)}\n")
-    return "".join(lines)
+    first = 2 * (depth + 1)  # a mapping begins on the line of its dash
+    return "".join(
+        f"{pad}- {yaml(inner, depth + 1)[first:]}" if isinstance(inner, Mapping) and inner else f"{pad}-{_below(inner, depth)}" for inner in value
+    )
 
 
 def _below(value: Any, depth: int) -> str:
     if isinstance(value, (Mapping, list)):
-        return f"\n{yaml(value, depth + 1)}" if value else " []\n"
+        return f"\n{yaml(value, depth + 1)}" if value else " {}\n" if isinstance(value, Mapping) else " []\n"
     return f" {_scalar(value)}\n"
 
 
 def _key(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z_][\w-]*", text) else _scalar(text)
+    return text if re.fullmatch(r"[A-Za-z_][\w-]*", text) and text.lower() not in WORDS else _scalar(text)
 
 
 def _scalar(value: Any) -> str:
     """A number as it is, anything else in double quotes; letters that cannot be seen are escaped."""
     if isinstance(value, (int, float)):
-        return json.dumps(value)
-    shown = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in clean(value).replace("\\", "\\\\").replace('"', '\\"'))
-    return f'"{shown}"'
+        return re.sub(r"^(-?\d+)e", r"\1.0e", json.dumps(value))  # YAML 1.1 reads 5e-7 as a text
+    shown = clean(value).replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in shown) + '"'
 
 
 # --- markdown --------------------------------------------------------------------------------------------------------------------
 
 
 def _plain(text: Any) -> str:
-    """Text out of the data, so that markdown and html see letters and nothing else; backticks stay, for names."""
-    return re.sub(r"([\\*_\[\]|#~])", r"\\\1", html.escape(clean(text), quote=False)).replace("\n", " ")
+    """Text out of the data, so that markdown and html see letters and nothing else."""
+    return re.sub(r"([\\*_\[\]|#~`])", r"\\\1", html.escape(clean(text), quote=False)).replace("\n", " ")
 
 
 def _code(text: str) -> str:

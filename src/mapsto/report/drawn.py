@@ -22,7 +22,7 @@ _NUMERAL = re.compile(r"[-–—]?|(?=.*\d)[\d\s.,:%×()±+/<>–−-]{1,40}")
 FAINTEST_MARK = 0.04  # of a piece of text; fainter weights are not marked
 TINY = 64  # pixels a side: shown as the squares they are
 FOLDED, SHOWN = 24, 15  # a table of more rows shows so many, and the others on demand
-SMALL = 16_000  # bytes of a PNG that is carried as it is
+SMALL, LARGE = 16_000, 60_000  # bytes of a PNG that is carried as it is, and of one that is surely a photo
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def picture(png: bytes, side: int) -> tuple[Html, tuple[int, int]] | None:
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         return None
     shown.thumbnail((side, side))
-    written = {kind: io.BytesIO() for kind in ("png", "jpeg")}
+    written = {kind: io.BytesIO() for kind in (("png", "jpeg") if len(png) < LARGE else ("jpeg",))}
     for kind, file in written.items():
         shown.save(file, kind, quality=82, optimize=True)
     kind, file = min(written.items(), key=lambda one: len(one[1].getvalue()))

@@ -21,6 +21,7 @@ from mapsto.run import Run
 ROWS = 8
 PICTURES = 12
 AMONG = 20_000  # rows they are chosen from: the first of the training rows
+MOST_LETTERS = 2_000  # of a cell that are kept
 LONG = 60  # letters beyond which a cell is shown as a text
 PLAIN = 240  # letters up to which a row may stand in a command
 
@@ -57,7 +58,7 @@ def _shown(run: Run, cells: Rows) -> Gallery | Table:
     """Pictures and long texts as a gallery, everything else as a table."""
     read = [[(side, slot, _value(run, side, slot, row)) for side, slot in spots(run.signature)] for row in cells]
     pictures = [{slot.name: run.types[side, slot.name].picture(value) for side, slot, value in row} for row in read]
-    texts = [[(slot.name, run.types[side, slot.name].show(value)) for side, slot, value in row] for row in read]
+    texts = [[(slot.name, run.types[side, slot.name].show(value)[:MOST_LETTERS]) for side, slot, value in row] for row in read]
     caption = "Training rows, taken by lot."
     if not any(any(row.values()) for row in pictures) and all(len(said) <= LONG for row in texts[:ROWS] for _, said in row):
         names = tuple(name for name, _ in texts[0])

@@ -11,7 +11,7 @@ STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers from `low` to `high`, at most `most` of them."""
-    if not high > low:
+    if not high - low > 1e-9 * max(abs(low), abs(high)):  # closer than ticks can be told apart
         return [low]
     rough = (high - low) / max(1, most - 1)
     power = 10.0 ** math.floor(math.log10(rough))
