@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from mapsto.assess.base import View
-from mapsto.blocks import Section
+from mapsto.blocks import Says, Section
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
 from mapsto.data.store import Store, prepare
@@ -117,10 +118,18 @@ def ask(view: View, name: str, asked: ModuleType, seconds: float) -> Section | N
     """One question's section; None where it makes no sense. A question that fails becomes a section that says why."""
     with untouched(view.learner):
         try:
-            return asked.assess(view, seconds) if asked.asks(view) else None
+            return _noted(view, asked, asked.assess(view, seconds)) if asked.asks(view) else None
         except FAILURES as problem:
             why = " ".join(str(problem).split()) or type(problem).__name__
             return Section(name, asked.TITLE, f"It could not be answered: {why[:300]}", figures={"failed": type(problem).__name__})
+
+
+def _noted(view: View, asked: ModuleType, section: Section) -> Section:
+    """The section, which says so where no row was held back to test on."""
+    if view.split == "test" or getattr(asked, "TIMED", False):
+        return section
+    text = f"On the {view.split} rows, because no rows were held back to test on; the weights were chosen by them, so these figures flatter a little."
+    return replace(section, blocks=(Says(text), *section.blocks))
 
 
 @contextmanager
