@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mapsto.checks import contradictions, near
 from mapsto.checks.base import Evidence
 from mapsto.data.folder import FolderSource
@@ -93,16 +95,18 @@ def rows_to_remove(evidence: Evidence) -> dict[int, str]:
 
 
 def _repeated(evidence: Evidence, gone: Mapping[int, str]) -> Iterator[tuple[int, str]]:
-    """Rows equal to an earlier one, answers too; where the data names its splits, rows whose inputs stand in one that is measured on."""
-    order = [row for split in ("test", "validation", "train") for row in evidence.store.rows(split).tolist()]
+    """Rows equal to an earlier one, answers too; and, where the data names its splits, rows whose inputs stand in one that is measured on:
+    test rows stay before validation rows, those before training rows."""
+    named = np.maximum(evidence.scan.named, 0)
+    used = np.flatnonzero(evidence.split_of >= 0)
     seen: set[tuple[int, int]] = set()
-    measured: dict[int, int] = {}  # inputs -> the split they were met in first
-    for row in order if evidence.divided else sorted(order):
+    first: dict[int, int] = {}  # inputs -> the split they were met in first
+    for row in used[np.argsort(-named[used], kind="stable")].tolist():
         if row in gone:
             continue
-        value, answer, split = int(evidence.keys[row]), int(evidence.answers[row]), int(evidence.split_of[row])
-        if evidence.divided and measured.setdefault(value, split) != split:
-            yield row, f"its inputs also stand among the {SPLITS[measured[value]]} rows"
+        value, answer, split = int(evidence.keys[row]), int(evidence.answers[row]), int(named[row])
+        if first.setdefault(value, split) != split:
+            yield row, f"its inputs also stand among the {SPLITS[first[value]]} rows"
         elif (value, answer) in seen:
             yield row, "repeats another row"
         seen.add((value, answer))

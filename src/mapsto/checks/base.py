@@ -242,7 +242,8 @@ class Evidence:
         independent, is then below that of as many random rows; or most rows have an equal."""
         facts = [fact for fact in self.given if fact.column not in self.ids]
         plain = {fact.slot.name for fact in self.given}
-        bits = sum(map(_collision_bits, facts)) + 64.0 * sum(slot.name not in plain for slot in self.inputs)
+        apart = np.unique(self.keys[self.rows], return_index=True)[1]
+        bits = sum(_collision_bits(fact.values[apart]) for fact in facts) + 64.0 * sum(slot.name not in plain for slot in self.inputs)
         used = self.keys[self.split_of >= 0]
         return bits < 2 * np.log2(max(2, len(used))) + BITS or len(np.unique(used)) < 0.5 * len(used)
 
@@ -255,10 +256,11 @@ def hash_of(cells: Sequence[Any]) -> int:
         return hash64([str(cell) for cell in cells])
 
 
-def _collision_bits(fact: Fact) -> float:
-    counts = np.unique(fact.values[fact.known], return_counts=True)[1]
-    share = np.append(counts, len(fact.values) - counts.sum()) / max(1, len(fact.values))
-    return float(-np.log2((share**2).sum())) if len(fact.values) else 0.0
+def _collision_bits(values: np.ndarray) -> float:
+    """-log2 of the share of pairs of rows that are equal in a column (half a pair is added, so that it is never none)."""
+    counts = np.unique(values, return_counts=True, equal_nan=True)[1] if len(values) else np.empty(0)
+    pairs = len(values) * (len(values) - 1) / 2
+    return float(-np.log2(((counts * (counts - 1)).sum() / 2 + 0.5) / pairs)) if pairs else 0.0
 
 
 def chosen(rows: int, most: int, *name: Any) -> np.ndarray:

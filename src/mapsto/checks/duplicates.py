@@ -15,17 +15,18 @@ def look(evidence: Evidence) -> list[Finding]:
 
 
 def _across(evidence: Evidence) -> list[Finding]:
-    """Rows held back whose inputs also stand in training."""
-    train = evidence.keys[evidence.store.rows("train")]
+    """Rows held back whose inputs also stand where is learned and chosen."""
     found = []
-    for split in ("test", "validation"):
+    for split, others in (("test", ("train", "validation")), ("validation", ("train",))):
         held = evidence.store.rows(split)
-        seen = held[np.isin(evidence.keys[held], train)]
+        there = np.concatenate([evidence.keys[evidence.store.rows(name)] for name in others])
+        seen = held[np.isin(evidence.keys[held], there)]
         if not len(seen):
             continue
         natural = evidence.repeats_are_natural
         few = len(seen) <= FEW * len(held) or natural
-        what = f"{plural(len(seen), f'{split} row')} of {len(held):,} {'has' if len(seen) == 1 else 'have'} inputs that also stand in training"
+        places = "training" + (" or validation" if "validation" in others and evidence.store.size("validation") else "")
+        what = f"{plural(len(seen), f'{split} row')} of {len(held):,} {'has' if len(seen) == 1 else 'have'} inputs that also stand in {places}"
         effect = "rows are described by few values, so equal ones must occur" if natural else f"the {split} figures flatter: such rows are remembered"
         fix = "mapsto check DATA --fix OUT (takes them out of training)"
         found.append(Finding("duplicates across splits", "note" if few else "warn", what, effect, fix, (), len(seen), tuple(seen[:5].tolist())))

@@ -11,6 +11,7 @@ from mapsto.checks.base import Evidence, Fact, Finding, listed, to_drop
 LEAST = 20  # rows
 ALL = 0.999  # share of rows that must differ: a few rows may stand twice
 NAME = re.compile(r"(^|[^a-z])(id|ids|uid|uuid|guid|key|index|idx|no|nr|rowid|row|serial|record)([^a-z]|$)", re.IGNORECASE)
+TIME = re.compile(r"year|month|week|day|date|hour|time|age", re.IGNORECASE)  # these count something
 CAMEL = re.compile(r"[a-z](Id|ID|Key|Index|No|Nr)$")  # PassengerId
 
 
@@ -39,7 +40,8 @@ def found(evidence: Evidence) -> list[Fact]:
 
 
 def _numbers_rows(fact: Fact, evidence: Evidence) -> bool:
-    """Are all values different, and whole numbers that are dense, in the rows' order or named like an id, or equal steps, or names?"""
+    """Are all values different, and whole numbers that would have met were they drawn by chance, that follow the rows' order or are named
+    like an id; or equal steps; or names?"""
     distinct = evidence.distinct_rows
     if len(distinct) < LEAST or not fact.known.all():
         return False
@@ -52,6 +54,8 @@ def _numbers_rows(fact: Fact, evidence: Evidence) -> bool:
     steps = np.diff(values) / np.diff(evidence.rows[distinct])
     if (values != np.rint(values)).any():
         return bool(steps[0]) and np.allclose(steps, steps[0], rtol=1e-6)
-    dense = np.ptp(values) < 2 * evidence.store.n
+    if TIME.search(fact.column):
+        return False
+    drawn_apart = np.ptp(values) < len(values) ** 2 / 20  # as many numbers drawn from that range would meet ten times
     in_order = bool((steps > 0).all() or (steps < 0).all())
-    return bool(dense or in_order or NAME.search(fact.column) or CAMEL.search(fact.column))
+    return bool(drawn_apart or in_order or NAME.search(fact.column) or CAMEL.search(fact.column))

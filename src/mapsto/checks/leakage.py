@@ -60,13 +60,14 @@ def _alone(evidence: Evidence, target: Fact, rows: np.ndarray) -> tuple[dict[str
 def _determined(fact: Fact, target: Fact, rows: np.ndarray, answer: np.ndarray, classes: np.ndarray, evidence: Evidence) -> str:
     """How a fact tells the target: "copy", "order", "cut"; "" when it does not."""
     values, known = fact.values[rows], fact.known[rows]
-    if fact.part == "moment" and target.part != "moment":
-        return ""
+    there = "" if known.all() or dependence.determines(known.astype(np.int64), classes) is None else "copy"
+    if there or (fact.part == "moment" and target.part != "moment"):
+        return there
     if target.ordered and fact.ordered and dependence.same_order(values, answer):
         return "" if fact.column in evidence.ids else "order"
     codes = codes_of(values)
     exact = dependence.determines(codes, classes)
-    if exact is None and not known.all():  # which cells are missing may tell it: then missing is a value too
+    if exact is None and not known.all():  # missing may be a value as well
         exact = dependence.determines(np.where(known, codes + 1, 0) if fact.ordered else np.where(values == -2, -1, codes + 1), classes)
     elif exact is not None and exact.rows < 0.5 * len(rows):
         exact = None

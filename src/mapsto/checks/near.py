@@ -38,15 +38,16 @@ def _of(evidence: Evidence, slot: Slot) -> Finding | None:
 
 
 def rows_of(evidence: Evidence, slot: Slot) -> tuple[np.ndarray, np.ndarray, int]:
-    """Rows held back, training rows, and how many there are of the first."""
-    held = np.concatenate([evidence.store.rows("test"), evidence.store.rows("validation")])
-    train = evidence.store.rows("train")
+    """Test rows (validation rows where there are none), the rows that are learned from or chosen by, and how many there are of the first."""
+    split = "test" if evidence.store.size("test") else "validation"
+    others = ("train", "validation") if split == "test" else ("train",)
+    held, train = evidence.store.rows(split), np.concatenate([evidence.store.rows(name) for name in others])
     most = evidence.affordable("input", slot, MOST_TRAIN)
     return held[chosen(len(held), min(most, MOST_HELD), "held")], train[chosen(len(train), most, "train")], len(held)
 
 
 def pairs_of(evidence: Evidence, slot: Slot, held: np.ndarray, train: np.ndarray) -> list[tuple[int, int]]:
-    """(row held back, training row) of near duplicates of a slot that are not equal in all inputs."""
+    """(row held back, row learned from) of near duplicates of a slot that are not equal in all inputs."""
     if len(train) <= NEIGHBOURS or not len(held):
         return []
     marks = [np.concatenate(parts) if (parts := evidence.asked("likeness", "input", slot, rows)) else None for rows in (held, train)]
