@@ -35,10 +35,11 @@ from mapsto.training import checkpoint
 from mapsto.training.plan import choose_device
 
 VALUES = 1 << 20  # encoded values of a sample: 1,024 table rows of up to 1,024 columns, 341 pictures of 32×32, 64 of 128×128
-WORK = 4e10  # multiplications of one look at a sample: a second or two
+WORK = 1.5e10  # multiplications of one look at a sample: about a second, and there are some twenty looks
 MOST, FEWEST = 1024, 32  # rows of a sample
 BATCHES, PROBED = 8, 512  # training batches asked of the learner; rows of them that losses and gradients are measured on
 SETTLED = 0.05  # share of its whole fall by which the training loss may still fall in the last quarter of a training that was long enough
+PASSES = 3  # over the training rows, at least: recipes take 14 and more
 T = TypeVar("T")
 
 
@@ -116,7 +117,10 @@ class Patient:
 
     @cached_property
     def settled(self) -> bool:
-        """Had the training loss come to rest? False where the last quarter brought a good part of its whole fall; True where nobody knows."""
+        """Had the training loss come to rest? False after few passes over the rows (the falling rate flattens any curve), and where the last
+        quarter brought a good part of the whole fall; True where nobody knows."""
+        if self.steps * (self.run.choice.training.batch or 1) < PASSES * self.run.record["rows"]["train"]:
+            return False
         try:
             _, losses = self.training_losses
         except Unseen:
@@ -266,6 +270,14 @@ class Patient:
 
     def losses_of(self, outputs: Mapping[str, Any], batch: Batch) -> dict[str, Losses]:
         """{slot: its head's losses}. Slots without a known label in the batch are left out."""
+        heads = dict(self.first.heads.items())  # type: ignore[union-attr, operator]
+        return {
+            name: Losses(rows, mean, fitted_loss(heads[name], outputs[name], batch, name, each_row=False))
+            for name, (rows, mean) in self.rows_of(outputs, batch).items()
+        }
+
+    def rows_of(self, outputs: Mapping[str, Any], batch: Batch) -> dict[str, tuple[np.ndarray, float]]:
+        """{slot: (each row's loss (n,), nan where no label is known; their mean over labels)}."""
         found = {}
         for name, head in self.first.heads.items():  # type: ignore[union-attr, operator]
             with torch.no_grad():
@@ -273,7 +285,7 @@ class Patient:
             if not float(counts.sum()):
                 continue
             each = torch.where(counts > 0, rows / counts.clamp(min=1e-8), math.nan).cpu().double().numpy()
-            found[name] = Losses(each, float(rows.sum() / counts.sum()), fitted_loss(head, outputs[name], batch, name, each_row=False))
+            found[name] = each, float(rows.sum() / counts.sum())
         return found
 
     def better(self, slot: str, name: str, a: float, b: float) -> bool:

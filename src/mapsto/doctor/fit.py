@@ -12,28 +12,37 @@ import torch
 from mapsto.doctor.base import Complaint, Losses, Patient, percent
 from mapsto.models import build
 
-LOST = 0.5  # share of what was learned on training rows that does not hold for others
+LOST, NEARLY_ALL = 0.5, 0.9  # share of what was learned on training rows that does not hold for others
 LOST_LARGE = 0.25  # and with a net far larger than the recipe's
 ERRORS = 3.0  # standard errors by which losses on both must differ
 LEARNED = 0.05  # share of a constant answer's loss that must be explained before one speaks of learning
 BETTER = 0.1  # share of the way from a trivial answer to a linear model by which the net must stay behind
 LARGER, PER_ROW = 20.0, 1000.0  # times the weights of the recipe's net, and weights a training row
 
+# output, metric, and its figures on test rows: the net's, a linear model's, the trivial answer's
+Beside = tuple[str, str, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
+
 
 def overfitting(patient: Patient) -> Iterable[Complaint]:
-    """More than half of what was learned holds for the training rows only."""
+    """More than half of what was learned holds for the training rows only. That alone is no harm, as nearest neighbours show; it is one where
+    a linear model does better on rows held back, or where next to nothing holds."""
+    beside = _beside_linear(patient)
     for slot, (learned, held) in _both(patient).items():
         lost = _lost(learned, held)
-        if lost > LOST:
-            kept = "nothing" if lost >= 1 else f"only {percent(1 - lost)}"
-            yield Complaint(
-                "overfitting",
-                f"'{slot}' is learned by heart: the loss is {learned.mean:.4g} on training rows, {held.mean:.4g} on others, "
-                f"{held.constant:.4g} for a constant answer; {kept} of what was learned holds for other rows",
-                "more rows, a smaller net, dropout or a higher --weight-decay, augmentation for pictures",
-                ("label_noise", "past_best"),
-                figures={"output": slot, "train": learned.mean, "held": held.mean, "lost": lost},
-            )
+        if lost <= LOST:
+            continue
+        worse = beside if beside and beside[0] == slot and _behind(patient, beside) else None
+        kept = "nothing" if lost >= 1 else f"only {percent(1 - lost)}"
+        linear = f"; a linear model does better (test {worse[1]} {worse[3]['value']:.4g}, the net {worse[2]['value']:.4g})" if worse else ""
+        yield Complaint(
+            "overfitting",
+            f"'{slot}' is learned by heart: the loss is {learned.mean:.4g} on training rows, {held.mean:.4g} on others, "
+            f"{held.constant:.4g} for a constant answer; {kept} of what was learned holds for other rows{linear}",
+            "more rows, a smaller net, dropout or a higher --weight-decay, augmentation for pictures",
+            ("label_noise", "past_best"),
+            note=worse is None and lost <= NEARLY_ALL,
+            figures={"output": slot, "train": learned.mean, "held": held.mean, "lost": lost},
+        )
 
 
 def past_best(patient: Patient) -> Iterable[Complaint]:
@@ -60,10 +69,8 @@ def underfitting(patient: Patient) -> Iterable[Complaint]:
     found = _beside_linear(patient)
     if found is None:
         return
-    slot, name, net, linear, trivial = found
-    better = abs(linear["value"] - net["value"]) > BETTER * abs(linear["value"] - trivial["value"])
-    apart = max(net["low"], linear["low"]) > min(net["high"], linear["high"])
-    if better and apart and not patient.better(slot, name, net["value"], linear["value"]):
+    slot, name, net, linear, _ = found
+    if _behind(patient, found) and max(net["low"], linear["low"]) > min(net["high"], linear["high"]):
         yield Complaint(
             "underfitting",
             f"a linear model is better: test {name} {linear['value']:.4g} ({linear['low']:.4g} to {linear['high']:.4g}), the net "
@@ -74,7 +81,14 @@ def underfitting(patient: Patient) -> Iterable[Complaint]:
         )
 
 
-def _beside_linear(patient: Patient) -> tuple[str, str, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]] | None:
+def _behind(patient: Patient, beside: Beside) -> bool:
+    """Does the net stay behind the linear model by a good part of what can be learned?"""
+    slot, name, net, linear, trivial = beside
+    far = abs(linear["value"] - net["value"]) > BETTER * abs(linear["value"] - trivial["value"])
+    return far and patient.better(slot, name, linear["value"], net["value"])
+
+
+def _beside_linear(patient: Patient) -> Beside | None:
     """(output, the metric that decided, the net's figures, a linear model's, the trivial answer's) on test rows, where all are known."""
     if patient.run.choice.best is None:
         return None
@@ -93,7 +107,7 @@ def too_large(patient: Patient) -> Iterable[Complaint]:
     weights, usual, rows = _weights(patient.first), _recipe_weights(patient), patient.run.record["rows"]["train"]
     if weights <= LARGER * usual or weights <= PER_ROW * rows:
         return
-    lost = {slot: _lost(learned, held) for slot, (learned, held) in both.items()}
+    lost = {slot: _lost(learned, held, errors=1.0) for slot, (learned, held) in both.items()}
     worst = max(lost, key=lambda slot: lost[slot], default=None)
     if worst is None or lost[worst] <= LOST_LARGE:
         return
@@ -112,13 +126,14 @@ def _both(patient: Patient) -> dict[str, tuple[Losses, Losses]]:
     return {slot: (losses, held[slot]) for slot, losses in patient.learned_losses.items() if slot in held}
 
 
-def _lost(learned: Losses, held: Losses) -> float:
-    """The share of what was learned on training rows that does not hold for others; 0 where the difference may be chance, or nothing was learned."""
+def _lost(learned: Losses, held: Losses, errors: float = ERRORS) -> float:
+    """The share of what was learned on training rows that does not hold for others; 0 where the losses differ by no more than so many
+    standard errors, or nothing was learned."""
     if not learned.explained > LEARNED:
         return 0.0
     error = math.hypot(*(float(np.nanstd(one.rows)) / math.sqrt(max(1, int(np.isfinite(one.rows).sum()))) for one in (learned, held)))
     gap = learned.explained - held.explained
-    return gap / learned.explained if held.mean - learned.mean > ERRORS * error else 0.0
+    return gap / learned.explained if held.mean - learned.mean > errors * error else 0.0
 
 
 def _weights(model: torch.nn.Module) -> int:

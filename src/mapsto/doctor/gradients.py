@@ -29,7 +29,7 @@ def vanishing(patient: Patient) -> Iterable[Complaint]:
             "vanishing",
             f"the gradient vanishes: beside its weights it is {sizes[least]:.1e} in '{least}', {sizes[most]:.1e} in '{most}'",
             "normalise between layers (norm=layer or batch), use relu or gelu with He's first weights, or shortcuts as in resnet",
-            ("underfitting", "rate_low", "stopped_early", "frozen_layers"),
+            ("underfitting", "rate_low", "stopped_early", "frozen_layers", "same_answer", "learned_to_ignore"),
             figures={"least": sizes[least], "most": sizes[most], "where": least},
         )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mapsto.doctor.base import Complaint, Patient, Unseen, listed
-from mapsto.doctor.probes.activity import watch
+from mapsto.doctor.probes.activity import watched
 from mapsto.doctor.probes.importance import MOST_INPUTS, heard_at_first, importance
 
 SCALE = 30.0  # He's and Xavier's first weights take inputs of size 1; at 30 times that the first outputs, and their errors, are 30 times too large
@@ -23,7 +23,7 @@ HARMS += ("stopped_early", "past_best", "same_answer", "learned_to_ignore", "no_
 
 def unscaled(patient: Patient) -> Iterable[Complaint]:
     """The first layer of the fresh net is given values far from 1."""
-    layers = watch(patient.learner(patient.first), patient.learned, training=True).layers
+    layers = watched(patient, fresh=True).layers
     if not layers or not layers[0].size > SCALE:
         return
     sizes = {name: float(field.float().square().mean().sqrt()) for name, field in patient.learned.inputs.items() if isinstance(field, Tensor)}
@@ -87,7 +87,7 @@ def ignored(patient: Patient) -> Iterable[Complaint]:
         heard = {name: one.change for name, one in importance(patient).items()}
     except Unseen:
         heard = {}
-    first = heard_at_first(patient, patient.learned)
+    first = heard_at_first(patient)
     varied = [name for name in first if _varies(patient.learned.inputs[name])]
     if heard and varied and all(math.isnan(value) for value in heard.values()):
         yield Complaint(

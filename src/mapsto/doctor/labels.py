@@ -13,7 +13,8 @@ BY_CHANCE = ("auc", "r2", "accuracy")  # metrics at which no answer that ignores
 WAY = 0.3  # of the way from trivial to perfect: where the interval's upper end lies above that, the rows are too few to say "no signal"
 ROWS = 50  # test rows, likewise
 SURE = 0.6  # errors among the surer half of rows, beside those among all: a third or less where hard rows are the unsure ones
-ERRORS, LEAST = 12, 0.05  # errors among the surer half, as a number and as a share
+ERRORS, LEAST = 8, 0.03  # errors among the surer half, as a number and as a share
+CLASSES, HALF = 5, 0.5  # fewest classes, and the largest share of errors among all, at which wrong labels can be told from a weak net
 SPREAD = 1.6  # the true label's mean place among the classes not chosen, beside what chance gives: hard rows have it second
 
 
@@ -58,51 +59,39 @@ def no_signal(patient: Patient) -> Iterable[Complaint]:
 
 def label_noise(patient: Patient) -> Iterable[Complaint]:
     """Of hard rows the net is unsure, and takes the true class for the second most probable; wrong labels stand among the surest rows too,
-    and anywhere among the other classes. (Northcutt, Jiang & Chuang 2021 find them by the first of these.) With few classes the two cannot
-    be told apart from answers that the inputs only partly decide."""
-    if not patient.settled:
-        raise Unseen("wrong labels: the net was still learning when it stopped")
+    and anywhere among the other classes (the first of these is how Northcutt, Jiang & Chuang 2021 find them). With fewer than five classes
+    wrong labels cannot be told from answers that the inputs only partly decide, nor from the answers of a net that is wrong half the time."""
     outputs = patient.learner(patient.trained).arrays(patient.held)
     for slot in patient.run.signature.outputs:
         if patient.run.choice.kinds[slot.name] != "classes":
             continue
         target = patient.held.targets[slot.name].cpu().numpy()  # type: ignore[union-attr]
-        found = _noise(outputs[slot.name]["probability"][target >= 0], target[target >= 0])
-        if found:
-            yield _told(slot.name, found)
+        found = noise(outputs[slot.name]["probability"][target >= 0], target[target >= 0])
+        if found is not None and found["place"] > found["classes"] / 2 / SPREAD:
+            yield Complaint(
+                "label_noise",
+                f"labels of '{slot.name}' seem wrong: {percent(found['share'])} are denied where the net is surest ({found['errors']} of the surer "
+                f"{found['rows']:,} rows held back; {percent(found['among'])} of all), and the label given is the net's choice number "
+                f"{found['place'] + 1:.1f} of {found['classes']} (near 2 where rows are merely hard, {found['classes'] / 2 + 1:g} by chance)",
+                "look at them: mapsto check, and the report's worst errors; mend or drop them, or soften labels: category(smoothing=0.1)",
+                ("overfitting",),
+                figures=found,
+            )
 
 
-def _noise(probability: np.ndarray, target: np.ndarray) -> dict[str, Any]:
-    """probability (n, K), target (n,) -> the figures, or {} when nothing speaks for wrong labels."""
+def noise(probability: np.ndarray, target: np.ndarray) -> dict[str, Any] | None:
+    """probability (n, K), target (n,) -> how many labels are denied where the net is surest, and where they stand among the classes it did
+    not choose (1: second most probable, … K − 1: last; K / 2 by chance). None when there is too little to say."""
     n, classes = probability.shape
-    if n < 4 * ERRORS or classes < 2:
-        return {}
+    if n < 2 * ERRORS or classes < CLASSES:
+        return None
     wrong = probability.argmax(1) != target
     surer = np.argsort(-probability.max(1), kind="stable")[: n // 2]
     errors, share, among = int(wrong[surer].sum()), float(wrong[surer].mean()), float(wrong.mean())
-    if errors < ERRORS or share < LEAST or share < SURE * among or among > 1 - 1.5 / classes:
-        return {}
-    place = (probability[wrong] > probability[wrong, target[wrong]][:, None]).sum(1)  # 1: second most probable, … K − 1: last
+    if errors < ERRORS or not max(LEAST, SURE * among) <= share or among > HALF:
+        return None
+    place = (probability[wrong] > probability[wrong, target[wrong]][:, None]).sum(1)
     return {"share": share, "among": among, "errors": errors, "rows": len(surer), "classes": classes, "place": float(place.mean())}
-
-
-def _told(slot: str, found: dict[str, Any]) -> Complaint:
-    classes, place = found["classes"], found["place"]
-    chance = classes / 2  # of 1 … K − 1
-    what = (
-        f"{percent(found['share'])} of the labels of '{slot}' are denied where the net is surest ({found['errors']} of the surer {found['rows']:,} "
-        f"rows held back; {percent(found['among'])} of all)"
-    )
-    if classes >= 5 and place > chance / SPREAD:
-        return Complaint(
-            "label_noise",
-            f"labels seem wrong: {what}, and the label given stands in place {place + 1:.1f} of {classes} (near 2 where rows are hard, "
-            f"{chance + 1:g} by chance)",
-            "look at them: the report's worst errors; mend or drop them, or soften labels: category(smoothing=0.1)",
-            ("overfitting",),
-            figures=found,
-        )
-    return Complaint("label_noise", what, "labels are partly wrong, or the inputs decide them only partly", note=True, figures=found)
 
 
 LOOKS: Mapping[str, Callable[[Patient], Iterable[Complaint]]] = {"labels the inputs do not tell": no_signal, "label noise": label_noise}

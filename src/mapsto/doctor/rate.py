@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from mapsto.doctor.base import Complaint, Patient, Unseen, percent
+from mapsto.doctor.base import PASSES, Complaint, Patient, Unseen, percent
 from mapsto.doctor.probes.gradients import along, step_sizes
 
 LARGE = 0.5  # |Δw| / |w| of one step at the peak rate, the median over matrices: a step of half a matrix overwrites what others learned
@@ -24,11 +24,10 @@ HARMS = ("units_died", "underfitting", "overfitting", "same_answer", "past_best"
 def high(patient: Patient) -> Iterable[Complaint]:
     """Rolled back for a loss that was no number; steps as large as the weights; or a training loss that rose."""
     step, evidence, figures = typical_step(patient), [], {}
-    backs = [decision["step"] for decision in patient.decisions if "rate" in decision]
+    backs = [decision["why"] for decision in patient.decisions if "rate" in decision]
     if backs or "became no number" in str(patient.run.record.get("problem", "")):
-        times = f", {len(backs)} times" if len(backs) > 1 else ""
-        evidence.append(f"the loss became no number{f' at step {backs[0]:,}' if backs else ''}{times}")
-        figures["rolled_back"] = backs
+        evidence.append(backs[0] if backs else str(patient.run.record["problem"]).splitlines()[0].rstrip("."))
+        figures["rolled_back"] = len(backs)
     if step > LARGE:
         evidence.append(_said(patient, step))
         figures["step"] = step
@@ -83,7 +82,9 @@ def stopped_early(patient: Patient) -> Iterable[Complaint]:
     further = ahead > SOME * (losses[0] - losses[1]) and ahead > NOISE * abs(losses[0])
     if further or not patient.settled:
         line = f"{factor:g} times as far along the same straight line the training loss would be {losses[1] - ahead:.4g} rather than {losses[1]:.4g}"
-        what = line if further else "the last quarter of the steps brought more than 5% of the whole fall"
+        passes = patient.steps * (patient.run.choice.training.batch or 1) / patient.run.record["rows"]["train"]
+        few = f"it saw each row {passes:.1f} times" if passes < PASSES else "the last quarter of the steps brought more than 5% of the whole fall"
+        what = line if further else few
         yield Complaint(
             "stopped_early",
             f"the net was still learning when it stopped: {what}",

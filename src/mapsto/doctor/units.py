@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from mapsto.doctor.base import Complaint, Patient, Unseen
-from mapsto.doctor.probes.activity import Units, watch
+from mapsto.doctor.probes.activity import Units, watched
 
 SHARE = 0.5  # of a layer's units; a few percent to a sixth are silent in sound nets
 FEW, SHARE_OF_FEW = 100, 0.9  # on few rows a unit may be silent by chance
@@ -39,8 +39,7 @@ def units(patient: Patient) -> Iterable[Complaint]:
 
 def _worst(patient: Patient, fresh: bool) -> Units | None:
     """The activation with the largest share of silent units, when it is too large."""
-    model = patient.first if fresh else patient.trained
-    found = watch(patient.learner(model), patient.learned, training=fresh).units
+    found = watched(patient, fresh).units
     least = SHARE if patient.learned.size >= FEW else SHARE_OF_FEW
     return max((units for units in found if units.share >= least), key=lambda units: units.share, default=None)
 

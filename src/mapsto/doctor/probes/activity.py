@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mapsto.batch import Batch
-from mapsto.learners.base import Learner
+from mapsto.doctor.base import Patient
 
 LAYERS = frozenset({"linear", "conv1d", "conv2d", "conv3d", "lstm", "gru", "rnn_tanh", "rnn_relu"})  # their first argument is what they are given
 PRODUCTS = frozenset({"matmul", "__matmul__", "mm", "bmm"})  # layers where one side is a parameter
@@ -25,7 +25,8 @@ ACTIVATIONS = frozenset(
     {"relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "elu", "elu_", "selu", "celu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus"}
     | {"hardtanh", "hardswish", "hardsigmoid", "tanh_", "sigmoid_"}
 )
-STILL = 1e-6  # a unit whose answers differ by less, beside their size, says the same of every row
+STILL = 1e-6  # a unit whose answers differ by less, beside their size, says the same of every row;
+PASSED = 1e-3  # it is silent if more than that came in: where nothing differs already, the fault lies before it
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Given:
 
 @dataclass(frozen=True)
 class Units:
-    """An activation's units: how many there are, and how many give the same answer for every row (and place) of the batch."""
+    """An activation's units: how many there are, and how many give the same answer for every row (and place) of the batch although what
+    they are given differs."""
 
     where: str
     kind: str
@@ -58,9 +60,16 @@ class Activity:
     units: list[Units] = field(default_factory=list)
 
 
-def watch(learner: Learner, batch: Batch, training: bool) -> Activity:
-    """One forward pass, on a copy of the net. training: with batch statistics, as a fresh net must be; dropout too, behind the activations."""
-    model = copy.deepcopy(learner.model).train(training)
+def watched(patient: Patient, fresh: bool) -> Activity:
+    """One forward pass of a sample of training rows through the net as it was before the first step, or as it is now."""
+    model = patient.first if fresh else patient.trained
+    return patient.once(f"activity {fresh}", lambda: watch(model, patient.learned))
+
+
+def watch(model: nn.Module, batch: Batch) -> Activity:
+    """One forward pass, on a copy of the net and with batch statistics: a fresh net has no others, and those of a young one lag behind.
+    Dropout stands behind activations, so it changes nothing that is measured of them."""
+    model = copy.deepcopy(model).train()
     found = Activity()
     place: list[str] = []
     torch.manual_seed(0)
@@ -79,9 +88,13 @@ class _Watch(TorchFunctionMode):
         given = _given(name, args)
         if given is not None:
             self.found.layers.append(Given(self.place[-1] if self.place else "", float(given.float().square().mean().sqrt())))
+        told = name in ACTIVATIONS and isinstance(args[0], Tensor) and args[0].ndim >= 2 and len(args[0]) > 1
+        before = _spread(args[0])[0] if told else None  # looked at first: an activation may write over what it is given
         result = func(*args, **(kwargs or {}))
-        if name in ACTIVATIONS and isinstance(result, Tensor) and result.ndim >= 2 and len(result) > 1:
-            self.found.units.append(_units(self.place[-1] if self.place else "", name.rstrip("_"), result))
+        if before is not None:
+            after, size = _spread(result)
+            silent = (after <= STILL * size.clamp(min=STILL)) & (after <= PASSED * before) & (before > 0)
+            self.found.units.append(Units(self.place[-1] if self.place else "", name.rstrip("_"), len(silent), int(silent.sum())))
         return result
 
 
@@ -94,12 +107,11 @@ def _given(name: str, args: tuple) -> Tensor | None:
     return None
 
 
-def _units(where: str, kind: str, answers: Tensor) -> Units:
-    """(B, D), (B, T or M, D) or maps (B, C, H, W): a unit is a place on the last axis, of maps on the second."""
-    columns = answers.transpose(1, -1).flatten(0, -2) if answers.ndim >= 4 else answers.flatten(0, -2)  # (places, units)
-    low, high = columns.float().amin(0), columns.float().amax(0)
-    silent = (high - low) <= STILL * torch.maximum(low.abs(), high.abs()).clamp(min=STILL)
-    return Units(where, kind, columns.shape[1], int(silent.sum()))
+def _spread(values: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, D), (B, T or M, D) or maps (B, C, H, W) -> of each unit, (D,) or (C,): the range of its values over rows and places, and their size."""
+    columns = (values.transpose(1, -1) if values.ndim >= 4 else values).flatten(0, -2).float()  # (places, units)
+    low, high = columns.amin(0), columns.amax(0)
+    return high - low, torch.maximum(low.abs(), high.abs())
 
 
 @contextmanager

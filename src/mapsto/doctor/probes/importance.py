@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mapsto.assess.base import taken
 from mapsto.batch import Batch, key
-from mapsto.doctor.base import Patient
+from mapsto.doctor.base import FEWEST, WORK, Patient
 
 MOST_INPUTS = 64  # of wide tables the first so many are looked at
 
@@ -31,17 +31,23 @@ def importance(patient: Patient) -> dict[str, Heard]:
 
 
 def _importance(patient: Patient) -> dict[str, Heard]:
-    batch = patient.held
+    slots = [slot.name for slot in patient.run.signature.inputs][:MOST_INPUTS]
+    rows = int(WORK / 4 / (1 + patient.multiplications) / len(slots)) if slots else 0
+    batch = patient.held.slice(0, min(patient.held.size, max(FEWEST, rows)))
     plain = patient.outputs(batch)
-    before = patient.held_losses
+    before = patient.rows_of(plain, batch)
     found = {}
-    for name in [slot.name for slot in patient.run.signature.inputs][:MOST_INPUTS]:
-        order = np.random.default_rng(key("doctor", "importance", name)).permutation(batch.size)
-        dealt = replace(batch, inputs={**batch.inputs, name: taken(batch.inputs[name], order)})
-        outputs = patient.outputs(dealt)
-        after = patient.losses_of(outputs, batch)
-        found[name] = Heard(change(plain, outputs), {slot: after[slot].mean - losses.mean for slot, losses in before.items()})
+    for name in slots:
+        outputs = patient.outputs(_dealt(batch, name))
+        after = patient.rows_of(outputs, batch)
+        found[name] = Heard(change(plain, outputs), {slot: after[slot][1] - mean for slot, (_, mean) in before.items()})
     return found
+
+
+def _dealt(batch: Batch, name: str) -> Batch:
+    """The batch with one input's values dealt to other rows."""
+    order = np.random.default_rng(key("doctor", "importance", name)).permutation(batch.size)
+    return replace(batch, inputs={**batch.inputs, name: taken(batch.inputs[name], order)})
 
 
 def change(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
@@ -54,17 +60,13 @@ def change(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
     return max(shares, default=float("nan"))
 
 
-def heard_at_first(patient: Patient, batch: Batch) -> dict[str, float]:
-    """{input: change of the fresh net's outputs}: 0 where no path leads from the input to any output."""
+def heard_at_first(patient: Patient) -> dict[str, float]:
+    """{input: change of the fresh net's outputs on a few rows}: 0 where no path leads from the input to any output."""
+    model, batch = patient.first.eval(), patient.learned.slice(0, min(patient.learned.size, 2 * FEWEST))
 
-    def outputs(model: nn.Module, rows: Batch) -> dict[str, Tensor]:
-        torch.manual_seed(0)
+    def outputs(rows: Batch) -> dict[str, Tensor]:
         with torch.no_grad():
             return patient.learner(model).outputs(rows)
 
-    model = patient.first.eval()
-    plain, found = outputs(model, batch), {}
-    for name in [slot.name for slot in patient.run.signature.inputs][:MOST_INPUTS]:
-        order = np.random.default_rng(key("doctor", "importance", name)).permutation(batch.size)
-        found[name] = change(plain, outputs(model, replace(batch, inputs={**batch.inputs, name: taken(batch.inputs[name], order)})))
-    return found
+    plain = outputs(batch)
+    return {slot.name: change(plain, outputs(_dealt(batch, slot.name))) for slot in patient.run.signature.inputs[:MOST_INPUTS]}
