@@ -6,6 +6,7 @@ document(title, head, chapters) any other page of sections, such as a comparison
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -205,6 +206,7 @@ def _rows(rows: Sequence[Section], private: bool, limits: Limits) -> Html:
     return joined(joined([tag("h3", one.title), *(drawn(block, limits) for block in one.blocks)]) for one in rows if one.blocks)
 
 
+_FLAG = re.compile(r"mapsto \w+[^,(`]*[^,(`\s]|--[a-z][a-z-]*(?: [^\s,(`]+)?")  # what is typed, in a sentence
 LEVELS = {"stop": "stops training", "warn": "warning", "note": "note"}
 
 
@@ -218,9 +220,9 @@ def _findings(findings: Sequence[Finding], private: bool) -> Html:
 
 def _finding(one: Finding, private: bool) -> Html:
     level = tag("span", LEVELS.get(one.level, one.level), class_="level")
-    parts = [tag("p", level, prose(one.what), class_="what"), tag("p", prose(one.effect))]
+    parts = [tag("p", level, prose(one.what), class_="what"), tag("p", prose(one.effect[:1].upper() + one.effect[1:]))]
     if one.fix:
-        parts.append(tag("p", "Mend it: ", tag("code", one.fix)))
+        parts.append(tag("p", "To mend it: ", prose(_FLAG.sub(r"`\g<0>`", one.fix))))
     if private and (one.where or one.examples):
         shown = [tag("li", *_example(one, i)) for i in range(min(8, max(len(one.where), len(one.examples))))]
         parts.append(tag("details", tag("summary", "Examples"), tag("ul", *shown)))

@@ -63,12 +63,14 @@ def _shown(run: Run, cells: Rows) -> Gallery | Table:
     if not any(any(row.values()) for row in pictures) and all(len(said) <= LONG for row in texts[:ROWS] for _, said in row):
         names = tuple(name for name, _ in texts[0])
         return Table(names, tuple(tuple(said for _, said in row) for row in texts[:ROWS]), caption, private=True)
+    long = {name for row in texts for name, said in row if len(said) > LONG}
     items = []
     for drawn, told in zip(pictures, texts, strict=True):
         seen = [name for name, picture in drawn.items() if picture]
-        long = [said for name, said in told if name not in seen and len(said) > LONG]
-        facts = tuple(f"{name}: {said}" for name, said in told if name not in seen and len(said) <= LONG)
-        items.append(Item(picture=drawn[seen[0]] if seen else None, pieces=((" ¶ ".join(long), 0.0),) if long else (), lines=facts[:12]))
+        texts_of = [said for name, said in told if name not in seen and name in long]
+        facts = tuple(f"{name}: {said}" for name, said in told if name not in seen and name not in long)
+        pieces = ((" ¶ ".join(texts_of), 0.0),) if texts_of else ()
+        items.append(Item(picture=drawn[seen[0]] if seen else None, pieces=pieces, lines=facts[:12]))
     return Gallery(tuple(items if any(any(row.values()) for row in pictures) else items[:ROWS]), caption)
 
 
