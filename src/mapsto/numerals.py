@@ -178,3 +178,8 @@ def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
 def leading_zeros(cells: Sequence[Any]) -> bool:
     """Are these codes ('007', '01234') rather than numbers?"""
     return any(isinstance(cell, str) and re.fullmatch(r"\s*0\d+\s*", cell) is not None for cell in cells)
+
+
+def brief(value: float) -> str:
+    """A number with about four digits, as people write it: 0.01234, 12.3, 123,457."""
+    return "0" if abs(value) < 1e-12 else f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"

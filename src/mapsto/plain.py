@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mapsto.blocks import Bars, Code, Gallery, Line, Lines, Matrix, Says, Section, Table
+from mapsto.numerals import brief
 
 WIDTH, BAR, CELL = 100, 30, 44  # characters: of a line, of the longest bar, of a cell
 ROWS = 60  # of a table
@@ -30,7 +31,7 @@ def value(cell: Any, most: int = CELL) -> str:
     if isinstance(cell, int):
         return f"{cell:,}"
     if isinstance(cell, float):
-        return f"{cell:.4g}" if cell == cell else "—"
+        return brief(cell) if cell == cell else "—"
     text = " ".join(str(cell).split())
     return text if len(text) <= most else text[: most - 1] + "…"
 

@@ -37,7 +37,7 @@ from mapsto.types.base import DataType, Head
 
 MOST_ROWS, FEWEST_ROWS, MOST_BYTES = 20_000, 300, 1e8  # rows whose cells are held at once: fewer where encoded cells are large
 WORST = 40  # rows of each output whose cells are held for being the worst
-SPEED = 1e10  # multiplications a second that forward passes are taken to reach: a guess that only sizes, and never decides, the work
+SPEED = 2e10  # multiplications a second that forward passes are taken to reach: a guess that only sizes, and never decides, the work
 MOST_CELLS, LONG, MOST_LETTERS = 12, 60, 600  # of a row that is shown: cells; a text longer than LONG stands by itself, cut
 ROW = 2e5  # multiplications' worth of overhead a row
 

@@ -12,22 +12,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from mapsto.assess.base import View, taken
 from mapsto.batch import Batch, key
 from mapsto.blocks import Bars, Block, Gallery, Section
 from mapsto.errors import CellError
-from mapsto.learners.base import collect, score_values
-from mapsto.measure import calibration
+from mapsto.measure.answers import plain_metric
 from mapsto.measure.baseline import chosen
+from mapsto.measure.intervals import difference
 from mapsto.metrics import Arrays, Metric
 from mapsto.signature import Slot
 
 TITLE = "What does it look at?"
 SHOWN = 6  # rows whose parts are hidden: half of them the worst errors
 FEWEST_PARTS, MOST_PARTS = 25, 144
-REPEATS, ROWS, FEWEST_ROWS, SCREENED, BARS = 5, 2_000, 100, 150, 20  # of the permutations; inputs after the first look, and bars shown
+REPEATS, ROWS, FEWEST_ROWS, SCREENED, BARS = 3, 2_000, 100, 150, 20  # of the permutations; inputs after the first look, and bars shown
 TINY = 1e-6
 FAINT = 0.1  # of log odds, or of the spread of predicted numbers: a row in which nothing moves the answer more is marked faintly
 
@@ -39,13 +38,15 @@ def asks(view: View) -> bool:
 def assess(view: View, seconds: float) -> Section:
     headlines, blocks, figures = [], [], {}
     inputs = view.run.signature.inputs
-    if len(inputs) > 1:
-        told, found, figures["importance"] = _between(view, seconds / 2)
+    inside = [slot for slot in inputs if _has_parts(view, slot)]
+    between = len(inputs) > 1 and any(plain_metric(view.room(slot)) for slot in view.outputs())
+    share = seconds / (len(inside) + between or 1)
+    if between:
+        told, found, figures["importance"] = _between(view, share)
         headlines.append(told)
         blocks += found
-    inside = [slot for slot in inputs if _has_parts(view, slot)]
     for slot in inside:
-        told, found, figures[f"inside {slot.name}"] = _inside(view, slot, seconds / 2 / len(inside))
+        told, found, figures[f"inside {slot.name}"] = _inside(view, slot, share)
         headlines.append(told)
         blocks += found
     if not headlines:
@@ -64,20 +65,18 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
         first = _permuted(view, tried, FEWEST_ROWS, 1)
         size = {name: max(abs(loss[0]) for loss in by_output.values()) for name, by_output in first.items()}
         tried = sorted(tried, key=lambda name: -size[name])[: min(SCREENED, max(2, passes // (FEWEST_ROWS * REPEATS)))]
-    rows = int(np.clip(passes // (len(tried) * REPEATS), FEWEST_ROWS, ROWS))
+    rows = min(int(np.clip(passes // (len(tried) * REPEATS), FEWEST_ROWS, ROWS)), len(view.held.rows))
     losses = _permuted(view, tried, rows, REPEATS)
-    rows = min(rows, len(view.held.rows))
     headlines, blocks, figures = [], [], {}
-    for slot in view.outputs():
-        metric = view.room(slot).metrics[0]
-        found = {name: _spread(by_output[slot]) for name, by_output in losses.items()}
+    for slot, metric in _metrics(view).items():
+        found = {name: by_output[slot] for name, by_output in losses.items()}
         order = sorted(found, key=lambda name: -found[name][0])
         best = order[0]
         counted = f"{len(tried):,} of {len(names):,} inputs tried, " if len(tried) < len(names) else ""
         headlines.append(view.titled(slot, f"most hangs on '{best}': with its cells dealt anew, {metric.name} is worse by {found[best][0]:.3g}."))
         shown = order[:BARS]
-        caption = f"what {metric.name} loses when an input's cells are dealt anew among the rows; {counted}mean and 95% interval of {REPEATS} deals"
-        caption += f" on {rows:,} rows. Inputs that say the same share their importance."
+        caption = f"what {metric.name} loses when an input's cells are dealt anew among the rows; {counted}the mean of {REPEATS} deals"
+        caption += f" on {rows:,} rows, with its 95% interval. Inputs that say the same share their importance."
         value, low, high = (tuple(found[name][i] for name in shown) for i in range(3))
         blocks.append(Bars(tuple(shown), value, f"loss of {metric.name}", view.titled(slot, caption), low, high))
         figures[slot] = {"metric": metric.name, "rows": rows} | {
@@ -86,46 +85,47 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
     return " ".join(headlines), blocks, figures
 
 
-def _permuted(view: View, inputs: Sequence[str], most: int, repeats: int) -> dict[str, dict[str, list[float]]]:
-    """{input: {output: what its first metric loses in each repeat}} on at most `most` rows, which lie in memory as one batch."""
+def _metrics(view: View) -> dict[str, Metric]:
+    """{output: its metric that is a mean over rows}: so a loss has an interval over rows."""
+    found = {slot: plain_metric(view.room(slot)) for slot in view.outputs()}
+    return {slot: metric for slot, metric in found.items() if metric is not None}
+
+
+def _permuted(view: View, inputs: Sequence[str], most: int, repeats: int) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """{input: {output: (what its metric loses, low, high)}} on at most `most` rows, which lie in memory as one batch: each row's loss is
+    the mean of the repeats, the interval is over rows, or over whole groups."""
     size = sum(np.dtype(view.run.types["input", name].layout.dtype).itemsize * 4 * _numbers(view, name) for name in inputs)
-    rows = view.sample(int(np.clip(3e8 / max(1, size), 20, most)), "permuted")
-    batch = view.store.batch(rows)
-    before = _scores(view, batch)
-    losses: dict[str, dict[str, list[float]]] = {}
+    batch = view.store.batch(view.sample(int(np.clip(3e8 / max(1, size), 20, most)), "permuted"))
+    before, groups = _statistics(view, batch), None if view.groups is None else view.group_of(batch.rows.cpu().numpy())  # type: ignore[union-attr]
+    losses: dict[str, dict[str, tuple[float, float, float]]] = {}
     for name in inputs:
+        after: dict[str, np.ndarray] = {}
         for repeat in range(repeats):
             order = np.random.default_rng(key(view.seed, "permuted", repeat)).permutation(batch.size)
-            changed = dataclasses.replace(batch, inputs={**batch.inputs, name: taken(batch.inputs[name], order)})
-            after = _scores(view, changed)
-            for slot, (metric, value) in after.items():
-                loss = (before[slot][1] - value) * (1 if metric.higher_is_better else -1)
-                losses.setdefault(name, {}).setdefault(slot, []).append(loss)
+            dealt = dataclasses.replace(batch, inputs={**batch.inputs, name: taken(batch.inputs[name], order)})
+            for slot, found in _statistics(view, dealt).items():
+                after[slot] = after.get(slot, 0) + found / repeats
+        losses[name] = {slot: _loss(metric, before[slot], after[slot], groups) for slot, metric in _metrics(view).items()}
     return losses
+
+
+def _loss(metric: Metric, before: np.ndarray, after: np.ndarray, groups: np.ndarray | None) -> tuple[float, float, float]:
+    known = ~np.isnan(before).any(1)
+    groups = None if groups is None else groups[known]
+    pair = (before[known], after[known])
+    value, low, high = difference(*(pair[::-1] if metric.higher_is_better else pair), groups)
+    return value, low, high
 
 
 def _numbers(view: View, name: str) -> int:
     return int(np.prod([side or 500 for side in view.run.types["input", name].layout.shape], dtype=np.int64))
 
 
-def _scores(view: View, batch: Batch) -> dict[str, tuple[Metric, float]]:
-    """{output: (its first metric, the value)}; calibrated probabilities."""
+def _statistics(view: View, batch: Batch) -> dict[str, np.ndarray]:
+    """{output: its metric's statistics of each row (n, k)}."""
     size = view.learner.evaluation_batch
-    found = collect(view.learner, (batch.slice(low, low + size) for low in range(0, batch.size, size)))
-    scores = {}
-    for slot in view.outputs():
-        arrays = calibration.calibrated(found.predicted[slot], view.run.calibration.get(slot, {}))
-        one = dataclasses.replace(found, predicted={slot: arrays})
-        metric = view.room(slot).metrics[0]
-        scores[slot] = metric, score_values((metric,), one, slot).get(metric.name, float("nan"))
-    return scores
-
-
-def _spread(losses: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of the repeats and its 95% interval by Student's t."""
-    mean = float(np.mean(losses))
-    half = float(student.ppf(0.975, len(losses) - 1) * np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else 0.0
-    return mean, mean - half, mean + half
+    found = view.predicted(batch.slice(low, low + size) for low in range(0, batch.size, size))
+    return {slot: np.asarray(metric.rows(found.predicted[slot], found.target[slot]), np.float64) for slot, metric in _metrics(view).items()}
 
 
 # --- inside an input: what is hidden costs ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 
 from mapsto.measure import calibration
 from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
+from mapsto.numerals import brief
 from mapsto.types.base import DataType, Head
 
 TINY = 1e-12
@@ -68,7 +69,7 @@ def in_words(value: Any) -> str:
     """A decoded value: several labels with commas, numbers with four digits."""
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return brief(value) if isinstance(value, float) else str(value)
 
 
 def truths(head: Head, kind: str, target: np.ndarray, predicted: Arrays) -> list[str]:

@@ -24,7 +24,7 @@ from mapsto.decode import Prediction
 from mapsto.encodings import CLIP, Given, Periodic, Piecewise, Plain, Spline, Tokens
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import REGRESSION, Metric
-from mapsto.numerals import DAY, Moment, infinite, iso, leading_zeros, number_of, seconds_of, values_of
+from mapsto.numerals import DAY, Moment, brief, infinite, iso, leading_zeros, number_of, seconds_of, values_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, quarters
 
 NOISE = "noise in numbers (standard deviations)"
@@ -223,7 +223,7 @@ class Number(DataType):
 
     def slices(self, values: Sequence[float | None]) -> dict[str, np.ndarray]:
         dated = any(isinstance(value, Moment) for value in values)
-        return quarters(values, (lambda value: iso(value)[:10]) if dated else lambda value: f"{value:.4g}")
+        return quarters(values, (lambda value: iso(value)[:10]) if dated else brief)
 
     @property
     def corruptions(self) -> Mapping[str, tuple[float, ...]]:
