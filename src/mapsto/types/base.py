@@ -266,7 +266,7 @@ class Head(nn.Module):
 
     takes: "pooled" (B, D), "tokens" (B, T, D), "map" (B, D, H, W) or "maps" (several scales); checked against the model's
     `gives` when it is built. A pooled hidden may carry members, (B, M, D): an ensemble inside one net. The loss is then the
-    mean of the members' losses, the prediction the mean of their predictions.
+    mean of the members' losses, the prediction the mean of their predictions (of classes: of their log-probabilities).
     """
 
     takes: str = "pooled"

