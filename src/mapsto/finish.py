@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save_file
 
+from mapsto.data.split import TEST
 from mapsto.data.store import Store
 from mapsto.files import append_json, write_atomic, write_json
 from mapsto.learners.base import Collected, Learner
@@ -19,6 +20,7 @@ from mapsto.measure import calibration, novelty
 from mapsto.measure.answers import plain_metric
 from mapsto.measure.baseline import answers, chosen, features_of
 from mapsto.measure.scores import record, score
+from mapsto.measure.tested import Tested, file_of, joined
 from mapsto.run import Run
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
@@ -57,8 +59,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> Event:
     }
     beside = _baselines(run, store, groups) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside))
-    if run.record.get("fold") is not None and "test" in found:
-        _keep_predictions(run, found["test"])
+    _keep_predictions(run, found.get("test"), scales, groups)
     run.save(
         status="done",
         calibration=scales,
@@ -106,12 +107,13 @@ def save_weights(run: Run, learner: Learner) -> None:
 def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
     """metrics.json of a cross-validation: the test figures are of all folds' predictions together. What is to be told of it, as an event."""
     test: dict[str, Any] = {}
-    for slot in run.signature.outputs:
-        room = run.types["output", slot.name]
-        kept = [_kept_predictions(part, slot.name) for part in parts]
-        joined = {name: np.concatenate([one[name] for one in kept]) for name in kept[0]}
-        predicted = {name[10:]: value for name, value in joined.items() if name.startswith("predicted.")}
-        test[slot.name] = score(room, predicted, joined["target"], joined["present"])
+    for number, slot in enumerate(run.signature.outputs):
+        kept = [found for part in parts if (found := Tested.load(part.path, number)) is not None]
+        if len(kept) == len(parts):
+            whole = joined(kept)
+            groups = whole.groups if len(whole.groups) else None
+            test[slot.name] = score(run.types["output", slot.name], whole.predicted, whole.target, whole.present, groups)
+            whole.thinned().save(run.path, number)
     by_fold = [part.metrics["test"] for part in parts]
     beside = _mean_baselines([part.metrics.get("baselines", {}) for part in parts])
     write_json(run.path / "metrics.json", {**run.metrics, "test": test, "folds": by_fold, "baselines": beside})
@@ -130,20 +132,23 @@ def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], second
     return {"event": "done", "run": str(run.path), "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
 
 
-def _keep_predictions(run: Run, held: Collected) -> None:
-    for number, slot in enumerate(held.predicted):
-        arrays = {
-            "target": held.target[slot],
-            "present": held.present[slot],
-            **{f"predicted.{name}": value for name, value in held.predicted[slot].items()},
-        }
-        _save(run.path / f"test-{number}.npz", arrays)
+def _keep_predictions(run: Run, held: Collected | None, scales: Mapping[str, Any], groups: np.ndarray | None) -> None:
+    """test-N.npz of each output: all rows of a fold, which is measured together with the others, else some thousands."""
+    for number, slot in enumerate(run.signature.outputs):
+        file_of(run.path, number).unlink(missing_ok=True)  # of an earlier segment
+        if held is not None:
+            predicted = calibration.calibrated(held.predicted[slot.name], scales.get(slot.name, {}))
+            hashes, of = _hashes(run, held.rows), np.empty(0) if groups is None else groups[held.rows]
+            tested = Tested(held.rows, hashes, held.target[slot.name], held.present[slot.name], of, predicted)
+            (tested if "fold" in run.record else tested.thinned()).save(run.path, number)
 
 
-def _kept_predictions(part: Run, slot: str) -> dict[str, np.ndarray]:
-    number = [one.name for one in part.signature.outputs].index(slot)
-    with np.load(part.path / f"test-{number}.npz") as kept:
-        return {name: kept[name] for name in kept.files}
+def _hashes(run: Run, rows: np.ndarray) -> np.ndarray:
+    """(n,) of the inputs of test rows; (0,) where the run does not know them."""
+    with np.load(run.path / "rows.npz") as kept:
+        if "test_hash" not in kept.files:
+            return np.empty(0, np.uint64)
+        return kept["test_hash"][np.searchsorted(np.flatnonzero(kept["split"] == TEST), rows)]
 
 
 def _mean_baselines(found: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,9 @@
     checkpoint*.safetensors   the state of an unfinished training
     model.safetensors     the best weights
     metrics.json          train, validation, test, baselines: value, interval, n, definition
+    test-0.npz …          what was predicted for each test row, an output each
     baselines.npz         how each baseline fares on each test row
+    novelty.safetensors   by what rows far from the training rows are known
     quarantine.csv        rows that could not be read, and why
     sections.json         what questions found; report.html and README.md are drawn from it
 
