@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -132,12 +133,31 @@ class Only(nn.Module):
 
 def only_sequence(signature: Signature, types: Rooms, stems: Stems, model: str) -> bool:
     """Does the one input, which must give tokens in order, lead with a summary? A ConfigError that says which model fits otherwise."""
-    if len(signature.inputs) != 1 or stems.gives[signature.inputs[0].name] != "tokens":
+    rooms = [types["input", slot.name] for slot in signature.inputs]
+    if len(rooms) != 1 or not rooms[0].layout.ragged:
         kinds = ", ".join(slot.type for slot in signature.inputs) or "no input"
         raise ConfigError(
             f"model '{model}' takes one sequence, such as a text; got {kinds}.\nUse --model fusion for several inputs, --model mlp for tables."
         )
-    return types["input", signature.inputs[0].name].leads
+    if not isinstance(next(iter(features_of_nothing(stems, signature, types).values())), Padded):
+        raise ConfigError(
+            f"model '{model}' takes tokens in order, '{signature.inputs[0].name}' is read as a bag without order.\n"
+            "Choose its tokens, as in text(tokenizer=words), or another model: --model ngrams."
+        )
+    return rooms[0].leads
+
+
+@torch.no_grad()
+def features_of_nothing(stems: Stems, signature: Signature, types: Rooms) -> dict[str, Any]:
+    """{slot: features of one row}, whose cells are all missing: every room encodes those, so shapes can be found this way."""
+    blank = {}
+    for slot in signature.inputs:
+        room = types["input", slot.name]
+        cell = torch.from_numpy(np.array(room.encode(None), dtype=room.layout.dtype))
+        blank[slot.name] = room.collate([cell] if room.layout.ragged else cell[None], None)
+    features = stems.eval()(blank)
+    stems.train()
+    return features
 
 
 def only_input(signature: Signature, types: Rooms, model: str, kind: str) -> str:

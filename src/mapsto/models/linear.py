@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Padded
 from mapsto.errors import ConfigError
-from mapsto.models.base import Heads, Net, Rooms, Stems, flat
+from mapsto.models.base import Heads, Net, Rooms, Stems, features_of_nothing, flat
 from mapsto.signature import Signature
 
 
@@ -51,19 +49,9 @@ def needs_input(signature: Signature, model: str) -> None:
 
 
 def feature_shapes(stems: Stems, signature: Signature, types: Rooms, model: str, sequences: bool = False) -> dict[str, tuple[int | None, ...]]:
-    """{slot: shape of one row's features}, found by sending one missing cell through the stems: every room encodes those.
-
-    A sequence's is (None, D); ConfigError for a model that takes no `sequences`."""
-    blank = {}
-    for slot in signature.inputs:
-        room = types["input", slot.name]
-        cell = torch.from_numpy(np.array(room.encode(None), dtype=room.layout.dtype))
-        blank[slot.name] = room.collate([cell] if room.layout.ragged else cell[None], None)
-    with torch.no_grad():
-        features = stems.eval()(blank)
-    stems.train()
+    """{slot: shape of one row's features}. A sequence's is (None, D); ConfigError for a model that takes no `sequences`."""
     shapes: dict[str, tuple[int | None, ...]] = {}
-    for name, found in features.items():
+    for name, found in features_of_nothing(stems, signature, types).items():
         if isinstance(found, list) or (isinstance(found, Padded) and not sequences):
             raise ConfigError(f"model '{model}' takes features of fixed size, '{name}' gives sequences.\nUse --model fusion.")
         shapes[name] = (None, *found.values.shape[2:]) if isinstance(found, Padded) else tuple(found.shape[1:])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Self
@@ -18,43 +18,30 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mapsto.batch import Draw, Padded
 from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.config import setting
-from mapsto.errors import CellError
+from mapsto.errors import CellError, ConfigError
 from mapsto.ngrams import grams
 from mapsto.numerals import values_of
+from mapsto.texts import PlainBag, Texts, TextStem, behind_each_other, padded
 from mapsto.tokens import FIRST, MISSING, START, UNKNOWN, alphabet_of, characters, learn_tokenizer, plain, tokenizer_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
 
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
+AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
 MOST_TOKENS = {"words": 512, "bpe": 512, "char": 1024, "ngrams": 0}  # the default never grows beyond
 VOCABULARY = {"words": 20_000, "bpe": 8_000, "char": 5_000, "ngrams": 0}
 MOST_COUNT = 255  # a run's count beyond which it is the same
 SAMPLED = 5_000_000  # characters of training texts that buckets and rarities are counted on
 MARKS, FEWEST_RUNS = 512, 30  # places that runs are hashed into to compare texts; runs below which a text is too short to be like another
-BAG = 16  # width of a bag's vector
 WINDOWS = 8  # views of a long text at most
 TYPING = "typing errors, share of characters"
 DROPPED = "words dropped, share"
 CASE = "upper case, share of words"
 PATH = re.compile(r"^[\w./\\: -]{0,250}\.\w{2,4}$")
-
-
-@dataclass(frozen=True)
-class Texts(Padded):
-    """Token numbers (B, T), and beside them the bags: Padded (B, G, 2) of bucket and weight, or None."""
-
-    bags: Padded | None = None
-
-    def __getitem__(self, rows: slice) -> Texts:
-        return Texts(self.values[rows], self.lengths[rows], None if self.bags is None else self.bags[rows])
-
-    def to(self, device: torch.device | str) -> Texts:
-        return Texts(self.values.to(device), self.lengths.to(device), None if self.bags is None else self.bags.to(device))
 
 
 @dataclass(frozen=True)
@@ -85,41 +72,38 @@ class Text(DataType):
     aligned: bool = learned(False)  # are all training texts of one length, so that places may mean something?
     cut: float = learned(0.0)  # share of training texts longer than `most`
     distinct: int = learned(0)  # different texts in the sample, when few
+    over: float = learned(0.0)  # share of training texts of more than MOST_CHARACTERS
     paths: bool = learned(False)  # do they look like names of files?
 
     @classmethod
     def sniff(cls, column: Column) -> float:
         """Prose .82: several words a cell that recur in others, cells that mostly differ. Long sequences without spaces over a small
-        alphabet, or of many lengths (molecules), .75. Ids, names of files and words that repeat are not texts."""
-        cells = column.known
-        if not cells or not all(isinstance(cell, str) for cell in cells):
-            return 0.0
+        alphabet, or of many lengths (molecules), .75. Ids, names of files and words that repeat are not texts; among texts something
+        else may stand now and then, such as a number."""
+        known = column.known
+        cells = [cell for cell in known if isinstance(cell, str)]
+        share = len(cells) / max(1, len(known))
         distinct = set(cells)
-        if len(distinct) <= max(20, 0.3 * len(cells)) and len(cells) > 20:
+        if share <= 0.5 or (len(distinct) <= max(20, 0.3 * len(cells)) and len(cells) > 20):
             return 0.0
-        if sum(value is not None for value in values_of(cells)) > 0.5 * len(cells) or sum(bool(PATH.match(cell)) for cell in cells) > 0.5 * len(
-            cells
-        ):
+        if sum(value is not None for value in values_of(cells)) > 0.5 * len(cells) or sum(map(_is_path, cells)) > 0.5 * len(cells):
             return 0.0
         spaced = [cell.split() for cell in cells]
         if sum(map(len, spaced)) >= 2.5 * len(cells):
             pieces = [piece for cell in spaced for piece in set(cell)]
-            return 0.82 if len(set(pieces)) < 0.9 * len(pieces) or len(cells) < 30 else 0.2
+            return share * (0.82 if len(set(pieces)) < 0.9 * len(pieces) or len(cells) < 30 else 0.2)
         lengths = {len(cell) for cell in cells}
         mean, letters = sum(map(len, cells)) / len(cells), len(set("".join(cells)))
         unspaced = sum(map(len, spaced)) < 1.1 * len(cells)
-        return 0.75 if unspaced and mean >= 10 and (letters <= 8 or (len(lengths) > 5 and len(distinct) > 0.5 * len(cells))) else 0.0
+        sequences = unspaced and mean >= 10 and (letters <= 8 or (len(lengths) > 5 and len(distinct) > 0.5 * len(cells)))
+        return 0.75 * share if sequences else 0.0
 
     def read(self, cell: Any) -> str | None:
-        """The text as it stands; numbers as they are written. Bytes and files are utf-8."""
-        if isinstance(cell, str):
-            return cell
+        """The text as it stands; numbers as they are written. Bytes and files are utf-8. Nothing but blanks is missing: a csv cannot tell."""
         if isinstance(cell, (bytes, Blob)):
-            data, name = (cell, "the cell") if isinstance(cell, bytes) else (cell.read(), cell.name)
-            try:
-                return data.decode("utf-8")
-            except UnicodeDecodeError as problem:
-                raise CellError(f"{name}: expected utf-8 text, byte {problem.start} is none.\nSave it as utf-8.") from None
+            cell = _decoded(cell)
+        if isinstance(cell, str):
+            return cell if cell.strip() else None
         if isinstance(cell, np.generic):
             cell = cell.item()
         if is_missing(cell):
@@ -131,14 +115,19 @@ class Text(DataType):
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
         """Tokens, lengths and rarities of training texts. spec: "tokenizer" a model's own; "fixed": it takes a fixed number of
         tokens, so only the bag."""
-        texts = [value[:MOST_CHARACTERS] for value in values if value is not None]
-        if spec.get("side") == "output":
-            return self
+        texts = [self._cut(value) for value in values if value is not None]
         unspaced = sum(len(text.split()) for text in texts) < 1.1 * len(texts) and sum(map(len, texts)) >= 8 * len(texts)
         kind = self.tokenizer or ("ngrams" if spec.get("fixed") else spec.get("tokenizer")) or ("char" if unspaced else "words")
-        room = replace(self, kind=kind, words=0 if unspaced else 2, cut=0.0, distinct=min(len(set(texts)), 1000))
+        if kind == "ngrams" and self.grams is False:
+            raise ConfigError(
+                f"'{spec.get('name', 'text')}': without counted runs (grams=false) nothing is left to read here.\n"
+                "Leave grams out, or choose a model of sequences: --model textcnn."
+            )
+        few = len(set(texts)) <= min(20, len(texts) // 2)
+        room = replace(self, kind=kind, words=0 if unspaced else 2, cut=0.0, distinct=len(set(texts)) if few else 0)
+        room = replace(room, over=sum(value is not None and len(value) > MOST_CHARACTERS for value in values) / max(1, len(texts)))
         room = replace(room, aligned=len({len(text) for text in texts}) == 1 < len(texts))
-        room = replace(room, paths=sum(bool(PATH.match(text)) and "/" in text for text in texts) > 0.9 * len(texts) > 0)
+        room = replace(room, paths=sum(_is_path(text) and "/" in text for text in texts) > 0.9 * len(texts) > 0)
         size = self.size or VOCABULARY[kind]
         if kind == "char":
             room = replace(room, alphabet=alphabet_of(texts, size))
@@ -181,18 +170,29 @@ class Text(DataType):
                 values.append(None)
         return self._encoded(values), problems
 
+    def _cut(self, text: str) -> str:
+        """What is read of a very long text."""
+        if len(text) <= MOST_CHARACTERS:
+            return text
+        half = MOST_CHARACTERS // 2
+        return text[:half] + text[-half:] if self.long == "ends" else text[:MOST_CHARACTERS]
+
     def _encoded(self, values: Sequence[str | None]) -> list[np.ndarray]:
-        texts = ["" if value is None else value[:MOST_CHARACTERS] for value in values]
+        texts = ["" if value is None else self._cut(value) for value in values]
         tokens = [
             np.array([MISSING if value is None else START, *self._shortened(found)], np.int32)
             for value, found in zip(values, self._tokens(texts), strict=True)
         ]
         if not self.buckets:
             return tokens
+        bags = [bag for some in _by_size(texts) for bag in self._counted(some)]
+        return [np.concatenate(pair) for pair in zip(tokens, bags, strict=True)]
+
+    def _counted(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The packed bag of each of some texts."""
         text, bucket, count = grams(texts, self.buckets, self.longest, self.words)
         packed = (-1 - (bucket * (MOST_COUNT + 1) + np.minimum(count, MOST_COUNT))).astype(np.int32)
-        bags = np.split(packed, np.searchsorted(text, np.arange(1, len(texts))))
-        return [np.concatenate(pair) for pair in zip(tokens, bags, strict=True)]
+        return np.split(packed, np.searchsorted(text, np.arange(1, len(texts))))
 
     def _tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         if self.kind == "ngrams":
@@ -212,11 +212,9 @@ class Text(DataType):
 
     def collate(self, arrays: Sequence[Tensor], draw: Draw | None) -> Texts:
         """[(n,)] -> Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf · idf of length 1."""
-        lengths = torch.tensor([len(array) for array in arrays])
-        flat = torch.cat(list(arrays)).long()
-        row = torch.repeat_interleave(torch.arange(len(arrays)), lengths).to(flat.device)
+        flat, row = behind_each_other(arrays)
         token = flat >= 0
-        tokens = _padded(flat[token], torch.bincount(row[token], minlength=len(arrays)))
+        tokens = padded(flat[token], torch.bincount(row[token], minlength=len(arrays)))
         if draw is not None:
             tokens = self._disturbed(tokens, draw)
         return Texts(tokens.values, tokens.lengths, self._bags(-1 - flat[~token], row[~token], len(arrays)) if self.buckets else None)
@@ -225,7 +223,7 @@ class Text(DataType):
         bucket, count = packed // (MOST_COUNT + 1), packed % (MOST_COUNT + 1)
         weight = (1 + count.float().log()) * _rarities(self.rarity).to(packed.device)[bucket]
         norm = torch.zeros(size, device=packed.device).index_add_(0, row, weight * weight).sqrt()
-        return _padded(torch.stack([bucket.float(), weight / norm[row]], 1), torch.bincount(row, minlength=size))
+        return padded(torch.stack([bucket.float(), weight / norm[row]], 1), torch.bincount(row, minlength=size))
 
     def _disturbed(self, tokens: Padded, draw: Draw) -> Padded:
         """Training: one random window of a long text, and `hide` of the tokens unknown; the first token stays."""
@@ -234,7 +232,8 @@ class Text(DataType):
             tokens = self._window(tokens, (draw.uniform("text window", 1)[:, 0].to(room.device) * (room + 1)).long())
         if not self.hide:
             return tokens
-        hidden = draw.uniform("hidden tokens", tokens.values.shape[1]).to(tokens.values.device) < self.hide
+        longest = tokens.values.shape[1]  # in the name: other texts of the row have other lengths
+        hidden = draw.uniform(f"hidden of {longest} tokens", longest).to(tokens.values.device) < self.hide
         hidden[:, 0] = False
         return Padded(torch.where(hidden & tokens.mask, UNKNOWN, tokens.values), tokens.lengths)
 
@@ -247,12 +246,15 @@ class Text(DataType):
         return Padded(taken * (torch.arange(self.most, device=start.device) < lengths[:, None]), lengths)
 
     def views(self, values: Texts) -> list[Texts]:  # type: ignore[override]
-        """Windows spread evenly over the longest text of the batch; a shorter one is seen whole, or in the windows it fills."""
+        """Windows spread evenly over each text: the power of two of them that covers it, so that the mean over all views is the mean over
+        a text's own windows, whatever else is in the batch. A short text is seen whole in each."""
         if self.long != "windows" or values.values.shape[1] <= self.most:
             return [values]
-        number = min(WINDOWS, -(-values.values.shape[1] // self.most))
-        room = (values.lengths - self.most).clamp(min=0)
-        windows = [self._window(values, room * k // (number - 1)) for k in range(number)]
+        filled = (values.lengths.clamp(max=self.most * WINDOWS) / self.most).ceil().clamp(min=1)
+        number = 2 ** filled.log2().ceil().long()  # (B,)
+        most, room = int(number.max()), (values.lengths - self.most).clamp(min=0)
+        starts = [room * (k * number // most) // (number - 1).clamp(min=1) for k in range(most)]
+        windows = [self._window(values, start) for start in starts]
         return [Texts(window.values, window.lengths, values.bags) for window in windows]
 
     # ---- for the data gate ----
@@ -264,9 +266,7 @@ class Text(DataType):
 
     def likeness(self, arrays: Sequence[Tensor]) -> np.ndarray:
         """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines (Weinberger et al. 2009)."""
-        lengths = torch.tensor([len(array) for array in arrays])
-        flat = torch.cat(list(arrays)).long()
-        row = torch.repeat_interleave(torch.arange(len(arrays)), lengths)
+        flat, row = behind_each_other(arrays)
         run = flat < 0 if self.buckets else flat >= FIRST
         packed, row = (-1 - flat[run], row[run]) if self.buckets else (flat[run] * (MOST_COUNT + 1) + 1, row[run])
         mixed = (packed // (MOST_COUNT + 1) * 0x9E3779B1) % (1 << 32)
@@ -292,10 +292,15 @@ class Text(DataType):
         told = f"'{name}' is read as {self.about()}"
         if self.cut >= 0.005 and self.kind != "ngrams":
             told += f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {_LONG[self.long]} (max=…, long=…)"
+        if self.over:
+            parts = "its first and last 10,000" if self.long == "ends" else "its first 20,000"
+            told += f"; of a text of more than 20,000 characters ({self.over:.1%} of them), only {parts} are read"
         if self.paths:
             told += "; its cells look like names of files, of which only the letters are read"
-        elif 0 < self.distinct <= 20:
-            told += f"; it has {self.distinct} different text{'s' * (self.distinct > 1)} only: {name}:category would do"
+        elif self.distinct == 1:
+            told += f"; all its texts are the same, so nothing can be learned from it (--drop {name})"
+        elif self.distinct:
+            told += f"; it has {self.distinct} different texts only: {name}:category would do"
         return told
 
     def show(self, value: str | None) -> str:
@@ -366,7 +371,36 @@ class Text(DataType):
         return self.buckets > 0
 
     def stem(self, width: int | None) -> nn.Module:
-        return PlainBag(self) if width is None else TextStem(self, width)
+        if width is None:
+            return PlainBag(self.vocabulary_size, self.buckets, upper=not self.words)
+        return TextStem(None if self.kind == "ngrams" else self.vocabulary_size, self.buckets, width)
+
+
+def _is_path(text: str) -> bool:
+    return PATH.match(text) is not None
+
+
+def _decoded(cell: bytes | Blob) -> str:
+    """A cell's or file's bytes as text. CellError: no such file, no utf-8."""
+    name = "the cell" if isinstance(cell, bytes) else cell.name
+    try:
+        return (cell if isinstance(cell, bytes) else cell.read()).decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise CellError(f"{name}: expected utf-8 text, byte {problem.start} is none.\nSave it as utf-8.") from None
+    except OSError as problem:
+        raise CellError(f"{name}: cannot be opened ({problem.strerror}).\nPut the file there, or leave the row out.") from None
+
+
+def _by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Consecutive texts of AT_ONCE characters together, or one that is longer."""
+    first = size = 0
+    for i, text in enumerate(texts):
+        if size and size + len(text) > AT_ONCE:
+            yield texts[first:i]
+            first, size = i, 0
+        size += len(text) + 1
+    if size:
+        yield texts[first:]
 
 
 _LONG = {"start": "the start is read", "ends": "both ends are read", "windows": "windows are read and averaged"}
@@ -377,14 +411,6 @@ def _rarities(text: str) -> Tensor:
     """(buckets,) float32: 1 + ln((1 + texts) / (1 + texts with it)), the inverse document frequency, from its packed form."""
     level = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
     return torch.from_numpy(1 + level.astype(np.float32) * np.float32(np.log(2) / 16))
-
-
-def _padded(flat: Tensor, lengths: Tensor) -> Padded:
-    """(N, …) of all rows behind each other -> Padded (B, T, …), zeros beyond the lengths."""
-    longest = int(lengths.max()) if len(lengths) else 0
-    values = torch.zeros(len(lengths), longest, *flat.shape[1:], dtype=flat.dtype, device=flat.device)
-    values[torch.arange(longest, device=flat.device) < lengths[:, None]] = flat
-    return Padded(values, lengths)
 
 
 def _mistyped(text: str, level: float, draw: np.random.Generator) -> str:
@@ -400,56 +426,3 @@ def _mistyped(text: str, level: float, draw: np.random.Generator) -> str:
         else:
             signs[i] = text[int(draw.integers(len(text)))]
     return "".join(signs)
-
-
-class TextStem(nn.Module):
-    """Texts -> Padded (B, 1 + T, D): the bag, then the tokens; the tokens alone where nothing is counted; (B, 1, D), the bag alone, where
-    texts are bags only.
-
-    The bag fills the first BAG places of its token, the others are 0: a hundred thousand buckets need not be as wide as tokens."""
-
-    gives = "tokens"
-
-    def __init__(self, room: Text, width: int):
-        super().__init__()
-        self.runs = nn.EmbeddingBag(max(1, room.buckets), min(width, BAG), mode="sum")
-        nn.init.normal_(self.runs.weight, std=0.1)
-        self.missing = nn.Parameter(torch.zeros(width))
-        self.tokens = None if room.kind == "ngrams" else nn.Embedding(room.vocabulary_size, width, padding_idx=0)
-        if self.tokens is not None:
-            nn.init.normal_(self.tokens.weight, std=0.1)
-            self.tokens.weight.data[0] = 0
-
-    def forward(self, texts: Texts) -> Tensor | Padded:
-        first = (texts.values[:, :1] == MISSING).to(self.missing.dtype) * self.missing  # (B, D)
-        if texts.bags is not None and texts.bags.values.shape[1]:
-            bag = self.runs(texts.bags.values[..., 0].long(), per_sample_weights=texts.bags.values[..., 1])
-            first = first + F.pad(bag, (0, first.shape[1] - bag.shape[1]))
-        if self.tokens is None:
-            return first[:, None]
-        tokens = self.tokens(texts.values)  # (B, T, D)
-        if texts.bags is None:
-            return Padded(tokens, texts.lengths)
-        return Padded(torch.cat([first[:, None], tokens.to(first.dtype)], 1), texts.lengths + 1)
-
-
-class PlainBag(nn.Module):
-    """Texts -> (B, F): tf · idf of single words and pairs, of length 1; of runs of characters where there are no words, of tokens where
-    nothing is counted. What a linear n-gram model reads."""
-
-    gives = "pooled"
-
-    def __init__(self, room: Text):
-        super().__init__()
-        self.half = room.buckets // 2
-        self.upper = not room.words
-        self.features = self.half or room.vocabulary_size
-
-    def forward(self, texts: Texts) -> Tensor:
-        if texts.bags is None:
-            counts = F.one_hot(texts.values, self.features).sum(1).float()
-            return F.normalize((1 + counts.clamp(min=1).log()) * (counts > 0), dim=1)
-        bucket, weight = texts.bags.values[..., 0].long(), texts.bags.values[..., 1]
-        mine = (bucket >= self.half) == self.upper
-        found = torch.zeros(len(bucket), self.features, device=weight.device)
-        return F.normalize(found.scatter_add_(1, bucket % self.half, weight * mine), dim=1)
