@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from mapsto.data.source import Source
 from mapsto.data.store import Store, prepare
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
 from mapsto.learners.base import Collected, Learner, collect
+from mapsto.measure.tested import Tested
 from mapsto.registry import module, names
 from mapsto.run import Run
 from mapsto.settle import reopen, store_of
@@ -28,6 +30,7 @@ Tell = Callable[[Mapping[str, Any]], None]
 ORDER = ("baselines", "confusion", "classes", "reliability", "sets", "slices", "errors", "labels", "explanation", "robustness", "more_data", "cost")
 SECONDS = 12.0  # for all questions on a small set
 HEAVY = 4  # of the questions ask the net or learn anew; each may take so many-th a part of the seconds
+FOLDS = "On all rows, each as the fold's net that never saw it predicted it."
 TRAIN_ROWS = 5_000  # training rows predicted, as in `finish`
 # What data that nobody thought of, a net's arithmetic, the machine or a question from outside may do: a finished training must not end in
 # a traceback, so the question then says so in place of an answer.
@@ -105,8 +108,9 @@ def ask_all(view: View, names: Sequence[str] | None = None, seconds: float = SEC
     wanted = questions() if names is None else list(names)
     found = {name: _module(name) for name in wanted}
     sections = []
+    whole = out_of_fold(view) or view
     for name, asked in found.items():
-        section = ask(view, name, asked, seconds / HEAVY)
+        section = ask(view if getattr(asked, "NET", False) else whole, name, asked, seconds / HEAVY)
         if section is None and names is not None:
             section = Section(name, asked.TITLE, "It does not apply here: nothing of what was learned, or of the rows at hand, can answer it.")
         if section is not None:
@@ -125,11 +129,32 @@ def ask(view: View, name: str, asked: ModuleType, seconds: float) -> Section | N
 
 
 def _noted(view: View, asked: ModuleType, section: Section) -> Section:
-    """The section, which says so where no row was held back to test on."""
+    """The section, which says so where its rows are no plain test rows."""
     if view.split == "test" or getattr(asked, "TIMED", False):
         return section
     text = f"On the {view.split} rows, because no rows were held back to test on; the weights were chosen by them, so these figures flatter a little."
-    return replace(section, blocks=(Says(text), *section.blocks))
+    return replace(section, blocks=(Says(FOLDS if view.split == "folds" else text), *section.blocks))
+
+
+def out_of_fold(view: View) -> View | None:
+    """Of a cross-validation: every row as the fold's net that never saw it predicted it, with that fold's calibration. None for other runs,
+    and where that was not kept."""
+    if view.run.record.get("fold") != -1 or view.split == "test":
+        return None
+    kept = {slot.name: Tested.load(view.run.path, number) for number, slot in enumerate(view.run.signature.outputs)}
+    known = {slot: found for slot, found in kept.items() if found is not None}
+    if len(known) < len(kept):
+        return None
+    rows = functools.reduce(np.intersect1d, [found.rows for found in known.values()])
+    parts = {slot: found.take(np.argsort(found.rows)[np.searchsorted(np.sort(found.rows), rows)]) for slot, found in known.items()}
+    joined = Collected(
+        {slot: part.predicted for slot, part in parts.items()},
+        {slot: part.target for slot, part in parts.items()},
+        {slot: part.present for slot, part in parts.items()},
+        rows,
+    )
+    calibrated = Run(view.run.path, {**view.run.record, "calibration": {}})  # each by its fold; nothing is left to do
+    return replace(view, found={"folds": joined}, split="folds", run=calibrated)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from mapsto.terminal import duration, size
 from mapsto.training.plan import machine, machine_speed
 
 TITLE = "What did it cost, and what does an answer cost?"
+NET = True
 TIMED = True
 CORE, GPU, MEMORY = 12.0, 200.0, 0.3725  # watts: of a busy core, of a GPU, of a gigabyte
 GRAMS = 480.0  # of CO2 a kWh

@@ -24,6 +24,7 @@ from mapsto.metrics import Arrays, Metric
 from mapsto.signature import Slot
 
 TITLE = "What does it look at?"
+NET = True
 SHOWN = 6  # rows whose parts are hidden: half of them the worst errors
 FEWEST_PARTS, MOST_PARTS = 25, 144
 REPEATS, ROWS, FEWEST_ROWS, SCREENED, BARS = 3, 2_000, 100, 150, 20  # of the permutations; inputs after the first look, and bars shown

@@ -20,6 +20,7 @@ from mapsto.measure.scores import any_known
 from mapsto.metrics import Metric
 
 TITLE = "What would more labels buy?"
+NET = True
 FEWEST = 64  # training rows
 MOST_BYTES, ASKED = 4e8, 4_000  # of encoded training rows that are read; test rows
 WORK = 3e9  # multiplications a second of a dense product, one core: a guess that sizes the work

@@ -25,21 +25,26 @@ from mapsto.metrics import Arrays
 
 TITLE = "Can its probabilities and intervals be believed?"
 RESAMPLES = 300
-BEFORE, AFTER = "as the net gives them", "calibrated"
+BEFORE, AFTER, ONCE = "as the net gives them", "calibrated", "calibrated fold by fold"
 BIN_ROWS, BINS = 30, 8  # of a number's coverage by predicted value: fewest rows of a bin, most bins
 
 
 def asks(view: View) -> bool:
-    return bool(view.outputs("classes", "labels")) or any(view.run.calibration.get(slot, {}) for slot in view.outputs("regression"))
+    return bool(_outputs(view))
 
 
 def assess(view: View, seconds: float) -> Section:
     headlines, blocks, figures = [], [], {}
-    for slot in view.outputs():
+    for slot in _outputs(view):
         headline, found, figures[slot] = (_intervals if view.kind(slot) == "regression" else _probabilities)(view, slot)
         headlines.append(view.titled(slot, headline))
         blocks += found
     return Section("reliability", TITLE, " ".join(headlines), tuple(blocks), figures)
+
+
+def _outputs(view: View) -> list[str]:
+    """Classes and labels; numbers that have an interval."""
+    return [slot for slot in view.outputs() if view.kind(slot) != "regression" or view.run.calibration.get(slot)]
 
 
 def _probabilities(view: View, slot: str) -> tuple[str, list[Block], dict[str, Any]]:
@@ -48,10 +53,13 @@ def _probabilities(view: View, slot: str) -> tuple[str, list[Block], dict[str, A
         del found[AFTER]
     measured = {name: _measured(view, slot, *confidence) for name, confidence in found.items()}
     last = measured[AFTER if AFTER in found else BEFORE]
-    before = f", {measured[BEFORE]['ece']:.3f} before calibration" if AFTER in found else ", the net's own probabilities"
-    told = f"stated confidence and the share of right answers lie {last['ece']:.3f} apart on average (ECE{before})."
+    before = (
+        f"{measured[BEFORE]['ece']:.3f} before calibration" if AFTER in found else ONCE if view.split == "folds" else "the net's own probabilities"
+    )
+    told = f"stated confidence and the share of right answers lie {last['ece']:.3f} apart on average (ECE, {before})."
     told += f" A perfectly honest net would show {last['by_chance']:.3f} by chance on as many rows."
-    lines = tuple(_curve(name, *confidence) for name, confidence in found.items())
+    names = {BEFORE: ONCE} if view.split == "folds" else {}
+    lines = tuple(_curve(names.get(name, name), *confidence) for name, confidence in found.items())
     caption = "share of right answers over stated confidence, in 15 bins of equal width; honest probabilities lie on the diagonal."
     columns = ("probabilities", "ECE", "debiased", "95%", "by chance")
     rows = tuple((name, one["ece"], one["debiased"], f"{one['low']:.3f} – {one['high']:.3f}", one["by_chance"]) for name, one in measured.items())

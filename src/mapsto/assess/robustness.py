@@ -25,6 +25,7 @@ from mapsto.metrics import Metric
 from mapsto.signature import Slot
 
 TITLE = "What does it do when the world is not as in the data?"
+NET = True
 FEWEST, MOST, CELLS = 50, 1_000, 100_000  # rows a level; cells corrupted a level
 
 

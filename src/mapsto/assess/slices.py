@@ -7,7 +7,7 @@ by luck alone: its p-value is that of the largest deviation of all parts under s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +140,8 @@ def _of_output(view: View, slot: str, metric: Metric, every: Sequence[Part]) -> 
     statistics = statistics[known]
     groups = view.group_of(rows[at][known])
     members = [part.rows[looked][known] for part in every]
-    first = {held.tobytes(): i for i, held in reversed(list(enumerate(members))) if held.any()}  # equal parts count once
+    own = {held.tobytes() for held in _classes_of(target[at][known], view.room(slot).classes)}
+    first = {held.tobytes(): i for i, held in reversed(list(enumerate(members))) if held.any() and held.tobytes() not in own}  # equal ones once
     every, members = [every[i] for i in sorted(first.values())], [members[i] for i in sorted(first.values())]
     overall = metric.reduce(statistics)
     if not every:
@@ -157,6 +158,12 @@ def _of_output(view: View, slot: str, metric: Metric, every: Sequence[Part]) -> 
         )
     figures = {"metric": metric.name, "value": overall, "n": len(statistics), "parts": [one for one in told if one["n"] >= PRIVATE]}
     return _headline(metric, overall, told, len(every)), _tables(view, slot, metric, told, overall, len(every)), figures
+
+
+def _classes_of(target: np.ndarray, classes: Sequence[str]) -> Iterator[np.ndarray]:
+    """(n,) bool of each class or label: a column that says the same under another name is no slice."""
+    for k in range(len(classes)):
+        yield target[:, k] == 1 if target.ndim == 2 else target == k
 
 
 def _badness(statistics: np.ndarray, metric: Metric) -> np.ndarray:
