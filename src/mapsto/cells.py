@@ -14,6 +14,7 @@ MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "--
 
 
 FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP's list, with the full-width letters that Excel takes for them
+_HALF = re.compile("[\ud800-\udfff]")  # of a character beyond U+FFFF, in UTF-16
 _NUMERAL = re.compile(r"[-+]?(\d[\d.,]*|\.\d+)([eE][-+]?\d+)?\s?%?")
 
 
@@ -56,9 +57,15 @@ def is_missing(cell: Any) -> bool:
     return type(cell).__name__ in ("NaTType", "NAType") or (type(cell).__name__ == "datetime64" and str(cell) == "NaT")
 
 
+def sound(text: str) -> str:
+    """Text that can be written: halves of characters, as cutting through an emoji leaves them in JSON, become U+FFFD, and two that belong
+    together one character."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace") if _HALF.search(text) else text
+
+
 def shorten(cell: Any, most: int = 40) -> str:
     """A cell as it may stand in a message: quoted, on one line, cut to `most` characters."""
-    text = " ".join(str(cell).split()) if not isinstance(cell, bytes) else f"{len(cell)} bytes"
+    text = " ".join(sound(str(cell)).split()) if not isinstance(cell, bytes) else f"{len(cell)} bytes"
     return f"'{text[:most]}…'" if len(text) > most else f"'{text}'"
 
 

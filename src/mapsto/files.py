@@ -45,7 +45,7 @@ def write_atomic(path: Path, write: Callable[[Path], object], keep: Path | None 
 
 def write_text(path: Path, text: str) -> None:
     """Text, whole or absent."""
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_json(path: Path, record: Any) -> None:
@@ -57,7 +57,7 @@ def append_json(path: Path, record: Any) -> None:
     """One JSON line, on disk when this returns."""
     try:
         with path.open("ab") as file:
-            file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as problem:

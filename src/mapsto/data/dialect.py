@@ -11,6 +11,7 @@ import csv
 import io
 import itertools
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -104,7 +105,7 @@ def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
         whole = not handle.read(1)
     if not data.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{path.name}: expected a table, the file is empty ({path}).")
-    encoding = find_encoding(path, data)
+    encoding, told = find_encoding(path, data)
     text = text_of(io.BytesIO(data), encoding).read()
     if not whole and "\n" in text:
         text = text[: text.rindex("\n") + 1]
@@ -114,27 +115,50 @@ def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
     if not whole and len(rows) > 2 and len(rows) < SAMPLE_ROWS:
         rows = rows[:-1]  # the last one may be cut within quotes
     found = _with_header(replace(layout, encoding=encoding, drop_nul=dirty), rows, known, path)
-    return _with_decimals(found, [row for row in rows[found.skip :] if row])
+    found = _with_decimals(found, [row for row in rows[found.skip :] if row])
+    return replace(found, said=(*found.said, *told))
 
 
-def find_encoding(path: Path, head: bytes) -> str:
-    """By byte order mark; else utf-8 if (nearly) all of the first 64 MB is; else cp1252."""
+def find_encoding(path: Path, head: bytes) -> tuple[str, tuple[str, ...]]:
+    """By byte order mark; else utf-8 where many of the lines with accents in the first 64 MB are; else cp1252. And what is to be said of
+    a file that is written in both, as files joined from several are: its utf-8 is read as such, other bytes as cp1252."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
+        return "utf-16", ()
     if head[:400].count(0) > 0.3 * len(head[:400]):
-        return "utf-16-be" if head[0] == 0 else "utf-16-le"  # no mark, but every other byte is zero
+        return ("utf-16-be" if head[0] == 0 else "utf-16-le"), ()  # no mark, but every other byte is zero
+    good, bad = _accents(path)
+    if not bad:
+        return ("utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"), ()
+    if len(good) <= 0.05 * len(bad):
+        some = (f"{_lines(good)} perhaps utf-8, unlike the rest: look whether accents come out right",) if good else ()
+        return "cp1252", some
     name = "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"
-    decoder, good, bad = codecs.getincrementaldecoder("utf-8")("replace"), 0, 0
+    return name, (f"two encodings in one file: {_lines(bad)} not utf-8 and read as cp1252",)
+
+
+def _accents(path: Path) -> tuple[array, array]:
+    """Numbers of the lines of the first 64 MB that hold more than ascii: those that are utf-8, and those that are not."""
+    good, bad, number, size = array("q"), array("q"), 0, 0
     with reading(path), unpacked(path) as handle:
-        for _ in range(64):
-            block = handle.read(1 << 20)
-            if not block:
-                break
-            if not block.isascii():
-                text = decoder.decode(block)
-                bad += text.count("\ufffd")
-                good += sum(not piece.isascii() for piece in text.split()) if bad else 1
-    return name if bad == 0 or good > 10 * bad else "cp1252"
+        while size < 64 << 20 and (lines := handle.readlines(1 << 20)):
+            size += sum(map(len, lines))
+            for line in lines:
+                number += 1
+                if not line.isascii():
+                    (good if _is_utf8(line) else bad).append(number)
+    return good, bad
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    return f"line {numbers[0]} is" if len(numbers) == 1 else f"{len(numbers):,} lines (the first: {numbers[0]}) are"
 
 
 def _sample(text: str, dialect: Dialect) -> list[tuple[list[str], int]]:

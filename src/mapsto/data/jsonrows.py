@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mapsto.cells import sound
 from mapsto.data.files import entry_of, fingerprint_of, inner_suffix, reading, unpacked
 from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import DataError
@@ -74,18 +75,29 @@ def _objects(path: str) -> Iterator[tuple[str, dict | BadRow, int]]:
                 continue
             place = f"line {number}"
             try:
-                row = json.loads(line)
+                row = _sound(json.loads(line), line)
             except (ValueError, RecursionError) as error:  # no JSON, no utf-8, or nested too deep
                 yield place, BadRow(place, f"expected one JSON object a line: {error}"), len(line)
                 continue
             yield place, row if isinstance(row, dict) else BadRow(place, _no_object(row)), len(line)
 
 
+def _sound(value: Any, written: bytes) -> Any:
+    """What was read from `written`, without the halves of characters that only JSON's \\ud83d can bring."""
+    if b"\\ud" not in written and b"\\uD" not in written:
+        return value
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, dict):
+        return {sound(name): _sound(item, written) for name, item in value.items()}
+    return [_sound(item, written) for item in value] if isinstance(value, list) else value
+
+
 def _items(path: Path) -> list[Any]:
     with reading(path), unpacked(path) as handle:
         data = handle.read()
     try:
-        value = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
+        value = _sound(json.loads(data.removeprefix(b"\xef\xbb\xbf")), data)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: expected JSON, {error}.\nIn {path}.") from None
     if isinstance(value, dict):

@@ -51,6 +51,7 @@ class DataType:
     head_kinds: ClassVar[tuple[str, ...]] = ()  # right of the arrow; () = cannot stand there
     reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
     modality: ClassVar[str] = "tabular"  # what kind of data the world calls it, as in "tabular classification"
+    prose: ClassVar[bool] = False  # is any str a cell of it, where it names no file?
     placeholder: ClassVar[Any] = None  # a cell for lines that show how to use a run, where no cell of the data may be shown
 
     @classmethod
@@ -163,6 +164,15 @@ class DataType:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes or labels that a head of this room tells apart; () for other answers."""
         return ()
+
+    def together(self, other: Self) -> Self:
+        """A room in whose terms the answers of two runs can be told, `other` being the other's: with the classes of both. ConfigError where
+        their answers are of different kinds."""
+        return self
+
+    def told_by(self, room: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Predictions and targets of this room in the terms of another that came from `together`."""
+        return dict(predicted), target
 
     def restored(self, array: np.ndarray) -> Any:
         """A read value from its encoding, for runs whose data has moved: encoding it again gives the same array. CellError where

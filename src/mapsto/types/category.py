@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, one_hot
 
 from mapsto.batch import Draw
-from mapsto.cells import Blob, Column, is_missing, shorten
+from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.decode import Prediction, with_sets
 from mapsto.errors import CellError, DataError, did_you_mean
@@ -72,7 +72,7 @@ class Category(DataType):
     def read(self, cell: Any) -> str | None:
         """Text, stripped, its case kept; 3 and 3.0 are '3', True is 'true'."""
         if isinstance(cell, str):
-            return None if is_missing(cell) else cell.strip()
+            return None if is_missing(cell) else sound(cell.strip())
         if isinstance(cell, np.generic) or (isinstance(cell, np.ndarray) and cell.size == 1):
             cell = cell.item()
         if is_missing(cell):
@@ -165,6 +165,18 @@ class Category(DataType):
     @property
     def classes(self) -> tuple[str, ...]:
         return self.vocabulary
+
+    def together(self, other: Self) -> Self:
+        more = tuple(name for name in other.vocabulary if name not in self.vocabulary)
+        return replace(self, vocabulary=(*self.vocabulary, *more), counts=(*self.counts, *[0] * len(more)))
+
+    def told_by(self, room: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """A class that it did not know had no chance."""
+        place = np.array([room.vocabulary.index(name) for name in self.vocabulary], np.int64)
+        probability = np.zeros((len(target), len(room.vocabulary)), predicted["probability"].dtype)
+        probability[:, place] = predicted["probability"]
+        told = {**predicted, "probability": probability, "value": place[predicted["value"]]}
+        return told, np.where(target >= 0, place[np.maximum(target, 0)], target)
 
     def restored(self, array: np.ndarray) -> str | None:
         """An unknown class comes back as a word that is none."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mapsto.batch import Draw, Padded
 from mapsto.blocks import Item
-from mapsto.cells import Blob, Column, is_missing, shorten
+from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError
 from mapsto.ngrams import grams
@@ -49,6 +49,7 @@ class Text(DataType):
     """A text. Stored: int32 (n,): token numbers, then -(1 + 256 · bucket + count) of each counted run."""
 
     modality: ClassVar[str] = "text"
+    prose: ClassVar[bool] = True
     placeholder: ClassVar[Any] = "some text"
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "buckets", "words", "longest", "kept", "long")
 
@@ -99,11 +100,11 @@ class Text(DataType):
         return 0.75 * share if sequences else 0.0
 
     def read(self, cell: Any) -> str | None:
-        """The text as it stands; numbers as they are written. Bytes and files are utf-8. Nothing but blanks is missing: a csv cannot tell."""
+        """The text as it stands; numbers as they are written. Bytes and files are utf-8. Nothing but blanks is missing: csv cannot tell."""
         if isinstance(cell, (bytes, Blob)):
             cell = _decoded(cell)
         if isinstance(cell, str):
-            return cell if cell.strip() else None
+            return sound(cell) if cell.strip() else None
         if isinstance(cell, np.generic):
             cell = cell.item()
         if is_missing(cell):
