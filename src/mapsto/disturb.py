@@ -31,7 +31,8 @@ def _mapped(picture: np.ndarray, angle: float, scale: float) -> np.ndarray:
     matrix = np.array([[cos, -sin], [sin, cos]])
     middle = (np.array(picture.shape[:2]) - 1) / 2
     smooth = ndimage.gaussian_filter(picture, (0.4 * (1 / scale - 1),) * 2 + (0,)) if scale < 1 else picture
-    planes = [ndimage.affine_transform(smooth[..., c], matrix, middle - matrix @ middle, order=1, mode="nearest") for c in range(picture.shape[2])]
+    offset = (middle - matrix @ middle).tolist()
+    planes = [ndimage.affine_transform(smooth[..., c], matrix, offset, order=1, mode="nearest") for c in range(picture.shape[2])]
     return np.stack(planes, -1)
 
 
@@ -85,7 +86,8 @@ def hidden(picture: np.ndarray, most: int) -> list[np.ndarray]:
     """The picture again and again, one window of it filled with the picture's mean colour each time."""
     mean = picture.reshape(-1, picture.shape[2]).mean(0)
     copies = []
-    for rows, columns in windows(*picture.shape[:2], grid_side(*picture.shape[:2], most)):
+    height, width = picture.shape[:2]
+    for rows, columns in windows(height, width, grid_side(height, width, most)):
         copy = picture.copy()
         copy[rows, columns] = np.rint(mean).astype(picture.dtype)
         copies.append(copy)

@@ -51,7 +51,7 @@ def assess(view: View, seconds: float) -> Section:
         headlines.append(told)
         blocks += found
     if not headlines:
-        headlines = [f"It has one input, '{inputs[0].name}', without parts to hide: there is nothing to tell apart."]
+        headlines = [f"It has one input, '{next(iter(inputs)).name}', without parts to hide: there is nothing to tell apart."]
     return Section("explanation", TITLE, " ".join(headlines), tuple(blocks), figures)
 
 
@@ -113,9 +113,8 @@ def _permuted(view: View, inputs: Sequence[str], most: int, repeats: int) -> dic
 def _loss(metric: Metric, before: np.ndarray, after: np.ndarray, groups: np.ndarray | None) -> tuple[float, float, float]:
     known = ~np.isnan(before).any(1)
     groups = None if groups is None else groups[known]
-    pair = (before[known], after[known])
-    value, low, high = difference(*(pair[::-1] if metric.higher_is_better else pair), groups)
-    return value, low, high
+    better, worse = (after[known], before[known]) if metric.higher_is_better else (before[known], after[known])
+    return difference(better, worse, groups)
 
 
 def _numbers(view: View, name: str) -> int:

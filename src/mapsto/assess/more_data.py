@@ -116,7 +116,8 @@ def _blocks(view: View, slot: str, what: str, sizes: np.ndarray, errors: np.ndar
     )
     places = np.geomspace(distinct[0], 4 * all_rows, 24)
     fitted = np.array([law.at(float(place)) for place in places])
-    curve = Line("power law, 95%", tuple(places.round().astype(int).tolist()), *(tuple(column.tolist()) for column in fitted.T))
+    value, low, high = (tuple(column.tolist()) for column in fitted.T)
+    curve = Line("power law, 95%", tuple(places.round().astype(int).tolist()), value, low, high)
     caption = f"{what} of the stand-in over the training rows it learned from; the curve is {law.a:.3g} + {law.b:.3g} · rows^−{law.c:.2f}."
     caption += " Stand-in: ridge regression on plain and random Fourier features; the net is not trained again."
     if n < all_rows:

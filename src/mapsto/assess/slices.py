@@ -185,14 +185,14 @@ def worst_of_many(badness: np.ndarray, members: Sequence[np.ndarray], groups: np
     spread = float(badness.std())
     if not len(tested) or spread == 0 or (groups is not None and len(np.unique(groups)) < FEWEST_GROUPS):
         return deviation, p
-    matrix = csr_array(np.stack([members[i] for i in tested]).astype(np.float64))  # (P, n)
+    matrix = csr_array(np.stack([members[int(i)] for i in tested]).astype(np.float64))  # (P, n)
     inside = inside[tested]
     if groups is None:
         scale = n / (inside * (n - inside)) / (spread * np.sqrt(1 / inside + 1 / (n - inside)))  # of the sum inside, as the total is 0
     else:
         units = np.unique(groups, return_inverse=True)[1].reshape(-1)
-        sums = matrix @ csr_array((badness, (np.arange(n), units)))  # (P, U)
-        scale = 1 / np.maximum(np.sqrt(np.asarray(sums.power(2).sum(1)).reshape(-1)), 1e-12)
+        sums = csr_array(matrix @ csr_array((badness, (np.arange(n), units))))  # (P, U)
+        scale = 1 / np.maximum(np.sqrt(np.asarray(sums.multiply(sums).sum(1)).reshape(-1)), 1e-12)
     observed = (matrix @ badness) * scale
     shuffles = int(np.clip(WORK / max(1, matrix.nnz), FEWEST_SHUFFLES, SHUFFLES))
     draw = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
@@ -16,7 +17,6 @@ from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from mapsto.batch import key
-from mapsto.measure.baseline import Values
 
 FIRST = 4  # the smallest part is 1 / 2**FIRST of the rows
 REPEATS = 6  # parts of one size, at most; they do not overlap
@@ -67,7 +67,7 @@ def parts(rows: int, seed: int) -> list[np.ndarray]:
     return found
 
 
-def features(learn: Values, ask: Values, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def features(learn: Any, ask: Any, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Plain features (n, F) of training and test rows -> at most `most` for the ridge: standardised (sparse ones as they are) and, where
     many, their principal directions; beside them random Fourier features with half the median distance as bandwidth."""
     draw = np.random.default_rng(key(seed, "features", learn.shape[1]))
@@ -94,14 +94,14 @@ def _standardised(learn: np.ndarray, ask: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.clip((learn - centre) * scale, -10, 10), np.clip((ask - centre) * scale, -10, 10)
 
 
-def _directions(learn: Values, ask: Values, count: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _directions(learn: Any, ask: Any, count: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Both along the `count` strongest directions of the training rows (Halko, Martinsson & Tropp 2011); above HASHED features those of
     hashed ones. No label is looked at, so all training rows may say where they point."""
     if learn.shape[1] > HASHED:
         bucket, sign = draw.integers(HASHED, size=learn.shape[1]), draw.choice(np.array([-1, 1], np.float32), learn.shape[1])
         hashing = csr_array((sign, (np.arange(learn.shape[1]), bucket)), shape=(learn.shape[1], HASHED))
         learn, ask = learn @ hashing, ask @ hashing
-    _, _, directions = randomized_svd(learn, count, n_iter=2, random_state=int(draw.integers(1 << 31)))
+    _, _, directions = randomized_svd(learn, count, n_iter=2, random_state=int(draw.integers(1 << 31)))  # type: ignore[arg-type]
     return np.asarray(learn @ directions.T, np.float32), np.asarray(ask @ directions.T, np.float32)
 
 
