@@ -179,6 +179,14 @@ class Categories(DataType):
     def classes(self) -> tuple[str, ...]:
         return self.vocabulary
 
+    def together(self, other: Self) -> Self:
+        """The labels that both know: of others one of them says nothing."""
+        return replace(self, vocabulary=tuple(name for name in self.vocabulary if name in other.vocabulary))
+
+    def told_by(self, room: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        place = [self.vocabulary.index(name) for name in room.vocabulary]
+        return {name: values[:, place] for name, values in predicted.items()}, target[:, place]
+
     def restored(self, array: np.ndarray) -> Labels | None:
         return {name: None if k < 0 else bool(k) for name, k in zip(self.vocabulary, array.tolist(), strict=True)} if (array >= 0).any() else None
 

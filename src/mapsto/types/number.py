@@ -22,7 +22,7 @@ from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.decode import Prediction
 from mapsto.encodings import CLIP, Given, Periodic, Piecewise, Plain, Spline, Tokens
-from mapsto.errors import CellError, DataError
+from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.metrics import REGRESSION, Metric
 from mapsto.numerals import DAY, Moment, brief, infinite, iso, leading_zeros, number_of, seconds_of, values_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, quarters
@@ -202,6 +202,11 @@ class Number(DataType):
         """In widths of the range of the training values, beyond its ends."""
         low, high = self.edges[0], self.edges[-1]
         return torch.maximum(low - values[:, 0], values[:, 0] - high).clamp(min=0) / (high - low)
+
+    def together(self, other: Self) -> Self:
+        if other.kind != self.kind:
+            raise ConfigError(f"a {self.kind} cannot be compared with a {other.kind}.\nCompare runs that answer alike.")
+        return self
 
     def said(self, name: str) -> str:
         order = "day before month" if self._day_first else "month before day"
