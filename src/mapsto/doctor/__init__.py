@@ -11,6 +11,9 @@ from mapsto.doctor.base import Complaint, Patient, Unseen
 from mapsto.errors import MapstoError
 from mapsto.registry import module, names
 
+# What a net or learner from a file, or data nobody thought of, may do: the doctor then says what it could not look at, and goes on.
+FAILURES = (MapstoError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, ArithmeticError)
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -49,8 +52,8 @@ def examine(patient: Patient) -> Diagnosis:
             try:
                 found += complaints(patient)
                 looked.append(look)
-            except MapstoError as problem:
-                unseen.setdefault(str(problem).splitlines()[0], []).append(look)
+            except FAILURES as problem:
+                unseen.setdefault(f"{problem}".strip().splitlines()[0] if f"{problem}".strip() else type(problem).__name__, []).append(look)
     ordered = by_cause(found)
     return Diagnosis(
         tuple(one for one in ordered if not one.note),

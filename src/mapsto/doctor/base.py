@@ -79,10 +79,10 @@ class Losses:
 
 class Patient:
     """A run to be examined. store: its encoded rows, None when the data has moved (`moved` says why); first: builds the net as it was
-    before the first step. Nothing measured here changes the run or its nets: every probe works on a copy."""
+    before the first step, from the seed alone by default. Nothing measured here changes the run or its nets: probes work on copies."""
 
-    def __init__(self, run: Run, store: Store | None, moved: str = "", first: nn.Module | None = None):
-        self.run, self._store, self.moved, self._first = run, store, moved, first
+    def __init__(self, run: Run, store: Store | None, moved: str = "", first: Callable[[], nn.Module] | None = None):
+        self.run, self._store, self.moved, self._first = run, store, moved, first or run.new_model
         self._known: dict[str, Any] = {}
         self.device = choose_device(run.settings.training.device if run.settings.training.device == "cpu" else None)
         if store is not None:
@@ -143,7 +143,7 @@ class Patient:
     @cached_property
     def first(self) -> nn.Module:
         """The net before its first step."""
-        return (self._first if self._first is not None else self.run.new_model()).to(self.device)
+        return self._first().to(self.device)
 
     @cached_property
     def trained(self) -> nn.Module:

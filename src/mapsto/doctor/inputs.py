@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mapsto.checks.base import Finding, to_drop
 from mapsto.doctor.base import Complaint, Patient, Unseen, listed
 from mapsto.doctor.probes.activity import watched
 from mapsto.doctor.probes.importance import MOST_INPUTS, heard_at_first, importance
@@ -17,6 +19,7 @@ SCALE = 30.0  # He's and Xavier's first weights take inputs of size 1; at 30 tim
 SQUEEZED = 0.02  # standard deviations that hold nine tenths of a column's values: the rest of its range is one outlier's
 SOLVED = 0.9  # share of a constant answer's loss that is gone on rows held back,
 ALONE, OTHERS = 0.9, 0.05  # with one cell doing nearly all of it, and no other input more than a twentieth of that
+LEAK_HARMS = ("overfitting", "learned_to_ignore", "past_best", "same_answer")
 HARMS = ("start_loss", "exploding", "rate_high", "rate_low", "units_died", "dead_units", "underfitting", "overfitting", "vanishing")
 HARMS += ("stopped_early", "past_best", "same_answer", "learned_to_ignore", "no_signal", "label_noise")
 
@@ -58,10 +61,25 @@ def squeezed(patient: Patient) -> Iterable[Complaint]:
         )
 
 
+def let_through(patient: Patient) -> Iterable[Complaint]:
+    """What the data gate found before the training, and was told to let through."""
+    path = patient.run.path / "findings.json"
+    found = [Finding.from_json(one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    for finding in found:
+        if finding.level == "stop":
+            yield Complaint(
+                "leakage",
+                f"{finding.what}; it was let through",
+                f"are these known before the answer is? If not: {to_drop(finding.columns)}" if finding.columns else finding.fix,
+                LEAK_HARMS,
+                figures=dict(finding.figures),
+            )
+
+
 def leakage(patient: Patient) -> Iterable[Complaint]:
     """One cell decides the answer alone: with its values dealt to other rows nothing is left, with any other input's nearly nothing is lost.
     A picture or a text may rightly decide alone; a cell that does is mostly the answer itself, or what follows from it."""
-    if len(patient.run.signature.inputs) < 2:
+    if len(patient.run.signature.inputs) < 2 or any(let_through(patient)):
         return
     heard = importance(patient)
     for slot, losses in patient.held_losses.items():
@@ -76,7 +94,7 @@ def leakage(patient: Patient) -> Iterable[Complaint]:
                 f"{losses.mean + worse[top]:.2g}, with those of any other input by at most {max(0.0, rest):.2g}; a constant answer costs "
                 f"{losses.constant:.2g}",
                 f"is '{top}' known before the answer is? If not: --drop {top}",
-                ("overfitting", "learned_to_ignore", "past_best", "same_answer"),
+                LEAK_HARMS,
                 figures={"input": top, "output": slot, "rise": worse[top], "next": rest},
             )
 
@@ -124,6 +142,7 @@ def _varies(field: object) -> bool:
 LOOKS: Mapping[str, Callable[[Patient], Iterable[Complaint]]] = {
     "inputs that are not scaled": unscaled,
     "columns squeezed by outliers": squeezed,
+    "leaks that were let through": let_through,
     f"leakage (of the first {MOST_INPUTS} inputs)": leakage,
     f"ignored inputs (of the first {MOST_INPUTS})": ignored,
 }

@@ -1,0 +1,105 @@
+"""mapsto doctor: what is wrong with a run, in plain words."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from mapsto.commands.base import Tell, takes_run
+
+if TYPE_CHECKING:
+    from mapsto.blocks import Section
+    from mapsto.doctor import Complaint, Diagnosis, Patient
+    from mapsto.run import Run
+
+SAYS = "what is wrong with a run, in plain words, and what to try"
+WIDTH = 110  # characters of a line
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    takes_run(command)
+    command.add_argument("--overfit-one-batch", action="store_true", help="test instead: can a fresh copy of the net learn one batch by heart?")
+    command.add_argument("--rate-range", action="store_true", help="test instead: which learning rates does a fresh copy of the net bear?")
+
+
+def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto.doctor import examine, section
+    from mapsto.doctor.probes.overfit import overfit_one_batch
+    from mapsto.doctor.probes.rates import rate_range
+    from mapsto.run import Run
+
+    run = Run.open(asked.run)
+    if not run.chosen:
+        return _undecided(run, asked.json)
+    patient = patient_of(run)
+    tests = [test for wanted, test in ((asked.overfit_one_batch, overfit_one_batch), (asked.rate_range, rate_range)) if wanted]
+    if tests:
+        for test in tests:
+            _tell_test(test(patient), asked.json)
+        return 0
+    found = examine(patient)
+    if asked.json:
+        print(json.dumps({"run": str(run.path), "status": run.status, **found.to_json(), "section": section(patient, found).to_json()}))
+    else:
+        print("\n".join(_lines(run, patient, found)))
+    return 0
+
+
+def patient_of(run: Run) -> Patient:
+    """A run with its rows, where these can still be had."""
+    from mapsto.api import first_weights
+    from mapsto.doctor import Patient
+    from mapsto.errors import MapstoError
+    from mapsto.settle import reopen, store_of
+
+    store, moved = None, ""
+    try:
+        store = store_of(run, lambda: reopen(run), lambda event: None)
+    except (MapstoError, OSError) as problem:
+        moved = str(problem)
+    return Patient(run, store, moved, lambda: first_weights(run))
+
+
+def _undecided(run: Run, as_json: bool) -> int:
+    """A training that ended before its first step: its own error says what is wrong."""
+    problem = run.record.get("problem") or "the training ended before anything was decided"
+    if as_json:
+        print(json.dumps({"run": str(run.path), "status": run.status, "problem": problem}))
+    else:
+        print(f"{run.path} ({run.status}): nothing was learned\n{textwrap.indent(problem, '  ')}")
+    return 0
+
+
+def _lines(run: Run, patient: Patient, found: Diagnosis) -> list[str]:
+    many = len([one for one in found.complaints if not one.follows])
+    head = f"{many} thing{'s are' if many != 1 else ' is'} wrong" if many else found.headline.rstrip(".")
+    lines = [f"{run.path} ({run.status}, {patient.steps:,} steps): {head}"]
+    number = 0
+    for one in found.complaints:
+        number += not one.follows
+        lines += ["", *_complaint(one, "   from this follows: " if one.follows else f"{number}. ")]
+    for one in found.notes:
+        lines += ["", *_complaint(one, "note: ")]
+    lines += ["", *_wrapped(f"looked for: {', '.join(found.looked) or 'nothing'}", "")]
+    for reason, looks in found.unseen.items():
+        lines += _wrapped(f"not looked for: {', '.join(looks)} ({reason})", "")
+    return lines
+
+
+def _complaint(one: Complaint, mark: str) -> list[str]:
+    indent = " " * (3 if not one.follows else 5)
+    said = f"{one.what[:1].upper()}{one.what[1:]}" if not one.follows and not one.note else one.what
+    return [*_wrapped(f"{mark}{said}", "", indent), *([] if one.follows else _wrapped(f"try: {one.advice}", indent, indent + "     "))]
+
+
+def _wrapped(text: str, indent: str, rest: str = "  ") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False)
+
+
+def _tell_test(section: Section, as_json: bool) -> None:
+    from mapsto.plain import lines_of
+
+    told: Any = json.dumps(section.to_json()) if as_json else "\n".join(lines_of(section))
+    print(told)
