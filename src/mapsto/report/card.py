@@ -7,6 +7,7 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mapsto.terminal import short
 TASKS = {"classes": "classification", "labels": "classification", "regression": "regression"}  # by kind of head
 PIPELINES = frozenset({"image-classification", "text-classification", "tabular-classification", "tabular-regression"})  # those the Hub has
 WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})  # which YAML takes for values
+BEGINS = {"- ": "- ", "# ": "### "}  # of lines that are no sentences: in a list, a heading
 HUB = {"auc": "roc_auc", "r2": "r_squared"}  # metrics by the Hub's names, where they differ
 
 
@@ -31,12 +33,15 @@ def card(run: Run, sections: Sequence[Section], findings: Sequence[Finding], exa
     name = run.record["data"]["name"]
     parts = [
         f"# {_plain(name)}",
-        f"`{_code(short(run.record.get('signature_text', ''), 400))}`, learned by [mapsto](https://pypi.org/project/mapsto/).",
-        *(f"**{_plain(str(score))}** of {_plain(score.slot)} on {score.figures['n']:,} {score.split} rows." for score in found),
-        facts.verdict(found[0] if found else None),
+        f"`{_code(short(run.record.get('signature_text', ''), 400))}`, learned by mapsto.",
+        *(
+            f"**{_plain(str(score))}** of {_plain(score.slot)} on {score.figures['n']:,} {score.split} rows. {facts.verdict(score)}"
+            for score in found
+        ),
+        *([] if found else [facts.verdict(None)]),
         "The page `report.html` beside this file shows all of it.",
     ]
-    parts += _section(facts.metrics(run)) + _section(facts.data(run, private)) + _gate(findings)
+    parts += _section(replace(facts.metrics(run), headline="")) + _section(facts.data(run, private)) + _gate(findings)
     parts += _section(facts.decided(run))
     parts += _found(sections)
     parts += _limits(run, findings, found)
@@ -122,7 +127,7 @@ def _section(section: Section) -> list[str]:
     parts = [f"## {section.title}", _plain(section.headline)]
     for block in section.blocks:
         if isinstance(block, Says):
-            parts.append("\n".join(f"- {_said(line[2:])}" if line.startswith("- ") else _said(line) for line in block.text.split("\n")))
+            parts.append("\n".join(f"{BEGINS[line[:2]]}{_said(line[2:])}" if line[:2] in BEGINS else _said(line) for line in block.text.split("\n")))
         elif isinstance(block, Code):
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", block.text)), default=0))
             parts.append(f"{fence}{block.language}\n{clean(block.text)}\n{fence}")

@@ -100,6 +100,12 @@ def verdict(score: Score | None) -> str:
     return f"Clearly better than {there}." if apart else f"Better than {there}, though their intervals overlap: on other rows it could be otherwise."
 
 
+def first_verdict(found: Sequence[Score]) -> str:
+    """The verdict on the output that was asked about first, named where there are several."""
+    said = verdict(found[0] if found else None)
+    return f"{found[0].slot}: {said[0].lower()}{said[1:]}" if len(found) > 1 else said
+
+
 # --- chapters --------------------------------------------------------------------------------------------------------------------
 
 
@@ -250,7 +256,7 @@ def metrics(run: Run) -> Section:
     if meanings:
         intervals = run.metrics.get("interval", "").replace("--group", "`--group`")
         blocks.append(Table(("", ""), tuple(meanings.items()), f"What the metrics mean. Intervals: {intervals}."))
-    return Section("metrics", "How good it is", verdict(found[0] if found else None), tuple(blocks))
+    return Section("metrics", "How good it is", first_verdict(found), tuple(blocks))
 
 
 def beside(score: Score) -> Bars:

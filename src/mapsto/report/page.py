@@ -128,7 +128,7 @@ def _hero(run: Run) -> Html:
 def _result(run: Run, found: Sequence[facts.Score]) -> Html:
     main = found[0] if found else None
     poor = main is None or main.split != "test" or (main.rival is not None and not main.better(main.value or 0, main.rival[1]["value"]))
-    verdict = tag("p", facts.verdict(main), class_="verdict poor" if poor else "verdict")
+    verdict = tag("p", facts.first_verdict(found), class_="verdict poor" if poor else "verdict")
     more = [(figure(score.value), f"{facts.named(score.metric)} of {score.slot}, {score.interval or 'no interval'}") for score in found[1:9]]
     tiles = tag("ul", *(tag("li", tag("strong", value), tag("span", what)) for value, what in [*more, *facts.tiles(run)]), class_="tiles")
     return tag("div", _top(main, len(found) > 1) if main else Html(""), verdict, tiles, class_="result")
