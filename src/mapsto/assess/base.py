@@ -141,7 +141,7 @@ class View:
         raw = self.store.raw(rows)
         for name, values in changed.items():
             room = self.run.types["input", name]
-            encoded = [room.encode(value) for value in values]
+            encoded = room.encode_all(values)
             raw["input", name] = tensors(
                 encoded if room.layout.ragged else np.stack(encoded).astype(room.layout.dtype, copy=False), self.store.device
             )

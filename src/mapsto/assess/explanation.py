@@ -50,7 +50,9 @@ def assess(view: View, seconds: float) -> Section:
         told, found, figures[f"inside {slot.name}"] = _inside(view, slot, share)
         headlines.append(told)
         blocks += found
-    if not headlines:
+    if not headlines and view.source is None:
+        headlines = ["What is inside its one input cannot be looked at: the data has moved."]
+    elif not headlines:
         headlines = [f"It has one input, '{next(iter(inputs)).name}', without parts to hide: there is nothing to tell apart."]
     return Section("explanation", TITLE, " ".join(headlines), tuple(blocks), figures)
 

@@ -159,6 +159,9 @@ class Text(DataType):
     def encode(self, value: str | None) -> np.ndarray:
         return self._encoded([value])[0]
 
+    def encode_all(self, values: Sequence[str | None]) -> list[np.ndarray]:
+        return self._encoded(values)
+
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """All texts in a few strokes."""
         values: list[str | None] = []
