@@ -165,7 +165,7 @@ def _said(kept: Sequence[Tested], rows: Sequence[Tested], other: int, same_data:
     said = []
     if any(len(one) > len(rows[0]) for one in kept):
         counts = ", ".join(f"{len(rows[0]):,} of {len(one):,}" for one in kept)
-        said.append(f"Not all test rows are common: of those that the runs kept, {counts} count here.")
+        said.append(f"Not all test rows are common: of those that the runs kept, {counts} count here. Train with --test FILE to test on the same.")
     if not same_data:
         said.append("The runs were made from different data; rows with equal inputs were taken for the same.")
     if other:
