@@ -466,6 +466,20 @@ def test_a_cross_validation_is_reported_as_a_whole(table: Path, tmp_path: Path) 
     assert not list((run.path / "folds").glob("*/report.html"))
 
 
+def test_rows_from_memory_are_reported_too(tmp_path: Path) -> None:
+    rows = [
+        {"x": i % 7, "when": f"2020-01-{i % 28 + 1:02}", "tags": ["a", "b"][: i % 3], "y": "up" if (i * 5) % 7 > 3 else "down"} for i in range(120)
+    ]
+    run = api.train(rows, "x, when, tags:categories -> y", steps=3, threads=1, model="linear", out=tmp_path, tell=quiet, allow="leakage")
+
+    program = lines_of(run, "use", "python")
+
+    assert not lines_of(run, "use", "sh") and "'tags': [" in program[0]
+    assert "mapsto.train(rows" in Parsed(written(run)).text
+    done = subprocess.run([sys.executable, "-c", program[0]], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.split()[0] in ("up", "down"), done.stderr
+
+
 def test_what_cannot_be_reported_says_what_to_do(odd: Run, tmp_path: Path) -> None:
     broken = shutil.copytree(odd.path, tmp_path / "broken")
     (broken / "sections.json").write_text("{")

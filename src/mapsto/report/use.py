@@ -72,10 +72,11 @@ def python(run: Run, row: Mapping[str, Any], at: Path) -> str:
 
 
 def _call(row: Mapping[str, Any]) -> list[str]:
-    """One cell a line where they are many."""
+    """One cell a line where they are many. A row with lists in it stands in a list itself: else these would be taken for columns."""
+    start, end = ("[", "])[0]") if any(isinstance(cell, list) for cell in row.values()) else ("", ")")
     if len(repr(dict(row))) <= 80:
-        return [f"answer = run.predict({dict(row)!r})"]
-    return ["answer = run.predict({", *(f"    {name!r}: {cell!r}," for name, cell in row.items()), "})"]
+        return [f"answer = run.predict({start}{dict(row)!r}{end}"]
+    return [f"answer = run.predict({start}{{", *(f"    {name!r}: {cell!r}," for name, cell in row.items()), f"}}{end}"]
 
 
 def _picture(row: Mapping[str, Any]) -> str | None:
