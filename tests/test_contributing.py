@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's type, model and learner, taken from the page: each is one new file in a copy of the package, and learns."""
+"""CONTRIBUTING.md's type, model, learner and question, taken from the page: each is one new file in a copy of the package, and works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = dict(re.findall(r"^```python\n# (\w+/\w+\.py)\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
-TYPE, MODEL, LEARNER = "types/colour.py", "models/rbf.py", "learners/pi_model.py"
+TYPE, MODEL, LEARNER, QUESTION = "types/colour.py", "models/rbf.py", "learners/pi_model.py", "assess/balance.py"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def train(place: Path, words: list[str], *additions: str) -> dict:
 
 
 def test_the_page_holds_one_of_each() -> None:
-    assert set(BLOCKS) == {TYPE, MODEL, LEARNER}
+    assert set(BLOCKS) == {TYPE, MODEL, LEARNER, QUESTION}
 
 
 def test_a_type_is_one_file(place: Path) -> None:
@@ -91,3 +91,12 @@ def test_a_learner_is_one_file(place: Path) -> None:
         "0.02",
     ]
     assert train(place, words, LEARNER)["test"]["ring"]["accuracy"]["value"] > 0.95
+
+
+def test_a_question_is_one_file(place: Path) -> None:
+    done = train(place, ["rings.csv", "--target", "ring", "--model", "mlp(width=32, depth=1)", "--steps", "100", "--lr", "0.02"], QUESTION)
+    sections = json.loads((place / done["run"] / "sections.json").read_text(encoding="utf-8"))["sections"]
+    (found,) = [section for section in sections if section["name"] == "balance"]
+    rows = found["blocks"][0]["rows"]
+    assert sum(row[2] for row in rows) == sum(row[3] for row in rows) == done["test"]["ring"]["accuracy"]["n"]
+    assert (found["figures"]["true"], found["figures"]["said"]) in [(row[2], row[3]) for row in rows]

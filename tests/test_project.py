@@ -295,4 +295,4 @@ def test_paths_of_the_pages_exist(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert link.startswith("https://") or (ROOT / link).exists(), link
     for name in re.findall(r"`(\w+(?:/\w+)*\.py)`", text):
-        assert (SOURCE / name).exists() or (ROOT / name).exists() or Path(name).stem in ("colour", "rbf", "pi_model", "mine"), name
+        assert (SOURCE / name).exists() or (ROOT / name).exists() or Path(name).stem in ("colour", "rbf", "pi_model", "balance", "mine"), name

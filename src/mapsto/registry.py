@@ -57,7 +57,8 @@ def _outside(room: str) -> tuple[EntryPoint, ...]:
 def _from_path(room: str, path: Path) -> ModuleType:
     key = f"mapsto_outside.{room}.{path.stem}"
     if not path.is_file():
-        raise ConfigError(f"no file '{path}' for --{room.rstrip('s')}.\nGive a name ({', '.join(names(room))}) or the path of a .py file.")
+        asked = {"assess": "a question"}.get(room, f"--{room.rstrip('s')}")
+        raise ConfigError(f"no file '{path}' for {asked}.\nGive a name ({', '.join(names(room))}) or the path of a .py file.")
     loaded = sys.modules.get(key)
     if loaded is not None and loaded.__file__ == str(path.resolve()):
         return loaded
