@@ -131,6 +131,16 @@ class Store(Batches):
             yield self.batch(chosen, Draw(seed, step, len(chosen), self.device))
             step += 1
 
+    def steps_to_probe(self, split: str, batch: int, seed: int) -> tuple[int, int]:
+        """Of the first pass over the rows, by the longest row of each batch."""
+        rows = self._rows[split]
+        if not len(rows) or (lengths := self.lengths(rows)) is None:
+            return 0, 0
+        steps = max(1, len(rows) // batch)
+        taken = Order(len(rows), seed, lengths, batch).take(0, steps * batch)
+        by_length = lengths[taken].reshape(steps, batch).max(1).argsort(kind="stable")
+        return int(by_length[(steps - 1) // 2]), int(by_length[-1])
+
     def walk(self, split: str, batch: int, most: int | None = None) -> Iterator[Batch]:
         rows = self._rows[split]
         if most is not None and len(rows) > most:

@@ -42,6 +42,10 @@ class Batches:
         """Endless shuffled, augmented batches from `step` on: a function of (split, step, batch, seed) alone."""
         raise TypeError(f"{type(self).__name__} has no stream")
 
+    def steps_to_probe(self, split: str, batch: int, seed: int) -> tuple[int, int]:
+        """Steps of `stream` whose batches take middling and most time and memory; the first where all are alike."""
+        return 0, 0
+
     def walk(self, split: str, batch: int, most: int | None = None) -> Iterator[Batch]:
         """Every row of a split once, in order, not augmented; `most` rows at the most, a keyed sample."""
         raise TypeError(f"{type(self).__name__} has no rows to walk")
@@ -88,6 +92,12 @@ class Learner:
         """Global batches for training, from `step` on."""
         assert self.store is not None and self.training.batch is not None
         return self.store.stream(split, step, self.training.batch, self.training.seed)
+
+    def probes(self) -> tuple[Batch, Batch]:
+        """A usual training batch to measure time with, and the heaviest of the first pass over the rows to measure memory with."""
+        usual, heaviest = (0, 0) if self.store is None else self.store.steps_to_probe("train", self.training.batch or 1, self.training.seed)
+        batch = next(self.batches("train", usual))
+        return batch, batch if usual == heaviest else next(self.batches("train", heaviest))
 
     def loss(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
         """-> ((per_row (B,), count (B,)), logs): sums and what they are sums over; the trainer owns the division."""

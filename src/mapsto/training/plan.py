@@ -11,14 +11,14 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from mapsto.batch import Batch
+from mapsto.batch import Batch, Padded
 from mapsto.config import Training
 from mapsto.errors import ConfigError
 from mapsto.files import cache_folder, write_json
@@ -102,18 +102,27 @@ def choose_device(asked: str | None) -> torch.device:
     return device
 
 
-def measure(learner: Learner, batch: Batch, training: Training, loss_of: Callable[[Batch], Any], seconds: float = PROBE_SECONDS) -> Plan:
-    """The fastest plan within `seconds`. The learner is left as it was: no step is taken, buffers are put back."""
+def measure(
+    learner: Learner,
+    batch: Batch,
+    training: Training,
+    loss_of: Callable[[Batch], Any],
+    seconds: float = PROBE_SECONDS,
+    heaviest: Batch | None = None,
+) -> Plan:
+    """The fastest plan within `seconds` for a usual `batch`, with as many rows at once as the `heaviest` leaves memory for. The learner
+    is left as it was: no step is taken, buffers are put back."""
+    heaviest = heaviest or batch
     device = learner.device
     threads = training.threads or torch.get_num_threads()
-    known = _cache_key(learner, batch, training, threads)
+    known = _cache_key(learner, (batch, heaviest), training, threads)
     if (remembered := _recall(known)) is not None:
         return remembered
     state = {name: value.clone() for name, value in learner.model.state_dict().items()}
     try:
-        rows = min(batch.size, 8)
+        rows = min(heaviest.size, 8)
         with memory.Saved() as saved:
-            loss_of(batch.slice(0, rows))
+            loss_of(heaviest.slice(0, rows))
         per_row = max(1, saved.bytes // rows)
         micro = training.micro_batch or _fitting(batch.size, per_row, device)
         plan = Plan(str(device), threads=threads, micro_batch=micro, bytes_per_row=per_row)
@@ -193,15 +202,18 @@ def forecast(plan: Plan, model: torch.nn.Module, averaged: bool, passes: int, le
     return {"seconds": 1.1 * min(passes * plan.seconds_per_micro, left), "memory": taken, "disk": 2 * kept + weights}
 
 
-def _cache_key(learner: Learner, batch: Batch, training: Training, threads: int) -> str:
+def _cache_key(learner: Learner, batches: Sequence[Batch], training: Training, threads: int) -> str:
     shapes = [(name, tuple(value.shape)) for name, value in learner.model.named_parameters()]
-    inputs = [
-        batch.size,
-        *((name, tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__) for name, value in batch.inputs.items()),
-    ]
+    inputs = [[batch.size, *((name, _shape(value)) for name, value in batch.inputs.items())] for batch in batches]
     asked = (training.precision, training.micro_batch, str(learner.device), threads)
     text = json.dumps([machine(), shapes, inputs, asked, type(learner).__name__], default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _shape(value: Any) -> tuple[int, ...] | str:
+    """Of a batch's input; of sequences with their padding."""
+    value = value.values if isinstance(value, Padded) else value
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
 
 
 def _recall(known: str) -> Plan | None:

@@ -189,7 +189,7 @@ class Trainer:
 
     def _measure(self) -> Plan:
         before = {name: value.clone() for name, value in self.learner.state_dict().items()}
-        batch = next(self.learner.batches("train", 0))
+        batch, heaviest = self.learner.probes()
         self.learner.load_state_dict(before)  # a probe leaves no trace, in a replay buffer either
 
         def loss_of(piece: Batch) -> tuple[Tensor, Tensor]:
@@ -204,7 +204,7 @@ class Trainer:
                 self.training.micro_batch or batch.size,
             )
         quick = self.budget.steps is not None and self.budget.steps < 200
-        return measure(self.learner, batch, self.training, loss_of, seconds=0.5 if quick else 2.0)
+        return measure(self.learner, batch, self.training, loss_of, seconds=0.5 if quick else 2.0, heaviest=heaviest)
 
     def _fresh(self) -> None:
         """Optimizers and averages as at the first step."""
