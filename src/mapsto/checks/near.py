@@ -14,7 +14,7 @@ from mapsto.signature import Slot
 
 MOST_HELD, MOST_TRAIN = 4_000, 30_000  # rows compared
 NEIGHBOURS = 6
-FEW, MANY = 0.05, 100  # share of the rows held back up to which the figures hardly move; rows that are many in any case
+FEW, LEAST, MANY = 0.08, 10, 100  # share of the rows held back up to which the figures hardly move, and rows; rows that are many in any case
 PIECE = 512
 
 
@@ -32,7 +32,7 @@ def _of(evidence: Evidence, slot: Slot) -> Finding | None:
     what = f"{plural(len(pairs), 'row')} of {len(held):,} held back {verb} a near duplicate of '{slot.column}' in training{used}"
     effect = "such rows are remembered: the test figures flatter"
     fix = "mapsto check DATA --fix OUT (takes them out of training), or keep what belongs together on one side: --group COLUMN"
-    level = "warn" if len(pairs) > max(2, FEW * len(held)) or len(pairs) * asked / len(held) >= MANY else "note"
+    level = "warn" if len(pairs) > max(LEAST, FEW * len(held)) or len(pairs) * asked / len(held) >= MANY else "note"
     where = [row for pair in pairs[:3] for row in pair[:2]]
     return Finding("near duplicates", level, what, effect, fix, (slot.column,), len(pairs), tuple(where))
 
