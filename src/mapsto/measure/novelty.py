@@ -4,8 +4,8 @@ A row is looked at in two spaces: as the net sees it (`Net.embed`, brought to le
 In each the distance to the nearest of at most 2,000 training rows counts (Sun et al. 2022, "Out-of-distribution detection with deep nearest
 neighbors"), and of the plain features also what lies outside the space the training rows span: there a new category or a missing cell
 stands out. Beside these, each type may say itself how far a cell lies outside what it was fitted on (`DataType.outside`).
-Distances are measured in units of what validation rows show; the row's figure is the largest of them, and the row is unsure above the
-98% quantile of the validation rows' figures. So about 2% of rows like the training rows are called unsure.
+Each of these is measured in units of its 98% quantile over half of the validation rows; a row's figure is the largest of them, and the row
+is unsure above the 98% quantile of the other half's figures. So about 2% of rows like the training rows are called unsure.
 
 Why two spaces: a net maps what it has never seen near to what it knows. Digits (8x8, .986 right), share called unsure of noise, drawn
 letters, Omniglot letters and clothes: by the net's space alone .02, .99, 1.00 and .63; by the pixels' alone 1, 1, 1 and .79. On
@@ -45,7 +45,7 @@ AXES = 64
 PIECE = 256  # rows whose plain features are held at once
 WIDEST = 1024  # features; more are hashed into as many with random signs, which keeps distances in expectation (Weinberger et al. 2009)
 QUANTILE = 0.98
-FEWEST = 20  # validation rows below which nothing is said; from here to 49 the largest of their figures is the limit
+FEWEST = 50  # training and validation rows below which nothing is said
 FLOOR = 0.01  # of the typical length: differences below it are arithmetic
 
 
@@ -107,8 +107,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Novelty:
-    """What is known of rows like the training rows. limits: the 98% quantile of each figure over validation rows; threshold: that of the
-    largest of them, each divided by its limit; rows: validation rows it was learned from."""
+    """What is known of rows like the training rows. limits: the 98% quantile of each figure over half of the validation rows;
+    threshold: that of the largest of them, each divided by its limit, over the other half; rows: validation rows it was learned from."""
 
     net: Cloud
     plain: Cloud
@@ -193,6 +193,11 @@ def as_they_are(heard: list[np.ndarray], batches: int) -> np.ndarray:
     return np.concatenate(heard[:: len(heard) // batches])
 
 
+def _ranked(figures: np.ndarray) -> np.ndarray:
+    """Along the first side: what a new row stays below with probability .98; the largest where rows are fewer than 49."""
+    return np.sort(figures, 0)[min(len(figures), ceil((len(figures) + 1) * QUANTILE)) - 1]
+
+
 Heard = tuple[np.ndarray, np.ndarray]  # row numbers (n,) in any order, and what the net makes of these rows (n, D)
 
 
@@ -211,7 +216,7 @@ def collected(learner: Learner, store: Store, split: str, most: int | None, look
 
 
 def learn(looking: Looking, store: Store, train: Heard, validation: Heard) -> Novelty | None:
-    """From at most 2,000 training and as many validation rows, keyed samples. None for fewer than 20 rows of either."""
+    """From at most 2,000 training and as many validation rows, keyed samples. None for fewer than 50 rows of either."""
     if min(len(train[0]), len(validation[0])) < FEWEST:
         return None
     sides = []
@@ -229,11 +234,10 @@ def joined(parts: Sequence[Seen]) -> Seen:
 def fitted(train: Seen, validation: Seen) -> Novelty:
     """From rows as they are seen."""
     first = Novelty(Cloud.of(train.net), Cloud.of(train.plain), (), 1.0, len(validation.outside))
-    rank = min(first.rows, ceil((first.rows + 1) * QUANTILE))
     figures = first.figures(validation)
     floors = np.r_[np.full(3, FLOOR), np.ones(figures.shape[1] - 3)]
-    limits = np.maximum(np.sort(figures, 0)[rank - 1], floors)
-    threshold = np.sort((figures / limits).max(1))[rank - 1]
+    limits = np.maximum(_ranked(figures[::2]), floors)
+    threshold = _ranked((figures[1::2] / limits).max(1))  # of other rows: the largest of several figures exceeds one more often than each alone
     return Novelty(first.net, first.plain, tuple(limits.tolist()), float(threshold), first.rows)
 
 
