@@ -21,6 +21,8 @@ from mapsto.errors import DataError
 from mapsto.numerals import number_of
 
 SAMPLE_ROWS = 50_000  # a column's sample: enough for every statistic a room fits
+SAMPLE_CHARACTERS = 100_000_000  # of its texts together, which may be long
+FEWEST = 64  # rows that stay in it, however long
 SAMPLE_CELLS = 1_000_000  # over all columns, for tables of thousands of columns
 SAMPLE_BYTES = 64 << 20  # cells that hold pictures: bytes
 HEAVY = 500  # and how many of them: a room decodes them all at once to see sizes and colours
@@ -128,6 +130,7 @@ class _Sample:
         self.keys: dict[int, int] = {}  # row -> mixed hash, of the rows in the sample
         self.heavy: dict[str, list[tuple[int, int, Any]]] = {}  # columns of pictures: (mixed hash, row, cell), the smallest hashes
         self.most, self.limit = most, 1 << 64
+        self.characters = 0  # of texts in the sample
 
     def add(self, chunk: Chunk, hashes: Sequence[int], first: int) -> None:
         mixed = [_mix(value) for value in hashes]
@@ -143,7 +146,8 @@ class _Sample:
             if len(seen) < DISTINCT:
                 seen.update((str(cell), cell) for cell in chunk.columns[name] if not isinstance(cell, (bytes, Blob)) and str(cell) not in seen)
         self.keys |= {first + i: mixed[i] for i in chosen}
-        while len(self.keys) > self.most:
+        self.characters += sum(_characters(cells[-len(chosen) :]) for name, cells in self.cells.items() if chosen and name not in self.heavy)
+        while len(self.keys) > self.most or (self.characters > SAMPLE_CHARACTERS and len(self.keys) > FEWEST):
             self._thin()
 
     def _add_heavy(self, held: list[tuple[int, int, Any]], column: Sequence[Any], mixed: Sequence[int], first: int) -> None:
@@ -162,13 +166,19 @@ class _Sample:
                 self.rows[name].append(row)
 
     def _thin(self) -> None:
-        """Halve the threshold."""
-        self.limit //= 2
-        self.keys = {row: value for row, value in self.keys.items() if value < self.limit}
+        """Halve the threshold. Rows that are all alike lie above or below it together: of these the first half stays."""
+        kept = {row: value for row, value in self.keys.items() if value < self.limit // 2}
+        self.limit //= 2 if kept else 1
+        self.keys = kept or dict(list(self.keys.items())[: len(self.keys) // 2])
         for name, cells in self.cells.items():
-            kept = [i for i, row in enumerate(self.rows[name]) if row in self.keys]
-            self.cells[name] = [cells[i] for i in kept]
-            self.rows[name] = [self.rows[name][i] for i in kept]
+            stay = [i for i, row in enumerate(self.rows[name]) if row in self.keys]
+            self.cells[name] = [cells[i] for i in stay]
+            self.rows[name] = [self.rows[name][i] for i in stay]
+        self.characters = sum(map(_characters, self.cells.values()))
+
+
+def _characters(cells: Sequence[Any]) -> int:
+    return sum(len(cell) for cell in cells if isinstance(cell, str))
 
 
 def _mix(value: int) -> int:

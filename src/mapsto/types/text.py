@@ -35,7 +35,8 @@ AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
 MOST_TOKENS = {"words": 512, "bpe": 512, "char": 1024, "ngrams": 0}  # the default never grows beyond
 VOCABULARY = {"words": 20_000, "bpe": 8_000, "char": 5_000, "ngrams": 0}
 MOST_COUNT = 255  # a run's count beyond which it is the same
-SAMPLED = 5_000_000  # characters of training texts that buckets and rarities are counted on
+LEARNED = 20_000_000  # characters of training texts that tokens are learned from
+SAMPLED = 5_000_000  # and that buckets and rarities are counted on
 MARKS, FEWEST_RUNS = 512, 30  # places that runs are hashed into to compare texts; runs below which a text is too short to be like another
 WINDOWS = 8  # views of a long text at most
 TYPING = "typing errors, share of characters"
@@ -129,7 +130,7 @@ class Text(DataType):
         room = replace(room, over=sum(value is not None and len(value) > MOST_CHARACTERS for value in values) / max(1, len(texts)))
         room = replace(room, aligned=len({len(text) for text in texts}) == 1 < len(texts))
         room = replace(room, paths=sum(_is_path(text) and "/" in text for text in texts) > 0.9 * len(texts) > 0)
-        size = self.size or VOCABULARY[kind]
+        texts, size = _spread(texts, LEARNED), self.size or VOCABULARY[kind]
         if kind == "char":
             room = replace(room, alphabet=alphabet_of(texts, size))
         elif kind != "ngrams":
@@ -141,8 +142,7 @@ class Text(DataType):
 
     def _count(self, texts: Sequence[str]) -> Self:
         """With as many buckets as the training texts fill, and how rare each is."""
-        ends = np.cumsum([len(text) for text in texts])
-        texts = texts[: max(1, int(np.searchsorted(ends, SAMPLED)))]
+        texts = _spread(texts, SAMPLED)
         wide = [grams(texts[i : i + 64], 1 << 20, self.longest, self.words)[1] for i in range(0, len(texts), 64)]
         filled = len(np.unique(np.concatenate(wide))) if wide else 0
         buckets = 1 << int(np.clip(np.ceil(np.log2(max(filled, 1))), 10, 17))
@@ -393,6 +393,11 @@ def _decoded(cell: bytes | Blob) -> str:
         raise CellError(f"{name}: expected utf-8 text, byte {problem.start} is none.\nSave it as utf-8.") from None
     except OSError as problem:
         raise CellError(f"{name}: cannot be opened ({problem.strerror}).\nPut the file there, or leave the row out.") from None
+
+
+def _spread(texts: Sequence[str], most: int) -> Sequence[str]:
+    """Every text, or every second, third, …: `most` characters or so. The first ones alone may all be of one class."""
+    return texts[:: max(1, -(-sum(map(len, texts)) // most))]
 
 
 def _by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
