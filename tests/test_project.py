@@ -46,7 +46,7 @@ ROOMS = (
     "settle finish",
     "ask compare",
     "reporting",
-    "api",
+    "api look",
     "commands",
     "cli",
 )
@@ -57,6 +57,7 @@ FLAGS = {
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
     "--schedule --clip --ema --precision --seed --device --threads --no-samples --json --debug",
     "check": "--fix --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --json --debug",
+    "look": "--model --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --json --debug",
     "doctor": "--overfit-one-batch --rate-range --json --debug",
     "report": "--no-samples --json --debug",
     "compare": "--metric --out --json --debug",

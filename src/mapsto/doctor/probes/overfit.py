@@ -18,15 +18,15 @@ from mapsto.learners.base import Learner
 
 STEPS = 200
 LEFT, ENOUGH = 0.1, 0.02  # of the way from a constant answer's loss to the least possible one: less is "by heart", and where it ends
-RATES = (1.0, 0.1, 10.0)  # of the run's own, until one does it
+RATES = (1.0, 0.1, 10.0)  # of the run's own, and then the recipe's, until one does it
 
 
 def overfit_one_batch(patient: Patient) -> Section:
-    """A fresh copy of the net, the run's optimizer at a constant rate, the same rows for at most 200 steps; likewise with a tenth of the
-    rate, and ten times it, where the run's own does not do it. Unseen when the learner has no single loss."""
+    """A fresh copy of the net, the run's optimizer at a constant rate, the same rows for at most 200 steps; likewise at other
+    rates, where the run's own does not do it. Unseen when the learner has no single loss."""
     batch = _plain(patient)
     lines, rows, done, taken = [], [], False, 0
-    for factor in RATES:
+    for factor in dict.fromkeys((*RATES, float(patient.recipe.training.lr or patient.rate) / patient.rate)):
         rate = patient.rate * factor
         losses, left = _learn(patient, batch, factor)
         taken = max(taken, len(losses) - 1)
@@ -52,8 +52,9 @@ def overfit_one_batch(patient: Patient) -> Section:
 
 def _headline(rows: list[tuple], size: int, done: bool, taken: int) -> str:
     if not done:
+        others = ", ".join(f"{row[0]:.2g}" for row in rows[1:])
         return (
-            f"No: after {taken} steps on the same {size:,} rows {rows[0][3]} of the loss is left, at a tenth and at ten times the rate too. "
+            f"No: after {taken} steps on the same {size:,} rows {rows[0][3]} of the loss is left, and no better at {others}. "
             "Look for a fault in the net, the loss or the optimizer; rows with equal inputs and different answers cannot be learned by heart either."
         )
     if len(rows) > 1:

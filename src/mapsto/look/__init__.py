@@ -1,0 +1,277 @@
+"""A look at data as a training would take it: a few rows at every stage, from the raw cell to the shapes a net is given. Nothing is trained,
+nothing is written; of a large set, a sample is looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mapsto import recipes
+from mapsto.batch import Batch, Draw, Padded
+from mapsto.cells import Column, is_missing, shorten
+from mapsto.config import Settings
+from mapsto.data.open import open_source
+from mapsto.data.resolve import asked as asked_signature
+from mapsto.data.resolve import resolve
+from mapsto.data.scan import Scan, scan
+from mapsto.data.source import Chunk
+from mapsto.data.split import TRAIN, Split, split
+from mapsto.data.store import collate, encode_chunk, spots
+from mapsto.errors import CellError
+from mapsto.look.sample import Sample, sample
+from mapsto.models import build
+from mapsto.models.base import Net
+from mapsto.registry import entry, names
+from mapsto.settle import fit_types
+from mapsto.signature import Signature, Slot
+from mapsto.training.plan import choose_device, machine_speed
+from mapsto.types.base import DataType
+
+SHOWN, COLUMNS = 3, 8  # rows and inputs shown; the other inputs are counted
+LETTERS = 60  # of a cell
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell at each stage, in words. picture: a PNG of the read value, where it is something to look at; problem: why it cannot be read."""
+
+    column: str
+    raw: str
+    read: str
+    encoded: str
+    picture: bytes | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Everything that is shown. columns: {"side", "name", "column", "type", "why", "learned"} of every slot; rows: [(where, split, cells)];
+    batch: {slot: shape, type and range of a training batch}; augmented: {input: what augmentation changed}; views: {input: augmented pictures
+    as arrays (H, W, C) of 0 to 1}; stems: {input: what the net's body is given}; outputs: {output: the head's output}."""
+
+    name: str
+    rows_read: int
+    more: bool
+    sampled: int
+    signature: str
+    inputs: int
+    said: tuple[str, ...]
+    columns: tuple[Mapping[str, Any], ...]
+    rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+    batch: Mapping[str, Mapping[str, str]]
+    augmented: Mapping[str, str]
+    views: Mapping[str, Sequence[np.ndarray]]
+    model: str
+    weights: int
+    stems: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Without pictures."""
+        known = {spot.name: getattr(self, spot.name) for spot in dataclasses.fields(self) if spot.name not in ("views", "rows")}
+        cells = [
+            (where, part, [{name: value for name, value in vars(cell).items() if name != "picture"} for cell in row])
+            for where, part, row in self.rows
+        ]
+        return {**known, "rows": [{"where": where, "split": part, "cells": row} for where, part, row in cells]}
+
+
+def look(data: Any, asked: str | None, settings: Settings) -> Looked:
+    """Look at data. Raises MapstoError where a training would, for a signature, option or column that is not there."""
+    source = sample(open_source(data, settings.reading))
+    signature, said = asked_signature(asked, source, settings.reading)
+    reading = settings.reading
+    columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
+    found = scan(source, *columns, group=reading.group, time=reading.time, weight=reading.weight)
+    wanted = {slot.column for slot in signature.slots if slot.type}
+    signature, left_out = resolve(signature, found, source)
+    parts = split(found, reading)
+    types = fit_types(signature, found, parts, settings, None)
+    choice = _choice(signature, types, settings, parts, source)
+    types = {spot: _with_options(room, slot, choice, spot[0]) for (spot, room), (_, slot) in zip(types.items(), spots(signature), strict=True)}
+    chunk = next(iter(source.chunks(len(source.rows))))
+    training = np.flatnonzero(parts.of == TRAIN)
+    batch = _spread(training, choice.training.batch or 1)
+    plain, drawn = (_batch(chunk, batch, signature, types, augmented) for augmented in (False, True))
+    shown = Signature(signature.inputs[:COLUMNS], signature.outputs[:COLUMNS])
+    stems, outputs, weights = _net(choice, signature, types, plain)
+    return Looked(
+        source.name,
+        source.total,
+        source.more,
+        len(source.rows),
+        str(signature),
+        len(signature.inputs),
+        (*source.said, *_bad(source), *said, *left_out, parts.said, *(text for (_, name), room in types.items() if (text := room.said(name)))),
+        tuple(_column(side, slot, types[side, slot.name], found, slot.column in wanted) for side, slot in spots(shown)),
+        tuple(_row(chunk, i, shown, types, parts) for i in _spread(training, SHOWN)),
+        {side: {slot.name: told(values[slot.name]) for slot in slots} for side, slots, values in _sides(shown, drawn)},
+        {slot.name: text for slot in shown.inputs if (text := _changed(plain.inputs[slot.name], drawn.inputs[slot.name]))},
+        {slot.name: views for slot in shown.inputs if (views := _views(drawn.inputs[slot.name]))},
+        str(choice),
+        weights,
+        {name: text for name, text in stems.items() if name in {slot.name for slot in shown.inputs}},
+        {name: text for name, text in outputs.items() if name in {slot.name for slot in shown.outputs}},
+    )
+
+
+# ---- what a training would decide ----
+
+
+def _choice(signature: Signature, types: Mapping[tuple[str, str], DataType], settings: Settings, parts: Split, source: Sample) -> recipes.Choice:
+    share = float((parts.of == TRAIN).mean())
+    rows = max(1, round(share * source.total))
+    facts = recipes.Facts(signature, types, rows, recipes.MINUTES, lambda: machine_speed(choose_device(settings.training.device)))
+    return recipes.choose(facts, settings)
+
+
+def _with_options(room: DataType, slot: Slot, choice: recipes.Choice, side: str) -> DataType:
+    """The recipe's options where nobody asked otherwise. Whether mirroring is safe is found out by a training, so it is not shown."""
+    options = choice.rooms.get(side, {}).get(slot.type, {})
+    return replace(room, **{name: value for name, value in options.items() if slot.options.get(name) is None})
+
+
+def _batch(chunk: Chunk, rows: Sequence[int], signature: Signature, types: Mapping[tuple[str, str], DataType], augmented: bool) -> Batch:
+    """Training rows as a batch. Cells that cannot be read are missing ones."""
+    taken = Chunk({name: [cells[i] for i in rows] for name, cells in chunk.columns.items()}, [chunk.where[i] for i in rows], [None] * len(rows))
+    encoded, _ = encode_chunk(taken, signature, types)
+    raw = {
+        spot: [torch.from_numpy(np.asarray(item)) for item in value] if types[spot].layout.ragged else torch.from_numpy(np.ascontiguousarray(value))
+        for spot, value in encoded.items()
+    }
+    return collate(signature, types, raw, len(rows), None, None, Draw(0, 0, len(rows)) if augmented else None)
+
+
+def _net(
+    choice: recipes.Choice, signature: Signature, types: Mapping[tuple[str, str], DataType], batch: Batch
+) -> tuple[dict[str, str], dict[str, str], int]:
+    """({input: what its stem gives}, {output: what its head gives}, weights)."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model = build(choice.model, signature, types, choice.model_options, choice.kinds).eval()
+        stems = model.stems(batch.inputs) if isinstance(model, Net) else {}
+        outputs = model(batch.inputs, size=batch.size)
+    gives: Mapping[str, str] = getattr(model.stems, "gives", {}) if isinstance(model, Net) else {}
+    named = {name: f"{gives.get(name, '')} {told(value, False)}".strip() for name, value in stems.items()}
+    return named, {name: told(value, False) for name, value in outputs.items()}, sum(value.numel() for value in model.parameters())
+
+
+# ---- in words ----
+
+
+def _bad(source: Sample) -> list[str]:
+    if not source.unread:
+        return []
+    return [f"{source.unread:,} rows cannot be divided into cells; the first: {source.bad[0].where}: {' '.join(source.bad[0].why.split())}"]
+
+
+def _column(side: str, slot: Slot, room: DataType, found: Scan, asked: bool) -> dict[str, Any]:
+    """Type, why, and what was learned of it."""
+    column = found.column(slot.column)
+    known = {"side": side, "name": slot.name, "column": slot.column, "type": slot.type, "missing": _missing(column)}
+    return {**known, "why": "as asked" if asked else _why(column, side), "learned": _learned(room)}
+
+
+def _why(column: Column, side: str) -> str:
+    """How sure each type is that the column is its own, the surest first."""
+    rooms = {name: entry("types", name) for name in names("types")}
+    sure = {name: room.sniff(column) for name, room in rooms.items() if side == "input" or room.head_kinds}
+    ranked = sorted(sure, key=lambda name: -sure[name])
+    return ", ".join(f"{name} {sure[name]:.2f}" for name in ranked[:3] if sure[name] > 0)
+
+
+def _missing(column: Column) -> str:
+    return f"{np.mean([is_missing(cell) for cell in column.cells]):.0%}" if len(column.cells) else "—"
+
+
+def _learned(room: DataType) -> str:
+    """What `fit` found, in a line: numbers as they are, long tuples by their length and first entries."""
+    parts = []
+    for spot in dataclasses.fields(room):
+        value = getattr(room, spot.name)
+        if not spot.metadata.get("learned") or not value or (spot.name == "side" and isinstance(value, str)):
+            continue
+        if isinstance(value, tuple):
+            first = ", ".join(f"{item:.3g}" if isinstance(item, float) else _cut(str(item), 20) for item in value[:3])
+            parts.append(f"{spot.name} ({first})" if len(value) <= 3 else f"{spot.name} {len(value)} ({first}, …)")
+        elif isinstance(value, float):
+            parts.append(f"{spot.name} {value:.4g}")
+        elif not isinstance(value, str) or len(value) <= LETTERS:
+            parts.append(f"{spot.name} {value}")
+    return ", ".join(parts)
+
+
+def _row(chunk: Chunk, i: int, signature: Signature, types: Mapping[tuple[str, str], DataType], parts: Split) -> tuple[str, str, tuple[Cell, ...]]:
+    cells = tuple(_cell(slot.column, chunk.columns[slot.column][i], types[side, slot.name]) for side, slot in spots(signature))
+    return str(chunk.where[i]), ("train", "validation", "test")[parts.of[i]], cells
+
+
+def _cell(column: str, raw: Any, room: DataType) -> Cell:
+    said = _cut(shorten(raw, LETTERS)) if not isinstance(raw, np.ndarray) else f"{raw.dtype} array {raw.shape}"
+    try:
+        value = room.read(raw)
+        return Cell(column, said, _cut(room.show(value)), told(room.encode(value)), room.picture(value))
+    except CellError as problem:
+        return Cell(column, said, "", "", problem=_cut(str(problem).splitlines()[0], 100))
+
+
+def _cut(text: str, most: int = LETTERS + 3) -> str:
+    """On one line, not too long, and nothing in it that a terminal would obey."""
+    text = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split()))
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def told(value: Any, span: bool = True) -> str:
+    """An encoded or collated value: 'float32 (32, 2), -1.2 to 3.4'; a single number as itself; sequences with their lengths."""
+    if isinstance(value, Padded):
+        lengths = value.lengths
+        long = f", lengths {int(lengths.min())} to {int(lengths.max())}" if len(lengths) else ""
+        beside = {spot.name: getattr(value, spot.name) for spot in dataclasses.fields(value) if spot.name not in ("values", "lengths")}
+        return "; ".join([told(value.values, span) + long, *(f"{name}: {told(part, span)}" for name, part in beside.items() if part is not None)])
+    if isinstance(value, list):
+        return f"{len(value)} of unequal length: {told(value[0], span)}, …" if value else "nothing"
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) and value.dtype != torch.bfloat16 else np.asarray(value)
+    if array.ndim == 0:
+        return f"{array.dtype} {array.item():.6g}" if array.dtype.kind in "fiu" else str(array.item())
+    known = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    between = f", {known.min():.4g} to {known.max():.4g}" if span and known.size and array.dtype.kind in "fiu" else ""
+    missing = f", {np.isnan(array).mean():.0%} nan" if span and array.dtype.kind == "f" and np.isnan(array).any() else ""
+    return f"{array.dtype} {tuple(array.shape)}{between}{missing}"
+
+
+def _changed(plain: Any, drawn: Any) -> str:
+    """What augmentation did to an input; "" when nothing."""
+    if not isinstance(plain, Tensor) or not isinstance(drawn, Tensor):
+        same = isinstance(plain, Padded) and plain.values.shape == drawn.values.shape and torch.equal(plain.values, drawn.values)
+        return "" if same or isinstance(plain, list) else "tokens differ"
+    if plain.shape != drawn.shape:
+        return f"{told(plain, False)} -> {told(drawn, False)}"
+    apart = (plain.float() - drawn.float()).abs()
+    share = float((apart > 1e-6).float().mean())
+    return f"{share:.0%} of the values changed, by {float(apart.mean()):.2g} on average" if share else ""
+
+
+def _views(drawn: Any, most: int = SHOWN) -> list[np.ndarray]:
+    """Collated maps (B, C, H, W) as pictures (H, W, C), each from its own darkest to its brightest value; [] where they are none."""
+    if not isinstance(drawn, Tensor) or drawn.ndim != 4 or drawn.shape[1] not in (1, 3):
+        return []
+    pictures = drawn[:most].float().permute(0, 2, 3, 1).cpu().numpy()
+    return [(one - one.min()) / max(1e-9, float(np.ptp(one))) for one in pictures]
+
+
+def _spread(rows: np.ndarray, most: int) -> list[int]:
+    """First, last, and what lies evenly between."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, most).round().astype(int))].tolist()
+
+
+def _sides(signature: Signature, batch: Batch) -> tuple[tuple[str, Sequence[Slot], Mapping[str, Any]], ...]:
+    return ("inputs", signature.inputs, batch.inputs), ("targets", signature.outputs, batch.targets)
+
+
+Look = Callable[[Any, str | None, Settings], Looked]
+__all__ = ["Cell", "Looked", "look"]
