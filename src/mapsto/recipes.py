@@ -148,6 +148,7 @@ def texts(facts: Facts) -> dict[str, Any]:
     patterns = {"token": 64, "channels": 64, "runs": "3 5 7", "layers": 1, "noise": 0.1}
     places = {"places": room.most, "summary": False} if room.aligned else {}
     return {
+        "why": "sequences of one length: a convolutional net that knows the places" if places and signs else "",
         "options": {**patterns, **places} if signs else {},
         "training": training,
         "budget": Budget(epochs=max(12.0 if signs else 6.0, 600 * batch / rows), patience=0.5),
@@ -212,7 +213,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         _heads(facts),
         decided.get("rooms", {}),
         _best(facts, settings.metric, decided.get("metric")),
-        (recipe.why,),
+        (decided.get("why") or recipe.why,),
     )
 
 

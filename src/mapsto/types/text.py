@@ -226,8 +226,9 @@ class Text(DataType):
     def _bags(self, packed: Tensor, row: Tensor, size: int) -> Padded:
         bucket, count = packed // (MOST_COUNT + 1), packed % (MOST_COUNT + 1)
         weight = (1 + count.float().log()) * _rarities(self.rarity).to(packed.device)[bucket]
-        norm = torch.zeros(size, device=packed.device).index_add_(0, row, weight * weight).sqrt()
-        return padded(torch.stack([bucket.float(), weight / norm[row]], 1), torch.bincount(row, minlength=size))
+        part = 2 * row + (bucket >= self.buckets // 2)  # words and letters have length 1 each: many runs of letters must not drown the words
+        norm = torch.zeros(2 * size, device=packed.device).index_add_(0, part, weight * weight).sqrt()
+        return padded(torch.stack([bucket.float(), weight / norm[part]], 1), torch.bincount(row, minlength=size))
 
     def _disturbed(self, tokens: Padded, draw: Draw) -> Padded:
         """Training: one random window of a long text, and `hide` of the tokens unknown; the first token stays."""
