@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from mapsto.batch import Padded
 from mapsto.errors import ConfigError, SignatureError
 from mapsto.models import alexnet, fusion, mlp, resnet, vit
 from mapsto.models.base import Net
-from mapsto.signature import Signature, parse
+from mapsto.signature import Signature, parse, parse_call
 from mapsto.types.base import DataType, Head, Layout
 
 NAMES = registry.names("models")
@@ -28,12 +29,16 @@ SMALL = {  # options that make a model quick to try
     "resnet": {"depth": 8, "width": 4},
     "vit": {"width": 12, "depth": 2},
     "fusion": {"token": 8, "width": 16, "image_depth": 8, "image_width": 4},
+    "textcnn": {"token": 8, "channels": 6, "layers": 1},
+    "lstm": {"token": 8, "width": 6},
+    "transformer": {"width": 8, "heads": 2},
 }
 SIGNATURES = (
     "image -> label:category",
     "age:number, colour:category -> label:category, days:number",
     "photo:image, scan:image, age:number, colour:category -> label:category, days:number",
     "notes:sequence, photo:image -> days:number",
+    "notes:sequence -> label:category, days:number",
 )
 
 
@@ -283,6 +288,20 @@ def test_rows_do_not_see_each_other_when_predicting(name, text):
 
 
 @pairs
+def test_micro_batches_are_the_batch(name, text):
+    net, inputs = built(name, text).eval(), sampled(text, 6)
+    summed = {}
+    for cuts in ((0, 6), (0, 2, 6)):
+        net.zero_grad()
+        for low, high in pairwise(cuts):
+            outputs = net({slot: value[low:high] for slot, value in inputs.items()})
+            sum(value.square().sum() for value in outputs.values()).backward()
+        summed[cuts] = [torch.zeros(()) if value.grad is None else value.grad.clone() for value in net.parameters()]
+    for one, other in zip(*summed.values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pairs
 def test_bfloat16(name, text):
     net, inputs = built(name, text).eval(), sampled(text, 4)
     exact = net(inputs)
@@ -316,49 +335,118 @@ def test_odd_sizes(name, size):
     assert one["label"].isfinite().all()
 
 
-EVERYTHING = "photo:image, age:number, still:number, colour:category, tags:categories -> colour:category, age:number, tags:categories"
+EVERYTHING = "photo:image, age:number, still:number, colour:category, tags:categories, notes:text -> colour:category, age:number, tags:categories"
+NOTES = "notes:text -> colour:category, age:number, tags:categories"
 REAL = {
     "photo": [np.full((9, 9, 1), 40 * row, np.uint8) for row in range(1, 6)] + [None],
     "age": [1.0, 2.0, 3.5, 4.0, 9.0, None],
     "still": [None] * 6,
     "colour": ["red", "blue", "red", "green", "blue", None],
     "tags": [("a", "b"), ("b",), ("a",), ("c",), ("a", "c"), None],
+    "notes": ["the cat sat on the mat", "x", "a dog", "\u05e9\u05dc\u05d5\u05dd \u4f60\u597d", "word " * 40, None],
 }
+
+
+SEQUENCES = ("textcnn", "lstm", "transformer", "fusion(mix=attention)")  # read tokens in order
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     (
-        ("linear", EVERYTHING),
-        ("mlp", EVERYTHING),
-        ("fusion", EVERYTHING),
+        *((name, text) for name in ("linear", "mlp", "ngrams", "fusion", "fusion(mix=attention)") for text in (EVERYTHING, NOTES)),
         ("resnet", "photo:image -> colour:category, age:number"),
         ("alexnet", "photo:image -> colour:category, age:number"),
         ("vit", "photo:image -> colour:category, age:number"),
+        *((name, NOTES) for name in SEQUENCES[:3]),
     ),
 )
 def test_models_fit_the_real_rooms(name, text):
+    net, types = real(name, text)
     signature = parsed(text)
-    types = {}
-    for side, slots in (("input", signature.inputs), ("output", signature.outputs)):
-        for slot in slots:
-            types[side, slot.name] = registry.entry("types", slot.type)().fit(REAL[slot.name], {"side": side, "rows": 6, "name": slot.name})
-
-    def collated(side, slot):
-        room = types[side, slot.name]
-        arrays = torch.from_numpy(np.stack([np.asarray(room.encode(value), room.layout.dtype) for value in REAL[slot.name]]))
-        return room.collate(arrays, None), room.present(arrays)
-
-    net = models.build(name, signature, types, SMALL.get(name, {}))
-    outputs = net({slot.name: collated("input", slot)[0] for slot in signature.inputs})
+    outputs = net(inputs_of(signature, types))
     loss = sum(
-        head.loss(outputs[slot.name], *collated("output", slot))[0].sum()
+        head.loss(outputs[slot.name], *answers_of(slot.name, types))[0].sum()
         for slot, (_, head) in zip(signature.outputs, net.heads.items(), strict=True)
     )
     loss.backward()
     assert loss.isfinite()
     assert all(value.grad is not None and value.grad.isfinite().all() for value in net.parameters())
-    assert net.embed({slot.name: collated("input", slot)[0] for slot in signature.inputs}).shape[0] == 6
+    assert net.embed(inputs_of(signature, types)).shape[0] == 6
+
+
+def real(name, text, **options):
+    """A net of a model (perhaps with options) on fitted rooms, and these. options: of the rooms of texts."""
+    signature = parsed(text)
+    name, chosen = parse_call(name, "model")
+    chosen = {**SMALL.get(name, {}), **chosen}
+    types, wanted = {}, models.wants(name, signature, chosen)
+    for side, slots in (("input", signature.inputs), ("output", signature.outputs)):
+        for slot in slots:
+            room = registry.entry("types", slot.type).with_options(slot.type, options if slot.type == "text" else {})
+            types[side, slot.name] = room.fit(
+                REAL[slot.name], {"side": side, "rows": 6, "name": slot.name, **(wanted.get(slot.name, {}) if side == "input" else {})}
+            )
+    torch.manual_seed(0)
+    return models.build(name, signature, types, chosen), types
+
+
+def encoded(room, values):
+    arrays = [torch.from_numpy(np.asarray(room.encode(value), room.layout.dtype)) for value in values]
+    return arrays if room.layout.ragged else torch.stack(arrays)
+
+
+def inputs_of(signature, types, rows=slice(None)):
+    return {
+        slot.name: types["input", slot.name].collate(encoded(types["input", slot.name], REAL[slot.name][rows]), None) for slot in signature.inputs
+    }
+
+
+def answers_of(slot, types):
+    room = types["output", slot]
+    arrays = encoded(room, REAL[slot])
+    return room.collate(arrays, None), room.present(arrays)
+
+
+READINGS = ({"tokenizer": "words"}, {"tokenizer": "bpe"}, {"tokenizer": "char", "max": 24}, {"grams": False}, {"max": 4, "long": "windows"})
+
+
+@pytest.mark.parametrize("options", READINGS, ids=str)
+@pytest.mark.parametrize("name", (*SEQUENCES, "lstm(cell=gru,pooling=last,layers=2)", "lstm(pooling=mean,both=false)", "textcnn(places=8)"))
+def test_a_text_is_read_alike_whatever_stands_beside_it(name, options):
+    net, types = real(name, NOTES, **options)
+    net, signature, room = net.eval(), parsed(NOTES), types["input", "notes"]
+    together = {
+        slot: torch.stack([net({"notes": view})[slot] for view in room.views(inputs_of(signature, types)["notes"])]).mean(0)
+        for slot in ("colour", "age")
+    }
+    for row in range(6):
+        views = room.views(inputs_of(signature, types, slice(row, row + 1))["notes"])
+        for slot, whole in together.items():
+            alone = torch.stack([net({"notes": view})[slot] for view in views]).mean(0)
+            torch.testing.assert_close(alone[0], whole[row], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_gradients_of_texts_reach_every_parameter(name):
+    net, types = real(name, NOTES)
+    signature = parsed(NOTES)
+    for value in net.parameters():  # away from zero initialisations, which delay some gradients by a step
+        value.data.add_(torch.randn_like(value) * 0.1)
+    total(net.eval()(inputs_of(signature, types))).backward()
+    assert not [key for key, value in net.named_parameters() if value.grad is None or not value.grad.abs().sum() > 0]
+
+
+def test_a_model_of_sequences_wants_one_in_order():
+    for text, options, says in (
+        ("age:number -> colour:category", {}, "takes one sequence, such as a text; got number"),
+        ("notes:text, age:number -> colour:category", {}, "got text, number"),
+        ("notes:text -> colour:category", {"tokenizer": "ngrams"}, "a bag without order"),
+    ):
+        with pytest.raises(ConfigError, match=says) as caught:
+            real("textcnn", text, **options)
+        assert str(caught.value).count("\n") < 3
+    with pytest.raises(ConfigError, match="nothing is left to read"):
+        real("ngrams", "notes:text -> colour:category", grams=False)
 
 
 # --- the builder ---------------------------------------------------------------------------------------------------------------

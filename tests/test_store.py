@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from mapsto.data.store import Order, Store, prepare
 from mapsto.signature import parse
 from mapsto.types.category import Category
 from mapsto.types.number import Number
+from mapsto.types.text import Text
 
 
 def scanned(rows: list[dict], targets: tuple[str, ...] = ("y",)) -> object:
@@ -77,6 +79,73 @@ def test_an_epoch_holds_each_row_once() -> None:
     taken = np.concatenate([order.take(start, 4) for start in range(0, 40, 4)])
     assert all(sorted(taken[low : low + 10]) == list(range(10)) for low in range(0, 40, 10))
     assert (Order(10, seed=3).take(12, 9) == taken[12:21]).all()
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=200), st.integers(1, 40), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_rows_of_like_length_share_a_batch_and_none_is_lost(lengths: list[int], batch: int, seed: int) -> None:
+    rows, taken = len(lengths), Order(len(lengths), seed, np.array(lengths), batch)
+    pool = taken.pool
+    plain = Order(rows, seed)
+    for start in range(0, 3 * pool, pool):
+        together = taken.take(start, pool)
+        assert sorted(together) == sorted(plain.take(start, pool))  # the same rows in the same stretch
+        by_length = np.sort(np.array(lengths)[together]).reshape(-1, batch)
+        assert sorted(map(tuple, np.sort(np.array(lengths)[together].reshape(-1, batch)))) == sorted(map(tuple, by_length))
+    again = Order(rows, seed, np.array(lengths), batch)  # as after a resume: a step's rows do not depend on those before
+    assert (again.take(2 * batch, batch) == taken.take(2 * batch, batch)).all()
+
+
+def of_texts(texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("MAPSTO_CACHE", str(tmp_path))
+    source = open_source([{"x": text, "y": i % 2} for i, text in enumerate(texts)], Reading())
+    signature = parse("x:text -> y:category")
+    signature = signature.with_slots(*(tuple(replace(slot, column=slot.name) for slot in side) for side in (signature.inputs, signature.outputs)))
+    room = Text(max=300)
+    types = {
+        ("input", "x"): room.fit([room.read(text) for text in texts], {"side": "input", "rows": len(texts), "name": "x"}),
+        ("output", "y"): Category().fit(["0", "1"], {"side": "output"}),
+    }
+    return Store(prepare(source, signature, types, len(texts)), signature, types, np.zeros(len(texts), np.int8), None)
+
+
+def test_ragged_cells_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["a b c", "", "word " * 50, "\u4f60\u597d \U0001f600", "a b c"]
+    store = of_texts(texts, tmp_path, monkeypatch)
+    room = store.types["input", "x"]
+    for text, cell in zip(texts, store.raw(np.arange(5))["input", "x"], strict=True):
+        np.testing.assert_array_equal(cell.numpy(), room.encode(room.read(text)))
+    assert store.lengths(np.array([4, 1])).tolist() == [len(room.encode("a b c")), 1]
+    batch = store.batch(np.array([2, 0]))
+    assert batch.inputs["x"].lengths.tolist() == [51, 4] and batch.slice(1, 2).inputs["x"].lengths.tolist() == [4]
+
+
+def test_a_walk_goes_by_length_and_holds_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = of_texts([" ".join("abcdefghijk"[: 1 + i * 7 % 11]) for i in range(40)], tmp_path, monkeypatch)
+    batches = list(store.walk("train", 8))
+    assert sorted(row for batch in batches for row in batch.rows.tolist()) == list(range(40))
+    longest = [int(batch.inputs["x"].lengths.max()) for batch in batches]
+    assert longest == sorted(longest) and longest[0] < longest[-1]
+
+
+def test_memory_is_probed_where_the_longest_rows_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = of_texts([" ".join(f"w{k}" for k in range(i, i + (200 if i == 77 else 3))) for i in range(400)], tmp_path, monkeypatch)
+    usual, heaviest = store.steps_to_probe("train", 8, seed=0)
+    assert next(store.stream("train", heaviest, 8, 0)).inputs["x"].values.shape[1] == 201
+    assert next(store.stream("train", usual, 8, 0)).inputs["x"].values.shape[1] == 4
+    assert store.steps_to_probe("test", 8, seed=0) == (0, 0)
+
+
+def test_rows_that_are_all_alike_leave_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mapsto.data.scan.SAMPLE_ROWS", 500)
+    assert 200 < len(scanned([{"x": "same", "y": i % 2} for i in range(3000)]).sample["x"]) <= 500
+
+
+def test_the_sample_of_long_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mapsto.data.scan.SAMPLE_CHARACTERS", 100_000)
+    found = scanned([{"x": f"{i} " * 300, "y": i % 2} for i in range(1500)])
+    assert 30_000 < sum(map(len, found.sample["x"])) <= 100_000
+    assert len(found.sample["x"]) == len(found.sample_rows["x"]) == len(found.sample["y"])
 
 
 def test_cells_come_back_and_the_second_time_nothing_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

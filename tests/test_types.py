@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
 import threading
+import uuid
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +23,7 @@ import pytest
 import torch
 
 from mapsto import registry
-from mapsto.batch import Draw
+from mapsto.batch import Draw, Padded
 from mapsto.cells import Blob, Column
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.numerals import Moment
@@ -32,6 +34,9 @@ from mapsto.types.image import Image
 from mapsto.types.number import Number
 
 RANDOM = np.random.default_rng(0)
+DNA = ["".join(RANDOM.choice(list("ACGT"), 30)) for _ in range(40)]
+WORDS = ["the", "a", "cat", "dog", "house", "runs", "over", "sees", "big", "small", "red", "in", "time", "river"]
+PROSE = [" ".join(RANDOM.choice(WORDS, 9)) for _ in range(60)]
 # For each type, columns of cells a person might have. A type without a line here has only its name held to the contract.
 CELLS: dict[str, list[list[Any]]] = {
     "image": [
@@ -51,14 +56,47 @@ CELLS: dict[str, list[list[Any]]] = {
         [{"p": 1, "q": None}, {"p": 0, "q": 1}],
         [np.array([0, 1, 1]), np.array([1, 0, 0])],
     ],
+    "text": [
+        ["The cat sat.", "", None, "e\u0301t\xe9 \U0001f600 \u5317\u4eac", "<pad> <start>", "x\0y", "half \ud83d", 7, float("nan"), "  ", "a " * 40],
+        DNA[:5],
+        ["only"],
+    ],
 }
+OPTIONS: dict[str, list[dict[str, Any]]] = {  # of types whose options change what they are
+    "text": [{}, {"tokenizer": "bpe"}, {"tokenizer": "char", "max": 8, "long": "windows"}, {"tokenizer": "ngrams"}, {"grams": False, "long": "ends"}],
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A column and the room fitted on it."""
+
+    name: str
+    n: int
+    side: str
+    options: tuple[tuple[str, Any], ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.n} {self.side} {dict(self.options) or ''}".strip()
+
+    @property
+    def cells(self) -> list[Any]:
+        return CELLS[self.name][self.n]
+
+    @property
+    def room(self) -> DataType:
+        return fitted(self.name, self.cells, self.side, dict(self.options))
+
+
 CASES = [
-    (name, n, side)
+    Case(name, n, side, tuple(options.items()))
     for name in registry.names("types")
     for n in range(len(CELLS.get(name, [])))
     for side in ("input", "output")
     if side == "input" or registry.entry("types", name).head_kinds
+    for options in OPTIONS.get(name, [{}])
 ]
+cases = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +112,17 @@ def fitted(name: str, cells: list[Any], side: str = "input", options: dict[str, 
     return room.fit([room.read(cell) for cell in cells], {"side": side, "rows": len(cells), "name": "it", **spec})
 
 
+def stored(room: DataType, cells: list[Any], rows: int | None = None) -> Any:
+    """Encoded cells as `collate` takes them: a tensor, or a list of tensors where they are ragged."""
+    arrays = room.encode_column(cells)[0][:rows]
+    return [torch.from_numpy(array) for array in arrays] if room.layout.ragged else torch.from_numpy(arrays)
+
+
+def dense(found: Any) -> torch.Tensor:
+    """Values, or features, with their padding."""
+    return found.values if isinstance(found, Padded) else found
+
+
 # --- the contract --------------------------------------------------------------------------------------------------------------
 
 
@@ -87,52 +136,73 @@ def test_every_file_holds_a_room_of_its_name(name: str) -> None:
         room.with_options(name, {"surely_not": 1})
 
 
-@pytest.mark.parametrize(("name", "n", "side"), CASES)
-def test_a_fitted_room_survives_json(name: str, n: int, side: str) -> None:
-    room = fitted(name, CELLS[name][n], side)
+@cases
+def test_a_fitted_room_survives_json(case: Case) -> None:
+    room = case.room
     again = type(room).from_json(json.loads(json.dumps(room.to_json())))
     assert again == room and hash(again) == hash(room)
 
 
-@pytest.mark.parametrize(("name", "n", "side"), CASES)
-def test_a_column_is_encoded_as_its_cells_are(name: str, n: int, side: str) -> None:
-    cells, room = CELLS[name][n], fitted(name, CELLS[name][n], side)
+@cases
+def test_fitting_twice_gives_the_same_room(case: Case) -> None:
+    assert case.room == case.room
+
+
+@cases
+def test_a_column_is_encoded_as_its_cells_are(case: Case) -> None:
+    cells, room = case.cells, case.room
     array, problems = room.encode_column(cells)
-    assert problems == {} and array.dtype == room.layout.dtype and array.shape == (len(cells), *room.layout.shape)
+    assert problems == {} and len(array) == len(cells)
+    shape = room.layout.shape
+    if not room.layout.ragged:
+        assert array.dtype == room.layout.dtype and array.shape == (len(cells), *shape)
     for row, cell in zip(array, cells, strict=True):
         one = room.encode(room.read(cell))
-        assert one.dtype == room.layout.dtype and one.shape == room.layout.shape
+        assert one.dtype == row.dtype == room.layout.dtype and one.ndim == len(shape)
+        assert all(side in (None, found) for side, found in zip(shape, one.shape, strict=True))
         np.testing.assert_array_equal(one, row)
     empty, problems = room.encode_column([])
-    assert empty.shape == (0, *room.layout.shape) and empty.dtype == room.layout.dtype and not problems
+    assert len(empty) == 0 and not problems
+    assert room.layout.ragged or (empty.shape == (0, *shape) and empty.dtype == room.layout.dtype)
     assert all(isinstance(room.show(room.read(cell)), str) for cell in cells)
 
 
-@pytest.mark.parametrize(("name", "n", "side"), CASES)
+@cases
 @pytest.mark.parametrize("rows", [0, 1, None])
-def test_batches_of_any_size_pass_stem_or_head(name: str, n: int, side: str, rows: int | None) -> None:
-    room = fitted(name, CELLS[name][n], side)
-    arrays = torch.from_numpy(room.encode_column(CELLS[name][n])[0])[:rows]
+def test_batches_of_any_size_pass_stem_or_head(case: Case, rows: int | None) -> None:
+    room = case.room
+    arrays = stored(room, case.cells, rows)
     for draw in (None, Draw(0, 1, len(arrays))):
         values = room.collate(arrays, draw)
-        assert len(values) == len(arrays)
-        if side == "input":
-            assert torch.isfinite(values).all()
-    if side == "input":
+        assert len(dense(values)) == len(arrays)
+        if case.side == "input":
+            assert all(torch.isfinite(dense(view)).all() and len(dense(view)) == len(arrays) for view in room.views(values))
+            assert (outside := room.outside(values)) is None or (outside.shape == (len(arrays),) and torch.isfinite(outside).all())
+    if case.side == "input":
         check_stems(room, values)
     else:
         check_head(room, arrays, values)
 
 
-def check_stems(room: DataType, values: torch.Tensor) -> None:
-    plain = room.stem(None)
-    assert plain.gives == "pooled" and plain(values).shape == (len(values), plain.features)
+def check_stems(room: DataType, values: Any) -> None:
+    rows, plain = len(dense(values)), room.stem(None)
+    assert plain.gives == "pooled" and plain(values).shape == (rows, plain.features)
     for width in (None, 8):
         one, many = room.stem(width), type(room).stems({"a.b": room, "c": room}, width)
         found = many({"a.b": values, "c": values})
         assert set(found) == set(many.gives) == {"a.b", "c"} and many.gives["c"] == one.gives
-        assert found["c"].shape == one(values).shape and torch.isfinite(found["a.b"]).all()
-        assert one.gives != "tokens" or (found["c"].ndim == 3 and found["c"].shape[2] == width)
+        assert dense(found["c"]).shape == dense(one(values)).shape and torch.isfinite(dense(found["a.b"])).all()
+        assert one.gives != "tokens" or (dense(found["c"]).ndim == 3 and dense(found["c"]).shape[::2] == (rows, width))
+
+
+@cases
+@pytest.mark.parametrize("rows", [0, 1, None])
+def test_what_the_gate_asks_has_a_line_a_row(case: Case, rows: int | None) -> None:
+    room = case.room
+    arrays = stored(room, case.cells, rows)
+    for found in (*room.facts(arrays).values(), *room.traits(arrays).values(), room.places(arrays), room.likeness(arrays)):
+        assert found is None or len(found) == len(arrays)
+    assert (likeness := room.likeness(arrays)) is None or (np.abs(np.linalg.norm(likeness, axis=1) - 0.5) <= 0.5 + 1e-4).all()
 
 
 def check_head(room: DataType, arrays: torch.Tensor, target: torch.Tensor) -> None:
@@ -158,21 +228,20 @@ def check_head(room: DataType, arrays: torch.Tensor, target: torch.Tensor) -> No
                 assert isinstance(metric.reduce(statistics), float)
 
 
-@pytest.mark.parametrize(("name", "n", "side"), CASES)
-def test_members_are_averaged(name: str, n: int, side: str) -> None:
-    room = fitted(name, CELLS[name][n], side)
-    if side == "output":
-        arrays = torch.from_numpy(room.encode_column(CELLS[name][n])[0])
-        head, hidden, target = room.head(16, room.head_kinds[0]), torch.randn(len(arrays), 2, 16), room.collate(arrays, None)
-        both, _ = head.loss(head(hidden), target, room.present(arrays))
-        each = [head.loss(head(hidden[:, m]), target, room.present(arrays))[0] for m in range(2)]
-        torch.testing.assert_close(both, (each[0] + each[1]) / 2)
+@pytest.mark.parametrize("case", [case for case in CASES if case.side == "output"], ids=str)
+def test_members_are_averaged(case: Case) -> None:
+    room = case.room
+    arrays = stored(room, case.cells)
+    head, hidden, target = room.head(16, room.head_kinds[0]), torch.randn(len(arrays), 2, 16), room.collate(arrays, None)
+    both, _ = head.loss(head(hidden), target, room.present(arrays))
+    each = [head.loss(head(hidden[:, m]), target, room.present(arrays))[0] for m in range(2)]
+    torch.testing.assert_close(both, (each[0] + each[1]) / 2)
 
 
 @pytest.mark.parametrize("name", sorted(CELLS))
 def test_all_cells_missing(name: str) -> None:
     room = fitted(name, [None, None])
-    values = room.collate(torch.from_numpy(room.encode_column([None, None])[0]), None)
+    values = room.collate(stored(room, [None, None]), None)
     check_stems(room, values)
     if room.head_kinds:
         with pytest.raises(DataError, match="'it'"):
@@ -199,10 +268,34 @@ def test_which_type_a_column_is() -> None:
             ["1", "0"],
             [True, False],
             ["01234", "99999", "01234"],
+            ["how are you today", "what is this thing"] * 30,
+            [f"P-{i:05d}" for i in range(90)],
+            [hashlib.md5(str(i).encode()).hexdigest() for i in range(80)],
+            [str(uuid.UUID(int=i << 80 | i, version=4)) for i in range(80)],
+            [f"docs/file {i}.txt" for i in range(90)],
+            [f"C{i}" for i in range(80)],
+        ],
+        "text": [
+            PROSE,
+            PROSE[:3],
             ["Braund, Mr. Owen", "Cumings, Mrs. John"],
+            [f"<p>{text}</p>" for text in PROSE],
+            [f"={text}" for text in PROSE],
+            [*PROSE[:50], 3, None, 4.5],
+            DNA,
+            ["CCO", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "C1CCCCC1", "CC(C)CC1=CC=C(C=C1)C"] * 3
+            + [f"C{'C' * i}(=O)N" for i in range(30)],
+            ["".join(RANDOM.choice(list("ACDEFGHIKLMNPQRSTVWY"), RANDOM.integers(50, 300))) for _ in range(60)],
+            ["".join(RANDOM.choice(list("\u6211\u4eec\u4eca\u5929\u53bb\u5317\u4eac\u770b"), RANDOM.integers(8, 30))) for _ in range(60)],
         ],
         "categories": [["a;b", "b", "a;c", "c;a"] * 3, [["a"], []], [np.array([0, 1])] * 2, ["comedy, drama", "drama", "comedy, crime", "crime"] * 4],
-        "image": [[Blob("/x/a.png", "a.png")], [PIL.Image.new("L", (3, 3))], [{"bytes": b"\x89PNG", "path": None}], [np.zeros((4, 4), np.uint8)]],
+        "image": [
+            [f"photos/{i}.jpg" for i in range(60)],
+            [Blob("/x/a.png", "a.png")],
+            [PIL.Image.new("L", (3, 3))],
+            [{"bytes": b"\x89PNG", "path": None}],
+            [np.zeros((4, 4), np.uint8)],
+        ],
     }
     for name, found in columns.items():
         for cells in found:
