@@ -18,6 +18,8 @@ from mapsto.measure import tested
 from mapsto.measure.paired import difference, holm
 from mapsto.metrics import ACCURACY, MAE, R2
 from mapsto.run import Run
+from mapsto.types.categories import Categories
+from mapsto.types.number import Number
 
 SMALL = "mlp(width=32,depth=2,members=4,adapter=output)"
 
@@ -225,3 +227,23 @@ def test_a_page_cannot_be_written_where_a_file_stands(pair: tuple[Run, Run], tmp
     runs, sections = compared([run.path for run in pair])
     with pytest.raises(RunError, match="may not be written"):
         write_page(runs, sections, tmp_path / "file" / "page.html")
+
+
+# --- types
+
+
+def test_labels_are_compared_where_both_know_them() -> None:
+    a, b = Categories(vocabulary=("red", "green", "blue"), side="output"), Categories(vocabulary=("blue", "red", "old"), side="output")
+    room = a.together(b)
+    assert room.vocabulary == ("red", "blue")
+    predicted, target = b.told_by(
+        room, {"probability": np.array([[0.1, 0.7, 0.2]]), "value": np.array([[False, True, False]])}, np.array([[0, 1, -1]])
+    )
+    assert predicted["probability"].tolist() == [[0.7, 0.1]] and predicted["value"].tolist() == [[True, False]] and target.tolist() == [[1, 0]]
+
+
+def test_numbers_are_not_compared_with_dates() -> None:
+    number, date = Number(kind="number", std=1.0), Number(kind="date", std=1.0)
+    assert number.together(number) is number
+    with pytest.raises(ConfigError, match="cannot be compared with a date"):
+        number.together(date)
