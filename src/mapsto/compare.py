@@ -156,8 +156,8 @@ def _kept(run: Run, slot: str) -> Tested:
 
 def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(n,): rows whose answers are the same, unknown ones too."""
-    same = np.isclose(a, b, rtol=1e-6, atol=0, equal_nan=True) if a.dtype.kind == "f" else a == b
-    return same.reshape(len(a), -1).all(1)
+    same = np.asarray(np.isclose(a, b, rtol=1e-6, atol=0, equal_nan=True) if a.dtype.kind == "f" else a == b)
+    return np.asarray(same.all(axis=tuple(range(1, same.ndim))))
 
 
 def _said(kept: Sequence[Tested], rows: Sequence[Tested], other: int, same_data: bool) -> tuple[str, ...]:

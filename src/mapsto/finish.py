@@ -80,10 +80,10 @@ def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Coll
     looking = novelty.Looking.at(learner.model, run.signature, run.types)
     found, heard = {}, {}
     for split, most in (("train", TRAIN_ROWS), ("validation", None), ("test", None)):
-        if store.size(split) and (looking is None or split == "test"):
-            found[split] = learner.collect(split, most)
-        elif store.size(split):
+        if store.size(split) and looking is not None and split != "test":
             found[split], heard[split] = novelty.collected(learner, store, split, most, looking)
+        elif store.size(split):
+            found[split] = learner.collect(split, most)
     return found, heard
 
 

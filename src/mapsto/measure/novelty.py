@@ -143,8 +143,8 @@ class Novelty:
             with safe_open(folder / FILE, "np") as file:
                 told = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-            clouds = (Cloud.from_arrays(name, arrays) for name in ("net", "plain"))
-            return cls(*clouds, tuple(json.loads(told["limits"])), float(told["threshold"]), int(told["rows"]))
+            net, plain = (Cloud.from_arrays(name, arrays) for name in ("net", "plain"))
+            return cls(net, plain, tuple(json.loads(told["limits"])), float(told["threshold"]), int(told["rows"]))
         except (SafetensorError, KeyError, ValueError, OSError) as problem:
             raise RunError(f"{folder / FILE}: is damaged ({problem}).\nCopy the run again from where it was made.") from None
 
