@@ -14,6 +14,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import mapsto
+from mapsto.ask import ask_all, view_on
 from mapsto.cli import main
 from mapsto.errors import RunError
 from mapsto.measure import novelty
@@ -187,3 +188,36 @@ def test_too_few_rows_to_say(tmp_path: Path) -> None:
     run = mapsto.train(rows, "x:number -> y:category", steps=3, model="linear", out=tmp_path, tell=ignore)
     found = run.predict({"x": 1.0}).predictions["y"]
     assert run.record["novelty"] is None and found.unsure is None and (found.set is None) == (run.record["rows"]["validation"] < 9)
+
+
+# --- the question
+
+
+def test_the_report_says_whether_sets_hold_what_they_promise(digit_run: Run, table: Path, tmp_path: Path) -> None:
+    section = ask_all(view_on(digit_run), ["sets"])[0]
+    found = section.figures["digit"]
+    assert found["n"] == digit_run.record["rows"]["test"] and 0.83 <= found["coverage"] <= 0.97 and found["low"] < 0.9 < found["high"]
+    assert found["expected"][0] < 0.9 < found["expected"][1] and 0 <= section.figures["unsure"]["share"] <= 0.05
+    assert "hold the true class" in section.headline and "unsure" in section.headline
+    json.dumps(section.to_json(), allow_nan=False)
+
+    run = mapsto.train(table, "x, shop -> y, sign", steps=100, model="mlp(width=32,depth=2,members=4,adapter=output)", out=tmp_path, tell=ignore)
+    figures = ask_all(view_on(run), ["sets"])[0].figures
+    assert (
+        set(figures) == {"y", "sign", "unsure"}
+        and figures["y"]["width"] > 0
+        and figures["y"]["calibration_rows"] == figures["sign"]["calibration_rows"]
+    )
+
+
+def test_labels_have_sets_and_the_question_counts_them(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = [
+        {"a": float(a), "b": float(b), "marks": {"left": int(a > 0), "right": int(b + 0.3 * draw.normal() > 0.5)}}
+        for a, b in draw.normal(size=(600, 2))
+    ]
+    run = mapsto.train(rows, "a:number, b:number -> marks:categories", steps=150, model="mlp(width=32)", out=tmp_path, tell=ignore)
+    found = run.predict({"a": 1.5, "b": 2.0}).predictions["marks"]
+    assert set(found.set) == {"left", "right"} and run.calibration["marks"]["kind"] == "labels"
+    figures = ask_all(view_on(run), ["sets"])[0].figures["marks"]
+    assert 0.75 <= figures["coverage"] <= 1 and figures["size"] < 2
