@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -346,6 +346,23 @@ def test_errors_of_a_table_name_the_cells(views: dict[str, View]) -> None:
 def test_explanation_finds_the_inputs_that_matter(views: dict[str, View]) -> None:
     found = asked(views["number"], "explanation", 3.0).figures["importance"]["y"]
     assert min(found["x"]["low"], found["shop"]["low"]) > 0.2 > 0.1 > found["z"]["high"]
+
+
+def test_of_many_inputs_those_that_matter_are_found_by_halving() -> None:
+    """Two of 1,000 inputs matter, one more than the other: 48 passes find both."""
+    names_of = [f"c{i}" for i in range(1000)]
+    worth = {"c3": 0.4, "c777": 0.2}
+    asked_for: list[int] = []
+
+    def losses(inputs: list[str], repeats: int) -> dict[str, tuple[float, float, float]]:
+        asked_for.append(len(inputs))
+        value = sum(worth.get(name, 0.0) for name in inputs)
+        return {"y": (value, value, value)}
+
+    dealing: Any = SimpleNamespace(losses=losses, before={"y": np.array([[0.0], [1.0]])})
+    found = module("assess", "explanation")._searched(dealing, names_of, 48)
+    assert found[:2] == ["c3", "c777"] and len(asked_for) <= 48
+    assert module("assess", "explanation")._searched(dealing, names_of, 2) == ["c0"]  # no pass to spare
 
 
 def test_explanation_finds_where_the_class_stands(views: dict[str, View]) -> None:

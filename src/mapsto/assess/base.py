@@ -38,9 +38,11 @@ from mapsto.types.base import DataType, Head
 
 MOST_ROWS, FEWEST_ROWS, MOST_BYTES = 20_000, 300, 1e8  # rows whose cells are held at once: fewer where encoded cells are large
 WORST = 40  # rows of each output whose cells are held for being the worst
-SPEED = 2e10  # multiplications a second that forward passes are taken to reach: a guess that only sizes, and never decides, the work
+# What forward passes are taken to cost, in multiplications: a guess that only sizes, and never decides, the work
+SPEED = 2e10  # a second
+ROW, ROW_INPUT = 2e5, 5e3  # beside the net's own, for each row and for each of its inputs
+PASS, PASS_INPUT = 1e7, 1e5  # for each pass through the net, and for each input
 MOST_CELLS, LONG, MOST_LETTERS = 12, 60, 600  # of a row that is shown: cells; a text longer than LONG stands by itself, cut
-ROW = 2e5  # multiplications' worth of overhead a row
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,14 @@ class View:
         return counter.get_total_flops() / 2
 
     def rows_in(self, seconds: float) -> int:
-        """About how many forward passes of a row fit into so many seconds on an ordinary machine: from the net's size alone."""
-        return int(seconds * SPEED / (self.multiplications + ROW))
+        """About how many forward passes of a row fit into so many seconds on an ordinary machine: from the net's and the rows' size alone."""
+        size = self.learner.evaluation_batch
+        return int(seconds * size / self.seconds_of(size))
+
+    def seconds_of(self, rows: int) -> float:
+        """About how long one pass of so many rows together takes."""
+        inputs = len(self.run.signature.inputs)
+        return (rows * (self.multiplications + ROW + ROW_INPUT * inputs) + PASS + PASS_INPUT * inputs) / SPEED
 
     def sample(self, most: int, *name: Any) -> np.ndarray:
         """At most `most` of the held rows (row numbers, ascending): a keyed sample."""
@@ -210,7 +218,7 @@ class View:
         room = self.run.types["input", slot.name]
         if stored or slot.column not in self.cells:
             try:
-                return [room.restored(value.cpu().numpy()) for value in self.store.raw(rows)["input", slot.name]]
+                return [room.restored(value.cpu().numpy()) for value in self.store.raw(rows, [("input", slot.name)])["input", slot.name]]
             except CellError:
                 if slot.column not in self.cells:
                     raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from mapsto.batch import Batch, key
 from mapsto.blocks import Bars, Block, Gallery, Section
 from mapsto.errors import CellError
 from mapsto.measure.answers import plain_metric
-from mapsto.measure.baseline import chosen
 from mapsto.measure.intervals import difference
 from mapsto.metrics import Arrays, Metric
 from mapsto.signature import Slot
@@ -27,7 +27,8 @@ TITLE = "What does it look at?"
 NET = True
 SHOWN = 6  # rows whose parts are hidden: half of them the worst errors
 FEWEST_PARTS, MOST_PARTS = 25, 144
-REPEATS, ROWS, FEWEST_ROWS, SCREENED, BARS = 3, 2_000, 100, 150, 20  # of the permutations; inputs after the first look, and bars shown
+REPEATS, ROWS, FEWEST_ROWS, BARS = 3, 2_000, 100, 20  # of the permutations; and bars shown
+MEMORY = 3e8  # bytes of the rows that are permuted
 TINY = 1e-6
 FAINT = 0.1  # of log odds, or of the spread of predicted numbers: a row in which nothing moves the answer more is marked faintly
 
@@ -62,27 +63,29 @@ def assess(view: View, seconds: float) -> Section:
 
 def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, Any]]:
     names = [slot.name for slot in view.run.signature.inputs]
-    passes = max(view.rows_in(seconds), FEWEST_ROWS * REPEATS)
-    tried = [names[i] for i in chosen(len(names), max(2, passes // FEWEST_ROWS), key(view.seed, "inputs"))]  # of thousands: a sample
-    if len(tried) > SCREENED:  # a first look with one repeat at few rows
-        first = _permuted(view, tried, FEWEST_ROWS, 1)
-        size = {name: max(abs(loss[0]) for loss in by_output.values()) for name, by_output in first.items()}
-        tried = sorted(tried, key=lambda name: -size[name])[: min(SCREENED, max(2, passes // (FEWEST_ROWS * REPEATS)))]
-    rows = min(int(np.clip(passes // (len(tried) * REPEATS), FEWEST_ROWS, ROWS)), len(view.held.rows))
-    losses = _permuted(view, tried, rows, REPEATS)
+    tried, share = names, seconds
+    if len(names) * REPEATS * view.seconds_of(FEWEST_ROWS) > seconds:
+        passes = int(seconds / 2 / view.seconds_of(FEWEST_ROWS))
+        tried, share = _searched(Dealing.of(view, FEWEST_ROWS), names, passes), seconds / 2
+    rows = int(np.clip(view.rows_in(share) // (len(tried) * REPEATS), FEWEST_ROWS, ROWS))
+    dealing = Dealing.of(view, rows)
+    losses = {name: dealing.losses([name], REPEATS) for name in tried}
     headlines, blocks, figures = [], [], {}
     for slot, metric in _metrics(view).items():
         found = {name: by_output[slot] for name, by_output in losses.items()}
         order = sorted(found, key=lambda name: -found[name][0])
         best = order[0]
-        counted = f"{len(tried):,} of {len(names):,} inputs tried, " if len(tried) < len(names) else ""
-        headlines.append(view.titled(slot, f"most hangs on '{best}': with its cells dealt anew, {metric.name} is worse by {found[best][0]:.3g}."))
+        counted = f"{len(tried):,} of {len(names):,} inputs, found by halving; " if len(tried) < len(names) else ""
+        told = f"most hangs on '{best}': with its cells dealt anew, {metric.name} is worse by {found[best][0]:.3g}."
+        if not found[best][1] > 0:
+            told = f"on no single input does {metric.name} hang beyond chance."
+        headlines.append(view.titled(slot, told))
         shown = order[:BARS]
         caption = f"what {metric.name} loses when an input's cells are dealt anew among the rows; {counted}the mean of {REPEATS} deals"
-        caption += f" on {rows:,} rows, with its 95% interval. Inputs that say the same share their importance."
+        caption += f" on {dealing.batch.size:,} rows, with its 95% interval. Inputs that say the same share their importance."
         value, low, high = (tuple(found[name][i] for name in shown) for i in range(3))
         blocks.append(Bars(tuple(shown), value, f"loss of {metric.name}", view.titled(slot, caption), low, high))
-        figures[slot] = {"metric": metric.name, "rows": rows} | {
+        figures[slot] = {"metric": metric.name, "rows": dealing.batch.size} | {
             name: dict(zip(("value", "low", "high"), found[name], strict=True)) for name in order
         }
     return " ".join(headlines), blocks, figures
@@ -94,33 +97,58 @@ def _metrics(view: View) -> dict[str, Metric]:
     return {slot: metric for slot, metric in found.items() if metric is not None}
 
 
-def _permuted(view: View, inputs: Sequence[str], most: int, repeats: int) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """{input: {output: (what its metric loses, low, high)}} on at most `most` rows, which lie in memory as one batch: each row's loss is
-    the mean of the repeats, the interval is over rows, or over whole groups."""
-    size = sum(np.dtype(view.run.types["input", name].layout.dtype).itemsize * 4 * _numbers(view, name) for name in inputs)
-    batch = view.store.batch(view.sample(int(np.clip(3e8 / max(1, size), 20, most)), "permuted"))
-    before, groups = _statistics(view, batch), None if view.groups is None else view.group_of(batch.rows.cpu().numpy())  # type: ignore[union-attr]
-    losses: dict[str, dict[str, tuple[float, float, float]]] = {}
-    for name in inputs:
-        after: dict[str, np.ndarray] = {}
+@dataclass(frozen=True)
+class Dealing:
+    """Rows as one batch, how the net fares on each, {output: (n, k)}, and their groups: what inputs are dealt anew among."""
+
+    view: View
+    batch: Batch
+    before: Mapping[str, np.ndarray]
+    groups: np.ndarray | None
+
+    @classmethod
+    def of(cls, view: View, most: int) -> Dealing:
+        """At most `most` rows, fewer where they would not lie in memory."""
+        layouts = [view.run.types["input", slot.name].layout for slot in view.run.signature.inputs]
+        size = sum(4 * int(np.prod([side or 500 for side in layout.shape], dtype=np.int64)) for layout in layouts)
+        rows = view.sample(int(np.clip(MEMORY / max(1, size), 20, most)), "permuted")
+        batch = view.store.batch(rows)
+        return cls(view, batch, _statistics(view, batch), view.group_of(rows))
+
+    def losses(self, inputs: Sequence[str], repeats: int) -> dict[str, tuple[float, float, float]]:
+        """{output: (what its metric loses with the cells of these inputs dealt anew together, low, high)}: each row's loss is the mean of the
+        repeats, the interval is over rows, or over whole groups."""
+        after: dict[str, Any] = {}
         for repeat in range(repeats):
-            order = np.random.default_rng(key(view.seed, "permuted", repeat)).permutation(batch.size)
-            dealt = dataclasses.replace(batch, inputs={**batch.inputs, name: taken(batch.inputs[name], order)})
-            for slot, found in _statistics(view, dealt).items():
+            order = np.random.default_rng(key(self.view.seed, "permuted", repeat)).permutation(self.batch.size)
+            dealt = {**self.batch.inputs, **{name: taken(self.batch.inputs[name], order) for name in inputs}}
+            for slot, found in _statistics(self.view, dataclasses.replace(self.batch, inputs=dealt)).items():
                 after[slot] = after.get(slot, 0) + found / repeats
-        losses[name] = {slot: _loss(metric, before[slot], after[slot], groups) for slot, metric in _metrics(view).items()}
-    return losses
+        return {slot: self._loss(metric, self.before[slot], after[slot]) for slot, metric in _metrics(self.view).items()}
+
+    def _loss(self, metric: Metric, before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
+        known = ~np.isnan(before).any(1)
+        better, worse = (after[known], before[known]) if metric.higher_is_better else (before[known], after[known])
+        return difference(better, worse, None if self.groups is None else self.groups[known])
 
 
-def _loss(metric: Metric, before: np.ndarray, after: np.ndarray, groups: np.ndarray | None) -> tuple[float, float, float]:
-    known = ~np.isnan(before).any(1)
-    groups = None if groups is None else groups[known]
-    better, worse = (after[known], before[known]) if metric.higher_is_better else (before[known], after[known])
-    return difference(better, worse, groups)
-
-
-def _numbers(view: View, name: str) -> int:
-    return int(np.prod([side or 500 for side in view.run.types["input", name].layout.shape], dtype=np.int64))
+def _searched(dealing: Dealing, names: Sequence[str], passes: int) -> list[str]:
+    """Of many inputs those that matter most, at most as many as can be told well in as many passes: the group of inputs whose cells, dealt
+    anew together, cost most is halved, and again, until single ones are left or the passes are spent."""
+    spread = {slot: max(float(np.nanstd(found[:, 0])), 1e-12) for slot, found in dealing.before.items()}  # outputs have units of their own
+    groups: list[tuple[float, list[str]]] = [(0.0, list(names))]
+    singles: list[tuple[float, list[str]]] = []
+    for _ in range(max(1, passes // 2)):
+        groups.sort(key=lambda group: group[0])
+        _, worst = groups.pop()
+        for half in (worst[: len(worst) // 2], worst[len(worst) // 2 :]):
+            loss = max(found[0] / spread[slot] for slot, found in dealing.losses(half, 1).items())
+            (singles if len(half) == 1 else groups).append((loss, half))
+        if not groups:
+            break
+    most = max(1, passes // REPEATS)
+    found = [single[0] for _, single in sorted(singles, key=lambda single: -single[0])]
+    return (found or list(names))[:most]
 
 
 def _statistics(view: View, batch: Batch) -> dict[str, np.ndarray]:

@@ -237,8 +237,10 @@ class Number(DataType):
     def corrupt(self, name: str, level: float, value: float | None, draw: np.random.Generator) -> float | None:
         if value is None or name == MISSING_CELLS:
             return None if value is None or draw.random() < level else value
-        scaled = float(self._scaled(np.array(float(value)))) + level * self.std * draw.normal()
-        return float(np.sign(scaled) * np.expm1(abs(scaled))) if self.log else scaled
+        if not self.log:
+            return float(value) + level * self.std * draw.normal()
+        scaled = math.copysign(math.log1p(abs(value)), value) + level * self.std * draw.normal()
+        return math.copysign(math.expm1(abs(scaled)), scaled)
 
     def stem(self, width: int | None) -> nn.Module:
         return PlainNumber(self) if width is None else OneNumber(self, width)
