@@ -423,7 +423,7 @@ def test_fix_changes_nothing_but_what_it_lists(cells: list[tuple[int, str, str]]
 
     with tempfile.TemporaryDirectory() as place:
         path, out = Path(place) / "t.jsonl", Path(place) / "out"
-        rows = [{"n": i * 1.5 + n, "note": text, "y": y} for i, (n, text, y) in enumerate(cells)]
+        rows = [{"n": i * 1.5 + n, "note": f"t{text}", "y": y} for i, (n, text, y) in enumerate(cells)]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         assert main(["check", str(path), "n:number, note:text -> y:category", "--fix", str(out)]) == 0
         kept = [json.loads(line) for line in (out / "t.jsonl").read_text().splitlines()]

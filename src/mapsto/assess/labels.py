@@ -23,7 +23,7 @@ from mapsto.measure.baseline import chosen, features_of
 TITLE = "Which labels are likely wrong?"
 FEWEST = 50  # rows with a known class
 MOST_ROWS = 20_000
-WORK = 5e8  # multiplications a second of the linear models, with their overhead: a guess that sizes the work
+WORK = 8e8  # multiplications a second of the linear models, with their overhead: a guess that sizes the work
 BY_HEART = 0.05  # how much better a model of the net's features may be on training rows than on those held back
 SHOWN, LISTED = 12, 100
 
@@ -69,7 +69,7 @@ def _rows(view: View, slot: str, seconds: float) -> np.ndarray:
     every = np.unique(np.concatenate([view.held.rows, *(view.store.rows(split) for split in ("train", "validation", "test"))]))
     known = every[_targets(view, slot, every) >= 0]
     size = len(view.room(slot).classes) * _width(view, known[:64])
-    by_models = int(WORK * seconds / (doubt.FOLDS * doubt.STEPS * size))
+    by_models = int(WORK * seconds / ((doubt.FOLDS + 1) * doubt.STEPS * size))
     most = int(np.clip(min(by_models, view.rows_in(seconds)), 1_000, MOST_ROWS))
     return known[chosen(len(known), most, key(view.seed, "labels", slot))]
 

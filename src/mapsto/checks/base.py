@@ -154,6 +154,13 @@ class Evidence:
         sample = self.scan.sample[column]
         return [sample[i] for i in at.tolist()]
 
+    def texts(self, slot: Slot) -> Sequence[Any] | None:
+        """Raw cells of `rows` of an input that is text and no column of a plain table, or None."""
+        if any(fact.slot.name == slot.name for fact in self.given):
+            return None
+        cells = self.cells(slot.column)
+        return cells if cells is not None and any(isinstance(cell, str) for cell in cells[:100]) else None
+
     # ---- columns ----
 
     @property
@@ -208,7 +215,7 @@ class Evidence:
         """Input columns that only number the rows, or say nothing: rows are compared without them."""
         from mapsto.checks import constant, ids
 
-        return {fact.column for fact in [*ids.found(self), *constant.found(self)]}
+        return {*ids.found(self), *constant.found(self)}
 
     @property
     def divided(self) -> bool:

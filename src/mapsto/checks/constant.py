@@ -8,7 +8,7 @@ LEAST = 20  # rows below which one value says little
 
 
 def look(evidence: Evidence) -> list[Finding]:
-    columns = [fact.column for fact in found(evidence)]
+    columns = found(evidence)
     if not columns:
         return []
     return [
@@ -24,11 +24,13 @@ def look(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def found(evidence: Evidence) -> list[Fact]:
-    """Inputs that hold one value, or nothing, in every row."""
+def found(evidence: Evidence) -> list[str]:
+    """Input columns that hold one value, or nothing, in every row."""
     if len(evidence.rows) < LEAST:
         return []
-    return [fact for fact in evidence.given if fact.part in ("", "moment") and _same(fact)]
+    columns = [fact.column for fact in evidence.given if fact.part in ("", "moment") and _same(fact)]
+    texts = [(slot.column, cells) for slot in evidence.inputs if (cells := evidence.texts(slot)) is not None]
+    return columns + [column for column, cells in texts if len(set(cells)) == 1]
 
 
 def _same(fact: Fact) -> bool:

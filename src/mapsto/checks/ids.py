@@ -7,8 +7,10 @@ import re
 import numpy as np
 
 from mapsto.checks.base import Evidence, Fact, Finding, listed, to_drop
+from mapsto.signature import Slot
 
 LEAST = 20  # rows
+SHORT = 40  # characters of an id in the mean, at most
 ALL = 0.999  # share of rows that must differ: a few rows may stand twice
 NAME = re.compile(r"(^|[^a-z])(id|ids|uid|uuid|guid|key|index|idx|no|nr|rowid|row|serial|record)([^a-z]|$)", re.IGNORECASE)
 TIME = re.compile(r"year|month|week|day|date|hour|time|age", re.IGNORECASE)  # these count something
@@ -16,7 +18,7 @@ CAMEL = re.compile(r"[a-z](Id|ID|Key|Index|No|Nr)$")  # PassengerId
 
 
 def look(evidence: Evidence) -> list[Finding]:
-    columns = [fact.column for fact in found(evidence)]
+    columns = found(evidence)
     if not columns:
         return []
     told = "differ in every row and only number" if len(columns) > 1 else "differs in every row and only numbers"
@@ -33,10 +35,23 @@ def look(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def found(evidence: Evidence) -> list[Fact]:
+def found(evidence: Evidence) -> list[str]:
     """Columns of ids; never the one rows are divided by in time, nor the only input."""
+    if len(evidence.inputs) < 2:
+        return []
     asked = [fact for fact in evidence.given if not fact.part and fact.column != evidence.reading.time]
-    return [fact for fact in asked if _numbers_rows(fact, evidence)] if len(evidence.inputs) > 1 else []
+    named = [slot for slot in evidence.inputs if NAME.search(slot.column) or CAMEL.search(slot.column)]
+    return [fact.column for fact in asked if _numbers_rows(fact, evidence)] + [slot.column for slot in named if _names_rows(slot, evidence)]
+
+
+def _names_rows(slot: Slot, evidence: Evidence) -> bool:
+    """Are the texts of a column called an id short, and all different?"""
+    cells = evidence.texts(slot)
+    distinct = evidence.distinct_rows.tolist()
+    if cells is None or len(distinct) < LEAST:
+        return False
+    texts = {str(cells[i]) for i in distinct}
+    return len(texts) >= ALL * len(distinct) and sum(map(len, texts)) <= SHORT * len(texts)
 
 
 def _numbers_rows(fact: Fact, evidence: Evidence) -> bool:

@@ -34,7 +34,7 @@ def look(evidence: Evidence) -> list[Finding]:
         found += _said_near(evidence, target, near)
         taken = {fact.column for facts in alone.values() for fact in facts}
         rest = [fact for fact in evidence.given if fact.column not in taken]
-        together = _sums(evidence, target, rest, rows) or _pairs(evidence, target, rest, rows)
+        together = _sums(evidence, target, rest, rows) or _coded_sums(evidence, target, rest, rows) or _pairs(evidence, target, rest, rows)
         found += together
     return found
 
@@ -146,6 +146,21 @@ def _sums(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: np.ndar
     if target.ordered and (found := dependence.product_identity(columns, answer)) is not None:
         told = " ".join(f"{'×' if power > 0 else '÷'} {numbers[i]}" for i, power in zip(found.columns, found.weights, strict=True))
         return [_joint(evidence, target, [numbers[i] for i in found.columns], f"{told.removeprefix('× ')} is {target}", stops=True)]
+    return []
+
+
+def _coded_sums(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: np.ndarray) -> list[Finding]:
+    """Two numbers whose sum or difference is a code of the class."""
+    if target.ordered:
+        return []
+    classes = codes_of(target.values[rows])
+    numbers = [(fact, fact.values[rows]) for fact in facts if fact.ordered and fact.part != "moment"]
+    for (a, x), (b, y) in _first(combinations(numbers, 2), MOST_PAIRS):
+        for told, value in (("+", x + y), ("-", x - y)):
+            value = np.round(value, 6)
+            few = len(np.unique(value[: dependence.FIRST])) <= 2 * (classes.max() + 1) < len(np.unique(x[: dependence.FIRST]))
+            if few and dependence.determines(codes_of(value), classes) is not None:
+                return [_joint(evidence, target, [a, b], f"{a} {told} {b} is a number of its own for each class", stops=True)]
     return []
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
-from mapsto.checks.base import Evidence, Fact, Finding, listed, plural, to_drop
+from mapsto.cells import is_missing
+from mapsto.checks.base import Evidence, Finding, listed, plural, to_drop
 
 HEAVY, SOME = 0.9, 0.2  # shares of missing cells in a column: too few left to learn from; worth knowing
 BAD = 0.005  # share of unreadable rows worth a warning
@@ -54,22 +56,35 @@ def _unlabelled(evidence: Evidence) -> list[Finding]:
 def _cells(evidence: Evidence) -> list[Finding]:
     """Inputs with many cells missing."""
     found = []
+    shares = list(_shares(evidence))
     for level, low, high in (("warn", HEAVY, 1.0), ("note", SOME, HEAVY)):
-        facts = [fact for fact in evidence.given if fact.part in ("", "moment") and low <= 1 - fact.known.mean() < high]
-        if facts:
-            columns = [fact.column for fact in facts]
-            worst = max(1 - fact.known.mean() for fact in facts)
-            what = f"{listed(columns)}: up to {worst:.0%} of the cells are missing{evidence.said_rows}"
+        those = [(column, missing) for column, missing in shares if low <= missing.mean() < high]
+        if those:
+            columns = [column for column, _ in those]
+            worst = max(missing.mean() for _, missing in those)
+            what = f"{listed(columns)}: {'up to ' if len(those) > 1 else ''}{worst:.0%} of the cells are missing{evidence.said_rows}"
             effect = "little is left to learn from" if level == "warn" else "missing is learned as a value of its own"
-            rows = _rows(evidence, facts[0])
-            found.append(Finding("missing", level, what, effect, to_drop(columns), tuple(columns), sum(int((~f.known).sum()) for f in facts), rows))
+            rows = tuple(evidence.rows[np.flatnonzero(those[0][1])[:5]].tolist())
+            count = sum(int(missing.sum()) for _, missing in those)
+            found.append(Finding("missing", level, what, effect, to_drop(columns), tuple(columns), count, rows))
     return found
 
 
-def _rows(evidence: Evidence, fact: Fact) -> tuple[int, ...]:
-    return tuple(evidence.rows[np.flatnonzero(~fact.known)[:5]].tolist())
+def _shares(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
+    """(column, (m,) bool: is the cell missing) of every input that can be asked."""
+    for fact in evidence.given:
+        if fact.part in ("", "moment"):
+            yield fact.column, ~fact.known
+    for slot in evidence.inputs:
+        if (cells := evidence.texts(slot)) is not None:
+            yield slot.column, np.array([is_missing(cell) for cell in cells])
 
 
 def _left_out(evidence: Evidence) -> list[Finding]:
-    """Columns that are not learned from, as was said when types were found."""
-    return [Finding("left out", "note", text, "it is not learned from", "name it in the signature to use it") for text in evidence.left_out]
+    """Columns that are not learned from, as was said when types were found: names and ids, and empty ones."""
+    found = []
+    for text in evidence.left_out:
+        column = text[text.find("'") + 1 : text.rfind("'")] if "'" in text else ""
+        name = "id" if "differs in nearly every row" in text else "left out"
+        found.append(Finding(name, "note", text, "it is not learned from", f"nothing to do; {to_drop([column])} says so", (column,), 1))
+    return found
