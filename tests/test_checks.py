@@ -268,6 +268,13 @@ def test_near_duplicates_across_splits(name: str, change: Callable[[dict], dict]
     assert near.level == "warn" and 140 <= near.count <= 150 and near.columns == (next(iter(whole[0])),)
 
 
+def test_rows_written_otherwise_are_near_duplicates() -> None:
+    whole = divided(a_table())
+    planted = [*whole, *({**row, "age": f"{row['age']}.0", "split": "train"} for row in whole[:100])]
+    near = named(found_in(planted, "sold"), "near duplicates")
+    assert near.level == "warn" and 90 <= near.count <= 100
+
+
 def test_repeats_of_rows_with_few_values_are_natural() -> None:
     draw = np.random.default_rng(6)
     rows = divided([{"a": int(draw.integers(4)), "b": str(draw.choice(list("xyz"))), "y": int(draw.integers(2))} for _ in range(N)])

@@ -87,10 +87,12 @@ def rows_to_remove(evidence: Evidence) -> dict[int, str]:
     for row, why in _repeated(evidence, gone):
         gone.setdefault(row, why)
     for slot in evidence.inputs:
-        held, train, _ = near.rows_of(evidence, slot)
-        for kept, row in near.pairs_of(evidence, slot, held, train):
+        for kept, row in near.pairs_of(evidence, slot):
             if kept not in gone:
                 gone.setdefault(row, f"nearly the same '{slot.column}' is held back for testing")
+    for kept, row in near.pairs_by_value(evidence):
+        if kept not in gone:
+            gone.setdefault(row, "the same values are held back for testing")
     return gone
 
 

@@ -114,7 +114,8 @@ class Evidence:
         found = list(self.scan.sample_rows.values())
         sampled = max(found, key=len) if found else np.arange(self.store.n)
         used = sampled[self.split_of[sampled] >= 0]
-        width = max(1, len(self.store.signature.slots))
+        layouts = [room.layout for room in self.store.types.values()]
+        width = sum(int(np.prod(one.shape)) if len(one.shape) == 1 and not one.ragged else 1 for one in layouts)  # labels count each
         return used[chosen(len(used), max(500, min(MOST_ROWS, MOST_FACTS // width)), "rows")]
 
     @property

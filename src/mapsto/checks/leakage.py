@@ -28,7 +28,7 @@ LEARNED = "what is learned is to read the answer off it; on new rows, where it i
 def look(evidence: Evidence) -> list[Finding]:
     found: list[Finding] = []
     rows = evidence.distinct_rows
-    for target in evidence.targets:
+    for target in evidence.targets if len(rows) >= dependence.LEAST else ():
         alone, near = _alone(evidence, target, rows)
         found += _said_alone(evidence, target, alone)
         found += _said_near(evidence, target, near)
