@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import io
 import json
 import tarfile
 import traceback
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,9 @@ import pytest
 import torch
 
 from mapsto import api
+from mapsto.cells import for_spreadsheet
 from mapsto.cli import main
+from mapsto.data.open import open_source
 from mapsto.errors import MapstoError, RunError
 
 QUICK = ("--steps", "2", "--model", "mlp(width=8,depth=1)", "--threads", "1")
@@ -159,6 +163,176 @@ def test_an_unseen_category_at_prediction(tmp_path: Path) -> None:
     path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "a, b -> y")
     answer = api.load(path).predict({"a": 3, "b": "never seen"})
     assert answer.predictions["y"].value in ("yes", "no")
+
+
+# ---- texts ----
+
+FOOD = ["bread", "soup", "cheese", "salt", "cook", "oven", "dinner", "taste"]
+SPORT = ["goal", "team", "match", "win", "player", "ball", "league", "coach"]
+STRANGE = {
+    "emoji": "😀 👩‍👩‍👧 🏳️‍🌈 {}",
+    "right to left": "שלום עולם {} مرحبا بالعالم \u202eabc\u202c",
+    "marks": "e\u0301\u0323\u0302 Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢ {} ﷽",
+    "html": "<script>alert(1)</script><b>{}</b> &amp; </td>",
+    "formulas": "=1+1 {}",
+    "commands": "=cmd|' /C calc'!A0 {}",
+    "quotes and newlines": 'he said "{}",\nand\r\n"so" did I',
+    "markdown and sql": "'); DROP TABLE x;-- | {} | [a](javascript:1)",
+    "controls": "\x1b[31m{}\x1b[0m\u2028\ufeff",
+}
+
+
+def story(i: int, words: int = 8) -> str:
+    return " ".join(np.random.default_rng(i).choice(SPORT if i % 2 else FOOD, words))
+
+
+def told(path: Path) -> str:
+    """What the run says of how it read its data."""
+    return "\n".join(json.loads((path / "run.json").read_text(encoding="utf-8"))["said"])
+
+
+def a_text_table(path: Path, rows: list[tuple], names: tuple[str, ...] = ("notes", "y")) -> str:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerows([names, *rows])
+    return str(path)
+
+
+def trained_on_text(tmp_path: Path, *words: str) -> Path:
+    assert main(["train", *words, "--steps", "2", "--threads", "1", "--out", str(tmp_path / "runs")]) == 0
+    return max((tmp_path / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_strange_texts_are_read_trained_on_and_answered(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    texts = [STRANGE[name].format(story(i)) for i in range(60)]
+    labels = [STRANGE[name].format("food" if i % 2 else "sport") for i in range(60)]
+    path = a_text_table(tmp_path / "t.csv", list(zip(texts, labels, strict=True)))
+
+    read = [cell for chunk in open_source(path).chunks() for cell in chunk.columns["notes"]]
+    run = trained_on_text(tmp_path, path, "notes:text -> y:category")
+    capsys.readouterr()
+    assert main(["predict", str(run), path]) == 0
+
+    assert read == texts
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 60 and {row["y"].strip() for row in rows} <= {for_spreadsheet(label.strip()) for label in labels}
+    assert all(cell[0] not in "=+@\t\r" for row in rows for cell in row.values() if len(cell) > 1)
+    assert api.load(run).predict(texts[0]).predictions["y"].value in {label.strip() for label in labels}
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page and "<b>sport" not in page
+
+
+def test_a_nul_in_a_text(tmp_path: Path) -> None:
+    table = a_table(tmp_path / "t.csv", "notes,y\n" + "".join(f"{story(i)}{chr(0) * (i == 5)},{i % 2}\n" for i in range(60)))
+    assert "line 7" in (trained_on_text(tmp_path, table, "notes:text -> y:category") / "quarantine.csv").read_text()
+    lines = a_table(tmp_path / "t.jsonl", "\n".join(json.dumps({"notes": story(i) + "\0", "y": i % 2}) for i in range(60)))
+    assert not (trained_on_text(tmp_path, lines, "notes:text -> y:category") / "quarantine.csv").exists()
+
+
+def test_halves_of_characters_in_json(tmp_path: Path) -> None:
+    rows = [{"notes": story(i) + " \ud83d", "y": "yes\ud83d" if i % 2 else "no\ud83d\ude00"} for i in range(60)]
+    path = a_table(tmp_path / "t.jsonl", "\n".join(map(json.dumps, rows)))
+    answer = api.load(trained_on_text(tmp_path, path, "notes:text -> y")).predict("bread \ude00")
+    assert answer.predictions["y"].value in ("yes\ufffd", "no\U0001f600")
+
+
+def test_two_encodings_in_one_csv(tmp_path: Path) -> None:
+    lines = [f"der schöne Käse für {story(i)},{i % 2}\n".encode("cp1252" if i % 3 == 0 else "utf-8") for i in range(60)]
+    path = a_table(tmp_path / "t.csv", b"notes,y\n" + b"".join(lines))
+    read = [cell for chunk in open_source(path).chunks() for cell in chunk.columns["notes"]]
+    assert read == [f"der schöne Käse für {story(i)}" for i in range(60)]
+    assert "20 lines (the first: 2) are not utf-8 and read as cp1252" in told(trained_on_text(tmp_path, path, "notes:text -> y:category"))
+    plain = a_table(tmp_path / "u.csv", b"notes,y\n" + b"".join(f"für {story(i)},{i % 2}\n".encode("cp1252") for i in range(60)))
+    assert any("cp1252" in said for said in open_source(plain).said) and not any("two encodings" in said for said in open_source(plain).said)
+
+
+def test_lines_of_json_in_another_encoding_are_quarantined(tmp_path: Path) -> None:
+    lines = [f'{{"notes": "für {story(i)}", "y": {i % 2}}}'.encode("cp1252" if i == 7 else "utf-8") for i in range(60)]
+    run = trained_on_text(tmp_path, a_table(tmp_path / "t.jsonl", b"\n".join(lines)), "notes:text -> y:category")
+    listed = (run / "quarantine.csv").read_text()
+    assert "line 8" in listed and listed.count("\n") == 2
+
+
+def test_empty_and_endless_texts(tmp_path: Path) -> None:
+    endless = "".join(f"word{i} " for i in range(130_000))[:1_000_000]
+    texts = ["" if i % 5 == 0 else endless[i:] if i % 7 == 0 else story(i) for i in range(60)]
+    run = trained_on_text(tmp_path, a_text_table(tmp_path / "t.csv", [(text, i % 2) for i, text in enumerate(texts)]), "notes:text -> y:category")
+    assert "more than 20,000 characters" in told(run)
+    stored = Path(json.loads((run / "run.json").read_text())["store"])
+    assert sum(file.stat().st_size for file in stored.iterdir()) < 7 * 100_000 * 4
+    tracemalloc.start()
+    answers = api.load(run).predict([endless] * 200 + ["", None])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(answers) == 202 and peak < 700e6  # 200 MB of text
+
+
+def test_texts_without_a_word_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = a_text_table(tmp_path / "t.csv", [("  " if i % 2 else "", i % 2) for i in range(60)])
+    assert "all are missing" in refused(capsys, tmp_path, path, "notes:text -> y:category")
+
+
+@pytest.mark.parametrize(("cells", "says"), [
+    (["spam " * (1 + i % 7) for i in range(60)], "notes:category would do"), (["the same text"] * 60, "nothing can be learned from it (--drop notes)"),
+    (["red car", "blue car"] * 30, "notes:category would do"), ([f"photos/{i}.png" for i in range(60)], "names of files"),
+], ids=["one word", "all equal", "a category", "paths"])  # fmt: skip
+def test_columns_that_are_hardly_texts_are_told_so(cells: list[str], says: str, tmp_path: Path) -> None:
+    path = a_text_table(tmp_path / "t.csv", [(cell, i % 2) for i, cell in enumerate(cells)])
+    assert says in told(trained_on_text(tmp_path, path, "notes:text -> y:category"))
+
+
+def test_columns_called_like_types(tmp_path: Path) -> None:
+    rows = [(story(i), i * 0.5, "food" if i % 2 else "sport", f"{'xyz'[i % 3]}") for i in range(60)]
+    for names, asked, types in (
+        (
+            ("text", "number", "category", "image"),
+            "text, number, image -> category",
+            {"text": "text", "number": "number", "image": "category", "category": "category"},
+        ),
+        (("number", "category", "image", "text"), "number -> image, text", {"number": "text", "image": "category", "text": "category"}),
+        (("image", "text", "number", "category"), "image:text, text -> number:category", {"image": "text", "text": "number", "number": "category"}),
+        (
+            ("category", "categories", "text", "number"),
+            "category, number:category -> text, categories:number",
+            {"category": "text", "number": "category", "text": "category", "categories": "number"},
+        ),
+    ):
+        run = api.load(trained_on_text(tmp_path, a_text_table(tmp_path / "t.csv", rows, names), asked))
+        assert {slot.name: slot.type for slot in (*run.signature.inputs, *run.signature.outputs)} == types
+        assert run.predict(dict(zip(names, rows[0], strict=True))).predictions
+
+
+def test_texts_among_other_things(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cells = [story(i) if i < 50 else [7, None, 2.5, True, ""][i % 5] for i in range(60)]
+    path = a_table(tmp_path / "t.jsonl", "\n".join(json.dumps({"notes": cell, "y": "ab"[i % 2]}) for i, cell in enumerate(cells)))
+    assert api.load(trained_on_text(tmp_path, path, "--target", "y")).signature.inputs[0].type == "text"
+    cells[3], cells[9] = ["a", "list"], {"a": "dict"}
+    path = a_table(tmp_path / "u.jsonl", "\n".join(json.dumps({"notes": cell, "y": "ab"[i % 2]}) for i, cell in enumerate(cells)))
+    listed = (trained_on_text(tmp_path, path, "--target", "y") / "quarantine.csv").read_text()
+    assert "line 4" in listed and "line 10" in listed and "got list" in listed and listed.count("\n") == 3
+    capsys.readouterr()
+    few = a_table(tmp_path / "v.jsonl", "\n".join(json.dumps({"notes": [story(i)] if i % 3 else story(i), "y": "ab"[i % 2]}) for i in range(60)))
+    assert "--max-bad" in refused(capsys, tmp_path / "few", few, "notes:text -> y")
+
+
+def test_hardly_any_texts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "at least 2 rows" in refused(capsys, tmp_path, a_text_table(tmp_path / "1.csv", [(story(0), "a")]), "notes:text -> y")
+    run = api.load(trained_on_text(tmp_path, a_text_table(tmp_path / "2.csv", [(story(i), "ab"[i]) for i in range(2)]), "notes:text -> y"))
+    assert run.predict(story(0)).predictions["y"].value in ("a", "b")
+    run = api.load(trained_on_text(tmp_path, a_text_table(tmp_path / "3.csv", [(story(i), "same") for i in range(40)]), "notes:text -> y:category"))
+    assert run.predict(story(0)).predictions["y"].value == "same"
+
+
+@pytest.mark.parametrize(("words", "hint"), [
+    (("a -> notes:text",), "cannot stand right of the arrow"), (("notes:text(tokenizer=ngrams) -> y",), "a bag without order"), (("notes:text(grams=false) -> y", "--model", "mlp"), "nothing is left to read"),
+    (("a:number -> y", "--model", "lstm"), "takes one sequence"), (("notes:text, a -> y", "--model", "transformer"), "--model fusion"), (("notes:text(tokeniser=bpe) -> y",), "did you mean 'tokenizer'"),
+    (("notes:text(long=middle) -> y",), "windows"), (("notes:text(max=0) -> y",), "more than 0|above 0|at least"), (("notes:text -> y", "--model", "transformer(width=30)"), "heads"), (("notes:text -> y", "--model", "textcnn(runs=x)"), "2 3 4"),
+])  # fmt: skip
+def test_words_about_texts_that_mean_nothing(words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = a_text_table(tmp_path / "t.csv", [(story(i), i % 7, "ab"[i % 2]) for i in range(60)], ("notes", "a", "y"))
+    said = refused(capsys, tmp_path, path, *words)
+    assert any(part in said for part in hint.split("|")), said
 
 
 # ---- pictures ----
