@@ -54,12 +54,24 @@ def patient_of(run: Run) -> Patient:
     from mapsto.errors import MapstoError
     from mapsto.settle import reopen, store_of
 
+    _as_planned(run)
     store, moved = None, ""
     try:
         store = store_of(run, lambda: reopen(run), lambda event: None)
     except (MapstoError, OSError) as problem:
         moved = str(problem)
     return Patient(run, store, moved, lambda: first_weights(run))
+
+
+def _as_planned(run: Run) -> None:
+    """As many threads as the training found fastest: small nets are slowed down by more."""
+    import torch
+
+    from mapsto.files import read_json_lines
+
+    plan = next((decision["plan"] for decision in read_json_lines(run.path / "decisions.jsonl") if "plan" in decision), None)
+    if plan:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), plan["threads"])))
 
 
 def _undecided(run: Run, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mapsto.doctor.base import Complaint, Losses, Patient, percent
+from mapsto.doctor.base import Complaint, Losses, Patient, Unseen, percent
 from mapsto.models import build
 
 LOST, NEARLY_ALL = 0.5, 0.9  # share of what was learned on training rows that does not hold for others
@@ -19,6 +19,7 @@ LEARNED = 0.05  # share of a constant answer's loss that must be explained befor
 BETTER = 0.1  # share of the way from a trivial answer to a linear model by which the net must stay behind
 LARGER, PER_ROW = 20.0, 1000.0  # times the weights of the recipe's net, and weights a training row
 
+Both = Mapping[str, tuple[Losses, Losses]]  # by output: on rows learned from, on rows held back
 # output, metric, and its figures on test rows: the net's, a linear model's, the trivial answer's
 Beside = tuple[str, str, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
 
@@ -107,21 +108,34 @@ def too_large(patient: Patient) -> Iterable[Complaint]:
     weights, usual, rows = _weights(patient.first), _recipe_weights(patient), patient.run.record["rows"]["train"]
     if weights <= LARGER * usual or weights <= PER_ROW * rows:
         return
-    lost = {slot: _lost(learned, held, errors=1.0) for slot, (learned, held) in both.items()}
-    worst = max(lost, key=lambda slot: lost[slot], default=None)
-    if worst is None or lost[worst] <= LOST_LARGE:
+    if not both or max(*(_lost(learned, held, errors=1.0) for learned, held in both.values()), _lost_at_the_end(patient, both)) <= LOST_LARGE:
         return
     yield Complaint(
         "too_large",
-        f"the net is far too large for the data: {weights:,} weights for {rows:,} training rows; the recipe's has {usual:,}. "
-        f"The loss of '{worst}' is {both[worst][0].mean:.4g} on training rows, {both[worst][1].mean:.4g} on others",
+        f"the net is far too large for the data: {weights:,} weights for {rows:,} training rows; the recipe's has {usual:,}. The loss is "
+        f"{_training_loss(patient, both):.4g} on training rows, {sum(held.mean for _, held in both.values()):.4g} on others",
         f"a smaller net (leave --model out: {patient.recipe.model}), or more rows",
         ("overfitting", "rate_high", "units_died", "past_best", "label_noise", "underfitting"),
         figures={"weights": weights, "recipe": usual, "rows": rows},
     )
 
 
-def _both(patient: Patient) -> dict[str, tuple[Losses, Losses]]:
+def _lost_at_the_end(patient: Patient, both: Both) -> float:
+    """Likewise, of the last training loss rather than that of the weights kept: these may be from before it was learned by heart."""
+    constant, held = (sum(part) for part in zip(*((one.constant, other.mean) for one, other in both.values()), strict=True))
+    learned = 1 - _training_loss(patient, both) / constant
+    return (learned - (1 - held / constant)) / learned if learned > LEARNED else 0.0
+
+
+def _training_loss(patient: Patient, both: Both) -> float:
+    """The last training loss written down; that of the weights kept, where none was."""
+    try:
+        return float(patient.training_losses[1][-1])
+    except Unseen:
+        return sum(learned.mean for learned, _ in both.values())
+
+
+def _both(patient: Patient) -> Both:
     held = patient.held_losses
     return {slot: (losses, held[slot]) for slot, losses in patient.learned_losses.items() if slot in held}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -44,11 +45,13 @@ def unscaled(patient: Patient) -> Iterable[Complaint]:
 def squeezed(patient: Patient) -> Iterable[Complaint]:
     """A column of numbers whose values lie so close together, beside an outlier, that scaling leaves nothing of them."""
     found = {}
+    rows = patient.learned.rows
+    raw = patient.store.raw(rows.cpu().numpy()) if rows is not None else {}
     for name, field in patient.learned.inputs.items():
-        if patient.run.types["input", name].layout.shape == () and isinstance(field, Tensor) and field.is_floating_point() and field.ndim == 2:
-            values = field[:, 0].double().cpu().numpy()
-            usual = values[values != np.median(values)]  # a column that is mostly zero is no fault
-            if len(np.unique(values)) > 10 and len(usual) > 10 and (width := float(np.subtract(*np.quantile(usual, [0.95, 0.05])))) < SQUEEZED:
+        cells = raw.get(("input", name))
+        if isinstance(cells, Tensor) and cells.ndim == 1 and cells.is_floating_point() and isinstance(field, Tensor) and field.ndim == 2:
+            width = _width(cells.double().cpu().numpy(), field[:, 0].double().cpu().numpy())
+            if width < SQUEEZED:
                 found[name] = width
     if found:
         worst = min(found, key=lambda name: found[name])
@@ -61,25 +64,42 @@ def squeezed(patient: Patient) -> Iterable[Complaint]:
         )
 
 
-def let_through(patient: Patient) -> Iterable[Complaint]:
-    """What the data gate found before the training, and was told to let through."""
-    path = patient.run.path / "findings.json"
-    found = [Finding.from_json(one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
-    for finding in found:
-        if finding.level == "stop":
-            yield Complaint(
-                "leakage",
-                f"{finding.what}; it was let through",
-                f"are these known before the answer is? If not: {to_drop(finding.columns)}" if finding.columns else finding.fix,
-                LEAK_HARMS,
-                figures=dict(finding.figures),
-            )
+def _width(cells: np.ndarray, scaled: np.ndarray) -> float:
+    """The range of nine tenths of the scaled values; inf where few cells differ. A column that is mostly zero is no fault: its commonest
+    value is left out."""
+    known = np.isfinite(cells)
+    cells, scaled = cells[known], scaled[known]
+    if len(np.unique(cells)) <= 10:
+        return math.inf
+    usual = scaled[cells != np.median(cells)]
+    return float(np.subtract(*np.quantile(usual, [0.95, 0.05])))
 
 
 def leakage(patient: Patient) -> Iterable[Complaint]:
-    """One cell decides the answer alone: with its values dealt to other rows nothing is left, with any other input's nearly nothing is lost.
-    A picture or a text may rightly decide alone; a cell that does is mostly the answer itself, or what follows from it."""
-    if len(patient.run.signature.inputs) < 2 or any(let_through(patient)):
+    """A cell that decides the answer alone; or what the data gate found before the training, and was told to let through."""
+    path = patient.run.path / "findings.json"
+    known = [Finding.from_json(one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    stopped = [finding for finding in known if finding.level == "stop"]
+    try:
+        measured = list(_alone(patient))
+    except Unseen:
+        if not stopped:
+            raise
+        measured = []
+    if measured:
+        through = "; the data gate found it too, and was told to let it through" if stopped else ""
+        yield from (replace(one, what=one.what + through) for one in measured)
+        return
+    for finding in stopped:
+        what = f"{finding.what}; the data gate was told to let it through ({finding.count:,} rows looked at)"
+        advice = f"are these known before the answer is? If not: {to_drop(finding.columns)}" if finding.columns else finding.fix
+        yield Complaint("leakage", what, advice, LEAK_HARMS, figures={"inputs": list(finding.columns), "rows": finding.count})
+
+
+def _alone(patient: Patient) -> Iterable[Complaint]:
+    """One cell decides the answer: with its values dealt to other rows nothing is left, with any other input's nearly nothing is lost. A
+    picture or a text may rightly decide alone; a cell that does is mostly the answer itself, or what follows from it."""
+    if len(patient.run.signature.inputs) < 2:
         return
     heard = importance(patient)
     for slot, losses in patient.held_losses.items():
@@ -142,7 +162,6 @@ def _varies(field: object) -> bool:
 LOOKS: Mapping[str, Callable[[Patient], Iterable[Complaint]]] = {
     "inputs that are not scaled": unscaled,
     "columns squeezed by outliers": squeezed,
-    "leaks that were let through": let_through,
     f"leakage (of the first {MOST_INPUTS} inputs)": leakage,
     f"ignored inputs (of the first {MOST_INPUTS})": ignored,
 }

@@ -10,7 +10,7 @@ import numpy as np
 from mapsto.doctor.base import Complaint, Patient, Unseen, percent
 
 BY_CHANCE = ("auc", "r2", "accuracy")  # metrics at which no answer that ignores the inputs beats the trivial one; the first known is taken
-WAY = 0.3  # of the way from trivial to perfect: where the interval's upper end lies above that, the rows are too few to say "no signal"
+WAY = 0.4  # of the way from trivial to perfect: where an interval reaches further, the rows are too few to say "no signal"
 ROWS = 50  # test rows, likewise
 SURE = 0.6  # errors among the surer half of rows, beside those among all: a third or less where hard rows are the unsure ones
 ERRORS, LEAST = 8, 0.03  # errors among the surer half, as a number and as a share

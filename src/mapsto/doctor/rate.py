@@ -9,6 +9,7 @@ import numpy as np
 
 from mapsto.doctor.base import PASSES, Complaint, Patient, Unseen, percent
 from mapsto.doctor.probes.gradients import along, step_sizes
+from mapsto.errors import MapstoError
 
 LARGE = 0.5  # |Δw| / |w| of one step at the peak rate, the median over matrices: a step of half a matrix overwrites what others learned
 SMALL = 5e-4  # about 1/1000 is a good step (Karpathy 2019), our recipes begin at 1/100; a thousandth of them lies far below
@@ -22,8 +23,10 @@ HARMS = ("units_died", "underfitting", "overfitting", "same_answer", "past_best"
 
 
 def high(patient: Patient) -> Iterable[Complaint]:
-    """Rolled back for a loss that was no number; steps as large as the weights; or a training loss that rose."""
-    step, evidence, figures = typical_step(patient), [], {}
+    """Rolled back for a loss that was no number; steps as large as the weights; or a training loss that rose. Of a run whose data is gone
+    the first and the last are told from what it wrote down."""
+    step, start = _or_nan(lambda: typical_step(patient)), _or_nan(lambda: patient.start)
+    evidence, figures = [], {}
     backs = [decision["why"] for decision in patient.decisions if "rate" in decision]
     if backs or "became no number" in str(patient.run.record.get("problem", "")):
         evidence.append(backs[0] if backs else str(patient.run.record["problem"]).splitlines()[0].rstrip("."))
@@ -31,9 +34,9 @@ def high(patient: Patient) -> Iterable[Complaint]:
     if step > LARGE:
         evidence.append(_said(patient, step))
         figures["step"] = step
-    if rise := _rise(patient):
-        evidence.append(f"the training loss rose to {rise[0]:.4g} by step {rise[1]:,}, from {patient.start:.4g} at the start")
-        figures["rise"], figures["start"] = rise[0], patient.start
+    if rise := _rise(patient, start):
+        evidence.append(f"the training loss rose to {rise[0]:.4g} by step {rise[1]:,}, from {rise[2]:.4g} at the start")
+        figures["rise"], figures["start"] = rise[0], rise[2]
     if evidence:
         yield Complaint("rate_high", "the learning rate is too high: " + "; ".join(evidence), _lower(patient, step), HARMS, figures=figures)
 
@@ -48,16 +51,25 @@ def typical_step(patient: Patient) -> float:
     return float(np.median(list(sizes.values()))) if sizes else math.nan
 
 
-def _rise(patient: Patient) -> tuple[float, int] | None:
-    """(the largest mean training loss of an interval, its step), when it lies above the loss before the first step by more than chance."""
+def _or_nan(find: Callable[[], float]) -> float:
+    try:
+        return find()
+    except MapstoError:
+        return math.nan
+
+
+def _rise(patient: Patient, start: float) -> tuple[float, int, float] | None:
+    """(the largest mean training loss of an interval, its step, what it started from), when it lies above the loss before the first step by
+    more than chance; above that of the first steps where nobody can measure it any more."""
     try:
         steps, losses = patient.training_losses
     except Unseen:
         return None
     rows = np.diff(np.r_[0, steps]) * (patient.run.choice.training.batch or 1)
-    rises = losses > patient.start * (1 + SPIKE + 3 / np.sqrt(rows))  # a row's loss spreads about as much as its mean
+    start = float(losses[0]) if math.isnan(start) else start
+    rises = losses > start * (1 + SPIKE + 3 / np.sqrt(rows))  # a row's loss spreads about as much as its mean
     worst = int(np.argmax(np.where(rises, losses, -np.inf)))
-    return (float(losses[worst]), int(steps[worst])) if rises.any() else None
+    return (float(losses[worst]), int(steps[worst]), start) if rises.any() else None
 
 
 def low(patient: Patient) -> Iterable[Complaint]:

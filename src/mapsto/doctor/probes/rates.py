@@ -46,8 +46,8 @@ def rate_range(patient: Patient) -> Section:
 def _headline(rate: float, suggested: float | None, best: float) -> str:
     if suggested is None:
         return f"None between {LOW:g} and {HIGH:g} lowers the loss in {STEPS} steps: look at the other complaints first."
-    if rate > 2 * best:
-        beside = f"the run's {rate:g} lies above it: too high"
+    if rate > best:
+        beside = f"the run's {rate:g} lies above that: too high"
     elif rate < suggested / 10:
         beside = f"the run's {rate:g} lies far below: too low"
     else:
