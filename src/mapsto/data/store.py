@@ -38,6 +38,7 @@ from mapsto.models.base import Rooms
 from mapsto.signature import Signature, Slot
 
 FORMAT = 1  # raise it when the meaning of the files changes
+LONG = 1024  # mean length of rows above which batches hold rows of like length; below, padding costs nothing to speak of
 POOL = 32  # batches whose rows are sorted by length together
 Spot = tuple[str, str]  # ("input" | "output", slot name)
 
@@ -125,7 +126,7 @@ class Store(Batches):
         rows = self._rows[split]
         if not len(rows):
             raise DataError(f"expected rows to train on, found none in '{split}'.\nSee quarantine.csv for rows that could not be read.")
-        order = Order(len(rows), seed, self.lengths(rows), batch)
+        order = self._order(rows, batch, seed)
         while True:
             chosen = rows[order.take(step * batch, batch)]
             yield self.batch(chosen, Draw(seed, step, len(chosen), self.device))
@@ -137,7 +138,7 @@ class Store(Batches):
         if not len(rows) or (lengths := self.lengths(rows)) is None:
             return 0, 0
         steps = max(1, len(rows) // batch)
-        taken = Order(len(rows), seed, lengths, batch).take(0, steps * batch)
+        taken = self._order(rows, batch, seed).take(0, steps * batch)
         by_length = lengths[taken].reshape(steps, batch).max(1).argsort(kind="stable")
         return int(by_length[(steps - 1) // 2]), int(by_length[-1])
 
@@ -150,6 +151,11 @@ class Store(Batches):
         for start in range(0, len(rows), batch):
             yield self.batch(rows[start : start + batch])
 
+    def _order(self, rows: np.ndarray, batch: int, seed: int) -> Order:
+        """The rows' order in training; by length only where padding costs more than like batches do: short rows cost little."""
+        lengths = self.lengths(rows)
+        return Order(len(rows), seed, lengths if lengths is not None and lengths.mean() > LONG else None, batch)
+
     def lengths(self, rows: np.ndarray) -> np.ndarray | None:
         """(m,) how long the rows' cells of unequal length are together; None where all are alike."""
         if not self._ragged:
@@ -160,7 +166,8 @@ class Store(Batches):
 class Order:
     """An endless sequence of row positions: every epoch its own permutation, so no row is dropped and none comes twice in an epoch.
 
-    Where rows have `lengths` (m,), those of POOL batches are dealt out again so that each batch holds rows of like length, and the
+    Where rows have `lengths` (m,), those of POOL batches are dealt out again so that each batch holds rows of like length (and
+    an octave of chance, for length may tell the answer: spam is long, and batches of one class teach badly), and the
     batches are shuffled: little padding, and the same rows in the same stretch of the sequence."""
 
     def __init__(self, rows: int, seed: int, lengths: np.ndarray | None = None, batch: int = 1):
@@ -182,8 +189,10 @@ class Order:
         if self._dealt[0] != pool:
             assert self.lengths is not None
             rows = self._plain(pool * self.pool, self.pool)
-            batches = rows[np.argsort(self.lengths[rows], kind="stable")].reshape(-1, self.batch)
-            shuffled = np.random.default_rng(key(self.seed, "pool", pool)).permutation(len(batches))
+            draw = np.random.default_rng(key(self.seed, "pool", pool))
+            like = np.log2(1 + self.lengths[rows]) + draw.random(len(rows))
+            batches = rows[np.argsort(like, kind="stable")].reshape(-1, self.batch)
+            shuffled = draw.permutation(len(batches))
             self._dealt = (pool, batches[shuffled].reshape(-1))
         return self._dealt[1]
 
