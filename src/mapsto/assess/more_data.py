@@ -15,14 +15,15 @@ from mapsto.batch import key
 from mapsto.blocks import Block, Line, Lines, Section, Table
 from mapsto.measure import scaling
 from mapsto.measure.answers import plain_metric
-from mapsto.measure.baseline import TASKS, Features, features_of
+from mapsto.measure.baseline import TASKS, Features, chosen, features_of
+from mapsto.measure.intervals import ratio
 from mapsto.measure.scores import any_known
 from mapsto.metrics import Metric
 
 TITLE = "What would more labels buy?"
 NET = True
 FEWEST = 64  # training rows
-MOST_BYTES, ASKED = 4e8, 4_000  # of encoded training rows that are read; test rows
+MOST_BYTES, MOST_ROWS = 4e8, 20_000  # of encoded rows that are read
 WORK = 3e9  # multiplications a second of a dense product, one core: a guess that sizes the work
 TIMES = (1, 2, 4)
 
@@ -32,13 +33,13 @@ def asks(view: View) -> bool:
 
 
 def assess(view: View, seconds: float) -> Section:
-    train, ask = _features(view)
+    rows, features = _features(view)
     headlines, blocks, figures = [], [], {}
     outputs = _outputs(view)
     for slot in outputs:
         metric = plain_metric(view.room(slot))
         assert metric is not None
-        headline, found, figures[slot] = _of_output(view, slot, metric, train[slot], ask[slot], seconds / len(outputs))
+        headline, found, figures[slot] = _of_output(view, slot, metric, features[slot], view.group_of(rows), seconds / len(outputs))
         headlines.append(view.titled(slot, headline))
         blocks += found
     return Section("more_data", TITLE, " ".join(headlines), tuple(blocks), figures)
@@ -48,42 +49,59 @@ def _outputs(view: View) -> list[str]:
     return [slot for slot in view.outputs(*TASKS) if plain_metric(view.room(slot))]
 
 
-def _features(view: View) -> tuple[dict[str, Features], dict[str, Features]]:
+def _features(view: View) -> tuple[np.ndarray, dict[str, Features]]:
+    """Rows learned from and held back together, and their plain features: every row is asked of stand-ins that did not learn it."""
     layouts = [view.run.types["input", slot.name].layout for slot in view.run.signature.inputs]
     size = sum(np.dtype(layout.dtype).itemsize * int(np.prod([side or 1000 for side in layout.shape])) for layout in layouts)
-    most = int(np.clip(MOST_BYTES / size, 1_000, 20_000))
-    return features_of(view.store, view.store.rows("train"), most=most), features_of(view.store, view.sample(ASKED, "more data"))
+    rows = np.unique(np.concatenate([view.store.rows("train"), view.held.rows]))
+    rows = rows[chosen(len(rows), int(np.clip(MOST_BYTES / size, 1_000, MOST_ROWS)), key(view.seed, "more data"))]
+    return rows, features_of(view.store, rows, most=len(rows))
 
 
-def _of_output(view: View, slot: str, metric: Metric, train: Features, ask: Features, seconds: float) -> tuple[str, list[Block], dict[str, Any]]:
-    task, width = TASKS[view.kind(slot)], max(1, len(view.room(slot).classes))
-    known, asked = any_known(train.present), any_known(ask.present)
-    wanted, mask = task.wanted(train.target[known], train.present[known], width)
-    wanted = np.where(mask > 0, wanted, (wanted * mask).sum(0) / np.maximum(mask.sum(0), 1))  # labels not known: their mean
-    n, all_rows = int(known.sum()), view.store.size("train")
-    learn, questions = scaling.features(train.values[known], ask.values[asked], scaling.how_many(n, WORK * seconds), view.seed)
-    every = scaling.parts(n, key(view.seed, slot))
-    rowwise = np.stack([_errors(metric, task.answer(found), ask.target[asked]) for found in scaling.errors(learn, wanted, questions, every)])
-    sizes = np.array([len(part) for part in every])
-    law = scaling.law(sizes, rowwise[:, ~np.isnan(rowwise).any(0)], key(view.seed, slot, "law"))
-    net = _net_error(view, slot, metric)
+def _of_output(
+    view: View, slot: str, metric: Metric, found: Features, groups: np.ndarray | None, seconds: float
+) -> tuple[str, list[Block], dict[str, Any]]:
+    known = any_known(found.present)
+    sizes, rowwise = _curve(view, slot, metric, found, known, None if groups is None else groups[known], seconds)
+    law = scaling.law(sizes, rowwise, key(view.seed, slot, "law"))
+    now, net, errors = view.store.size("train"), _net_error(view, slot, metric), rowwise.mean(1)
     what = _error_name(metric)
-    share, low, high = law.gain(all_rows, 2 * all_rows)
-    told = f"of a stand-in, twice the labels would take {what} from {law.at(all_rows)[0]:.3g} to {law.at(2 * all_rows)[0]:.3g}"
+    share, low, high = law.gain(now, 2 * now)
+    told = f"of a stand-in, twice the labels would take {what} from {law.at(now)[0]:.3g} to {law.at(2 * now)[0]:.3g}"
     told += f", {share:.0%} less ({low:.0%} to {high:.0%})"
     told += f"; in the same proportion the net's {net:.3g} would become {net * (1 - share):.3g}." if net > 0 else "."
-    if (stand_in := float(np.nanmean(rowwise[-1]))) < 0.8 * net:
-        told += f" The stand-in itself does better than the net ({what} {stand_in:.3g}): another model may buy more than labels."
+    if errors[-1] < 0.8 * net:
+        told += f" The stand-in itself does better than the net ({what} {errors[-1]:.3g}): another model may buy more than labels."
     figures = {
         "metric": metric.name,
-        "rows": all_rows,
+        "rows": now,
         "sizes": sizes.tolist(),
-        "errors": np.nanmean(rowwise, 1).tolist(),
+        "errors": errors.tolist(),
         "law": [law.a, law.b, law.c],
-        "gain": {"twice": [share, low, high], "four times": list(law.gain(all_rows, 4 * all_rows))},
+        "gain": {"twice": [share, low, high], "four times": list(law.gain(now, 4 * now))},
         "net": net,
     }
-    return told, _blocks(view, slot, what, sizes, np.nanmean(rowwise, 1), law, n, all_rows), figures
+    return told, _blocks(view, slot, what, sizes, rowwise, law, now), figures
+
+
+def _curve(
+    view: View, slot: str, metric: Metric, found: Features, known: np.ndarray, groups: np.ndarray | None, seconds: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(rows that the stand-ins of each level learned from (S,), the error of each row by those that had not learned it (S, m))."""
+    task, width = TASKS[view.kind(slot)], max(1, len(view.room(slot).classes))
+    target = found.target[known]
+    wanted, mask = task.wanted(target, found.present[known], width)
+    wanted = np.where(mask > 0, wanted, (wanted * mask).sum(0) / np.maximum(mask.sum(0), 1))  # labels not known: their mean
+    values = scaling.features(found.values[known], scaling.how_many(len(target), WORK * seconds), view.seed)
+    every = scaling.fits(len(target), groups, key(view.seed, slot))
+    levels = 1 + max(fit.level for fit in every)
+    sums, counts, sizes = np.zeros((levels, len(target))), np.zeros((levels, len(target))), np.zeros(levels)
+    for fit, said in zip(every, scaling.answers(values, wanted, every), strict=True):
+        sums[fit.level, fit.ask] += _errors(metric, task.answer(said), target[fit.ask])
+        counts[fit.level, fit.ask] += 1
+        sizes[fit.level] = max(sizes[fit.level], len(fit.learn))
+    rowwise = sums / np.maximum(counts, 1)
+    return sizes, rowwise[:, (counts > 0).all(0) & ~np.isnan(rowwise).any(0)]
 
 
 def _errors(metric: Metric, predicted: dict[str, np.ndarray], target: np.ndarray) -> np.ndarray:
@@ -103,29 +121,18 @@ def _error_name(metric: Metric) -> str:
     return f"1 − {metric.name}" if metric.higher_is_better else metric.name
 
 
-def _blocks(view: View, slot: str, what: str, sizes: np.ndarray, errors: np.ndarray, law: scaling.Law, n: int, all_rows: int) -> list[Block]:
-    distinct = np.unique(sizes)
-    each = [errors[sizes == size] for size in distinct]
-    measured = Line(
-        "measured, least to most",
-        tuple(distinct.tolist()),
-        tuple(float(part.mean()) for part in each),
-        tuple(float(part.min()) for part in each),
-        tuple(float(part.max()) for part in each),
-        points=True,
-    )
-    places = np.geomspace(distinct[0], 4 * all_rows, 24)
-    fitted = np.array([law.at(float(place)) for place in places])
-    value, low, high = (tuple(column.tolist()) for column in fitted.T)
-    curve = Line("power law, 95%", tuple(places.round().astype(int).tolist()), value, low, high)
+def _blocks(view: View, slot: str, what: str, sizes: np.ndarray, rowwise: np.ndarray, law: scaling.Law, now: int) -> list[Block]:
+    ends = [ratio(errors[:, None]) for errors in rowwise]
+    measured = Line("measured, 95%", tuple(sizes.tolist()), tuple(rowwise.mean(1).tolist()), *zip(*ends, strict=True), points=True)
+    places = np.geomspace(sizes[0], 4 * now, 24).round()
+    value, low, high = zip(*(law.at(float(place)) for place in places), strict=True)
+    curve = Line("power law, 95%", tuple(places.astype(int).tolist()), value, low, high)
     caption = f"{what} of the stand-in over the training rows it learned from; the curve is {law.a:.3g} + {law.b:.3g} · rows^−{law.c:.2f}."
-    caption += " Stand-in: ridge regression on plain and random Fourier features; the net is not trained again."
-    if n < all_rows:
-        caption += f" Measured on up to {n:,} of the {all_rows:,} training rows."
-    lines = Lines((measured, curve), "training rows", what, view.titled(slot, caption), log_x=True, marks=((float(all_rows), "now"),))
+    caption += f" Stand-in: ridge regression on plain and random Fourier features, {scaling.FOLDS} folds of the rows; the net is not trained again."
+    lines = Lines((measured, curve), "training rows", what, view.titled(slot, caption), log_x=True, marks=((float(now), "now"),))
     rows = []
     for times in TIMES:
-        value, low, high = law.at(times * all_rows)
-        share, least, most = law.gain(all_rows, times * all_rows)
-        rows.append((times * all_rows, value, f"{low:.3g} – {high:.3g}", "—" if times == 1 else f"{share:.0%} ({least:.0%} – {most:.0%})"))
+        value, low, high = law.at(times * now)
+        share, least, most = law.gain(now, times * now)
+        rows.append((times * now, value, f"{low:.3g} – {high:.3g}", "—" if times == 1 else f"{share:.0%} ({least:.0%} – {most:.0%})"))
     return [lines, Table(("training rows", what, "95%", "less than now"), tuple(rows), view.titled(slot, "what the power law says of the stand-in."))]

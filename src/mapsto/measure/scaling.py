@@ -19,9 +19,11 @@ from threadpoolctl import threadpool_limits
 from mapsto.batch import key
 
 FIRST = 4  # the smallest part is 1 / 2**FIRST of the rows
-REPEATS = 6  # parts of one size, at most; they do not overlap
+FOLDS = 4
 FEWEST = 16  # rows of a part
-LINEAR, MOST_FEATURES, FEWEST_FEATURES = 256, 768, 96
+MOVES = (0.01, 0.5)  # by which a level moves in relative terms, at least and at most
+NEAR = 1.0  # a part counts by so high a power of its rows
+LINEAR, MOST_FEATURES, FEWEST_FEATURES = 256, 512, 96
 HASHED = 4096  # features of which directions are found
 SMOOTHER = 1.4  # degrees of freedom count this much: on few rows plain cross-validation interpolates (Kim & Gu 2004)
 PENALTIES = 10.0 ** np.arange(-6, 2.5, 0.5)  # per row
@@ -56,58 +58,70 @@ class Law:
         return share, min(float(low), share), max(float(high), share)
 
 
-def parts(rows: int, seed: int) -> list[np.ndarray]:
-    """Positions of the rows of every part, smallest first: 1/16, 1/8, 1/4, 1/2 and all; of each size up to REPEATS that do not overlap."""
-    order = np.random.default_rng(key(seed, "parts", rows)).permutation(rows)
+@dataclass(frozen=True)
+class Fit:
+    """One stand-in to be learned: from which rows, and which rows it is asked of (positions); level: 0 for the smallest parts."""
+
+    level: int
+    learn: np.ndarray
+    ask: np.ndarray
+
+
+def fits(rows: int, groups: np.ndarray | None, seed: int) -> list[Fit]:
+    """Every row is asked of the stand-ins of its fold, which learn from parts of the other folds' rows, smallest first: 1/16, 1/8, 1/4, 1/2 and
+    all of them; the two smallest sizes twice, from rows that do not overlap. Rows of one group stay in one fold."""
+    draw = np.random.default_rng(key(seed, "folds", rows))
+    units = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    fold = (draw.permutation(int(units.max()) + 1) % FOLDS)[units]
     found = []
-    for power in range(FIRST, -1, -1):
-        size = rows >> power
-        if size >= FEWEST or power == 0:
-            found += [np.sort(order[i * size : (i + 1) * size]) for i in range(min(REPEATS, 1 << power))]
+    for k in range(FOLDS):
+        ask, others = np.flatnonzero(fold == k), draw.permutation(np.flatnonzero(fold != k))
+        if not len(ask) or not len(others):
+            continue
+        powers = [power for power in range(FIRST, -1, -1) if len(others) >> power >= FEWEST or power == 0]
+        for level, power in enumerate(powers):
+            size = len(others) >> power
+            found += [Fit(level, np.sort(others[i * size : (i + 1) * size]), ask) for i in range(2 if power >= FIRST - 1 else 1)]
     return found
 
 
-def features(learn: Any, ask: Any, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Plain features (n, F) of training and test rows -> at most `most` for the ridge: standardised (sparse ones as they are) and, where
-    many, their principal directions; beside them random Fourier features with half the median distance as bandwidth."""
-    draw = np.random.default_rng(key(seed, "features", learn.shape[1]))
-    learn, ask = (csr_array(values) for values in (learn, ask)) if issparse(learn) else _standardised(learn, ask)
+def features(values: Any, most: int, seed: int) -> np.ndarray:
+    """Plain features (n, F) -> at most `most` for the ridge: standardised (sparse ones as they are) and, where many, their principal
+    directions; beside them random Fourier features with half the median distance as bandwidth. No label is looked at."""
+    draw = np.random.default_rng(key(seed, "features", values.shape[1]))
+    values = csr_array(values) if issparse(values) else _standardised(values)
     linear = min(LINEAR, max(1, most // 2))
-    if learn.shape[1] > linear:
-        learn, ask = _directions(learn, ask, min(linear, learn.shape[0]), draw)
-    learn, ask = (values.toarray() if issparse(values) else values for values in (learn, ask))  # type: ignore[union-attr]
-    length = np.float32(max(float(np.square(learn).sum(1).mean()), 1e-12) ** 0.5)
-    learn, ask = learn / length, ask / length
-    few = learn[draw.permutation(len(learn))[:300]]
+    if values.shape[1] > linear:
+        values = _directions(values, min(linear, values.shape[0]), draw)
+    values = values.toarray() if issparse(values) else values
+    values = values / np.float32(max(float(np.square(values).sum(1).mean()), 1e-12) ** 0.5)
+    few = values[draw.permutation(len(values))[:300]]
     distance = np.sqrt(np.maximum(np.square(few[:, None] - few[None]).sum(2), 0))
     width = 0.5 * float(np.median(distance[distance > 0])) if (distance > 0).any() else 1.0
-    waves = draw.normal(size=(learn.shape[1], max(1, most - learn.shape[1]))).astype(np.float32) / np.float32(width)
+    waves = draw.normal(size=(values.shape[1], max(1, most - values.shape[1]))).astype(np.float32) / np.float32(width)
     shift = draw.uniform(0, 2 * np.pi, waves.shape[1]).astype(np.float32)
-    scale = np.float32((2 / waves.shape[1]) ** 0.5)
-    return tuple(np.concatenate([values, np.cos(values @ waves + shift) * scale], 1) for values in (learn, ask))  # type: ignore[return-value]
+    return np.concatenate([values, np.cos(values @ waves + shift) * np.float32((2 / waves.shape[1]) ** 0.5)], 1)
 
 
-def _standardised(learn: np.ndarray, ask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    learn, ask = (np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0) for values in (learn, ask))
-    centre, spread = learn.mean(0), learn.std(0)
+def _standardised(values: np.ndarray) -> np.ndarray:
+    values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+    centre, spread = values.mean(0), values.std(0)
     scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30))
-    return np.clip((learn - centre) * scale, -10, 10), np.clip((ask - centre) * scale, -10, 10)
+    return np.clip((values - centre) * scale, -10, 10)
 
 
-def _directions(learn: Any, ask: Any, count: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Both along the `count` strongest directions of the training rows (Halko, Martinsson & Tropp 2011); above HASHED features those of
-    hashed ones. No label is looked at, so all training rows may say where they point."""
-    if learn.shape[1] > HASHED:
-        bucket, sign = draw.integers(HASHED, size=learn.shape[1]), draw.choice(np.array([-1, 1], np.float32), learn.shape[1])
-        hashing = csr_array((sign, (np.arange(learn.shape[1]), bucket)), shape=(learn.shape[1], HASHED))
-        learn, ask = learn @ hashing, ask @ hashing
-    _, _, directions = randomized_svd(learn, count, n_iter=2, random_state=int(draw.integers(1 << 31)))  # type: ignore[arg-type]
-    return np.asarray(learn @ directions.T, np.float32), np.asarray(ask @ directions.T, np.float32)
+def _directions(values: Any, count: int, draw: np.random.Generator) -> np.ndarray:
+    """Along the `count` strongest directions (Halko, Martinsson & Tropp 2011); above HASHED features those of hashed ones."""
+    if values.shape[1] > HASHED:
+        bucket, sign = draw.integers(HASHED, size=values.shape[1]), draw.choice(np.array([-1, 1], np.float32), values.shape[1])
+        values = values @ csr_array((sign, (np.arange(values.shape[1]), bucket)), shape=(values.shape[1], HASHED))
+    _, _, directions = randomized_svd(values, count, n_iter=2, random_state=int(draw.integers(1 << 31)))  # type: ignore[arg-type]
+    return np.asarray(values @ directions.T, np.float32)
 
 
 def how_many(rows: int, work: float) -> int:
-    """Features for which solving all parts of `rows` rows takes about `work` multiplications."""
-    return int(np.clip((work / (4 * max(1, rows))) ** 0.5, FEWEST_FEATURES, MOST_FEATURES))
+    """Features for which solving all the fits of `rows` rows takes about `work` multiplications."""
+    return int(np.clip((work / (6.5 * max(1, rows))) ** 0.5, FEWEST_FEATURES, MOST_FEATURES))
 
 
 def ridge(values: np.ndarray, wanted: np.ndarray, ask: np.ndarray) -> np.ndarray:
@@ -137,41 +151,39 @@ def ridge(values: np.ndarray, wanted: np.ndarray, ask: np.ndarray) -> np.ndarray
     return (ask @ values.T @ weights if rows_fewer else ask @ weights) + mean
 
 
-def errors(learn: np.ndarray, wanted: np.ndarray, ask: np.ndarray, every: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What a ridge learned on each part predicts for the test rows, (m, K) each."""
+def answers(values: np.ndarray, wanted: np.ndarray, every: Sequence[Fit]) -> list[np.ndarray]:
+    """What the stand-in of each fit says of the rows it is asked of: (rows, K) each."""
     with threadpool_limits(1):
-        return [ridge(learn[part], wanted[part], ask) for part in every]
+        return [ridge(values[fit.learn], wanted[fit.learn], values[fit.ask]) for fit in every]
 
 
 def law(sizes: np.ndarray, rowwise: np.ndarray, seed: int) -> Law:
-    """The power law through mean errors. sizes (P,) rows of each part; rowwise (P, m) the error of each test row of each part."""
+    """The power law through the mean errors of each level. sizes (S,) rows learned from, ascending; rowwise (S, m) the error of each row by the
+    stand-ins of each level that had not learned it. Resamples draw rows anew, and move each level by as much as the law misses the levels:
+    which rows a part happened to hold, and that no curve is a power law all the way."""
     draw = np.random.default_rng(key(seed, "law", len(sizes)))
     m = rowwise.shape[1]
     weights = draw.multinomial(m, np.full(m, 1 / m), RESAMPLES) / m  # (R, m)
-    drawn = rowwise @ weights.T  # (P, R)
-    distinct = np.unique(sizes)
-    picked = np.empty((len(distinct), RESAMPLES))
-    for i, size in enumerate(distinct):
-        those = np.flatnonzero(sizes == size)
-        picked[i] = drawn[those[draw.integers(len(those), size=(len(those), RESAMPLES))], np.arange(RESAMPLES)].mean(0)
-    means = np.array([rowwise[sizes == size].mean() for size in distinct])
-    repeats = np.array([(sizes == size).sum() for size in distinct])
     floor = 0.5 / m * max(float(rowwise.max(initial=0)), 1e-12)  # an error of nothing is half a row's at the most
-    a, b, c = _fit(distinct, np.maximum(np.concatenate([means[:, None], picked], 1), floor), repeats)
-    return Law(float(a[0]), float(b[0]), float(c[0]), (a[1:], b[1:], c[1:]))
+    means = np.maximum(rowwise.mean(1), floor)
+    a, b, c = (float(part[0]) for part in _fit(sizes, means[:, None]))
+    missed = np.log(means / np.maximum(a + b * sizes**-c, floor))
+    spread = float(np.sqrt(np.square(missed).sum() / max(1, len(sizes) - 3)))
+    drawn = np.maximum(rowwise @ weights.T, floor) * np.exp(np.clip(spread, *MOVES) * draw.normal(size=(len(sizes), RESAMPLES)))
+    return Law(a, b, c, _fit(sizes, drawn))
 
 
-def _fit(sizes: np.ndarray, means: np.ndarray, repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fit(sizes: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """a, b, c (R,) of each column of means (S, R): for every exponent the best a, b >= 0 by weighted least squares, then the best exponent.
-    Weights are repeats over squared error, so that relative errors count alike."""
-    weight = np.sqrt(repeats)[:, None] / np.square(means)  # (S, R)
+    Relative errors count alike, larger parts more: it is beyond them that the law is asked."""
+    weight = sizes[:, None] ** NEAR / np.square(means)  # (S, R)
     best = np.full(means.shape[1], np.inf)
     found = np.zeros((3, means.shape[1]))
     for c in EXPONENTS:
         x = sizes[:, None] ** -c
         w, wx, wy = weight.sum(0), (weight * x).sum(0), (weight * means).sum(0)
         wxx, wxy = (weight * x * x).sum(0), (weight * x * means).sum(0)
-        under = np.maximum(w * wxx - wx**2, 1e-300)
+        under = np.maximum(w * wxx - wx**2, 1e-12 * w * wxx)
         a, b = (wxx * wy - wx * wxy) / under, (w * wxy - wx * wy) / under
         a, b = np.where(b < 0, wy / w, a), np.maximum(b, 0)
         b, a = np.where(a < 0, wxy / wxx, b), np.maximum(a, 0)
