@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -421,6 +422,33 @@ def test_fix_of_a_folder_of_pictures(tmp_path: Path) -> None:
     assert len(left) == 120 and sum(name.startswith("test/") for name in left) == 40
     assert len(read(tmp_path / "out" / "changes.csv")) == 21
     assert loud(found_in(tmp_path / "out")) == []
+
+
+def test_fix_keeps_each_kind(tmp_path: Path) -> None:
+    """Train and test files keep their names, parquet its types, a described folder its pictures; each opens again."""
+    rows = a_table(300)
+    written(tmp_path / "houses-train.csv", [*rows[:240], *rows[240:260]])
+    written(tmp_path / "houses-test.csv", rows[240:])
+    both = [str(tmp_path / f"houses-{part}.csv") for part in ("train", "test")]
+    assert main(["check", *both, "--target", "sold", "--fix", str(tmp_path / "a")]) == 0
+    assert [len(read(tmp_path / "a" / f"houses-{part}.csv")) for part in ("train", "test")] == [240, 60]
+    assert len(open_source(tmp_path / "a").columns) == 5
+
+    table = pl.DataFrame([{"unit": "cm", **row} for row in [*rows, *rows[:9]]])
+    table.write_parquet(tmp_path / "houses.parquet")
+    assert main(["check", str(tmp_path / "houses.parquet"), "--target", "sold", "--fix", str(tmp_path / "b")]) == 0
+    assert pl.read_parquet(tmp_path / "b" / "houses.parquet").equals(table.drop("unit").head(300))
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, row in enumerate(some_pictures(40)):
+        PIL.Image.fromarray(row["photo"]).save(folder / f"{i}.png")
+    PIL.Image.open(folder / "0.png").save(folder / "again.png")
+    names = [*(f"{i}.png" for i in range(40)), "again.png", "lost.png"]
+    written(folder / "metadata.csv", [{"file_name": name, "bars": "across" if name[0] in "13579" else "down"} for name in names])
+    assert main(["check", str(folder), "--fix", str(tmp_path / "c")]) == 0
+    assert len(list((tmp_path / "c").glob("*.png"))) == 40 and len(read(tmp_path / "c" / "changes.csv")) == 2
+    assert loud(found_in(tmp_path / "c")) == []
 
 
 @given(st.lists(st.tuples(st.integers(-999, 999), st.text('αb,"\n x=', max_size=6), st.sampled_from("pq")), min_size=30, max_size=60))

@@ -31,8 +31,8 @@ def _one_of_several(evidence: Evidence, slot: Slot, names: tuple[str, ...], coun
     rare = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k] < RARE]
     if rare:
         told = ", ".join(f"{names[k]} ({counts[k]})" for k in rare[:5]) + (", …" if len(rare) > 5 else "")
-        noun = "classes have" if len(rare) > 1 else "class has"
-        what = f"{len(rare):,} of {len(counts):,} {noun} fewer than {RARE} training rows: {told}"
+        verb = "have" if len(rare) > 1 else "has"
+        what = f"{len(rare):,} of {len(counts):,} classes {verb} fewer than {RARE} training rows: {told}"
         fix = "add rows, or leave out or join such classes"
         rows = _rows_of(evidence, slot, rare[0])
         level = "warn" if len(rare) < 0.5 * len(counts) or len(counts) < 20 else "note"
