@@ -20,6 +20,7 @@ from mapsto.signature import Slot
 WORD = re.compile(r"[^\W_]+")
 NAMES = re.compile(r"(label|class|target|category|y|cls)?(.*)")
 MOST_TEXTS, MOST_PICTURES = 5_000, 3_000
+MOST_LETTERS = 20_000  # of a text that are looked at
 RECORD = 4  # words in the middle cell up to which it is a record, such as an id, rather than prose
 SMALL, LARGE = 0.01, 0.05  # share of a picture's places up to which they are a mark; beyond the second they are the picture
 
@@ -43,7 +44,7 @@ def _words(evidence: Evidence, slot: Slot, target: Fact) -> Finding | None:
     at = at[chosen(len(at), MOST_TEXTS, "words")]
     if cells is None or len(at) < 2 * LEAST or not all(isinstance(cells[i], str) for i in at[:20].tolist()):
         return None
-    texts = [WORD.findall(str(cells[i]).lower()) for i in at.tolist()]
+    texts = [WORD.findall(str(cells[i])[:MOST_LETTERS].lower()) for i in at.tolist()]
     if len({" ".join(words) for words in texts[:500]}) < 0.5 * len(texts[:500]):
         return None  # a category: looked at as a whole elsewhere
     classes = target.values[at]
@@ -56,7 +57,8 @@ def _words(evidence: Evidence, slot: Slot, target: Fact) -> Finding | None:
         why = f"some words stand in all its texts of a class and in no others ({told})"
         return _finding(evidence, slot, target, why, "stop" if named or record else "warn", rows)
     for place, name in ((0, "first"), (-1, "last")):
-        codes = np.unique([words[place] if words else "" for words in texts], return_inverse=True)[1]
+        known: dict[str, int] = {}
+        codes = np.array([known.setdefault(words[place] if words else "", len(known)) for words in texts])
         if determines(codes, codes_of(classes)) is not None:
             return _finding(evidence, slot, target, f"equal {name} words always stand beside the same class", "stop" if record else "warn", rows)
     return None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
@@ -108,7 +111,8 @@ def _area(train: np.ndarray, test: np.ndarray) -> float:
     side = np.repeat([0, 1], [len(train), len(test)])
     half = np.random.default_rng(0).permutation(len(values)) % 2
     scores = np.empty(len(values))
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are bounded on purpose
         for part in (0, 1):
             learn, ask = half != part, half == part
             centre, spread = values[learn].mean(0), values[learn].std(0)

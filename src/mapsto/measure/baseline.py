@@ -96,9 +96,7 @@ def predictions(train: Features, test: Features, kind: str, width: int, seed: in
     found = {task.trivial: np.repeat(share[None], asked, 0)}
     if asked:
         learn, ask = _comparable(train.values[rows], test.values, seed)
-        with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are bounded on purpose
-            warnings.filterwarnings("ignore", "The number of unique classes")  # many classes are a case, not an accident
+        with threadpool_limits(1):
             found["linear"] = _linear(task, learn, wanted, mask, seed)(_scaled(learn, ask))
             near = _nearest(learn, wanted, mask, share, task.prior, ask, seed)
         if near is not None:
@@ -238,7 +236,10 @@ def _softmax_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty:
     seen = np.flatnonzero(wanted.any(0))
     if len(seen) < 2 or not values.shape[1]:
         return _constant(wanted.mean(0))
-    model = LogisticRegression(C=1 / (values.shape[0] * penalty), max_iter=steps).fit(values, wanted.argmax(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are bounded on purpose
+        warnings.filterwarnings("ignore", "The number of unique classes")  # many classes are a case, not an accident
+        model = LogisticRegression(C=1 / (values.shape[0] * penalty), max_iter=steps).fit(values, wanted.argmax(1))
 
     def predict(asked: Values) -> np.ndarray:
         probability = np.zeros((asked.shape[0], wanted.shape[1]))  # 0 for classes not in the training rows
