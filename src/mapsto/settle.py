@@ -44,7 +44,8 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
     for sentence in source.said:
         tell({"event": "said", "text": sentence})
     ready = make_ready(source, run.record["asked"], settings, tell, fold, run.record.get("known_types"), run.path)
-    signature, types, store, found, parts = ready.store.signature, ready.store.types, ready.store, ready.found, ready.parts
+    store, found, parts = ready.store, ready.found, ready.parts
+    signature, types = store.signature, dict(store.types)
     quiet = fold not in (None, 0)  # the parts of a cross-validation hold the same rows: said once
     gate(ready.evidence, run.path, (lambda event: None) if quiet else tell, not settings.report.no_samples)
     timed = settings.budget.steps is None and settings.budget.epochs is None

@@ -56,7 +56,8 @@ class Finding:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Finding:
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,7 @@ class Evidence:
         sampled = max(found, key=len) if found else np.arange(self.store.n)
         used = sampled[self.split_of[sampled] >= 0]
         layouts = [room.layout for room in self.store.types.values()]
-        width = sum(int(np.prod(one.shape)) if len(one.shape) == 1 and not one.ragged else 1 for one in layouts)  # labels count each
+        width = sum((one.shape[0] or 1) if len(one.shape) == 1 else 1 for one in layouts)  # labels count each
         return used[chosen(len(used), max(500, min(MOST_ROWS, MOST_FACTS // width)), "rows")]
 
     @property

@@ -25,7 +25,7 @@ PENALTIES, SPARSE_PENALTIES = (1.0, 0.1), (0.2, 0.05)  # over all rows, for feat
 def out_of_fold(values: Values, target: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
     """(n, K): each row's probabilities by a linear model fitted on the four fifths of rows that it is not in. target: (n,) classes.
     The penalty is the one whose log loss on the first fold is least."""
-    n = values.shape[0]
+    n = len(target)
     values = _even(values, seed)
     wanted = np.eye(classes, dtype=np.float32)[target]
     fold = np.random.default_rng(key(seed, "label folds", n)).permutation(n) % FOLDS
@@ -51,12 +51,12 @@ def _log_loss(probability: np.ndarray, target: np.ndarray) -> float:
 
 def _even(values: Values, seed: int) -> Values:
     """Dense features: unit variance, cut at 10 deviations, rows of length about 1; at most MOST_FEATURES of them, drawn by a key."""
-    if issparse(values):
-        if values.shape[1] <= WIDE:
+    if not isinstance(values, np.ndarray):
+        found, size = values.tocoo(), np.shape(values)
+        if size[1] <= WIDE:
             return values
-        found = values.tocoo()  # type: ignore[union-attr]
-        return csr_array((found.data, (found.coords[0], found.coords[1] % WIDE)), shape=(values.shape[0], WIDE))
-    values = np.nan_to_num(np.asarray(values, np.float32), posinf=0.0, neginf=0.0)
+        return csr_array((found.data, (found.coords[0], found.coords[1] % WIDE)), shape=(size[0], WIDE))
+    values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
     if values.shape[1] > MOST_FEATURES:
         values = values[:, np.sort(np.random.default_rng(key(seed, "label features")).permutation(values.shape[1])[:MOST_FEATURES])]
     spread = values.std(0)
