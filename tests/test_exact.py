@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -11,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 
 from mapsto import api
@@ -57,8 +60,47 @@ PICTURES = (
 CELLS = ("--target", "y", "--model", "mlp(width=32,members=4)", "--ema", "0.9", "--steps", "600", "--batch", "32", "--threads", "1")
 
 
+TEXTS = ("notes:text(hide=0.2, max=12, long=windows) -> topic", "--ema", "0.9", "--steps", "400", "--batch", "16", "--threads", "1")
+MIXED = ("image, notes:text(hide=0.1), age:number -> topic:category, days:number", "--model", "fusion(mix=attention,token=32)")
+MIXED = (*MIXED, "--steps", "120", "--batch", "16", "--micro-batch", "6", "--threads", "1")
+
+
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 pictures with notes of 4 to 40 words, an age that is sometimes missing, a topic and a number of days."""
+    draw, folder = np.random.default_rng(0), tmp_path_factory.mktemp("cases") / "cases"
+    folder.mkdir()
+    words = {"sport": ["goal", "team", "match", "win", "player"], "food": ["bread", "soup", "cheese", "salt", "cook"]}
+    with (folder / "metadata.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file_name", "notes", "age", "topic", "days"])
+        for i in range(120):
+            topic, light, age = ("sport", "food")[i % 2], int(draw.integers(20, 230)), int(draw.integers(18, 80))
+            PIL.Image.fromarray(np.full((12, 12, 3), light, np.uint8)).save(folder / f"{i:03d}.png")
+            notes = " ".join(draw.choice([*words[topic], "the", "a", "of", "and"], draw.integers(4, 40)))
+            table.writerow([f"{i:03d}.png", notes, "" if i % 9 == 0 else age, topic, light / 10 + age / 5 + float(draw.normal())])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def notes(cases: Path) -> Path:
+    """Their notes and topics alone, as a table."""
+    path = cases.parent / "notes.csv"
+    with (cases / "metadata.csv").open(newline="") as file, path.open("w", newline="") as other:
+        rows = [(row["notes"], row["topic"]) for row in csv.DictReader(file)]
+        csv.writer(other).writerows([("notes", "topic"), *rows])
+    return path
+
+
 @pytest.mark.parametrize(
-    ("data", "options"), [("photos", PICTURES), ("table", CELLS)], ids=["images with augmentation, mixup and EMA", "a table with dropout"]
+    ("data", "options"),
+    [("photos", PICTURES), ("table", CELLS), ("notes", TEXTS), ("cases", MIXED)],
+    ids=[
+        "images with augmentation, mixup and EMA",
+        "a table with dropout",
+        "texts by length, with hidden tokens and windows",
+        "text, image and number in micro-batches",
+    ],
 )
 def test_killed_at_random_instants_ends_bit_identical(data: str, options: tuple[str, ...], request: pytest.FixtureRequest, tmp_path: Path) -> None:
     path = str(request.getfixturevalue(data))

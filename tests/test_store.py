@@ -90,8 +90,9 @@ def test_rows_of_like_length_share_a_batch_and_none_is_lost(lengths: list[int], 
     for start in range(0, 3 * pool, pool):
         together = taken.take(start, pool)
         assert sorted(together) == sorted(plain.take(start, pool))  # the same rows in the same stretch
-        by_length = np.sort(np.array(lengths)[together]).reshape(-1, batch)
-        assert sorted(map(tuple, np.sort(np.array(lengths)[together].reshape(-1, batch)))) == sorted(map(tuple, by_length))
+        octaves = np.log2(1 + np.array(lengths)[together]).reshape(-1, batch)
+        low, high = octaves.min(1), octaves.max(1)  # one batch lies above the other, but for an octave of chance
+        assert ((high[:, None] <= low + 1) | (high <= low[:, None] + 1) | np.eye(len(low), dtype=bool)).all()
     again = Order(rows, seed, np.array(lengths), batch)  # as after a resume: a step's rows do not depend on those before
     assert (again.take(2 * batch, batch) == taken.take(2 * batch, batch)).all()
 
