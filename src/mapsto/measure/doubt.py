@@ -52,7 +52,7 @@ def _log_loss(probability: np.ndarray, target: np.ndarray) -> float:
 def _even(values: Values, seed: int) -> Values:
     """Dense features: unit variance, cut at 10 deviations, rows of length about 1; at most MOST_FEATURES of them, drawn by a key."""
     if not isinstance(values, np.ndarray):
-        found, size = values.tocoo(), np.shape(values)
+        found, size = values.tocoo(), np.shape(values)  # type: ignore[call-overload]
         if size[1] <= WIDE:
             return values
         return csr_array((found.data, (found.coords[0], found.coords[1] % WIDE)), shape=(size[0], WIDE))
