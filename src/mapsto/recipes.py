@@ -139,20 +139,23 @@ def mixtures(facts: Facts) -> dict[str, Any]:
 
 
 def texts(facts: Facts) -> dict[str, Any]:
-    """A convolutional net beside a bag of n-grams: some six passes, for both know small sets by heart in ten. Characters need more, and
+    """A convolutional net beside a bag of n-grams: some eight passes; smoothed labels keep the best
+    weights from standing before the rate has fallen (trec .884 without, .905 with). Characters need more, and
     where all sequences are of one length, as aligned DNA is, places instead of the bag."""
     room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Text))
     rows, signs = facts.rows, room.kind == "char"
     batch = int(min(32, max(8, 2 ** round(math.log2(max(rows, 1) / 100 + 1e-9)))))
-    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    training = Training(
+        optimizer="adamw", lr=2e-3 if signs else 3e-3, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0
+    )
     patterns = {"token": 64, "channels": 64, "runs": "3 5 7", "layers": 1, "noise": 0.1}
     places = {"places": room.most, "summary": False} if room.aligned else {}
     return {
         "why": "sequences of one length: a convolutional net that knows the places" if places and signs else "",
         "options": {**patterns, **places} if signs else {},
         "training": training,
-        "budget": Budget(epochs=max(12.0 if signs else 6.0, 600 * batch / rows), patience=0.5),
-        "rooms": {"input": {"text": {"hide": 0.0 if signs else 0.1}}},
+        "budget": Budget(epochs=max(12.0 if signs else 8.0, 600 * batch / rows), patience=0.5),
+        "rooms": {"input": {"text": {"hide": 0.0 if signs else 0.1}}, "output": {"category": {"smoothing": 0.0 if signs else 0.1}}},
         "metric": "log_loss",
     }
 
