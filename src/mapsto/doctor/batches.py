@@ -12,7 +12,8 @@ from mapsto.doctor.base import Complaint, Patient, Unseen, percent
 
 NEIGHBOURS = 0.5  # share of rows followed by the next or last row of the file: 2 in n by chance, all of them in file order
 WINDOW = 0.5  # how far a batch reaches through the file, beside what chance gives
-BETWEEN = 0.3  # share of the answers' variation that lies between batches: 1 in B by chance, 1 where each batch has one class
+BETWEEN, SOME = 0.7, 0.3  # share of the answers' variation between batches: 1 in B by chance, 1 where each batch has one class; texts of like
+# length, which stand together to save time, often have like answers, so that a share in between is no more than worth knowing
 CERTAIN = 4.0  # and so many times what chance gives: of eight batches, less than once in ten thousand
 
 
@@ -58,13 +59,14 @@ def alike(patient: Patient) -> Iterable[Complaint]:
             continue
         between = float(np.nansum((means - mean)[:, told] ** 2) / len(means) / spread[told].sum())
         size = patient.batches[0].size
-        if between > BETWEEN and between * size > CERTAIN:
+        if between > SOME and between * size > CERTAIN:
             yield Complaint(
                 "one_class_batches",
                 f"the rows of a batch have the same answers: {percent(between)} of the variation of '{slot.name}' lies between batches "
                 f"rather than within them, {percent(1 / size)} by chance",
                 "draw each batch from all rows and all classes (the default learner does: leave --learner out)",
                 ("rate_high", "exploding", "units_died", "overfitting", "underfitting", "past_best", "stopped_early", "same_answer"),
+                note=between <= BETWEEN,
                 figures={"between": between, "chance": 1 / size, "output": slot.name},
             )
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mapsto.doctor.base import Complaint, Losses, Patient, Unseen, percent
+from mapsto.errors import MapstoError
 from mapsto.models import build
 
 LOST, NEARLY_ALL = 0.5, 0.9  # share of what was learned on training rows that does not hold for others
@@ -158,8 +159,11 @@ def _recipe_weights(patient: Patient) -> int:
     run, recipe = patient.run, patient.recipe
     if (recipe.model, recipe.model_options) == (run.choice.model, run.choice.model_options):
         return _weights(patient.first)
-    with torch.random.fork_rng(devices=[]):
-        return _weights(build(recipe.model, run.signature, run.types, recipe.model_options, run.choice.kinds))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return _weights(build(recipe.model, run.signature, run.types, recipe.model_options, run.choice.kinds))
+    except MapstoError:  # the model asked for had the inputs read in a way that the recipe's cannot take: nothing to compare with
+        return _weights(patient.first)
 
 
 LOOKS: Mapping[str, Callable[[Patient], Iterable[Complaint]]] = {

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from mapsto.batch import key
 from mapsto.doctor.base import Complaint, Patient, Unseen, percent
+from mapsto.measure.baseline import Features, answers, features_of
+from mapsto.measure.scores import score
 
 BY_CHANCE = ("auc", "r2", "accuracy")  # metrics at which no answer that ignores the inputs beats the trivial one; the first known is taken
-WAY = 0.4  # of the way from trivial to perfect: where an interval reaches further, the rows are too few to say "no signal"
-ROWS = 50  # test rows, likewise
+ROWS, MOST_ROWS = 50, 4_000  # fewest test rows to say anything from; most rows that plain models are asked about
+DOUBTFUL, CERTAIN = 2.0, 1.5  # intervals (95%) by which a value must lie above chance: to be beyond suspicion, and to be signal
+WAY = 0.3  # of the way from chance to perfect: where an interval reaches further, the rows are too few to say "no signal"
 SURE = 0.6  # errors among the surer half of rows, beside those among all: a third or less where hard rows are the unsure ones
 ERRORS, LEAST = 8, 0.03  # errors among the surer half, as a number and as a share
 CLASSES, HALF = 5, 0.5  # fewest classes, and the largest share of errors among all, at which wrong labels can be told from a weak net
@@ -19,28 +24,27 @@ SPREAD = 1.6  # the true label's mean place among the classes not chosen, beside
 
 
 def no_signal(patient: Patient) -> Iterable[Complaint]:
-    """Neither the net nor a linear model nor nearest neighbours beat a constant answer, and the rows are enough to see it if they did."""
+    """Neither the net nor plain models beat a constant answer. Where those on the test rows may have failed by chance, plain models are
+    asked again about all rows, each half of them predicted from the other."""
     metrics = patient.run.metrics
     if "test" not in metrics:
         raise Unseen("whether the inputs tell the answer: that is measured on test rows when a training is done")
     for slot in patient.run.signature.outputs:
-        beside = metrics.get("baselines", {}).get(slot.name, {})
-        trivial = next((beside[name] for name in ("majority", "mean") if name in beside), None)
-        found = {
-            "the net": metrics["test"].get(slot.name, {}),
-            **{f"a {name} model": beside[name] for name in ("linear", "nearest") if name in beside},
-        }
-        name = next((name for name in BY_CHANCE if trivial and trivial.get(name, {}).get("value") is not None), None)
-        if name is None or trivial is None or len(found) < 2:
+        net, beside = metrics["test"].get(slot.name, {}), dict(metrics.get("baselines", {}).get(slot.name, {}))
+        name = next((name for name in BY_CHANCE if net.get(name, {}).get("low") is not None), None)
+        if name is None or net[name]["n"] < ROWS or not _unlike(beside):
             continue
-        base = trivial[name]["value"]
-        figures = {who: scores[name] for who, scores in found.items() if scores.get(name, {}).get("low") is not None}
-        enough = len(figures) == len(found) and figures["the net"]["n"] >= ROWS
-        if enough and all(one["low"] <= base and one["high"] < base + WAY * (1 - base) for one in figures.values()):
-            said = ", ".join(f"{who} {one['value']:.3g} ({one['low']:.3g} to {one['high']:.3g})" for who, one in figures.items())
+        if any(_above(one[name], _chance(beside, name), DOUBTFUL) for one in (net, *_unlike(beside).values())):
+            continue
+        again = cross_fitted(patient, slot.name)
+        found, base = _unlike(again), _chance(again, name)
+        if found and all(_no_better(one[name], base) for one in found.values()):
+            plain = ", ".join(f"a {who} model {_said(one[name])}" for who, one in found.items())
+            rows = next(iter(found.values()))[name]["n"]
             yield Complaint(
                 "no_signal",
-                f"the inputs do not tell '{slot.name}': test {name} of {said}; knowing nothing gives {base:.3g}",
+                f"the inputs do not tell '{slot.name}': test {name} of the net {_said(net[name])}; of all {rows:,} rows, each half predicted from "
+                f"the other: {plain}; knowing nothing gives {base:.3g}",
                 "do the labels stand in their rows? Shuffled, shifted or joined wrongly they look like this; otherwise other inputs are needed",
                 (
                     "overfitting",
@@ -53,8 +57,45 @@ def no_signal(patient: Patient) -> Iterable[Complaint]:
                     "learned_to_ignore",
                     "label_noise",
                 ),
-                figures={"output": slot.name, "metric": name, "value": figures["the net"]["value"], "trivial": base},
+                figures={"output": slot.name, "metric": name, "net": net[name]["value"], "trivial": base, "rows": rows},
             )
+
+
+def cross_fitted(patient: Patient, slot: str) -> Mapping[str, Any]:
+    """{"majority" or "mean", "linear", "nearest": scores} over a sample of all rows, each half predicted from the other."""
+    room, kind = patient.run.types["output", slot], patient.run.choice.kinds[slot]
+    rows = np.concatenate([patient.store.rows(split) for split in ("train", "validation", "test")])
+    rows = np.random.default_rng(key("doctor", "halves")).permutation(rows)[:MOST_ROWS]
+    whole = features_of(patient.store, rows)[slot]
+    halves = [np.arange(len(rows)) % 2 == k for k in (0, 1)]
+    parts = [Features(whole.values[half], whole.target[half], whole.present[half]) for half in halves]
+    found = [answers(learned, asked, room, kind) for learned, asked in (parts, reversed(parts))]  # of the second half, of the first
+    target, present = (np.concatenate([getattr(part, what) for part in reversed(parts)]) for what in ("target", "present"))
+    shared = [name for name in found[0] if name in found[1]]
+    return {name: score(room, {k: np.concatenate([one[name][k] for one in found]) for k in found[0][name]}, target, present) for name in shared}
+
+
+def _unlike(beside: Mapping[str, Any]) -> dict[str, Any]:
+    """Models that look at the inputs."""
+    return {name: scores for name, scores in beside.items() if name in ("linear", "nearest")}
+
+
+def _chance(beside: Mapping[str, Any], name: str) -> float:
+    return next((float(beside[trivial][name]["value"]) for trivial in ("majority", "mean") if trivial in beside), math.nan)
+
+
+def _above(figures: Mapping[str, Any], base: float, intervals: float) -> bool:
+    """Does a value lie above chance by so many times its distance from its interval's lower end?"""
+    return figures["value"] is not None and figures["value"] - intervals * (figures["value"] - figures["low"]) > base
+
+
+def _no_better(figures: Mapping[str, Any], base: float) -> bool:
+    """Can chance have given this value, and is nothing good among those it could be?"""
+    return figures["high"] is not None and not _above(figures, base, CERTAIN) and figures["high"] < base + WAY * (1 - base)
+
+
+def _said(figures: Mapping[str, Any]) -> str:
+    return f"{figures['value']:.3g} ({figures['low']:.3g} to {figures['high']:.3g})"
 
 
 def label_noise(patient: Patient) -> Iterable[Complaint]:
