@@ -113,6 +113,7 @@ def _binned(probability: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np
 def _resampled(where: np.ndarray, right: np.ndarray, confidence: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
     """(R,) debiased ECE of resamples of whole units. Sums per unit and bin first, so that a resample is one product."""
     draw = np.random.default_rng(seed)
+    units = np.unique(units, return_inverse=True)[1]  # those of which nothing is known make no part of a resample
     units = (draw.permutation(int(units.max()) + 1) % 5_000)[units]  # very many rows fall into blocks at random
     size = int(units.max()) + 1
     place = units * ece.BINS + where
