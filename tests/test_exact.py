@@ -60,7 +60,7 @@ PICTURES = (
 CELLS = ("--target", "y", "--model", "mlp(width=32,members=4)", "--ema", "0.9", "--steps", "600", "--batch", "32", "--threads", "1")
 
 
-TEXTS = ("notes:text(hide=0.2, max=12, long=windows) -> topic", "--ema", "0.9", "--steps", "400", "--batch", "16", "--threads", "1")
+TEXTS = ("notes:text(hide=0.2, max=20, long=windows) -> topic", "--ema", "0.9", "--steps", "200", "--batch", "16", "--threads", "1")
 MIXED = ("image, notes:text(hide=0.1), age:number -> topic:category, days:number", "--model", "fusion(mix=attention,token=32)")
 MIXED = (*MIXED, "--steps", "120", "--batch", "16", "--micro-batch", "6", "--threads", "1")
 
@@ -83,12 +83,15 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def notes(cases: Path) -> Path:
-    """Their notes and topics alone, as a table."""
-    path = cases.parent / "notes.csv"
-    with (cases / "metadata.csv").open(newline="") as file, path.open("w", newline="") as other:
-        rows = [(row["notes"], row["topic"]) for row in csv.DictReader(file)]
-        csv.writer(other).writerows([("notes", "topic"), *rows])
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 texts of 60 to 300 words, so long that batches hold like lengths, and their topic."""
+    draw, path = np.random.default_rng(0), tmp_path_factory.mktemp("notes") / "notes.csv"
+    words = ["".join(draw.choice(list("abcdefghijklmnopqrstuvwxyz"), draw.integers(3, 9))) for _ in range(2000)]
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["notes", "topic"])
+        for i in range(120):
+            table.writerow([" ".join([*draw.choice(words, draw.integers(60, 300)), "goal" if i % 2 else "bread"]), "sport" if i % 2 else "food"])
     return path
 
 
