@@ -85,6 +85,9 @@ def _undecided(run: Run, as_json: bool) -> int:
 
 
 def _lines(run: Run, patient: Patient, found: Diagnosis) -> list[str]:
+    from mapsto.doctor import signs
+    from mapsto.plain import aligned
+
     many = len([one for one in found.complaints if not one.follows])
     head = f"{many} thing{'s are' if many != 1 else ' is'} wrong" if many else found.headline.rstrip(".")
     lines = [f"{run.path} ({run.status}, {patient.steps:,} steps): {head}"]
@@ -94,6 +97,7 @@ def _lines(run: Run, patient: Patient, found: Diagnosis) -> list[str]:
         lines += ["", *_complaint(one, "   from this follows: " if one.follows else f"{number}. ")]
     for one in found.notes:
         lines += ["", *_complaint(one, "note: ")]
+    lines += ["", *aligned([table.columns, *table.rows])] if (table := next(iter(signs(patient)), None)) else []
     lines += ["", *_wrapped(f"looked for: {', '.join(found.looked) or 'nothing'}", "")]
     for reason, looks in found.unseen.items():
         lines += _wrapped(f"not looked for: {', '.join(looks)} ({reason})", "")

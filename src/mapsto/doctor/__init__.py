@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mapsto.blocks import Block, Line, Lines, Says, Section, Table
-from mapsto.doctor.base import Complaint, Patient, Unseen
+from mapsto.doctor.base import Complaint, Patient
 from mapsto.errors import MapstoError
 from mapsto.registry import module, names
 
@@ -90,32 +90,44 @@ def _root(one: Complaint, causes: list[Complaint], sick: list[Complaint]) -> Com
 def section(patient: Patient, diagnosis: Diagnosis) -> Section:
     """What the report shows of it."""
     blocks: list[Block] = []
-    if diagnosis.complaints or diagnosis.notes:
-        rows = [
-            (one.what, one.advice, f"follows from: {one.follows}" if one.follows else "note" if one.note else "")
-            for one in (*diagnosis.complaints, *diagnosis.notes)
-        ]
-        blocks.append(Table(("what is wrong", "what to try", ""), tuple(rows)))
-    blocks += _curve(patient)
+    said = (*diagnosis.complaints, *diagnosis.notes)
+    if said:
+        rows = tuple((one.what, one.advice, f"follows from: {one.follows}" if one.follows else "note" if one.note else "") for one in said)
+        blocks.append(Table(("what is wrong", "what to try", ""), rows))
+    blocks += [*signs(patient), *_curve(patient)]
     blocks.append(Says(f"Looked for: {', '.join(diagnosis.looked)}." if diagnosis.looked else "Nothing could be looked at."))
-    blocks += [Says(f"Not looked at ({', '.join(looks)}): {reason}") for reason, looks in diagnosis.unseen.items()]
-    figures = {one.name: dict(one.figures) for one in (*diagnosis.complaints, *diagnosis.notes)}
-    return Section("doctor", "Is anything wrong with this training?", diagnosis.headline, tuple(blocks), figures)
+    blocks += [Says(f"Not looked for: {', '.join(looks)} ({reason})") for reason, looks in diagnosis.unseen.items()]
+    return Section(
+        "doctor", "Is anything wrong with this training?", diagnosis.headline, tuple(blocks), {one.name: dict(one.figures) for one in said}
+    )
+
+
+def signs(patient: Patient) -> list[Table]:
+    """Each output's loss before the first step, beside its theoretical value, and after the last; none where they cannot be measured."""
+    try:
+        first, learned, held = patient.first_losses, patient.learned_losses, patient.held_losses
+    except FAILURES:
+        return []
+    head = ("loss of", "before the first step", "of a constant answer", "on training rows", "on rows held back")
+    rows = tuple(
+        (name, one.mean, one.constant, learned[name].mean, held[name].mean) for name, one in first.items() if name in learned and name in held
+    )
+    return [Table(head, rows, "A constant answer ignores the inputs: log K for K equally frequent classes, the variance of a number.")]
 
 
 def _curve(patient: Patient) -> list[Block]:
     """The training loss, beside what an answer costs that ignores the inputs."""
     try:
         steps, losses = patient.training_losses
-    except MapstoError:
+    except FAILURES:
         return []
     lines = [Line("training loss", tuple(steps.tolist()), tuple(losses.tolist()))]
     try:
         constants = [one.constant for one in patient.first_losses.values()]
         lines.append(Line("a constant answer", (int(steps[0]), int(steps[-1])), (sum(constants), sum(constants))))
-    except Unseen:
+    except FAILURES:
         return [Lines(tuple(lines), "step", "loss")]
     return [Lines(tuple(lines), "step", "loss")]
 
 
-__all__ = ["Complaint", "Diagnosis", "Patient", "examine", "section"]
+__all__ = ["Complaint", "Diagnosis", "Patient", "examine", "section", "signs"]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mapsto.doctor.base import Complaint, Losses, Patient, Unseen, percent
+from mapsto.doctor.probes.gradients import goes_on
 from mapsto.errors import MapstoError
 from mapsto.models import build
 
@@ -78,7 +79,7 @@ def underfitting(patient: Patient) -> Iterable[Complaint]:
             f"a linear model is better: test {name} {linear['value']:.4g} ({linear['low']:.4g} to {linear['high']:.4g}), the net "
             f"{net['value']:.4g} ({net['low']:.4g} to {net['high']:.4g})",
             "more steps, another rate, a wider or deeper net, less dropout; or take the linear model: --model linear",
-            note=not patient.settled,  # it was stopped early, and is no worse than that
+            note=not patient.settled or goes_on(patient),  # it was stopped early, and is no worse than that
             figures={"output": slot, "metric": name, "net": net["value"], "linear": linear["value"]},
         )
 

@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from mapsto.doctor.base import PASSES, Complaint, Patient, Unseen, percent
-from mapsto.doctor.probes.gradients import along, step_sizes
+from mapsto.doctor.probes.gradients import NOISE, goes_on, step_sizes, way
 from mapsto.errors import MapstoError
 
 LARGE = 0.5  # |Δw| / |w| of one step at the peak rate, the median over matrices: a step of half a matrix overwrites what others learned
 SMALL = 5e-4  # about 1/1000 is a good step (Karpathy 2019), our recipes begin at 1/100; a thousandth of them lies far below
 SPIKE = 0.15  # how far the training loss may rise above what it started from, beside 3 standard errors of an interval's mean
-FURTHER = (2.0, 3.0, 10.0, 30.0, 100.0)  # how far along the way from the first weights to the trained ones
-AHEAD, NOISE = 1.0, 1e-3  # what lies ahead on that way, beside what was gained on it; and beside the loss itself
-SOME = 0.2  # likewise, where it is only worth a note
+AHEAD = 1.0  # what lies ahead on the way from the first weights to the trained ones, beside what was gained on it
 SOUND = "0.1% to 10% in sound runs"
 
 HARMS = ("units_died", "underfitting", "overfitting", "same_answer", "past_best", "stopped_early", "vanishing", "learned_to_ignore", "label_noise")
@@ -75,7 +73,7 @@ def _rise(patient: Patient, start: float) -> tuple[float, int, float] | None:
 def low(patient: Patient) -> Iterable[Complaint]:
     """Small steps, and going on straight along the way from the first weights to the trained ones would gain more than the whole training
     did: it has hardly begun."""
-    losses, ahead, factor = _way(patient)
+    losses, ahead, factor = way(patient)
     step, gained = typical_step(patient), losses[0] - losses[1]
     if step < SMALL and ahead > AHEAD * gained and ahead > NOISE * abs(losses[0]):
         yield Complaint(
@@ -90,8 +88,8 @@ def low(patient: Patient) -> Iterable[Complaint]:
 
 def stopped_early(patient: Patient) -> Iterable[Complaint]:
     """Steps of a good size, but few of them: no sickness."""
-    losses, ahead, factor = _way(patient)
-    further = ahead > SOME * (losses[0] - losses[1]) and ahead > NOISE * abs(losses[0])
+    losses, ahead, factor = way(patient)
+    further = goes_on(patient)
     if further or not patient.settled:
         line = f"{factor:g} times as far along the same straight line the training loss would be {losses[1] - ahead:.4g} rather than {losses[1]:.4g}"
         passes = patient.steps * (patient.run.choice.training.batch or 1) / patient.run.record["rows"]["train"]
@@ -104,13 +102,6 @@ def stopped_early(patient: Patient) -> Iterable[Complaint]:
             note=True,
             figures={"steps": patient.steps},
         )
-
-
-def _way(patient: Patient) -> tuple[list[float], float, float]:
-    """(losses at 0, 1 and further along the way, what the best further place would gain, how far it lies)."""
-    losses = patient.once("way", lambda: along(patient, (0.0, 1.0, *FURTHER)))
-    best = int(np.argmin(np.nan_to_num(losses[2:], nan=np.inf)))
-    return losses, losses[1] - losses[2 + best], FURTHER[best]
 
 
 def _lower(patient: Patient, step: float) -> str:

@@ -6,11 +6,15 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Batch
 from mapsto.doctor.base import Patient, matrices
+
+FURTHER = (2.0, 3.0, 10.0, 30.0, 100.0)  # times as far as the training went
+SOME, NOISE = 0.2, 1e-3  # of what was gained, and of the loss itself: less than that ahead is nothing
 
 
 @dataclass(frozen=True)
@@ -86,3 +90,17 @@ def along(patient: Patient, factors: tuple[float, ...]) -> list[float]:
                 value.copy_(torch.lerp(start[name], end[name], factor))
         found.append(patient.training_loss(net))
     return found
+
+
+def way(patient: Patient) -> tuple[list[float], float, float]:
+    """(losses at 0, 1 and further along the way from the first weights to the trained ones, what the best further place would gain, how far
+    it lies)."""
+    losses = patient.once("way", lambda: along(patient, (0.0, 1.0, *FURTHER)))
+    best = int(np.argmin(np.nan_to_num(losses[2:], nan=np.inf)))
+    return losses, losses[1] - losses[2 + best], FURTHER[best]
+
+
+def goes_on(patient: Patient) -> bool:
+    """Does a good part of what was gained still lie ahead on that way?"""
+    losses, ahead, _ = way(patient)
+    return ahead > SOME * (losses[0] - losses[1]) and ahead > NOISE * abs(losses[0])

@@ -45,8 +45,10 @@ def _importance(patient: Patient) -> dict[str, Heard]:
 
 
 def _dealt(batch: Batch, name: str) -> Batch:
-    """The batch with one input's values dealt to other rows."""
-    order = np.random.default_rng(key("doctor", "importance", name)).permutation(batch.size)
+    """The batch with one input's values dealt to other rows: every row gets another one's."""
+    ring = np.random.default_rng(key("doctor", "importance", name)).permutation(batch.size)
+    order = np.empty_like(ring)
+    order[ring] = np.roll(ring, 1)
     return replace(batch, inputs={**batch.inputs, name: taken(batch.inputs[name], order)})
 
 
