@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import shutil
@@ -26,6 +27,7 @@ from mapsto.doctor.labels import noise
 from mapsto.doctor.probes.overfit import overfit_one_batch
 from mapsto.doctor.probes.rates import rate_range
 from mapsto.errors import MapstoError, Stopped
+from mapsto.registry import module, names
 from mapsto.run import Run
 
 Made = Callable[[str], Run]
@@ -458,3 +460,26 @@ def test_what_a_broken_learner_does_hinders_no_other_look(made: Made) -> None:
     patient.learner = broken  # type: ignore[method-assign]
     found = examine(patient)
     assert "no batches today" in found.unseen and found.looked and isinstance(patient, Patient)
+
+
+# --- the folder ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", names("doctor"))
+def test_every_file_looks_for_something(name: str) -> None:
+    found = module("doctor", name)
+    assert found.LOOKS and all(callable(look) and look.__doc__ for look in found.LOOKS.values()) and found.__doc__
+
+
+def test_what_follows_from_a_complaint_is_one() -> None:
+    """Names in `explains` are checked nowhere else."""
+    files = [ast.parse(Path(str(module("doctor", name).__file__)).read_text()) for name in names("doctor")]
+    calls = [
+        node for tree in files for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Complaint", "_complaint")
+    ]
+    known = {node.args[0].value for node in calls if node.args and isinstance(node.args[0], ast.Constant)}
+    tuples = [node for tree in files for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) > 1]
+    named = {
+        part.value for node in tuples for part in node.elts if isinstance(part, ast.Constant) and isinstance(part.value, str) and "_" in part.value
+    }
+    assert len(known) >= 20 and named <= known, named - known

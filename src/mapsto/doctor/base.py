@@ -1,9 +1,8 @@
 """What the files of this folder share: the patient, a run with everything that can be measured of it, and what is said of it.
 
 One file in this folder is one group of complaints. A file holds
-    LOOKS                                 what it looks for, in a few words
-    complaints(patient) -> Iterable[Complaint]
-It raises `Unseen` (any MapstoError will do) for what it cannot look at; the doctor then says so, and goes on with the next file.
+    LOOKS    {what it looks for, in a few words: a function (patient) -> Iterable[Complaint]}
+A look raises `Unseen` for what it cannot look at; the doctor then says so, and goes on with the next.
 
 A threshold stands beside its reason. A complaint is `Complaint(…)` when the run is sick, `Complaint(…, note=True)` when something
 is worth knowing about a sound one. `explains` names the complaints that follow from it: those are told as consequences.

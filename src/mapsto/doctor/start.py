@@ -12,6 +12,7 @@ TIMES, MORE = 2.0, 0.1  # a fresh net lies within a fifth of theory; at twice as
 
 
 def start(patient: Patient) -> Iterable[Complaint]:
+    """Each output by itself, with batch statistics as in training."""
     for slot, losses in patient.first_losses.items():
         if not losses.mean <= TIMES * losses.constant + MORE:  # a loss that is no number too
             yield Complaint(
