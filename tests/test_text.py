@@ -24,7 +24,7 @@ import mapsto
 from mapsto import api
 from mapsto.batch import Draw
 from mapsto.cells import Blob, sound
-from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.errors import CellError, ConfigError, DataError, SignatureError
 from mapsto.ngrams import grams
 from mapsto.run import Run
 from mapsto.texts import Texts
@@ -458,6 +458,14 @@ def test_a_text_is_predicted_in_every_form(topics: Run, tmp_path: Path, monkeypa
         assert topics.predict(odd).predictions["topic"].value in TOPICS
     with pytest.raises(DataError, match="nothing is there"):
         topics.predict("nwe.csv")  # a slip in a file's name is no text
+
+
+def test_one_column_never_stands_for_two_texts(tmp_path: Path) -> None:
+    rows = [{"title": row["text"][:20], "body": row["text"], "topic": row["topic"]} for row in stories(60)]
+    run = learned(rows, "title:text(hide=0.1), body:text(hide=0.1) -> topic", tmp_path, steps=2, model="fusion(mix=attention)")
+    assert run.predict({"title": "a goal", "body": "the team had a goal"}).predictions["topic"].value in TOPICS
+    with pytest.raises(SignatureError, match="expected a column 'title'"):
+        run.predict({"text": "the team had a goal"})
 
 
 def test_texts_are_embedded_and_evaluated(topics: Run) -> None:

@@ -349,7 +349,8 @@ class Run:
             for name in (slot.column, slot.name):
                 if name in source.columns:
                     return replace(slot, column=name)
-            if slot.type in source.columns:
+            side = self.signature.outputs if slot in self.signature.outputs else self.signature.inputs
+            if slot.type in source.columns and sum(other.type == slot.type for other in side) == 1:
                 return replace(slot, column=slot.type)
             if len(source.columns) == 1 == len(self.signature.inputs) and not targets:
                 return replace(slot, column=source.columns[0])

@@ -88,9 +88,9 @@ class PlainBag(nn.Module):
 
     def __init__(self, vocabulary: int, buckets: int, upper: bool):
         super().__init__()
-        self.kinds = buckets // 2  # buckets of words, and as many of characters
+        self.each = buckets // 2  # buckets of words, and as many of characters
         self.upper = upper
-        self.features = self.kinds or vocabulary
+        self.features = self.each or vocabulary
 
     def forward(self, texts: Texts) -> Tensor:
         if texts.bags is None:
@@ -98,6 +98,6 @@ class PlainBag(nn.Module):
             counts.scatter_add_(1, texts.values, texts.mask.to(counts.dtype))
             return F.normalize((1 + counts.clamp(min=1).log()) * (counts > 0), dim=1)
         bucket, weight = texts.bags.values[..., 0].long(), texts.bags.values[..., 1]
-        mine = (bucket >= self.kinds) == self.upper
+        mine = (bucket >= self.each) == self.upper
         found = torch.zeros(len(bucket), self.features, device=weight.device)
-        return F.normalize(found.scatter_add_(1, bucket % self.kinds, weight * mine), dim=1)
+        return F.normalize(found.scatter_add_(1, bucket % self.each, weight * mine), dim=1)

@@ -107,7 +107,7 @@ class Store(Batches):
             wanted = [i for i, spot in enumerate(block.spots) if only is None or spot in only]
             if not wanted:
                 continue
-            part = values[rows] if len(wanted) == len(block.spots) else values[np.ix_(rows, wanted)]
+            part = values[rows] if len(wanted) == len(block.spots) else values[np.ix_(rows, np.array(wanted))]
             taken = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
             found |= {block.spots[i]: taken[:, at] for at, i in enumerate(wanted)}
         for spot, (values, offsets) in self._ragged.items():
