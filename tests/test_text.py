@@ -359,6 +359,12 @@ def learned(rows: Any, signature: str, out: Path, steps: int = 120, **options: A
     return mapsto.train(rows, signature, steps=steps, batch=16, out=out, tell=ignore, threads=1, no_samples=True, **options)
 
 
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a short training; others test it."""
+    monkeypatch.setattr("mapsto.reporting.written", lambda *words: "")
+
+
 @pytest.fixture(scope="module")
 def topics(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return learned([{"text": row["text"], "topic": row["topic"]} for row in stories(400)], "text -> topic", tmp_path_factory.mktemp("runs"))
@@ -386,13 +392,15 @@ def test_a_text_to_a_category(topics: Run) -> None:
         ("text", "fusion(mix=attention)"),
     ],
 )
+@pytest.mark.usefixtures("no_report")
 def test_every_reading_and_model_learns(reading: str, model: str, tmp_path: Path) -> None:
-    rows = [{"text": row["text"], "topic": row["topic"]} for row in stories(300)]
-    run = learned(rows, f"text:{reading} -> topic", tmp_path, model=model, lr=0.02 if model in ("linear", "ngrams") else 3e-3)
+    rows = [{"text": row["text"], "topic": row["topic"]} for row in stories(250)]
+    run = learned(rows, f"text:{reading} -> topic", tmp_path, steps=80, model=model, lr=0.02 if model in ("linear", "ngrams") else 3e-3)
     found = run.metrics["test"]["topic"]["accuracy"]
     assert found["value"] >= 0.85 and found["low"] > run.metrics["baselines"]["topic"]["majority"]["accuracy"]["value"]
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_text_to_a_number(tmp_path: Path) -> None:
     rows = [{"text": row["text"], "rating": row["rating"]} for row in stories(500)]
     run = learned(rows, "text -> rating:number", tmp_path, steps=300)
@@ -476,6 +484,7 @@ def test_texts_are_embedded_and_evaluated(topics: Run) -> None:
     assert figures["n"] == 100 and figures["value"] >= 0.95
 
 
+@pytest.mark.usefixtures("no_report")
 def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mapsto.training.trainer.SAVE", 0.0)
     monkeypatch.setattr("mapsto.training.trainer.TICK", 0.0)
@@ -496,6 +505,7 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: py
     assert equal
 
 
+@pytest.mark.usefixtures("no_report")
 def test_extend_learns_new_texts_and_a_new_topic(tmp_path: Path) -> None:
     rows = [{"text": row["text"], "topic": row["topic"]} for row in stories(200)]
     run = learned(rows, "text -> topic", tmp_path)
