@@ -19,7 +19,7 @@ from mapsto.cells import shorten
 from mapsto.config import Reading
 from mapsto.data.scan import Scan, hash64
 from mapsto.data.source import SPLITS, Source
-from mapsto.data.store import Store
+from mapsto.data.store import Spot, Store
 from mapsto.registry import module, names
 from mapsto.signature import Slot
 from mapsto.types.base import DataType
@@ -87,7 +87,7 @@ class Fact:
         return f"'{self.column}'" + (f" ({self.part})" if self.part not in ("", "moment") else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """What a check may look at. store: every row encoded, divided as it will be trained; scan: hashes of all rows' inputs and targets,
     and a sample of raw cells; left_out: columns that `resolve` does not use, and why."""
@@ -130,20 +130,35 @@ class Evidence:
         """(k,) positions in `rows` of rows with different inputs: the first of each."""
         return np.sort(np.unique(self.scan.hashes[self.rows], return_index=True)[1])
 
-    def asked(self, method: str, side: str, slot: Slot, rows: np.ndarray) -> list[Any]:
-        """What a room's `facts`, `traits`, `places` or `likeness` says of rows, piece by piece; [] where it says nothing."""
-        ask, spot = getattr(self.room(side, slot), method), (side, slot.name)
-        parts = []
-        for low in range(0, len(rows), PIECE):
-            found = ask(self.store.raw(rows[low : low + PIECE], (spot,))[spot])
-            if found is None or (isinstance(found, dict) and not found):
-                return []
-            parts.append(found)
-        return parts
+    def asked(self, method: str, spots: Sequence[Spot], rows: np.ndarray) -> dict[Spot, list[Any]]:
+        """What rooms say by `facts`, `traits`, `places` or `likeness` of rows, piece by piece; spots that say nothing are left out."""
+        answering = [spot for spot in spots if spot in self._answering(method)]
+        found: dict[Spot, list[Any]] = {spot: [] for spot in answering}
+        for low in range(0, len(rows) if answering else 0, PIECE):
+            raw = self.store.raw(rows[low : low + PIECE], set(answering))
+            for spot in answering:
+                found[spot].append(getattr(self.store.types[spot], method)(raw[spot]))
+        return {spot: parts for spot, parts in found.items() if parts}
 
-    def affordable(self, side: str, slot: Slot, most: int) -> int:
-        """How many rows of a slot may be read for one look."""
-        layout = self.room(side, slot).layout
+    def answering(self, method: str) -> list[Slot]:
+        """The inputs whose rooms say something by a method."""
+        return [slot for slot in self.inputs if ("input", slot.name) in self._answering(method)]
+
+    def _answering(self, method: str) -> set[Spot]:
+        """Spots whose rooms say something of a row by a method: asked of one row, once."""
+        if method not in self._answered:
+            raw = self.store.raw(np.zeros(min(1, self.store.n), np.int64))
+            said = {spot: getattr(self.store.types[spot], method)(array) for spot, array in raw.items()} if self.store.n else {}
+            self._answered[method] = {spot for spot, found in said.items() if found is not None and not (isinstance(found, dict) and not found)}
+        return self._answered[method]
+
+    @cached_property
+    def _answered(self) -> dict[str, set[Spot]]:
+        return {}
+
+    def affordable(self, slot: Slot, most: int) -> int:
+        """How many rows of an input may be read for one look."""
+        layout = self.room("input", slot).layout
         cell = 4096 if layout.ragged else int(np.dtype(layout.dtype).itemsize * np.prod([side for side in layout.shape if side is not None]))
         return min(most, max(500, MOST_BYTES // cell))
 
@@ -158,7 +173,7 @@ class Evidence:
 
     def texts(self, slot: Slot) -> Sequence[Any] | None:
         """Raw cells of `rows` of an input that is text and no column of a plain table, or None."""
-        if any(fact.slot.name == slot.name for fact in self.given):
+        if slot.name in self.plain:
             return None
         cells = self.cells(slot.column)
         return cells if cells is not None and any(isinstance(cell, str) for cell in cells[:100]) else None
@@ -179,34 +194,39 @@ class Evidence:
     @cached_property
     def facts(self) -> list[Fact]:
         """Every slot as columns of a plain table, over `rows`; slots that are none (pictures, prose) have no fact."""
-        return self._gathered("facts")
+        return self._as_facts("facts", [*self._spots("input"), *self._spots("output")], self.rows)
 
     @cached_property
     def traits(self) -> list[Fact]:
         """What can be measured of the other inputs, over `trait_rows`."""
-        return [fact for slot in self.inputs for fact in self._as_facts("traits", "input", slot, self.trait_rows)]
+        return self._as_facts("traits", self._spots("input"), self.trait_rows)
 
     @cached_property
     def trait_rows(self) -> np.ndarray:
         """Those of `rows` of which pictures and prose can be read in seconds."""
-        most = min((self.affordable("input", slot, MOST_ROWS) for slot in self.inputs), default=MOST_ROWS)
+        most = min((self.affordable(slot, MOST_ROWS) for slot in self.answering("traits")), default=MOST_ROWS)
         return self.rows[chosen(len(self.rows), most, "traits")]
 
-    def _gathered(self, method: str) -> list[Fact]:
-        slots = [("input", slot) for slot in self.inputs] + [("output", slot) for slot in self.outputs]
-        return [fact for side, slot in slots for fact in self._as_facts(method, side, slot, self.rows)]
+    def facts_of(self, side: str, slots: Sequence[Slot], rows: np.ndarray) -> list[Fact]:
+        """Facts of some slots, over other rows than `rows`."""
+        return self._as_facts("facts", [(side, slot.name) for slot in slots], rows)
 
-    def facts_of(self, side: str, slot: Slot, rows: np.ndarray) -> list[Fact]:
-        """One slot's facts, over other rows than `rows`."""
-        return self._as_facts("facts", side, slot, rows)
+    def _spots(self, side: str) -> list[Spot]:
+        return [(side, slot.name) for slot in (self.inputs if side == "input" else self.outputs)]
 
-    def _as_facts(self, method: str, side: str, slot: Slot, rows: np.ndarray) -> list[Fact]:
-        found = self.asked(method, side, slot, rows)
-        return [Fact(side, slot, part, np.concatenate([one[part] for one in found])) for part in (found[0] if found else ())]
+    def _as_facts(self, method: str, spots: Sequence[Spot], rows: np.ndarray) -> list[Fact]:
+        slots = {("input", slot.name): slot for slot in self.inputs} | {("output", slot.name): slot for slot in self.outputs}
+        found = self.asked(method, spots, rows)
+        return [Fact(spot[0], slots[spot], part, np.concatenate([one[part] for one in parts])) for spot, parts in found.items() for part in parts[0]]
 
     @cached_property
     def given(self) -> list[Fact]:
         return [fact for fact in self.facts if fact.side == "input"]
+
+    @cached_property
+    def plain(self) -> set[str]:
+        """Names of the inputs that are columns of a plain table."""
+        return {fact.slot.name for fact in self.given}
 
     @cached_property
     def targets(self) -> list[Fact]:
@@ -250,9 +270,8 @@ class Evidence:
         """Are rows described by so few different values that equal ones must occur? Their collision entropy, as if columns were
         independent, is then below that of as many random rows; or most rows have an equal."""
         facts = [fact for fact in self.given if fact.column not in self.ids]
-        plain = {fact.slot.name for fact in self.given}
         apart = np.unique(self.keys[self.rows], return_index=True)[1]
-        bits = sum(_collision_bits(fact.values[apart]) for fact in facts) + 64.0 * sum(slot.name not in plain for slot in self.inputs)
+        bits = sum(_collision_bits(fact.values[apart]) for fact in facts) + 64.0 * sum(slot.name not in self.plain for slot in self.inputs)
         used = self.keys[self.split_of >= 0]
         return bits < 2 * np.log2(max(2, len(used))) + BITS or len(np.unique(used)) < 0.5 * len(used)
 

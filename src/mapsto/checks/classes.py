@@ -15,7 +15,7 @@ def look(evidence: Evidence) -> list[Finding]:
     found: list[Finding] = []
     for slot in evidence.outputs:
         names = evidence.room("output", slot).classes
-        facts = [fact for fact in evidence.facts_of("output", slot, evidence.store.rows("train")) if not fact.ordered]
+        facts = [fact for fact in evidence.facts_of("output", [slot], evidence.store.rows("train")) if not fact.ordered]
         if len(facts) == 1 and not facts[0].part:
             found += _one_of_several(evidence, slot, names, np.bincount(facts[0].values[facts[0].values >= 0], minlength=len(names)))
         elif facts:
@@ -73,4 +73,4 @@ def _labels(slot: Slot, labels: list[tuple[str, np.ndarray]]) -> list[Finding]:
 
 def _rows_of(evidence: Evidence, slot: Slot, k: int) -> tuple[int, ...]:
     rows = evidence.store.rows("train")
-    return tuple(rows[np.flatnonzero(evidence.facts_of("output", slot, rows)[0].values == k)[:5]].tolist())
+    return tuple(rows[np.flatnonzero(evidence.facts_of("output", [slot], rows)[0].values == k)[:5]].tolist())

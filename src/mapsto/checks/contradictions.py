@@ -32,14 +32,14 @@ def apart(evidence: Evidence) -> np.ndarray:
     rows, groups = candidates(evidence)
     found = np.zeros(len(rows), bool)
     for slot in evidence.outputs:
-        for fact in evidence.facts_of("output", slot, rows) if len(rows) else ():
+        for fact in evidence.facts_of("output", [slot], rows) if len(rows) else ():
             found |= np.zeros(len(rows), bool) if fact.ordered else _differing(fact, groups)[0]
     return rows[found]
 
 
 def _of(evidence: Evidence, slot: Slot, rows: np.ndarray, groups: np.ndarray) -> Finding | None:
     """What one output's answers say of the rows that share their inputs."""
-    facts = evidence.facts_of("output", slot, rows)
+    facts = evidence.facts_of("output", [slot], rows)
     apart = np.zeros(len(rows), bool)
     wrong = 0
     for fact in facts:

@@ -29,8 +29,8 @@ def look(evidence: Evidence) -> list[Finding]:
     found = []
     for target in evidence.targets:
         if not target.ordered and len(np.unique(target.values[target.values >= 0])) > 1:
-            for slot in evidence.inputs:
-                found += [finding for ask in (_words, _pixels) if (finding := ask(evidence, slot, target))]
+            found += [finding for slot in evidence.inputs if (finding := _words(evidence, slot, target))]
+            found += [finding for slot in evidence.answering("places") if (finding := _pixels(evidence, slot, target))]
     return found
 
 
@@ -93,12 +93,10 @@ def _is_name(word: str, name: str) -> bool:
 def _pixels(evidence: Evidence, slot: Slot, target: Fact) -> Finding | None:
     at = evidence.distinct_rows
     at = at[target.values[at] >= 0]
-    at = at[chosen(len(at), evidence.affordable("input", slot, MOST_PICTURES), "pixels")]
+    at = at[chosen(len(at), evidence.affordable(slot, MOST_PICTURES), "pixels")]
     if len(at) < 2 * LEAST:
         return None
-    places = evidence.asked("places", "input", slot, evidence.rows[at])
-    if not places:
-        return None
+    places = evidence.asked("places", [("input", slot.name)], evidence.rows[at])["input", slot.name]
     classes = codes_of(target.values[at])
     values = np.concatenate(places)
     telling = [f for f in _pure(values, classes) if determines(codes_of(values[:, f].astype(np.int64)), classes) is not None]

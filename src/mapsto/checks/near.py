@@ -23,7 +23,7 @@ Pairs = list[tuple[int, int]]  # (row held back, row learned from)
 
 
 def look(evidence: Evidence) -> list[Finding]:
-    found = [finding for slot in evidence.inputs if (finding := _told(evidence, slot, pairs_of(evidence, slot)))]
+    found = [finding for slot in evidence.answering("likeness") if (finding := _told(evidence, slot, pairs_of(evidence, slot)))]
     by_value = None if found else _told(evidence, None, pairs_by_value(evidence))
     return [*found, by_value] if by_value else found
 
@@ -31,7 +31,7 @@ def look(evidence: Evidence) -> list[Finding]:
 def _told(evidence: Evidence, slot: Slot | None, pairs: Pairs) -> Finding | None:
     if not pairs:
         return None
-    held, _, asked = _rows(evidence, MOST_TRAIN if slot is None else evidence.affordable("input", slot, MOST_TRAIN))
+    held, _, asked = _rows(evidence, MOST_TRAIN if slot is None else evidence.affordable(slot, MOST_TRAIN))
     used = f" (looked at {len(held):,} of {asked:,})" if len(held) < asked else ""
     verb, of = "has" if len(pairs) == 1 else "have", f"of '{slot.column}' " if slot else ""
     what = f"{plural(len(pairs), 'row')} of {len(held):,} held back {verb} a near duplicate {of}in training{used}"
@@ -52,12 +52,11 @@ def _rows(evidence: Evidence, most: int) -> tuple[np.ndarray, np.ndarray, int]:
 
 def pairs_of(evidence: Evidence, slot: Slot) -> Pairs:
     """Near duplicates of one slot's cells, in rows that are not equal as they stand."""
-    held, train, _ = _rows(evidence, evidence.affordable("input", slot, MOST_TRAIN))
+    held, train, _ = _rows(evidence, evidence.affordable(slot, MOST_TRAIN))
     if len(train) <= NEIGHBOURS or not len(held):
         return []
-    marks = [np.concatenate(parts) if (parts := evidence.asked("likeness", "input", slot, rows)) else None for rows in (held, train)]
-    if marks[0] is None or marks[1] is None:
-        return []
+    spot = ("input", slot.name)
+    marks = [np.concatenate(evidence.asked("likeness", [spot], rows)[spot]) for rows in (held, train)]
     least, most = evidence.room("input", slot).alike
     found = []
     with threadpool_limits(1):
@@ -75,7 +74,7 @@ def pairs_of(evidence: Evidence, slot: Slot) -> Pairs:
 def pairs_by_value(evidence: Evidence) -> Pairs:
     """Rows of a plain table that hold the same values, numbers to DIGITS, though they are not written alike."""
     slots = [slot for slot in evidence.inputs if slot.column not in evidence.ids]
-    if not slots or evidence.repeats_are_natural or {slot.name for slot in slots} - {fact.slot.name for fact in evidence.given}:
+    if not slots or evidence.repeats_are_natural or {slot.name for slot in slots} - evidence.plain:
         return []
     held, train, _ = _rows(evidence, MOST_TRAIN)
     values = {int(train[i]): value for i, value in enumerate(_values(evidence, slots, train)) if value}
@@ -86,7 +85,7 @@ def pairs_by_value(evidence: Evidence) -> Pairs:
 
 def _values(evidence: Evidence, slots: list[Slot], rows: np.ndarray) -> list[bytes]:
     """Each row's values as bytes; b"" where one of them is not told apart from others."""
-    facts = [fact for slot in slots for fact in evidence.facts_of("input", slot, rows)]
+    facts = evidence.facts_of("input", slots, rows)
     columns = [_rounded(fact.values) if fact.ordered else fact.values.astype(np.float64) for fact in facts]
     table = np.ascontiguousarray(np.stack(columns, 1)) if columns else np.empty((len(rows), 0))
     vague = np.zeros(len(rows), bool)

@@ -90,13 +90,13 @@ def _apart(train: np.ndarray, test: np.ndarray) -> float:
 def _by_model(evidence: Evidence) -> list[Finding]:
     """Can a linear model tell training from test pictures or texts that it has not seen?"""
     found = []
-    for slot in evidence.inputs:
+    for slot in evidence.answering("likeness"):
+        spot = ("input", slot.name)
         rows = [evidence.store.rows(name) for name in ("train", "test")]
-        train, test = (of[chosen(len(of), evidence.affordable("input", slot, SIDE), name)] for of, name in zip(rows, ("train", "test"), strict=True))
-        marks = [evidence.asked("likeness", "input", slot, side) for side in (train, test)]
-        if min(len(train), len(test)) < 5 * LEAST or not marks[0]:
+        train, test = (of[chosen(len(of), evidence.affordable(slot, SIDE), name)] for of, name in zip(rows, ("train", "test"), strict=True))
+        if min(len(train), len(test)) < 5 * LEAST:
             continue
-        area = _area(np.concatenate(marks[0]), np.concatenate(marks[1]))
+        area = _area(*(np.concatenate(evidence.asked("likeness", [spot], side)[spot]) for side in (train, test)))
         if area >= SUSPECT:
             what = f"'{slot.column}' tells test from training rows: a linear model does so with an area under the curve of {area:.2f} (.50 is chance)"
             fix = "let mapsto divide the rows: give them together, without --test"
