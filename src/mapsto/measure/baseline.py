@@ -15,6 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ NEAREST_WORK, NEAREST_FEWEST = 5e10, 500  # training rows x test rows x (feature
 SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
 DENSE = 0.3  # a sparse matrix's column filled more than this is a plain number
 
-Values = np.ndarray | csr_array  # (n, F)
+Values = Any  # (n, F): an array, or scipy's csr_array, which its type stubs cannot index
 Predictor = Callable[[Values], np.ndarray]  # (n, F) -> (n, K)
 
 
@@ -119,7 +120,8 @@ def features_of(store: Store, rows: np.ndarray, groups: np.ndarray | None = None
             found.append((batch.targets[name].numpy(), batch.present[name].numpy()))  # type: ignore[union-attr]
     together = joined(values)
     of = None if groups is None else groups[rows]
-    return {name: Features(together, *map(np.concatenate, zip(*found, strict=True)), of) for name, found in known.items()}
+    labels = {name: [np.concatenate(part) for part in zip(*found, strict=True)] for name, found in known.items()}
+    return {name: Features(together, target, present, of) for name, (target, present) in labels.items()}
 
 
 def chosen(rows: int, most: int = MOST_ROWS, seed: int = 0) -> np.ndarray:
