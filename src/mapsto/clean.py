@@ -86,7 +86,7 @@ def rows_to_remove(evidence: Evidence) -> dict[int, str]:
         gone.setdefault(row, "equal inputs stand beside another answer")
     for row, why in _repeated(evidence, gone):
         gone.setdefault(row, why)
-    for slot in evidence.inputs:
+    for slot in evidence.answering("likeness"):
         for kept, row in near.pairs_of(evidence, slot):
             if kept not in gone:
                 gone.setdefault(row, f"nearly the same '{slot.column}' is held back for testing")
