@@ -217,7 +217,7 @@ pairs = pytest.mark.parametrize(("name", "text"), PAIRS)
 
 
 def test_every_model_fits_some_signature():
-    assert {name for name, _ in PAIRS} == set(NAMES)
+    assert {name for name, _ in PAIRS} == set(NAMES) - {"gpt"}  # which is given no input: tests/test_language.py
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -32,7 +32,7 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 ROOMS = (
     "errors cells signature config registry files numerals blocks ngrams tokens",
     "batch metrics decode augment encodings texts disturb",
-    "types",
+    "types next_token",
     "models",
     "optimizers learners",
     "training",

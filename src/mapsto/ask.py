@@ -18,7 +18,7 @@ from mapsto.data.open import open_source
 from mapsto.data.source import Source
 from mapsto.data.store import Store, prepare
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
-from mapsto.learners.base import Collected, Learner, collect
+from mapsto.learners.base import Collected, Learner
 from mapsto.measure.tested import Tested
 from mapsto.registry import module, names
 from mapsto.run import Run
@@ -50,7 +50,7 @@ class Predictions(Mapping[str, Collected]):
             raise KeyError(split)
         if split not in self._made:
             most = TRAIN_ROWS if split == "train" else None
-            self._made[split] = collect(self._learner, self._store.walk(split, self._learner.evaluation_batch, most))
+            self._made[split] = self._learner.collect(split, most, self._store)
         return self._made[split]
 
     def __iter__(self) -> Iterator[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mapsto.errors import CellError
+
 # Words that mean "nothing here" in the tables people have, lower case. '?' is UCI's, '-' and 'n/a' spreadsheets'.
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "--", ".", "#n/a", "#na", "<na>", "nil", "missing", "(null)"})
 
@@ -33,6 +35,10 @@ class Blob:
         return self.name
 
 
+class Continued(str):
+    """A piece of a long text that goes on from the cell before: no document begins here."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A column as a room sees it when asked "is this yours?": its name and a sample of raw cells."""
@@ -55,6 +61,17 @@ def is_missing(cell: Any) -> bool:
     if isinstance(cell, float):
         return math.isnan(cell)
     return type(cell).__name__ in ("NaTType", "NAType") or (type(cell).__name__ == "datetime64" and str(cell) == "NaT")
+
+
+def decoded(cell: bytes | Blob) -> str:
+    """A cell's or file's bytes as text. CellError: no such file, no utf-8."""
+    name = "the cell" if isinstance(cell, bytes) else cell.name
+    try:
+        return (cell if isinstance(cell, bytes) else cell.read()).decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise CellError(f"{name}: expected utf-8 text, byte {problem.start} is none.\nSave it as utf-8.") from None
+    except OSError as problem:
+        raise CellError(f"{name}: cannot be opened ({problem.strerror}).\nPut the file there, or leave the row out.") from None
 
 
 def sound(text: str) -> str:

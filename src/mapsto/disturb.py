@@ -1,4 +1,4 @@
-"""What the world does to pictures before a net sees them, and what is hidden from it to find out where it looks.
+"""What the world does to pictures and texts before a net sees them, and what is hidden from it to find out where it looks.
 
 Pictures are arrays (H, W, C) of uint8 or uint16, as their room reads them. Plain numpy and scipy, one picture at a time.
 Letters: H W image, C channels, G windows a side.
@@ -115,3 +115,19 @@ def overlaid(picture: np.ndarray, weights: Sequence[float], most: int = 192) -> 
     file = io.BytesIO()
     image.quantize(128, method=PIL.Image.Quantize.FASTOCTREE).save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def mistyped(text: str, level: float, draw: np.random.Generator) -> str:
+    """A text in which each letter is, with a chance of `level`, swapped with the next, lost, doubled or replaced by one of the same text."""
+    signs = list(text)
+    for i in np.flatnonzero(draw.random(len(signs)) < level).tolist():
+        what = int(draw.integers(4))
+        if what == 0 and i + 1 < len(signs):
+            signs[i], signs[i + 1] = signs[i + 1], signs[i]
+        elif what == 1:
+            signs[i] = ""
+        elif what == 2:
+            signs[i] *= 2
+        else:
+            signs[i] = text[int(draw.integers(len(text)))]
+    return "".join(signs)

@@ -25,13 +25,15 @@ MINUTES = 5.0
 @dataclass(frozen=True)
 class Facts:
     """What a recipe may look at. rooms: the fitted rooms by (side, slot); rows: training rows; minutes: of the budget, None when
-    steps or epochs decide; speed: measures this machine's convolutions, FLOP/s, when a recipe wants to know."""
+    steps or epochs decide; speed: measures this machine's convolutions, FLOP/s, when a recipe wants to know; tokens: in the training
+    rows' cells of unequal length."""
 
     signature: Signature
     rooms: Mapping[tuple[str, str], DataType]
     rows: int
     minutes: float | None = None
     speed: Callable[[], float] = lambda: 0.0
+    tokens: int = 0
 
     def passes(self, multiplications: float) -> float | None:
         """Passes over the training rows that the minutes allow a net of so many multiply-adds a row; None where minutes do not decide."""
@@ -83,6 +85,7 @@ class Recipe:
     decide: Callable[[Facts], dict[str, Any]]
     why: str
     learner: str = "supervised"
+    units: Callable[[Facts], int] = lambda facts: facts.rows  # what a step's rows are taken from
 
 
 def pictures(facts: Facts) -> dict[str, Any]:
@@ -160,11 +163,50 @@ def texts(facts: Facts) -> dict[str, Any]:
     }
 
 
+def language(facts: Facts) -> dict[str, Any]:
+    """A decoder on blocks of text, some 2,000 tokens a step."""
+    room = _only_text(facts)
+    training = Training(
+        optimizer="muon",
+        lr=0.02,
+        batch=max(1, 2048 // room.most),
+        weight_decay=0.01,
+        momentum=0.95,
+        warmup=0.02,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
+    return {
+        "options": {"width": 256, "depth": 6, "heads": 4},
+        "training": training,
+        "budget": Budget(epochs=30.0, patience=0.0),
+    }
+
+
+def blocks(facts: Facts) -> int:
+    """Blocks of tokens that a pass over the text consists of."""
+    return facts.tokens // _only_text(facts).most
+
+
+def _only_text(facts: Facts) -> Text:
+    return next(room for (side, _), room in facts.rooms.items() if side == "output" and isinstance(room, Text))
+
+
 def _kinds(signature: Signature) -> list[str]:
     return [slot.type for slot in signature.inputs]
 
 
 TABLE: tuple[Recipe, ...] = (
+    Recipe(
+        "-> text",
+        lambda s: not s.inputs and [slot.type for slot in s.outputs] == ["text"],
+        "gpt",
+        language,
+        "a text by itself: a decoder that says what comes next",
+        "next_token",
+        blocks,
+    ),
     Recipe("image -> any", lambda s: _kinds(s) == ["image"], "resnet9", pictures, "one picture: a residual net from scratch"),
     Recipe("text -> any", lambda s: _kinds(s) == ["text"], "textcnn", texts, "one text: a convolutional net and a bag of n-grams, side by side"),
     Recipe(
@@ -205,7 +247,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
     if learner == recipe.learner:
         learner_options = {**decided.get("learner_options", {}), **learner_options}
     training = _filled(settings.training, decided["training"])
-    training = replace(training, batch=min(training.batch or 1, max(1, facts.rows)))
+    training = replace(training, batch=min(training.batch or 1, max(1, recipe.units(facts))))
     return Choice(
         model,
         options,

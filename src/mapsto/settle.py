@@ -55,6 +55,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         store.size("train"),
         (settings.budget.minutes or recipes.MINUTES) if timed else None,
         lambda: machine_speed(choose_device(settings.training.device)),
+        0 if (lengths := store.lengths(store.rows("train"))) is None else int(lengths.sum()),
     )
     choice = recipes.choose(facts, settings)
     written = str(signature)

@@ -60,10 +60,35 @@ def alphabet_of(texts: Sequence[str], size: int) -> str:
 
 def characters(text: str, alphabet: str) -> list[int]:
     """(N,) token numbers of the characters."""
+    return coded(text, alphabet).tolist()
+
+
+def coded(text: str, alphabet: str) -> np.ndarray:
+    """(N,) int64 token numbers of the characters."""
     known, codes = code_points(alphabet), code_points(text)
     place = np.searchsorted(known, codes)
     found = (place < len(known)) & (known[np.minimum(place, len(known) - 1)] == codes) if len(known) else np.zeros(len(codes), bool)
-    return np.where(found, place + FIRST, UNKNOWN).tolist()
+    return np.where(found, place + FIRST, UNKNOWN)
+
+
+def pieces_of(kind: str, codes: str, alphabet: str) -> list[bytes]:
+    """The bytes in utf-8 that each token stands for: nothing for marks, U+FFFD for an unknown character. Byte pairs may be parts of one."""
+    if kind == "char":
+        rest = [letter.encode("utf-8") for letter in alphabet]
+    else:
+        tokenizer, byte = tokenizer_of(codes), {letter: value for value, letter in _letters_of_bytes().items()}
+        names = [str(tokenizer.id_to_token(number)) for number in range(FIRST, tokenizer.get_vocab_size())]
+        rest = [bytes(byte[letter] for letter in name) for name in names]
+    marks = [b""] * FIRST
+    marks[UNKNOWN] = "\ufffd".encode()
+    return marks + rest
+
+
+def _letters_of_bytes() -> dict[int, str]:
+    """How byte-level BPE writes each byte as a letter (Radford et al. 2019): printable ones as themselves, others from U+0100 on."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in plain]
+    return {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(others)}
 
 
 def plain(text: str) -> str:

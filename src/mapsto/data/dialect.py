@@ -90,6 +90,12 @@ def text_of(handle: io.BufferedIOBase, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(handle, encoding, errors="mapsto-cp1252", newline="")  # type: ignore[arg-type]
 
 
+def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
+    """The same for bytes that come piece by piece."""
+    codecs.register_error("mapsto-cp1252", _as_cp1252)
+    return codecs.getincrementaldecoder(encoding)("mapsto-cp1252")
+
+
 def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
@@ -209,7 +215,8 @@ def _find_layout(text: str, suffix: str) -> Dialect:
         if '"' in text:
             plain = _try(text, delimiter, False)
             best = plain if plain.share > best.share + 0.005 and plain.width > 1 else best
-        if best.width > 1 and best.share >= 0.5:
+        least = 0.9 if suffix in (".txt", ".text") else 0.5  # prose has commas too
+        if best.width > 1 and best.share >= least:
             tried.append(best)
     clean = [each for each in tried if each.first == each.width]
     odd = [each for each in tried if each.share >= 0.7 and (each.width > 2 or text.startswith("#"))]  # a title above, or names of rows as R writes

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from mapsto.cells import Blob
 from mapsto.data.arrays import open_idx, open_npz
 from mapsto.data.files import TABLE_SUFFIXES, Entry, Listing, fingerprint_of, inner_suffix, is_image, kind_of, listing
-from mapsto.data.joined import Part, group_by_split, join
+from mapsto.data.joined import Part, group_by_split, join, split_of_name
 from mapsto.data.metadata import metadata_files, open_metadata
+from mapsto.data.prose import is_prose, open_prose
 from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.data.table import open_table, stem
 from mapsto.errors import DataError
@@ -95,6 +96,9 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
     ignored = [each for each in tables if "submission" in each.lower() or each == "changes.csv"]  # the second: of a cleaned copy
     if len(tables) > len(ignored):
         tables = {each: entry for each, entry in tables.items() if each not in ignored}
+    if len(tables) > 1 and all(_is_prose(entry) for entry in list(tables.values())[:3]):
+        named = [split_of_name(_folder_in_name(each))[1] for each in tables]
+        return open_prose(name, list(tables.values()), named if all(named) else ())
     groups = group_by_split([_folder_in_name(each) for each in tables])
     if len(groups) > 1 or len({split for each in groups.values() for _, split in each}) == 1 < len(tables):
         raise _several(found, shown, list(tables))
@@ -103,6 +107,11 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
     others = [entry.name for entry in found.files if entry.name not in tables]
     source.said += [f"other files passed over: {', '.join(others[:4])}{'…' if len(others) > 4 else ''}"] if others else []
     return source
+
+
+def _is_prose(entry: Entry) -> bool:
+    """Is it a text without columns? An empty one may be."""
+    return entry.suffix == ".txt" and (not entry.size or is_prose(Path(entry.path)))
 
 
 def _folder_in_name(name: str) -> str:

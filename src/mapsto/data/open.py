@@ -36,7 +36,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     source.locations = places
     if reading.test is None:
         return source
-    test = with_split_column(_open(reading.test, source.columns))
+    source, test = source.tested_elsewhere(), with_split_column(_open(reading.test, source.columns))
     if source.divided and any("test" in chunk.split for chunk in source.chunks()):
         raise DataError(
             f"{source.name} holds test rows already, and --test names {reading.test}.\n"

@@ -67,6 +67,14 @@ class Source:
         """All rows, `size` or fewer at a time."""
         raise TypeError(f"{type(self).__name__} gives no rows")
 
+    def lines(self) -> Source:
+        """The same as a table, where it was taken for a text that goes on: each line a row."""
+        return self
+
+    def tested_elsewhere(self) -> Source:
+        """The same without test rows of its own making: others will be the test."""
+        return self
+
 
 def split_name(text: Any) -> str | None:
     """'val', 'Valid', 'dev' -> 'validation'; None when it is no name of a split."""

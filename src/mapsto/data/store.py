@@ -87,6 +87,9 @@ class Store(Batches):
         """(m,) row numbers of a split in the source."""
         return self._rows[split]
 
+    def flat(self, spot: Spot) -> tuple[np.ndarray, np.ndarray]:
+        return self._ragged[spot]
+
     def unlabelled(self, slot: str) -> int:
         """Rows in use for which nothing is known of an output."""
         for block, values in self._blocks:
@@ -265,7 +268,14 @@ def _code() -> str:
     """The version of the code that encodes: a hash of the rooms' and readers' files."""
     here = Path(__file__).parent
     files = sorted(
-        [*here.glob("*.py"), *(here.parent / "types").glob("*.py"), here.parent / "cells.py", here.parent / "ngrams.py", here.parent / "tokens.py"]
+        [
+            *here.glob("*.py"),
+            *(here.parent / "types").glob("*.py"),
+            here.parent / "cells.py",
+            here.parent / "ngrams.py",
+            here.parent / "tokens.py",
+            here.parent / "next_token.py",
+        ]
     )
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=8).hexdigest()
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mapsto.data.dialect import Dialect, Lines, find_dialect, records, text_of
+from mapsto.data.dialect import LINE, Dialect, Lines, find_dialect, records, text_of
 from mapsto.data.files import Entry, entry_of, fingerprint_of, inner_suffix, kind_of, reading, unpacked
 from mapsto.data.jsonrows import open_json
 from mapsto.data.parquet import open_parquet
+from mapsto.data.prose import open_prose
 from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import DataError
 
@@ -100,9 +101,12 @@ def _with_points(cells: Sequence[str], grouped: bool) -> Sequence[str]:
     return [point(cell) for cell in cells]
 
 
-def open_delimited(path: Path, known: Sequence[str] = ()) -> Source:
-    """Open a text table. known: column names another file of the same table gave. DataError: no table, or no rows."""
+def open_delimited(path: Path, known: Sequence[str] = (), prose: bool = True) -> Source:
+    """Open a text table. known: column names another file of the same table gave. prose: is a text without columns one that goes on, or
+    a table of lines? DataError: no table, or no rows."""
     dialect = find_dialect(path, known)
+    if dialect.delimiter == LINE and prose:
+        return open_prose(stem(path.name), [entry_of(path)])
     return DelimitedSource(
         name=stem(path.name),
         columns=dialect.names,

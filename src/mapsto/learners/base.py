@@ -38,6 +38,14 @@ class Batches:
         """Rows in a split; None when nobody knows, as in an endless stream: such a split is never walked."""
         raise TypeError(f"{type(self).__name__} has no size")
 
+    def rows(self, split: str) -> np.ndarray:
+        """(m,) row numbers of a split in the source."""
+        raise TypeError(f"{type(self).__name__} has no rows")
+
+    def flat(self, spot: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+        """Cells of unequal length behind each other: (values (N, …), offsets (rows + 1,)), as they lie on disk."""
+        raise TypeError(f"{type(self).__name__} has no cells of unequal length")
+
     def stream(self, split: str, step: int, batch: int, seed: int) -> Iterator[Batch]:
         """Endless shuffled, augmented batches from `step` on: a function of (split, step, batch, seed) alone."""
         raise TypeError(f"{type(self).__name__} has no stream")
@@ -127,14 +135,24 @@ class Learner:
             outputs = self.outputs(self.ready(batch))
         return {slot: {name: _numpy(value) for name, value in heads[slot].predict(output).items()} for slot, output in outputs.items()}
 
-    def collect(self, split: str, most: int | None = None) -> Collected:
-        """Predict every row of a split (or a keyed sample of `most`)."""
-        assert self.store is not None
-        return collect(self, self.store.walk(split, self.evaluation_batch, most))
+    def size(self, split: str, store: Batches | None = None) -> int | None:
+        """Rows of a split as `batches` and `walk` count them: the store's, or blocks of a text. None when nobody knows."""
+        store = store or self.store
+        return None if store is None else store.size(split)
+
+    def walk(self, split: str, most: int | None = None, store: Batches | None = None) -> Iterator[Batch]:
+        """Every row of a split once (or a keyed sample of `most`), to be predicted. store: another than the learner's own."""
+        store = store or self.store
+        assert store is not None
+        return store.walk(split, self.evaluation_batch, most)
+
+    def collect(self, split: str, most: int | None = None, store: Batches | None = None) -> Collected:
+        """Predict every row of a split (or a sample of `most`)."""
+        return collect(self, self.walk(split, most, store))
 
     def evaluate(self, split: str, most: int | None = None) -> Scores:
         """{slot: {metric: value}} over a split; {} when the learner has nothing to compare with."""
-        if self.store is None or not self.store.size(split):
+        if self.store is None or not self.size(split):
             return {}
         found = self.collect(split, most)
         return {slot.name: score_values(self.metrics(slot.name), found, slot.name) for slot in self.signature.outputs}

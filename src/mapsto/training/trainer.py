@@ -237,7 +237,7 @@ class Trainer:
 
     def _fixed_total(self) -> int | None:
         """The last step that steps or epochs ask for. An epoch is a pass over rows that somebody can count."""
-        rows = self.learner.store.size("train") if self.learner.store is not None and self.budget.epochs is not None else None
+        rows = self.learner.size("train") if self.budget.epochs is not None else None
         if self.budget.epochs is not None and self.budget.steps is None and rows is None:
             raise ConfigError(f"--epochs {self.budget.epochs:g}: nobody knows how many rows these are.\nUse --steps or --minutes.")
         return fixed_total(self.budget, rows or 0, self.training.batch or 1)

@@ -49,6 +49,7 @@ class DataType:
     """A room. `name` is its file's name."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ()  # right of the arrow; () = cannot stand there
+    answers: ClassVar[bool] = True  # right of the arrow: can it be learned from inputs, or only by itself (`-> text`)?
     reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
     modality: ClassVar[str] = "tabular"  # what kind of data the world calls it, as in "tabular classification"
     prose: ClassVar[bool] = False  # is any str a cell of it, where it names no file?

@@ -2,7 +2,8 @@
 
 A read value is the text as it stands. It is encoded as token numbers (words, byte-level BPE or characters, learned from training rows)
 followed by hashed runs of letters and words with their counts (`mapsto.ngrams`): no vocabulary, so a word never seen still says
-something. The stem gives tokens; the first of them is the bag. Letters: B batch, T tokens, G counted runs, D width, V vocabulary.
+something. The stem gives tokens; the first of them is the bag. Right of the arrow a text is tokens alone (`mapsto.next_token`).
+Letters: B batch, T tokens, G counted runs, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from torch import Tensor, nn
 
 from mapsto.batch import Draw, Padded
 from mapsto.blocks import Item
-from mapsto.cells import Blob, Column, is_missing, shorten, sound
+from mapsto.cells import Blob, Column, Continued, decoded, is_missing, shorten, sound
 from mapsto.config import setting
-from mapsto.errors import CellError, ConfigError
+from mapsto.disturb import mistyped
+from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.metrics import Metric
+from mapsto.next_token import NextToken, figures, learned_from, sizes, written
 from mapsto.ngrams import grams
 from mapsto.numerals import values_of
 from mapsto.texts import PlainBag, Texts, TextStem, behind_each_other, padded
 from mapsto.tokens import FIRST, MISSING, START, UNKNOWN, alphabet_of, characters, learn_tokenizer, plain, tokenizer_of
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, quarters
 
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
 AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
@@ -52,15 +56,19 @@ class Text(DataType):
     modality: ClassVar[str] = "text"
     prose: ClassVar[bool] = True
     placeholder: ClassVar[Any] = "some text"
-    reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "buckets", "words", "longest", "kept", "long")
+    head_kinds: ClassVar[tuple[str, ...]] = ("tokens",)
+    answers: ClassVar[bool] = False
+    reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "buckets", "words", "longest", "kept", "long", "answer")
 
     tokenizer: str | None = setting(
         None, "what a token is; default: words, or char where texts have no spaces", choices=("words", "bpe", "char", "ngrams")
     )
     grams: bool | None = setting(None, "count runs of letters and words beside the tokens; default: yes")
-    max: int | None = setting(None, "tokens read of a text; default: enough for 99 of 100 training texts, within limits", above=0)
+    max: int | None = setting(
+        None, "tokens read of a text; default: enough for 99 of 100 training texts, within limits; right of the arrow: tokens a block holds", above=0
+    )
     long: str = setting("start", "of longer texts, read the start, both ends, or windows all over it", choices=("start", "ends", "windows"))
-    size: int | None = setting(None, "tokens in the vocabulary; default: 20,000 words, 8,000 pieces", above=8)
+    size: int | None = setting(None, "tokens in the vocabulary; default: 20,000 words, 8,000 pieces, fewer to learn a short text", above=8)
     hide: float | None = setting(None, "share of tokens hidden in training; default: the recipe decides", above=-1e-9, below=1)
     kind: str = learned("")
     codes: str = learned("")  # the tokenizer of words and bpe, in the `tokenizers` library's own JSON
@@ -76,6 +84,7 @@ class Text(DataType):
     distinct: int = learned(0)  # different texts in the sample, when few
     over: float = learned(0.0)  # share of training texts of more than MOST_CHARACTERS
     paths: bool = learned(False)  # do they look like names of files?
+    answer: bool = learned(False)  # does it stand right of the arrow? Then `most` tokens are learned at once
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -103,7 +112,9 @@ class Text(DataType):
     def read(self, cell: Any) -> str | None:
         """The text as it stands; numbers as they are written. Bytes and files are utf-8. Nothing but blanks is missing: csv cannot tell."""
         if isinstance(cell, (bytes, Blob)):
-            cell = _decoded(cell)
+            cell = decoded(cell)
+        if isinstance(cell, Continued):
+            return Continued(sound(cell))
         if isinstance(cell, str):
             return sound(cell) if cell.strip() else None
         if isinstance(cell, np.generic):
@@ -117,6 +128,8 @@ class Text(DataType):
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
         """Tokens, lengths and rarities of training texts. spec: "tokenizer" a model's own; "fixed": it takes a fixed number of
         tokens, so only the bag."""
+        if spec.get("side") == "output":
+            return self._fit_answer(values, str(spec.get("name", "text")))
         texts = [self._cut(value) for value in values if value is not None]
         unspaced = sum(len(text.split()) for text in texts) < 1.1 * len(texts) and sum(map(len, texts)) >= 8 * len(texts)
         kind = self.tokenizer or ("ngrams" if spec.get("fixed") else spec.get("tokenizer")) or ("char" if unspaced else "words")
@@ -140,6 +153,17 @@ class Text(DataType):
         room = replace(room, most=most, kept=most * (WINDOWS if self.long == "windows" else 1), cut=float((lengths > most).mean()))
         return room if self.grams is False and kind != "ngrams" else room._count(texts)
 
+    def _fit_answer(self, values: Sequence[str | None], name: str) -> Self:
+        asked = {key: getattr(self, key) for key in ("grams", "hide") if getattr(self, key) is not None}
+        if self.tokenizer in ("words", "ngrams") or self.long != "start" or asked:
+            wrong = f"tokenizer={self.tokenizer}" if self.tokenizer in ("words", "ngrams") else next(iter(asked), "long")
+            raise ConfigError(
+                f"'{name}': a text that is learned is written whole, so {wrong} has no meaning.\nOptions here: tokenizer=char or bpe, max, size."
+            )
+        if not any(values):
+            raise DataError(f"'{name}': no training row has a text to learn from.\nName another column right of the arrow.")
+        return replace(self, answer=True, words=0, **learned_from(values, self.tokenizer, self.size, self.max))
+
     def _count(self, texts: Sequence[str]) -> Self:
         """With as many buckets as the training texts fill, and how rare each is."""
         texts = _spread(texts, SAMPLED)
@@ -154,7 +178,7 @@ class Text(DataType):
 
     @property
     def layout(self) -> Layout:
-        return Layout("int32", (None,))
+        return Layout("uint16" if self.answer and self.vocabulary_size <= 1 << 16 else "int32", (None,))
 
     def encode(self, value: str | None) -> np.ndarray:
         return self._encoded([value])[0]
@@ -182,6 +206,8 @@ class Text(DataType):
         return text[:half] + text[-half:] if self.long == "ends" else text[:MOST_CHARACTERS]
 
     def _encoded(self, values: Sequence[str | None]) -> list[np.ndarray]:
+        if self.answer:
+            return [found.astype(self.layout.dtype) for found in written(values, self.kind, self.codes, self.alphabet)]
         texts = ["" if value is None else self._cut(value) for value in values]
         tokens = [
             np.array([MISSING if value is None else START, *self._shortened(found)], np.int32)
@@ -267,7 +293,7 @@ class Text(DataType):
     def traits(self, arrays: Sequence[Tensor]) -> dict[str, np.ndarray]:
         """Length: tokens read, or different runs where there are only these."""
         least = 1 if self.kind != "ngrams" else -(1 << 31)
-        return {"length": np.array([float((array >= least).sum()) for array in arrays])}
+        return {"length": np.array([float((array.long() >= least).sum()) for array in arrays])}
 
     def likeness(self, arrays: Sequence[Tensor]) -> np.ndarray:
         """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines (Weinberger et al. 2009)."""
@@ -294,6 +320,8 @@ class Text(DataType):
 
     def said(self, name: str) -> str:
         """How it is read, and what a person may not expect."""
+        if self.answer:
+            return f"'{name}' is written in {self.about()}, and learned in blocks of {self.most} tokens"
         told = f"'{name}' is read as {self.about()}"
         if self.cut >= 0.005 and self.kind != "ngrams":
             told += f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {_LONG[self.long]} (max=…, long=…)"
@@ -324,7 +352,7 @@ class Text(DataType):
         if value is None or (name == MISSING_CELLS and draw.random() < level):
             return None
         if name == TYPING:
-            return _mistyped(value, level, draw)
+            return mistyped(value, level, draw)
         if name in (DROPPED, CASE):
             pieces = re.split(r"(\s+)", value)
             hit = draw.random(len(pieces)) < level
@@ -380,20 +408,16 @@ class Text(DataType):
             return PlainBag(self.vocabulary_size, self.buckets, upper=not self.words)
         return TextStem(None if self.kind == "ngrams" else self.vocabulary_size, self.buckets, width)
 
+    def head(self, width: int, kind: str) -> Head:
+        return NextToken(width, self.vocabulary_size, self.most)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return figures(sizes(self.kind, self.codes, self.alphabet)) if self.answer else ()
+
 
 def _is_path(text: str) -> bool:
     return PATH.match(text) is not None
-
-
-def _decoded(cell: bytes | Blob) -> str:
-    """A cell's or file's bytes as text. CellError: no such file, no utf-8."""
-    name = "the cell" if isinstance(cell, bytes) else cell.name
-    try:
-        return (cell if isinstance(cell, bytes) else cell.read()).decode("utf-8")
-    except UnicodeDecodeError as problem:
-        raise CellError(f"{name}: expected utf-8 text, byte {problem.start} is none.\nSave it as utf-8.") from None
-    except OSError as problem:
-        raise CellError(f"{name}: cannot be opened ({problem.strerror}).\nPut the file there, or leave the row out.") from None
 
 
 def _spread(texts: Sequence[str], most: int) -> Sequence[str]:
@@ -421,18 +445,3 @@ def _rarities(text: str) -> Tensor:
     """(buckets,) float32: 1 + ln((1 + texts) / (1 + texts with it)), the inverse document frequency, from its packed form."""
     level = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
     return torch.from_numpy(1 + level.astype(np.float32) * np.float32(np.log(2) / 16))
-
-
-def _mistyped(text: str, level: float, draw: np.random.Generator) -> str:
-    signs = list(text)
-    for i in np.flatnonzero(draw.random(len(signs)) < level).tolist():
-        what = int(draw.integers(4))
-        if what == 0 and i + 1 < len(signs):
-            signs[i], signs[i + 1] = signs[i + 1], signs[i]
-        elif what == 1:
-            signs[i] = ""
-        elif what == 2:
-            signs[i] *= 2
-        else:
-            signs[i] = text[int(draw.integers(len(text)))]
-    return "".join(signs)

@@ -1,0 +1,135 @@
+"""Plain texts, read to be learned as they stand: one long file, or many documents. Streamed in pieces, whatever their size.
+
+A few long files are divided by place: of each the first nine tenths train, the next twentieth validates, the last one tests. Of many
+files each is a document, divided by its name as rows are.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from mapsto.cells import Continued
+from mapsto.data.dialect import LINE, decoder_of, find_dialect, find_encoding
+from mapsto.data.files import Entry, fingerprint_of, kind_of, reading, unpacked
+from mapsto.data.joined import Part, join
+from mapsto.data.source import SPLITS, BadRow, Chunk, Source
+from mapsto.errors import DataError
+
+SHARES = (0.9, 0.05, 0.05)
+PIECES, SMALLEST, LARGEST = 64, 1 << 12, 1 << 20  # pieces of a short text, and bytes of a piece
+CHUNK = 1 << 23  # bytes handed on at once
+MANY = 20  # files from which on each is a document
+SUFFIXES = (".txt", ".text", ".md")
+
+
+@dataclass
+class ProseSource(Source):
+    """Text files as one column `text`, pieces of at most a megabyte as rows; all but the first piece of a file are `Continued`.
+    given: each file's split, where the data names it; shares: how each other file is divided by place, () where it is not."""
+
+    files: Sequence[Entry] = ()
+    given: Sequence[str | None] = ()
+    shares: tuple[float, ...] = SHARES
+    bad: Sequence[BadRow] = field(default_factory=list)
+
+    def chunks(self, size: int = 4096) -> Iterator[Chunk]:
+        texts: list[str] = []
+        where: list[str] = []
+        split: list[str | None] = []
+        held, bad = 0, self.bad
+        for entry, given in zip(self.files, self.given, strict=True):
+            for start, text, part in pieces(entry, self.shares if given is None else ()):
+                texts.append(text)
+                where.append(f"{entry.name}, byte {start:,}" if self.shares else entry.name)
+                split.append(given or part)
+                held += len(text)
+                if len(texts) >= size or held >= CHUNK:
+                    yield Chunk({"text": texts}, where, split, bad)
+                    texts, where, split, held, bad = [], [], [], 0, []
+        if texts or bad:
+            yield Chunk({"text": texts}, where, split, bad)
+
+    def lines(self) -> Source:
+        from mapsto.data.table import open_delimited
+
+        return join(self.name, [Part(open_delimited(Path(entry.path), prose=False), "") for entry in self.files])
+
+    def tested_elsewhere(self) -> Source:
+        return replace(self, shares=(self.shares[0] + self.shares[2], self.shares[1], 0.0)) if self.shares else self
+
+
+def open_prose(name: str, files: Sequence[Entry], given: Sequence[str | None] = ()) -> Source:
+    """Text files to be learned. given: the split of each, where their names say it. DataError: nothing in them."""
+    filled = [(entry, split) for entry, split in zip(files, given or [None] * len(files), strict=True) if entry.size]
+    if not filled:
+        raise DataError(f"{name}: expected text, found {'an empty file' if len(files) == 1 else 'empty files'}.\nGive a file with text in it.")
+    named = len({split for _, split in filled}) > 1
+    by_place = not named and len(filled) < MANY
+    how = "the first 90% of each file train, the next 5% validate, the last 5% test" if by_place else "each file is a document"
+    return ProseSource(
+        name=name,
+        columns=("text",),
+        fingerprint=fingerprint_of(files),
+        guess="-> text",
+        said=[f"{len(filled):,} text file{'s' * (len(filled) != 1)} read as running text: {how if not named else 'divided as their names say'}"],
+        divided=by_place or named,
+        files=[entry for entry, _ in filled],
+        given=[split if named else None for _, split in filled],
+        shares=SHARES if by_place else (),
+        bad=[BadRow(entry.name, "the file is empty") for entry in files if not entry.size],
+    )
+
+
+def is_prose(path: Path, known: Sequence[str] = ()) -> bool:
+    """Is it a text without columns?"""
+    return kind_of(path)[1] == "text" and find_dialect(path, known).delimiter == LINE
+
+
+def pieces(entry: Entry, shares: Sequence[float]) -> Iterator[tuple[int, str, str | None]]:
+    """(place in bytes, text, split) of a file's pieces, which end with a line, or at least a word, where there is one. shares: parts of the
+    file that train, validate and test, () where it is not divided."""
+    path = Path(entry.path)
+    with reading(path):
+        with unpacked(path) as handle:
+            encoding, _ = find_encoding(path, handle.read(1 << 18))
+        size = _size(path, entry)
+        borders = [round(size * sum(shares[: i + 1])) for i in range(len(shares) - 1)] + [size] if shares else [size]
+        step = min(LARGEST, max(SMALLEST, size // PIECES))
+        with unpacked(path) as handle:
+            yield from _cut(handle, decoder_of(encoding), borders, step, SPLITS if shares else (None,))
+
+
+def _cut(
+    handle: IO[bytes], decoder: codecs.IncrementalDecoder, borders: Sequence[int], step: int, names: Sequence[str | None]
+) -> Iterator[tuple[int, str, str | None]]:
+    place, kept, began = 0, "", False
+    for border, name in zip(borders, names, strict=True):
+        while place < border and (data := handle.read(min(step, border - place))):
+            start, place = place, place + len(data)
+            text = kept + decoder.decode(data, place >= borders[-1])
+            end = len(text) if place >= borders[-1] else _end(text)
+            kept = text[end:]
+            if end:
+                yield start, Continued(text[:end]) if began else text[:end], name
+                began = True
+
+
+def _end(text: str) -> int:
+    """Where to cut: behind the last line, else before the last blank, else at the end; nothing longer than half is kept back."""
+    line = text.rfind("\n") + 1
+    if line > len(text) // 2:
+        return line
+    blank = text.rfind(" ")
+    return blank if blank > len(text) // 2 else len(text)
+
+
+def _size(path: Path, entry: Entry) -> int:
+    """Bytes of the text, unpacked."""
+    if not kind_of(path)[0]:
+        return entry.size
+    with unpacked(path) as handle:
+        return sum(len(data) for data in iter(lambda: handle.read(1 << 20), b""))

@@ -1,0 +1,158 @@
+"""Learning to say what comes next: a text is its own teacher (Shannon 1948; Radford et al. 2019).
+
+The training texts stand behind each other as one stream of tokens, each document begun by a START. A step reads blocks of `max` + 1
+tokens: all but the last are given, all but the first are to be said. An epoch is a random permutation of the blocks of the whole
+stream behind a random shift, so that every token is learned once and blocks begin elsewhere each time. A block may hold the end of one
+document and the beginning of the next; as in nanoGPT attention looks across, and START says that it should not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mapsto.batch import Batch, key
+from mapsto.errors import ConfigError, DataError
+from mapsto.learners.base import Batches, Learner, Logs, Scores
+
+LOOKED = 16_384  # validation tokens that an evaluation during training reads
+AT_ONCE = 8_192  # tokens per forward pass where nothing is kept for a backward pass, at least
+
+
+class NextToken(Learner):
+    """Learn the one text right of the arrow, given nothing."""
+
+    @cached_property
+    def slot(self) -> str:
+        if self.signature.inputs or len(self.signature.outputs) != 1:
+            raise ConfigError(f"learner 'next_token' learns one text by itself, got '{self.signature}'.\nWrite: -> text.")
+        return self.signature.outputs[0].name
+
+    @property
+    def block(self) -> int:
+        """Tokens read at once."""
+        return self.types["output", self.slot].most  # type: ignore[attr-defined]
+
+    @cached_property
+    def _train(self) -> Stream:
+        assert self.store is not None
+        stream = Stream(self.store, self.slot, "train")
+        if len(stream) <= self.block:
+            raise DataError(
+                f"'{self.slot}': expected more than {self.block} tokens to train on, found {len(stream)}.\n"
+                f"Give more text, or learn fewer at once: {self.slot}:text(max={max(1, len(stream) // 8)})."
+            )
+        return stream
+
+    def size(self, split: str, store: Batches | None = None) -> int:
+        """Blocks in a split: an epoch's, or those that evaluation walks."""
+        if split == "train" and store is None:
+            return len(self._train) // self.block - 1 or 1
+        return self._walked(Stream(store or self.store, self.slot, split))[1]  # type: ignore[arg-type]
+
+    # ---- training ----
+
+    def batches(self, split: str, step: int) -> Iterator[Batch]:
+        stream, blocks, size = self._train, self.size("train"), self.training.batch or 1
+        order = _Shifted(blocks, min(self.block, len(stream) - blocks * self.block), self.block, self.training.seed)
+        while True:
+            yield self._batch(stream, order.take(step * size, size), self.block)
+            step += 1
+
+    def probes(self) -> tuple[Batch, Batch]:
+        batch = next(self.batches("train", 0))  # all blocks are of one size
+        return batch, batch
+
+    def _batch(self, stream: Stream, starts: np.ndarray, length: int) -> Batch:
+        """Blocks (B, length + 1) of the stream: all but the last token are given, all but the first to be said."""
+        tokens = torch.from_numpy(stream.take(starts, length + 1)).to(stream.store.device)
+        rows = torch.from_numpy(stream.rows_at(starts)).to(stream.store.device)
+        return Batch({self.slot: tokens[:, :-1]}, {self.slot: tokens[:, 1:]}, len(starts), rows)
+
+    def loss(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
+        output = self.model({}, given=batch.inputs[self.slot], size=batch.size)[self.slot]
+        ((_, head),) = self.model.heads.items()  # type: ignore[union-attr, operator]
+        return head.loss(output, batch.targets[self.slot]), {}
+
+    # ---- measuring ----
+
+    @torch.no_grad()
+    def arrays(self, batch: Batch) -> dict[str, dict[str, np.ndarray]]:
+        """{slot: {"nats": (B,)}}: of each block the sum over its tokens."""
+        self.model.eval()
+        with self.autocast:
+            (nats, _), _ = self.loss(self.ready(batch))
+        return {self.slot: {"nats": nats.float().cpu().numpy()}}
+
+    def walk(self, split: str, most: int | None = None, store: Batches | None = None) -> Iterator[Batch]:
+        """The full blocks of a split, one behind the other: all, or `most` of them evenly spread. A shorter text is one short block."""
+        stream = Stream(store or self.store, self.slot, split)  # type: ignore[arg-type]
+        length, blocks = self._walked(stream)
+        chosen = np.arange(blocks) if most is None or blocks <= most else np.linspace(0, blocks - 1, most).astype(np.int64)
+        size = max(self.evaluation_batch, AT_ONCE // max(1, length))
+        for low in range(0, len(chosen), size):
+            yield self._batch(stream, chosen[low : low + size] * length, length)
+
+    def _walked(self, stream: Stream) -> tuple[int, int]:
+        """(tokens said in a block, blocks)."""
+        length = min(self.block, len(stream) - 1)
+        return length, (len(stream) - 1) // length if length > 0 else 0
+
+    def evaluate(self, split: str, most: int | None = None) -> Scores:
+        """During training a part of the split is enough, and always the same one."""
+        few = None if most is None else max(1, min(most, LOOKED // self.block))
+        return super().evaluate(split, few)
+
+
+class Stream:
+    """The tokens of a split, one document behind the other, as they lie in the store's memory map."""
+
+    def __init__(self, store: Batches, slot: str, split: str):
+        self.store = store
+        self.values, offsets = store.flat(("output", slot))
+        self.rows = store.rows(split)
+        starts, lengths = offsets[self.rows], offsets[self.rows + 1] - offsets[self.rows]
+        self.ends = np.cumsum(lengths)  # (rows,) in the stream
+        apart = np.ones(len(self.rows), bool)
+        apart[1:] = starts[1:] != starts[:-1] + lengths[:-1]  # rows that lie behind each other are one run
+        self.begins = (self.ends - lengths)[apart]  # (runs,) in the stream
+        self.places = starts[apart]  # and in the values
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def take(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """(B, length) int64: the tokens from each of `starts` (B,) on."""
+        at = starts[:, None] + np.arange(length)
+        run = np.searchsorted(self.begins, at, side="right") - 1 if len(self.begins) > 1 else 0
+        return self.values[at - self.begins[run] + self.places[run]].astype(np.int64)
+
+    def rows_at(self, starts: np.ndarray) -> np.ndarray:
+        """(B,) int64: the source's rows in which blocks begin."""
+        return self.rows[np.searchsorted(self.ends, starts, side="right")]
+
+
+class _Shifted:
+    """An endless sequence of blocks' first tokens: every epoch its own permutation of all blocks, moved by its own shift."""
+
+    def __init__(self, blocks: int, shifts: int, length: int, seed: int):
+        self.blocks, self.shifts, self.length, self.seed = blocks, shifts, length, seed
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def take(self, start: int, count: int) -> np.ndarray:
+        """(count,) int64: those at start … start + count of the sequence."""
+        places = np.arange(start, start + count)
+        epochs = places // self.blocks
+        return np.concatenate([self._epoch(e)[places[epochs == e] % self.blocks] for e in range(epochs[0], epochs[-1] + 1)])
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if epoch not in self._epochs:
+            draw = np.random.default_rng(key(self.seed, "blocks", epoch))
+            shift = int(draw.integers(max(1, self.shifts)))
+            self._epochs = {e: order for e, order in self._epochs.items() if e == epoch - 1}
+            self._epochs[epoch] = draw.permutation(self.blocks) * self.length + shift
+        return self._epochs[epoch]

@@ -1,0 +1,114 @@
+"""Texts that are learned by themselves (`-> text`): how they are written as tokens, the head that says what comes next, and its figures.
+
+Letters: B batch, T tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mapsto.cells import Continued
+from mapsto.decode import Prediction
+from mapsto.metrics import Arrays, Metric, ratio_of
+from mapsto.tokens import START, alphabet_of, coded, learn_tokenizer, pieces_of, plain, tokenizer_of
+from mapsto.types.base import Head
+
+SHORT = 5_000_000  # characters of training text up to which single characters are the better tokens, where these are few
+LETTERS = 256  # different characters that are few
+SMALLEST, LARGEST = 512, 16_384  # pieces that a vocabulary of byte pairs has
+CHARACTERS_A_PIECE = 2_500  # of training text: a rarer piece is not learned
+BLOCK = 256  # tokens that are read at once, where nobody says otherwise
+BLOCKS = 64  # that a training text should fill at least
+
+
+def learned_from(values: Sequence[str | None], tokenizer: str | None, size: int | None, most: int | None) -> dict[str, Any]:
+    """What a text's room learns to write it: {"kind", "codes" or "alphabet", "most"}. values: training texts, or a sample of them."""
+    texts = [value for value in values if value]
+    characters = sum(map(len, texts))
+    few = characters <= SHORT and len(alphabet_of(texts, LETTERS + 1)) <= LETTERS
+    kind = tokenizer or ("char" if few else "bpe")
+    if kind == "char":
+        found: dict[str, Any] = {"kind": kind, "alphabet": alphabet_of(texts, size or 5_000)}
+    else:
+        wanted = size or int(np.clip(characters // CHARACTERS_A_PIECE, SMALLEST, LARGEST)) // 64 * 64
+        found = {"kind": kind, "codes": learn_tokenizer(kind, texts, wanted)}
+    tokens = sum(map(len, written(texts[:64], **{"codes": "", "alphabet": "", **found})))
+    tokens = int(tokens * characters / max(1, sum(map(len, texts[:64]))))
+    return {**found, "most": most or int(min(BLOCK, max(8, tokens // BLOCKS // 8 * 8)))}
+
+
+def written(values: Sequence[str | None], kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
+    """Texts as token numbers, int32 (n,) each: where a document begins a START, which also ends the one before; nothing for what
+    is missing."""
+    texts = ["" if value is None else value for value in values]
+    if kind == "char":
+        tokens: Sequence[Any] = [coded(text, alphabet) for text in texts]
+    else:
+        tokens = [found.ids for found in tokenizer_of(codes).encode_batch_fast([plain(text) for text in texts])]
+    begins = [[] if value is None or isinstance(value, Continued) else [START] for value in values]
+    return [np.concatenate([np.array(first, np.int32), np.asarray(found, np.int32)]) for first, found in zip(begins, tokens, strict=True)]
+
+
+def sizes(kind: str, codes: str, alphabet: str) -> np.ndarray:
+    """(V,) int64: the bytes of text that each token stands for; 0 for marks."""
+    return np.array([len(piece) for piece in pieces_of(kind, codes, alphabet)], np.int64)
+
+
+class NextToken(Head):
+    """What token follows each: tokens (B, T, D) -> logits (B, T, V)."""
+
+    takes = "tokens"
+
+    def __init__(self, width: int, vocabulary: int, most: int):
+        super().__init__()
+        self.vocabulary, self.most = vocabulary, most
+        self.project = nn.Linear(width, vocabulary, bias=False)
+        nn.init.normal_(self.project.weight, std=0.02)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.project(hidden)
+
+    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Nats summed over a row's tokens, and how many these are. target (B, T) int64."""
+        each = F.cross_entropy(output.flatten(0, 1).float(), target.flatten(), reduction="none")  # (B·T,)
+        return each.view(target.shape).sum(1), torch.full((len(target),), target.shape[1], dtype=torch.float32, device=target.device)
+
+    def predict(self, output: Tensor) -> dict[str, Tensor]:
+        """What follows the last token: probability (B, V), value (B,)."""
+        probability = output[:, -1].float().softmax(-1)
+        return {"probability": probability, "value": probability.argmax(-1)}
+
+    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
+        """The likeliest token's number and its probability."""
+        sure = predicted["probability"].max(-1)
+        return [Prediction(int(value), float(chance)) for value, chance in zip(predicted["value"], sure, strict=True)]
+
+
+def figures(bytes_of: np.ndarray) -> tuple[Metric, ...]:
+    """Metrics of predicted {"nats": (n,)} and target (n, T) tokens: a row is a block. bytes_of (V,): bytes a token stands for."""
+
+    def a_token(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+        return np.stack([predicted["nats"], np.full(len(target), target.shape[1])], 1).astype(np.float64)
+
+    def a_byte(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+        return np.stack([predicted["nats"] / np.log(2), bytes_of[target].sum(1)], 1).astype(np.float64)
+
+    def perplexity(statistics: np.ndarray) -> float:
+        return float(np.exp(ratio_of(statistics)))
+
+    context = "given those before it in its block"
+    return (
+        Metric("loss", f"Mean negative logarithm (nats) of the probability of a token {context}.", a_token, ratio_of, False),
+        Metric(
+            "perplexity", f"Exponential of that: among how many equally likely tokens the next one is guessed, {context}.", a_token, perplexity, False
+        ),
+        Metric(
+            "bits_per_byte", "Bits that the text takes when coded by these probabilities, for each of its bytes in utf-8.", a_byte, ratio_of, False
+        ),
+    )
