@@ -1,0 +1,1 @@
+"""Ours against peers, side by side in turn. `python -m benchmarks --help`."""

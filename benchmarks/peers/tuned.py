@@ -1,0 +1,177 @@
+"""The best loop we can write by hand for these nets on a processor. Every trick is tried, and the fastest combination of this workload taken:
+
+- arithmetic: float32, bfloat16 autocast, or weights in bfloat16 with float32 masters
+- pictures channels-last; torch.compile; all threads or fewer; fused or foreach optimizer
+- all rows as tensors in memory, a batch is one index; texts in batches of like length
+- memory kept on the heap (mallopt) instead of handed back to the kernel after every step; no .item() in a step
+
+Variants are tried in turn for a second each, the best two once more, before the first turn; what won is remembered beside the arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from statistics import quantiles
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.clock import Clock
+from benchmarks.task import Task
+from mapsto.training.memory import keep_heap
+
+POOL = 32  # batches whose rows are sorted by length together
+Batch = tuple[tuple[Tensor, ...], Tensor]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One combination of tricks. precision: float32, autocast, or masters (the net itself in bfloat16)."""
+
+    precision: str = "float32"
+    channels_last: bool = False
+    compiled: bool = False
+    threads: int = 1
+    fused: bool = True
+
+
+def run(task: Task, clock: Clock) -> None:
+    keep_heap()
+    variant = chosen(task, compiling=True)
+    for rows in steps(task, variant):
+        clock.step(rows)
+
+
+def chosen(task: Task, compiling: bool) -> Variant:
+    """The fastest variant, measured here or found beside the arrays."""
+    path = task.folder / "tuned.json"
+    if path.exists():
+        return Variant(**json.loads(path.read_text())["best"])
+    threads, pictures = torch.get_num_threads(), task.workload.kind == "pictures"
+    base = Variant(threads=threads, channels_last=pictures)
+    tried: dict[Variant, float] = {}
+    best = _best(task, tried, [replace(base, precision=precision) for precision in ("float32", "autocast", "masters")])
+    best = _best(task, tried, [best, *(replace(best, threads=n) for n in range(1, threads)), replace(best, fused=False)])
+    if compiling:
+        best = _best(task, tried, [best, replace(best, compiled=True)])
+    told = [{**asdict(variant), "milliseconds": round(1000 * took, 3)} for variant, took in tried.items()]
+    path.write_text(json.dumps({"best": asdict(best), "tried": told}, indent=1))
+    return best
+
+
+def _best(task: Task, tried: dict[Variant, float], variants: list[Variant], seconds: float = 1.0) -> Variant:
+    """Of some variants, timed in turn, twice; the lower quartile counts, for what disturbs only slows down."""
+    running = [(variant, steps(task, variant)) for variant in variants]
+    for _, each in running:
+        next(each)  # builds, and compiles
+        next(each)
+    took: dict[Variant, list[float]] = {variant: [] for variant in variants}
+    for _ in range(2):
+        for variant, each in running:
+            torch.set_num_threads(variant.threads)
+            end = time.perf_counter() + seconds
+            while time.perf_counter() < end or len(took[variant]) < 2:
+                start = time.perf_counter()
+                next(each)
+                took[variant].append(time.perf_counter() - start)
+    tried |= {variant: quantiles(times)[0] for variant, times in took.items()}
+    return min(variants, key=lambda variant: tried[variant])
+
+
+def steps(task: Task, variant: Variant) -> Iterator[int]:
+    """The loop itself, as a generator that yields the rows of each step."""
+    torch.set_num_threads(variant.threads)
+    net, batches, cast = task.net(), batches_of(task, variant), variant.precision == "autocast"
+    net.train()
+    if variant.channels_last:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    masters = [nn.Parameter(p.detach().clone()) for p in net.parameters()] if variant.precision == "masters" else []
+    if masters:
+        net.bfloat16()
+    optimizer = _optimizer(task, net, masters, variant)
+    schedule = task.schedule(optimizer)
+    weights = list(net.parameters())
+    forward: Callable = torch.compile(net) if variant.compiled else net
+    total = torch.zeros(())
+    for inputs, target in batches:
+        with torch.autocast("cpu", torch.bfloat16, enabled=cast):
+            output = forward(*inputs)
+        loss = task.loss(output.float(), target)
+        loss.backward()
+        if masters:
+            _step_masters(optimizer, masters, weights)
+        else:
+            optimizer.step()
+        schedule.step()
+        for p in weights:
+            p.grad = None
+        total += loss.detach()
+        yield len(target)
+
+
+def _optimizer(task: Task, net: nn.Module, masters: list[nn.Parameter], variant: Variant) -> torch.optim.Optimizer:
+    """Over the net's own weights, or over its float32 masters."""
+    how = {"fused": True} if variant.fused else {"foreach": True}
+    if not masters:
+        return task.optimizer(net, **how)
+    holder = nn.Module()
+    for i, value in enumerate(masters):
+        holder.register_parameter(str(i), value)
+    return task.optimizer(holder, **how)
+
+
+def _step_masters(optimizer: torch.optim.Optimizer, masters: list[nn.Parameter], weights: list[nn.Parameter]) -> None:
+    """bfloat16 gradients into float32, one step, and the weights back."""
+    for master, weight in zip(masters, weights, strict=True):
+        master.grad = None if weight.grad is None else weight.grad.float()
+    optimizer.step()
+    with torch.no_grad():
+        torch._foreach_copy_(weights, masters)  # type: ignore[arg-type]
+
+
+def batches_of(task: Task, variant: Variant) -> Iterator[Batch]:
+    """Endless shuffled batches out of memory."""
+    kind, size = task.workload.kind, task.workload.batch
+    if kind == "windows":
+        return _windows(task.array("tokens"), task.workload.net["block"], size)
+    if kind == "texts":
+        return _texts(task.array("tokens"), task.array("offsets"), task.array("y"), size)
+    rows = tuple(_laid_out(value, variant) for value in task.inputs())
+    return _rows(rows, task.array("y"), size)
+
+
+def _laid_out(values: Tensor, variant: Variant) -> Tensor:
+    values = values.bfloat16() if variant.precision != "float32" and values.is_floating_point() and values.ndim == 4 else values
+    values = values.bfloat16() if variant.precision == "masters" and values.is_floating_point() else values
+    return values.contiguous(memory_format=torch.channels_last) if variant.channels_last else values
+
+
+def _rows(inputs: tuple[Tensor, ...], target: Tensor, size: int) -> Iterator[Batch]:
+    while True:
+        for chosen_rows in torch.randperm(len(target)).split(size):
+            if len(chosen_rows) == size:
+                yield tuple(value[chosen_rows] for value in inputs), target[chosen_rows]
+
+
+def _windows(tokens: Tensor, block: int, size: int) -> Iterator[Batch]:
+    reach = torch.arange(block + 1)
+    while True:
+        found = tokens[torch.randint(len(tokens) - block, (size, 1)) + reach]
+        yield (found[:, :-1].contiguous(),), found[:, 1:].contiguous()
+
+
+def _texts(tokens: Tensor, offsets: Tensor, target: Tensor, size: int) -> Iterator[Batch]:
+    """Rows of like length together: those of POOL batches sorted by length, the batches shuffled."""
+    lengths = offsets.diff()
+    matrix = torch.zeros(len(target), int(lengths.max()), dtype=torch.int64)
+    matrix[torch.arange(matrix.shape[1]) < lengths[:, None]] = tokens
+    while True:
+        for pool in torch.randperm(len(target)).split(POOL * size):
+            parts = pool[lengths[pool].argsort()].split(size)
+            for at in torch.randperm(len(parts)).tolist():
+                rows = parts[at]
+                if len(rows) == size:
+                    yield (matrix[rows, : int(lengths[rows].max())], lengths[rows]), target[rows]

@@ -1,0 +1,110 @@
+"""Settle a workload once: mapsto reads the data and chooses nothing that the workload does not say; arrays and run go into a folder.
+
+python -m benchmarks.prepare NAME DATA_FOLDER FOLDER
+
+FOLDER/run         the run, settled and not trained: the net and its first weights
+FOLDER/*.npy       the training rows as the net takes them: x or numbers and codes or tokens and offsets, and y
+FOLDER/about.json  names of columns, size of the vocabulary
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workload import Workload
+from benchmarks.workloads import workload_of
+
+PIECE = 4096
+
+
+def files_of(workload: Workload, data: Path, folder: Path) -> list[str]:
+    """The workload's files; members of archives are unpacked into the folder."""
+    found = []
+    for name in workload.data:
+        archive, _, member = name.partition("!")
+        if not member:
+            found.append(str(data / archive))
+            continue
+        with zipfile.ZipFile(data / archive) as opened:
+            found.append(opened.extract(member, folder / "data"))
+    return found
+
+
+def settled(workload: Workload, files: list[str], folder: Path) -> Any:
+    """The run, with everything decided that stands before the first step, and its store."""
+    from mapsto.config import settings_of
+    from mapsto.data.open import open_source
+    from mapsto.run import Run
+    from mapsto.settle import settle, store_of
+
+    settings = settings_of(workload.options())
+    source = open_source(files[0], settings.reading)
+    asked = {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}
+    made = Run.create(folder / "runs", workload.name, {"data": asked, "asked": workload.signature, "settings": settings.to_json()})
+    settle(made, source, lambda event: None)
+    run = Run.open(Path(shutil.move(made.path, folder / "run")))
+    return run, store_of(run, lambda: source, lambda event: None)
+
+
+def arrays_of(workload: Workload, store: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The training rows, not augmented, as numpy; and the names of their columns."""
+    rows = store.rows("train")
+    batches = [store.batch(rows[low : low + PIECE]) for low in range(0, len(rows), PIECE)]
+    slot = next(iter(batches[0].inputs))
+    numbers = [name for name, value in batches[0].inputs.items() if workload.kind == "cells" and value.ndim == 2]
+    codes = [name for name, value in batches[0].inputs.items() if workload.kind == "cells" and value.ndim == 1]
+    arrays = {"y": np.concatenate([next(iter(batch.targets.values())).numpy() for batch in batches])}
+    if workload.loss == "mse":
+        arrays["y"] = ((arrays["y"] - arrays["y"].mean()) / arrays["y"].std()).astype(np.float32)
+    if workload.kind == "pictures":
+        arrays["x"] = np.concatenate([batch.inputs[slot].numpy() for batch in batches])
+    elif workload.kind == "texts":
+        texts = [row[:length].numpy() for batch in batches for row, length in zip(batch.inputs[slot].values, batch.inputs[slot].lengths, strict=True)]
+        arrays |= {"tokens": np.concatenate(texts), "offsets": np.cumsum([0, *map(len, texts)])}
+    else:
+        arrays["numbers"] = np.concatenate([_beside([batch.inputs[name].numpy() for name in numbers], batch.size, np.float32) for batch in batches])
+        arrays["codes"] = np.concatenate([_beside([batch.inputs[name].numpy() for name in codes], batch.size, np.int64) for batch in batches])
+    return arrays, {"numbers": numbers, "codes": codes, "slot": slot}
+
+
+def _beside(columns: list[np.ndarray], rows: int, kind: Any) -> np.ndarray:
+    return np.stack(columns, 1) if columns else np.empty((rows, 0), kind)
+
+
+def characters(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A text's characters as numbers, the first 9 tenths, as nanoGPT's data/shakespeare_char/prepare.py has them."""
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    signs = sorted(set(text))
+    place = {sign: i for i, sign in enumerate(signs)}
+    tokens = np.array([place[sign] for sign in text[: len(text) * 9 // 10]], np.int64)
+    return {"tokens": tokens}, {"vocabulary": len(signs)}
+
+
+def prepare(workload: Workload, data: Path, folder: Path) -> None:
+    """Everything into the folder, unless it lies there; it appears by rename."""
+    stamp = repr(workload)
+    if (folder / "about.json").exists() and json.loads((folder / "about.json").read_text())["stamp"] == stamp:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    files = files_of(workload, data, folder)
+    if workload.kind == "windows":
+        arrays, about = characters(Path(files[0]))
+    else:
+        arrays, about = arrays_of(workload, settled(workload, files, folder)[1])
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+    (folder / "about.json").write_text(json.dumps({**about, "files": files, "stamp": stamp}))
+
+
+if __name__ == "__main__":
+    prepare(workload_of(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
