@@ -59,7 +59,7 @@ def compare(name: str, setting: Setting, peers: Sequence[str] | None = None) -> 
             found["contenders"][peer] = {"failed": "no environment for peers: benchmarks/install.sh, then --peers-python"}
             continue
         command = [python, "-m", "benchmarks.worker", peer, name, str(folder)]
-        contenders.append(Process(peer, command, setting.environment(), folder / f"{peer}.log"))
+        contenders.append(Process(peer, command, setting.environment(), folder / f"{peer}.log", setting.rounds == 1))
     warm = WARM if setting.rounds > 1 else setting.seconds
     found["contenders"] |= take_turns(contenders, setting.rounds, setting.seconds, setting.steps, warm)
     return found

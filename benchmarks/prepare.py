@@ -9,7 +9,6 @@ FOLDER/about.json  names of columns, size of the vocabulary
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 import sys
@@ -79,14 +78,13 @@ def _beside(columns: list[np.ndarray], rows: int, kind: Any) -> np.ndarray:
     return np.stack(columns, 1) if columns else np.empty((rows, 0), kind)
 
 
-def characters(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A text's characters as numbers, the first 9 tenths, as nanoGPT's data/shakespeare_char/prepare.py has them."""
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    signs = sorted(set(text))
-    place = {sign: i for i, sign in enumerate(signs)}
-    tokens = np.array([place[sign] for sign in text[: len(text) * 9 // 10]], np.int64)
-    return {"tokens": tokens}, {"vocabulary": len(signs)}
+def windows_of(run: Any, store: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The training text as one sequence of tokens."""
+    from mapsto.learners.next_token import Stream
+
+    slot = run.signature.outputs[0].name
+    stream, room = Stream(store, slot, "train"), run.types["output", slot]
+    return {"tokens": stream.take(np.zeros(1, np.int64), len(stream))[0]}, {"block": room.most, "vocabulary": room.vocabulary_size, "slot": slot}
 
 
 def prepare(workload: Workload, data: Path, folder: Path) -> None:
@@ -97,13 +95,11 @@ def prepare(workload: Workload, data: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     files = files_of(workload, data, folder)
-    if workload.kind == "windows":
-        arrays, about = characters(Path(files[0]))
-    else:
-        arrays, about = arrays_of(workload, settled(workload, files, folder)[1])
+    run, store = settled(workload, files, folder)
+    arrays, about = windows_of(run, store) if workload.kind == "windows" else arrays_of(workload, store)
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values)
-    (folder / "about.json").write_text(json.dumps({**about, "files": files, "stamp": stamp}))
+    (folder / "about.json").write_text(json.dumps({"numbers": [], "codes": [], **about, "files": files, "stamp": stamp}))
 
 
 if __name__ == "__main__":

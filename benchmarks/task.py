@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.nets import GPT, Lifted
+from benchmarks.nets import Lifted
 from benchmarks.workload import STEPS, Workload
+from mapsto.run import Run
 
 
 class Task:
@@ -36,10 +37,6 @@ class Task:
     def net(self) -> nn.Module:
         """The same net with the same first weights for everybody."""
         torch.manual_seed(0)
-        if self.workload.kind == "windows":
-            return GPT(self.about["vocabulary"], **self.workload.net)
-        from mapsto.run import Run
-
         net = Run.open(self.folder / "run").new_model()
         return Lifted(net, self.workload.kind, self.about["numbers"], self.about["codes"], self.about["slot"])
 
@@ -47,7 +44,7 @@ class Task:
         """Rows as (input, …, target)."""
         kind = self.workload.kind
         if kind == "windows":
-            return Windows(self.array("tokens"), self.workload.net["block"])
+            return Windows(self.array("tokens"), self.about["block"])
         if kind == "texts":
             return TextRows(self.array("tokens"), self.array("offsets"), self.array("y"))
         return torch.utils.data.TensorDataset(*self.inputs(), self.array("y"))

@@ -40,8 +40,8 @@ class Contender(Protocol):
 class Process:
     """A contender in a process of its own. log: its standard error, the last line of which is the reason when it fails."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path):
-        self.name, self.log = name, log
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, quick: bool = False):
+        self.name, self.log, self.quick = name, log, quick
         with log.open("w") as errors:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **environment}
@@ -50,7 +50,7 @@ class Process:
     def turn(self, seconds: float, steps: int) -> dict[str, Any]:
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps({"seconds": seconds, "steps": steps}) + "\n")
+            self._process.stdin.write(json.dumps({"seconds": seconds, "steps": steps, "quick": self.quick}) + "\n")
             self._process.stdin.flush()
             line = self._answer()
         except BrokenPipeError:

@@ -18,24 +18,22 @@ class Workload:
     """One network on one data set with one optimizer and one batch size.
 
     kind: what a row is: "pictures" (C, H, W), "texts" (tokens of unequal length), "cells" (numbers and codes), "windows" (tokens in,
-    the next tokens out). data: files of the data folder, `archive.zip/member` for one in an archive. limit: rows taken at most, None all.
-    net: the options of `nets.GPT`, for kind "windows"; else `model` names one of mapsto's. peers: who is compared unless asked.
+    the next tokens out). data: files of the data folder, `archive.zip!member` for one in an archive.
+    peers: who is compared unless asked.
     bars: {peer: least ratio ours / peer}; "tuned" is the best loop written by hand."""
 
     name: str
     says: str
     kind: str
     data: tuple[str, ...]
-    signature: str = ""
-    model: str = ""
-    net: Mapping[str, Any] = field(default_factory=dict)
+    signature: str
+    model: str
     optimizer: str = "adamw"
     lr: float = 1e-3
     momentum: float = 0.9
     weight_decay: float = 0.01
     batch: int = 128
     loss: str = "cross_entropy"
-    limit: int | None = None
     peers: tuple[str, ...] = ("plain", "tuned", "ours")
     bars: Mapping[str, float] = field(default_factory=lambda: {"tuned": 0.95})
 

@@ -2,6 +2,7 @@
 
 - arithmetic: float32, bfloat16 autocast, or weights in bfloat16 with float32 masters
 - pictures channels-last; torch.compile; all threads or fewer; fused or foreach optimizer
+- attention of short sequences as two products and a softmax: the backward of torch's fused kernel is 3 to 8 times slower in bfloat16
 - all rows as tensors in memory, a batch is one index; texts in batches of like length
 - memory kept on the heap (mallopt) instead of handed back to the kernel after every step; no .item() in a step
 
@@ -18,11 +19,13 @@ from statistics import quantiles
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from benchmarks.clock import Clock
 from benchmarks.task import Task
 from mapsto.training.memory import keep_heap
 
+FUSED = F.scaled_dot_product_attention
 POOL = 32  # batches whose rows are sorted by length together
 Batch = tuple[tuple[Tensor, ...], Tensor]
 
@@ -36,27 +39,29 @@ class Variant:
     compiled: bool = False
     threads: int = 1
     fused: bool = True
+    by_hand: bool = False  # attention
 
 
 def run(task: Task, clock: Clock) -> None:
     keep_heap()
-    variant = chosen(task, compiling=True)
+    variant = chosen(task, quick=clock.quick)
     for rows in steps(task, variant):
         clock.step(rows)
 
 
-def chosen(task: Task, compiling: bool) -> Variant:
-    """The fastest variant, measured here or found beside the arrays."""
-    path = task.folder / "tuned.json"
+def chosen(task: Task, quick: bool) -> Variant:
+    """The fastest variant, measured here or found beside the arrays. quick: a likely one, not measured."""
+    path, kind, threads = task.folder / "tuned.json", task.workload.kind, torch.get_num_threads()
     if path.exists():
         return Variant(**json.loads(path.read_text())["best"])
-    threads, pictures = torch.get_num_threads(), task.workload.kind == "pictures"
-    base = Variant(threads=threads, channels_last=pictures)
+    base, attends = Variant(threads=threads, channels_last=kind == "pictures"), kind in ("texts", "windows")
+    if quick:
+        return replace(base, precision="autocast", by_hand=attends)
     tried: dict[Variant, float] = {}
-    best = _best(task, tried, [replace(base, precision=precision) for precision in ("float32", "autocast", "masters")])
+    precise = [replace(base, precision=precision) for precision in ("float32", "autocast", "masters")]
+    best = _best(task, tried, [*precise, *(replace(variant, by_hand=True) for variant in precise if attends)])
     best = _best(task, tried, [best, *(replace(best, threads=n) for n in range(1, threads)), replace(best, fused=False)])
-    if compiling:
-        best = _best(task, tried, [best, replace(best, compiled=True)])
+    best = _best(task, tried, [best, replace(best, compiled=True)])
     told = [{**asdict(variant), "milliseconds": round(1000 * took, 3)} for variant, took in tried.items()]
     path.write_text(json.dumps({"best": asdict(best), "tried": told}, indent=1))
     return best
@@ -72,6 +77,7 @@ def _best(task: Task, tried: dict[Variant, float], variants: list[Variant], seco
     for _ in range(2):
         for variant, each in running:
             torch.set_num_threads(variant.threads)
+            F.scaled_dot_product_attention = attention if variant.by_hand else FUSED
             end = time.perf_counter() + seconds
             while time.perf_counter() < end or len(took[variant]) < 2:
                 start = time.perf_counter()
@@ -84,6 +90,7 @@ def _best(task: Task, tried: dict[Variant, float], variants: list[Variant], seco
 def steps(task: Task, variant: Variant) -> Iterator[int]:
     """The loop itself, as a generator that yields the rows of each step."""
     torch.set_num_threads(variant.threads)
+    F.scaled_dot_product_attention = attention if variant.by_hand else FUSED
     net, batches, cast = task.net(), batches_of(task, variant), variant.precision == "autocast"
     net.train()
     if variant.channels_last:
@@ -112,6 +119,17 @@ def steps(task: Task, variant: Variant) -> Iterator[int]:
         yield len(target)
 
 
+def attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False, enable_gqa: bool = False) -> Tensor:
+    """softmax(q kᵀ / √H) v by hand. q, k, v (B, N, T, H) -> (B, N, T, H); attn_mask bool, true where a token may be seen."""
+    scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5  # (B, N, T, T)
+    if is_causal:
+        time = q.shape[2]
+        scores = scores + torch.full((time, time), -torch.inf, dtype=q.dtype).triu(1)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    return scores.softmax(-1).to(v.dtype) @ v
+
+
 def _optimizer(task: Task, net: nn.Module, masters: list[nn.Parameter], variant: Variant) -> torch.optim.Optimizer:
     """Over the net's own weights, or over its float32 masters."""
     how = {"fused": True} if variant.fused else {"foreach": True}
@@ -136,7 +154,7 @@ def batches_of(task: Task, variant: Variant) -> Iterator[Batch]:
     """Endless shuffled batches out of memory."""
     kind, size = task.workload.kind, task.workload.batch
     if kind == "windows":
-        return _windows(task.array("tokens"), task.workload.net["block"], size)
+        return _windows(task.array("tokens"), task.about["block"], size)
     if kind == "texts":
         return _texts(task.array("tokens"), task.array("offsets"), task.array("y"), size)
     rows = tuple(_laid_out(value, variant) for value in task.inputs())

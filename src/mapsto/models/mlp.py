@@ -100,7 +100,7 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = self.dropout(self.activation(norm(layer(x))))
-        return x if self.last_r is None else x * self.last_r.view(self.members, -1)  # the heads' r_i: heads themselves are shared
+        return x if self.last_r is None else x * self.last_r.view(self.members, -1).to(x.dtype)  # the heads' r_i: heads themselves are shared
 
 
 class SharedDropout(nn.Module):
@@ -154,9 +154,10 @@ class Linear(nn.Module):
             return F.linear(x, self.weight, self.bias)
         if x.ndim == 2:
             x = x[:, None]  # (B, 1, I): all members see the same row
-        x = x if self.r is None else x * self.r.view(self.members, -1)  # (B, M, I)
+        x = x if self.r is None else x * self.r.view(self.members, -1).to(x.dtype)  # (B, M, I)
         s, bias = self.s.view(self.members, -1), self.bias.view(self.members, -1)
-        return torch.addcmul(bias, F.linear(x, self.weight), s)  # (B, M, O)
+        y = F.linear(x, self.weight)
+        return torch.addcmul(bias.to(y.dtype), y, s.to(y.dtype))  # (B, M, O)
 
 
 class MemberNorm(nn.Module):
