@@ -34,7 +34,7 @@ ROOMS = (
     "batch metrics decode augment encodings texts disturb",
     "types next_token",
     "models",
-    "optimizers learners",
+    "optimizers learners generate",
     "training",
     "data",
     "recipes",
@@ -69,6 +69,7 @@ FLAGS = {
     "predict": "--out --debug",
     "embed": "--out --debug",
     "runs": "--json --debug",
+    "sample": "--prompt --n --tokens --temperature --top-p --seed --stop --debug",
 }
 
 
@@ -287,7 +288,7 @@ def test_signatures_of_the_readme_have_recipes() -> None:
         signature = parse(text)
         inputs = tuple(Slot(slot.name, slot.type or (slot.name if slot.name in names("types") else "number")) for slot in signature.inputs)
         assert all((slot.type or slot.name) in names("types") for slot in signature.outputs), text
-        assert recipe_of(Signature(inputs, signature.outputs)), text
+        assert recipe_of(Signature(inputs, tuple(Slot(slot.name, slot.type or slot.name) for slot in signature.outputs))), text
 
 
 @pytest.mark.parametrize("page", PAGES)

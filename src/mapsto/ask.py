@@ -16,7 +16,7 @@ from mapsto.assess.base import View
 from mapsto.blocks import Says, Section
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
-from mapsto.data.store import Store, prepare
+from mapsto.data.store import Store, stored
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
 from mapsto.learners.base import Collected, Learner
 from mapsto.measure.tested import Tested
@@ -77,9 +77,7 @@ def view_on(run: Run, data: Any = None, tell: Tell | None = None) -> View:
         return view_of(run, learner, store, source, Predictions(learner, store))
     source = open_source(data)
     signature = run._located(source, targets=True)
-    rows = sum(len(chunk) for chunk in source.chunks())
-    folder = prepare(source, signature, run.types, rows, lambda done, total: tell({"event": "encode", "rows": done, "total": total}))
-    store = Store(folder, signature, run.types, np.full(rows, 2, np.int8), None)  # all are "test"
+    store = stored(source, signature, run.types, lambda done, total: tell({"event": "encode", "rows": done, "total": total}))
     store.device = learner.device
     unread = [*store.bad, *store.problems]
     if unread:

@@ -57,7 +57,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> Event:
         }
         for split, held in found.items()
     }
-    beside = _baselines(run, store, groups) if "test" in found else {}
+    beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside))
     _keep_predictions(run, found.get("test"), scales, groups)
     run.save(
@@ -129,7 +129,8 @@ def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], second
         slot: {name: {key: value for key, value in found.items() if key != "definition"} for name, found in scores.items()}
         for slot, scores in test.items()
     }
-    return {"event": "done", "run": str(run.path), "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
+    use = f"predict with: mapsto predict {run.path} FILES" if run.signature.inputs else f"let it write: mapsto sample {run.path}"
+    return {"event": "done", "run": str(run.path), "use": use, "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
 
 
 def _keep_predictions(run: Run, held: Collected | None, scales: Mapping[str, Any], groups: np.ndarray | None) -> None:
@@ -174,11 +175,15 @@ def _groups(run: Run) -> np.ndarray | None:
         return kept["group"] if "group" in kept.files else None
 
 
-def _baselines(run: Run, store: Store, groups: np.ndarray | None) -> dict[str, Any]:
+def _baselines(run: Run, learner: Learner, store: Store, groups: np.ndarray | None, held: Collected) -> dict[str, Any]:
     """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain features. What each says of each
-    row is kept in baselines.npz, so that the net can be compared row by row."""
+    row is kept in baselines.npz, so that the net can be compared row by row. With no inputs: what the learner calls simple."""
     if not run.signature.inputs:
-        return {}
+        of = None if groups is None else groups[held.rows]
+        return {
+            slot: {name: score(run.types["output", slot], answer, held.target[slot], held.present[slot], of) for name, answer in found.items()}
+            for slot, found in learner.simple("test").items()
+        }
     rows = store.rows("test")
     train, test = features_of(store, store.rows("train")), features_of(store, rows, groups)
     rows, kept, scores = rows[chosen(len(rows))], {}, {}

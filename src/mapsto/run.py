@@ -33,15 +33,17 @@ from safetensors import SafetensorError
 
 from mapsto import __version__
 from mapsto.batch import Batch
-from mapsto.config import Reading, Settings
+from mapsto.config import Reading, Settings, options_of
+from mapsto.data.bare import all_bare, bare
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
-from mapsto.data.store import Store, collate, encode_chunk
+from mapsto.data.store import Store, collate, encode_chunk, stored
 from mapsto.decode import Prediction
 from mapsto.errors import DataError, RunError, SignatureError
 from mapsto.files import disk_error, read_json_lines, write_json
+from mapsto.generate import Sampling, texts
 from mapsto.learners import build as build_learner
-from mapsto.learners.base import Learner, collect
+from mapsto.learners.base import Collected, Learner, collect
 from mapsto.measure import calibration
 from mapsto.measure.novelty import Looking, Novelty
 from mapsto.measure.scores import score
@@ -242,6 +244,8 @@ class Run:
 
     def answers(self, source: Source) -> Iterator[list[Answer]]:
         """Answers to a source's rows, piece by piece, so that any number of rows can be answered."""
+        self._refuse_nothing()
+        source = source.lines()
         signature, types = self._located(source), self.types
         for chunk in source.chunks(PIECE):
             encoded, problems = encode_chunk(chunk, self._inputs_only(signature), types)
@@ -289,7 +293,7 @@ class Run:
         _, source = self._source(data)
         signature = self._located(source, targets=True)
         unread: list[str] = []
-        found = collect(self.learner, self._readable(source, signature, unread))
+        found = self._collected(source, signature, unread)
         if unread and tell:
             tell({"event": "note", "text": f"{len(unread):,} rows cannot be read and are left out; the first: {unread[0]}"})
         if not found.target:
@@ -299,6 +303,15 @@ class Run:
             arrays = calibration.calibrated(found.predicted[slot.name], self.calibration.get(slot.name, {}))
             scores[slot.name] = score(self.types["output", slot.name], arrays, found.target[slot.name], found.present[slot.name])
         return scores
+
+    def _collected(self, source: Source, signature: Signature, unread: list[str]) -> Collected:
+        """What is predicted of rows with answers. unread gets a line for each that cannot be read."""
+        if not self.learner.packs:
+            return collect(self.learner, self._readable(source, signature, unread))
+        store = stored(source, signature, self.types)
+        store.device = self.learner.device
+        unread += [f"{row['where']}: {' '.join(row['why'].split())}" for row in (*store.bad, *store.problems)]
+        return self.learner.collect("test", store=store)
 
     def _readable(self, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
         for chunk in source.chunks(PIECE):
@@ -315,7 +328,8 @@ class Run:
     @torch.no_grad()
     def embed(self, data: Any) -> np.ndarray:
         """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are nan."""
-        _, source = self._source(data)
+        self._refuse_nothing()
+        source = self._source(data)[1].lines()
         signature = self._inputs_only(self._located(source))
         parts, size = [], self.learner.evaluation_batch
         for chunk in source.chunks(PIECE):
@@ -325,6 +339,19 @@ class Run:
             parts.append(np.concatenate(found) if found else np.empty((0, 0), np.float32))
             parts[-1][[problem["row"] for problem in problems]] = np.nan
         return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+    def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[str]:
+        """Texts written by a run that learned `-> text`, each beginning with the prompt. how: tokens, temperature, top_p, seed, stop.
+        RunError for other runs."""
+        steps = self.written(prompt, range(n), options_of(Sampling, how, "sample"))
+        return [prompt + "".join(added) for added in zip(*steps, strict=True)]
+
+    def written(self, prompt: str, numbers: Sequence[int], how: Sampling) -> Iterator[list[str]]:
+        """What each step adds to each of the texts of these numbers."""
+        if self.signature.inputs or self.choice.kinds != {self.signature.outputs[0].name: "tokens"}:
+            raise RunError(f"{self.path}: learned {self.signature}, which writes no text by itself.\nAsk it with: mapsto predict {self.path} FILES")
+        room = self.types["output", self.signature.outputs[0].name]
+        return texts(self.learner.model.eval(), room, prompt, numbers, how, self.learner.device)
 
     def _source(self, data: Any) -> tuple[bool, Source]:
         """(was it one row, the rows as a source). Bare values are rows of the only input."""
@@ -336,9 +363,9 @@ class Run:
             isinstance(value, (list, tuple, np.ndarray)) and not np.isscalar(value) and len(np.shape(value)) == 1 for value in data.values()
         ):
             return True, open_source([dict(data)], Reading())
-        if only is not None and _bare(data, prose):
+        if only is not None and bare(data, prose):
             return True, open_source([{only: data}], Reading())
-        if only is not None and isinstance(data, Sequence) and not isinstance(data, str) and _all_bare(data, prose):
+        if only is not None and isinstance(data, Sequence) and not isinstance(data, str) and all_bare(data, prose):
             return False, open_source([{only: item} for item in data], Reading())
         return False, open_source(data, Reading())
 
@@ -359,6 +386,10 @@ class Run:
 
         outputs = tuple(find(slot) for slot in self.signature.outputs) if targets else self.signature.outputs
         return Signature(tuple(find(slot) for slot in self.signature.inputs), outputs)
+
+    def _refuse_nothing(self) -> None:
+        if not self.signature.inputs:
+            raise RunError(f"{self.path}: learned {self.signature}, so rows give it nothing to answer.\nLet it write: mapsto sample {self.path}")
 
     def _inputs_only(self, signature: Signature) -> Signature:
         return Signature(signature.inputs, ())
@@ -382,35 +413,6 @@ class Run:
         return (
             f"<b>{escape(str(self.path))}</b><br>{escape(self.record.get('signature_text', ''))} ({escape(self.status)})<table>{head}{rows}</table>"
         )
-
-
-def _bare(item: Any, prose: bool) -> bool:
-    """A value that is a cell rather than rows: a picture, its path, an array of two or three sides; where cells are prose, every text
-    that is no existing file and does not end like one."""
-    if prose and isinstance(item, str):
-        return not _names_file(item)
-    if isinstance(item, (str, Path)):
-        path = Path(item)
-        return (
-            path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm") and not path.is_dir()
-        )
-    return isinstance(item, (bytes, int, float)) or type(item).__module__.startswith("PIL.") or (isinstance(item, np.ndarray) and item.ndim in (2, 3))
-
-
-def _all_bare(items: Sequence[Any], prose: bool) -> bool:
-    """Several cells. One text among many may happen to be called like a file; where all are, they are files."""
-    if prose and all(item is None or isinstance(item, str) for item in items):
-        return not all(item is not None and _names_file(item) for item in items)
-    return bool(items) and all(_bare(item, prose) for item in items)
-
-
-def _names_file(text: str) -> bool:
-    if re.fullmatch(r"\S+\.(csv|tsv|jsonl|ndjson|json|parquet|zip|tar|tgz|gz)", text.strip(), re.IGNORECASE):
-        return True  # with a slip in it, it is still no text to be judged
-    try:
-        return bool(text.strip()) and Path(text).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # too long for a name, a NUL in it, nobody's home
-        return False
 
 
 def _number(value: float | None) -> str:

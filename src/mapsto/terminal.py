@@ -120,7 +120,7 @@ class Plain:
     def _done(self, event: Event) -> list[str]:
         lines = ["", *table(event), "", f"{event['run']}  ({duration(event['seconds'])})"]
         lines += [f"report: {event['report']}"] if event.get("report") else []
-        return [*lines, f"predict with: mapsto predict {event['run']} FILES"]
+        return [*lines, event["use"]]
 
 
 class Live(Plain):

@@ -116,7 +116,7 @@ class View:
         from torch.utils.flop_counter import FlopCounterMode
 
         with FlopCounterMode(display=False) as counter:
-            self.learner.arrays(self.store.batch(self.held.rows[:1]))
+            self.learner.arrays(self.learner.batch_of(self.store, self.held.rows[:1]))
         return counter.get_total_flops() / 2
 
     def rows_in(self, seconds: float) -> int:

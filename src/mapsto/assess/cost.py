@@ -92,9 +92,9 @@ def _speed(view: View, cost: Mapping[str, Any]) -> dict[str, float]:
 @torch.no_grad()
 def _multiplications(view: View) -> float:
     """Of one row's pass through the net: products of matrices and convolutions, counted by torch."""
-    batch = view.learner.ready(view.store.batch(view.held.rows[:2]))
+    batch = view.learner.ready(view.learner.batch_of(view.store, view.held.rows[:2]))
     with FlopCounterMode(display=False) as counter:
-        view.learner.model.eval()(batch.inputs, size=batch.size)
+        view.learner.model.eval()(batch.inputs, given=view.learner.given(batch), size=batch.size)
     return counter.get_total_flops() / 2 / batch.size
 
 
@@ -108,7 +108,7 @@ def _answers(view: View) -> dict[str, float]:
     """Milliseconds an answer takes, from encoded cells, by how many are asked for at once: the median of a few."""
     found = {}
     for count in BATCHES:
-        batch = view.store.batch(np.resize(view.held.rows, count))
+        batch = view.learner.batch_of(view.store, np.resize(view.held.rows, count))
         view.learner.arrays(batch)
         taken = []
         for _ in range(TIMES):

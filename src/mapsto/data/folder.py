@@ -97,7 +97,7 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
     if len(tables) > len(ignored):
         tables = {each: entry for each, entry in tables.items() if each not in ignored}
     if len(tables) > 1 and all(_is_prose(entry) for entry in list(tables.values())[:3]):
-        named = [split_of_name(_folder_in_name(each))[1] for each in tables]
+        named = [_split_in(each) for each in tables]
         return open_prose(name, list(tables.values()), named if all(named) else ())
     groups = group_by_split([_folder_in_name(each) for each in tables])
     if len(groups) > 1 or len({split for each in groups.values() for _, split in each}) == 1 < len(tables):
@@ -107,6 +107,12 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
     others = [entry.name for entry in found.files if entry.name not in tables]
     source.said += [f"other files passed over: {', '.join(others[:4])}{'…' if len(others) > 4 else ''}"] if others else []
     return source
+
+
+def _split_in(name: str) -> str | None:
+    """'wiki.train.txt' and 'train/a.txt' -> 'train'."""
+    path = PurePosixPath(name)
+    return split_of_name(path.stem)[1] or next((found for part in path.parts[:-1] if (found := split_name(part))), None)
 
 
 def _is_prose(entry: Entry) -> bool:

@@ -96,6 +96,16 @@ class Learner:
         }
         return replace(batch, inputs=pictures)
 
+    packs: ClassVar[bool] = False  # are rows joined before they are read, so that new ones must be stored first?
+
+    def given(self, batch: Batch) -> Any:
+        """What it hands over to the model beside the inputs."""
+        return None
+
+    def batch_of(self, store: Any, rows: np.ndarray) -> Batch:
+        """One batch of rows of a store, to see what predicting takes."""
+        return store.batch(rows)
+
     def batches(self, split: str, step: int) -> Iterator[Batch]:
         """Global batches for training, from `step` on."""
         assert self.store is not None and self.training.batch is not None
@@ -149,6 +159,10 @@ class Learner:
     def collect(self, split: str, most: int | None = None, store: Batches | None = None) -> Collected:
         """Predict every row of a split (or a sample of `most`)."""
         return collect(self, self.walk(split, most, store))
+
+    def simple(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+        """{slot: {baseline: predicted arrays}} for the rows that `collect` gives, where the learner itself knows what a simple answer is."""
+        return {}
 
     def evaluate(self, split: str, most: int | None = None) -> Scores:
         """{slot: {metric: value}} over a split; {} when the learner has nothing to compare with."""

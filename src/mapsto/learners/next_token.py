@@ -20,11 +20,15 @@ from mapsto.errors import ConfigError, DataError
 from mapsto.learners.base import Batches, Learner, Logs, Scores
 
 LOOKED = 16_384  # validation tokens that an evaluation during training reads
+COUNTED, PIECE = 20_000_000, 1 << 20  # training tokens that frequencies are counted on, and how many at once
+BELIEF = 5.0
 AT_ONCE = 8_192  # tokens per forward pass where nothing is kept for a backward pass, at least
 
 
 class NextToken(Learner):
     """Learn the one text right of the arrow, given nothing."""
+
+    packs = True
 
     @cached_property
     def slot(self) -> str:
@@ -73,8 +77,14 @@ class NextToken(Learner):
         rows = torch.from_numpy(stream.rows_at(starts)).to(stream.store.device)
         return Batch({self.slot: tokens[:, :-1]}, {self.slot: tokens[:, 1:]}, len(starts), rows)
 
+    def given(self, batch: Batch) -> Tensor:
+        return batch.inputs[self.slot]  # type: ignore[return-value]
+
+    def outputs(self, batch: Batch) -> dict[str, Tensor]:
+        return self.model({}, given=self.given(batch), size=batch.size)
+
     def loss(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
-        output = self.model({}, given=batch.inputs[self.slot], size=batch.size)[self.slot]
+        output = self.outputs(batch)[self.slot]
         ((_, head),) = self.model.heads.items()  # type: ignore[union-attr, operator]
         return head.loss(output, batch.targets[self.slot]), {}
 
@@ -97,15 +107,53 @@ class NextToken(Learner):
         for low in range(0, len(chosen), size):
             yield self._batch(stream, chosen[low : low + size] * length, length)
 
+    def batch_of(self, store: Batches, rows: np.ndarray) -> Batch:
+        """A block that begins at each of the rows, or so near the end that it is whole."""
+        values, offsets = store.flat(("output", self.slot))
+        length = min(self.block, len(values) - 1)
+        starts = np.minimum(offsets[rows], len(values) - length - 1)
+        tokens = torch.from_numpy(values[starts[:, None] + np.arange(length + 1)].astype(np.int64)).to(store.device)
+        return Batch({self.slot: tokens[:, :-1]}, {self.slot: tokens[:, 1:]}, len(rows), torch.from_numpy(rows))
+
     def _walked(self, stream: Stream) -> tuple[int, int]:
         """(tokens said in a block, blocks)."""
         length = min(self.block, len(stream) - 1)
         return length, (len(stream) - 1) // length if length > 0 else 0
 
+    def simple(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+        """What the frequencies of tokens, and of pairs of them, in the training text are worth."""
+        blocks = np.concatenate([_joined(batch, self.slot) for batch in self.walk(split)])  # (n, T + 1)
+        single, double = frequencies(self._train, blocks, self.types["output", self.slot].vocabulary_size)  # type: ignore[attr-defined]
+        return {self.slot: {"unigram": {"nats": single.sum(1)}, "bigram": {"nats": double.sum(1)}}}
+
     def evaluate(self, split: str, most: int | None = None) -> Scores:
         """During training a part of the split is enough, and always the same one."""
         few = None if most is None else max(1, min(most, LOOKED // self.block))
         return super().evaluate(split, few)
+
+
+def frequencies(stream: Stream, blocks: np.ndarray, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nats (n, T) of each token of `blocks` (n, T + 1) but the first, by how often it occurs in a stream (plus one), and by how often
+    behind the one before, with as much belief in the former as in BELIEF pairs seen."""
+    pairs = blocks[:, :-1] * vocabulary + blocks[:, 1:]
+    asked, place = np.unique(pairs, return_inverse=True)
+    ones, twos = np.zeros(vocabulary, np.int64), np.zeros(len(asked), np.int64)
+    for low in range(0, min(len(stream) - 1, COUNTED), PIECE):
+        tokens = stream.take(np.array([low]), min(PIECE, len(stream) - 1 - low) + 1)[0]
+        ones += np.bincount(tokens[:-1], minlength=vocabulary)
+        seen = tokens[:-1] * vocabulary + tokens[1:]
+        at = np.minimum(np.searchsorted(asked, seen), len(asked) - 1)
+        twos += np.bincount(at[asked[at] == seen], minlength=len(asked))
+    single = (ones + 1) / (ones.sum() + vocabulary)  # (V,)
+    after = single[blocks[:, 1:]]
+    both = (twos[place.reshape(pairs.shape)] + BELIEF * after) / (ones[blocks[:, :-1]] + BELIEF)
+    return -np.log(after), -np.log(both)
+
+
+def _joined(batch: Batch, slot: str) -> np.ndarray:
+    """(B, T + 1): what is given and what is said, as one text again."""
+    given, said = (torch.as_tensor(side[slot]).cpu().numpy() for side in (batch.inputs, batch.targets))
+    return np.concatenate([given, said[:, -1:]], 1)
 
 
 class Stream:

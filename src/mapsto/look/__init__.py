@@ -127,7 +127,9 @@ def look(data: Any, asked: str | None, settings: Settings) -> Looked:
 def _choice(signature: Signature, types: Mapping[tuple[str, str], DataType], settings: Settings, parts: Split, source: Sample) -> recipes.Choice:
     share = float((parts.of == TRAIN).mean())
     rows = max(1, round(share * source.total))
-    facts = recipes.Facts(signature, types, rows, recipes.MINUTES, lambda: machine_speed(choose_device(settings.training.device)))
+    held = [cell for chunk in source.chunks() for slot in signature.outputs for cell in chunk.columns[slot.column] if isinstance(cell, str)]
+    letters = int(sum(map(len, held)) / max(1, len(source.rows)) * rows)  # about as many as tokens
+    facts = recipes.Facts(signature, types, rows, recipes.MINUTES, lambda: machine_speed(choose_device(settings.training.device)), letters)
     return recipes.choose(facts, settings)
 
 
@@ -155,7 +157,7 @@ def _net(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = build(choice.model, signature, types, choice.model_options, choice.kinds).eval()
         stems = model.stems(batch.inputs) if isinstance(model, Net) else {}
-        outputs = model(batch.inputs, size=batch.size)
+        outputs = model(batch.inputs, size=batch.size) if batch.inputs else {}  # given nothing, it needs what its learner hands over
     gives: Mapping[str, str] = getattr(model.stems, "gives", {}) if isinstance(model, Net) else {}
     named = {name: f"{gives.get(name, '')} {told(value, False)}".strip() for name, value in stems.items()}
     return named, {name: told(value, False) for name, value in outputs.items()}, sum(value.numel() for value in model.parameters())

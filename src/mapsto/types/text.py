@@ -84,6 +84,7 @@ class Text(DataType):
     distinct: int = learned(0)  # different texts in the sample, when few
     over: float = learned(0.0)  # share of training texts of more than MOST_CHARACTERS
     paths: bool = learned(False)  # do they look like names of files?
+    running: bool = learned(False)  # are texts cut from one that goes on?
     answer: bool = learned(False)  # does it stand right of the arrow? Then `most` tokens are learned at once
 
     @classmethod
@@ -162,7 +163,8 @@ class Text(DataType):
             )
         if not any(values):
             raise DataError(f"'{name}': no training row has a text to learn from.\nName another column right of the arrow.")
-        return replace(self, answer=True, words=0, **learned_from(values, self.tokenizer, self.size, self.max))
+        running = any(isinstance(value, Continued) for value in values)
+        return replace(self, answer=True, running=running, words=0, **learned_from(values, self.tokenizer, self.size, self.max))
 
     def _count(self, texts: Sequence[str]) -> Self:
         """With as many buckets as the training texts fill, and how rare each is."""

@@ -1,0 +1,117 @@
+"""Writing with a trained decoder: one token after another, each drawn from what the net says may follow.
+
+Draws are functions of (seed, number of the text, place), so a text is the same alone and among others. When the context is full, its
+second half becomes the new one: so writing goes on without end, and costs the same with a cache of keys and values as the net needs.
+Letters: N texts, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mapsto.batch import key
+from mapsto.cells import Continued
+from mapsto.config import setting
+from mapsto.errors import ConfigError
+from mapsto.tokens import MISSING, PADDING, START, UNKNOWN, pieces_of
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How texts are drawn."""
+
+    tokens: int = setting(256, "tokens a text has at most", above=0)
+    temperature: float = setting(0.8, "how daring: 0 always takes the likeliest token, 1 draws as the net believes", above=-1e-9)
+    top_p: float = setting(0.95, "draw only among the likeliest tokens that together have this probability (nucleus)", above=0)
+    seed: int = setting(0, "seed of the draws", above=-1)
+    stop: str | None = setting(None, "end a text before this; \\n is a line's end")
+
+
+def texts(model: Any, room: Any, prompt: str, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True) -> Iterator[list[str]]:
+    """Texts of these numbers, written at the same time: what each token adds to each of them, "" once it has ended. ConfigError where
+    the prompt holds what the net cannot read."""
+    start = opened(room, prompt)
+    pieces = pieces_of(room.kind, room.codes, room.alphabet)
+    writers = [_Writer(pieces, (how.stop or "").replace("\\n", "\n")) for _ in numbers]
+    with torch.inference_mode():
+        for found in tokens(model, np.repeat(start[None], len(numbers), 0), numbers, how, device, cached):
+            yield [writer.add(token) for writer, token in zip(writers, found, strict=True)]
+            if all(writer.ended for writer in writers):
+                return
+    yield [writer.rest() for writer in writers]
+
+
+def opened(room: Any, prompt: str) -> np.ndarray:
+    """(T,) int64: the tokens to begin with. A text cut from a longer one begins anywhere, behind a line's end; a document with its START."""
+    start = room.encode(Continued(prompt or "\n") if room.running else prompt).astype(np.int64)
+    if (start == UNKNOWN).any():
+        strange = sorted({letter for letter in prompt if letter not in room.alphabet})
+        raise ConfigError(
+            f"the prompt holds {', '.join(map(repr, strange[:5])) or 'a sign'}, which the training text does not.\nWrite it in other letters."
+        )
+    return start if len(start) else np.array([START], np.int64)
+
+
+def tokens(model: Any, start: np.ndarray, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True) -> Iterator[list[int]]:
+    """Tokens that follow `start` (N, T), one for each text at a time; of a longer start the net reads the last `model.most`."""
+    context = torch.from_numpy(start[:, -model.most :]).to(device)
+    draws = np.stack([np.random.default_rng(key(how.seed, "sample", number)).random(how.tokens) for number in numbers])  # (N, tokens)
+    cache, seen = model.cache(len(start)) if cached else None, 0
+    for place in range(how.tokens):
+        logits = model.next(context[:, seen:], cache)
+        token = drawn(logits, torch.from_numpy(draws[:, place]).to(device), how)
+        yield token.tolist()
+        seen = context.shape[1] if cached else 0
+        full = context.shape[1] == model.most
+        context = torch.cat([context, token[:, None]], 1)
+        if full:
+            context, cache, seen = context[:, -max(1, model.most // 2) :], model.cache(len(start)) if cached else None, 0
+
+
+def drawn(logits: Tensor, uniform: Tensor, how: Sampling) -> Tensor:
+    """(N, V) -> (N,): one token each, of the nucleus (Holtzman et al. 2020) at the temperature. uniform (N,) in [0, 1)."""
+    logits = logits.index_fill(1, torch.tensor([PADDING, UNKNOWN, MISSING], device=logits.device), -torch.inf)
+    if how.temperature <= 0:
+        return logits.argmax(1)
+    chance, order = (logits.double() / how.temperature).softmax(1).sort(dim=1, descending=True, stable=True)
+    before = chance.cumsum(1) - chance
+    kept = torch.where(before < how.top_p, chance, 0.0)
+    total = kept.cumsum(1)
+    place = (total <= uniform[:, None] * total[:, -1:]).sum(1, keepdim=True)
+    return order.gather(1, place.clamp(max=logits.shape[1] - 1))[:, 0]
+
+
+class _Writer:
+    """One text from its tokens: bytes to letters as soon as they are whole, up to a START or what it shall stop before."""
+
+    def __init__(self, pieces: Sequence[bytes], stop: str):
+        self.pieces, self.stop, self.ended = pieces, stop, False
+        self.decoder, self.held = codecs.getincrementaldecoder("utf-8")("replace"), ""
+
+    def add(self, token: int) -> str:
+        """What the token adds; "" where it is part of a letter, or may be part of the stop."""
+        if self.ended:
+            return ""
+        if token == START:
+            return self.rest()
+        self.held += self.decoder.decode(self.pieces[token])
+        if self.stop and self.stop in self.held:
+            self.ended = True
+            return self.held[: self.held.index(self.stop)]
+        keep = next((n for n in range(min(len(self.stop) - 1, len(self.held)), 0, -1) if self.held.endswith(self.stop[:n])), 0)
+        said, self.held = self.held[: len(self.held) - keep], self.held[len(self.held) - keep :]
+        return said
+
+    def rest(self) -> str:
+        """What was held back, at the end."""
+        if self.ended:
+            return ""
+        self.ended = True
+        return self.held + self.decoder.decode(b"", True)
