@@ -47,6 +47,7 @@ ROOMS = (
     "ask compare",
     "reporting",
     "api look",
+    "worker",
     "commands",
     "cli",
 )
@@ -55,7 +56,7 @@ HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.spl
 FLAGS = {
     "train": "--out --name --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
-    "--schedule --clip --ema --precision --seed --device --threads --no-samples --json --debug",
+    "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --json --debug",
     "check": "--fix --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --json --debug",
     "look": "--model --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --json --debug",
     "doctor": "--overfit-one-batch --rate-range --json --debug",

@@ -395,7 +395,7 @@ def test_environment():
     trainer = Trainer(learner, None, Budget(steps=150))
     trainer.fit()
     assert before < 2.5 and learner.evaluate("validation")["action"]["return"] > 7       # the most is 9
-    assert trainer.best_of == ("action", "return") and trainer.best_value > 7
+    assert trainer.judge.of == ("action", "return") and trainer.judge.value > 7
 
 
 # --- 6. few-shot: a batch is an episode of two parts ------------------------------------------------------------------------------

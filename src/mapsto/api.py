@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -28,7 +29,9 @@ from mapsto.settle import reopen, settle, store_of
 from mapsto.signature import parse_call
 from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
-from mapsto.training.plan import choose_device
+from mapsto.training.machine import choose_device
+from mapsto.training.plan import Plan
+from mapsto.training.processes import learn_together
 from mapsto.training.spent import Spent
 from mapsto.training.trainer import Trainer
 
@@ -78,6 +81,9 @@ def fit(run: Run, source: Source | None = None, tell: Tell | None = None, starte
             if not run.chosen:
                 settle(run, source or reopen(run), tell)
             store = store_of(run, lambda: source or reopen(run), tell)
+            devices = run.choice.training.devices or 1
+            if devices > 1:  # they leave a last checkpoint, from which this process goes on
+                learn_together("mapsto.worker", run.path, devices, started, tell)
             learner = run.new_learner(first_weights(run), store)
             trainer = Trainer(learner, run.path, run.choice.budget, run.choice.best, tell, elapsed=time.monotonic() - started)
             tell({"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")})
@@ -94,6 +100,23 @@ def fit(run: Run, source: Source | None = None, tell: Tell | None = None, starte
         elif run.record["fold"] != -1:
             tell(done)
     return run
+
+
+def planned(data: Any, signature: str | None = None, tell: Tell | None = None, **options: Any) -> Plan:
+    """The plan that `train` would take for the same words, with what was measured for it. Nothing is learned, no run is left."""
+    started, tell = time.monotonic(), tell or _printer()
+    settings = _absolute(settings_of(options))
+    _check_early(settings)
+    source = open_source(data, settings.reading)
+    with TemporaryDirectory() as folder:
+        data_known = {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}
+        run = Run.create(Path(folder), "plan", {"data": data_known, "asked": signature, "settings": settings.to_json()})
+        settle(run, source, tell)
+        store = store_of(run, lambda: source, tell)
+        learner = run.new_learner(run.new_model(), store)
+        trainer = Trainer(learner, None, run.choice.budget, elapsed=time.monotonic() - started)
+        trainer.prepare()
+    return trainer.plan
 
 
 def load(path: str | Path) -> Run:
@@ -294,4 +317,4 @@ def _printer() -> Tell:
     return printer()
 
 
-__all__ = ["extend", "fit", "load", "report", "reproduce", "resume", "train"]
+__all__ = ["extend", "fit", "load", "planned", "report", "reproduce", "resume", "train"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> Event:
     learner = trainer.learner
     save_weights(run, learner)
     (run.path / "log.jsonl").unlink(missing_ok=True)
-    for entry in trainer.history:
+    for entry in trainer.judge.history:
         append_json(run.path / "log.jsonl", entry)
     found, heard = _predicted(run, learner, store)
     scales = {
@@ -65,14 +66,16 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> Event:
         calibration=scales,
         seconds=round(seconds, 2),
         steps=trainer.step,
-        best_step=trainer.best_step,
+        best_step=trainer.judge.step,
         stopped=trainer.stop,
         plan=str(trainer.plan),
+        plan_measured=asdict(trainer.plan),
+        speed=trainer.speed(),
         novelty=_novelty(run, learner, store, heard),
     )
     for name in ("metrics", "novelty"):
         vars(run).pop(name, None)
-    return _result(run, metrics.get("test", {}), beside, seconds, stopped=trainer.stop, best=trainer.best_of)
+    return _result(run, metrics.get("test", {}), beside, seconds, stopped=trainer.stop, best=trainer.judge.of)
 
 
 def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Collected], dict[str, novelty.Heard]]:

@@ -53,7 +53,7 @@ from mapsto.recipes import Choice
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.training import checkpoint
-from mapsto.training.plan import choose_device
+from mapsto.training.machine import choose_device
 
 FORMAT = 1
 PIECE = 1024  # rows predicted at once

@@ -31,7 +31,7 @@ from mapsto.models import wants
 from mapsto.registry import entry
 from mapsto.run import Run, rooms_to_json
 from mapsto.signature import Signature
-from mapsto.training.plan import choose_device, machine, machine_speed
+from mapsto.training.machine import choose_device, machine, machine_speed
 from mapsto.types.base import DataType
 
 Tell = Callable[[Mapping[str, Any]], None]

@@ -13,14 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mapsto.assess.base import View
 from mapsto.blocks import Block, Section, Table
-from mapsto.files import read_json_lines
 from mapsto.terminal import duration, size
-from mapsto.training.plan import machine, machine_speed
 
 TITLE = "What did it cost, and what does an answer cost?"
 NET = True
@@ -37,7 +33,7 @@ def asks(view: View) -> bool:
 
 def assess(view: View, seconds: float) -> Section:
     cost = view.run.record.get("cost", {})
-    spent, energy, speed, net, answers = _spent(view, cost), _energy(cost), _speed(view, cost), _net(view), _answers(view)
+    spent, energy, speed, net, answers = _spent(view, cost), _energy(cost), view.run.record.get("speed", {}), _net(view), _answers(view)
     figures = {"spent": spent, "energy": energy, "speed": speed, "net": net, "milliseconds": answers}
     took = f"training took {duration(spent['seconds'])}" if spent["seconds"] else "how long training took is not known"
     used = f", about {energy['watt_hours']:.2g} Wh and {energy['co2_grams']:.2g} g of CO2" if energy else ""
@@ -69,35 +65,6 @@ def _energy(cost: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _speed(view: View, cost: Mapping[str, Any]) -> dict[str, float]:
-    """Rows a second and the share of this machine's measured speed, by the plan's own measurement and over all of the learning. What was
-    measured on another machine is not compared with this one; a training that was cut off and resumed has no "over all"."""
-    plan = next((one["plan"] for one in read_json_lines(view.run.path / "decisions.jsonl") if "plan" in one), None)
-    if plan is None or not plan["seconds_per_micro"]:
-        return {}
-    per_row = 6 * _multiplications(view)  # a forward pass, and twice as much backward; a multiplication and an addition each
-    found = {"operations_per_row": per_row, "rows_per_second": plan["micro_batch"] / plan["seconds_per_micro"]}
-    learning = cost.get("phases", {}).get("learning", {}).get("seconds")
-    if learning:
-        overall = view.run.record.get("steps", 0) * (view.run.choice.training.batch or 1) / learning
-        found |= {"rows_per_second_overall": overall} if overall < 1.5 * found["rows_per_second"] else {}
-    if view.run.record.get("machine") == machine():
-        peak = machine_speed(torch.device(plan["device"]))
-        found |= {"machine": peak, "share": found["rows_per_second"] * per_row / peak}
-        if "rows_per_second_overall" in found:
-            found["share_overall"] = found["rows_per_second_overall"] * per_row / peak
-    return found
-
-
-@torch.no_grad()
-def _multiplications(view: View) -> float:
-    """Of one row's pass through the net: products of matrices and convolutions, counted by torch."""
-    batch = view.learner.ready(view.learner.batch_of(view.store, view.held.rows[:2]))
-    with FlopCounterMode(display=False) as counter:
-        view.learner.model.eval()(batch.inputs, given=view.learner.given(batch), size=batch.size)
-    return counter.get_total_flops() / 2 / batch.size
-
-
 def _net(view: View) -> dict[str, int]:
     path = view.run.path / "model.safetensors"
     parameters = sum(value.numel() for value in view.learner.model.parameters())
@@ -123,7 +90,7 @@ def _blocks(
     cost: Mapping[str, Any],
     spent: Mapping[str, Any],
     energy: Mapping[str, float],
-    speed: Mapping[str, float],
+    speed: Mapping[str, Any],
     net: Mapping[str, int],
     answers: Mapping[str, float],
 ) -> list[Block]:
@@ -138,13 +105,15 @@ def _blocks(
         rows.append(("CO2, estimated", f"{energy['co2_grams']:.3g} g", f"{GRAMS:g} g a kWh ({GRID}); without cooling and the machine's making"))
         rows.append(("processor use", f"{energy['utilisation']:.0%}", f"of {cost['cores']} cores"))
     if speed:
-        rows.append(("speed of a step", f"{speed['rows_per_second']:,.0f} rows/s", "forward and backward, as the plan measured it"))
-    if "rows_per_second_overall" in speed:
-        rows.append(("speed over all", f"{speed['rows_per_second_overall']:,.0f} rows/s", "with batches, updates and validation"))
-    if "share" in speed:
-        over = f"; {speed['share_overall']:.0%} over all" if "share_overall" in speed else ""
-        of = f"of {speed['machine'] / 1e9:,.0f} GFLOP/s, a 3×3 convolution in bfloat16 on this machine"
-        rows.append(("share of the machine", f"{speed['share']:.0%}{over}", of))
+        rows.append(
+            ("speed", f"{speed['rows_per_second']:,.0f} rows/s", f"{speed['operations_per_row'] / 1e6:,.3g} MFLOP a row, forward and backward")
+        )
+    if speed.get("share"):
+        of = f"of {speed['peak'] / 1e9:,.0f} GFLOP/s, the most this machine was seen to reach in this arithmetic"
+        rows.append(("share of the machine", f"{speed['share']:.0%}", of))
+    if speed.get("step"):
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in speed["step"].items())
+        rows.append(("a step's time", shares, "'data': waiting for the next batch"))
     rows += [
         ("net", f"{net['parameters']:,} parameters", size(net["bytes"]) + " on disk"),
         ("one answer", f"{answers['1']:.3g} ms", "asked alone, from encoded cells, on this machine now"),

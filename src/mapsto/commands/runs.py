@@ -23,7 +23,7 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     folder = Path(asked.folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of runs, found none.\nTrain one: mapsto train DATA")
-    lines = [("run", "signature", "status", "best metric on test", "seconds")]
+    lines = [("run", "signature", "status", "best metric on test", "seconds", "rows/s", "of peak")]
     for one in Run.list(folder):
         slot, scores = next(iter(one.metrics.get("test", {}).items()), ("", {}))
         best = (one.record.get("choice", {}).get("best") or [slot, next(iter(scores), "")])[1]
@@ -35,12 +35,20 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
                 one.status,
                 f"{best} {number(found['value'])} ({number(found['low'])} – {number(found['high'])})" if found else "—",
                 str(one.record.get("seconds", "—")),
+                f"{speed['rows_per_second']:,.0f}" if (speed := one.record.get("speed", {})) else "—",
+                f"{speed['share']:.0%}" if speed.get("share") else "—",
             )
         )
         if asked.json:
             print(
                 json.dumps(
-                    {"run": str(one.path), "status": one.status, "signature": one.record.get("signature_text"), "test": one.metrics.get("test")}
+                    {
+                        "run": str(one.path),
+                        "status": one.status,
+                        "signature": one.record.get("signature_text"),
+                        "test": one.metrics.get("test"),
+                        "speed": speed,
+                    }
                 )
             )
     if not asked.json:

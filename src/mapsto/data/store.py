@@ -69,6 +69,7 @@ class Store(Batches):
         self._blocks = [(Block(b["file"], b["dtype"], tuple(b["shape"]), tuple(map(tuple, b["spots"]))), self._open(b)) for b in record["blocks"]]
         self._ragged = {tuple(r["spot"]): self._open_ragged(r) for r in record["ragged"]}
         self.device = torch.device("cpu")
+        self.few_shapes = not self._ragged
 
     def _open(self, block: Mapping[str, Any]) -> np.ndarray:
         shape = (self.n, len(block["spots"]), *block["shape"])

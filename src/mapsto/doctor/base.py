@@ -31,7 +31,7 @@ from mapsto.learners.base import Learner
 from mapsto.measure.baseline import chosen
 from mapsto.run import Run
 from mapsto.training import checkpoint
-from mapsto.training.plan import choose_device
+from mapsto.training.machine import choose_device
 
 VALUES = 1 << 20  # encoded values of a sample: 1,024 table rows of up to 1,024 columns, 341 pictures of 32×32, 64 of 128×128
 WORK = 1.5e10  # multiplications of one look at a sample: about a second, and there are some twenty looks

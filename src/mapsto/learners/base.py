@@ -6,7 +6,8 @@ few-shot learning write `batches`. `tests/test_learners.py` holds every file of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +34,7 @@ class Batches:
     """What a learner needs of a store: {split: rows} and batches by row. `mapsto.data.store.Store` is one; so is any stream."""
 
     device: torch.device = torch.device("cpu")  # where batches are wanted; the trainer sets it
+    few_shapes: bool = True  # have batches so few shapes that compiling a graph for each may pay?
 
     def size(self, split: str) -> int | None:
         """Rows in a split; None when nobody knows, as in an endless stream: such a split is never walked."""
@@ -73,6 +75,7 @@ class Learner:
     """A way of learning. `model` holds everything that is trained or saved; `store` is None for learners that make their own rows."""
 
     ignores: ClassVar[tuple[str, ...]] = ()  # settings it cannot honour: asking for one is an error, never silence
+    ahead: ClassVar[bool] = True  # are batches a function of data and step alone, so that a thread may make them while the model learns?
 
     @dataclass(frozen=True)
     class Config:
@@ -84,6 +87,7 @@ class Learner:
         self.device = torch.device("cpu")  # the trainer sets it
         self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)  # likewise: the plan's arithmetic
         self.channels_last = False  # and its memory format
+        self.compiled: Callable[[Batch], Any] | None = None  # and `loss` as torch.compile makes it
 
     def ready(self, batch: Batch) -> Batch:
         """The batch where and as the plan wants it."""
@@ -110,6 +114,21 @@ class Learner:
         """Global batches for training, from `step` on."""
         assert self.store is not None and self.training.batch is not None
         return self.store.stream(split, step, self.training.batch, self.training.seed)
+
+    @property
+    def few_shapes(self) -> bool:
+        """Have training batches so few shapes that compiling a graph for each may pay?"""
+        return self.store is not None and self.store.few_shapes
+
+    def preparing(self) -> float:
+        """Seconds that a batch takes to be made, where a thread may make it while the model learns; 0 elsewhere."""
+        if not self.ahead:
+            return 0.0
+        batches = self.batches("train", 0)
+        next(batches)
+        start = time.perf_counter()
+        self.ready(next(batches))
+        return time.perf_counter() - start
 
     def probes(self) -> tuple[Batch, Batch]:
         """A usual training batch to measure time with, and the heaviest of the first pass over the rows to measure memory with."""

@@ -30,7 +30,7 @@ from mapsto.models.base import Net
 from mapsto.registry import entry, names
 from mapsto.settle import fit_types
 from mapsto.signature import Signature, Slot
-from mapsto.training.plan import choose_device, machine_speed
+from mapsto.training.machine import choose_device, machine_speed
 from mapsto.types.base import DataType
 
 SHOWN, COLUMNS = 3, 8  # rows and inputs shown; the other inputs are counted

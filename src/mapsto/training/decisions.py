@@ -19,13 +19,14 @@ from mapsto.files import append_json, mend_json_lines, read_json_lines
 
 
 class Decisions:
-    """The log of one training. `folder` None keeps it in memory (learning without a run)."""
+    """The log of one training. `folder` None keeps it in memory (learning without a run); so does `writes` False, which reads it only."""
 
-    def __init__(self, folder: Path | None):
-        self.path = folder / "decisions.jsonl" if folder else None
+    def __init__(self, folder: Path | None, writes: bool = True):
+        path = folder / "decisions.jsonl" if folder else None
+        self.path = path if writes else None
         if self.path:
             mend_json_lines(self.path)
-        self.all: list[dict[str, Any]] = read_json_lines(self.path) if self.path else []
+        self.all: list[dict[str, Any]] = read_json_lines(path) if path else []
 
     def add(self, step: int, **what: Any) -> dict[str, Any]:
         """Record, then return the decision."""

@@ -56,6 +56,11 @@ def kills() -> int:
     return int(dict(line.split() for line in events.read_text().splitlines()).get("oom_kill", 0))
 
 
+def note() -> dict[str, int]:
+    """What a checkpoint remembers, to tell after a sudden end whether memory was the reason."""
+    return {"peak": peak(), "allowed": allowed(torch.device("cpu")) + peak(), "kills": kills()}
+
+
 def keep_heap() -> None:
     """Ask glibc to keep big blocks on its heap instead of handing them back to the kernel after each use: page faults otherwise take
     up to 40% of a step. Elsewhere there is nothing to ask."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,18 @@ from torch import Tensor
 from mapsto.batch import Batch, key
 from mapsto.config import Budget
 from mapsto.errors import ConfigError, RunError, Stopped
-from mapsto.learners.base import Learner, Logs, Scores
-from mapsto.training import checkpoint, memory
+from mapsto.learners.base import Learner, Logs
+from mapsto.training import checkpoint, memory, probe
+from mapsto.training.ahead import ahead
 from mapsto.training.average import Average
-from mapsto.training.budget import Pace, fixed_total, goal_of
+from mapsto.training.budget import Pace, fixed_total
+from mapsto.training.company import Company
 from mapsto.training.decisions import Decisions
-from mapsto.training.plan import Plan, apply, choose_device, forecast, measure
+from mapsto.training.judge import Judge
+from mapsto.training.machine import choose_device
+from mapsto.training.plan import Plan, apply, forecast
 from mapsto.training.signals import signals
+from mapsto.training.watch import Watch
 
 Tell = Callable[[Mapping[str, Any]], None]
 LossOf = Callable[[Batch], tuple[tuple[Tensor, Tensor], Logs]]
@@ -39,7 +45,8 @@ ROLLBACKS = 3
 
 class Trainer:
     """Fits one learner. folder: where the record goes, None for none. best: (slot, metric) that decides which weights are best;
-    None: the first metric of the first output. elapsed: seconds of the budget already spent when `fit` is called."""
+    None: the first metric of the first output. elapsed: seconds of the budget already spent when `fit` is called. company: those it learns with;
+    of several, the first alone writes and decides."""
 
     def __init__(
         self,
@@ -49,27 +56,34 @@ class Trainer:
         best: tuple[str, str] | None = None,
         tell: Tell | None = None,
         elapsed: float = 0.0,
+        company: Company | None = None,
     ):
         self.learner, self.folder, self.budget = learner, folder, budget or Budget(steps=1000)
-        self.training, self.tell = learner.training, tell or (lambda event: None)
-        self.decisions, self.pace = Decisions(folder), Pace()
-        self.best_of, self.goal = best, goal_of(self.budget.until)
+        self.training, self.tell, self.company = learner.training, tell or (lambda event: None), company or Company()
+        self.decisions, self.pace = Decisions(folder, self.company.rank == 0), Pace()
+        self.judge = Judge(learner, self.budget, best)
         self.step, self.every, self.stop = 0, 1 << 62, ""
-        self.best: dict[str, Tensor] | None = None
-        self.best_value, self.best_step = float("nan"), 0
-        self.history: list[dict[str, Any]] = []
         self._elapsed, self._started = elapsed, time.monotonic()
         self._asked = ""  # what a signal asked for
-        (self._loss, self._count), (self._since, self._steps) = [(torch.zeros(()), 0)] * 2  # since the last tick, and the last evaluation
+        self._losses: list[Tensor] = []  # of the steps since the last look; read together, for reading waits for the device
+        self._loss = 0.0  # their mean, once read
+        self._since, self._steps = 0.0, 0  # sum of losses, and steps, since the last evaluation
         self._rollbacks, self._rolled_back = 0, False
         self._turn = 0  # updates made within the step: each draws its own noise
-        self.plan = Plan("cpu")
+        self.plan, self.watch = Plan("cpu"), Watch(torch.device("cpu"))
+        self._began, self._learning = 0, 0.0  # the step and the clock at which this process began to learn
+        self._speed_before: dict[str, Any] = {}
 
     # ---- the loop ----
 
     def fit(self) -> None:
         """Learn until the budget is spent, a goal is reached or somebody asks to stop; then hold the best weights."""
-        self._prepare()
+        self.learn()
+        self._finish()
+
+    def learn(self) -> None:
+        """Learn, and hold the last weights."""
+        self.prepare()
         with signals(self._note_signal):
             for batch in self._batches():
                 self._set_rates()
@@ -78,16 +92,26 @@ class Trainer:
                 self.average.follow(self.step)
                 self.step += 1
                 self._look(logs)
-        self._finish()
 
     def _batches(self) -> Iterator[Batch]:
         """The learner's batches from where we are until the budget is spent; anew after a roll-back."""
         while not self._done():
             self._rolled_back = False
-            for batch in self.learner.batches("train", self.step):
-                yield batch
-                if self._rolled_back or self._done():
-                    break
+            made = self._ready(self.learner.batches("train", self.step))
+            with closing(ahead(made) if self.plan.ahead else made) as batches:
+                self.watch.start()
+                for batch in batches:
+                    self.watch.now("data")
+                    yield batch
+                    self.watch.step()
+                    if self._rolled_back or self._done():
+                        break
+                    self.watch.start()
+
+    def _ready(self, batches: Iterator[Batch]) -> Generator[Batch]:
+        """This process's part of every batch, where and as the plan wants it."""
+        for batch in batches:
+            yield self.learner.ready(self.company.share(batch))
 
     def _done(self) -> bool:
         return bool(self.stop) or self.step >= self.pace.total
@@ -101,78 +125,95 @@ class Trainer:
     def _look(self, logs: Logs) -> None:
         """After every step: note the loss; at their steps evaluate and decide; now and then look at the clock."""
         if "loss" in logs:
-            self._loss, self._count = self._loss + logs["loss"], self._count + 1
-            self._since, self._steps = self._since + logs["loss"], self._steps + 1
+            self._losses.append(logs["loss"])
         due = self.step % self.every == 0 or self.step >= self.pace.total
         if due:
             self._evaluate()
         if self.step >= self._next_decision:
             self._replay(self._next_decision - 1, self.step)
             self._next_decision = self.decisions.next_after(self.step)
-        if due or self._asked or time.monotonic() >= self._next_tick:
+        if due or (self.step >= self._next_look if self.company.size > 1 else self._asked or time.monotonic() >= self._next_tick):
             self._tick()
+            self.watch.look()
             self._next_tick, self._next_decision = time.monotonic() + TICK, self.decisions.next_after(self.step)
 
     def update(self, loss_of: LossOf, batch: Batch, optimizer: str = "main") -> Logs:
         """One update of one optimizer's parameters. The batch is split into micro-batches; losses are summed, and their gradient
-        divided by the total count over all of them, so that the split changes nothing."""
-        taker = self.optimizers[optimizer]
-        params = [p for group in taker.param_groups for p in group["params"]]
+        divided by the total count over all of them and over all processes, so that the split changes nothing."""
         try:
-            logs, total, count = self._gradients(loss_of, batch, taker)
+            logs = self.updated(loss_of, batch, self.optimizers[optimizer])
         except torch.OutOfMemoryError:
             self._halve(batch.size)
             return self.update(loss_of, batch, optimizer)
-        grads = [p.grad for p in params if p.grad is not None]
-        torch._foreach_div_(grads, count)
+        self._turn += 1
+        return logs
+
+    def updated(self, loss_of: LossOf, batch: Batch, taker: torch.optim.Optimizer) -> Logs:
+        """The update itself; torch.OutOfMemoryError where the micro-batch is too large."""
+        logs, total, count = self._gradients(loss_of, batch, taker)
         if self.training.clip:
+            params = [p for group in taker.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(params, self.training.clip, foreach=True)
         taker.step()
-        self._turn += 1
+        self.watch.now("optimizer")
         return {**logs, "loss": total / count}
 
     def _gradients(self, loss_of: LossOf, batch: Batch, taker: torch.optim.Optimizer) -> tuple[Logs, Tensor, Tensor]:
-        """Summed gradients of the whole batch -> (logs of the last micro-batch, sum of losses, total count ≥ 1e-8)."""
+        """The mean loss's gradients over the whole batch -> (logs of the last micro-batch, sum of losses, total count ≥ 1e-8)."""
         taker.zero_grad(set_to_none=True)
         total = count = torch.zeros((), device=self.learner.device)
         logs: Logs = {}
         size = self.plan.micro_batch
-        for micro, low in enumerate(range(0, max(1, batch.size), size)):
+        whole = self.company.size == 1 and batch.size <= size
+        for micro, low in enumerate(range(0, batch.size or whole, size)):
             piece = batch if batch.size <= size else batch.slice(low, low + size)
-            torch.manual_seed(key(self.training.seed, self.step, micro, 0, self._turn))
+            torch.manual_seed(key(self.training.seed, self.step, micro, self.company.rank, self._turn))
             (rows, counts), logs = self._loss_of(loss_of, piece)
             if piece.weight is not None:
                 rows, counts = rows * piece.weight, counts * piece.weight
-            summed = rows.sum()
-            summed.backward()
-            total, count = total + summed.detach(), count + counts.sum().detach()
+            summed, counted = rows.sum(), counts.sum().detach()
+            self.watch.now("forward")
+            (summed / counted.clamp(min=1e-8) if whole else summed).backward()
+            self.watch.now("backward")
+            total, count = total + summed.detach(), count + counted
+        if not whole:
+            total, count = self._together(taker, total, count)
         return logs, total, count.clamp(min=1e-8)
+
+    def _together(self, taker: torch.optim.Optimizer, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients summed over all processes and divided by the total count; the sums of losses and counts."""
+        params = [p for group in taker.param_groups for p in group["params"]]
+        if self.company.size > 1:
+            for p in params:
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            total, count = total.float().clone(), count.float().clone()
+            self.company.sum([*(p.grad for p in params), total, count])
+        torch._foreach_div_([p.grad for p in params if p.grad is not None], count.clamp(min=1e-8))
+        return total, count
 
     def _loss_of(self, loss_of: LossOf, piece: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
         self.learner.model.train()
+        compiled = self.learner.compiled if loss_of == self.learner.loss else None
         with self.learner.autocast:
-            return loss_of(self.learner.ready(piece))
+            return (compiled or loss_of)(self.learner.ready(piece))
 
     # ---- before the first step ----
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Everything before the first step: the device, the plan, what a checkpoint holds."""
         self._started = time.monotonic()
         saved = checkpoint.load(self.folder) if self.folder else None
         recorded = next((d["plan"] for d in self.decisions.all if "plan" in d), None)
-        self.learner.device = choose_device(recorded["device"] if recorded else self.training.device)
+        self.learner.device = choose_device(recorded["device"] if recorded else self.training.device, self.company.rank)
         self.learner.model.to(self.learner.device)
         if self.learner.store is not None:
             self.learner.store.device = self.learner.device  # type: ignore[attr-defined]
         memory.keep_heap()
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a write of every new tensor
-        if recorded:
-            self.plan = Plan(**recorded)
-        else:
-            self.plan = self._measure()
-            self.decisions.add(0, plan=asdict(self.plan))
-        apply(self.plan, self.learner)
-        self._fresh()
+        self._choose_plan(recorded)
+        self.watch = Watch(self.learner.device)
+        self.fresh()
         if saved:
             self._restore(*saved)
             self._after_a_kill(saved[1])
@@ -182,31 +223,25 @@ class Trainer:
         self._forecast()
         self._saved_at, self._save_takes = time.monotonic(), 0.0
         self._tick_mark, self._next_tick = (time.monotonic(), self.step), time.monotonic() + TICK / 5
+        self._next_look = self.step + 1
         self._next_decision = self.decisions.next_after(self.step)
         self._retime_from, self._retime_clock = self.step, self.elapsed
+        self._began, self._learning = self.step, time.monotonic()
         if not saved and self.folder:
-            self._save()
+            self.save()
 
-    def _measure(self) -> Plan:
-        before = {name: value.clone() for name, value in self.learner.state_dict().items()}
-        batch, heaviest = self.learner.probes()
-        self.learner.load_state_dict(before)  # a probe leaves no trace, in a replay buffer either
+    def _choose_plan(self, recorded: Mapping[str, Any] | None) -> None:
+        """The plan of the record, or one measured now; all processes take the first one's."""
+        if recorded:
+            self.plan = Plan(**recorded)
+        else:
+            left = 60 * self.budget.minutes - self.elapsed if self.budget.minutes is not None else math.inf
+            measured = probe.measure(self, self._fixed_total(), max(0.0, left))
+            self.plan = Plan(**self.company.told(asdict(replace(measured, processes=self.company.size))))
+            self.decisions.add(0, plan=asdict(self.plan))
+        apply(self.plan, self.learner)
 
-        def loss_of(piece: Batch) -> tuple[Tensor, Tensor]:
-            return self._loss_of(self.learner.loss, piece)[0]
-
-        if type(self.learner).loss is Learner.loss:  # a learner of explicit updates: nothing to time alone
-            return Plan(
-                str(self.learner.device),
-                self.training.precision or "float32",
-                False,
-                self.training.threads or torch.get_num_threads(),
-                self.training.micro_batch or batch.size,
-            )
-        quick = self.budget.steps is not None and self.budget.steps < 200
-        return measure(self.learner, batch, self.training, loss_of, seconds=0.5 if quick else 2.0, heaviest=heaviest)
-
-    def _fresh(self) -> None:
+    def fresh(self) -> None:
         """Optimizers and averages as at the first step."""
         self.optimizers = self.learner.optimizers()
         for optimizer in self.optimizers.values():
@@ -221,17 +256,22 @@ class Trainer:
         fixed = self._fixed_total()
         total = fixed
         if self.budget.minutes is not None:
-            left = max(0.0, 60 * self.budget.minutes - self.elapsed)
-            per_step = self.plan.seconds_per_micro * -(-(self.training.batch or 1) // self.plan.micro_batch)
-            timed = max(1, int(left / max(1e-4, 1.1 * per_step)))
+            left = max(0.0, 60 * self.budget.minutes - self.elapsed - self.plan.compile_seconds)
+            timed = max(1, int(left / max(1e-4, 1.1 * self.plan.seconds_per_micro * self._passes)))
             total = timed if fixed is None else min(timed, fixed)
+        total = self.company.told(total)
         assert total is not None, "a budget has minutes, steps or epochs"
         self.decisions.add(0, total=total, every=max(1, -(-total // LOOKS)))  # one line: a kill between two would leave half
+
+    @property
+    def _passes(self) -> int:
+        """Forward passes that one process makes for a step."""
+        return math.ceil(math.ceil((self.training.batch or 1) / self.company.size) / self.plan.micro_batch)
 
     def _forecast(self) -> None:
         """Say what it will take."""
         left = 60 * self.budget.minutes - self.elapsed if self.budget.minutes is not None else float("inf")
-        steps = (self.pace.total - self.step) * -(-(self.training.batch or 1) // self.plan.micro_batch)
+        steps = (self.pace.total - self.step) * self._passes
         self.tell({"event": "plan", "text": str(self.plan), **asdict(self.plan)})
         self.tell({"event": "forecast", **forecast(self.plan, self.learner.model, bool(self.average.values), steps, max(0.0, left))})
 
@@ -245,7 +285,7 @@ class Trainer:
     def _after_a_kill(self, note: Mapping[str, Any]) -> None:
         """The kernel kills for memory without a word: when it looks like that, go on with half the micro-batch."""
         starved = memory.kills() > note["kills"] or note["peak"] > 0.9 * note["allowed"]
-        if starved and self.plan.micro_batch > 1 and self.learner.device.type == "cpu":
+        if self.company.told(starved) and self.plan.micro_batch > 1 and self.learner.device.type == "cpu":
             self._decide(micro_batch=-(-self.plan.micro_batch // 2), why="the last process seems to have been killed for memory")
 
     # ---- decisions ----
@@ -267,7 +307,7 @@ class Trainer:
         if "rate" in decision:
             self.pace.rate *= decision["rate"]
         if "micro_batch" in decision:
-            self.plan = Plan(**{**asdict(self.plan), "micro_batch": decision["micro_batch"]})
+            self.plan = replace(self.plan, micro_batch=decision["micro_batch"])
         if "stop" in decision:
             self.stop = decision["stop"]
 
@@ -276,20 +316,60 @@ class Trainer:
         now = min(self.plan.micro_batch, rows)
         if now <= 1:
             raise RunError("out of memory with one row per forward pass.\nChoose a smaller model or smaller pictures, e.g. image(size=128).")
+        if self.company.size > 1:
+            raise RunError(f"out of memory with {now} rows per forward pass in each process.\nGive --micro-batch {-(-now // 2)}.")
         torch.cuda.empty_cache()
         self._decide(micro_batch=-(-now // 2), why="out of memory")
 
     # ---- what happens at a look ----
 
     def _tick(self) -> None:
-        """Read loss and clock, save, obey signals."""
-        loss = float(self._loss) / max(1, self._count)  # the one wait for the device
-        if not math.isfinite(loss):
-            return self._roll_back()
+        """Look at loss, clock and signals. Of several processes the first looks, and tells the others what it decided."""
+        known = len(self.decisions.all)
+        back = leaving = False
+        if self.company.rank == 0:
+            self._read_losses()
+            back = not math.isfinite(self._loss) or (self._saving_due and not self.average.sound())
+            if back:
+                self._roll_back()
+            else:
+                leaving = self._look_at_clock()
+        self._losses = []
+        news = self.company.told((back, leaving, self.decisions.all[known:], self._next_look))
+        if self.company.rank:
+            self._hear(*news)
+        if news[1]:
+            raise Stopped
+
+    def _hear(self, back: bool, leaving: bool, decisions: list[dict[str, Any]], next_look: int) -> None:
+        """What the first process did at its look."""
+        if back:
+            self._go_back()
+        self.decisions.all += decisions
+        for decision in decisions:
+            self._take(decision)
+        self._next_look = next_look
+
+    def _read_losses(self) -> None:
+        """The one wait for the device. Summed one by one, so that it is all the same when they are read."""
+        if self._losses:
+            losses = torch.stack([loss.float() for loss in self._losses]).tolist()
+            self._loss, self._losses = sum(losses) / len(losses), []
+            for loss in losses:
+                self._since += loss
+            self._steps += len(losses)
+
+    @property
+    def _saving_due(self) -> bool:
+        waits = time.monotonic() - self._saved_at > max(SAVE, 20 * self._save_takes)
+        return self.folder is not None and (waits or self._asked == "terminate")
+
+    def _look_at_clock(self) -> bool:
+        """Tell how it goes, lay out the rest of the budget, save, obey signals. Is it time to leave?"""
         now = time.monotonic()
         since, step = self._tick_mark
         rate = (self.step - step) / max(1e-9, now - since)
-        self._loss, self._count = torch.zeros(()), 0
+        self._next_look = self.step + max(1, int(rate * TICK))
         if now - since > 5:  # a shorter stretch would tell of evaluations rather than of speed
             self._tick_mark = (now, self.step)
         self._retime()
@@ -298,7 +378,7 @@ class Trainer:
                 "event": "step",
                 "step": self.step,
                 "total": self.pace.total,
-                "loss": loss,
+                "loss": self._loss,
                 "rows_per_second": rate * (self.training.batch or 1),
                 "seconds": self.elapsed,
                 "seconds_left": self._left(rate),
@@ -306,12 +386,9 @@ class Trainer:
         )
         if self._asked == "interrupt" and not self.stop:
             self._decide(stop="interrupted")
-        if self.folder and (self._asked == "terminate" or now - self._saved_at > max(SAVE, 20 * self._save_takes)):
-            if not self.average.sound():
-                return self._roll_back()
-            self._save()
-        if self._asked == "terminate":
-            raise Stopped
+        if self._saving_due:
+            self.save()
+        return self._asked == "terminate"
 
     def _left(self, rate: float) -> float:
         clock = 60 * self.budget.minutes - self.elapsed if self.budget.minutes is not None else float("inf")
@@ -340,103 +417,99 @@ class Trainer:
                 self._decide(every=max(1, -(-total // LOOKS)))
 
     def _evaluate(self) -> None:
-        """Score the validation rows with the averaged weights; keep them when they are the best so far."""
+        """Score the validation rows with the averaged weights; keep them when they are the best so far. One process does, the others wait."""
+        if self.company.rank:
+            return
+        start = time.monotonic()
         torch.manual_seed(key(self.training.seed, "evaluate", self.step))  # samplers and environments draw while they are scored
+        self._read_losses()
+        loss = self._since / self._steps if self._steps else math.nan  # mean over the steps since the last evaluation
+        self._since, self._steps = 0.0, 0
         with self.average.applied():
             scores = self.learner.evaluate("validation", SAMPLE)
-            value = self._judge(scores)
-            if value is not None and self._is_better(value):
-                self.best, self.best_value, self.best_step = (
-                    {name: held.detach().clone() for name, held in self.learner.model.state_dict().items()},
-                    value,
-                    self.step,
-                )
-        loss = float(self._since) / self._steps if self._steps else math.nan  # mean over the steps since the last evaluation
-        known = {"scores": scores, "loss": loss if math.isfinite(loss) else None, "progress": round(self.pace.progress(self.step), 4)}
-        self.history.append({"step": self.step, **known})
-        self._since, self._steps = torch.zeros(()), 0
-        self.tell({"event": "evaluate", "step": self.step, "scores": scores, "best": self.best_step == self.step, "metric": self.best_of})
-        if value is not None and not self.stop:
-            self._stop_early(scores)
+            known = {"loss": loss if math.isfinite(loss) else None, "progress": round(self.pace.progress(self.step), 4)}
+            judged = self.judge.hear(self.step, scores, **known)
+        self.watch.beside["evaluation"] += time.monotonic() - start
+        best = self.judge.step == self.step
+        self.tell({"event": "evaluate", "step": self.step, "scores": scores, "best": best, "metric": self.judge.of})
+        if judged and not self.stop and (why := self.judge.why_stop(self.step, scores, self.every, self.pace.total)):
+            self._decide(stop=why)
 
-    def _judge(self, scores: Scores) -> float | None:
-        if not any(scores.values()):
-            return None
-        if self.best_of is None:
-            slot = next(name for name, values in scores.items() if values)
-            self.best_of = (slot, next(iter(scores[slot])))
-        slot, metric = self.best_of
-        return scores.get(slot, {}).get(metric)
-
-    def _is_better(self, value: float) -> bool:
-        assert self.best_of is not None
-        if math.isnan(value):
-            return False
-        return self.best is None or self._metric(*self.best_of).better(value, self.best_value)
-
-    def _metric(self, slot: str, name: str) -> Any:
-        return next(metric for metric in self.learner.metrics(slot) if metric.name == name)
-
-    def _stop_early(self, scores: Scores) -> None:
-        if self.goal and self.best_of:
-            slot, (name, wanted) = self.best_of[0], self.goal
-            if name not in scores[slot]:
-                raise ConfigError(f"--until: '{slot}' has no metric '{name}'.\nchoices: {', '.join(scores[slot])}")
-            metric = self._metric(slot, name)
-            if metric.better(scores[slot][name], wanted) or scores[slot][name] == wanted:
-                return self._decide(stop=f"{name} reached {wanted}")
-        patience = self.budget.patience
-        if patience and self.step - self.best_step >= max(2 * self.every, patience * self.pace.total):
-            self._decide(stop=f"no better for {self.step - self.best_step} steps")
+    def speed(self) -> dict[str, Any]:
+        """How fast it learned and where the time went: rows a second over all steps, FLOP a row and a second, the share of the machine's peak
+        (MFU), the shares of a step, seconds of evaluating and saving. What the process before this one knew, where this one took no step."""
+        steps = self.step - self._began
+        took = time.monotonic() - self._learning - sum(self.watch.beside.values())
+        if not steps or took <= 0:
+            return self._speed_before
+        rows = steps * (self.training.batch or 1) / took
+        achieved = rows * self.plan.operations_per_row
+        found = {"rows_per_second": round(rows, 2), "operations_per_row": self.plan.operations_per_row, "operations_per_second": achieved}
+        found |= {"peak": self.plan.peak, "share": achieved / (self.plan.peak * self.plan.processes)} if self.plan.peak else {}
+        return {**found, "step": self.watch.shares(), "beside": {name: round(value, 2) for name, value in self.watch.beside.items()}}
 
     # ---- state ----
 
-    def _save(self) -> None:
-        assert self.folder is not None
+    def save(self) -> None:
+        """A checkpoint of this moment; the first of several processes writes it."""
+        if self.folder is None or self.company.rank:
+            return
         start = time.monotonic()
-        note = {name: getattr(self, name) for name in ("step", "elapsed", "best_value", "best_step", "best_of", "history")}
-        note |= {"since": float(self._since), "steps": self._steps}
-        memory_now = {"peak": memory.peak(), "allowed": memory.allowed(torch.device("cpu")) + memory.peak(), "kills": memory.kills()}
-        parts = {"model": self.learner.model.state_dict(), "best": self.best or {}, "learner": self.learner.state_dict()}
+        note = {
+            "step": self.step,
+            "speed": self.speed(),
+            "elapsed": self.elapsed,
+            "since": self._since,
+            "steps": self._steps,
+            "rollbacks": self._rollbacks,
+        }
+        parts = {"model": self.learner.model.state_dict(), "best": self.judge.best or {}, "learner": self.learner.state_dict()}
         parts["ema"] = {str(i): value for i, value in enumerate(self.average.values)}
-        checkpoint.save_parts(self.folder, parts, self.optimizers, {**note, "rollbacks": self._rollbacks, **memory_now})
+        checkpoint.save_parts(self.folder, parts, self.optimizers, {**note, **self.judge.note(), **memory.note()})
         self._saved_at, self._save_takes = time.monotonic(), time.monotonic() - start
+        self.watch.beside["checkpoints"] += self._save_takes
 
     def _restore(self, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
         self.learner.model.load_state_dict(checkpoint.part(tensors, "model"))
         self.average.load(checkpoint.part(tensors, "ema"))
-        self.best = {name: value.to(self.learner.device) for name, value in checkpoint.part(tensors, "best").items()} or None
         self.learner.load_state_dict(checkpoint.part(tensors, "learner"))
         checkpoint.restore_optimizers(self.optimizers, tensors, note["plain"])
+        self.judge.restore(note, checkpoint.part(tensors, "best"))
         self.step, self._elapsed, self._started = note["step"], note["elapsed"], time.monotonic()
-        self.best_value, self.best_step, self.history = note["best_value"], note["best_step"], list(note["history"])
-        self.best_of = tuple(note["best_of"]) if note["best_of"] else None
         self._rollbacks = max(self._rollbacks, note["rollbacks"])
-        self._since, self._steps = torch.tensor(note.get("since", 0.0)), note.get("steps", 0)
+        self._since, self._steps = note.get("since", 0.0), note.get("steps", 0)
+        self._speed_before = note.get("speed", {})
 
     def _roll_back(self) -> None:
         """The loss is no number: back to the last good checkpoint with a lower rate."""
-        saved = checkpoint.load(self.folder) if self.folder else None
-        failed, elapsed = self.step, self.elapsed
-        if saved is None or self._rollbacks >= ROLLBACKS:
+        failed = self.step
+        if self.folder is None or self._rollbacks >= ROLLBACKS or not self._go_back():
             tried = f" after {self._rollbacks} lower rates" if self._rollbacks else ""
             raise RunError(f"the loss became no number at step {failed}{tried}.\nLook for extreme values in the data, or choose a lower --lr.")
-        self._rollbacks, self._rolled_back = self._rollbacks + 1, True
-        self._fresh()
-        self._restore(*saved)
-        self._elapsed = elapsed  # lost work is spent time
-        self.pace, self.stop = Pace(), ""
-        self._replay(-1, self.step)
-        self._loss, self._count = torch.zeros(()), 0
         self._decide(rate=0.3, why=f"the loss became no number at step {failed}")
         self._retime_from, self._retime_clock = self.step, self.elapsed
+        self._next_look = self.step + 1
+
+    def _go_back(self) -> bool:
+        """To the last good checkpoint; False when there is none."""
+        saved = checkpoint.load(self.folder) if self.folder else None
+        if saved is None:
+            return False
+        elapsed = self.elapsed
+        self._rollbacks, self._rolled_back = self._rollbacks + 1, True
+        self.fresh()
+        self._restore(*saved)
+        self._elapsed, self._started = elapsed, time.monotonic()  # lost work is spent time
+        self.pace, self.stop = Pace(), ""
+        self._replay(-1, self.step)
+        return True
 
     def _finish(self) -> None:
         """The best weights, or without validation the last (averaged) ones, into the model."""
-        if self.step and (not self.history or self.history[-1]["step"] != self.step):
+        if self.step and (not self.judge.history or self.judge.history[-1]["step"] != self.step):
             self._evaluate()
-        if self.best is not None:
-            self.learner.model.load_state_dict(self.best)
+        if self.judge.best is not None:
+            self.learner.model.load_state_dict(self.judge.best)
         else:
             self.average.put(self.average.values)
 

@@ -1,0 +1,45 @@
+"""mapsto plan: time what a training's step would take on this machine, arithmetic by arithmetic."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from mapsto.commands.base import Tell, data_and_signature, settings, takes_words
+from mapsto.config import Budget, Reading, Training
+
+SAYS = "time a training's step on this machine under every plan that matters; nothing is trained"
+
+
+def arguments(command: argparse.ArgumentParser) -> None:
+    takes_words(command)
+    command.add_argument("--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file")
+    command.add_argument("--learner", help="a way of learning, with options in parentheses")
+    for group in (Reading, Budget, Training):
+        settings(command, group)
+
+
+def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto.api import planned
+
+    data, signature = data_and_signature(asked.words)
+    known = [spot.name for group in (Reading, Budget, Training) for spot in dataclasses.fields(group)] + ["model", "learner"]
+    plan = planned(data, signature, tell, **{name: value for name in known if (value := getattr(asked, name)) is not None})
+    if asked.json:
+        print(json.dumps(dataclasses.asdict(plan)))
+        return 0
+    default = plan.seconds.get("default", 0.0)
+    lines = [("", "step", "rows/s", "of the default")]
+    for name, took in sorted(plan.seconds.items(), key=lambda item: item[1]):
+        mark = "→" if abs(took - plan.seconds_per_micro) < 1e-9 else ""
+        lines.append((f"{mark:2}{name}", f"{1000 * took:,.1f} ms", f"{plan.micro_batch / took:,.0f}", f"{default / took:.2f}×" if default else "—"))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    print(
+        "\n".join(
+            "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
+            for line in lines
+        )
+    )
+    print(f"plan: {plan}")
+    return 0

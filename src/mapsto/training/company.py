@@ -1,0 +1,80 @@
+"""Several processes that learn together, each a part of every batch: data parallel, by gloo on processors and nccl on GPUs.
+
+All hold the same weights and take the same steps: gradients, losses and counts are summed over the company, and divided by the total
+count, so that the number of processes changes nothing but the order of a sum. What a clock, memory or a person decides, the first decides
+and tells the others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from mapsto.batch import Batch
+
+MEET = "MAPSTO_MEET"  # a file at which processes of one machine find each other
+PATIENCE = timedelta(hours=2)  # an evaluation or a compilation may keep the others waiting
+
+
+class Company:
+    """One process alone. rank: which it is; size: how many there are."""
+
+    rank, size = 0, 1
+
+    def share(self, batch: Batch) -> Batch:
+        """This process's rows of a global batch."""
+        return batch
+
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        """Each tensor becomes its sum over all processes, in place."""
+
+    def told(self, what: Any) -> Any:
+        """What the first process says."""
+        return what
+
+    def leave(self) -> None:
+        """The work is done."""
+
+
+class Several(Company):
+    """One of several, as `mapsto.training.processes` or torchrun start them: RANK, WORLD_SIZE and where they meet stand in the environment."""
+
+    def __init__(self) -> None:
+        backend = "nccl" if torch.cuda.device_count() >= int(os.environ["WORLD_SIZE"]) else "gloo"
+        place = {"init_method": f"file://{os.environ[MEET]}", "rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"])}
+        dist.init_process_group(backend, timeout=PATIENCE, **(place if MEET in os.environ else {}))
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        talk = dist.new_group(backend="gloo", timeout=PATIENCE)  # words go from processor to processor
+        assert not isinstance(talk, int), "every process belongs to the group"
+        self.talk = talk
+
+    def share(self, batch: Batch) -> Batch:
+        low, high = (batch.size * part // self.size for part in (self.rank, self.rank + 1))
+        return batch.slice(low, high)
+
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        for kind in dict.fromkeys(tensor.dtype for tensor in tensors):
+            alike = [tensor for tensor in tensors if tensor.dtype == kind]
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+            dist.all_reduce(flat)
+            parts = [part.view_as(tensor) for part, tensor in zip(flat.split([t.numel() for t in alike]), alike, strict=True)]
+            torch._foreach_copy_(alike, parts)
+
+    def told(self, what: Any) -> Any:
+        said = [what]
+        dist.broadcast_object_list(said, src=0, group=self.talk)
+        return said[0]
+
+    def leave(self) -> None:
+        dist.destroy_process_group()
+
+
+def company() -> Company:
+    """Alone, unless this process was started as one of several."""
+    return Several() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Company()

@@ -1,0 +1,317 @@
+"""How the plan is found: the real step (forward, backward, optimizer) of this model on its real shapes, under every candidate that matters.
+
+Candidates take turns, so that a machine whose load changes treats them alike; those that fall far behind drop out. One whose loss
+differs from float32's on the same rows is no candidate. What was measured is remembered by model, shapes, machine and versions: two equal
+trainings on one machine take the same plan, so they end in the same weights, and the second does not measure again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from mapsto.batch import Batch, Padded
+from mapsto.errors import ConfigError
+from mapsto.files import cache_folder, write_json
+from mapsto.learners.base import Learner
+from mapsto.training import memory
+from mapsto.training.company import Company
+from mapsto.training.machine import busy, machine, machine_peak, waited
+from mapsto.training.plan import Plan, apply
+
+if TYPE_CHECKING:
+    from mapsto.training.trainer import Trainer
+
+SHARE = 0.03  # of the training that the probe may take
+LEAST, MOST = 0.3, 8.0  # seconds, whatever the share
+BEHIND = 1.5  # times the best: no second round
+LOWER = 0.85  # bfloat16 must take less than this share of float32's time: near-ties stay with the exact arithmetic
+FEWER = 0.9  # fewer threads, less than this share of what all take
+TOLERANCE = 0.05  # relative difference of a loss from float32's on the same rows beyond which a candidate is out
+GUESS = {"cpu": 0.1, "cuda": 0.3}  # what compiling may gain, where it was never tried
+COLD = 60.0  # seconds that compiling takes where it was never tried
+WORTH = 1.5  # times its seconds that compiling must gain
+
+Step = Callable[[Batch], Tensor]  # one real step on some rows -> its mean loss
+
+
+@dataclass
+class Timings:
+    """What was measured, {candidate: seconds of a step}, in order: as it is remembered."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
+    compile_seconds: float = 0.0
+    bytes_per_row: int = 0
+    micro_batch: int = 0
+    operations_per_row: float = 0.0
+    prepared: float = 0.0  # seconds that preparing a batch takes
+    busy: bool = False  # had the machine other work meanwhile? Then it is measured again once it has not
+
+
+class Probe:
+    """Finds the plan of one learner. batch: a usual one; heaviest: the one that takes most memory; step: takes one real step; prepared: seconds
+    a batch takes to be made. steps: that the training will take; left: seconds that it has; both as far as they are known."""
+
+    def __init__(self, learner: Learner, batch: Batch, heaviest: Batch, step: Step, steps: int | None, left: float, prepared: float = 0.0):
+        self.learner, self.batch, self.heaviest, self.step = learner, batch, heaviest, step
+        self.steps, self.left, self.prepared = steps, left, prepared
+        self.training, self.device = learner.training, learner.device
+        self.threads = self.training.threads or torch.get_num_threads()
+        self.rows, self.due = batch, LEAST  # what candidates are timed with, and seconds that may be spent on it
+        self.pictures = any(isinstance(value, Tensor) and value.ndim == 4 for value in batch.inputs.values())
+
+    def plan(self) -> Plan:
+        """The fastest plan. RunError when not even one row fits into memory."""
+        if self.training.precision == "tf32" and self.device.type != "cuda":
+            raise ConfigError("--precision tf32: this is arithmetic of GPUs.\nLeave it out, or: --precision bfloat16.")
+        known = _key(self)
+        found = _recall(known) or Timings()
+        first = not found.seconds
+        if first:
+            found.busy = busy()
+            found.bytes_per_row, found.operations_per_row = _looked_into(self)
+            found.micro_batch = self.training.micro_batch or _fitting(self.batch.size, found.bytes_per_row, self.device)
+            found.prepared = self.prepared
+            self._fit_into_memory(found)
+        candidates = _candidates(self, self._base(found))
+        if first:
+            self._choose_rows(candidates[0])
+            self._take_turns(candidates, found)
+        best = _best(candidates, found)
+        if first:
+            fewer = [replace(best, threads=n) for n in _threads(self)]
+            self._take_turns([best, *fewer], found)
+        best = _best([best, *(replace(best, threads=n) for n in _threads(self))], found)
+        best = self._compiled(best, found)
+        _remember(known, found)
+        return self._told(best, found)
+
+    def _base(self, found: Timings) -> Plan:
+        known = {"bytes_per_row": found.bytes_per_row, "operations_per_row": found.operations_per_row}
+        return Plan(str(self.device), threads=self.threads, micro_batch=found.micro_batch, **known)
+
+    def _fit_into_memory(self, found: Timings) -> None:
+        """Half the micro-batch until a step of the heaviest rows passes: on a GPU the estimate is tried, on a processor it must do."""
+        while self.device.type == "cuda":
+            try:
+                self._timed(self._base(found), self.heaviest.slice(0, found.micro_batch), warm=True)
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                found.micro_batch = -(-found.micro_batch // 2)
+            else:
+                return
+
+    def _told(self, best: Plan, found: Timings) -> Plan:
+        """The plan with what is to be known of it."""
+        seconds = {name: round(took, 6) for name, took in found.seconds.items()}
+        least = found.seconds[_called(best, self.threads)]
+        apply(replace(best, compiled=False), self.learner)
+        # a batch made beside the step is worth a thread once it takes a hundredth of it; on a GPU batches are made there, in the same queue
+        aside = self.device.type == "cpu" and found.prepared > 0.01 * least * math.ceil(self.batch.size / best.micro_batch)
+        return replace(best, seconds=seconds, seconds_per_micro=round(least, 6), ahead=aside, peak=machine_peak(self.device, best.precision))
+
+    def _take_turns(self, candidates: Sequence[Plan], found: Timings) -> None:
+        """Each once to warm up and once for the clock; then those that are near the best, round by round."""
+        rows, due = self.rows, self.due
+        start, left = time.monotonic(), list(candidates)
+        for round_ in range(12):
+            for plan in left:
+                took, loss = self._timed(plan, rows, warm=round_ > 0)
+                name, took = _called(plan, self.threads), took * plan.micro_batch / rows.size
+                found.seconds[name] = min(took, found.seconds.get(name, math.inf))
+                found.losses.setdefault(name, loss)
+            least = min(found.seconds[_called(plan, self.threads)] for plan in left)
+            left = [plan for plan in left if found.seconds[_called(plan, self.threads)] < BEHIND * least]
+            if len(left) < 2 or time.monotonic() - start > due:
+                return
+
+    def _choose_rows(self, plan: Plan) -> None:
+        """As many rows of the batch as a step of each candidate can be afforded with."""
+        few = self.batch.slice(0, max(1, min(8, plan.micro_batch)))
+        self._timed(plan, few, warm=False)
+        took, _ = self._timed(plan, few, warm=True)
+        whole = took * plan.micro_batch / few.size
+        span = min(self.left, math.inf if self.steps is None else self.steps * whole)
+        self.due = min(MOST, max(LEAST, SHARE * span))
+        rows = plan.micro_batch
+        while rows > 8 and 6 * whole * rows / plan.micro_batch > self.due:
+            rows = -(-rows // 2)
+        self.rows = self.batch.slice(0, rows)
+
+    def _timed(self, plan: Plan, rows: Batch, warm: bool) -> tuple[float, float]:
+        """(seconds of one step, its loss) under a plan; one step before it unless it is warm."""
+        apply(plan, self.learner)
+        rows = self.learner.ready(rows)
+        if not warm:
+            self.step(rows)
+        start = waited(self.device)
+        loss = self.step(rows)
+        took = waited(self.device) - start
+        return took, float(loss)
+
+    def _compiled(self, best: Plan, found: Timings) -> Plan:
+        """The plan compiled, where that pays back within the training."""
+        name, compiled_ = _called(best, self.threads), replace(best, compiled=True)
+        took = found.seconds[name]
+        if not can_compile(self.device) or not self.learner.few_shapes or self.training.plan == "default":
+            return best
+        passes = math.inf if self.steps is None else self.steps * math.ceil(self.batch.size / best.micro_batch)
+        left = min(self.left, passes * took)
+        fast = found.seconds.get(_called(compiled_, self.threads))
+        thorough = self.training.plan == "thorough"
+        if fast is None and (thorough or left * GUESS.get(self.device.type, 0) > WORTH * COLD):
+            fast = self._try_compiled(compiled_, found)
+        if fast is None or fast > 0.97 * took:
+            return best
+        gain = left * (1 - fast / took)
+        return replace(compiled_, compile_seconds=found.compile_seconds) if gain > WORTH * found.compile_seconds or thorough else best
+
+    def _try_compiled(self, plan: Plan, found: Timings) -> float:
+        """Compile, and time the step; its loss must be that of the same rows without."""
+        name, rows = _called(plan, self.threads), self.batch.slice(0, plan.micro_batch)
+        _, right = self._timed(replace(plan, compiled=False), rows, warm=True)
+        start = time.monotonic()
+        took, loss = self._timed(plan, rows, warm=False)
+        found.compile_seconds = round(time.monotonic() - start, 1)
+        fair = abs(loss - right) <= TOLERANCE * max(1e-3, abs(right))
+        found.losses[name] = found.losses[_called(replace(plan, compiled=False), self.threads)] if fair else math.nan
+        found.seconds[name] = min(took, *(self._timed(plan, rows, warm=True)[0] for _ in range(2))) if fair else 1e9
+        return found.seconds[name]
+
+
+def _called(plan: Plan, threads: int) -> str:
+    """A candidate's name among the timings: 'default' is what PyTorch does of itself."""
+    if plan.threads == threads:
+        return "default" if plan.name == "float32" else plan.name
+    return f"{plan.name}, {plan.threads} thread{'s' * (plan.threads > 1)}"
+
+
+def _candidates(probe: Probe, base: Plan) -> list[Plan]:
+    """Arithmetic and memory format; the first is what PyTorch does of itself, by which the others are judged."""
+    asked = probe.training.precision
+    if probe.training.plan == "default":
+        return [replace(base, precision=asked or "float32")]
+    kinds = [asked] if asked else ["float32", *["tf32"] * (probe.device.type == "cuda"), "bfloat16"]
+    plain = [replace(base, precision=kind) for kind in kinds]
+    lasting = [replace(plan, channels_last=True) for plan in plain] if probe.pictures else []
+    return [plain[0], *lasting] if probe.pictures else plain
+
+
+def _threads(probe: Probe) -> list[int]:
+    """Fewer threads than all, as may be better for small nets and on busy machines."""
+    if probe.training.threads or probe.device.type != "cpu" or probe.training.plan == "default":
+        return []
+    return [n for n in dict.fromkeys((probe.threads // 2, 1)) if 1 <= n < probe.threads]
+
+
+def _best(candidates: Sequence[Plan], found: Timings) -> Plan:
+    """The fastest whose loss is the first's; lower precision and fewer threads only where they gain something worth having."""
+    first = candidates[0]
+    threads = max(plan.threads for plan in candidates)
+    right = found.losses[_called(first, threads)]
+
+    def weighed(plan: Plan) -> float:
+        name = _called(plan, threads)
+        if name not in found.seconds or not abs(found.losses[name] - right) <= TOLERANCE * max(1e-3, abs(right)):
+            return math.inf
+        exact = plan.precision == "float32" or first.precision == plan.precision
+        return found.seconds[name] / (1.0 if exact else LOWER) / (1.0 if plan.threads == threads else FEWER)
+
+    return min(candidates, key=weighed)
+
+
+def can_compile(device: torch.device) -> bool:
+    """Is there what torch.compile needs: a C++ compiler, or Triton on a GPU?"""
+    if device.type == "cuda":
+        from importlib.util import find_spec
+
+        return find_spec("triton") is not None
+    return device.type == "cpu" and (shutil.which("g++") or shutil.which("clang++")) is not None
+
+
+def _looked_into(probe: Probe) -> tuple[int, float]:
+    """(bytes kept for the backward pass, FLOP of forward and backward), each for a row of the heaviest batch."""
+    rows = probe.learner.ready(probe.heaviest.slice(0, min(probe.heaviest.size, 8)))
+    with FlopCounterMode(display=False) as counted, memory.Saved() as saved:
+        probe.step(rows)
+    return max(1, saved.bytes // rows.size), counted.get_total_flops() / rows.size
+
+
+def _fitting(rows: int, per_row: int, device: torch.device) -> int:
+    """The largest halving of the batch whose activations, gradients of activations and copies fit."""
+    most = max(1, int(memory.SHARE * memory.allowed(device) / (2.5 * per_row)))
+    while rows > most:
+        rows = -(-rows // 2)
+    return rows
+
+
+def _key(probe: Probe) -> str:
+    """What the timings depend on, as a name."""
+    learner, training = probe.learner, probe.training
+    shapes = [(name, tuple(value.shape)) for name, value in learner.model.named_parameters()]
+    inputs = [[batch.size, *((name, _shape(value)) for name, value in batch.inputs.items())] for batch in (probe.batch, probe.heaviest)]
+    asked = (training.precision, training.micro_batch, training.plan, training.optimizer, str(probe.device), probe.threads, training.devices)
+    text = json.dumps([machine(), shapes, inputs, asked, type(learner).__name__], default=str)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _shape(value: Any) -> tuple[int, ...] | str:
+    """Of a batch's input; of sequences with their padding."""
+    value = value.values if isinstance(value, Padded) else value
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _recall(known: str) -> Timings | None:
+    path = cache_folder() / "plans" / f"{known}.json"
+    try:
+        found = Timings(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return None if found.busy and not busy() else found
+
+
+def _remember(known: str, found: Timings) -> None:
+    path = cache_folder() / "plans" / f"{known}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, vars(found))
+
+
+def measure(trainer: Trainer, steps: int | None, left: float) -> Plan:
+    """The plan of a training that is to take `steps`, or has `left` seconds. Nothing of the probe stays, neither in weights nor in a
+    replay buffer."""
+    learner = trainer.learner
+    before = {name: value.clone() for name, value in learner.state_dict().items()}
+    prepared = learner.preparing()
+    usual, heaviest = (trainer.company.share(batch) for batch in learner.probes())
+    learner.load_state_dict(before)
+    if type(learner).loss is Learner.loss:  # a learner of explicit updates: there is no one loss to time alone
+        threads, micro = learner.training.threads or torch.get_num_threads(), learner.training.micro_batch or usual.size
+        return Plan(str(learner.device), learner.training.precision or "float32", False, threads, micro)
+    weights = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    company, trainer.company = trainer.company, Company()  # each measures for itself, all at the same time, as they will learn
+    trainer.fresh()
+    for optimizer in trainer.optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0  # every candidate is judged at the same weights
+
+    def step(rows: Batch) -> Tensor:
+        trainer.plan = Plan(str(learner.device), micro_batch=rows.size)
+        return trainer.updated(learner.loss, rows, trainer.optimizers["main"])["loss"]
+
+    try:
+        return Probe(learner, usual, heaviest, step, steps, left, prepared).plan()
+    finally:
+        trainer.company = company
+        learner.model.load_state_dict(weights)
+        learner.model.zero_grad(set_to_none=True)

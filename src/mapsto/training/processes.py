@@ -1,0 +1,96 @@
+"""Start several processes that learn one run together, hear what they tell, and see that none is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mapsto.errors import RunError, Stopped
+from mapsto.training.company import MEET
+from mapsto.training.signals import signals
+
+Tell = Callable[[Mapping[str, Any]], None]
+STOPPED = 143  # what a process gives that was asked to save and leave
+LOOK = 0.1  # seconds between looks at the processes
+GRACE = 5.0  # seconds the others have to end once one has failed: it says why
+
+
+def learn_together(module: str, run: Path, size: int, started: float, tell: Tell) -> None:
+    """Have `size` processes of the program `module` learn the run. Events of the first are told. RunError when one fails: the rest is ended,
+    and the last checkpoint stands."""
+    with tempfile.TemporaryDirectory() as folder:
+        all_ = [_start(module, run, rank, size, started, Path(folder)) for rank in range(size)]
+        try:
+            with signals(lambda asked: _forward(all_[0], asked)):
+                _attend(all_, tell)
+        finally:
+            for process in all_:
+                process.kill()
+                process.wait()
+        codes = [process.returncode for process in all_]
+        words = [_last_words(Path(folder, f"{rank}.txt")) for rank in range(size)]
+    if STOPPED in codes:
+        raise Stopped
+    if any(codes):
+        said = next((text for code, text in zip(codes, words, strict=True) if code == 2), None) or next(filter(None, words), "no reason given")
+        raise RunError(f"one of {size} processes ended early: {said}.\nGo on with: mapsto resume {run}")
+
+
+def _start(module: str, run: Path, rank: int, size: int, started: float, folder: Path) -> subprocess.Popen[str]:
+    """One process, in a group of its own so that a Ctrl-C reaches it once. Its standard input ends when we do, and it ends with that."""
+    places = {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), MEET: str(folder / "meet")}
+    with (folder / f"{rank}.txt").open("w") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, str(run), repr(started)],
+            env={**os.environ, **places},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def _attend(all_: Sequence[subprocess.Popen[str]], tell: Tell) -> None:
+    """Tell what the first tells until all have ended; end all once one fails."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_read, args=(all_[0], lines), daemon=True).start()
+    failed, reading = 0.0, True
+    while reading or any(process.poll() is None for process in all_):
+        with suppress(queue.Empty):
+            line = lines.get(timeout=LOOK)
+            reading = line is not None
+            if line:
+                tell(json.loads(line))
+        failed += LOOK if any(process.poll() for process in all_) else 0.0
+        if failed > GRACE:
+            for process in all_:
+                process.kill()
+
+
+def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(None)
+
+
+def _forward(process: subprocess.Popen[str], asked: str) -> None:
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGINT if asked == "interrupt" else signal.SIGTERM)
+
+
+def _last_words(path: Path) -> str:
+    """The last line a process left on standard error."""
+    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else ""
