@@ -75,7 +75,7 @@ class Learner:
     """A way of learning. `model` holds everything that is trained or saved; `store` is None for learners that make their own rows."""
 
     ignores: ClassVar[tuple[str, ...]] = ()  # settings it cannot honour: asking for one is an error, never silence
-    ahead: ClassVar[bool] = True  # are batches a function of data and step alone, so that a thread may make them while the model learns?
+    ahead: ClassVar[bool] = False  # are batches a function of data and step alone, so that a thread may make them while the model learns?
 
     @dataclass(frozen=True)
     class Config:

@@ -29,6 +29,8 @@ class NextToken(Learner):
     """Learn the one text right of the arrow, given nothing."""
 
     packs = True
+    ahead = True
+    few_shapes = True  # all blocks are of one length
 
     @cached_property
     def slot(self) -> str:

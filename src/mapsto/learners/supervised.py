@@ -21,6 +21,8 @@ from mapsto.learners.base import Learner, Logs
 class Supervised(Learner):
     """Learn outputs from inputs where both are known."""
 
+    ahead = True
+
     @dataclass(frozen=True)
     class Config:
         """Options of supervised learning."""
