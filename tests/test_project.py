@@ -59,6 +59,9 @@ FLAGS = {
     "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --json --debug",
     "check": "--fix --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --json --debug",
     "look": "--model --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --json --debug",
+    "plan": "--model --learner --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --minutes --steps --epochs --until "
+    "--patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup --schedule --clip --ema --precision --seed --device "
+    "--threads --devices --plan --json --debug",
     "doctor": "--overfit-one-batch --rate-range --json --debug",
     "report": "--no-samples --json --debug",
     "compare": "--metric --out --json --debug",

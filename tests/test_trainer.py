@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,9 @@ from torch import nn
 
 import mapsto
 from mapsto.config import Budget, Training
+from mapsto.errors import DataError
 from mapsto.optimizers import Muon, build_optimizer, orthogonalised
+from mapsto.training.ahead import ahead
 from mapsto.training.budget import Pace, shape
 from mapsto.training.plan import Plan
 from mapsto.training.trainer import Trainer
@@ -61,7 +66,7 @@ def test_a_micro_batch_of_any_size_trains_alike(table: Path, tmp_path: Path) -> 
 
 def test_orthogonalised_has_singular_values_near_one() -> None:
     torch.manual_seed(0)
-    found = torch.linalg.svdvals(orthogonalised(torch.randn(32, 80)).float())
+    found = torch.linalg.svdvals(orthogonalised(torch.randn(2, 32, 80)).float())
     assert found.min() > 0.5 and found.max() < 1.5
 
 
@@ -118,3 +123,26 @@ def test_rates_rise_and_stay_within_bounds(schedule: str) -> None:
     rates = [shape(p / 100, schedule, 0.1) for p in range(101)]
     assert rates[5] < rates[10] and max(rates) == pytest.approx(1.0, abs=0.02) and min(rates) >= 0
     assert schedule == "constant" or rates[-1] < 0.02
+
+
+def test_batches_made_ahead_are_the_same_and_errors_arrive() -> None:
+    def counted() -> Iterator[int]:
+        yield from range(5)
+        raise DataError("expected a sixth, found none.")
+
+    seen = []
+    with pytest.raises(DataError, match="sixth"):
+        for item in ahead(counted()):
+            seen.append((item, torch.get_num_threads()))
+
+    assert seen == [(i, torch.get_num_threads()) for i in range(5)]
+
+
+def test_batches_made_ahead_end_with_their_reader() -> None:
+    before = threading.active_count()
+    items = ahead(itertools.count())
+    assert [next(items), next(items)] == [0, 1] and threading.active_count() == before + 1
+
+    items.close()
+
+    assert threading.active_count() == before

@@ -27,8 +27,8 @@ def build_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimiz
     groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": training.weight_decay or 0.0}, {"params": plain, "weight_decay": 0.0}]
     groups = [{**group, "peak": lr} for group in groups if group["params"]]
     builders: dict[str, Callable[[], torch.optim.Optimizer]] = {
-        "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.95), foreach=True),
-        "sgd": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, foreach=True),
+        "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.95), fused=True),
+        "sgd": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=True),
         "muon": lambda: Muon(model, lr=lr, momentum=momentum, weight_decay=training.weight_decay or 0.0),
     }
     if training.optimizer not in builders:
@@ -88,9 +88,12 @@ class Muon(torch.optim.Optimizer):
         updates = torch._foreach_lerp(grads, buffers, group["momentum"])  # Nesterov
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-        for p, update in zip(params, updates, strict=True):
-            matrix = orthogonalised(update.reshape(len(update), -1))
-            p.add_(matrix.reshape(p.shape).to(p.dtype), alpha=-group["lr"] * max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5)
+        matrices = [update.reshape(len(update), -1) for update in updates]
+        for shape in dict.fromkeys(matrix.shape for matrix in matrices):  # those of one shape together: a decoder has a dozen of each
+            alike = [i for i, matrix in enumerate(matrices) if matrix.shape == shape]
+            found = orthogonalised(torch.stack([matrices[i] for i in alike])).to(params[alike[0]].dtype)
+            steps = [step.reshape(params[i].shape) for i, step in zip(alike, found, strict=True)]
+            torch._foreach_add_([params[i] for i in alike], steps, alpha=-group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5)
 
     def _adamw(self, group: dict[str, Any], params: list[Tensor]) -> None:
         grads = [p.grad for p in params if p.grad is not None]
@@ -119,14 +122,14 @@ class Muon(torch.optim.Optimizer):
         return self.state[p].setdefault("count", torch.zeros(()))
 
 
-def orthogonalised(matrix: Tensor, iterations: int = 4) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly: Newton–Schulz iterations in bfloat16. (m, n) -> (m, n)."""
+def orthogonalised(matrices: Tensor, iterations: int = 4) -> Tensor:
+    """The nearest semi-orthogonal matrices, roughly: Newton–Schulz iterations in bfloat16. (n, rows, columns) -> the same."""
     a, b, c = NEWTON_SCHULZ
-    x = matrix.bfloat16()
-    tall = x.shape[0] > x.shape[1]
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
-    x = x / (x.norm() + 1e-7)
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(iterations):
         square = x @ x.mT
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x

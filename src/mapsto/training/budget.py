@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 
 from mapsto.config import Budget, Training
 from mapsto.errors import ConfigError
@@ -27,6 +28,39 @@ class Pace:
     def factor(self, step: int, training: Training) -> float:
         """The share of the peak rate for the update that follows `step` updates."""
         return self.rate * shape(self.progress(step), training.schedule or "linear", training.warmup or 0.0)
+
+
+class Clock:
+    """The budget's seconds: those spent, and what the steps taken so far say of the rest. Time between a kill and a resume does not count."""
+
+    def __init__(self, minutes: float | None, elapsed: float):
+        self.minutes = minutes
+        self.set(elapsed)
+        self.begin(0)
+
+    def set(self, elapsed: float) -> None:
+        """So many seconds are spent."""
+        self._elapsed, self._started = elapsed, time.monotonic()
+
+    def begin(self, step: int) -> None:
+        """From this step on throughput is measured."""
+        self._from, self._at = step, self.elapsed
+
+    @property
+    def elapsed(self) -> float:
+        return self._elapsed + time.monotonic() - self._started
+
+    @property
+    def left(self) -> float:
+        """Seconds; infinite where minutes do not decide."""
+        return math.inf if self.minutes is None else max(0.0, 60 * self.minutes - self.elapsed)
+
+    def last(self, step: int) -> int | None:
+        """The step at which time will be up, by the throughput measured, evaluations included; None where minutes do not decide, and too early."""
+        steps, took = step - self._from, self.elapsed - self._at
+        if self.minutes is None or steps < 3 or took < 1.0:
+            return None
+        return step + max(0, int(self.left * steps / took))
 
 
 def shape(progress: float, schedule: str, warmup: float) -> float:

@@ -26,6 +26,7 @@ from mapsto.files import cache_folder, write_json
 from mapsto.learners.base import Learner
 from mapsto.training import memory
 from mapsto.training.company import Company
+from mapsto.training.gradients import updated
 from mapsto.training.machine import busy, machine, machine_peak, waited
 from mapsto.training.plan import Plan, apply
 
@@ -307,7 +308,7 @@ def measure(trainer: Trainer, steps: int | None, left: float) -> Plan:
 
     def step(rows: Batch) -> Tensor:
         trainer.plan = Plan(str(learner.device), micro_batch=rows.size)
-        return trainer.updated(learner.loss, rows, trainer.optimizers["main"])["loss"]
+        return updated(trainer, learner.loss, rows, trainer.optimizers["main"])["loss"]
 
     try:
         return Probe(learner, usual, heaviest, step, steps, left, prepared).plan()

@@ -24,9 +24,10 @@ from mapsto.learners.base import Learner, Logs
 from mapsto.training import checkpoint, memory, probe
 from mapsto.training.ahead import ahead
 from mapsto.training.average import Average
-from mapsto.training.budget import Pace, fixed_total
+from mapsto.training.budget import Clock, Pace, fixed_total
 from mapsto.training.company import Company
 from mapsto.training.decisions import Decisions
+from mapsto.training.gradients import LossOf, updated
 from mapsto.training.judge import Judge
 from mapsto.training.machine import choose_device
 from mapsto.training.plan import Plan, apply, forecast
@@ -34,7 +35,6 @@ from mapsto.training.signals import signals
 from mapsto.training.watch import Watch
 
 Tell = Callable[[Mapping[str, Any]], None]
-LossOf = Callable[[Batch], tuple[tuple[Tensor, Tensor], Logs]]
 
 TICK = 0.5  # seconds between looks at the clock, the loss and the terminal
 SAVE = 5.0  # seconds between checkpoints, at least; or 20 times what one takes
@@ -63,13 +63,13 @@ class Trainer:
         self.decisions, self.pace = Decisions(folder, self.company.rank == 0), Pace()
         self.judge = Judge(learner, self.budget, best)
         self.step, self.every, self.stop = 0, 1 << 62, ""
-        self._elapsed, self._started = elapsed, time.monotonic()
+        self.clock = Clock(self.budget.minutes, elapsed)
         self._asked = ""  # what a signal asked for
         self._losses: list[Tensor] = []  # of the steps since the last look; read together, for reading waits for the device
         self._loss = 0.0  # their mean, once read
         self._since, self._steps = 0.0, 0  # sum of losses, and steps, since the last evaluation
         self._rollbacks, self._rolled_back = 0, False
-        self._turn = 0  # updates made within the step: each draws its own noise
+        self.turn = 0  # updates made within the step: each draws its own noise
         self.plan, self.watch = Plan("cpu"), Watch(torch.device("cpu"))
         self._began, self._learning = 0, 0.0  # the step and the clock at which this process began to learn
         self._speed_before: dict[str, Any] = {}
@@ -87,7 +87,7 @@ class Trainer:
         with signals(self._note_signal):
             for batch in self._batches():
                 self._set_rates()
-                self._turn = 0
+                self.turn = 0
                 logs = self.learner.step(batch, self)
                 self.average.follow(self.step)
                 self.step += 1
@@ -141,67 +141,17 @@ class Trainer:
         """One update of one optimizer's parameters. The batch is split into micro-batches; losses are summed, and their gradient
         divided by the total count over all of them and over all processes, so that the split changes nothing."""
         try:
-            logs = self.updated(loss_of, batch, self.optimizers[optimizer])
+            logs = updated(self, loss_of, batch, self.optimizers[optimizer])
         except torch.OutOfMemoryError:
             self._halve(batch.size)
             return self.update(loss_of, batch, optimizer)
-        self._turn += 1
+        self.turn += 1
         return logs
-
-    def updated(self, loss_of: LossOf, batch: Batch, taker: torch.optim.Optimizer) -> Logs:
-        """The update itself; torch.OutOfMemoryError where the micro-batch is too large."""
-        logs, total, count = self._gradients(loss_of, batch, taker)
-        if self.training.clip:
-            params = [p for group in taker.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(params, self.training.clip, foreach=True)
-        taker.step()
-        self.watch.now("optimizer")
-        return {**logs, "loss": total / count}
-
-    def _gradients(self, loss_of: LossOf, batch: Batch, taker: torch.optim.Optimizer) -> tuple[Logs, Tensor, Tensor]:
-        """The mean loss's gradients over the whole batch -> (logs of the last micro-batch, sum of losses, total count ≥ 1e-8)."""
-        taker.zero_grad(set_to_none=True)
-        total = count = torch.zeros((), device=self.learner.device)
-        logs: Logs = {}
-        size = self.plan.micro_batch
-        whole = self.company.size == 1 and batch.size <= size
-        for micro, low in enumerate(range(0, batch.size or whole, size)):
-            piece = batch if batch.size <= size else batch.slice(low, low + size)
-            torch.manual_seed(key(self.training.seed, self.step, micro, self.company.rank, self._turn))
-            (rows, counts), logs = self._loss_of(loss_of, piece)
-            if piece.weight is not None:
-                rows, counts = rows * piece.weight, counts * piece.weight
-            summed, counted = rows.sum(), counts.sum().detach()
-            self.watch.now("forward")
-            (summed / counted.clamp(min=1e-8) if whole else summed).backward()
-            self.watch.now("backward")
-            total, count = total + summed.detach(), count + counted
-        if not whole:
-            total, count = self._together(taker, total, count)
-        return logs, total, count.clamp(min=1e-8)
-
-    def _together(self, taker: torch.optim.Optimizer, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients summed over all processes and divided by the total count; the sums of losses and counts."""
-        params = [p for group in taker.param_groups for p in group["params"]]
-        if self.company.size > 1:
-            for p in params:
-                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-            total, count = total.float().clone(), count.float().clone()
-            self.company.sum([*(p.grad for p in params), total, count])
-        torch._foreach_div_([p.grad for p in params if p.grad is not None], count.clamp(min=1e-8))
-        return total, count
-
-    def _loss_of(self, loss_of: LossOf, piece: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
-        self.learner.model.train()
-        compiled = self.learner.compiled if loss_of == self.learner.loss else None
-        with self.learner.autocast:
-            return (compiled or loss_of)(self.learner.ready(piece))
 
     # ---- before the first step ----
 
     def prepare(self) -> None:
         """Everything before the first step: the device, the plan, what a checkpoint holds."""
-        self._started = time.monotonic()
         saved = checkpoint.load(self.folder) if self.folder else None
         recorded = next((d["plan"] for d in self.decisions.all if "plan" in d), None)
         self.learner.device = choose_device(recorded["device"] if recorded else self.training.device, self.company.rank)
@@ -225,7 +175,7 @@ class Trainer:
         self._tick_mark, self._next_tick = (time.monotonic(), self.step), time.monotonic() + TICK / 5
         self._next_look = self.step + 1
         self._next_decision = self.decisions.next_after(self.step)
-        self._retime_from, self._retime_clock = self.step, self.elapsed
+        self.clock.begin(self.step)
         self._began, self._learning = self.step, time.monotonic()
         if not saved and self.folder:
             self.save()
@@ -235,8 +185,7 @@ class Trainer:
         if recorded:
             self.plan = Plan(**recorded)
         else:
-            left = 60 * self.budget.minutes - self.elapsed if self.budget.minutes is not None else math.inf
-            measured = probe.measure(self, self._fixed_total(), max(0.0, left))
+            measured = probe.measure(self, self._fixed_total(), self.clock.left)
             self.plan = Plan(**self.company.told(asdict(replace(measured, processes=self.company.size))))
             self.decisions.add(0, plan=asdict(self.plan))
         apply(self.plan, self.learner)
@@ -256,7 +205,7 @@ class Trainer:
         fixed = self._fixed_total()
         total = fixed
         if self.budget.minutes is not None:
-            left = max(0.0, 60 * self.budget.minutes - self.elapsed - self.plan.compile_seconds)
+            left = max(0.0, self.clock.left - self.plan.compile_seconds)
             timed = max(1, int(left / max(1e-4, 1.1 * self.plan.seconds_per_micro * self._passes)))
             total = timed if fixed is None else min(timed, fixed)
         total = self.company.told(total)
@@ -270,10 +219,9 @@ class Trainer:
 
     def _forecast(self) -> None:
         """Say what it will take."""
-        left = 60 * self.budget.minutes - self.elapsed if self.budget.minutes is not None else float("inf")
         steps = (self.pace.total - self.step) * self._passes
         self.tell({"event": "plan", "text": str(self.plan), **asdict(self.plan)})
-        self.tell({"event": "forecast", **forecast(self.plan, self.learner.model, bool(self.average.values), steps, max(0.0, left))})
+        self.tell({"event": "forecast", **forecast(self.plan, self.learner.model, bool(self.average.values), steps, self.clock.left)})
 
     def _fixed_total(self) -> int | None:
         """The last step that steps or epochs ask for. An epoch is a pass over rows that somebody can count."""
@@ -373,42 +321,20 @@ class Trainer:
         if now - since > 5:  # a shorter stretch would tell of evaluations rather than of speed
             self._tick_mark = (now, self.step)
         self._retime()
-        self.tell(
-            {
-                "event": "step",
-                "step": self.step,
-                "total": self.pace.total,
-                "loss": self._loss,
-                "rows_per_second": rate * (self.training.batch or 1),
-                "seconds": self.elapsed,
-                "seconds_left": self._left(rate),
-            }
-        )
+        left = min(self.clock.left, (self.pace.total - self.step) / max(1e-9, rate))
+        known = {"loss": self._loss, "rows_per_second": rate * (self.training.batch or 1), "seconds": self.clock.elapsed, "seconds_left": left}
+        self.tell({"event": "step", "step": self.step, "total": self.pace.total, **known})
         if self._asked == "interrupt" and not self.stop:
             self._decide(stop="interrupted")
         if self._saving_due:
             self.save()
         return self._asked == "terminate"
 
-    def _left(self, rate: float) -> float:
-        clock = 60 * self.budget.minutes - self.elapsed if self.budget.minutes is not None else float("inf")
-        return max(0.0, min(clock, (self.pace.total - self.step) / max(1e-9, rate)))
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of the budget spent; time between a kill and a resume does not count."""
-        return self._elapsed + time.monotonic() - self._started
-
     def _retime(self) -> None:
-        """With minutes, lay the rest of the budget out anew from measured throughput, evaluations included."""
-        if self.budget.minutes is None or self.decisions.next_after(self.step) < 1 << 62:
+        """With minutes, lay the rest of the budget out anew from measured throughput."""
+        total = self.clock.last(self.step)
+        if total is None or self.decisions.next_after(self.step) < 1 << 62:
             return
-        steps = self.step - self._retime_from
-        if steps < 3 or self.elapsed - self._retime_clock < 1.0:
-            return
-        per_step = (self.elapsed - self._retime_clock) / steps
-        left = 60 * self.budget.minutes - self.elapsed
-        total = self.step + max(0, int(left / per_step))
         fixed = self._fixed_total()
         total = total if fixed is None else min(total, fixed)
         if abs(total - self.pace.total) > 0.02 * max(1, self.pace.total - self.step) + 1:
@@ -439,14 +365,8 @@ class Trainer:
         """How fast it learned and where the time went: rows a second over all steps, FLOP a row and a second, the share of the machine's peak
         (MFU), the shares of a step, seconds of evaluating and saving. What the process before this one knew, where this one took no step."""
         steps = self.step - self._began
-        took = time.monotonic() - self._learning - sum(self.watch.beside.values())
-        if not steps or took <= 0:
-            return self._speed_before
-        rows = steps * (self.training.batch or 1) / took
-        achieved = rows * self.plan.operations_per_row
-        found = {"rows_per_second": round(rows, 2), "operations_per_row": self.plan.operations_per_row, "operations_per_second": achieved}
-        found |= {"peak": self.plan.peak, "share": achieved / (self.plan.peak * self.plan.processes)} if self.plan.peak else {}
-        return {**found, "step": self.watch.shares(), "beside": {name: round(value, 2) for name, value in self.watch.beside.items()}}
+        took = time.monotonic() - self._learning
+        return self.watch.speed(steps * (self.training.batch or 1), took, self.plan) if steps else self._speed_before
 
     # ---- state ----
 
@@ -458,7 +378,7 @@ class Trainer:
         note = {
             "step": self.step,
             "speed": self.speed(),
-            "elapsed": self.elapsed,
+            "elapsed": self.clock.elapsed,
             "since": self._since,
             "steps": self._steps,
             "rollbacks": self._rollbacks,
@@ -475,7 +395,8 @@ class Trainer:
         self.learner.load_state_dict(checkpoint.part(tensors, "learner"))
         checkpoint.restore_optimizers(self.optimizers, tensors, note["plain"])
         self.judge.restore(note, checkpoint.part(tensors, "best"))
-        self.step, self._elapsed, self._started = note["step"], note["elapsed"], time.monotonic()
+        self.step = note["step"]
+        self.clock.set(note["elapsed"])
         self._rollbacks = max(self._rollbacks, note["rollbacks"])
         self._since, self._steps = note.get("since", 0.0), note.get("steps", 0)
         self._speed_before = note.get("speed", {})
@@ -487,7 +408,7 @@ class Trainer:
             tried = f" after {self._rollbacks} lower rates" if self._rollbacks else ""
             raise RunError(f"the loss became no number at step {failed}{tried}.\nLook for extreme values in the data, or choose a lower --lr.")
         self._decide(rate=0.3, why=f"the loss became no number at step {failed}")
-        self._retime_from, self._retime_clock = self.step, self.elapsed
+        self.clock.begin(self.step)
         self._next_look = self.step + 1
 
     def _go_back(self) -> bool:
@@ -495,11 +416,11 @@ class Trainer:
         saved = checkpoint.load(self.folder) if self.folder else None
         if saved is None:
             return False
-        elapsed = self.elapsed
+        elapsed = self.clock.elapsed
         self._rollbacks, self._rolled_back = self._rollbacks + 1, True
         self.fresh()
         self._restore(*saved)
-        self._elapsed, self._started = elapsed, time.monotonic()  # lost work is spent time
+        self.clock.set(elapsed)  # lost work is spent time
         self.pace, self.stop = Pace(), ""
         self._replay(-1, self.step)
         return True

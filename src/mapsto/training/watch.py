@@ -5,9 +5,12 @@ time: there one step in many is timed, waiting after each part, and its shares s
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from mapsto.training.machine import waited
+from mapsto.training.plan import Plan
 
 PARTS = ("data", "forward", "backward", "optimizer")
 
@@ -48,3 +51,13 @@ class Watch:
         """{part: share of a step}; {} before the first timed step."""
         total = sum(self.seconds.values())
         return {part: round(took / total, 4) for part, took in self.seconds.items()} if total else {}
+
+    def speed(self, rows: int, took: float, plan: Plan) -> dict[str, Any]:
+        """Of `rows` learned from in `took` seconds, evaluations included: rows and FLOP a second, the share of the machine's peak (MFU), the
+        shares of a step, the seconds beside."""
+        rate = rows / max(1e-9, took - sum(self.beside.values()))
+        achieved = rate * plan.operations_per_row
+        found: dict[str, Any] = {"rows_per_second": round(rate, 2), "operations_per_row": plan.operations_per_row, "operations_per_second": achieved}
+        if plan.peak:
+            found |= {"peak": plan.peak, "share": achieved / plan.peak / (plan.processes if self.device.type == "cuda" else 1)}
+        return {**found, "step": self.shares(), "beside": {name: round(value, 2) for name, value in self.beside.items()}}

@@ -1,0 +1,75 @@
+"""An update: the mean loss's gradients over micro-batches and processes, clipped, and one step of the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mapsto.batch import Batch, key
+from mapsto.learners.base import Logs
+
+if TYPE_CHECKING:
+    from mapsto.training.trainer import Trainer
+
+LossOf = Callable[[Batch], tuple[tuple[Tensor, Tensor], Logs]]
+
+
+def updated(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.optim.Optimizer) -> Logs:
+    """One update of one optimizer's parameters; torch.OutOfMemoryError where the micro-batch is too large."""
+    logs, total, count = _gradients(trainer, loss_of, batch, taker)
+    if trainer.training.clip:
+        torch.nn.utils.clip_grad_norm_(_parameters(taker), trainer.training.clip, foreach=True)
+    taker.step()
+    trainer.watch.now("optimizer")
+    return {**logs, "loss": total / count}
+
+
+def _gradients(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.optim.Optimizer) -> tuple[Logs, Tensor, Tensor]:
+    """The mean loss's gradients over the whole batch -> (logs of the last micro-batch, sum of losses, total count ≥ 1e-8)."""
+    taker.zero_grad(set_to_none=True)
+    total = count = torch.zeros((), device=trainer.learner.device)
+    logs: Logs = {}
+    size = trainer.plan.micro_batch
+    whole = trainer.company.size == 1 and batch.size <= size
+    for micro, low in enumerate(range(0, batch.size or whole, size)):
+        piece = batch if batch.size <= size else batch.slice(low, low + size)
+        torch.manual_seed(key(trainer.training.seed, trainer.step, micro, trainer.company.rank, trainer.turn))
+        (rows, counts), logs = _loss_of(trainer, loss_of, piece)
+        if piece.weight is not None:
+            rows, counts = rows * piece.weight, counts * piece.weight
+        summed, counted = rows.sum(), counts.sum().detach()
+        trainer.watch.now("forward")
+        (summed / counted.clamp(min=1e-8) if whole else summed).backward()
+        trainer.watch.now("backward")
+        total, count = total + summed.detach(), count + counted
+    if not whole:
+        total, count = _together(trainer, taker, total, count)
+    return logs, total, count.clamp(min=1e-8)
+
+
+def _together(trainer: Trainer, taker: torch.optim.Optimizer, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients summed over all processes and divided by the total count; the sums of losses and counts."""
+    params = _parameters(taker)
+    if trainer.company.size > 1:
+        for p in params:
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        total, count = total.float().clone(), count.float().clone()
+        trainer.company.sum([*(p.grad for p in params if p.grad is not None), total, count])
+    torch._foreach_div_([p.grad for p in params if p.grad is not None], count.clamp(min=1e-8))
+    return total, count
+
+
+def _loss_of(trainer: Trainer, loss_of: LossOf, piece: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
+    """In the plan's arithmetic, compiled where the plan is."""
+    learner = trainer.learner
+    learner.model.train()
+    compiled = learner.compiled if loss_of == learner.loss else None
+    with learner.autocast:
+        return (compiled or loss_of)(learner.ready(piece))
+
+
+def _parameters(taker: torch.optim.Optimizer) -> list[Tensor]:
+    return [p for group in taker.param_groups for p in group["params"] if p.requires_grad]
