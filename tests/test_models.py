@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from mapsto import models, registry
+from mapsto.attention import attend
 from mapsto.batch import Padded
 from mapsto.errors import ConfigError, SignatureError
 from mapsto.models import alexnet, fusion, mlp, resnet, vit
@@ -672,3 +673,16 @@ def test_fusion_does_without_an_image():
     assert (slot.train()(inputs["photo"]) == 2).all()
     assert built("fusion", SIGNATURES[0]).body.slots[0].hide == 0  # never the only input
     assert isinstance(net.body, fusion.Fusion)
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["all", "causal"])
+def test_attention_by_hand_is_the_kernels(causal: bool) -> None:
+    """On processors, in bfloat16, three products stand for PyTorch's kernel: within bfloat16's rounding, and heads that share keys too."""
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 4, 9, 8), torch.randn(2, 2, 9, 8), torch.randn(2, 2, 9, 8)
+    seen = None if causal else torch.arange(9) < torch.tensor([5, 9])[:, None, None, None]
+    exact = attend(q, k, v, seen, causal)
+
+    rough = attend(q.bfloat16().requires_grad_(), k.bfloat16(), v.bfloat16(), seen, causal)
+
+    assert rough.dtype == torch.bfloat16 and torch.allclose(exact, rough.float(), atol=0.03)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mapsto.attention import attend
 from mapsto.batch import Field
 from mapsto.config import setting
 from mapsto.errors import ConfigError
@@ -140,7 +141,7 @@ class Attention(nn.Module):
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, N or K, T, H)
         if cached is not None:
             k, v = (found.to(q.dtype) for found in cached[0].extended(cached[1], k, v))
-        found = F.scaled_dot_product_attention(q, k, v, is_causal=time > 1, enable_gqa=self.keys < self.heads)
+        found = attend(q, k, v, causal=time > 1)
         return self.out(found.transpose(1, 2).reshape(batch, time, width))
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mapsto.attention import attend
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models.base import Heads, Net, Rooms, Stems
@@ -111,7 +112,7 @@ class Attention(nn.Module):
         batch, time, width = x.shape
         q, k, v = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)  # each (B, N, T, D/N)
         seen = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T): every token looks at those that are there
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        mixed = attend(q, k, v, seen)
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))  # (B, N, T, D/N) -> (B, T, D)
 
 
