@@ -14,7 +14,7 @@ from benchmarks.turns import Contender, Process, take_turns
 from benchmarks.workloads import workload_of
 
 ROOT = Path(__file__).parents[1]
-OWN = ("ours", "tuned", "plain")  # these need torch alone, and run in our environment
+OWN = ("ours", "tuned", "plain", "predict_ours", "predict_raw")  # these need torch alone, and run in our environment
 WARM = 1.0  # seconds of steps that are not counted
 
 
@@ -29,6 +29,7 @@ class Setting:
     rounds: int
     seconds: float
     steps: int
+    quick: bool = False
 
     def environment(self) -> dict[str, str]:
         """For every contender: the same code, threads and cache of ours; nobody looks things up on the net."""
@@ -54,13 +55,13 @@ def compare(name: str, setting: Setting, peers: Sequence[str] | None = None) -> 
         return found | {"failed": prepared}
     contenders: list[Contender] = []
     for peer in peers or workload.peers:
-        python = sys.executable if peer in OWN else setting.python
+        python = sys.executable if peer.partition("@")[0] in OWN else setting.python
         if python is None:
             found["contenders"][peer] = {"failed": "no environment for peers: benchmarks/install.sh, then --peers-python"}
             continue
         command = [python, "-m", "benchmarks.worker", peer, name, str(folder)]
-        contenders.append(Process(peer, command, setting.environment(), folder / f"{peer}.log", setting.rounds == 1))
-    warm = WARM if setting.rounds > 1 else setting.seconds
+        contenders.append(Process(peer, command, setting.environment(), folder / f"{peer}.log", setting.quick))
+    warm = setting.seconds if setting.quick else WARM
     found["contenders"] |= take_turns(contenders, setting.rounds, setting.seconds, setting.steps, warm)
     return found
 

@@ -1,4 +1,6 @@
-"""A contender's process: `python -m benchmarks.worker PEER WORKLOAD FOLDER` takes turns on standard input and output (`clock.py`)."""
+"""A contender's process: `python -m benchmarks.worker PEER WORKLOAD FOLDER` takes turns on standard input and output (`clock.py`).
+
+PEER is a file of `peers/`; "NAME@256" hands over a number of rows."""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def main(peer: str, workload: str, folder: str) -> None:
         from benchmarks.task import Task
         from benchmarks.workloads import workload_of
 
-        import_module(f"benchmarks.peers.{peer}").run(Task(workload_of(workload), Path(folder)), clock)
+        name, _, rows = peer.partition("@")
+        task = Task(workload_of(workload), Path(folder))
+        import_module(f"benchmarks.peers.{name}").run(task, clock, *([int(rows)] if rows else []))
     except Over:
         sys.stderr.flush()
         os._exit(0)  # at once: no library's clean-up belongs to a measurement
