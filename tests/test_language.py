@@ -32,6 +32,7 @@ from mapsto.learners.base import Batches
 from mapsto.learners.next_token import Stream, _Shifted, frequencies
 from mapsto.models.gpt import Config, Gpt
 from mapsto.next_token import figures, sizes
+from mapsto.reporting import kept
 from mapsto.run import Run
 from mapsto.tokens import FIRST, START, pieces_of
 from mapsto.types.base import Head
@@ -143,6 +144,16 @@ def test_logits_are_those_of_a_plain_reference(options: dict) -> None:
     torch.testing.assert_close(found[0], reference(model, said), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found[1], reference(model, said[::-1]), atol=1e-4, rtol=1e-4)
     assert (model.heads.head.project.weight is model.embedding.weight) == options.get("tied", True)
+
+
+def test_quick_formulas_are_the_plain_ones() -> None:
+    from mapsto.models.gpt import norm, relu_squared
+
+    x = torch.randn(3, 4, 6, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(norm(x), nn.functional.rms_norm(x, (6,), eps=1e-6))
+    torch.testing.assert_close(relu_squared(x), nn.functional.relu(x).square())
+    assert torch.autograd.gradcheck(norm, x) and torch.autograd.gradcheck(relu_squared, x)
+    assert torch.isfinite(norm(torch.zeros(2, 3))).all()
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2])
@@ -356,6 +367,17 @@ def test_writing(run: Run) -> None:
         run.sample(1, "北京")
     with pytest.raises(ConfigError, match="temperature"):
         run.sample(1, temperature=-1)
+
+
+def test_the_report_shows_what_it_writes_and_how_to_ask(run: Run) -> None:
+    page, card = ((run.path / name).read_text(encoding="utf-8") for name in ("report.html", "README.md"))
+    sections = {section.name: section for section in kept(run)[0]}
+    assert not [section for section in sections.values() if "failed" in section.figures]
+    assert len(sections["writing"].figures["loss_by_place"]) == 32 and sections["cost"].figures["milliseconds"]["1"] > 0
+    assert sections["writing"].figures["loss_by_place"][0] > np.mean(sections["writing"].figures["loss_by_place"][16:])
+    assert "mapsto sample" in page and "mapsto predict" not in page and 'pipeline_tag: "text-generation"' in card
+    text = sections["writing"].blocks[0].items[0].pieces[0][0]
+    assert text[:40].split()[0] in page
 
 
 def test_letters_of_several_tokens_and_stops_of_several_are_held_back_until_they_are_whole() -> None:

@@ -27,7 +27,21 @@ from mapsto.settle import reopen, store_of
 Tell = Callable[[Mapping[str, Any]], None]
 
 # The order of the report; a question that is not named here comes behind them, by name.
-ORDER = ("baselines", "confusion", "classes", "reliability", "sets", "slices", "errors", "labels", "explanation", "robustness", "more_data", "cost")
+ORDER = (
+    "baselines",
+    "writing",
+    "confusion",
+    "classes",
+    "reliability",
+    "sets",
+    "slices",
+    "errors",
+    "labels",
+    "explanation",
+    "robustness",
+    "more_data",
+    "cost",
+)
 SECONDS = 12.0  # for all questions on a small set
 HEAVY = 4  # of the questions ask the net or learn anew; each may take so many-th a part of the seconds
 FOLDS = "On all rows, each as the fold's net that never saw it predicted it."

@@ -24,6 +24,7 @@ from mapsto.next_token import NextToken
 from mapsto.signature import Signature
 
 BASE = 10_000.0  # of the rotary frequencies
+EPS = 1e-6  # below which a vector is no longer brought to length 1
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class ReluSquared(nn.Module):
         self.rise, self.fall = linear(width, 4 * width), linear(4 * width, width, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fall(F.relu(self.rise(x)).square())
+        return self.fall(relu_squared(self.rise(x)))
 
 
 class SwiGlu(nn.Module):
@@ -181,7 +182,43 @@ def linear(ins: int, outs: int, zero: bool = False) -> nn.Linear:
 
 def norm(x: Tensor) -> Tensor:
     """x / √mean(x²) over the last dimension."""
-    return F.rms_norm(x, (x.shape[-1],))
+    return _Norm.apply(x) if x.device.type == "cpu" else F.rms_norm(x, (x.shape[-1],), eps=EPS)  # type: ignore[no-any-return]
+
+
+def relu_squared(x: Tensor) -> Tensor:
+    return _ReluSquared.apply(x) if x.device.type == "cpu" else F.relu(x).square()  # type: ignore[no-any-return]
+
+
+class _Norm(torch.autograd.Function):
+    """`F.rms_norm` with its gradient in one formula, r (g - y · mean(g y)): on processors it is no single kernel, and takes twice as long
+    forward and backward (271 µs against 162 for 768 × 128 values, 629 against 299 for the heads' queries and keys)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        scale = (x.square().mean(-1, keepdim=True) + EPS).rsqrt()
+        y = x * scale
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        y, scale = ctx.saved_tensors
+        return torch.addcmul(grad, y, (grad * y).mean(-1, keepdim=True), value=-1).mul_(scale)
+
+
+class _ReluSquared(torch.autograd.Function):
+    """relu(x)² in two kernels each way instead of six (478 µs against 270 for 768 × 512 values)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        kept = F.relu(x)
+        ctx.save_for_backward(kept)
+        return kept * kept
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        (kept,) = ctx.saved_tensors
+        return (grad * kept).mul_(2)
 
 
 def rotary(most: int, size: int) -> tuple[Tensor, Tensor]:

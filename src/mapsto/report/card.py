@@ -20,8 +20,10 @@ from mapsto.report.use import reproduce, use
 from mapsto.run import Run
 from mapsto.terminal import short
 
-TASKS = {"classes": "classification", "labels": "classification", "regression": "regression"}  # by kind of head
-PIPELINES = frozenset({"image-classification", "text-classification", "tabular-classification", "tabular-regression"})  # those the Hub has
+TASKS = {"tokens": "generation", "classes": "classification", "labels": "classification", "regression": "regression"}  # by kind of head
+PIPELINES = frozenset(  # those the Hub has
+    {"image-classification", "text-classification", "text-generation", "tabular-classification", "tabular-regression"}
+)
 WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})  # which YAML takes for values
 BEGINS = {"- ": "- ", "# ": "### "}  # of lines that are no sentences: in a list, a heading
 HUB = {"auc": "roc_auc", "r2": "r_squared"}  # metrics by the Hub's names, where they differ
@@ -77,6 +79,7 @@ def pipeline_of(run: Run) -> str | None:
     """The Hub's word for such a map: one kind of input, one kind of answer."""
     inputs = {run.types["input", slot.name].modality for slot in run.signature.inputs}
     tasks = {TASKS.get(kind, kind) for kind in run.choice.kinds.values()}
+    inputs = inputs or {run.types["output", slot.name].modality for slot in run.signature.outputs}
     name = f"{next(iter(inputs))}-{next(iter(tasks))}" if len(inputs) == len(tasks) == 1 else ""
     return name if name in PIPELINES else None
 

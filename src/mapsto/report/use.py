@@ -18,6 +18,8 @@ FIELDS = {"regression": ("value", "low", "high")}  # what a prediction of a kind
 
 def use(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> Section:
     """One new row, in the shell and in Python. at: how the run's folder is called."""
+    if not run.signature.inputs:
+        return _writing(at)
     row = cells(run, example, private, at)
     line = shell(row, at)
     blocks: list[Block] = [*([Code(line)] if line else []), Code(python(run, row, at), "python")]
@@ -26,6 +28,13 @@ def use(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> Sectio
         blocks.append(Code(shlex.join(["mapsto", "predict", str(at), locations[0], "--out", "answers.csv"])))
     shown = "a training row" if private and example else "a placeholder: put your own in"
     return Section("use", "How to use it", f"One row, from the shell and from Python ({shown}).", tuple(blocks))
+
+
+def _writing(at: Path) -> Section:
+    """Of a run that is given nothing: texts."""
+    python = ["import mapsto", "", f"run = mapsto.load({str(at)!r})", "print(run.sample(3, tokens=200, temperature=0.8, seed=1)[0])"]
+    blocks = (Code(shlex.join(["mapsto", "sample", str(at), "--n", "3", "--tokens", "200"])), Code("\n".join(python), "python"))
+    return Section("use", "How to use it", "Let it write, from the shell and from Python; a prompt says how a text begins.", blocks)
 
 
 def reproduce(run: Run, at: Path) -> Section:
