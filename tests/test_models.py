@@ -16,7 +16,7 @@ from torch import nn
 
 from mapsto import models, registry
 from mapsto.attention import attend
-from mapsto.batch import Padded
+from mapsto.batch import Padded, Ragged
 from mapsto.errors import ConfigError, SignatureError
 from mapsto.models import alexnet, fusion, mlp, resnet, vit
 from mapsto.models.base import Net
@@ -393,7 +393,7 @@ def real(name, text, **options):
 
 def encoded(room, values):
     arrays = [torch.from_numpy(np.asarray(room.encode(value), room.layout.dtype)) for value in values]
-    return arrays if room.layout.ragged else torch.stack(arrays)
+    return Ragged.of(arrays) if room.layout.ragged else torch.stack(arrays)
 
 
 def inputs_of(signature, types, rows=slice(None)):

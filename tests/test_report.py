@@ -32,8 +32,8 @@ from mapsto.cells import for_spreadsheet
 from mapsto.checks.base import Finding
 from mapsto.cli import main, parser
 from mapsto.config import settings_of
+from mapsto.data.encode import list_bad
 from mapsto.data.source import BadRow
-from mapsto.data.store import list_bad
 from mapsto.errors import RunError
 from mapsto.report import facts
 from mapsto.report.card import card, metadata, yaml

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapsto.batch import Batch, Draw, Padded
-from mapsto.config import Reading
+from mapsto.batch import Batch, Draw, Padded, Ragged
+from mapsto.config import Reading, Training
+from mapsto.data.encode import prepare
 from mapsto.data.open import open_source
+from mapsto.data.order import Order
 from mapsto.data.scan import scan
 from mapsto.data.split import TEST, TRAIN, VALIDATION, split
-from mapsto.data.store import Order, Store, prepare
+from mapsto.data.store import Store
+from mapsto.learners.supervised import Supervised
+from mapsto.models import build
 from mapsto.signature import parse
+from mapsto.training.gradients import updated
+from mapsto.training.plan import Plan
+from mapsto.training.trainer import Trainer
 from mapsto.types.category import Category
 from mapsto.types.number import Number
 from mapsto.types.text import Text
@@ -83,16 +91,19 @@ def test_an_epoch_holds_each_row_once() -> None:
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=200), st.integers(1, 40), st.integers(0, 3))
 @settings(max_examples=60, deadline=None)
-def test_rows_of_like_length_share_a_batch_and_none_is_lost(lengths: list[int], batch: int, seed: int) -> None:
+def test_a_batch_is_two_pieces_of_like_length_and_no_row_is_lost(lengths: list[int], batch: int, seed: int) -> None:
     rows, taken = len(lengths), Order(len(lengths), seed, np.array(lengths), batch)
     pool = taken.pool
     plain = Order(rows, seed)
     for start in range(0, 3 * pool, pool):
         together = taken.take(start, pool)
         assert sorted(together) == sorted(plain.take(start, pool))  # the same rows in the same stretch
-        octaves = np.log2(1 + np.array(lengths)[together]).reshape(-1, batch)
-        low, high = octaves.min(1), octaves.max(1)  # one batch lies above the other, but for an octave of chance
-        assert ((high[:, None] <= low + 1) | (high <= low[:, None] + 1) | np.eye(len(low), dtype=bool)).all()
+        if taken.cuts:
+            halves = np.split(np.array(lengths)[together].reshape(-1, batch), taken.cuts, axis=1)
+            assert halves[0].max() <= halves[1].min()
+            for half in halves:  # each half's pieces lie one above the other
+                pieces = half[np.argsort(half.sum(1))]
+                assert (pieces[:-1].max(1) <= pieces[1:].min(1)).all()
     again = Order(rows, seed, np.array(lengths), batch)  # as after a resume: a step's rows do not depend on those before
     assert (again.take(2 * batch, batch) == taken.take(2 * batch, batch)).all()
 
@@ -116,7 +127,7 @@ def test_ragged_cells_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     room = store.types["input", "x"]
     for text, cell in zip(texts, store.raw(np.arange(5))["input", "x"], strict=True):
         np.testing.assert_array_equal(cell.numpy(), room.encode(room.read(text)))
-    assert store.lengths(np.array([4, 1])).tolist() == [len(room.encode("a b c")), 1]
+    assert store.lengths(np.array([4, 1])).tolist() == [4, 1]  # tokens, without the counted runs
     batch = store.batch(np.array([2, 0]))
     assert batch.inputs["x"].lengths.tolist() == [51, 4] and batch.slice(1, 2).inputs["x"].lengths.tolist() == [4]
 
@@ -135,6 +146,52 @@ def test_memory_is_probed_where_the_longest_rows_are(tmp_path: Path, monkeypatch
     assert next(store.stream("train", heaviest, 8, 0)).inputs["x"].values.shape[1] == 201
     assert next(store.stream("train", usual, 8, 0)).inputs["x"].values.shape[1] == 4
     assert store.steps_to_probe("test", 8, seed=0) == (0, 0)
+
+
+def test_rows_of_a_batch_are_cut_and_picked() -> None:
+    cells = Ragged.of([np.arange(length, dtype=np.int32) + 10 * length for length in (2, 0, 3, 1)])
+    assert [part.tolist() for part in cells[1:3]] == [[], [30, 31, 32]] and cells[2:].flat.data_ptr() > cells.flat.data_ptr()
+    assert [part.tolist() for part in cells[torch.tensor([3, 1, 0])]] == [[10], [], [20, 21]]
+    assert cells.row.tolist() == [0, 0, 2, 2, 2, 3] and cells.starts.tolist() == [0, 2, 2, 5] and len(Ragged.of([])) == 0
+
+
+def test_pieces_hold_little_padding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    store = of_texts([" ".join(f"w{i}" for i in range(int(draw.integers(1, 60)))) for _ in range(1500)], tmp_path, monkeypatch)
+    held = cells = 0
+    for _, batch in zip(range(46), store.stream("train", 0, 32, 0), strict=False):
+        assert batch.pieces(1000) == [(0, 16), (16, 32)] and batch.pieces(10) == [(0, 10), (10, 16), (16, 26), (26, 32)]
+        for low, high in batch.pieces(1000):
+            piece = batch.slice(low, high).inputs["x"]
+            held, cells = held + int(piece.lengths.sum()), cells + piece.values.numel()
+    assert 0 < cells - held < 0.1 * cells
+
+
+def test_pieces_give_the_gradient_of_the_shuffled_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = of_texts([" ".join("abcdefghijklmnopqrst"[: 1 + i * 7 % 19]) for i in range(64)], tmp_path, monkeypatch)
+    torch.manual_seed(0)
+    model = build("textcnn", store.signature, store.types, {"dropout": 0.0, "noise": 0.0, "token": 8, "channels": 8}, {"y": "classes"})
+    trainer = Trainer(Supervised(model, store.signature, store.types, store, Training(optimizer="adamw", lr=0.1, batch=32)))
+    trainer.plan = Plan("cpu", micro_batch=32)
+    batch = store.batch(next(store.stream("train", 0, 32, 0)).rows.numpy(), None, (16,))
+    shuffled = store.batch(batch.rows.numpy()[np.random.default_rng(0).permutation(32)])
+
+    def gradients(of: Batch) -> list[torch.Tensor]:
+        updated(trainer, trainer.learner.loss, of, torch.optim.SGD(model.parameters(), 0.0))
+        return [value.grad.clone() for value in model.parameters()]
+
+    for whole, pieces in zip(gradients(shuffled), gradients(batch), strict=True):
+        torch.testing.assert_close(pieces, whole, atol=1e-5, rtol=1e-4)
+
+
+def test_threads_may_ask_for_batches_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = of_texts([" ".join("abcdefghijk"[: 1 + i * 7 % 11]) for i in range(200)], tmp_path, monkeypatch)
+    parts = [np.arange(i, i + 40) for i in range(0, 160, 4)]
+    alone = [store.batch(part, Draw(0, i, 40)) for i, part in enumerate(parts)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda one: store.batch(one[1], Draw(0, one[0], 40)), enumerate(parts)))
+    for a, b in zip(alone, together, strict=True):
+        assert torch.equal(a.inputs["x"].values, b.inputs["x"].values) and torch.equal(a.inputs["x"].bags.flat, b.inputs["x"].bags.flat)
 
 
 def test_rows_that_are_all_alike_leave_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,3 +241,5 @@ def test_a_batch_is_cut_with_all_its_parts() -> None:
     piece = batch.slice(1, 3)
     assert piece.size == 2 and piece.inputs["t"].lengths.tolist() == [1, 2] and [len(v) for v in piece.inputs["b"]] == [1, 2]
     assert piece.parts["partner"].targets["y"].tolist() == [1, 2] and piece.inputs["t"].mask.sum() == 3
+    half = replace(batch, cuts=(2,)).every(1, 2)
+    assert half.size == 2 and half.cuts == (1,) and half.inputs["t"].lengths.tolist() == [1, 3] and half.parts["partner"].size == 2

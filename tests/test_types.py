@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from mapsto import registry
-from mapsto.batch import Draw, Padded
+from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Blob, Column
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.numerals import Moment
@@ -114,9 +114,9 @@ def fitted(name: str, cells: list[Any], side: str = "input", options: dict[str, 
 
 
 def stored(room: DataType, cells: list[Any], rows: int | None = None) -> Any:
-    """Encoded cells as `collate` takes them: a tensor, or a list of tensors where they are ragged."""
+    """Encoded cells as `collate` takes them: a tensor, or Ragged."""
     arrays = room.encode_column(cells)[0][:rows]
-    return [torch.from_numpy(array) for array in arrays] if room.layout.ragged else torch.from_numpy(arrays)
+    return Ragged.of(arrays) if room.layout.ragged else torch.from_numpy(arrays)
 
 
 def dense(found: Any) -> torch.Tensor:

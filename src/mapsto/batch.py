@@ -6,26 +6,85 @@ Letters: B batch, T time, C channels, D width, H W image, K classes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Ragged:
+    """Cells of unequal length behind each other. flat (N, ...), lengths (B,) int64, which sum to N and stay in the processor's memory, so
+    that cutting waits for no device."""
+
+    flat: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, arrays: Sequence[Any]) -> Ragged:
+        """One cell after the other, each an array or a tensor (n, ...)."""
+        lengths = torch.tensor([len(array) for array in arrays], dtype=torch.int64)
+        if not len(arrays):
+            return cls(torch.zeros(0, dtype=torch.int32), lengths)
+        return cls(torch.cat(list(arrays)) if isinstance(arrays[0], Tensor) else torch.from_numpy(np.concatenate(arrays)), lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.flat.split(self.lengths.tolist()))
+
+    def __getitem__(self, rows: slice | Tensor) -> Ragged:
+        """Some rows: neighbours share the memory, positions (n,) int64 are gathered."""
+        if isinstance(rows, slice) and rows.step not in (None, 1):
+            rows = torch.arange(len(self))[rows]
+        ends, chosen = self.lengths.cumsum(0), self.lengths[rows if isinstance(rows, slice) else rows.cpu()]
+        if isinstance(rows, slice):
+            low = rows.indices(len(self))[0]
+            first = int(ends[low - 1]) if low else 0
+            return Ragged(self.flat[first : first + int(chosen.sum())], chosen)
+        starts = (ends - self.lengths)[rows.cpu()]
+        place = torch.arange(int(chosen.sum())) + torch.repeat_interleave(starts - (chosen.cumsum(0) - chosen), chosen)
+        return Ragged(self.flat[place.to(self.flat.device)], chosen)
+
+    def to(self, device: torch.device | str) -> Ragged:
+        return Ragged(self.flat.to(device), self.lengths)
+
+    @property
+    def row(self) -> Tensor:
+        """(N,) int64: whose each value is."""
+        return torch.repeat_interleave(torch.arange(len(self)), self.lengths).to(self.flat.device)
+
+    @property
+    def starts(self) -> Tensor:
+        """(B,) int64: where each cell begins in `flat`."""
+        return (self.lengths.cumsum(0) - self.lengths).to(self.flat.device)
+
+
+@dataclass(frozen=True)
 class Padded:
-    """Sequences of unequal length. values (B, T, ...), lengths (B,) int64."""
+    """Sequences of unequal length. values (B, T, ...), lengths (B,) int64. counts: the lengths as plain numbers where they are at hand:
+    rows that are cut out are then as wide as the longest of them."""
 
     values: Tensor
     lengths: Tensor
+    counts: tuple[int, ...] = ()
 
-    def __getitem__(self, rows: slice) -> Padded:
-        return Padded(self.values[rows], self.lengths[rows])
+    def __getitem__(self, rows: slice | Tensor) -> Padded:
+        return Padded(*self._cut(rows))
+
+    def _cut(self, rows: slice | Tensor) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        if not isinstance(rows, slice) or not self.counts:
+            return self.values[rows], self.lengths[rows], ()
+        counts = self.counts[rows]
+        return self.values[rows, : max(counts, default=1)], self.lengths[rows], counts
 
     def to(self, device: torch.device | str) -> Padded:
-        return Padded(self.values.to(device), self.lengths.to(device))
+        return Padded(self.values.to(device), self.lengths.to(device), self.counts)
 
     @property
     def mask(self) -> Tensor:
@@ -33,7 +92,7 @@ class Padded:
         return torch.arange(self.values.shape[1], device=self.lengths.device) < self.lengths[:, None]
 
 
-Field = Tensor | Padded | list
+Field = Tensor | Padded | Ragged | list
 
 
 @dataclass(frozen=True)
@@ -42,8 +101,9 @@ class Batch:
 
     size: rows (B); `-> image` has no inputs to count. rows (B,) int64 row numbers in the source. weight (B,) float32.
     present[slot] bool, the target's shape: which labels are known. geometry: per-row transform back to the original
-    pixels. parts: batches inside this one (support/query, two views, a mixup partner); sliced and moved with it when they
-    have its size. Parts that belong together, such as an episode's support and query, make one row: size 1 is never cut.
+    pixels. cuts: places at which the batch is best cut, because the rows between them are of like length. parts: batches inside
+    this one (support/query, two views, a mixup partner); sliced and moved with it when they have its size. Parts that belong
+    together, such as an episode's support and query, make one row: size 1 is never cut.
     """
 
     inputs: Mapping[str, Field]
@@ -53,16 +113,27 @@ class Batch:
     weight: Tensor | None = None
     present: Mapping[str, Tensor] = field(default_factory=dict)
     geometry: Tensor | None = None
+    cuts: tuple[int, ...] = ()
     parts: Mapping[str, Batch] = field(default_factory=dict)
 
     def slice(self, low: int, high: int) -> Batch:
         """Rows low..high as a batch of their own. Parts of the same size are sliced too; parts of another size stay whole."""
+        cuts = tuple(place - low for place in self.cuts if low < place < high)
+        return self._picked(slice(low, high), min(high, self.size) - low, cuts)
 
-        def cut(part: Batch) -> Batch:
-            return part.slice(low, high) if part.size == self.size else part
+    def every(self, first: int, step: int) -> Batch:
+        """Rows first, first + step, first + 2 · step … as a batch of their own."""
+        before = [len(range(first, place, step)) for place in (*self.cuts, self.size)]
+        return self._picked(slice(first, None, step), before[-1], tuple(place for place in before[:-1] if 0 < place < before[-1]))
 
-        rows = slice(low, high)
-        return replace(self._map(lambda value: value[rows]), size=min(high, self.size) - low, parts={k: cut(v) for k, v in self.parts.items()})
+    def _picked(self, rows: slice, size: int, cuts: tuple[int, ...]) -> Batch:
+        parts = {name: part._picked(rows, size, ()) if part.size == self.size else part for name, part in self.parts.items()}
+        return replace(self._map(lambda value: value[rows]), size=size, cuts=cuts, parts=parts)
+
+    def pieces(self, most: int) -> list[tuple[int, int]]:
+        """[(low, high)]: what goes through a net at once, `most` rows at most; the whole batch where that fits and nothing asks for cuts."""
+        edges = (0, *self.cuts, max(1, self.size))
+        return [(low, min(high, low + most)) for start, high in pairwise(edges) for low in range(start, high, most)]
 
     def to(self, device: torch.device | str) -> Batch:
         def move(value: Field) -> Field:

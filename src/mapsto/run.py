@@ -35,9 +35,10 @@ from mapsto import __version__
 from mapsto.batch import Batch
 from mapsto.config import Reading, Settings, options_of
 from mapsto.data.bare import all_bare, bare
+from mapsto.data.encode import encode_chunk
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
-from mapsto.data.store import Store, collate, encode_chunk, stored
+from mapsto.data.store import Store, collate, stored, tensors
 from mapsto.decode import Prediction
 from mapsto.errors import DataError, RunError, SignatureError
 from mapsto.files import disk_error, read_json_lines, write_json
@@ -280,11 +281,7 @@ class Run:
         return arrays, (self.novelty.distance(self._looking.see(batch, heard[0])) > 1).tolist()
 
     def _batch(self, signature: Signature, encoded: Mapping, low: int, high: int) -> Batch:
-        raw = {
-            spot: value[low:high] if isinstance(value, list) else torch.from_numpy(np.ascontiguousarray(value[low:high]))
-            for spot, value in encoded.items()
-        }
-        raw = {spot: [torch.from_numpy(np.asarray(item)) for item in value] if isinstance(value, list) else value for spot, value in raw.items()}
+        raw = {spot: tensors(value[low:high]) for spot, value in encoded.items()}
         return collate(signature, self.types, raw, high - low, None, None, None)
 
     def evaluate(self, data: Any, tell: Callable[[Mapping[str, Any]], None] | None = None) -> dict[str, dict[str, dict[str, Any]]]:

@@ -16,6 +16,7 @@ from mapsto import recipes
 from mapsto.cells import is_missing
 from mapsto.checks.base import Evidence
 from mapsto.config import Reading, Settings
+from mapsto.data.encode import list_bad, prepare, spots
 from mapsto.data.mirror import mirror_is_safe
 from mapsto.data.open import open_source
 from mapsto.data.resolve import asked as asked_signature
@@ -23,7 +24,7 @@ from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Source
 from mapsto.data.split import TEST, TRAIN, Split, split
-from mapsto.data.store import Store, list_bad, prepare, spots
+from mapsto.data.store import Store
 from mapsto.errors import CellError, DataError, RunError
 from mapsto.files import write_atomic
 from mapsto.gate import gate

@@ -6,45 +6,61 @@ G counted runs, D width, F features, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mapsto.batch import Padded
+from mapsto.batch import Padded, Ragged
 from mapsto.tokens import MISSING
 
 BAG = 16  # width of a bag's vector
+COUNT_BITS = 8
+MOST_COUNT = (1 << COUNT_BITS) - 1  # a run's count beyond which it is the same
+_LOGS = 1 + torch.arange(MOST_COUNT + 1).clamp(min=1).log()  # (MOST_COUNT + 1,): 1 + ln(count)
 
 
 @dataclass(frozen=True)
 class Texts(Padded):
-    """Token numbers (B, T), and beside them the bags: Padded (B, G, 2) of bucket and weight, or None."""
+    """Token numbers (B, T), and beside them the bags: float32 (N, 2) of bucket and weight, those of all texts behind each other, or None."""
 
-    bags: Padded | None = None
+    bags: Ragged | None = None
 
-    def __getitem__(self, rows: slice) -> Texts:
-        return Texts(self.values[rows], self.lengths[rows], None if self.bags is None else self.bags[rows])
+    def __getitem__(self, rows: slice | Tensor) -> Texts:
+        return Texts(*self._cut(rows), None if self.bags is None else self.bags[rows])
 
     def to(self, device: torch.device | str) -> Texts:
-        return Texts(self.values.to(device), self.lengths.to(device), None if self.bags is None else self.bags.to(device))
-
-
-def behind_each_other(arrays: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """All encoded texts behind each other, int64 (N,), and whose each number is, (N,)."""
-    lengths = torch.tensor([len(array) for array in arrays], dtype=torch.int64)
-    flat = torch.cat(list(arrays)).long() if len(arrays) else lengths
-    return flat, torch.repeat_interleave(torch.arange(len(arrays)), lengths).to(flat.device)
+        return Texts(self.values.to(device), self.lengths.to(device), self.counts, None if self.bags is None else self.bags.to(device))
 
 
 def padded(flat: Tensor, lengths: Tensor) -> Padded:
     """(N, …) of all rows behind each other -> Padded (B, T, …), zeros beyond the lengths."""
-    longest = int(lengths.max()) if len(lengths) else 1
-    values = torch.zeros(len(lengths), longest, *flat.shape[1:], dtype=flat.dtype, device=flat.device)
-    values[torch.arange(longest, device=flat.device) < lengths[:, None]] = flat
-    return Padded(values, lengths)
+    counts = tuple(lengths.tolist())
+    values = torch.zeros(len(counts), max(counts, default=1), *flat.shape[1:], dtype=flat.dtype)
+    values.masked_scatter_((torch.arange(values.shape[1]) < lengths[:, None]).view(*values.shape[:2], *[1] * (flat.ndim - 1)), flat)
+    return Padded(values, lengths, counts)
+
+
+def tokens_of(encoded: Ragged) -> tuple[np.ndarray, Tensor]:
+    """Of encoded texts: (which of the numbers are tokens (N,) bool, how many each text has (B,) int64); the others are counted runs."""
+    token = encoded.flat.numpy() >= 0
+    below = np.concatenate([[0], token.cumsum()])  # tokens before each number
+    ends = encoded.lengths.numpy().cumsum()
+    return token, torch.from_numpy(below[ends] - below[ends - encoded.lengths.numpy()])
+
+
+def weighed(packed: Ragged, rarities: Tensor) -> Ragged:
+    """Counted runs, bucket and count in one number -> float32 (N, 2) of bucket and weight tf · idf. rarities: (buckets,). Words (the lower
+    buckets) and letters have length 1 each: many runs of letters must not drown the words."""
+    bucket, count = packed.flat >> COUNT_BITS, packed.flat & MOST_COUNT
+    weight = _LOGS.index_select(0, count).mul_(rarities.index_select(0, bucket))
+    part = (2 * packed.row).add_(bucket >= len(rarities) // 2)
+    norm = torch.zeros(2 * len(packed)).index_add_(0, part, weight * weight).sqrt_()
+    bags = torch.empty(len(weight), 2)
+    bags[:, 0], bags[:, 1] = bucket, weight.div_(norm.index_select(0, part))
+    return Ragged(bags, packed.lengths)
 
 
 class TextStem(nn.Module):
@@ -71,9 +87,8 @@ class TextStem(nn.Module):
             return Padded(self.tokens(texts.values), texts.lengths)
         assert self.missing is not None and self.runs is not None and texts.bags is not None
         first = (texts.values[:, :1] == MISSING).to(self.missing.dtype) * self.missing  # (B, D)
-        if texts.bags.values.shape[1]:
-            bag = self.runs(texts.bags.values[..., 0].long(), per_sample_weights=texts.bags.values[..., 1])
-            first = first + F.pad(bag, (0, first.shape[1] - bag.shape[1]))
+        bag = self.runs(texts.bags.flat[:, 0].long(), texts.bags.starts, per_sample_weights=texts.bags.flat[:, 1].contiguous())
+        first = first + F.pad(bag, (0, first.shape[1] - bag.shape[1]))
         if self.tokens is None:
             return first[:, None]
         tokens = self.tokens(texts.values)  # (B, T, D)
@@ -97,7 +112,8 @@ class PlainBag(nn.Module):
             counts = torch.zeros(len(texts.values), self.features, device=texts.values.device)
             counts.scatter_add_(1, texts.values, texts.mask.to(counts.dtype))
             return F.normalize((1 + counts.clamp(min=1).log()) * (counts > 0), dim=1)
-        bucket, weight = texts.bags.values[..., 0].long(), texts.bags.values[..., 1]
+        bucket, weight = texts.bags.flat[:, 0].long(), texts.bags.flat[:, 1]
         mine = (bucket >= self.each) == self.upper
-        found = torch.zeros(len(bucket), self.features, device=weight.device)
-        return F.normalize(found.scatter_add_(1, bucket % self.each, weight * mine), dim=1)
+        found = torch.zeros(len(texts.bags) * self.features, device=weight.device)
+        found.index_add_(0, texts.bags.row * self.features + bucket % self.each, weight * mine)
+        return F.normalize(found.view(len(texts.bags), self.features), dim=1)

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapsto.batch import Batch, Padded, key
+from mapsto.batch import Batch, Padded, Ragged, key
 from mapsto.blocks import Item
 from mapsto.data.source import Source
-from mapsto.data.store import Store, collate
+from mapsto.data.store import Store, collate, tensors
 from mapsto.errors import CellError, DataError
 from mapsto.learners.base import Collected, Learner, collect
 from mapsto.measure import calibration
@@ -150,9 +150,8 @@ class View:
         for name, values in changed.items():
             room = self.run.types["input", name]
             encoded = room.encode_all(values)
-            raw["input", name] = tensors(
-                encoded if room.layout.ragged else np.stack(encoded).astype(room.layout.dtype, copy=False), self.store.device
-            )
+            cells = encoded if room.layout.ragged else np.stack(encoded).astype(room.layout.dtype, copy=False)
+            raw["input", name] = tensors(cells, self.store.device)
         return collate(self.run.signature, self.run.types, raw, len(rows), _tensor(rows, self.store.device), None, None)
 
     # ---- the data behind the rows ----
@@ -262,14 +261,9 @@ def taken(field: Any, order: np.ndarray) -> Any:
     """The rows of a batch's field in another order: tensor, Padded or list."""
     if isinstance(field, list):
         return [field[i] for i in order.tolist()]
-    return field[_tensor(order, field.values.device if isinstance(field, Padded) else field.device)]
-
-
-def tensors(value: Any, device: Any) -> Any:
-    """Encoded cells as the store gives them: one tensor, or a list of them when ragged."""
-    if isinstance(value, list):
-        return [_tensor(np.asarray(item), device) for item in value]
-    return _tensor(value, device)
+    return field[
+        _tensor(order, field.values.device if isinstance(field, Padded) else field.flat.device if isinstance(field, Ragged) else field.device)
+    ]
 
 
 def _tensor(value: np.ndarray, device: Any) -> Tensor:

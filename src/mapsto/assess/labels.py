@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mapsto.assess.base import View
-from mapsto.batch import key
+from mapsto.batch import Ragged, key
 from mapsto.blocks import Block, Gallery, Says, Section, Table
 from mapsto.learners.base import Collected
 from mapsto.measure import doubt
@@ -77,7 +77,7 @@ def _rows(view: View, slot: str, seconds: float) -> np.ndarray:
 def _width(view: View, rows: np.ndarray) -> int:
     """About how many features a row has: those of its texts are as many as they are long."""
     raw = view.store.raw(rows, [("input", slot.name) for slot in view.run.signature.inputs])
-    return 256 + sum(int(np.mean([len(array) for array in found])) for found in raw.values() if isinstance(found, list))
+    return 256 + sum(int(found.lengths.float().mean()) for found in raw.values() if isinstance(found, Ragged))
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ import numpy as np
 from mapsto.batch import key
 from mapsto.cells import shorten
 from mapsto.config import Reading
+from mapsto.data.encode import Spot
 from mapsto.data.scan import Scan, hash64
 from mapsto.data.source import SPLITS, Source
-from mapsto.data.store import Spot, Store
+from mapsto.data.store import Store
 from mapsto.registry import module, names
 from mapsto.signature import Slot
 from mapsto.types.base import DataType

@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from mapsto import recipes
-from mapsto.batch import Batch, Draw, Padded
+from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import Settings
+from mapsto.data.encode import encode_chunk, spots
 from mapsto.data.open import open_source
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Chunk
 from mapsto.data.split import TRAIN, Split, split
-from mapsto.data.store import collate, encode_chunk, spots
+from mapsto.data.store import collate, tensors
 from mapsto.errors import CellError
 from mapsto.look.sample import Sample, sample
 from mapsto.models import build
@@ -143,10 +144,7 @@ def _batch(chunk: Chunk, rows: Sequence[int], signature: Signature, types: Mappi
     """Training rows as a batch. Cells that cannot be read are missing ones."""
     taken = Chunk({name: [cells[i] for i in rows] for name, cells in chunk.columns.items()}, [chunk.where[i] for i in rows], [None] * len(rows))
     encoded, _ = encode_chunk(taken, signature, types)
-    raw = {
-        spot: [torch.from_numpy(np.asarray(item)) for item in value] if types[spot].layout.ragged else torch.from_numpy(np.ascontiguousarray(value))
-        for spot, value in encoded.items()
-    }
+    raw = {spot: tensors(value) for spot, value in encoded.items()}
     return collate(signature, types, raw, len(rows), None, None, Draw(0, 0, len(rows)) if augmented else None)
 
 
@@ -237,6 +235,8 @@ def told(value: Any, span: bool = True) -> str:
         return "; ".join([told(value.values, span) + long, *(f"{name}: {told(part, span)}" for name, part in beside.items() if part is not None)])
     if isinstance(value, list):
         return f"{len(value)} of unequal length: {told(value[0], span)}, …" if value else "nothing"
+    if isinstance(value, Ragged):
+        return f"{len(value)} behind each other: {told(value.flat, span)}"
     array = value.detach().cpu().numpy() if isinstance(value, Tensor) and value.dtype != torch.bfloat16 else np.asarray(value)
     if array.ndim == 0:
         return f"{array.dtype} {array.item():.6g}" if array.dtype.kind in "fiu" else str(array.item())

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Field, Padded
+from mapsto.batch import Field, Padded, Ragged
 from mapsto.errors import ConfigError
 from mapsto.signature import Signature
 from mapsto.types.base import DataType, Head
@@ -154,7 +154,7 @@ def features_of_nothing(stems: Stems, signature: Signature, types: Rooms) -> dic
     for slot in signature.inputs:
         room = types["input", slot.name]
         cell = torch.from_numpy(np.array(room.encode(None), dtype=room.layout.dtype))
-        blank[slot.name] = room.collate([cell] if room.layout.ragged else cell[None], None)
+        blank[slot.name] = room.collate(Ragged.of([cell]) if room.layout.ragged else cell[None], None)
     features = stems.eval()(blank)
     stems.train()
     return features

@@ -12,8 +12,9 @@ import numpy as np
 from mapsto.batch import key
 from mapsto.blocks import Gallery, Item, Section, Table
 from mapsto.cells import Blob, is_missing
+from mapsto.data.encode import spots
 from mapsto.data.source import Source
-from mapsto.data.store import Store, spots
+from mapsto.data.store import Store
 from mapsto.errors import CellError
 from mapsto.files import write_atomic
 from mapsto.run import Run

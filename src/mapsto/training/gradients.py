@@ -32,10 +32,10 @@ def _gradients(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.opt
     taker.zero_grad(set_to_none=True)
     total = count = torch.zeros((), device=trainer.learner.device)
     logs: Logs = {}
-    size = trainer.plan.micro_batch
-    whole = trainer.company.size == 1 and batch.size <= size
-    for micro, low in enumerate(range(0, batch.size or whole, size)):
-        piece = batch if batch.size <= size else batch.slice(low, low + size)
+    ranges = batch.pieces(trainer.plan.micro_batch)
+    whole = trainer.company.size == 1 and len(ranges) == 1
+    for micro, (low, high) in enumerate(ranges if batch.size or whole else ()):
+        piece = batch if len(ranges) == 1 else batch.slice(low, high)
         torch.manual_seed(key(trainer.training.seed, trainer.step, micro, trainer.company.rank, trainer.turn))
         (rows, counts), logs = _loss_of(trainer, loss_of, piece)
         if piece.weight is not None:

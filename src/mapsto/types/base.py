@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Draw, Field
+from mapsto.batch import Draw, Field, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Column
 from mapsto.config import options_of
@@ -99,8 +99,12 @@ class DataType:
         shape = tuple(side for side in self.layout.shape if side is not None)
         return (np.stack(encoded) if encoded else np.empty((0, *shape))).astype(self.layout.dtype, copy=False), problems
 
+    def steps(self, arrays: Ragged) -> np.ndarray:
+        """(B,) int64: how long a sequence of unequal length is to a net; batches are put together by it."""
+        return arrays.lengths.numpy()
+
     def collate(self, arrays: Any, draw: Draw | None) -> Field:
-        """A batch of encoded cells -> what models take. arrays: tensor (B, *shape), or a list of tensors when ragged.
+        """A batch of encoded cells -> what models take. arrays: tensor (B, *shape), or Ragged (in the processor's memory) when ragged.
         Vectorised: normalise and, when `draw` is given (training), augment."""
         return arrays
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Draw, Padded
+from mapsto.batch import Draw, Padded, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, Continued, decoded, is_missing, shorten, sound
 from mapsto.config import setting
@@ -30,7 +30,7 @@ from mapsto.metrics import Metric
 from mapsto.next_token import NextToken, figures, learned_from, sizes, written
 from mapsto.ngrams import grams
 from mapsto.numerals import values_of
-from mapsto.texts import PlainBag, Texts, TextStem, behind_each_other, padded
+from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, padded, tokens_of, weighed
 from mapsto.tokens import FIRST, MISSING, START, UNKNOWN, alphabet_of, characters, learn_tokenizer, plain, tokenizer_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, quarters
 
@@ -38,7 +38,6 @@ MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text 
 AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
 MOST_TOKENS = {"words": 512, "bpe": 512, "char": 1024, "ngrams": 0}  # the default never grows beyond
 VOCABULARY = {"words": 20_000, "bpe": 8_000, "char": 5_000, "ngrams": 0}
-MOST_COUNT = 255  # a run's count beyond which it is the same
 LEARNED = 20_000_000  # characters of training texts that tokens are learned from
 SAMPLED = 5_000_000  # and that buckets and rarities are counted on
 MARKS, FEWEST_RUNS = 512, 30  # places that runs are hashed into to compare texts; runs below which a text is too short to be like another
@@ -223,7 +222,7 @@ class Text(DataType):
     def _counted(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The packed bag of each of some texts."""
         text, bucket, count = grams(texts, self.buckets, self.longest, self.words)
-        packed = (-1 - (bucket * (MOST_COUNT + 1) + np.minimum(count, MOST_COUNT))).astype(np.int32)
+        packed = ~(bucket << COUNT_BITS | np.minimum(count, MOST_COUNT)).astype(np.int32)
         return np.split(packed, np.searchsorted(text, np.arange(1, len(texts))))
 
     def _tokens(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
@@ -242,33 +241,32 @@ class Text(DataType):
             return [*tokens[: most // 2], *tokens[len(tokens) - (most - most // 2) :]]
         return tokens[:most]
 
-    def collate(self, arrays: Sequence[Tensor], draw: Draw | None) -> Texts:
-        """[(n,)] -> Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf · idf of length 1."""
-        flat, row = behind_each_other(arrays)
-        token = flat >= 0
-        tokens = padded(flat[token], torch.bincount(row[token], minlength=len(arrays)))
+    def steps(self, arrays: Ragged) -> np.ndarray:
+        """Tokens that one pass through a net reads; the counted runs beside them are not padded."""
+        return arrays.lengths.numpy() if self.answer else tokens_of(arrays)[1].clamp(max=self.most).numpy()
+
+    def collate(self, arrays: Ragged, draw: Draw | None) -> Texts:
+        """Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf · idf of length 1."""
+        token, lengths = tokens_of(arrays)
+        flat = arrays.flat.numpy()  # whose masks are eight times as fast as torch's
+        tokens = padded(torch.from_numpy(flat[token]).long(), lengths)
         if draw is not None:
             tokens = self._disturbed(tokens, draw)
-        return Texts(tokens.values, tokens.lengths, self._bags(-1 - flat[~token], row[~token], len(arrays)) if self.buckets else None)
-
-    def _bags(self, packed: Tensor, row: Tensor, size: int) -> Padded:
-        bucket, count = packed // (MOST_COUNT + 1), packed % (MOST_COUNT + 1)
-        weight = (1 + count.float().log()) * _rarities(self.rarity).to(packed.device)[bucket]
-        part = 2 * row + (bucket >= self.buckets // 2)  # words and letters have length 1 each: many runs of letters must not drown the words
-        norm = torch.zeros(2 * size, device=packed.device).index_add_(0, part, weight * weight).sqrt()
-        return padded(torch.stack([bucket.float(), weight / norm[part]], 1), torch.bincount(row, minlength=size))
+        bags = weighed(Ragged(torch.from_numpy(~flat[~token]), arrays.lengths - lengths), _rarities(self.rarity)) if self.buckets else None
+        return Texts(tokens.values, tokens.lengths, tokens.counts, bags)
 
     def _disturbed(self, tokens: Padded, draw: Draw) -> Padded:
         """Training: one random window of a long text, and `hide` of the tokens unknown; the first token stays."""
         if self.long == "windows" and tokens.values.shape[1] > self.most:
             room = (tokens.lengths - self.most).clamp(min=0)
             tokens = self._window(tokens, (draw.uniform("text window", 1)[:, 0].to(room.device) * (room + 1)).long())
+            tokens = replace(tokens, counts=tuple(tokens.lengths.tolist()))
         if not self.hide:
             return tokens
         longest = tokens.values.shape[1]  # in the name: other texts of the row have other lengths
         hidden = draw.uniform(f"hidden of {longest} tokens", longest).to(tokens.values.device) < self.hide
         hidden[:, 0] = False
-        return Padded(torch.where(hidden & tokens.mask, UNKNOWN, tokens.values), tokens.lengths)
+        return Padded(torch.where(hidden & tokens.mask, UNKNOWN, tokens.values), tokens.lengths, tokens.counts)
 
     def _window(self, tokens: Padded, start: Tensor) -> Padded:
         """`most` tokens of each row from `start` (B,) on; the first place keeps what it says of the text."""
@@ -288,22 +286,22 @@ class Text(DataType):
         most, room = int(number.max()), (values.lengths - self.most).clamp(min=0)
         starts = [room * (k * number // most) // (number - 1).clamp(min=1) for k in range(most)]
         windows = [self._window(values, start) for start in starts]
-        return [Texts(window.values, window.lengths, values.bags) for window in windows]
+        return [Texts(window.values, window.lengths, bags=values.bags) for window in windows]
 
     # ---- for the data gate ----
 
-    def traits(self, arrays: Sequence[Tensor]) -> dict[str, np.ndarray]:
+    def traits(self, arrays: Ragged) -> dict[str, np.ndarray]:
         """Length: tokens read, or different runs where there are only these."""
-        least = 1 if self.kind != "ngrams" else -(1 << 31)
-        return {"length": np.array([float((array.long() >= least).sum()) for array in arrays])}
+        lengths = tokens_of(arrays)[1] if self.kind != "ngrams" else arrays.lengths
+        return {"length": lengths.numpy().astype(np.float64)}
 
-    def likeness(self, arrays: Sequence[Tensor]) -> np.ndarray:
+    def likeness(self, arrays: Ragged) -> np.ndarray:
         """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines (Weinberger et al. 2009)."""
-        flat, row = behind_each_other(arrays)
+        flat, row = arrays.flat.long(), arrays.row
         run = flat < 0 if self.buckets else flat >= FIRST
-        packed, row = (-1 - flat[run], row[run]) if self.buckets else (flat[run] * (MOST_COUNT + 1) + 1, row[run])
-        mixed = (packed // (MOST_COUNT + 1) * 0x9E3779B1) % (1 << 32)
-        weight = (1 + (packed % (MOST_COUNT + 1)).float().log()) * (2.0 * ((mixed >> 10) & 1) - 1)
+        packed, row = (~flat[run], row[run]) if self.buckets else ((flat[run] << COUNT_BITS) + 1, row[run])
+        mixed = ((packed >> COUNT_BITS) * 0x9E3779B1) % (1 << 32)
+        weight = (1 + (packed & MOST_COUNT).float().log()) * (2.0 * ((mixed >> 10) & 1) - 1)
         marks = torch.zeros(len(arrays), MARKS).index_put_((row, (mixed >> 16) % MARKS), weight, accumulate=True)
         enough = torch.bincount(row, minlength=len(arrays))[:, None] >= FEWEST_RUNS
         return torch.where(enough, marks / marks.norm(dim=1, keepdim=True).clamp(min=1e-12), 0.0).numpy()
@@ -390,9 +388,9 @@ class Text(DataType):
         """How rare its runs are in the training texts, in the mean: another language or keys hit at random consist of rare ones."""
         if values.bags is None:
             return None
-        held = values.bags.mask
-        rarity = _rarities(self.rarity).to(held.device)[values.bags.values[..., 0].long()]
-        return (rarity * held).sum(1) / held.sum(1).clamp(min=1)
+        rarity = _rarities(self.rarity).to(values.lengths.device)[values.bags.flat[:, 0].long()]
+        total = torch.zeros(len(values.bags), device=rarity.device).index_add_(0, values.bags.row, rarity)
+        return total / values.bags.lengths.to(rarity.device).clamp(min=1)
 
     @property
     def vocabulary_size(self) -> int:

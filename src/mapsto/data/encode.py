@@ -1,0 +1,189 @@
+"""Encoding: every cell of a source read, checked and written once into the arrays of a store (`mapsto.data.store`)."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapsto.batch import Ragged
+from mapsto.cells import Blob, for_spreadsheet
+from mapsto.data.source import BadRow, Chunk, Source
+from mapsto.errors import RunError
+from mapsto.files import cache_folder
+from mapsto.models.base import Rooms
+from mapsto.signature import Signature, Slot
+
+FORMAT = 2  # raise it when the meaning of the files changes
+Spot = tuple[str, str]  # ("input" | "output", slot name)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Slots of one dtype and shape, in one file."""
+
+    file: str
+    dtype: str
+    shape: tuple[int, ...]
+    spots: tuple[Spot, ...]
+
+
+def prepare(source: Source, signature: Signature, types: Rooms, rows: int, tell: Callable[[int, int], None] | None = None) -> Path:
+    """Encode all rows into the cache, unless they lie there already; the store's folder. tell(rows done, rows) reports progress."""
+    folder = cache_folder() / "store" / _key(source, signature, types, rows)
+    if (folder / "store.json").exists():
+        os.utime(folder)
+        return folder
+    workplace = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        workplace.mkdir(parents=True)
+        _encode(source, signature, types, rows, workplace, tell)
+        os.rename(workplace, folder)
+    except OSError as problem:
+        if (folder / "store.json").exists():  # another training made it meanwhile
+            return folder
+        raise RunError(
+            f"cannot write encoded data to {folder.parent}: {problem.strerror or problem}.\nFree some disk, or set MAPSTO_CACHE to another folder."
+        ) from None
+    finally:
+        shutil.rmtree(workplace, ignore_errors=True)
+    return folder
+
+
+def _key(source: Source, signature: Signature, types: Rooms, rows: int) -> str:
+    reading = [
+        (side, slot.name, slot.column, slot.type, {f: getattr(types[side, slot.name], f) for f in types[side, slot.name].reading})
+        for side, slot in spots(signature)
+    ]
+    text = json.dumps([FORMAT, code(), source.fingerprint, rows, reading], default=str)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def code() -> str:
+    """The version of the code that encodes: a hash of the rooms' and readers' files."""
+    here = Path(__file__).parent
+    files = sorted(
+        [
+            *here.glob("*.py"),
+            *(here.parent / "types").glob("*.py"),
+            *(here.parent / name for name in ("cells.py", "ngrams.py", "tokens.py", "next_token.py", "texts.py", "batch.py")),
+        ]
+    )
+    return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=8).hexdigest()
+
+
+def spots(signature: Signature) -> list[tuple[str, Slot]]:
+    """Every slot with its side, inputs first."""
+    return [("input", slot) for slot in signature.inputs] + [("output", slot) for slot in signature.outputs]
+
+
+class _Writer:
+    """The files of a store being made."""
+
+    def __init__(self, folder: Path, signature: Signature, types: Rooms):
+        self.folder, self.types = folder, types
+        grouped: dict[tuple[str, tuple], list[Spot]] = {}
+        self.ragged: dict[Spot, dict[str, Any]] = {}
+        for side, slot in spots(signature):
+            layout = types[side, slot.name].layout
+            if layout.ragged:
+                number = len(self.ragged)
+                files = {name: f"r{number}.{name}.bin" for name in ("values", "offsets", "steps")}
+                self.ragged[side, slot.name] = {"spot": (side, slot.name), "dtype": layout.dtype, "shape": layout.shape[1:], **files}
+            else:
+                grouped.setdefault((layout.dtype, layout.shape), []).append((side, slot.name))  # type: ignore[arg-type]
+        self.blocks = [Block(f"{i}.bin", dtype, shape, tuple(names)) for i, ((dtype, shape), names) in enumerate(grouped.items())]
+        names = [block.file for block in self.blocks] + [record[part] for record in self.ragged.values() for part in ("values", "offsets", "steps")]
+        self.files = {name: (folder / name).open("wb") for name in names}
+        self.ends = dict.fromkeys(self.ragged, 0)  # values written so far
+        for record in self.ragged.values():
+            np.zeros(1, np.int64).tofile(self.files[record["offsets"]])
+
+    def write(self, encoded: Mapping[Spot, Any]) -> None:
+        for block in self.blocks:
+            np.stack([np.asarray(encoded[spot], block.dtype) for spot in block.spots], 1).tofile(self.files[block.file])
+        for spot, record in self.ragged.items():
+            cells = Ragged.of([np.asarray(value, record["dtype"]) for value in encoded[spot]])
+            ends = self.ends[spot] + cells.lengths.numpy().cumsum()
+            self.ends[spot] = int(ends[-1]) if len(ends) else self.ends[spot]
+            steps = np.asarray(self.types[spot].steps(cells), np.int64)
+            for part, values in (("values", cells.flat.numpy()), ("offsets", ends), ("steps", steps)):
+                values.tofile(self.files[record[part]])
+
+    def close(self, rows: int, problems: list[dict], bad: list[BadRow], about: Mapping[str, Any]) -> None:
+        for file in self.files.values():
+            file.close()
+        record = {
+            **about,
+            "rows": rows,
+            "blocks": [dataclasses.asdict(block) for block in self.blocks],
+            "ragged": list(self.ragged.values()),
+            "problems": problems,
+            "bad": [dataclasses.asdict(row) for row in bad],
+        }
+        (self.folder / "store.json").write_text(json.dumps(record))
+        list_bad(self.folder / "quarantine.csv", bad, problems)
+
+
+def list_bad(path: Path, bad: Sequence[BadRow], problems: Sequence[Mapping[str, Any]]) -> None:
+    """quarantine.csv: every row that could not be read, and why, one line each."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["where", "column", "why"])
+        rows = [(row.where, "", row.why) for row in bad] + [(problem["where"], problem["column"], problem["why"]) for problem in problems]
+        table.writerows([for_spreadsheet(cell) for cell in (where, column, " ".join(why.split()))] for where, column, why in rows)
+
+
+def _encode(source: Source, signature: Signature, types: Rooms, rows: int, folder: Path, tell: Callable[[int, int], None] | None) -> None:
+    writer = _Writer(folder, signature, types)
+    problems: list[dict] = []
+    bad: list[BadRow] = []
+    done = 0
+    heavy = any(types[side, slot.name].layout.shape for side, slot in spots(signature))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for chunk in source.chunks(1024 if heavy else 16384):
+            bad += chunk.bad
+            encoded, found = encode_chunk(chunk, signature, types, pool)
+            problems += [{**problem, "row": done + problem["row"]} for problem in found]
+            writer.write(encoded)
+            done += len(chunk)
+            if tell:
+                tell(done, rows)
+    writer.close(done, problems, bad, {"code": code(), "name": source.name})
+
+
+def encode_chunk(chunk: Chunk, signature: Signature, types: Rooms, pool: ThreadPoolExecutor | None = None) -> tuple[dict[Spot, Any], list[dict]]:
+    """A chunk's cells, encoded; and what could not be read: {"row" in the chunk, "where", "column", "why"}. Columns that are
+    absent (targets at prediction) are left out."""
+    encoded: dict[Spot, Any] = {}
+    problems: list[dict] = []
+    for side, slot in spots(signature):
+        if slot.column not in chunk.columns:
+            continue
+        cells = chunk.columns[slot.column]
+        encoded[side, slot.name], unread = _encode_column(types[side, slot.name], cells, pool)
+        problems += [{"row": i, "where": chunk.where[i], "column": slot.column, "why": why, "side": side} for i, why in unread.items()]
+    return encoded, problems
+
+
+def _encode_column(room: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None) -> tuple[Any, dict[int, str]]:
+    """One column, its files decoded by all cores: decoders release the interpreter's lock."""
+    if pool is None or len(cells) < 32 or not (isinstance(cells[0], (Blob, bytes, dict)) or room.layout.shape):
+        return room.encode_column(cells)
+    size = 16
+    parts = [cells[i : i + size] for i in range(0, len(cells), size)]
+    found = list(pool.map(room.encode_column, parts))
+    unread = {i * size + j: why for i, (_, problems) in enumerate(found) for j, why in problems.items()}
+    joined = [value for part, _ in found for value in part] if room.layout.ragged else np.concatenate([part for part, _ in found])
+    return joined, unread
