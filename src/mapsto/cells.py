@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Column:
     name: str
     cells: Sequence[Any]
 
-    @property
+    @cached_property
     def known(self) -> list[Any]:
         """The cells that are not missing."""
         return [cell for cell in self.cells if not is_missing(cell)]

@@ -165,14 +165,16 @@ def _value_or_none(cell: Any) -> float | None:
 
 
 def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
-    """Each known cell as number or `Moment`, None where it is neither; quick where Python's own float() reads them all."""
+    """Each known cell as number or `Moment`, None where it is neither; quick where Python's own float() reads them all, and where few texts
+    repeat."""
     try:
         found = np.array(cells, np.float64) if isinstance(cells[0], (str, Real)) else np.empty((0, 0))
         if found.ndim == 1 and np.isfinite(found).all():
             return [float(value) for value in found]
     except (ValueError, TypeError, OverflowError):
         pass
-    return [_value_or_none(cell) for cell in cells]
+    texts = {cell: _value_or_none(cell) for cell in {cell for cell in cells if type(cell) is str}}
+    return [texts[cell] if type(cell) is str else _value_or_none(cell) for cell in cells]
 
 
 def leading_zeros(cells: Sequence[Any]) -> bool:
