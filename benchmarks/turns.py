@@ -76,14 +76,15 @@ class Process:
         return lines[-1][:200] if lines else f"ended with exit code {self._process.returncode} and without a word"
 
     def close(self) -> None:
-        if self._process.stdin is not None and not self._process.stdin.closed:
-            with suppress(BrokenPipeError):  # it is gone already
-                self._process.stdin.close()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with suppress(BrokenPipeError):  # it is gone already
+            self._process.stdin.close()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._process.stdout.close()
 
 
 def take_turns(contenders: Sequence[Contender], rounds: int, seconds: float, steps: int, warm: float) -> dict[str, dict[str, Any]]:
