@@ -73,6 +73,7 @@ FLAGS = {
     "predict": "--out --debug",
     "embed": "--out --debug",
     "runs": "--json --debug",
+    "cache": "--limit --clear --json --debug",
     "sample": "--prompt --n --tokens --temperature --top-p --seed --stop --debug",
 }
 

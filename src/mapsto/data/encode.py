@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -19,9 +20,9 @@ import numpy as np
 
 from mapsto.batch import Ragged
 from mapsto.cells import Blob, for_spreadsheet
+from mapsto.data import cache
 from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import RunError
-from mapsto.files import cache_folder
 from mapsto.models.base import Rooms
 from mapsto.signature import Signature, Slot
 
@@ -41,7 +42,7 @@ class Block:
 
 def prepare(source: Source, signature: Signature, types: Rooms, rows: int, tell: Callable[[int, int], None] | None = None) -> Path:
     """Encode all rows into the cache, unless they lie there already; the store's folder. tell(rows done, rows) reports progress."""
-    folder = cache_folder() / "store" / _key(source, signature, types, rows)
+    folder = cache.stores() / _key(source, signature, types, rows)
     if (folder / "store.json").exists():
         os.utime(folder)
         return folder
@@ -50,6 +51,7 @@ def prepare(source: Source, signature: Signature, types: Rooms, rows: int, tell:
         workplace.mkdir(parents=True)
         _encode(source, signature, types, rows, workplace, tell)
         os.rename(workplace, folder)
+        cache.shrink(code())
     except OSError as problem:
         if (folder / "store.json").exists():  # another training made it meanwhile
             return folder
@@ -70,6 +72,7 @@ def _key(source: Source, signature: Signature, types: Rooms, rows: int) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
+@functools.cache
 def code() -> str:
     """The version of the code that encodes: a hash of the rooms' and readers' files."""
     here = Path(__file__).parent

@@ -13,6 +13,7 @@ so it is whole or absent, and two trainings at once may make it without harm.
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from mapsto.batch import Batch, Draw, Ragged, key
+from mapsto.data.cache import hold
 from mapsto.data.encode import Block, Spot, prepare
 from mapsto.data.order import Order
 from mapsto.data.source import SPLITS, Source
@@ -37,6 +39,7 @@ class Store(Batches):
     def __init__(self, folder: Path, signature: Signature, types: Rooms, split_of: np.ndarray, weights: np.ndarray | None):
         record = json.loads((folder / "store.json").read_text())
         self.folder, self.signature, self.types, self.weights = folder, signature, types, weights
+        weakref.finalize(self, hold(folder).close)  # while this store lives, the cache keeps its files
         self.n: int = record["rows"]
         self.problems: list[dict] = record["problems"]
         self.bad: list[dict] = record["bad"]
