@@ -47,7 +47,7 @@ ROOMS = (
     "ask compare",
     "reporting",
     "api look",
-    "worker",
+    "worker profiling",
     "commands",
     "cli",
 )
@@ -63,6 +63,7 @@ FLAGS = {
     "--patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup --schedule --clip --ema --precision --seed --device "
     "--threads --devices --plan --json --debug",
     "doctor": "--overfit-one-batch --rate-range --json --debug",
+    "profile": "--steps --out --json --debug",
     "report": "--no-samples --json --debug",
     "compare": "--metric --out --json --debug",
     "assess": "--data --out --no-samples --json --debug",

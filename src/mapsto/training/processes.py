@@ -36,7 +36,7 @@ def learn_together(module: str, run: Path, size: int, started: float, tell: Tell
         finally:
             for process in all_:
                 process.kill()
-                process.wait()
+                process.communicate()  # waits, and closes the pipes
         codes = [process.returncode for process in all_]
         words = [_last_words(Path(folder, f"{rank}.txt")) for rank in range(size)]
     if STOPPED in codes:
@@ -64,7 +64,8 @@ def _start(module: str, run: Path, rank: int, size: int, started: float, folder:
 def _attend(all_: Sequence[subprocess.Popen[str]], tell: Tell) -> None:
     """Tell what the first tells until all have ended; end all once one fails."""
     lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_read, args=(all_[0], lines), daemon=True).start()
+    reader = threading.Thread(target=_read, args=(all_[0], lines), daemon=True)
+    reader.start()
     failed, reading = 0.0, True
     while reading or any(process.poll() is None for process in all_):
         with suppress(queue.Empty):
@@ -76,6 +77,7 @@ def _attend(all_: Sequence[subprocess.Popen[str]], tell: Tell) -> None:
         if failed > GRACE:
             for process in all_:
                 process.kill()
+    reader.join()
 
 
 def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:

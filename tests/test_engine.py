@@ -1,0 +1,203 @@
+"""The engine: plans that are measured, steps that are compiled, processes that learn together; none of it changes what a killed run becomes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mapsto
+from mapsto import api
+from mapsto.cli import main
+from mapsto.config import Budget
+from mapsto.errors import ConfigError, MapstoError
+from mapsto.files import read_json_lines
+from mapsto.run import Run
+from mapsto.settle import store_of
+from mapsto.training import trainer as trainers
+from mapsto.training.average import Average
+from mapsto.training.decisions import Decisions
+from mapsto.training.plan import Plan
+from mapsto.training.probe import Timings, _best
+from mapsto.training.trainer import Trainer
+
+EXACT = {"model": "mlp(width=32, members=2, dropout=0)", "batch": 32, "precision": "float32", "clip": 1.0}
+
+
+class Killed(Exception):
+    """What a test does to a training."""
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 rows of two numbers and a colour; y is their sum, twice for red."""
+    draw, path = np.random.default_rng(0), tmp_path_factory.mktemp("cells") / "cells.csv"
+    a, b, red = draw.normal(size=300), draw.normal(size=300), draw.random(300) < 0.5
+    rows = zip(a, b, np.where(red, "red", "blue"), (a + b) * (1 + red), strict=True)
+    path.write_text("a,b,colour,y\n" + "\n".join(f"{p:.4f},{q:.4f},{c},{y:.4f}" for p, q, c, y in rows))
+    return path
+
+
+@pytest.fixture
+def settled(cells: Path, tmp_path: Path) -> Run:
+    return mapsto.train(str(cells), target="y", steps=1, out=tmp_path / "settled", tell=lambda event: None, **EXACT)
+
+
+def quiet(event: object) -> None:
+    """Tests read results, not progress."""
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_faster_plan_is_taken_only_where_its_loss_is_the_same() -> None:
+    plain, rough = Plan("cpu"), Plan("cpu", "bfloat16")
+    agree = Timings({"default": 1.0, "bfloat16": 0.5}, {"default": 2.0, "bfloat16": 2.02})
+    differ = Timings({"default": 1.0, "bfloat16": 0.5}, {"default": 2.0, "bfloat16": 2.5})
+    hardly = Timings({"default": 1.0, "bfloat16": 0.9}, {"default": 2.0, "bfloat16": 2.0})
+
+    assert _best([plain, rough], agree) == rough
+    assert _best([plain, rough], differ) == plain
+    assert _best([plain, rough], hardly) == plain
+
+
+def test_the_plan_stands_in_the_run_with_its_measurements(settled: Run) -> None:
+    plan, speed = settled.record["plan_measured"], settled.record["speed"]
+
+    assert plan["seconds"]["default"] > 0 and plan["operations_per_row"] > 0 and plan["peak"] > 0
+    assert speed["rows_per_second"] > 0 and set(speed["step"]) == {"data", "forward", "backward", "optimizer"}
+    assert sum(speed["step"].values()) == pytest.approx(1, abs=0.01)
+
+
+def test_the_default_plan_is_what_pytorch_does(cells: Path) -> None:
+    plan = api.planned(str(cells), None, quiet, target="y", steps=5, plan="default", **{k: v for k, v in EXACT.items() if k != "precision"})
+
+    assert (plan.precision, plan.channels_last, plan.compiled, list(plan.seconds)) == ("float32", False, False, ["default"])
+
+
+def test_plan_prints_what_each_candidate_takes(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(cells), "--target", "y", "--steps", "20"]) == 0
+
+    said = capsys.readouterr().out
+    assert "rows/s" in said and "default" in said and said.splitlines()[-1].startswith("plan: ")
+
+
+def test_arithmetic_of_gpus_is_refused_elsewhere(cells: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ConfigError, match="arithmetic of GPUs"):
+        mapsto.train(str(cells), target="y", steps=2, precision="tf32", out=tmp_path, tell=quiet)
+
+
+def test_profile_says_where_the_time_goes(settled: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (settled.path / "model.safetensors").read_bytes()
+
+    assert main(["profile", str(settled.path), "--steps", "3"]) == 0
+
+    found = json.loads((settled.path / "profile" / "profile.json").read_text())
+    assert found["steps"] == 3 and any("mm" in one["name"] for one in found["operations"])
+    assert "Where the time goes" in capsys.readouterr().out and (settled.path / "profile" / "trace.json").stat().st_size > 1000
+    assert (settled.path / "model.safetensors").read_bytes() == before
+
+
+# --- compiled --------------------------------------------------------------------------------------------------------------------
+
+
+def compiled_trainer(run: Run, folder: Path) -> Trainer:
+    """For 12 steps, by a plan that compiles."""
+    folder.mkdir(exist_ok=True)
+    if not (folder / "decisions.jsonl").exists():
+        Decisions(folder).add(0, plan=asdict(Plan("cpu", threads=1, micro_batch=20, compiled=True, ahead=True)), total=12, every=6)
+    learner = run.new_learner(run.new_model(), store_of(run, lambda: None, quiet))  # type: ignore[arg-type, return-value]
+    return Trainer(learner, folder, Budget(steps=12))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_training_resumes_exactly(settled: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 32 in micro-batches of 20 and 12 (two shapes), with an embedded colour: killed in the 9th step, saved after the 5th."""
+    whole = compiled_trainer(settled, tmp_path / "whole")
+    whole.fit()
+    broken, follow = compiled_trainer(settled, tmp_path / "broken"), Average.follow
+
+    def watched(average: Average, step: int) -> None:
+        follow(average, step)
+        if broken.step == 4:
+            broken._saved_at = 0.0
+        if broken.step == 8:
+            raise Killed
+
+    monkeypatch.setattr(Average, "follow", watched)
+    monkeypatch.setattr(trainers, "TICK", 0.0)
+    with pytest.raises(Killed):
+        broken.fit()
+    monkeypatch.setattr(Average, "follow", follow)
+    again = compiled_trainer(settled, tmp_path / "broken")
+    again.fit()
+
+    assert whole.learner.compiled is not None and again._began == 5
+    for name, value in whole.learner.model.state_dict().items():
+        assert torch.equal(value, again.learner.model.state_dict()[name]), name
+
+
+# --- together --------------------------------------------------------------------------------------------------------------------
+
+
+def train(cells: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in EXACT.items()]
+    command = [sys.executable, "-m", "mapsto.cli", "train", str(cells), "--target", "y", "--out", str(out), "--json", *options, *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def done(process: subprocess.Popen[str]) -> bool:
+    process.communicate(timeout=300)
+    return process.returncode == 0
+
+
+def only(folder: Path) -> Run:
+    return Run.open(next(file.parent for file in folder.glob("*/run.json")))
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return dict(run.model.state_dict())
+
+
+def test_two_processes_learn_what_one_learns(cells: Path, tmp_path: Path) -> None:
+    """The losses of 50 steps, two by two, within 1e-5 of each other, and the weights nearly so."""
+    for size in ("1", "2"):
+        assert done(train(cells, tmp_path / size, "--steps", "50", "--devices", size))
+
+    one, two = only(tmp_path / "1"), only(tmp_path / "2")
+    assert [entry["loss"] for entry in one.history] == pytest.approx([entry["loss"] for entry in two.history], rel=1e-5)
+    assert all(torch.allclose(value, weights(two)[name], rtol=1e-3, atol=1e-5) for name, value in weights(one).items())
+    assert read_json_lines(two.path / "decisions.jsonl")[0]["plan"]["processes"] == 2
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked to leave"])
+def test_two_processes_resume_exactly(cells: Path, tmp_path: Path, how: signal.Signals) -> None:
+    """The process that started them is killed, or asked to save and leave, while they learn; none of them stays."""
+    assert done(train(cells, tmp_path / "whole", "--steps", "400", "--devices", "2", "--threads", "1"))
+    broken = train(cells, tmp_path / "broken", "--steps", "400", "--devices", "2", "--threads", "1")
+    assert broken.stdout is not None
+    assert next(line for line in broken.stdout if '"evaluate"' in line)
+    broken.send_signal(how)
+    broken.communicate(timeout=60)
+    run = only(tmp_path / "broken").path
+    assert broken.returncode == (143 if how == signal.SIGTERM else -9)
+
+    api.resume(run, tell=quiet)
+
+    assert api.same_weights(run, only(tmp_path / "whole").path)
+
+
+def test_a_process_that_fails_ends_the_others_and_is_told(cells: Path, tmp_path: Path) -> None:
+    """A rate at which no loss is a number: every process finds so, one line says it, and the run can be resumed."""
+    with pytest.raises(MapstoError, match="became no number") as told:
+        mapsto.train(str(cells), target="y", steps=200, devices=2, out=tmp_path, tell=quiet, **{**EXACT, "clip": 0.0, "lr": 1e30, "optimizer": "sgd"})
+    assert "resume" in str(told.value)
