@@ -62,20 +62,21 @@ def texts(place: Path, rows: int) -> tuple[Path, str]:
 
 
 def _drawn(rows: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, side, side, 3) bytes, noise with a bright half, and which half, (rows,)."""
+    """(rows, side, side, 3) bytes: bars across or down under noise, and which, (rows,)."""
     draw = np.random.default_rng(0)
-    labels = draw.integers(0, 2, rows)
-    found = draw.integers(0, 128, (rows, side, side, 3), dtype=np.uint8)
-    found[labels == 1, : side // 2] += 100
-    found[labels == 0, side // 2 :] += 100
-    return found, labels
+    labels, phase, pace = draw.integers(0, 2, rows), draw.uniform(0, 6, rows), draw.uniform(0.8, 1.4, rows)
+    wave = 128 + 60 * np.sin(pace[:, None] * np.arange(side) + phase[:, None])  # (rows, side)
+    bars = np.where(labels[:, None, None] == 1, wave[:, :, None], wave[:, None, :])
+    found = bars + draw.normal(0, 20, (rows, side, side))
+    return np.repeat(found.clip(0, 255).astype(np.uint8)[..., None], 3, 3), labels
 
 
+# Tenths that are large enough for samples of bounded size to be full
 KINDS: dict[str, tuple[Callable[[Path, int], tuple[Path, str]], int]] = {
-    "table": (table, 4000),
-    "pictures": (pictures, 1000),
-    "photos": (photos, 300),
-    "texts": (texts, 600),
+    "table": (table, 40_000),
+    "pictures": (pictures, 4000),
+    "photos": (photos, 1000),
+    "texts": (texts, 2000),
 }
 
 

@@ -54,12 +54,12 @@ ROOMS = (
 HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.split()}
 
 FLAGS = {
-    "train": "--out --name --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow "
+    "train": "--out --name --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
     "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --json --debug",
-    "check": "--fix --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --json --debug",
-    "look": "--model --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --json --debug",
-    "plan": "--model --learner --target --drop --test --split-seed --group --time --weight --folds --max-bad --allow --minutes --steps --epochs --until "
+    "check": "--fix --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
+    "look": "--model --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
+    "plan": "--model --learner --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
     "--patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup --schedule --clip --ema --precision --seed --device "
     "--threads --devices --plan --json --debug",
     "doctor": "--overfit-one-batch --rate-range --json --debug",

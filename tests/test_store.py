@@ -18,16 +18,19 @@ from mapsto.config import Reading, Training
 from mapsto.data.encode import prepare
 from mapsto.data.open import open_source
 from mapsto.data.order import Order
+from mapsto.data.packed import worth_packing
 from mapsto.data.scan import scan
 from mapsto.data.split import TEST, TRAIN, VALIDATION, split
 from mapsto.data.store import Store
 from mapsto.learners.supervised import Supervised
 from mapsto.models import build
-from mapsto.signature import parse
+from mapsto.signature import Signature, Slot, parse
 from mapsto.training.gradients import updated
 from mapsto.training.plan import Plan
 from mapsto.training.trainer import Trainer
+from mapsto.types.base import Layout
 from mapsto.types.category import Category
+from mapsto.types.image import Image
 from mapsto.types.number import Number
 from mapsto.types.text import Text
 
@@ -222,6 +225,30 @@ def test_cells_come_back_and_the_second_time_nothing_is_encoded(tmp_path: Path, 
     assert "oops" in (folder / "quarantine.csv").read_text()
     monkeypatch.setattr(Number, "encode_column", lambda *words: pytest.fail("encoded twice"))
     assert prepare(source, signature, types, 3) == folder
+
+
+@pytest.mark.parametrize(("planes", "bits"), [(1, 8), (3, 8), (1, 16), (3, 16)])
+def test_compressed_pictures_train_as_raw_ones_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planes: int, bits: int) -> None:
+    monkeypatch.setenv("MAPSTO_CACHE", str(tmp_path))
+    pictures = np.random.default_rng(0).integers(0, 1 << bits, (40, 33, 40, planes)).astype(f"uint{bits}")
+    source = open_source([{"x": picture, "y": i % 2} for i, picture in enumerate(pictures)], Reading())
+    slots = (Slot("x", "image", {}, "x"),), (Slot("y", "category", {}, "y"),)
+    room = Image(size=33, augment="crop flip").fit(list(pictures[:4]), {"side": "input", "rows": 4, "name": "x"})
+    types = {("input", "x"): room, ("output", "y"): Category().fit(["0", "1"], {"side": "output"})}
+    folders = [prepare(source, Signature(*slots), types, 40, kept=kept) for kept in ("raw", "compressed", None)]
+    assert folders[0] != folders[1] and folders[2] == folders[0]  # so few fit into memory
+    raw, compressed = (Store(folder, Signature(*slots), types, np.zeros(40, np.int8), None) for folder in folders[:2])
+    assert list(folders[1].glob("p0.values.bin")) and not list(folders[0].glob("p0.*"))
+    for a, b, _ in zip(raw.stream("train", 0, 16, 0), compressed.stream("train", 0, 16, 0), range(3), strict=False):
+        assert torch.equal(a.inputs["x"], b.inputs["x"]) and torch.equal(a.targets["y"], b.targets["y"])
+
+
+def test_sets_beyond_memory_are_compressed(tmp_path: Path) -> None:
+    (tmp_path / "source.jpg").write_bytes(b"0" * 1000)
+    photo, number = Layout("uint8", (3, 224, 224)), Layout("float64")
+    assert worth_packing([photo, number], 10**9, [str(tmp_path)], tmp_path)
+    assert not worth_packing([photo, number], 100, [str(tmp_path)], tmp_path)
+    assert not worth_packing([number, Layout("int32", (None,))], 10**12, [str(tmp_path)], tmp_path)
 
 
 def test_one_draw_serves_every_slot_and_every_cut() -> None:

@@ -35,6 +35,11 @@ class Reading:
     weight: str | None = setting(None, "column of row weights (≥ 0)")
     folds: int = setting(0, "cross-validation: train this many times, every row tested once", above=-1)
     max_bad: float = setting(0.05, "share of unreadable rows above which training stops", above=-1e-9)
+    store: str | None = setting(
+        None,
+        "how encoded pictures are kept; compressed loses nothing. Default: compressed where raw ones would fill half of the free memory or disk",
+        choices=("raw", "compressed"),
+    )
     allow: str | None = setting(None, "findings of the data gate to train in spite of", choices=("leakage",))
 
 

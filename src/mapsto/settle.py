@@ -131,7 +131,7 @@ def make_ready(
     signature, left_out = resolve(signature, found, source)
     parts = split(found, reading, fold) if fold != -1 else _all_rows(found, settings)
     types = fit_types(signature, found, parts, settings, known)
-    folder = prepare(source, signature, types, len(found), lambda done, rows: tell({"event": "encode", "rows": done, "total": rows}))
+    folder = prepare(source, signature, types, len(found), lambda done, rows: tell({"event": "encode", "rows": done, "total": rows}), reading.store)
     store = Store(folder, signature, types, parts.of, found.weights)
     if path and (store.bad or store.problems):
         shutil.copyfile(folder / "quarantine.csv", path / "quarantine.csv")
@@ -160,7 +160,12 @@ def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
         rows = {name: kept[name] for name in kept.files}
     if not (folder / "store.json").exists():
         folder = prepare(
-            source(), run.signature, run.types, len(rows["split"]), lambda done, total: tell({"event": "encode", "rows": done, "total": total})
+            source(),
+            run.signature,
+            run.types,
+            len(rows["split"]),
+            lambda done, total: tell({"event": "encode", "rows": done, "total": total}),
+            run.settings.reading.store,
         )
         run.save(store=str(folder))
     return Store(folder, run.signature, run.types, rows["split"], rows.get("weight"))

@@ -20,7 +20,7 @@ import numpy as np
 
 from mapsto.batch import Ragged
 from mapsto.cells import Blob, for_spreadsheet
-from mapsto.data import cache
+from mapsto.data import cache, packed
 from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import RunError
 from mapsto.models.base import Rooms
@@ -40,16 +40,26 @@ class Block:
     spots: tuple[Spot, ...]
 
 
-def prepare(source: Source, signature: Signature, types: Rooms, rows: int, tell: Callable[[int, int], None] | None = None) -> Path:
-    """Encode all rows into the cache, unless they lie there already; the store's folder. tell(rows done, rows) reports progress."""
-    folder = cache.stores() / _key(source, signature, types, rows)
+def prepare(
+    source: Source,
+    signature: Signature,
+    types: Rooms,
+    rows: int,
+    tell: Callable[[int, int], None] | None = None,
+    kept: str | None = None,
+) -> Path:
+    """Encode all rows into the cache, unless they lie there already; the store's folder. tell(rows done, rows) reports progress. kept: "raw" or
+    "compressed" (`mapsto.data.packed`); None: as their size and the memory there is suggest."""
+    layouts = [types[side, slot.name].layout for side, slot in spots(signature)]
+    packs = kept == "compressed" or (kept is None and packed.worth_packing(layouts, rows, source.locations, cache.stores()))
+    folder = cache.stores() / _key(source, signature, types, rows, packs and any(map(packed.can_pack, layouts)))
     if (folder / "store.json").exists():
         os.utime(folder)
         return folder
     workplace = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         workplace.mkdir(parents=True)
-        _encode(source, signature, types, rows, workplace, tell)
+        _encode(source, signature, types, rows, workplace, tell, packs)
         os.rename(workplace, folder)
         cache.shrink(code())
     except OSError as problem:
@@ -63,12 +73,12 @@ def prepare(source: Source, signature: Signature, types: Rooms, rows: int, tell:
     return folder
 
 
-def _key(source: Source, signature: Signature, types: Rooms, rows: int) -> str:
+def _key(source: Source, signature: Signature, types: Rooms, rows: int, packs: bool) -> str:
     reading = [
         (side, slot.name, slot.column, slot.type, {f: getattr(types[side, slot.name], f) for f in types[side, slot.name].reading})
         for side, slot in spots(signature)
     ]
-    text = json.dumps([FORMAT, code(), source.fingerprint, rows, reading], default=str)
+    text = json.dumps([FORMAT, code(), source.fingerprint, rows, packs, reading], default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -94,8 +104,9 @@ def spots(signature: Signature) -> list[tuple[str, Slot]]:
 class _Writer:
     """The files of a store being made."""
 
-    def __init__(self, folder: Path, signature: Signature, types: Rooms):
+    def __init__(self, folder: Path, signature: Signature, types: Rooms, packs: bool):
         self.folder, self.types = folder, types
+        self.packed: dict[Spot, dict[str, Any]] = {}
         grouped: dict[tuple[str, tuple], list[Spot]] = {}
         self.ragged: dict[Spot, dict[str, Any]] = {}
         for side, slot in spots(signature):
@@ -104,25 +115,35 @@ class _Writer:
                 number = len(self.ragged)
                 files = {name: f"r{number}.{name}.bin" for name in ("values", "offsets", "steps")}
                 self.ragged[side, slot.name] = {"spot": (side, slot.name), "dtype": layout.dtype, "shape": layout.shape[1:], **files}
+            elif packs and packed.can_pack(layout):
+                files = {name: f"p{len(self.packed)}.{name}.bin" for name in ("values", "offsets")}
+                self.packed[side, slot.name] = {"spot": (side, slot.name), "dtype": layout.dtype, "shape": layout.shape, **files}
             else:
                 grouped.setdefault((layout.dtype, layout.shape), []).append((side, slot.name))  # type: ignore[arg-type]
         self.blocks = [Block(f"{i}.bin", dtype, shape, tuple(names)) for i, ((dtype, shape), names) in enumerate(grouped.items())]
         names = [block.file for block in self.blocks] + [record[part] for record in self.ragged.values() for part in ("values", "offsets", "steps")]
+        names += [record[part] for record in self.packed.values() for part in ("values", "offsets")]
         self.files = {name: (folder / name).open("wb") for name in names}
-        self.ends = dict.fromkeys(self.ragged, 0)  # values written so far
-        for record in self.ragged.values():
+        self.ends = dict.fromkeys((*self.ragged, *self.packed), 0)  # values written so far
+        for record in (*self.ragged.values(), *self.packed.values()):
             np.zeros(1, np.int64).tofile(self.files[record["offsets"]])
 
-    def write(self, encoded: Mapping[Spot, Any]) -> None:
+    def write(self, encoded: Mapping[Spot, Any], pool: ThreadPoolExecutor) -> None:
         for block in self.blocks:
             np.stack([np.asarray(encoded[spot], block.dtype) for spot in block.spots], 1).tofile(self.files[block.file])
         for spot, record in self.ragged.items():
             cells = Ragged.of([np.asarray(value, record["dtype"]) for value in encoded[spot]])
-            ends = self.ends[spot] + cells.lengths.numpy().cumsum()
-            self.ends[spot] = int(ends[-1]) if len(ends) else self.ends[spot]
-            steps = np.asarray(self.types[spot].steps(cells), np.int64)
-            for part, values in (("values", cells.flat.numpy()), ("offsets", ends), ("steps", steps)):
-                values.tofile(self.files[record[part]])
+            self._behind(spot, record, cells)
+            np.asarray(self.types[spot].steps(cells), np.int64).tofile(self.files[record["steps"]])
+        for spot, record in self.packed.items():
+            self._behind(spot, record, Ragged.of(list(pool.map(packed.pack, np.asarray(encoded[spot], record["dtype"])))))
+
+    def _behind(self, spot: Spot, record: Mapping[str, Any], cells: Ragged) -> None:
+        """Cells of unequal length behind those written before, and where each ends."""
+        ends = self.ends[spot] + cells.lengths.numpy().cumsum()
+        self.ends[spot] = int(ends[-1]) if len(ends) else self.ends[spot]
+        cells.flat.numpy().tofile(self.files[record["values"]])
+        ends.tofile(self.files[record["offsets"]])
 
     def close(self, rows: int, problems: list[dict], bad: list[BadRow], about: Mapping[str, Any]) -> None:
         for file in self.files.values():
@@ -132,6 +153,7 @@ class _Writer:
             "rows": rows,
             "blocks": [dataclasses.asdict(block) for block in self.blocks],
             "ragged": list(self.ragged.values()),
+            "packed": list(self.packed.values()),
             "problems": problems,
             "bad": [dataclasses.asdict(row) for row in bad],
         }
@@ -148,8 +170,10 @@ def list_bad(path: Path, bad: Sequence[BadRow], problems: Sequence[Mapping[str, 
         table.writerows([for_spreadsheet(cell) for cell in (where, column, " ".join(why.split()))] for where, column, why in rows)
 
 
-def _encode(source: Source, signature: Signature, types: Rooms, rows: int, folder: Path, tell: Callable[[int, int], None] | None) -> None:
-    writer = _Writer(folder, signature, types)
+def _encode(
+    source: Source, signature: Signature, types: Rooms, rows: int, folder: Path, tell: Callable[[int, int], None] | None, packs: bool
+) -> None:
+    writer = _Writer(folder, signature, types, packs)
     problems: list[dict] = []
     bad: list[BadRow] = []
     done = 0
@@ -159,7 +183,7 @@ def _encode(source: Source, signature: Signature, types: Rooms, rows: int, folde
             bad += chunk.bad
             encoded, found = encode_chunk(chunk, signature, types, pool)
             problems += [{**problem, "row": done + problem["row"]} for problem in found]
-            writer.write(encoded)
+            writer.write(encoded, pool)
             done += len(chunk)
             if tell:
                 tell(done, rows)

@@ -7,6 +7,7 @@ so it is whole or absent, and two trainings at once may make it without harm.
     <n>.bin               one block: the slots of one dtype and shape side by side, (rows, slots, *shape)
     r<n>.values.bin       ragged slots: all values behind each other, with r<n>.offsets.bin (rows + 1) int64 and
     r<n>.steps.bin        (rows,) int64, how long each cell is to a net
+    p<n>.values.bin       large cells of a set beyond memory, each a PNG (`mapsto.data.packed`), with p<n>.offsets.bin
     quarantine.csv        rows that could not be read: row, where, column, why
 """
 
@@ -26,6 +27,7 @@ from mapsto.batch import Batch, Draw, Ragged, key
 from mapsto.data.cache import hold
 from mapsto.data.encode import Block, Spot, prepare
 from mapsto.data.order import Order
+from mapsto.data.packed import unpack
 from mapsto.data.source import SPLITS, Source
 from mapsto.errors import DataError
 from mapsto.learners.base import Batches
@@ -48,6 +50,7 @@ class Store(Batches):
         split_of[unreadable] = -1
         self._rows = {name: np.flatnonzero(split_of == i) for i, name in enumerate(SPLITS)}
         self._blocks = [(Block(b["file"], b["dtype"], tuple(b["shape"]), tuple(map(tuple, b["spots"]))), self._open(b)) for b in record["blocks"]]
+        self._packed = {tuple(p["spot"]): (p, *self._open_packed(p)) for p in record["packed"]}
         self._ragged = {tuple(r["spot"]): self._open_ragged(r) for r in record["ragged"]}
         self.device = torch.device("cpu")
         self.few_shapes = not self._ragged
@@ -59,6 +62,11 @@ class Store(Batches):
         """(values, offsets (n + 1,), steps (n,))."""
         offsets, steps = (np.fromfile(self.folder / record[part], np.int64) for part in ("offsets", "steps"))
         return self._mapped(record["values"], record["dtype"], (int(offsets[-1]), *record["shape"])), offsets, steps
+
+    def _open_packed(self, record: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """(values, offsets (n + 1,)) of PNGs."""
+        offsets = np.fromfile(self.folder / record["offsets"], np.int64)
+        return self._mapped(record["values"], "uint8", (int(offsets[-1]),)), offsets
 
     def _mapped(self, file: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
         """A file as an array, read when it is touched; a plain view, which is indexed quicker than numpy's class for it."""
@@ -98,6 +106,9 @@ class Store(Batches):
             part = values[rows] if len(wanted) == len(block.spots) else values[np.ix_(rows, np.array(wanted))]
             taken = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
             found |= {block.spots[i]: taken[:, at] for at, i in enumerate(wanted)}
+        for spot, (record, values, offsets) in self._packed.items():
+            if only is None or spot in only:
+                found[spot] = torch.from_numpy(unpack(values, offsets, rows, record["dtype"], record["shape"])).to(self.device)
         for spot, (values, offsets, _) in self._ragged.items():
             if only is None or spot in only:
                 lengths = offsets[rows + 1] - offsets[rows]
