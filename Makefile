@@ -22,7 +22,7 @@ check: lint
 	$(BIN)/python -m pytest -n 2 tests/test_project.py tests/test_models.py tests/test_types.py tests/test_metrics.py
 
 lint: $(VENV)/installed-dev
-	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff check src tests examples benchmarks
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:

@@ -27,7 +27,10 @@ def run(task: Task, clock: Clock) -> None:
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             clock.step(task.workload.batch)
 
-    inputs, target, model = _pictures(keras, task) if task.workload.kind == "pictures" else _windows(keras, task)
+    twins = {"pictures": _pictures, "windows": _windows}
+    if task.workload.kind not in twins:
+        raise ValueError(f"no Keras twin of {task.workload.model}")
+    inputs, target, model = twins[task.workload.kind](keras, task)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(_optimizer(keras, task), loss)
     whole = len(target) // task.workload.batch * task.workload.batch
