@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import PIL.Image
-from scipy import ndimage
 
 Corruption = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]  # float32 0..1, level -> the same shape
 
@@ -27,6 +26,8 @@ def _smaller(picture: np.ndarray, share: float, draw: np.random.Generator) -> np
 
 def _mapped(picture: np.ndarray, angle: float, scale: float) -> np.ndarray:
     """Turned and scaled about the middle, bilinear; what comes into view repeats the border. Shrinking is smoothed first, as a lens would."""
+    from scipy import ndimage
+
     cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
     matrix = np.array([[cos, -sin], [sin, cos]])
     middle = (np.array(picture.shape[:2]) - 1) / 2
@@ -41,6 +42,8 @@ def _darker(picture: np.ndarray, share: float, draw: np.random.Generator) -> np.
 
 
 def _blurred(picture: np.ndarray, share: float, draw: np.random.Generator) -> np.ndarray:
+    from scipy import ndimage
+
     return ndimage.gaussian_filter(picture, (share * min(picture.shape[:2]),) * 2 + (0,))
 
 

@@ -13,7 +13,6 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
 from mapsto.assess.base import View
 from mapsto.blocks import Block, Section, Table
@@ -113,6 +112,8 @@ KINDS: Mapping[str, Callable[[View, str], tuple[str, list[Block], dict[str, Any]
 
 def _coverage(view: View, slot: str, inside: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
     """coverage, low, high on so many rows; and what was to be expected from as many calibration rows."""
+    from scipy.stats import beta
+
     low, high = ratio(inside, view.group_of(rows))
     learned = int(view.run.calibration[slot]["n"])
     rank = ceil((learned + 1) * COVERAGE - 1e-9)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from mapsto.assess.base import View
 from mapsto.batch import key
@@ -178,6 +177,8 @@ def worst_of_many(badness: np.ndarray, members: Sequence[np.ndarray], groups: np
     """(how many standard errors each part is worse than the other rows, its p-value for being the worst of so many). badness (n,) has
     mean 0; members: (n,) bool a part; nan for parts of fewer than FEWEST rows inside or outside. Rows are shuffled; rows of one group
     may depend on each other, so with groups their deviations change signs together (wild cluster bootstrap, Cameron et al. 2008)."""
+    from scipy.sparse import csr_array
+
     inside = np.array([held.sum() for held in members], np.float64)
     n = len(badness)
     tested = np.flatnonzero((inside >= FEWEST) & (n - inside >= FEWEST))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from mapsto.checks.base import Evidence, Fact, Finding, chosen, listed, to_drop
@@ -107,6 +105,9 @@ def _by_model(evidence: Evidence) -> list[Finding]:
 
 def _area(train: np.ndarray, test: np.ndarray) -> float:
     """Area under the curve on halves not learned from, each half once."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     values = np.concatenate([train, test])
     side = np.repeat([0, 1], [len(train), len(test)])
     half = np.random.default_rng(0).permutation(len(values)) % 2

@@ -19,10 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, diags_array, issparse, vstack
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from mapsto.batch import key
@@ -133,12 +129,16 @@ def chosen(rows: int, most: int = MOST_ROWS, seed: int = 0) -> np.ndarray:
 
 def thin(values: np.ndarray) -> Values:
     """(n, F) as it is, or sparse where features are many and mostly 0."""
+    from scipy.sparse import csr_array
+
     wide = values.shape[1] > MOST_FEATURES and np.count_nonzero(values) < 0.1 * values.size
     return csr_array(values) if wide else values
 
 
 def joined(parts: list[Values]) -> Values:
     """Pieces of rows behind each other; sparse when any piece is."""
+    from scipy.sparse import csr_array, issparse, vstack
+
     return csr_array(vstack([csr_array(part) for part in parts])) if any(map(issparse, parts)) else np.concatenate(parts)
 
 
@@ -159,6 +159,8 @@ def _masked_mean(values: np.ndarray, mask: np.ndarray, empty: np.ndarray, axis: 
 def _comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
     """Sparse values as they are. Else finite float32, centred on the training rows; above MOST_FEATURES hashed with random signs, which
     keeps distances in expectation (Weinberger et al. 2009)."""
+    from scipy.sparse import csr_array, issparse
+
     if issparse(learn) or issparse(ask):
         return csr_array(learn), csr_array(ask)
     learn, ask = (np.nan_to_num(values.astype(np.float32), copy=False, posinf=0.0, neginf=0.0) for values in (learn, ask))
@@ -174,6 +176,8 @@ def _comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
 def _scaled(learn: Values, values: Values) -> Values:
     """Unit variance on the training rows, cut at 10 deviations so that one outlier does not bend a line; constants become 0.
     Of sparse values only columns that are mostly filled are scaled."""
+    from scipy.sparse import csr_array, diags_array, issparse
+
     if issparse(learn):
         filled = learn.count_nonzero(axis=0) > DENSE * learn.shape[0]  # type: ignore[call-arg]
         square = np.asarray(learn.multiply(learn).mean(0)).reshape(-1)  # type: ignore[union-attr]
@@ -186,6 +190,8 @@ def _scaled(learn: Values, values: Values) -> Values:
 def _linear(task: Task, learn: Values, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
     """Scaled features -> (n, K): the linear model of the kind, its penalty chosen on held-out training rows by squared error
     (for probabilities the Brier score)."""
+    from scipy.sparse import issparse
+
     sparse = issparse(learn)
     size = max(learn.nnz // learn.shape[0] + 100 if sparse else learn.shape[1], 1) * wanted.shape[1]  # type: ignore[union-attr]
     rows = chosen(learn.shape[0], max(500, int(LINEAR_WORK / 2 / FEWEST_STEPS / size)), seed)
@@ -207,6 +213,9 @@ def _nearest(learn: Values, wanted: np.ndarray, mask: np.ndarray, share: np.ndar
     """The mean over five neighbours and `prior` times the trivial answer (n, K); None when too much work.
 
     Probabilities count the trivial answer as a sixth neighbour, so none is 0; numbers only where no neighbour is known."""
+    from scipy.sparse import issparse
+    from sklearn.neighbors import NearestNeighbors
+
     width = learn.nnz // learn.shape[0] if issparse(learn) else learn.shape[1]  # type: ignore[union-attr]
     rows = chosen(learn.shape[0], int(NEAREST_WORK / ask.shape[0] / (width + 64)), seed)
     if len(rows) < min(learn.shape[0], NEAREST_FEWEST) or not learn.shape[1]:
@@ -235,6 +244,9 @@ def _labels(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.nda
 
 
 def _softmax_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     seen = np.flatnonzero(wanted.any(0))
     if len(seen) < 2 or not values.shape[1]:
         return _constant(wanted.mean(0))
@@ -252,6 +264,9 @@ def _softmax_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty:
 
 
 def _ridge_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+    from scipy.sparse import issparse
+    from sklearn.linear_model import Ridge
+
     if not values.shape[1]:
         return _constant(wanted.mean(0))
     centre, spread = wanted.mean(0), wanted.std(0)  # sklearn solves in float32: dates in seconds need this

@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from mapsto.decode import Prediction
 from mapsto.measure import conformal
@@ -98,6 +97,8 @@ def _temperature(probability: np.ndarray, target: np.ndarray, rows: np.ndarray |
 
 
 def _best_temperature(probability: np.ndarray, target: np.ndarray) -> float:
+    from scipy.optimize import minimize_scalar
+
     found = minimize_scalar(lambda log_t: _log_loss(probability, target, float(np.exp(log_t))), bounds=(-3, 3), method="bounded")
     return float(np.exp(found.x))
 

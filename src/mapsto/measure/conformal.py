@@ -32,7 +32,6 @@ from math import ceil, floor
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 from mapsto.metrics import Arrays
 
@@ -93,6 +92,8 @@ def _interval_score(half: np.ndarray, residual: np.ndarray) -> float:
 
 def _scale(predicted: Arrays, residual: np.ndarray) -> dict[str, Any]:
     """Weights of the log of the expected absolute residual on `_columns`, and what these are centred by."""
+    from scipy.optimize import minimize
+
     value = predicted["value"].astype(np.float64)
     spread = np.log(np.maximum(predicted["spread"].astype(np.float64), 1e-300)) if "spread" in predicted else np.zeros(1)
     centre = {"value": float(value.mean()), "std": float(value.std()) or 1.0, "spread": float(np.median(spread))}

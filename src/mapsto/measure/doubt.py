@@ -7,7 +7,6 @@ The models are cheap ones, fitted in five folds, so nothing is trained k times. 
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
 from threadpoolctl import threadpool_limits
 
 from mapsto.batch import key
@@ -25,6 +24,8 @@ PENALTIES, SPARSE_PENALTIES = (1.0, 0.1), (0.2, 0.05)  # over all rows, for feat
 def out_of_fold(values: Values, target: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
     """(n, K): each row's probabilities by a linear model fitted on the four fifths of rows that it is not in. target: (n,) classes.
     The penalty is the one whose log loss on the first fold is least."""
+    from scipy.sparse import issparse
+
     n = len(target)
     values = _even(values, seed)
     wanted = np.eye(classes, dtype=np.float32)[target]
@@ -51,6 +52,8 @@ def _log_loss(probability: np.ndarray, target: np.ndarray) -> float:
 
 def _even(values: Values, seed: int) -> Values:
     """Dense features: unit variance, cut at 10 deviations, rows of length about 1; at most MOST_FEATURES of them, drawn by a key."""
+    from scipy.sparse import csr_array
+
     if not isinstance(values, np.ndarray):
         found, size = values.tocoo(), np.shape(values)  # type: ignore[call-overload]
         if size[1] <= WIDE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import t as student
 
 Z = 1.959964  # 97.5% of a standard normal lie below
 
@@ -35,6 +34,8 @@ def difference(a: np.ndarray, b: np.ndarray, groups: np.ndarray | None = None) -
 
 
 def _delta(statistics: np.ndarray, groups: np.ndarray | None) -> tuple[float, float, float]:
+    from scipy.stats import t as student
+
     above, below = statistics[:, 0].astype(np.float64), statistics[:, 1] if statistics.shape[1] > 1 else np.ones(len(statistics))
     if groups is not None:
         units = np.unique(groups, return_inverse=True)[1].reshape(-1)

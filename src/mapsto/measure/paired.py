@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
 from mapsto.batch import key
 from mapsto.measure.scores import interval
@@ -80,6 +79,8 @@ def _interval(metric: Metric, a: np.ndarray, b: np.ndarray, groups: np.ndarray |
 
 def _mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     """Of rows on which only one is right, are as many the one's as the other's?"""
+    from scipy.stats import binomtest
+
     only_a, only_b = int((a > b).sum()), int((b > a).sum())
     return float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
 

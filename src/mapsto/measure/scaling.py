@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from mapsto.batch import key
@@ -88,6 +86,8 @@ def fits(rows: int, groups: np.ndarray | None, seed: int) -> list[Fit]:
 def features(values: Any, most: int, seed: int) -> np.ndarray:
     """Plain features (n, F) -> at most `most` for the ridge: standardised (sparse ones as they are) and, where many, their principal
     directions; beside them random Fourier features with half the median distance as bandwidth. No label is looked at."""
+    from scipy.sparse import csr_array, issparse
+
     draw = np.random.default_rng(key(seed, "features", values.shape[1]))
     values = csr_array(values) if issparse(values) else _standardised(values)
     linear = min(LINEAR, max(1, most // 2))
@@ -112,6 +112,9 @@ def _standardised(values: np.ndarray) -> np.ndarray:
 
 def _directions(values: Any, count: int, draw: np.random.Generator) -> np.ndarray:
     """Along the `count` strongest directions (Halko, Martinsson & Tropp 2011); above HASHED features those of hashed ones."""
+    from scipy.sparse import csr_array
+    from sklearn.utils.extmath import randomized_svd
+
     if values.shape[1] > HASHED:
         bucket, sign = draw.integers(HASHED, size=values.shape[1]), draw.choice(np.array([-1, 1], np.float32), values.shape[1])
         values = values @ csr_array((sign, (np.arange(values.shape[1]), bucket)), shape=(values.shape[1], HASHED))

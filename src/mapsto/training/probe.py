@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from mapsto.batch import Batch, Padded
 from mapsto.errors import ConfigError
@@ -243,6 +242,8 @@ def can_compile(device: torch.device) -> bool:
 
 def _looked_into(probe: Probe) -> tuple[int, float]:
     """(bytes kept for the backward pass, FLOP of forward and backward), each for a row of the heaviest batch."""
+    from torch.utils.flop_counter import FlopCounterMode  # half a second to import
+
     rows = probe.learner.ready(probe.heaviest.slice(0, min(probe.heaviest.size, 8)))
     with FlopCounterMode(display=False) as counted, memory.Saved() as saved:
         probe.step(rows)
