@@ -50,7 +50,7 @@ class Store(Batches):
         split_of[unreadable] = -1
         self._rows = {name: np.flatnonzero(split_of == i) for i, name in enumerate(SPLITS)}
         self._blocks = [(Block(b["file"], b["dtype"], tuple(b["shape"]), tuple(map(tuple, b["spots"]))), self._open(b)) for b in record["blocks"]]
-        self._packed = {tuple(p["spot"]): (p, *self._open_packed(p)) for p in record["packed"]}
+        self._packed = {tuple(p["spot"]): (p, *self._open_packed(p)) for p in record.get("packed", [])}
         self._ragged = {tuple(r["spot"]): self._open_ragged(r) for r in record["ragged"]}
         self.device = torch.device("cpu")
         self.few_shapes = not self._ragged

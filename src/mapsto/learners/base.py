@@ -155,10 +155,11 @@ class Learner:
         found = self.arrays(batch)
         return {name: heads[name].decode(arrays) for name, arrays in found.items()}
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def arrays(self, batch: Batch) -> dict[str, dict[str, np.ndarray]]:
         """{slot: {name: (B, ...)}}: what metrics read."""
-        self.model.eval()
+        if self.model.training:
+            self.model.eval()  # walks through all modules: a fifth of a small net's time
         heads = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
         with self.autocast:
             outputs = self.outputs(self.ready(batch))
