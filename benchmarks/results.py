@@ -35,7 +35,8 @@ class Record:
 
     def holds(self, part: str, name: str) -> bool:
         """Was it measured, and not just quickly?"""
-        return name in self.held.get(part, {}) and not self.held[part][name]["quick"]
+        found = self.held.get(part, {}).get(name)
+        return found is not None and not found["quick"] and "failed" not in found
 
     def write(self) -> None:
         self.path.write_text(json.dumps(self.held, indent=1) + "\n")
