@@ -39,6 +39,7 @@ class Record:
         return found is not None and not found["quick"] and "failed" not in found
 
     def write(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self.held, indent=1) + "\n")
         (self.folder / "RESULTS.md").write_text(page(self.held))
 
