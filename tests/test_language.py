@@ -321,7 +321,7 @@ def test_a_long_file_is_read_at_flat_memory(tmp_path: Path) -> None:
 def test_many_files_are_documents_and_named_ones_divided(tmp_path: Path) -> None:
     for i in range(30):
         (tmp_path / "many" / f"{i:02d}.txt").parent.mkdir(exist_ok=True)
-        (tmp_path / "many" / f"{i:02d}.txt").write_text(f"the story of number {i}\nand its end")
+        (tmp_path / "many" / f"{i:02d}.txt").write_text(f"the story of number {i}\nand its end\n" * 300)
     for name in ("train", "valid", "test"):
         (tmp_path / "named" / f"wiki.{name}.txt").parent.mkdir(exist_ok=True)
         (tmp_path / "named" / f"wiki.{name}.txt").write_text(f"text to {name} with\nlines of its own\n" * 9)

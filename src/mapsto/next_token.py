@@ -22,7 +22,9 @@ from mapsto.types.base import Head
 SHORT = 5_000_000  # characters of training text up to which single characters are the better tokens, where these are few
 LETTERS = 256  # different characters that are few
 SMALLEST, LARGEST = 512, 16_384  # pieces that a vocabulary of byte pairs has
-CHARACTERS_A_PIECE = 2_500  # of training text: a rarer piece is not learned
+CHARACTERS_A_PIECE = 1_000  # of training text: a rarer piece is not learned
+LEARNED = 20_000_000  # characters that a vocabulary is learned from
+TRIED = 100_000  # characters on which it is seen how many tokens a text makes
 BLOCK = 256  # tokens that are read at once, where nobody says otherwise
 BLOCKS = 64  # that a training text should fill at least
 
@@ -37,10 +39,11 @@ def learned_from(values: Sequence[str | None], tokenizer: str | None, size: int 
         found: dict[str, Any] = {"kind": kind, "alphabet": alphabet_of(texts, size or 5_000)}
     else:
         wanted = size or int(np.clip(characters // CHARACTERS_A_PIECE, SMALLEST, LARGEST)) // 64 * 64
-        found = {"kind": kind, "codes": learn_tokenizer(kind, texts, wanted)}
-    tokens = sum(map(len, written(texts[:64], **{"codes": "", "alphabet": "", **found})))
-    tokens = int(tokens * characters / max(1, sum(map(len, texts[:64]))))
-    return {**found, "most": most or int(min(BLOCK, max(8, tokens // BLOCKS // 8 * 8)))}
+        found = {"kind": kind, "codes": learn_tokenizer(kind, texts[:: max(1, characters // LEARNED)], wanted)}
+    some = "".join(text[:TRIED] for text in texts[:64])[:TRIED]
+    (tokens,) = written([some], **{"codes": "", "alphabet": "", **found})
+    filled = int(len(tokens) / max(1, len(some)) * characters) // BLOCKS // 8 * 8
+    return {**found, "most": most or int(min(BLOCK, max(8, filled)))}
 
 
 def written(values: Sequence[str | None], kind: str, codes: str, alphabet: str) -> list[np.ndarray]:

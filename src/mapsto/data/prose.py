@@ -20,8 +20,8 @@ from mapsto.data.source import SPLITS, BadRow, Chunk, Source
 from mapsto.errors import DataError
 
 SHARES = (0.9, 0.05, 0.05)
-PIECES, SMALLEST, LARGEST = 64, 1 << 12, 1 << 20  # pieces of a short text, and bytes of a piece
-CHUNK = 1 << 23  # bytes handed on at once
+PIECES, SMALLEST, LARGEST = 64, 1 << 12, 1 << 20  # pieces of a text that is divided by place, and bytes of a piece
+CHUNK = 1 << 22  # bytes handed on at once
 MANY = 20  # files from which on each is a document
 SUFFIXES = (".txt", ".text", ".md")
 
@@ -98,7 +98,7 @@ def pieces(entry: Entry, shares: Sequence[float]) -> Iterator[tuple[int, str, st
             encoding, _ = find_encoding(path, handle.read(1 << 18))
         size = _size(path, entry)
         borders = [round(size * sum(shares[: i + 1])) for i in range(len(shares) - 1)] + [size] if shares else [size]
-        step = min(LARGEST, max(SMALLEST, size // PIECES))
+        step = min(LARGEST, max(SMALLEST, size // PIECES)) if shares else LARGEST
         with unpacked(path) as handle:
             yield from _cut(handle, decoder_of(encoding), borders, step, SPLITS if shares else (None,))
 

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from mapsto.batch import Batch, key
 from mapsto.errors import ConfigError, DataError
-from mapsto.learners.base import Batches, Learner, Logs, Scores
+from mapsto.learners.base import Batches, Collected, Learner, Logs, Scores
 
 LOOKED = 16_384  # validation tokens that an evaluation during training reads
+MEASURED = 400_000  # tokens of a split that are measured at most, in blocks evenly spread
 COUNTED, PIECE = 20_000_000, 1 << 20  # training tokens that frequencies are counted on, and how many at once
 BELIEF = 5.0
 AT_ONCE = 8_192  # tokens per forward pass where nothing is kept for a backward pass, at least
@@ -103,11 +104,29 @@ class NextToken(Learner):
     def walk(self, split: str, most: int | None = None, store: Batches | None = None) -> Iterator[Batch]:
         """The full blocks of a split, one behind the other: all, or `most` of them evenly spread. A shorter text is one short block."""
         stream = Stream(store or self.store, self.slot, split)  # type: ignore[arg-type]
-        length, blocks = self._walked(stream)
-        chosen = np.arange(blocks) if most is None or blocks <= most else np.linspace(0, blocks - 1, most).astype(np.int64)
+        starts, length = self._starts(stream, most)
         size = max(self.evaluation_batch, AT_ONCE // max(1, length))
-        for low in range(0, len(chosen), size):
-            yield self._batch(stream, chosen[low : low + size] * length, length)
+        for low in range(0, len(starts), size):
+            yield self._batch(stream, starts[low : low + size], length)
+
+    def _starts(self, stream: Stream, most: int | None) -> tuple[np.ndarray, int]:
+        """(n,) where the blocks of `walk` begin, and the tokens said in each."""
+        length, blocks = self._walked(stream)
+        most = max(1, MEASURED // max(1, length)) if most is None else most
+        chosen = np.arange(blocks) if blocks <= most else np.linspace(0, blocks - 1, most).astype(np.int64)
+        return chosen * length, length
+
+    def collect(self, split: str, most: int | None = None, store: Batches | None = None) -> Collected:
+        """Blocks as rows. Nothing small is kept while logits come and go: it would cut the heap into pieces (14 GB for 3 million tokens)."""
+        stream = Stream(store or self.store, self.slot, split)  # type: ignore[arg-type]
+        starts, length = self._starts(stream, most)
+        nats, done = np.empty(len(starts), np.float32), 0
+        for batch in self.walk(split, most, store):
+            nats[done : done + batch.size] = self.arrays(batch)[self.slot]["nats"]
+            done += batch.size
+        target = stream.take(starts, length + 1)[:, 1:].astype(stream.values.dtype)
+        known = np.ones(len(starts), bool)
+        return Collected({self.slot: {"nats": nats}}, {self.slot: target}, {self.slot: known}, stream.rows_at(starts))
 
     def batch_of(self, store: Batches, rows: np.ndarray) -> Batch:
         """A block that begins at each of the rows, or so near the end that it is whole."""
