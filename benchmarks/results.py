@@ -197,7 +197,9 @@ def bars_of(held: Mapping[str, Any]) -> list[str]:
                 lines.append(_bar(f"{name}: ours / {peer}", against.get(peer), bar))
     for name, found in held.get("products", {}).items():
         for peer, told in found.get("contenders", {}).items():
-            lines.append(_bar(f"{name}: {peer} / ours, seconds", None if "failed" in told else ratio_of(told), found["bar"]))
+            lines.append(_bar(f"{name}: {peer} / ours, whole command", None if "failed" in told else ratio_of(told), found["bar"]))
+            if told.get("seconds") and told.get("ours_learned"):
+                lines[-1] += f"; without testing and report behind it {told['seconds'] / told['ours_learned']:.2f}"
     return lines
 
 

@@ -1,5 +1,6 @@
 """Keras, "Text classification with Transformer" (https://keras.io/examples/nlp/text_classification_with_transformer/): 20,000 words, texts of 200,
-one block of 2 heads and 32 wide, Adam, batch 32, 2 epochs; here on SST-2. On the JAX backend, Keras's fastest here."""
+one block of 2 heads and 32 wide, Adam, batch 32, 2 epochs of 25,000 reviews; here on SST-2's 6,920 sentences, which are as many updates in 7
+epochs (after 2 it is at .56). On the JAX backend, Keras's fastest here."""
 
 from __future__ import annotations
 
@@ -41,4 +42,4 @@ def run(files: dict[str, str], curve: Curve, quick: bool) -> None:
             curve.measure(lambda: (np.asarray(model.predict(x_test, batch_size=256, verbose=0)).argmax(1) == y_test).mean())
 
     most = 256 if quick else len(x)
-    model.fit(x[:most], y[:most], batch_size=32, epochs=1 if quick else 2, verbose=0, callbacks=[Measured()])
+    model.fit(x[:most], y[:most], batch_size=32, epochs=1 if quick else 7, verbose=0, callbacks=[Measured()])
