@@ -23,6 +23,8 @@ from torch import Tensor, nn
 import mapsto
 from mapsto import api
 from mapsto.cells import Continued
+from mapsto.cli import main
+from mapsto.config import Settings
 from mapsto.data.files import entry_of
 from mapsto.data.open import open_source
 from mapsto.data.prose import SHARES, pieces
@@ -32,8 +34,10 @@ from mapsto.learners.base import Batches
 from mapsto.learners.next_token import Stream, _Shifted, frequencies
 from mapsto.models.gpt import Config, Gpt
 from mapsto.next_token import figures, sizes
+from mapsto.recipes import Facts, choose
 from mapsto.reporting import kept
 from mapsto.run import Run
+from mapsto.signature import parse
 from mapsto.tokens import FIRST, START, pieces_of
 from mapsto.types.base import Head
 from mapsto.types.text import Text
@@ -180,7 +184,6 @@ def test_what_a_token_is_cannot_depend_on_what_follows() -> None:
 
 def test_widths_that_do_not_divide_are_refused() -> None:
     from mapsto.models import build
-    from mapsto.signature import parse
 
     room = Text().fit(["a text"], {"side": "output"})
     for options, word in (({"width": 30, "heads": 4}, "divide"), ({"heads": 4, "kv_heads": 3}, "divide")):
@@ -460,6 +463,27 @@ def test_bad_input_is_said(book: Path, run: Run, tmp_path: Path) -> None:
         run.embed(book)
     with pytest.raises(ConfigError, match="no option 'windows'"):
         train(book, learner="next_token(windows=2)")
+
+
+def test_from_the_shell(book: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["train", str(book), "->text:text(max=16)", "--model", SMALL, "--steps", "2", "--out", str(tmp_path), "--threads", "1"]) == 0
+    assert "let it write: mapsto sample" in capsys.readouterr().out
+    found = only_run(tmp_path)
+    assert main(["sample", str(found), "--prompt", "The ", "--n", "2", "--tokens", "20", "--temperature", "1"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("--- 1 ---\nThe ") and "\n--- 2 ---\nThe " in said
+    assert main(["sample", str(found), "--tokens", "none"]) == 2 and main(["sample", str(found), "--n", "0"]) == 2
+    assert main(["predict", str(found), str(book)]) == 2 and "mapsto sample" in capsys.readouterr().err
+    assert main(["look", str(book)]) == main(["check", str(book)]) == main(["runs", str(tmp_path)]) == main(["doctor", str(found)]) == 0
+
+
+@pytest.mark.parametrize(("minutes", "speed", "width"), [(2, 1e12, 192), (15, 1e12, 256), (5, 5e14, 256), (0.1, 1e11, 128), (None, 0, 256)])
+def test_the_net_grows_with_the_minutes_and_the_machine(minutes: float | None, speed: float, width: int) -> None:
+    room = Text(max=128).fit([BOOK], {"side": "output"})
+    facts = Facts(parse("-> text:text"), {("output", "text"): room}, 60, minutes, lambda: speed, tokens=1_000_000)
+    choice = choose(facts, Settings())
+    assert choice.model_options["width"] == width and choice.learner == "next_token"
+    assert 1000 <= choice.training.batch * 128 <= 3000 and choice.best == ("text", "loss")
 
 
 def test_new_text_is_measured(run: Run, book: Path) -> None:

@@ -72,7 +72,7 @@ def _train_arguments(command: Parser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. The exit code."""
     started = time.monotonic()
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [f" {word}" if word.startswith("->") else word for word in (sys.argv[1:] if arguments is None else arguments)]  # "->text" is no flag
     debug, runs = "--debug" in words, []
     try:
         top, each = parser()

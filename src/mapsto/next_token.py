@@ -25,7 +25,7 @@ SMALLEST, LARGEST = 512, 16_384  # pieces that a vocabulary of byte pairs has
 CHARACTERS_A_PIECE = 1_000  # of training text: a rarer piece is not learned
 LEARNED = 20_000_000  # characters that a vocabulary is learned from
 TRIED = 100_000  # characters on which it is seen how many tokens a text makes
-BLOCK = 256  # tokens that are read at once, where nobody says otherwise
+BLOCK = 128  # tokens that are read at once, where nobody says otherwise
 BLOCKS = 64  # that a training text should fill at least
 
 
