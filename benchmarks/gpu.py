@@ -3,9 +3,9 @@
     python -m benchmarks.gpu resnet50 gpt124 cifar --steps 60 --work FOLDER
 
 resnet50: ResNet-50 (post-activation) on 224 × 224 pictures made by chance, SGD. gpt124: a decoder of GPT-2's shape (12 layers, 768 wide,
-50,304 tokens, 1,024 at once) on tokens made by chance. cifar: resnet9, pictures of 32 × 32. By hand: bfloat16 autocast, channels-last, torch.compile, fused
-optimizer, data on the device, nothing read back. FLOP are counted by torch.utils.flop_counter; their share is of the most that a product of
-8,192 × 8,192 matrices in bfloat16 reached on the same machine, and of what the maker states.
+50,304 tokens, 1,024 at once) on tokens made by chance. cifar: resnet9, pictures of 32 × 32. By hand: bfloat16 autocast, channels-last,
+torch.compile, fused optimizer, data on the device, nothing read back. FLOP are counted by torch.utils.flop_counter; their share is of the
+most that a product of 8,192 × 8,192 matrices in bfloat16 reached on the same machine, and of what the maker states.
 """
 
 from __future__ import annotations
