@@ -23,6 +23,7 @@ from mapsto.data.source import Source
 from mapsto.errors import MapstoError, RunError
 from mapsto.files import locked
 from mapsto.finish import finish, pooled
+from mapsto.learners.base import Collected
 from mapsto.registry import entry, module
 from mapsto.run import Run
 from mapsto.settle import reopen, settle, store_of
@@ -90,13 +91,13 @@ def fit(run: Run, source: Source | None = None, tell: Tell | None = None, starte
             spent.on("reading and deciding")
             trainer.fit()
             spent.on("learning")
-            done = finish(run, trainer, store, time.monotonic() - started)
+            done, made = finish(run, trainer, store, time.monotonic() - started)
             spent.on("measuring")
             run.save(cost=spent.record(learner.device))
             for checkpoint in (NAME, PREVIOUS):
                 (run.path / checkpoint).unlink(missing_ok=True)
         if "fold" not in run.record:  # a cross-validation is reported, and told, as a whole
-            _report_and_tell(run, done, source, tell)
+            _report_and_tell(run, done, source, tell, made)
         elif run.record["fold"] != -1:
             tell(done)
     return run
@@ -261,11 +262,11 @@ def _fit_folds(run: Run, source: Source, tell: Tell) -> Run:
     return run
 
 
-def _report_and_tell(run: Run, done: Mapping[str, Any], source: Source | None, tell: Tell) -> None:
+def _report_and_tell(run: Run, done: Mapping[str, Any], source: Source | None, tell: Tell, made: Mapping[str, Collected] | None = None) -> None:
     """Write the report, then tell the result; the result in any case."""
     page = ""
     try:
-        page = reporting.written(run, source, tell)
+        page = reporting.written(run, source, tell, made)
     finally:
         tell({**done, "report": page})
 

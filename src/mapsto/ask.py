@@ -52,12 +52,12 @@ FAILURES = (MapstoError, ValueError, TypeError, AttributeError, LookupError, Run
 
 
 class Predictions(Mapping[str, Collected]):
-    """Predictions by split, each made when it is first asked for."""
+    """Predictions by split, each made when it is first asked for. made: those that are there already."""
 
-    def __init__(self, learner: Learner, store: Store):
+    def __init__(self, learner: Learner, store: Store, made: Mapping[str, Collected] | None = None):
         self._learner, self._store = learner, store
         self._splits = [split for split in ("train", "validation", "test") if store.size(split)]
-        self._made: dict[str, Collected] = {}
+        self._made = dict(made or {})
 
     def __getitem__(self, split: str) -> Collected:
         if split not in self._splits:

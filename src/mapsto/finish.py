@@ -31,8 +31,8 @@ Event = dict[str, Any]
 TRAIN_ROWS = 5_000  # training rows scored, to show how much was learned by heart
 
 
-def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> Event:
-    """Write weights, calibration and metrics; then the run is done. What is to be told of it, as an event."""
+def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Event, dict[str, Collected]]:
+    """Write weights, calibration and metrics; then the run is done. What is to be told of it, as an event, and what was predicted, by split."""
     learner = trainer.learner
     save_weights(run, learner)
     (run.path / "log.jsonl").unlink(missing_ok=True)
@@ -75,7 +75,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> Event:
     )
     for name in ("metrics", "novelty"):
         vars(run).pop(name, None)
-    return _result(run, metrics.get("test", {}), beside, seconds, stopped=trainer.stop, best=trainer.judge.of)
+    return _result(run, metrics.get("test", {}), beside, seconds, stopped=trainer.stop, best=trainer.judge.of), found
 
 
 def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Collected], dict[str, novelty.Heard]]:

@@ -19,6 +19,7 @@ from mapsto.checks.base import Finding
 from mapsto.data.source import Source
 from mapsto.errors import MapstoError, RunError
 from mapsto.files import write_json, write_text
+from mapsto.learners.base import Collected
 from mapsto.report.card import card
 from mapsto.report.page import page, unanswered
 from mapsto.report.samples import samples
@@ -31,12 +32,12 @@ FORMAT = 1
 PAGE, CARD, SECTIONS = "report.html", "README.md", "sections.json"
 
 
-def written(run: Run, source: Source | None, tell: Tell) -> str:
+def written(run: Run, source: Source | None, tell: Tell, made: Mapping[str, Collected] | None = None) -> str:
     """Ask everything of a run just trained, keep what was found, draw it; the page's path. "" where it could not be written: that loses no
-    training, and is said. source: the run's data, where it is at hand."""
+    training, and is said. source: the run's data, where it is at hand; made: what the run predicted of its splits, likewise."""
     tell({"event": "note", "text": "measured; writing the report"})
     try:
-        ask(run, source, tell)
+        ask(run, source, tell, made)
         return str(draw(run))
     except MapstoError as problem:
         tell({"event": "note", "text": f"no report was written: {problem}"})
@@ -52,11 +53,11 @@ def redrawn(run: Run, private: bool, tell: Tell) -> Path:
     return draw(run, private)
 
 
-def ask(run: Run, source: Source | None, tell: Tell) -> None:
+def ask(run: Run, source: Source | None, tell: Tell, made: Mapping[str, Collected] | None = None) -> None:
     """Put every question to the run and keep the answers in sections.json. Where it cannot even be looked at, the answer is why."""
     example: dict[str, Any] = {}
     try:
-        view = _view(run, source, tell)
+        view = _view(run, source, tell, made)
         rows, example = _rows(run, view)
         sections = [*rows, *ask_all(view)]
     except FAILURES as problem:
@@ -64,13 +65,13 @@ def ask(run: Run, source: Source | None, tell: Tell) -> None:
     _keep(run, sections, example)
 
 
-def _view(run: Run, source: Source | None, tell: Tell) -> View:
+def _view(run: Run, source: Source | None, tell: Tell, made: Mapping[str, Collected] | None) -> View:
     """The run as questions look at it: with its data as it was given, or as it can be opened again."""
     if source is None:
         return view_on(run, None, tell)
     store = store_of(run, lambda: source, tell)
     store.device = run.learner.device
-    return view_of(run, run.learner, store, source, Predictions(run.learner, store))
+    return view_of(run, run.learner, store, source, Predictions(run.learner, store, made))
 
 
 def _rows(run: Run, view: View) -> tuple[list[Section], dict[str, Any]]:

@@ -31,7 +31,6 @@ class NextToken(Learner):
 
     packs = True
     ahead = True
-    few_shapes = True  # all blocks are of one length
 
     @cached_property
     def slot(self) -> str:
@@ -60,6 +59,10 @@ class NextToken(Learner):
         if split == "train" and store is None:
             return len(self._train) // self.block - 1 or 1
         return self._walked(Stream(store or self.store, self.slot, split))[1]  # type: ignore[arg-type]
+
+    @property
+    def few_shapes(self) -> bool:
+        return True  # all blocks are of one length
 
     # ---- training ----
 

@@ -38,7 +38,8 @@ Tell = Callable[[Mapping[str, Any]], None]
 
 TICK = 0.5  # seconds between looks at the clock, the loss and the terminal
 SAVE = 5.0  # seconds between checkpoints, at least; or 20 times what one takes
-LOOKS = 25  # evaluations over the budget
+LOOKS, FEWEST = 25, 5  # evaluations over the budget, where they take little of its time, and else
+WEIGHT = 2.0  # rows to be learned from between two evaluations, for each row evaluated: a forward pass is a third of a step
 SAMPLE = 20_000  # validation rows an evaluation during training reads at most
 ROLLBACKS = 3
 
@@ -210,7 +211,12 @@ class Trainer:
             total = timed if fixed is None else min(timed, fixed)
         total = self.company.told(total)
         assert total is not None, "a budget has minutes, steps or epochs"
-        self.decisions.add(0, total=total, every=max(1, -(-total // LOOKS)))  # one line: a kill between two would leave half
+        self.decisions.add(0, total=total, every=self._interval(total))  # one line: a kill between two would leave half
+
+    def _interval(self, total: int) -> int:
+        """Steps between two evaluations: LOOKS of them, or so few that they take little of the time, but FEWEST."""
+        costly = WEIGHT * min(SAMPLE, self.learner.size("validation") or 0) / (self.training.batch or 1)
+        return math.ceil(max(1, total / LOOKS, min(costly, total / FEWEST)))
 
     @property
     def _passes(self) -> int:
@@ -339,8 +345,8 @@ class Trainer:
         total = total if fixed is None else min(total, fixed)
         if abs(total - self.pace.total) > 0.02 * max(1, self.pace.total - self.step) + 1:
             self._decide(total=total)
-            if not 1 / 1.5 < total / (LOOKS * self.every) < 1.5:
-                self._decide(every=max(1, -(-total // LOOKS)))
+            if not 1 / 1.5 < (every := self._interval(total)) / self.every < 1.5:
+                self._decide(every=every)
 
     def _evaluate(self) -> None:
         """Score the validation rows with the averaged weights; keep them when they are the best so far. One process does, the others wait."""
