@@ -17,6 +17,7 @@ from torch import nn
 from mapsto import models, registry
 from mapsto.attention import attend
 from mapsto.batch import Padded, Ragged
+from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError, SignatureError
 from mapsto.models import alexnet, fusion, mlp, resnet, vit
 from mapsto.models.base import Net
@@ -686,3 +687,14 @@ def test_attention_by_hand_is_the_kernels(causal: bool) -> None:
     rough = attend(q.bfloat16().requires_grad_(), k.bfloat16(), v.bfloat16(), seen, causal)
 
     assert rough.dtype == torch.bfloat16 and torch.allclose(exact, rough.float(), atol=0.03)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    layer, x = Dropout(0.25), torch.ones(400, 501)
+
+    y = layer(x)
+
+    assert (y == 0).float().mean() == pytest.approx(0.25, abs=0.01) and y.mean() == pytest.approx(1, abs=0.01)
+    assert (y == 0).float().mean(0).max() < 0.4 and len(y.unique()) == 2
+    assert torch.equal(layer.eval()(x), x)

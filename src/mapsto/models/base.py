@@ -106,6 +106,11 @@ def pool(hidden: Any, gives: str) -> Tensor:
     return hidden.mean(1)  # tokens (B, T, D) -> (B, D)
 
 
+def in_arithmetic(x: Tensor) -> Tensor:
+    """x in the arithmetic that autocast computes in: embeddings and positions are float32, and so would be every sum that they enter."""
+    return x.to(torch.get_autocast_dtype(x.device.type)) if torch.is_autocast_enabled(x.device.type) else x
+
+
 class WithSummary(nn.Module):
     """A body for sequences whose first token summarises the whole input (`DataType.leads`), such as a text's bag of words: the
     summary is a member of its own beside the body, each trained on its own loss. On 7,000 sentences (sst2) a bag got .820, a

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from mapsto.attention import attend
 from mapsto.batch import Field
 from mapsto.config import setting
+from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
-from mapsto.models.base import Heads, Rooms
+from mapsto.models.base import Heads, Rooms, in_arithmetic
 from mapsto.next_token import NextToken
 from mapsto.signature import Signature
 
@@ -76,7 +77,7 @@ class Gpt(nn.Module):
         """(B, T) -> (B, T, D). With a cache, `tokens` follow those it has seen; the first call may hand over many, later ones one each."""
         start = 0 if cache is None else cache.length
         end = start + tokens.shape[1]
-        x = norm(self.embedding(tokens))
+        x = norm(in_arithmetic(self.embedding(tokens)))
         for layer, block in enumerate(self.blocks):
             x = block(x, self.cosine[start:end], self.sine[start:end], None if cache is None else (cache, layer))  # type: ignore[index]
         if cache is not None:
@@ -116,7 +117,7 @@ class Block(nn.Module):
         super().__init__()
         self.attention = Attention(config)
         self.feed_forward = (SwiGlu if config.mlp == "swiglu" else ReluSquared)(config.width)
-        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+        self.dropout = Dropout(config.dropout) if config.dropout else nn.Identity()
 
     def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, cached: tuple[Cache, int] | None = None) -> Tensor:
         x = x + self.dropout(self.attention(norm(x), cosine, sine, cached))

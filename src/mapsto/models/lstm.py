@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mapsto.batch import Padded
 from mapsto.config import setting
+from mapsto.dropout import Dropout
 from mapsto.models.base import Heads, Net, Only, Rooms, Stems, WithSummary, only_sequence
 from mapsto.signature import Signature
 
@@ -50,7 +51,7 @@ class Recurrent(nn.Module):
         self.width = config.width * (1 + config.both)
         between = config.dropout if config.layers > 1 else 0.0
         self.cells = kind(config.token, config.width, config.layers, batch_first=True, dropout=between, bidirectional=config.both)
-        self.dropout, self.pooling = nn.Dropout(config.dropout), config.pooling
+        self.dropout, self.pooling = Dropout(config.dropout), config.pooling
         self.attention = nn.Linear(self.width, 1) if config.pooling == "attention" else None
 
     def forward(self, tokens: Padded) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mapsto.config import setting
+from mapsto.dropout import mask_like
 from mapsto.models.base import Heads, Net, Rooms, Stems, flat
 from mapsto.models.linear import feature_shapes, needs_input
 from mapsto.models.resnet import BatchNorm
@@ -113,7 +114,7 @@ class SharedDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.share:
             return x
-        mask = F.dropout(torch.ones_like(x[:, 0]) if x.ndim == 3 else torch.ones_like(x), self.share)
+        mask = mask_like(x[:, 0] if x.ndim == 3 else x, self.share)
         return x * (mask[:, None] if x.ndim == 3 else mask)
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from mapsto.batch import Padded
 from mapsto.config import setting
+from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
 from mapsto.models.base import Heads, Net, Only, Rooms, Stems, WithSummary, only_sequence
 from mapsto.signature import Signature
@@ -57,7 +58,7 @@ class TextCnn(nn.Module):
         super().__init__()
         self.deep = nn.ModuleList(nn.Conv1d(config.token, config.token, 5, padding=2) for _ in range(config.layers))
         self.patterns = nn.ModuleList(nn.Conv1d(config.token, config.channels, size, padding=size // 2) for size in lengths)
-        self.noise, self.dropout = nn.Dropout(config.noise), nn.Dropout(config.dropout)
+        self.noise, self.dropout = Dropout(config.noise), Dropout(config.dropout)
         self.places = nn.Parameter(torch.randn(config.places, config.token) * 0.1) if config.places else None
         self.order = nn.Linear(config.token * -(-config.places // STRIDE), config.channels) if config.places else None
         self.width = config.channels * (len(lengths) + bool(config.places))

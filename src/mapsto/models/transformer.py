@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from mapsto.batch import Padded
 from mapsto.config import setting
+from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
-from mapsto.models.base import Heads, Net, Only, Rooms, Stems, WithSummary, only_sequence, pool
+from mapsto.models.base import Heads, Net, Only, Rooms, Stems, WithSummary, in_arithmetic, only_sequence, pool
 from mapsto.models.vit import Block, init_linear
 from mapsto.signature import Signature
 
@@ -49,12 +50,12 @@ class Transformer(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp, config.dropout) for _ in range(config.depth))
-        self.norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.width), Dropout(config.dropout)
         init_linear(self, "xavier")
 
     def forward(self, tokens: Padded) -> Tensor:
         x = tokens.values * math.sqrt(tokens.values.shape[2]) + waves(tokens.values.shape[1], tokens.values.shape[2]).to(tokens.values)
-        x = self.dropout(x)
+        x = self.dropout(in_arithmetic(x))
         mask = torch.arange(x.shape[1], device=x.device) < tokens.lengths.clamp(min=1)[:, None]
         for block in self.blocks:
             x = block(x, mask)

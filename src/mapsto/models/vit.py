@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from mapsto.attention import attend
 from mapsto.config import setting
+from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
-from mapsto.models.base import Heads, Net, Rooms, Stems
+from mapsto.models.base import Heads, Net, Rooms, Stems, in_arithmetic
 from mapsto.models.resnet import OnlyInput, drop_path, image_input
 from mapsto.signature import Signature
 
@@ -62,7 +63,7 @@ class VisionTransformer(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(config.width)) if config.pooling == "class" else None
         self.positions = nn.Embedding(tokens + (self.class_token is not None), config.width)
         nn.init.normal_(self.positions.weight, std=0.02)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         skips = [config.stochastic_depth * place / max(config.depth - 1, 1) for place in range(config.depth)]
         self.blocks = nn.Sequential(*(Block(config.width, config.heads, config.expansion, config.dropout, skip) for skip in skips))
         self.norm = nn.LayerNorm(config.width)
@@ -74,7 +75,7 @@ class VisionTransformer(nn.Module):
         x = self.project(x).flatten(2).transpose(1, 2)  # (B, D, H/P, W/P) -> (B, T, D)
         if self.class_token is not None:
             x = torch.cat([self.class_token.expand(len(x), 1, -1), x], 1)
-        x = self.norm(self.blocks(self.dropout(x + self.positions.weight)))
+        x = self.norm(self.blocks(self.dropout(in_arithmetic(x + self.positions.weight))))
         return x if self.class_token is None else x[:, 0]
 
 
@@ -86,8 +87,8 @@ class Block(nn.Module):
         self.skip = skip
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = Attention(width, heads)
-        self.feed_forward = nn.Sequential(nn.Linear(width, width * expansion), nn.GELU(), nn.Dropout(dropout), nn.Linear(width * expansion, width))
-        self.dropout = nn.Dropout(dropout)
+        self.feed_forward = nn.Sequential(nn.Linear(width, width * expansion), nn.GELU(), Dropout(dropout), nn.Linear(width * expansion, width))
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         x = x + self.kept(self.attention(self.norm1(x), mask))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SHARE = 0.03  # of the training that the probe may take
 LEAST, MOST = 0.3, 8.0  # seconds, whatever the share
 BEHIND = 1.5  # times the best: no second round
+HOPELESS = 6  # times the best, warming up included: not even a first
 LOWER = 0.85  # bfloat16 must take less than this share of float32's time: near-ties stay with the exact arithmetic
 FEWER = 0.9  # fewer threads, less than this share of what all take
 TOLERANCE = 0.05  # relative difference of a loss from float32's on the same rows beyond which a candidate is out
@@ -84,15 +85,12 @@ class Probe:
             found.micro_batch = self.training.micro_batch or _fitting(self.batch.size, found.bytes_per_row, self.device)
             found.prepared = self.prepared
             self._fit_into_memory(found)
-        candidates = _candidates(self, self._base(found))
+        arithmetic = _candidates(self, self._base(found))
+        candidates = [replace(plan, threads=n) for n in (self.threads, *_fewer(self)) for plan in arithmetic]
         if first:
             self._choose_rows(candidates[0])
             self._take_turns(candidates, found)
         best = _best(candidates, found)
-        if first:
-            fewer = [replace(best, threads=n) for n in _threads(self)]
-            self._take_turns([best, *fewer], found)
-        best = _best([best, *(replace(best, threads=n) for n in _threads(self))], found)
         best = self._compiled(best, found)
         _remember(known, found)
         return self._told(best, found)
@@ -105,7 +103,7 @@ class Probe:
         """Half the micro-batch until a step of the heaviest rows passes: on a GPU the estimate is tried, on a processor it must do."""
         while self.device.type == "cuda":
             try:
-                self._timed(self._base(found), self.heaviest.slice(0, found.micro_batch), warm=True)
+                self._timed(self._base(found), self.heaviest.slice(0, found.micro_batch))
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
                 found.micro_batch = -(-found.micro_batch // 2)
@@ -123,38 +121,36 @@ class Probe:
 
     def _take_turns(self, candidates: Sequence[Plan], found: Timings) -> None:
         """Each once to warm up and once for the clock; then those that are near the best, round by round."""
-        rows, due = self.rows, self.due
-        start, left = time.monotonic(), list(candidates)
+        start, left, least = time.monotonic(), list(candidates), math.inf
         for round_ in range(12):
-            for plan in left:
-                took, loss = self._timed(plan, rows, warm=round_ > 0)
-                name, took = _called(plan, self.threads), took * plan.micro_batch / rows.size
+            for plan in list(left):
+                took, loss = self._timed(plan, self.rows)
+                if not round_ and took < HOPELESS * least:  # that was to warm up
+                    took, loss = self._timed(plan, self.rows)
+                name, took = _called(plan, self.threads), took * plan.micro_batch / self.rows.size
                 found.seconds[name] = min(took, found.seconds.get(name, math.inf))
                 found.losses.setdefault(name, loss)
-            least = min(found.seconds[_called(plan, self.threads)] for plan in left)
+                least = min(least, found.seconds[name])
             left = [plan for plan in left if found.seconds[_called(plan, self.threads)] < BEHIND * least]
-            if len(left) < 2 or time.monotonic() - start > due:
+            if len(left) < 2 or time.monotonic() - start > self.due:
                 return
 
     def _choose_rows(self, plan: Plan) -> None:
         """As many rows of the batch as a step of each candidate can be afforded with."""
         few = self.batch.slice(0, max(1, min(8, plan.micro_batch)))
-        self._timed(plan, few, warm=False)
-        took, _ = self._timed(plan, few, warm=True)
-        whole = took * plan.micro_batch / few.size
+        took = [self._timed(replace(plan, threads=n), few)[0] for _ in range(2) for n in (self.threads, *_fewer(self))]
+        whole = min(took) * plan.micro_batch / few.size
         span = min(self.left, math.inf if self.steps is None else self.steps * whole)
         self.due = min(MOST, max(LEAST, SHARE * span))
         rows = plan.micro_batch
-        while rows > 8 and 6 * whole * rows / plan.micro_batch > self.due:
+        while rows > 8 and 8 * whole * rows / plan.micro_batch > self.due:
             rows = -(-rows // 2)
         self.rows = self.batch.slice(0, rows)
 
-    def _timed(self, plan: Plan, rows: Batch, warm: bool) -> tuple[float, float]:
-        """(seconds of one step, its loss) under a plan; one step before it unless it is warm."""
+    def _timed(self, plan: Plan, rows: Batch) -> tuple[float, float]:
+        """(seconds of one step, its loss) under a plan."""
         apply(plan, self.learner)
         rows = self.learner.ready(rows)
-        if not warm:
-            self.step(rows)
         start = waited(self.device)
         loss = self.step(rows)
         took = waited(self.device) - start
@@ -180,13 +176,12 @@ class Probe:
     def _try_compiled(self, plan: Plan, found: Timings) -> float:
         """Compile, and time the step; its loss must be that of the same rows without."""
         name, rows = _called(plan, self.threads), self.batch.slice(0, plan.micro_batch)
-        _, right = self._timed(replace(plan, compiled=False), rows, warm=True)
-        start = time.monotonic()
-        took, loss = self._timed(plan, rows, warm=False)
-        found.compile_seconds = round(time.monotonic() - start, 1)
+        _, right = self._timed(replace(plan, compiled=False), rows)
+        took, loss = self._timed(plan, rows)
+        found.compile_seconds = round(took, 1)
         fair = abs(loss - right) <= TOLERANCE * max(1e-3, abs(right))
         found.losses[name] = found.losses[_called(replace(plan, compiled=False), self.threads)] if fair else math.nan
-        found.seconds[name] = min(took, *(self._timed(plan, rows, warm=True)[0] for _ in range(2))) if fair else 1e9
+        found.seconds[name] = min(self._timed(plan, rows)[0] for _ in range(3)) if fair else 1e9
         return found.seconds[name]
 
 
@@ -208,7 +203,7 @@ def _candidates(probe: Probe, base: Plan) -> list[Plan]:
     return [plain[0], *lasting] if probe.pictures else plain
 
 
-def _threads(probe: Probe) -> list[int]:
+def _fewer(probe: Probe) -> list[int]:
     """Fewer threads than all, as may be better for small nets and on busy machines."""
     if probe.training.threads or probe.device.type != "cpu" or probe.training.plan == "default":
         return []
