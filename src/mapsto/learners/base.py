@@ -91,7 +91,7 @@ class Learner:
 
     def ready(self, batch: Batch) -> Batch:
         """The batch where and as the plan wants it."""
-        batch = batch.to(self.device)
+        batch = batch if self.device.type == "cpu" else batch.to(self.device)
         if not self.channels_last:
             return batch
         pictures = {

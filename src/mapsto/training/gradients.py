@@ -36,7 +36,7 @@ def _gradients(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.opt
     whole = trainer.company.size == 1 and len(ranges) == 1
     for micro, (low, high) in enumerate(ranges if batch.size or whole else ()):
         piece = batch if len(ranges) == 1 else batch.slice(low, high)
-        torch.manual_seed(key(trainer.training.seed, trainer.step, micro, trainer.company.rank, trainer.turn))
+        seeded(key(trainer.training.seed, trainer.step, micro, trainer.company.rank, trainer.turn), trainer.learner.device)
         (rows, counts), logs = _loss_of(trainer, loss_of, piece)
         if piece.weight is not None:
             rows, counts = rows * piece.weight, counts * piece.weight
@@ -48,6 +48,16 @@ def _gradients(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.opt
     if not whole:
         total, count = _together(trainer, taker, total, count)
     return logs, total, count.clamp(min=1e-8)
+
+
+def seeded(seed: int, device: torch.device) -> None:
+    """`torch.manual_seed` for the processor and the one device at work. It asks every kind of device there might be, and notes down the whole
+    stack for those that were never used: 0.2 ms a step."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type != "cpu":
+        torch.manual_seed(seed)
 
 
 def _together(trainer: Trainer, taker: torch.optim.Optimizer, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +75,8 @@ def _together(trainer: Trainer, taker: torch.optim.Optimizer, total: Tensor, cou
 def _loss_of(trainer: Trainer, loss_of: LossOf, piece: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
     """In the plan's arithmetic, compiled where the plan is."""
     learner = trainer.learner
-    learner.model.train()
+    if not learner.model.training:
+        learner.model.train()  # walks through all modules
     compiled = learner.compiled if loss_of == learner.loss else None
     with learner.autocast:
         return (compiled or loss_of)(learner.ready(piece))
