@@ -40,6 +40,7 @@ LOWER = 0.93  # bfloat16 must take less than this share of float32's time: near-
 FEWER = 0.95  # fewer threads, less than this share of what all take
 TOLERANCE = 0.05  # relative difference of a loss from float32's on the same rows beyond which a candidate is out
 GUESS = {"cpu": 0.1, "cuda": 0.3}  # what compiling may gain, where it was never tried
+GAINS = 0.95  # compiled, less than this share of the time: nearer is chance
 COLD = 60.0  # seconds that compiling takes where it was never tried
 WORTH = 1.5  # times its seconds that compiling must gain
 
@@ -168,7 +169,7 @@ class Probe:
         thorough = self.training.plan == "thorough"
         if fast is None and (thorough or left * GUESS.get(self.device.type, 0) > WORTH * COLD):
             fast = self._try_compiled(compiled_, found)
-        if fast is None or fast > 0.97 * took:
+        if fast is None or fast > GAINS * took:
             return best
         gain = left * (1 - fast / took)
         return replace(compiled_, compile_seconds=found.compile_seconds) if gain > WORTH * found.compile_seconds or thorough else best
