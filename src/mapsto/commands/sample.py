@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from itertools import chain
 
 from mapsto.commands.base import Tell, takes_run
 from mapsto.config import options_of, setting
@@ -43,10 +44,12 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     many = options_of(_Many, {"n": asked.n}, "sample").n
     run = Run.open(asked.run)
     for number in range(many):
+        pieces = run.written(asked.prompt, [number], how)
+        first = next(pieces, [""])  # a prompt that cannot be read is refused before anything is printed
         if many > 1:
             print(f"--- {number + 1} ---")
         print(asked.prompt, end="", flush=True)
-        for added in run.written(asked.prompt, [number], how):
+        for added in chain([first], pieces):
             sys.stdout.write(added[0])
             sys.stdout.flush()
         print()

@@ -74,7 +74,7 @@ def open_prose(name: str, files: Sequence[Entry], given: Sequence[str | None] = 
         name=name,
         columns=("text",),
         fingerprint=fingerprint_of(files),
-        guess="-> text",
+        guess="-> text:text",
         said=[f"{len(filled):,} text file{'s' * (len(filled) != 1)} read as running text: {how if not named else 'divided as their names say'}"],
         divided=by_place or named,
         files=[entry for entry, _ in filled],

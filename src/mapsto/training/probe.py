@@ -118,7 +118,9 @@ class Probe:
         apply(replace(best, compiled=False), self.learner)
         # a batch made beside the step is worth a thread once it takes a hundredth of it; on a GPU batches are made there, in the same queue
         aside = self.device.type == "cpu" and found.prepared > 0.01 * least * math.ceil(self.batch.size / best.micro_batch)
-        return replace(best, seconds=seconds, seconds_per_micro=round(least, 6), ahead=aside, peak=machine_peak(self.device, best.precision))
+        reached = best.operations_per_row * best.micro_batch / least  # that, too, the machine was seen to reach
+        peak = max(reached, machine_peak(self.device, best.precision))
+        return replace(best, seconds=seconds, seconds_per_micro=round(least, 6), ahead=aside, peak=peak)
 
     def _take_turns(self, candidates: Sequence[Plan], found: Timings) -> None:
         """Each once to warm up and once for the clock; then those that are near the best, round by round."""

@@ -224,7 +224,9 @@ class Trainer:
         return math.ceil(math.ceil((self.training.batch or 1) / self.company.size) / self.plan.micro_batch)
 
     def _forecast(self) -> None:
-        """Say what it will take."""
+        """Say what it will take, where anything is left to do."""
+        if self._done():
+            return
         steps = (self.pace.total - self.step) * self._passes
         self.tell({"event": "plan", "text": str(self.plan), **asdict(self.plan)})
         self.tell({"event": "forecast", **forecast(self.plan, self.learner.model, bool(self.average.values), steps, self.clock.left)})
