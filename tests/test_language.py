@@ -303,7 +303,7 @@ def test_a_file_is_divided_by_place(book: Path, tmp_path: Path) -> None:
     for path in (book, packed):
         source = open_source(path)
         cells = [(cell, part) for chunk in source.chunks() for cell, part in zip(chunk.columns["text"], chunk.split, strict=True)]
-        assert source.guess == "-> text" and source.columns == ("text",)
+        assert source.guess == "-> text:text" and source.columns == ("text",)
         assert [part for _, part in cells] == sorted((part for _, part in cells), key=("train", "validation", "test").index)
         shares = [sum(len(cell) for cell, part in cells if part == name) / len(BOOK) for name in ("train", "validation", "test")]
         assert shares == pytest.approx(SHARES, abs=0.02)
@@ -329,7 +329,7 @@ def test_many_files_are_documents_and_named_ones_divided(tmp_path: Path) -> None
         (tmp_path / "named" / f"wiki.{name}.txt").parent.mkdir(exist_ok=True)
         (tmp_path / "named" / f"wiki.{name}.txt").write_text(f"text to {name} with\nlines of its own\n" * 9)
     many, named = open_source(tmp_path / "many"), open_source(tmp_path / "named")
-    assert sum(len(chunk) for chunk in many.chunks()) == 30 and not many.divided and many.guess == "-> text"
+    assert sum(len(chunk) for chunk in many.chunks()) == 30 and not many.divided and many.guess == "-> text:text"
     cells = [(part, cell) for chunk in named.chunks() for cell, part in zip(chunk.columns["text"], chunk.split, strict=True)]
     assert {part: cell.split()[2] for part, cell in cells if not isinstance(cell, Continued)} == {
         "train": "train",

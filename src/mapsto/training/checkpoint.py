@@ -59,6 +59,10 @@ def restore_optimizers(optimizers: Mapping[str, Optimizer], tensors: Mapping[str
     """Optimizers' states as `save_parts` wrote them, into fresh optimizers."""
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict(unflatten(optimizer.state_dict(), tensors, plain[name], f"optimizer.{name}"))
+        for p, state in optimizer.state.items():
+            for key, value in state.items():
+                if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():
+                    state[key] = torch.empty_like(p, dtype=value.dtype).copy_(value)  # fused kernels go through memory, whatever the strides
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

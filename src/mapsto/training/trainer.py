@@ -221,13 +221,13 @@ class Trainer:
     @property
     def _passes(self) -> int:
         """Forward passes that one process makes for a step."""
-        return math.ceil(math.ceil((self.training.batch or 1) / self.company.size) / self.plan.micro_batch)
+        return math.ceil((self.training.batch or 1) / self.company.size / self.plan.micro_batch)
 
     def _forecast(self) -> None:
         """Say what it will take, where anything is left to do."""
-        if self._done():
-            return
         steps = (self.pace.total - self.step) * self._passes
+        if steps <= 0:
+            return
         self.tell({"event": "plan", "text": str(self.plan), **asdict(self.plan)})
         self.tell({"event": "forecast", **forecast(self.plan, self.learner.model, bool(self.average.values), steps, self.clock.left)})
 
@@ -281,8 +281,7 @@ class Trainer:
 
     def _tick(self) -> None:
         """Look at loss, clock and signals. Of several processes the first looks, and tells the others what it decided."""
-        known = len(self.decisions.all)
-        back = leaving = False
+        known, back, leaving = len(self.decisions.all), False, False
         if self.company.rank == 0:
             self._read_losses()
             back = not math.isfinite(self._loss) or (self._saving_due and not self.average.sound())
@@ -317,8 +316,7 @@ class Trainer:
 
     @property
     def _saving_due(self) -> bool:
-        waits = time.monotonic() - self._saved_at > max(SAVE, 20 * self._save_takes)
-        return self.folder is not None and (waits or self._asked == "terminate")
+        return self.folder is not None and (time.monotonic() - self._saved_at > max(SAVE, 20 * self._save_takes) or self._asked == "terminate")
 
     def _look_at_clock(self) -> bool:
         """Tell how it goes, lay out the rest of the budget, save, obey signals. Is it time to leave?"""
