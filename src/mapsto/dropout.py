@@ -11,16 +11,17 @@ LEVELS = 256  # a share is rounded to so many-th parts: .1 is 26 of 256
 
 
 class Dropout(nn.Module):
-    """x with a share of its values 0 while training, the others scaled up so that the mean stays. Of any shape."""
+    """x with a share of its values 0 while training, the others scaled up so that the mean stays. Of any shape. together: members (B, M, D) lose
+    the same values: as good as a mask each, and M times cheaper to draw."""
 
-    def __init__(self, share: float):
+    def __init__(self, share: float, together: bool = False):
         super().__init__()
-        self.share = share
+        self.share, self.together = share, together
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.share:
             return x
-        return x * mask_like(x, self.share)
+        return x * mask_like(x[:, :1] if self.together and x.ndim == 3 else x, self.share)
 
     def extra_repr(self) -> str:
         return f"{self.share:g}"

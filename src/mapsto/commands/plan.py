@@ -22,6 +22,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
     from mapsto.api import planned
+    from mapsto.plain import aligned
 
     data, signature = data_and_signature(asked.words)
     known = [spot.name for group in (Reading, Budget, Training) for spot in dataclasses.fields(group)] + ["model", "learner"]
@@ -30,16 +31,10 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
         print(json.dumps(dataclasses.asdict(plan)))
         return 0
     default = plan.seconds.get("default", 0.0)
-    lines = [("", "step", "rows/s", "of the default")]
+    rows = [("", "step", "rows/s", "of the default")]
     for name, took in sorted(plan.seconds.items(), key=lambda item: item[1]):
         mark = "→" if abs(took - plan.seconds_per_micro) < 1e-9 else ""
-        lines.append((f"{mark:2}{name}", f"{1000 * took:,.1f} ms", f"{plan.micro_batch / took:,.0f}", f"{default / took:.2f}×" if default else "—"))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    print(
-        "\n".join(
-            "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
-            for line in lines
-        )
-    )
+        rows.append((f"{mark:2}{name}", f"{1000 * took:,.1f} ms", f"{plan.micro_batch / took:,.0f}", f"{default / took:.2f}×" if default else "—"))
+    print("\n".join(aligned(rows)))
     print(f"plan: {plan}")
     return 0

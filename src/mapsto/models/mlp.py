@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mapsto.config import setting
-from mapsto.dropout import mask_like
+from mapsto.dropout import Dropout
 from mapsto.models.base import Heads, Net, Rooms, Stems, flat
 from mapsto.models.linear import feature_shapes, needs_input
 from mapsto.models.resnet import BatchNorm
@@ -91,7 +91,7 @@ class Mlp(nn.Module):
         self.members = config.members
         self.layers = nn.ModuleList(Linear(fan_in, fan_out, config.members, config.init) for fan_in, fan_out in pairwise(sizes))
         self.norms = nn.ModuleList(norm_of(config.norm, config.members, config.width) for _ in range(config.depth))
-        self.dropout = SharedDropout(config.dropout)
+        self.dropout = Dropout(config.dropout, together=True)
         self.activation = ACTIVATIONS[config.activation]
         self.last_r = nn.Parameter(torch.ones(config.members * config.width)) if config.members > 1 else None
         if config.members > 1:
@@ -102,20 +102,6 @@ class Mlp(nn.Module):
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = self.dropout(self.activation(norm(layer(x))))
         return x if self.last_r is None else x * self.last_r.view(self.members, -1).to(x.dtype)  # the heads' r_i: heads themselves are shared
-
-
-class SharedDropout(nn.Module):
-    """Dropout with one mask for all members: (B, D) or (B, M, D). As good as one each, and M times cheaper to draw."""
-
-    def __init__(self, share: float):
-        super().__init__()
-        self.share = share
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not self.share:
-            return x
-        mask = mask_like(x[:, 0] if x.ndim == 3 else x, self.share)
-        return x * (mask[:, None] if x.ndim == 3 else mask)
 
 
 class Linear(nn.Module):

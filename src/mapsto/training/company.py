@@ -38,6 +38,9 @@ class Company:
         """What the first process says."""
         return what
 
+    def meet(self) -> None:
+        """Go on once all have come here."""
+
     def leave(self) -> None:
         """The work is done."""
 
@@ -69,6 +72,9 @@ class Several(Company):
         said = [what]
         dist.broadcast_object_list(said, src=0, group=self.talk)
         return said[0]
+
+    def meet(self) -> None:
+        dist.barrier(group=self.talk)
 
     def leave(self) -> None:
         dist.destroy_process_group()

@@ -41,7 +41,6 @@ class Plan:
     processes: int = 1
     operations_per_row: float = 0.0
     peak: float = 0.0
-    why: str = ""
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
@@ -50,7 +49,7 @@ class Plan:
         gain = self.seconds.get("default", 0) / (self.seconds_per_micro or 1)
         found = [f"{gain:.1f}× the default"] if gain > 1.05 else []
         found += [f"{self.share:.0%} of this machine's measured peak"] if self.share else []
-        return ", ".join(words) + (": " + "; ".join(found) if found else "") + (f" ({self.why})" if self.why else "")
+        return ", ".join(words) + (": " + "; ".join(found) if found else "")
 
     @property
     def name(self) -> str:

@@ -48,7 +48,7 @@ def learn_together(module: str, run: Path, size: int, started: float, tell: Tell
 
 def _start(module: str, run: Path, rank: int, size: int, started: float, folder: Path) -> subprocess.Popen[str]:
     """One process, in a group of its own so that a Ctrl-C reaches it once. Its standard input ends when we do, and it ends with that."""
-    places = {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), MEET: str(folder / "meet")}
+    places = {"RANK": str(rank), "WORLD_SIZE": str(size), MEET: str(folder / "meet")}
     with (folder / f"{rank}.txt").open("w") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", module, str(run), repr(started)],

@@ -154,6 +154,7 @@ class Trainer:
     def prepare(self) -> None:
         """Everything before the first step: the device, the plan, what a checkpoint holds."""
         saved = checkpoint.load(self.folder) if self.folder else None
+        self.company.meet()  # all have read the record before the first writes to it
         recorded = next((d["plan"] for d in self.decisions.all if "plan" in d), None)
         self.learner.device = choose_device(recorded["device"] if recorded else self.training.device, self.company.rank)
         self.learner.model.to(self.learner.device)
@@ -203,8 +204,7 @@ class Trainer:
         """Total steps and the interval of evaluations, decided once, unless a record to be replayed already says so."""
         if any("total" in decision for decision in self.decisions.all):
             return
-        fixed = self._fixed_total()
-        total = fixed
+        total = fixed = self._fixed_total()
         if self.budget.minutes is not None:
             left = max(0.0, self.clock.left - self.plan.compile_seconds)
             timed = max(1, int(left / max(1e-4, 1.1 * self.plan.seconds_per_micro * self._passes)))
