@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,13 @@ from mapsto.training import trainer as trainers
 from mapsto.training.average import Average
 from mapsto.training.decisions import Decisions
 from mapsto.training.plan import Plan
-from mapsto.training.probe import Timings, _best
+from mapsto.training.probe import Probe, Timings, _best, _candidates, _compilable
 from mapsto.training.trainer import Trainer
 
 EXACT = {"model": "mlp(width=32, members=2, dropout=0)", "batch": 32, "precision": "float32", "clip": 1.0}
+
+
+HALF = Plan("cpu", precision="float16", micro_batch=20)
 
 
 class Killed(Exception):
@@ -89,11 +92,64 @@ def test_plan_prints_what_each_candidate_takes(cells: Path, capsys: pytest.Captu
     assert "rows/s" in said and "default" in said and said.splitlines()[-1].startswith("plan: ")
 
 
-def test_arithmetic_of_gpus_is_refused_elsewhere(cells: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["tf32", "float16"])
+def test_arithmetic_of_gpus_is_refused_elsewhere(precision: str, cells: Path, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(ConfigError, match="arithmetic of GPUs"):
-        mapsto.train(str(cells), target="y", steps=2, precision="tf32", out=tmp_path, tell=quiet)
+        mapsto.train(str(cells), target="y", steps=2, precision=precision, out=tmp_path, tell=quiet)
+
+
+def probed(settled: Run, device: str, **asked: object) -> Probe:
+    """A probe of the settled run's learner, as if it learned on a device."""
+    learner = settled.new_learner(settled.new_model(), store_of(settled, lambda: None, quiet))  # type: ignore[arg-type, return-value]
+    learner.training = replace(learner.training, precision=None, plan="measured")
+    learner.training = replace(learner.training, **asked)  # type: ignore[arg-type]
+    usual, heaviest = learner.probes()
+    probe = Probe(learner, usual, heaviest, lambda rows: torch.zeros(()), 1000, 600.0)
+    probe.device = torch.device(device)
+    return probe
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_gpus_have_more_arithmetic(known: bool, settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: known)
+    kinds = [plan.precision for plan in _candidates(probed(settled, "cuda"), Plan("cuda"))]
+
+    assert kinds == ["float32", "tf32", *["bfloat16"] * known, "float16"]
+    assert [plan.precision for plan in _candidates(probed(settled, "cpu"), Plan("cpu"))] == ["float32", "bfloat16"]
+
+
+def test_float16_must_gain_over_bfloat16() -> None:
+    plans = [Plan("cuda", precision) for precision in ("float32", "bfloat16", "float16")]
+    losses = dict.fromkeys(("default", "bfloat16", "float16"), 2.0)
+
+    assert _best(plans, Timings({"default": 1.0, "bfloat16": 0.5, "float16": 0.48}, losses)).precision == "bfloat16"
+    assert _best(plans, Timings({"default": 1.0, "bfloat16": 0.5, "float16": 0.4}, losses)).precision == "float16"
+    assert _best([plans[0], plans[2]], Timings({"default": 1.0, "float16": 0.9}, losses)).precision == "float32"
+
+
+def test_cuda_graphs_are_for_steps_of_one_pass(settled: Run) -> None:
+    gpu, rows = probed(settled, "cuda"), EXACT["batch"]
+
+    assert [plan.graphs for plan in _compilable(gpu, Plan("cuda", micro_batch=rows))] == [False, True]
+    assert [plan.graphs for plan in _compilable(gpu, Plan("cuda", micro_batch=rows - 1))] == [False]
+    assert [plan.graphs for plan in _compilable(probed(settled, "cpu"), Plan("cpu", micro_batch=rows))] == [False]
+
+
+def test_compiling_and_its_graphs_are_taken_where_they_pay_back(settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured of a step: 1 s, compiled `fast`, with CUDA graphs `faster`; compiling takes 60 s of a training of 600 s."""
+    monkeypatch.setattr("mapsto.training.probe.can_compile", lambda device: True)
+    probe, plan = probed(settled, "cuda"), Plan("cuda", "bfloat16", threads=torch.get_num_threads(), micro_batch=32)
+
+    def chosen(fast: float, faster: float) -> str:
+        names = ("bfloat16", "bfloat16, compiled", "bfloat16, compiled, CUDA graphs")
+        found = Timings(dict(zip(names, (1.0, fast, faster), strict=True)), dict.fromkeys(names, 2.0), dict.fromkeys(names[1:], 60.0))
+        return probe._compiled(plan, found).name
+
+    assert chosen(0.5, 0.4) == "bfloat16, compiled, CUDA graphs"
+    assert chosen(0.5, 0.49) == "bfloat16, compiled"
+    assert chosen(0.95, 0.9) == "bfloat16"
 
 
 def test_profile_says_where_the_time_goes(settled: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,21 +166,22 @@ def test_profile_says_where_the_time_goes(settled: Run, capsys: pytest.CaptureFi
 # --- compiled --------------------------------------------------------------------------------------------------------------------
 
 
-def compiled_trainer(run: Run, folder: Path) -> Trainer:
-    """For 12 steps, by a plan that compiles."""
+def planned_trainer(run: Run, folder: Path, plan: Plan) -> Trainer:
+    """For 12 steps, by a plan."""
     folder.mkdir(exist_ok=True)
     if not (folder / "decisions.jsonl").exists():
-        Decisions(folder).add(0, plan=asdict(Plan("cpu", threads=1, micro_batch=20, compiled=True, ahead=True)), total=12, every=6)
+        Decisions(folder).add(0, plan=asdict(plan), total=12, every=6)
     learner = run.new_learner(run.new_model(), store_of(run, lambda: None, quiet))  # type: ignore[arg-type, return-value]
     return Trainer(learner, folder, Budget(steps=12))
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_compiled_training_resumes_exactly(settled: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("plan", [Plan("cpu", compiled=True, ahead=True, micro_batch=20), HALF], ids=["compiled", "float16"])
+def test_a_planned_training_resumes_exactly(plan: Plan, settled: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 32 in micro-batches of 20 and 12 (two shapes), with an embedded colour: killed in the 9th step, saved after the 5th."""
-    whole = compiled_trainer(settled, tmp_path / "whole")
+    whole = planned_trainer(settled, tmp_path / "whole", plan)
     whole.fit()
-    broken, follow = compiled_trainer(settled, tmp_path / "broken"), Average.follow
+    broken, follow = planned_trainer(settled, tmp_path / "broken", plan), Average.follow
 
     def watched(average: Average, step: int) -> None:
         follow(average, step)
@@ -138,12 +195,49 @@ def test_a_compiled_training_resumes_exactly(settled: Run, tmp_path: Path, monke
     with pytest.raises(Killed):
         broken.fit()
     monkeypatch.setattr(Average, "follow", follow)
-    again = compiled_trainer(settled, tmp_path / "broken")
+    again = planned_trainer(settled, tmp_path / "broken", plan)
     again.fit()
 
-    assert whole.learner.compiled is not None and again._began == 5
+    assert (whole.learner.compiled is not None) == plan.compiled and again._began == 5
+    assert whole.learner.scaler.state_dict() == again.learner.scaler.state_dict()
     for name, value in whole.learner.model.state_dict().items():
         assert torch.equal(value, again.learner.model.state_dict()[name]), name
+
+
+# --- float16 ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_scale_of_float16_counts_the_rows_that_are_summed(settled: Run, tmp_path: Path) -> None:
+    found = {}
+    for rows in (20, 32):
+        trainer = planned_trainer(settled, tmp_path / str(rows), replace(HALF, micro_batch=rows))
+        trainer.prepare()
+        found[rows] = trainer.learner.scaler.get_scale()
+
+    assert found == {20: 2.0**11, 32: 2.0**16}
+
+
+def test_float16_learns_nearly_what_float32_learns(settled: Run, tmp_path: Path) -> None:
+    trainers_ = [planned_trainer(settled, tmp_path / plan.precision, plan) for plan in (HALF, replace(HALF, precision="float32"))]
+    for trainer in trainers_:
+        trainer.fit()
+
+    half, full = (torch.cat([p.detach().flatten() for p in trainer.learner.model.parameters()]) for trainer in trainers_)
+    assert not torch.equal(half, full) and torch.allclose(half, full, atol=0.02)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_step_of_infinite_gradients_is_left_out_and_the_scale_halved(clip: float, settled: Run, tmp_path: Path) -> None:
+    trainer = planned_trainer(settled, tmp_path, HALF)
+    trainer.prepare()
+    trainer.training = replace(trainer.training, clip=clip)
+    before = {name: value.clone() for name, value in trainer.learner.model.state_dict().items()}
+    trainer.learner.scaler.load_state_dict({**trainer.learner.scaler.state_dict(), "scale": 1e38})
+
+    trainer.update(trainer.learner.loss, next(trainer.learner.batches("train", 0)))
+
+    assert trainer.learner.scaler.get_scale() == pytest.approx(5e37)
+    assert all(torch.equal(value, before[name]) for name, value in trainer.learner.model.state_dict().items())
 
 
 # --- together --------------------------------------------------------------------------------------------------------------------

@@ -243,6 +243,39 @@ def test_compressed_pictures_train_as_raw_ones_do(tmp_path: Path, monkeypatch: p
         assert torch.equal(a.inputs["x"], b.inputs["x"]) and torch.equal(a.targets["y"], b.targets["y"])
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_rows_of_a_store_held_on_the_device_are_those_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int) -> None:
+    """Blocks of pictures, two numbers side by side and classes; whole rows, and one of the numbers alone."""
+    monkeypatch.setenv("MAPSTO_CACHE", str(tmp_path))
+    draw = np.random.default_rng(0)
+    pictures = draw.integers(0, 1 << bits, (40, 12, 12, 3)).astype(f"uint{bits}")
+    source = open_source([{"x": picture, "a": i / 3, "b": -i, "y": i % 2} for i, picture in enumerate(pictures)], Reading())
+    slots = (*(Slot(name, kind, {}, name) for name, kind in (("x", "image"), ("a", "number"), ("b", "number"))),), (Slot("y", "category", {}, "y"),)
+    room = Image(size=12, augment="crop flip").fit(list(pictures[:4]), {"side": "input", "rows": 4, "name": "x"})
+    numbers = {("input", name): Number().fit([0.0, 1.0], {}) for name in "ab"}
+    types = {("input", "x"): room, **numbers, ("output", "y"): Category().fit(["0", "1"], {"side": "output"})}
+    folder = prepare(source, Signature(*slots), types, 40)
+    host, held = (Store(folder, Signature(*slots), types, np.zeros(40, np.int8), None) for _ in range(2))
+
+    held.hold()
+    rows = draw.permutation(40)[:7]
+
+    assert held.bytes == 40 * (12 * 12 * 3 * bits // 8 + 2 * 8 + 4)
+    for only in (None, [("input", "b")]):
+        a, b = host.raw(rows, only), held.raw(rows, only)
+        assert set(a) == set(b) and all(a[spot].dtype == b[spot].dtype and torch.equal(a[spot], b[spot]) for spot in a)
+    for a, b, _ in zip(host.stream("train", 0, 16, 0), held.stream("train", 0, 16, 0), range(3), strict=False):
+        assert torch.equal(a.inputs["x"], b.inputs["x"]) and torch.equal(a.targets["y"], b.targets["y"])  # type: ignore[arg-type]
+
+
+def test_a_processor_holds_no_second_copy_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = of_texts(["one two", "three"], tmp_path, monkeypatch)
+
+    store.place(torch.device("cpu"))
+
+    assert store.device == torch.device("cpu") and not store._held
+
+
 def test_sets_beyond_memory_are_compressed(tmp_path: Path) -> None:
     (tmp_path / "source.jpg").write_bytes(b"0" * 1000)
     photo, number = Layout("uint8", (3, 224, 224)), Layout("float64")

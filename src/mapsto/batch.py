@@ -16,6 +16,13 @@ import torch
 from torch import Tensor
 
 
+def moved(value: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on a device. To a GPU it goes through pinned memory, so that nobody waits: kernels that read it come behind it in the queue."""
+    if torch.device(device).type == "cuda" and value.device.type == "cpu":
+        return value.pin_memory().to(device, non_blocking=True)
+    return value.to(device)
+
+
 @dataclass(frozen=True)
 class Ragged:
     """Cells of unequal length behind each other. flat (N, ...), lengths (B,) int64, which sum to N and stay in the processor's memory, so
@@ -52,7 +59,7 @@ class Ragged:
         return Ragged(self.flat[place.to(self.flat.device)], chosen)
 
     def to(self, device: torch.device | str) -> Ragged:
-        return Ragged(self.flat.to(device), self.lengths)
+        return Ragged(moved(self.flat, device), self.lengths)
 
     @property
     def row(self) -> Tensor:
@@ -84,7 +91,7 @@ class Padded:
         return self.values[rows, : max(counts, default=1)], self.lengths[rows], counts
 
     def to(self, device: torch.device | str) -> Padded:
-        return Padded(self.values.to(device), self.lengths.to(device), self.counts)
+        return Padded(moved(self.values, device), moved(self.lengths, device), self.counts)
 
     @property
     def mask(self) -> Tensor:
@@ -137,7 +144,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         def move(value: Field) -> Field:
-            return [move(item) for item in value] if isinstance(value, list) else value.to(device)
+            if isinstance(value, list):
+                return [move(item) for item in value]
+            return moved(value, device) if isinstance(value, Tensor) else value.to(device)
 
         return replace(self._map(move), parts={key: part.to(device) for key, part in self.parts.items()})
 
@@ -174,7 +183,7 @@ class Draw:
         if name not in self._drawn:
             generator = torch.Generator().manual_seed(key(self.seed, "draw", name, self.step))
             self._drawn[name] = torch.rand((self.size, *shape), generator=generator)
-        return self._drawn[name].to(self.device)
+        return moved(self._drawn[name], self.device)
 
     def permutation(self, name: str) -> Tensor:
         """(B,) int64, a random order of the batch's rows."""

@@ -68,7 +68,7 @@ class Training:
     schedule: str | None = setting(None, "how the rate falls after warm-up", choices=("linear", "cosine", "constant", "flat"))
     clip: float | None = setting(None, "largest gradient norm (0: never clip)", above=-1e-9)
     ema: float | None = setting(None, "decay of the moving average of weights per step (0: none)", above=-1e-9)
-    precision: str | None = setting(None, "arithmetic", choices=("float32", "tf32", "bfloat16"))
+    precision: str | None = setting(None, "arithmetic", choices=("float32", "tf32", "bfloat16", "float16"))
     seed: int = setting(0, "seed of everything random in training", above=-1)
     device: str | None = setting(None, "where to compute: cpu, cuda, cuda:1, mps")
     threads: int | None = setting(None, "processor threads", above=0)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapsto.batch import Batch, Draw, Ragged, key
+from mapsto.batch import Batch, Draw, Ragged, key, moved
 from mapsto.data.cache import hold
 from mapsto.data.encode import Block, Spot, prepare
 from mapsto.data.order import Order
@@ -33,6 +33,9 @@ from mapsto.errors import DataError
 from mapsto.learners.base import Batches
 from mapsto.models.base import Rooms
 from mapsto.signature import Signature
+
+HELD = 0.25  # of a GPU's free memory that encoded rows may take
+SIGNED = {"uint16": torch.int16, "uint32": torch.int32, "uint64": torch.int64}  # the same bytes, in a type that every device picks rows of
 
 
 class Store(Batches):
@@ -53,7 +56,23 @@ class Store(Batches):
         self._packed = {tuple(p["spot"]): (p, *self._open_packed(p)) for p in record.get("packed", [])}
         self._ragged = {tuple(r["spot"]): self._open_ragged(r) for r in record["ragged"]}
         self.device = torch.device("cpu")
+        self._held: dict[str, Tensor] = {}  # {file: block (n, slots, *shape)} on the device
         self.few_shapes = not self._ragged
+
+    def place(self, device: torch.device) -> None:
+        super().place(device)
+        self._held = {}
+        if device.type == "cuda" and self.bytes <= HELD * torch.cuda.mem_get_info(device)[0]:
+            self.hold()
+
+    @property
+    def bytes(self) -> int:
+        """Of all blocks."""
+        return sum(values.nbytes for _, values in self._blocks)
+
+    def hold(self) -> None:
+        """Keep all blocks on the device: rows are then picked there. Cells of unequal length, and packed ones, stay where they are."""
+        self._held = {block.file: _signed(values).to(self.device) for block, values in self._blocks}
 
     def _open(self, block: Mapping[str, Any]) -> np.ndarray:
         return self._mapped(block["file"], block["dtype"], (self.n, len(block["spots"]), *block["shape"]))
@@ -103,18 +122,27 @@ class Store(Batches):
             wanted = [i for i, spot in enumerate(block.spots) if only is None or spot in only]
             if not wanted:
                 continue
-            part = values[rows] if len(wanted) == len(block.spots) else values[np.ix_(rows, np.array(wanted))]
-            taken = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
+            if block.file in self._held:
+                taken = self._picked(block, rows)[:, wanted] if len(wanted) < len(block.spots) else self._picked(block, rows)
+            else:
+                part = values[rows] if len(wanted) == len(block.spots) else values[np.ix_(rows, np.array(wanted))]
+                taken = moved(torch.from_numpy(np.ascontiguousarray(part)), self.device)
             found |= {block.spots[i]: taken[:, at] for at, i in enumerate(wanted)}
         for spot, (record, values, offsets) in self._packed.items():
             if only is None or spot in only:
-                found[spot] = torch.from_numpy(unpack(values, offsets, rows, record["dtype"], record["shape"])).to(self.device)
+                found[spot] = moved(torch.from_numpy(unpack(values, offsets, rows, record["dtype"], record["shape"])), self.device)
         for spot, (values, offsets, _) in self._ragged.items():
             if only is None or spot in only:
                 lengths = offsets[rows + 1] - offsets[rows]
                 place = np.arange(lengths.sum()) + np.repeat(offsets[rows] - (lengths.cumsum() - lengths), lengths)
                 found[spot] = Ragged(torch.from_numpy(values[place]), torch.from_numpy(lengths))
         return found
+
+    def _picked(self, block: Block, rows: np.ndarray) -> Tensor:
+        """(B, slots, *shape) of a block that the device holds."""
+        held = self._held[block.file]
+        found = held.index_select(0, moved(torch.from_numpy(rows), held.device)).to(self.device)
+        return found.view(getattr(torch, block.dtype)) if block.dtype in SIGNED else found
 
     def batch(self, rows: np.ndarray, draw: Draw | None = None, cuts: tuple[int, ...] = ()) -> Batch:
         """The rows as a batch, normalised, and augmented when `draw` is given. Any number of threads may ask at once."""
@@ -156,6 +184,12 @@ class Store(Batches):
         if not self._ragged:
             return None
         return np.sum([steps[rows] for _, _, steps in self._ragged.values()], axis=0)
+
+
+def _signed(values: np.ndarray) -> Tensor:
+    """An array as a tensor of a type that rows can be picked of."""
+    found = torch.from_numpy(np.array(values))
+    return found.view(SIGNED[values.dtype.name]) if values.dtype.name in SIGNED else found
 
 
 def collate(

@@ -33,8 +33,12 @@ Scores = dict[str, dict[str, float]]  # {slot: {metric: value}}
 class Batches:
     """What a learner needs of a store: {split: rows} and batches by row. `mapsto.data.store.Store` is one; so is any stream."""
 
-    device: torch.device = torch.device("cpu")  # where batches are wanted; the trainer sets it
+    device: torch.device = torch.device("cpu")  # where batches are wanted; the trainer says it by `place`
     few_shapes: bool = True  # have batches so few shapes that compiling a graph for each may pay?
+
+    def place(self, device: torch.device) -> None:
+        """Batches are wanted there from now on."""
+        self.device = device
 
     def size(self, split: str) -> int | None:
         """Rows in a split; None when nobody knows, as in an endless stream: such a split is never walked."""
@@ -86,6 +90,7 @@ class Learner:
         self.config: Any = config if config is not None else self.Config()
         self.device = torch.device("cpu")  # the trainer sets it
         self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)  # likewise: the plan's arithmetic
+        self.scaler = torch.amp.GradScaler("cpu", enabled=False)  # which keeps the gradients of float16 within its range
         self.channels_last = False  # and its memory format
         self.compiled: Callable[[Batch], Any] | None = None  # and `loss` as torch.compile makes it
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapsto.batch import Batch, key
+from mapsto.batch import Batch, key, moved
 from mapsto.errors import ConfigError, DataError
 from mapsto.learners.base import Batches, Collected, Learner, Logs, Scores
 
@@ -79,8 +79,8 @@ class NextToken(Learner):
 
     def _batch(self, stream: Stream, starts: np.ndarray, length: int) -> Batch:
         """Blocks (B, length + 1) of the stream: all but the last token are given, all but the first to be said."""
-        tokens = torch.from_numpy(stream.take(starts, length + 1)).to(stream.store.device)
-        rows = torch.from_numpy(stream.rows_at(starts)).to(stream.store.device)
+        tokens = moved(torch.from_numpy(stream.take(starts, length + 1)), stream.store.device)
+        rows = moved(torch.from_numpy(stream.rows_at(starts)), stream.store.device)
         return Batch({self.slot: tokens[:, :-1]}, {self.slot: tokens[:, 1:]}, len(starts), rows)
 
     def given(self, batch: Batch) -> Tensor:

@@ -20,9 +20,12 @@ LossOf = Callable[[Batch], tuple[tuple[Tensor, Tensor], Logs]]
 def updated(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.optim.Optimizer) -> Logs:
     """One update of one optimizer's parameters; torch.OutOfMemoryError where the micro-batch is too large."""
     logs, total, count = _gradients(trainer, loss_of, batch, taker)
+    scaler = trainer.learner.scaler
     if trainer.training.clip:
+        scaler.unscale_(taker)
         torch.nn.utils.clip_grad_norm_(_parameters(taker), trainer.training.clip, foreach=True)
-    taker.step()
+    scaler.step(taker)  # fused optimizers leave out a step of infinite gradients by themselves: nothing is waited for
+    scaler.update()
     trainer.watch.now("optimizer")
     return {**logs, "loss": total / count}
 
@@ -37,12 +40,12 @@ def _gradients(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.opt
     for micro, (low, high) in enumerate(ranges if batch.size or whole else ()):
         piece = batch if len(ranges) == 1 else batch.slice(low, high)
         seeded(key(trainer.training.seed, trainer.step, micro, trainer.company.rank, trainer.turn), trainer.learner.device)
-        (rows, counts), logs = _loss_of(trainer, loss_of, piece)
+        (rows, counts), logs = _loss_of(trainer, loss_of, piece, len(ranges))
         if piece.weight is not None:
             rows, counts = rows * piece.weight, counts * piece.weight
         summed, counted = rows.sum(), counts.sum().detach()
         trainer.watch.now("forward")
-        (summed / counted.clamp(min=1e-8) if whole else summed).backward()
+        trainer.learner.scaler.scale(summed / counted.clamp(min=1e-8) if whole else summed).backward()
         trainer.watch.now("backward")
         total, count = total + summed.detach(), count + counted
     if not whole:
@@ -72,12 +75,13 @@ def _together(trainer: Trainer, taker: torch.optim.Optimizer, total: Tensor, cou
     return total, count
 
 
-def _loss_of(trainer: Trainer, loss_of: LossOf, piece: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
-    """In the plan's arithmetic, compiled where the plan is."""
+def _loss_of(trainer: Trainer, loss_of: LossOf, piece: Batch, pieces: int) -> tuple[tuple[Tensor, Tensor], Logs]:
+    """In the plan's arithmetic, compiled where the plan is. CUDA graphs are for whole batches: the next piece would overwrite the gradients
+    of the one before."""
     learner = trainer.learner
     if not learner.model.training:
         learner.model.train()  # walks through all modules
-    compiled = learner.compiled if loss_of == learner.loss else None
+    compiled = learner.compiled if loss_of == learner.loss and (pieces == 1 or not trainer.plan.graphs) else None
     with learner.autocast:
         return (compiled or loss_of)(learner.ready(piece))
 

@@ -66,7 +66,7 @@ def machine_speed(device: torch.device) -> float:
 def machine_peak(device: torch.device, precision: str) -> float:
     """The most FLOP/s seen of this machine in that arithmetic, by a product of two matrices or a convolution, forward and backward; measured
     once and remembered."""
-    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    kind = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision, torch.float32)
     known = [_remembered(f"{name} {precision}", device, lambda of=of: of(device, kind)) for name, of in KERNELS.items()]
     return max(known)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from mapsto.training import memory
 if TYPE_CHECKING:
     from mapsto.learners.base import Learner
 
+HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}  # precisions that autocast brings about
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -25,7 +28,7 @@ class Plan:
     seconds: of one step of `micro_batch` rows (forward, backward, optimizer), by candidate; seconds_per_micro: of the one chosen. compile_seconds:
     what compiling takes. bytes_per_row: kept for the backward pass. operations_per_row: FLOP of forward and backward; 0 where nobody counted.
     peak: the most FLOP/s this machine was seen to reach in this arithmetic. ahead: a thread prepares the next batch. processes: how
-    many learn together, each a part of every batch."""
+    many learn together, each a part of every batch. graphs: compiled, and its kernels replayed as CUDA graphs."""
 
     device: str
     precision: str = "float32"
@@ -41,6 +44,7 @@ class Plan:
     processes: int = 1
     operations_per_row: float = 0.0
     peak: float = 0.0
+    graphs: bool = False
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
@@ -54,7 +58,8 @@ class Plan:
     @property
     def name(self) -> str:
         """The candidate it is: 'bfloat16, channels-last, compiled'."""
-        return ", ".join([self.precision, *["channels-last"] * self.channels_last, *["compiled"] * self.compiled])
+        marks = {"channels-last": self.channels_last, "compiled": self.compiled, "CUDA graphs": self.graphs}
+        return ", ".join([self.precision, *(mark for mark, held in marks.items() if held)])
 
     @property
     def rows_per_second(self) -> float:
@@ -72,7 +77,8 @@ def apply(plan: Plan, learner: Learner) -> None:
     if plan.threads != torch.get_num_threads():
         torch.set_num_threads(plan.threads)
     device = learner.device
-    learner.autocast = torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16")
+    learner.autocast = torch.autocast(device.type, HALVES.get(plan.precision, torch.bfloat16), enabled=plan.precision in HALVES)
+    learner.scaler = torch.amp.GradScaler(device.type, init_scale=_first_scale(plan, learner), enabled=plan.precision == "float16")
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = plan.precision == "tf32"
         torch.backends.cudnn.benchmark = False  # it chooses kernels by the clock
@@ -80,19 +86,35 @@ def apply(plan: Plan, learner: Learner) -> None:
         learner.channels_last = plan.channels_last
         order = torch.channels_last if plan.channels_last else torch.contiguous_format
         learner.model.to(memory_format=order)  # type: ignore[call-overload]
-    learner.compiled = compiled(learner) if plan.compiled else None
+    learner.compiled = compiled(learner, plan.graphs) if plan.compiled else None
 
 
-def compiled(learner: Learner) -> Callable[[Batch], Any]:
+def _first_scale(plan: Plan, learner: Learner) -> float:
+    """Of float16's loss: 2^16 for a mean over the batch, as PyTorch begins; so much less for a sum over its rows, which is what several
+    micro-batches or processes make."""
+    rows = learner.training.batch or 1
+    summed = plan.processes > 1 or plan.micro_batch < rows
+    return 65536.0 / 2 ** math.ceil(math.log2(rows)) if summed else 65536.0
+
+
+def compiled(learner: Learner, graphs: bool = False) -> Callable[[Batch], Any]:
     """The learner's loss as torch.compile makes it: one graph for each of its few shapes, and nothing tuned by the clock, so that two equal
-    runs stay equal."""
+    runs stay equal. graphs: its kernels are recorded as CUDA graphs; what one call gives is overwritten by the next."""
     import torch._dynamo.config as dynamo
     import torch._inductor.config as inductor
 
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
     dynamo.recompile_limit = dynamo.accumulated_recompile_limit = 512  # beyond its limit it would go on without compiling, and not say so
     inductor.deterministic = True
-    return torch.compile(learner.loss, dynamic=False)
+    if not graphs:
+        return torch.compile(learner.loss, dynamic=False)
+    recorded = torch.compile(learner.loss, dynamic=False, mode="reduce-overhead")
+
+    def loss(batch: Batch) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()  # the step before is over, and its gradients are used
+        return recorded(batch)
+
+    return loss
 
 
 def forecast(plan: Plan, model: torch.nn.Module, averaged: bool, passes: int, left: float) -> dict[str, float]:

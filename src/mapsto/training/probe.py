@@ -36,7 +36,7 @@ SHARE = 0.03  # of the training that the probe may take
 LEAST, MOST = 0.3, 8.0  # seconds, whatever the share
 BEHIND = 1.5  # times the best: no second round
 HOPELESS = 6  # times the best, warming up included: not even a first
-LOWER = 0.93  # bfloat16 must take less than this share of float32's time: near-ties stay with the exact arithmetic
+LOWER = 0.93  # bfloat16 must take less than this share of float32's time, float16 of bfloat16's: near-ties stay with the exact arithmetic
 FEWER = 0.95  # fewer threads, less than this share of what all take
 TOLERANCE = 0.05  # relative difference of a loss from float32's on the same rows beyond which a candidate is out
 GUESS = {"cpu": 0.1, "cuda": 0.3}  # what compiling may gain, where it was never tried
@@ -53,7 +53,7 @@ class Timings:
 
     seconds: dict[str, float] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
-    compile_seconds: float = 0.0
+    compiling: dict[str, float] = field(default_factory=dict)  # seconds it took
     bytes_per_row: int = 0
     micro_batch: int = 0
     operations_per_row: float = 0.0
@@ -75,8 +75,8 @@ class Probe:
 
     def plan(self) -> Plan:
         """The fastest plan. RunError when not even one row fits into memory."""
-        if self.training.precision == "tf32" and self.device.type != "cuda":
-            raise ConfigError("--precision tf32: this is arithmetic of GPUs.\nLeave it out, or: --precision bfloat16.")
+        if self.training.precision in ("tf32", "float16") and self.device.type != "cuda":
+            raise ConfigError(f"--precision {self.training.precision}: this is arithmetic of GPUs.\nLeave it out, or: --precision bfloat16.")
         known = _key(self)
         found = _recall(known) or Timings()
         first = not found.seconds
@@ -115,7 +115,7 @@ class Probe:
         """The plan with what is to be known of it."""
         seconds = {name: round(took, 6) for name, took in found.seconds.items()}
         least = found.seconds[_called(best, self.threads)]
-        apply(replace(best, compiled=False), self.learner)
+        apply(replace(best, compiled=False, graphs=False), self.learner)
         # a batch made beside the step is worth a thread once it takes a hundredth of it; on a GPU batches are made there, in the same queue
         aside = self.device.type == "cpu" and found.prepared > 0.01 * least * math.ceil(self.batch.size / best.micro_batch)
         reached = best.operations_per_row * best.micro_batch / least  # that, too, the machine was seen to reach
@@ -161,29 +161,31 @@ class Probe:
 
     def _compiled(self, best: Plan, found: Timings) -> Plan:
         """The plan compiled, where that pays back within the training."""
-        name, compiled_ = _called(best, self.threads), replace(best, compiled=True)
-        took = found.seconds[name]
+        took = found.seconds[_called(best, self.threads)]
         if not can_compile(self.device) or not self.learner.few_shapes or self.training.plan == "default":
             return best
         passes = math.inf if self.steps is None else self.steps * math.ceil(self.batch.size / best.micro_batch)
         left = min(self.left, passes * took)
-        fast = found.seconds.get(_called(compiled_, self.threads))
         thorough = self.training.plan == "thorough"
-        if fast is None and (thorough or left * GUESS.get(self.device.type, 0) > WORTH * COLD):
-            fast = self._try_compiled(compiled_, found)
-        if fast is None or fast > GAINS * took:
-            return best
-        gain = left * (1 - fast / took)
-        return replace(compiled_, compile_seconds=found.compile_seconds) if gain > WORTH * found.compile_seconds or thorough else best
+        worth = thorough or left * GUESS.get(self.device.type, 0) > WORTH * COLD
+        chosen = best
+        for plan in _compilable(self, best):
+            name = _called(plan, self.threads)
+            fast = found.seconds[name] if name in found.seconds else self._try_compiled(plan, found) if worth else math.inf
+            pays = thorough or left * (1 - fast / took) > WORTH * found.compiling.get(name, 0.0)
+            if pays and fast <= GAINS * found.seconds[_called(chosen, self.threads)]:
+                chosen = replace(plan, compile_seconds=found.compiling.get(name, 0.0))
+        return chosen
 
     def _try_compiled(self, plan: Plan, found: Timings) -> float:
         """Compile, and time the step; its loss must be that of the same rows without."""
         name, rows = _called(plan, self.threads), self.batch.slice(0, plan.micro_batch)
-        _, right = self._timed(replace(plan, compiled=False), rows)
+        plain = replace(plan, compiled=False, graphs=False)
+        _, right = self._timed(plain, rows)
         took, loss = self._timed(plan, rows)
-        found.compile_seconds = round(took, 1)
+        found.compiling[name] = round(took, 1)
         fair = abs(loss - right) <= TOLERANCE * max(1e-3, abs(right))
-        found.losses[name] = found.losses[_called(replace(plan, compiled=False), self.threads)] if fair else math.nan
+        found.losses[name] = found.losses[_called(plain, self.threads)] if fair else math.nan
         found.seconds[name] = min(self._timed(plan, rows)[0] for _ in range(3)) if fair else 1e9
         return found.seconds[name]
 
@@ -200,10 +202,24 @@ def _candidates(probe: Probe, base: Plan) -> list[Plan]:
     asked = probe.training.precision
     if probe.training.plan == "default":
         return [replace(base, precision=asked or "float32")]
-    kinds = [asked] if asked else ["float32", *["tf32"] * (probe.device.type == "cuda"), "bfloat16"]
+    kinds = [asked] if asked else ["float32", *_lower(probe.device)]
     plain = [replace(base, precision=kind) for kind in kinds]
     lasting = [replace(plan, channels_last=True) for plan in plain] if probe.pictures else []
     return [plain[0], *lasting] if probe.pictures else plain
+
+
+def _lower(device: torch.device) -> list[str]:
+    """Precisions below float32 that a device has."""
+    if device.type != "cuda":
+        return ["bfloat16"]
+    return ["tf32", *["bfloat16"] * torch.cuda.is_bf16_supported(including_emulation=False), "float16"]
+
+
+def _compilable(probe: Probe, best: Plan) -> list[Plan]:
+    """The plan compiled; and on a GPU, where each step is one pass of one shape, with its kernels as CUDA graphs too."""
+    whole = best.micro_batch >= probe.batch.size and not probe.batch.cuts
+    plan = replace(best, compiled=True)
+    return [plan, *[replace(plan, graphs=True)] * (whole and probe.device.type == "cuda")]
 
 
 def _fewer(probe: Probe) -> list[int]:
@@ -224,7 +240,9 @@ def _best(candidates: Sequence[Plan], found: Timings) -> Plan:
         if name not in found.seconds or not abs(found.losses[name] - right) <= TOLERANCE * max(1e-3, abs(right)):
             return math.inf
         exact = plan.precision == "float32" or first.precision == plan.precision
-        return found.seconds[name] / (1.0 if exact else LOWER) / (1.0 if plan.threads == threads else FEWER)
+        # float16, of the narrower range, must gain over bfloat16 too, where there is that
+        steps = 0 if exact else 2 if plan.precision == "float16" else 1
+        return found.seconds[name] / LOWER**steps / (1.0 if plan.threads == threads else FEWER)
 
     return min(candidates, key=weighed)
 

@@ -21,7 +21,7 @@ from mapsto.batch import Batch, key
 from mapsto.config import Budget
 from mapsto.errors import ConfigError, RunError, Stopped
 from mapsto.learners.base import Learner, Logs
-from mapsto.training import checkpoint, memory, probe
+from mapsto.training import checkpoint, memory, probe, state
 from mapsto.training.ahead import ahead
 from mapsto.training.average import Average
 from mapsto.training.budget import Clock, Pace, fixed_total
@@ -68,12 +68,12 @@ class Trainer:
         self._asked = ""  # what a signal asked for
         self._losses: list[Tensor] = []  # of the steps since the last look; read together, for reading waits for the device
         self._loss = 0.0  # their mean, once read
-        self._since, self._steps = 0.0, 0  # sum of losses, and steps, since the last evaluation
-        self._rollbacks, self._rolled_back = 0, False
+        self.since, self.steps = 0.0, 0  # sum of losses, and steps, since the last evaluation
+        self.rollbacks, self._rolled_back = 0, False
         self.turn = 0  # updates made within the step: each draws its own noise
         self.plan, self.watch = Plan("cpu"), Watch(torch.device("cpu"))
         self._began, self._learning = 0, 0.0  # the step and the clock at which this process began to learn
-        self._speed_before: dict[str, Any] = {}
+        self.speed_before: dict[str, Any] = {}
 
     # ---- the loop ----
 
@@ -159,7 +159,7 @@ class Trainer:
         self.learner.device = choose_device(recorded["device"] if recorded else self.training.device, self.company.rank)
         self.learner.model.to(self.learner.device)
         if self.learner.store is not None:
-            self.learner.store.device = self.learner.device  # type: ignore[attr-defined]
+            self.learner.store.place(self.learner.device)
         memory.keep_heap()
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a write of every new tensor
@@ -167,7 +167,7 @@ class Trainer:
         self.watch = Watch(self.learner.device)
         self.fresh()
         if saved:
-            self._restore(*saved)
+            state.restore(self, *saved)
             self._after_a_kill(saved[1])
         else:
             self._lay_out_first()
@@ -311,8 +311,8 @@ class Trainer:
             losses = torch.stack([loss.float() for loss in self._losses]).tolist()
             self._loss, self._losses = sum(losses) / len(losses), []
             for loss in losses:
-                self._since += loss
-            self._steps += len(losses)
+                self.since += loss
+            self.steps += len(losses)
 
     @property
     def _saving_due(self) -> bool:
@@ -355,8 +355,8 @@ class Trainer:
         start = time.monotonic()
         torch.manual_seed(key(self.training.seed, "evaluate", self.step))  # samplers and environments draw while they are scored
         self._read_losses()
-        loss = self._since / self._steps if self._steps else math.nan  # mean over the steps since the last evaluation
-        self._since, self._steps = 0.0, 0
+        loss = self.since / self.steps if self.steps else math.nan  # mean over the steps since the last evaluation
+        self.since, self.steps = 0.0, 0
         with self.average.applied():
             scores = self.learner.evaluate("validation", SAMPLE)
             known = {"loss": loss if math.isfinite(loss) else None, "progress": round(self.pace.progress(self.step), 4)}
@@ -372,7 +372,7 @@ class Trainer:
         (MFU), the shares of a step, seconds of evaluating and saving. What the process before this one knew, where this one took no step."""
         steps = self.step - self._began
         took = time.monotonic() - self._learning
-        return self.watch.speed(steps * (self.training.batch or 1), took, self.plan) if steps else self._speed_before
+        return self.watch.speed(steps * (self.training.batch or 1), took, self.plan) if steps else self.speed_before
 
     # ---- state ----
 
@@ -381,37 +381,15 @@ class Trainer:
         if self.folder is None or self.company.rank:
             return
         start = time.monotonic()
-        note = {
-            "step": self.step,
-            "speed": self.speed(),
-            "elapsed": self.clock.elapsed,
-            "since": self._since,
-            "steps": self._steps,
-            "rollbacks": self._rollbacks,
-        }
-        parts = {"model": self.learner.model.state_dict(), "best": self.judge.best or {}, "learner": self.learner.state_dict()}
-        parts["ema"] = {str(i): value for i, value in enumerate(self.average.values)}
-        checkpoint.save_parts(self.folder, parts, self.optimizers, {**note, **self.judge.note(), **memory.note()})
+        state.save(self, self.folder)
         self._saved_at, self._save_takes = time.monotonic(), time.monotonic() - start
         self.watch.beside["checkpoints"] += self._save_takes
-
-    def _restore(self, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
-        self.learner.model.load_state_dict(checkpoint.part(tensors, "model"))
-        self.average.load(checkpoint.part(tensors, "ema"))
-        self.learner.load_state_dict(checkpoint.part(tensors, "learner"))
-        checkpoint.restore_optimizers(self.optimizers, tensors, note["plain"])
-        self.judge.restore(note, checkpoint.part(tensors, "best"))
-        self.step = note["step"]
-        self.clock.set(note["elapsed"])
-        self._rollbacks = max(self._rollbacks, note["rollbacks"])
-        self._since, self._steps = note.get("since", 0.0), note.get("steps", 0)
-        self._speed_before = note.get("speed", {})
 
     def _roll_back(self) -> None:
         """The loss is no number: back to the last good checkpoint with a lower rate."""
         failed = self.step
-        if self.folder is None or self._rollbacks >= ROLLBACKS or not self._go_back():
-            tried = f" after {self._rollbacks} lower rates" if self._rollbacks else ""
+        if self.folder is None or self.rollbacks >= ROLLBACKS or not self._go_back():
+            tried = f" after {self.rollbacks} lower rates" if self.rollbacks else ""
             raise RunError(f"the loss became no number at step {failed}{tried}.\nLook for extreme values in the data, or choose a lower --lr.")
         self._decide(rate=0.3, why=f"the loss became no number at step {failed}")
         self.clock.begin(self.step)
@@ -423,9 +401,9 @@ class Trainer:
         if saved is None:
             return False
         elapsed = self.clock.elapsed
-        self._rollbacks, self._rolled_back = self._rollbacks + 1, True
+        self.rollbacks, self._rolled_back = self.rollbacks + 1, True
         self.fresh()
-        self._restore(*saved)
+        state.restore(self, *saved)
         self.clock.set(elapsed)  # lost work is spent time
         self.pace, self.stop = Pace(), ""
         self._replay(-1, self.step)

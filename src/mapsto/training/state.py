@@ -1,0 +1,48 @@
+"""A training's whole state as a checkpoint holds it: taken from a trainer, and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from mapsto.training import checkpoint, memory
+
+if TYPE_CHECKING:
+    from mapsto.training.trainer import Trainer
+
+
+def save(trainer: Trainer, folder: Path) -> None:
+    """Write a checkpoint of this moment."""
+    learner, judge = trainer.learner, trainer.judge
+    note = {
+        "step": trainer.step,
+        "speed": trainer.speed(),
+        "elapsed": trainer.clock.elapsed,
+        "since": trainer.since,
+        "steps": trainer.steps,
+        "rollbacks": trainer.rollbacks,
+        "scaler": learner.scaler.state_dict(),
+    }
+    parts = {"model": learner.model.state_dict(), "best": judge.best or {}, "learner": learner.state_dict()}
+    parts["ema"] = {str(i): value for i, value in enumerate(trainer.average.values)}
+    checkpoint.save_parts(folder, parts, trainer.optimizers, {**note, **judge.note(), **memory.note()})
+
+
+def restore(trainer: Trainer, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
+    """The inverse, into a trainer whose optimizers and averages are fresh."""
+    learner = trainer.learner
+    learner.model.load_state_dict(checkpoint.part(tensors, "model"))
+    trainer.average.load(checkpoint.part(tensors, "ema"))
+    learner.load_state_dict(checkpoint.part(tensors, "learner"))
+    checkpoint.restore_optimizers(trainer.optimizers, tensors, note["plain"])
+    if note.get("scaler"):
+        learner.scaler.load_state_dict(note["scaler"])
+    trainer.judge.restore(note, checkpoint.part(tensors, "best"))
+    trainer.step = note["step"]
+    trainer.clock.set(note["elapsed"])
+    trainer.rollbacks = max(trainer.rollbacks, note["rollbacks"])
+    trainer.since, trainer.steps = note.get("since", 0.0), note.get("steps", 0)
+    trainer.speed_before = note.get("speed", {})
