@@ -82,7 +82,7 @@ def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Coll
     """Predictions by split, and what the net made of training and validation rows meanwhile."""
     looking = novelty.Looking.at(learner.model, run.signature, run.types)
     found, heard = {}, {}
-    for split, most in (("train", TRAIN_ROWS), ("validation", None), ("test", None)):
+    for split, most in (("train", min(TRAIN_ROWS, learner.looked)), ("validation", None), ("test", None)):
         if store.size(split) and looking is not None and split != "test":
             found[split], heard[split] = novelty.collected(learner, store, split, most, looking)
         elif store.size(split):

@@ -180,7 +180,7 @@ def language(facts: Facts) -> dict[str, Any]:
     affordable = min((within or 0) / (6 * 12 * depth * width**2), PASSES * facts.tokens)
     batch = max(1, round(min(1 << 18, max(1024, affordable / 5000)) / room.most))
     passes = affordable / max(1, facts.tokens)
-    training = Training(optimizer="muon", lr=0.02, batch=batch, weight_decay=0.01, momentum=0.95, warmup=0.02, schedule="linear", clip=1.0, ema=0.0)
+    training = Training(optimizer="muon", lr=0.02, batch=batch, weight_decay=0.01, momentum=0.95, warmup=0.005, schedule="linear", clip=1.0, ema=0.0)
     return {
         "options": {"width": width, "depth": depth, "heads": max(4, width // 64), "dropout": 0.0 if passes < 3 else 0.1 if passes < 8 else 0.2},
         "training": training,

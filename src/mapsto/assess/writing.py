@@ -15,7 +15,7 @@ from mapsto.blocks import Block, Gallery, Item, Line, Lines, Section
 TITLE = "What does it write?"
 NET = True  # it asks the net itself
 TEXTS, TOKENS = 3, 200
-BATCHES = 4  # of blocks, for the loss by place
+BATCHES = 2  # of blocks, for the loss by place
 
 
 def asks(view: View) -> bool:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Logs = dict[str, Tensor]
 Scores = dict[str, dict[str, float]]  # {slot: {metric: value}}
+LOOKED = 20_000  # rows that an evaluation during training reads at most
 
 
 class Batches:
@@ -174,6 +175,11 @@ class Learner:
         """Rows of a split as `batches` and `walk` count them: the store's, or blocks of a text. None when nobody knows."""
         store = store or self.store
         return None if store is None else store.size(split)
+
+    @property
+    def looked(self) -> int:
+        """Rows that are enough for a look at how well it does while it learns."""
+        return LOOKED
 
     def walk(self, split: str, most: int | None = None, store: Batches | None = None) -> Iterator[Batch]:
         """Every row of a split once (or a keyed sample of `most`), to be predicted. store: another than the learner's own."""

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from mapsto.batch import Batch, key, moved
 from mapsto.errors import ConfigError, DataError
-from mapsto.learners.base import Batches, Collected, Learner, Logs, Scores
+from mapsto.learners.base import Batches, Collected, Learner, Logs
 
-LOOKED = 16_384  # validation tokens that an evaluation during training reads
+LOOKED = 16_384  # tokens that are enough for a look while it learns
 MEASURED = 400_000  # tokens of a split that are measured at most, in blocks evenly spread
 COUNTED, PIECE = 20_000_000, 1 << 20  # training tokens that frequencies are counted on, and how many at once
 BELIEF = 5.0
@@ -59,6 +59,10 @@ class NextToken(Learner):
         if split == "train" and store is None:
             return len(self._train) // self.block - 1 or 1
         return self._walked(Stream(store or self.store, self.slot, split))[1]  # type: ignore[arg-type]
+
+    @property
+    def looked(self) -> int:
+        return max(1, LOOKED // self.block)
 
     @property
     def few_shapes(self) -> bool:
@@ -149,11 +153,6 @@ class NextToken(Learner):
         blocks = np.concatenate([_joined(batch, self.slot) for batch in self.walk(split)])  # (n, T + 1)
         single, double = frequencies(self._train, blocks, self.types["output", self.slot].vocabulary_size)  # type: ignore[attr-defined]
         return {self.slot: {"unigram": {"nats": single.sum(1)}, "bigram": {"nats": double.sum(1)}}}
-
-    def evaluate(self, split: str, most: int | None = None) -> Scores:
-        """During training a part of the split is enough, and always the same one."""
-        few = None if most is None else max(1, min(most, LOOKED // self.block))
-        return super().evaluate(split, few)
 
 
 def frequencies(stream: Stream, blocks: np.ndarray, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:

@@ -38,9 +38,8 @@ Tell = Callable[[Mapping[str, Any]], None]
 
 TICK = 0.5  # seconds between looks at the clock, the loss and the terminal
 SAVE = 5.0  # seconds between checkpoints, at least; or 20 times what one takes
-LOOKS, FEWEST = 25, 5  # evaluations over the budget, where they take little of its time, and else
+LOOKS, SOONER, FEWEST = 25, 100, 5  # evaluations over the budget where they take little of its time, the same with a goal to stop at, and else
 WEIGHT = 2.0  # rows to be learned from between two evaluations, for each row evaluated: a forward pass is a third of a step
-SAMPLE = 20_000  # validation rows an evaluation during training reads at most
 ROLLBACKS = 3
 
 
@@ -214,9 +213,9 @@ class Trainer:
         self.decisions.add(0, total=total, every=self._interval(total))  # one line: a kill between two would leave half
 
     def _interval(self, total: int) -> int:
-        """Steps between two evaluations: LOOKS of them, or so few that they take little of the time, but FEWEST."""
-        costly = WEIGHT * min(SAMPLE, self.learner.size("validation") or 0) / (self.training.batch or 1)
-        return math.ceil(max(1, total / LOOKS, min(costly, total / FEWEST)))
+        """Steps between two evaluations: LOOKS of them (or SOONER), or so few that they take little of the time, but FEWEST."""
+        costly = WEIGHT * min(self.learner.looked, self.learner.size("validation") or 0) / (self.training.batch or 1)
+        return math.ceil(max(1, total / (SOONER if self.budget.until else LOOKS), min(costly, total / FEWEST)))
 
     @property
     def _passes(self) -> int:
@@ -358,7 +357,7 @@ class Trainer:
         loss = self.since / self.steps if self.steps else math.nan  # mean over the steps since the last evaluation
         self.since, self.steps = 0.0, 0
         with self.average.applied():
-            scores = self.learner.evaluate("validation", SAMPLE)
+            scores = self.learner.evaluate("validation", self.learner.looked)
             known = {"loss": loss if math.isfinite(loss) else None, "progress": round(self.pace.progress(self.step), 4)}
             judged = self.judge.hear(self.step, scores, **known)
         self.watch.beside["evaluation"] += time.monotonic() - start
