@@ -8,13 +8,16 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from torch import nn
 
+from mapsto.batch import Ragged
 from mapsto.measure import baseline
 from mapsto.measure.baseline import Features, baselines
 from mapsto.measure.scores import interval, record, score
 from mapsto.metrics import Metric, area, mean_of, ratio_of
+from mapsto.texts import PlainBag, Texts
 from mapsto.types.base import DataType, Head
 
 
@@ -317,3 +320,11 @@ def test_a_sample_is_keyed_and_bounded():
     assert (baseline.chosen(5, 10) == np.arange(5)).all()
     rows = baseline.chosen(100_000, 20_000)
     assert len(set(rows)) == 20_000 and (rows == baseline.chosen(100_000, 20_000)).all() and (np.diff(rows) > 0).all()
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_sparse_features_of_texts_are_the_dense_ones(counted):
+    bags = Ragged(torch.tensor([[1.0, 2.0], [3.0, 0.5], [6.0, 1.0], [2.0, 3.0]]), torch.tensor([2, 0, 2])) if counted else None
+    texts = Texts(torch.tensor([[3, 4, 3], [5, 0, 0], [4, 4, 4]]), torch.tensor([3, 1, 3]), bags=bags)
+    stem = PlainBag(9, 8 if counted else 0, upper=False)
+    assert np.allclose(stem.sparse(texts).toarray(), stem(texts).numpy(), atol=1e-6)

@@ -7,6 +7,7 @@ G counted runs, D width, F features, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,3 +118,22 @@ class PlainBag(nn.Module):
         found = torch.zeros(len(texts.bags) * self.features, device=weight.device)
         found.index_add_(0, texts.bags.row * self.features + bucket % self.each, weight * mine)
         return F.normalize(found.view(len(texts.bags), self.features), dim=1)
+
+    def sparse(self, texts: Texts) -> Any:
+        """The same as scipy's csr_array (B, F) float32: of tens of thousands of features a text has some dozens."""
+        from scipy.sparse import csr_array
+
+        if texts.bags is None:
+            row, feature = (side.numpy() for side in texts.mask.nonzero(as_tuple=True))
+            feature, weight = texts.values.numpy()[row, feature], np.ones(len(row), np.float32)
+        else:
+            bucket = texts.bags.flat[:, 0].long().numpy()
+            mine = np.flatnonzero((bucket >= self.each) == self.upper)
+            row, feature, weight = texts.bags.row.numpy()[mine], bucket[mine] % self.each, texts.bags.flat[:, 1].numpy()[mine]
+        found = csr_array((weight, (row, feature)), shape=(len(texts.values), self.features))
+        found.sum_duplicates()
+        if texts.bags is None:
+            found.data = 1 + np.log(found.data)
+        length = np.sqrt(np.add.reduceat(np.r_[found.data**2, 0], found.indptr[:-1]))  # of an empty row: another's, of nothing
+        found.data /= np.repeat(np.maximum(length, 1e-12), np.diff(found.indptr)).astype(np.float32)
+        return found

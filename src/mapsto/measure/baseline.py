@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from mapsto.batch import key
+from mapsto.batch import Field, key
 from mapsto.data.store import Store
 from mapsto.measure.scores import Scores, any_known, score
-from mapsto.models.base import Stems, flat
+from mapsto.models.base import Rooms
+from mapsto.signature import Signature
 from mapsto.types.base import DataType
 
 MOST_ROWS = 20_000
@@ -37,6 +38,7 @@ LINEAR_WORK, FEWEST_STEPS, MOST_STEPS = 8e9, 20, 200  # rows x features x column
 NEAREST_WORK, NEAREST_FEWEST = 5e10, 500  # training rows x test rows x (features + 64), about 4 s; below 500 rows: left out
 
 SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
+THIN = 0.1  # filled less than this, many features are kept as a sparse matrix
 DENSE = 0.3  # a sparse matrix's column filled more than this is a plain number
 
 Values = Any  # (n, F): an array, or scipy's csr_array, which its type stubs cannot index
@@ -105,19 +107,37 @@ def predictions(train: Features, test: Features, kind: str, width: int, seed: in
 def features_of(store: Store, rows: np.ndarray, groups: np.ndarray | None = None, most: int = MOST_ROWS) -> dict[str, Features]:
     """Plain features and targets of rows by output: every input's `stem(None)` side by side; above `most` rows a keyed sample. groups: of
     every row of the store."""
-    stems = Stems(store.signature, store.types, None).eval()
+    plain = Plain(store.signature, store.types)
     rows = rows[chosen(len(rows), most)]
     values: list[Values] = []
     known: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {slot.name: [] for slot in store.signature.outputs}
     for low in range(0, len(rows), PIECE):
         batch = store.batch(rows[low : low + PIECE]).to("cpu")
-        values.append(thin(flat(stems(batch.inputs)).float().numpy()))
+        values.append(plain(batch.inputs))
         for name, found in known.items():
             found.append((batch.targets[name].numpy(), batch.present[name].numpy()))  # type: ignore[union-attr]
     together = joined(values)
     of = None if groups is None else groups[rows]
     labels = {name: [np.concatenate(part) for part in zip(*found, strict=True)] for name, found in known.items()}
     return {name: Features(together, target, present, of) for name, (target, present) in labels.items()}
+
+
+class Plain:
+    """Batches of inputs -> plain features (B, F), every input's (`room.stem(None)`) side by side."""
+
+    def __init__(self, signature: Signature, types: Rooms):
+        self.stems = {slot.name: (room := types["input", slot.name], room.stem(None).eval()) for slot in signature.inputs}
+
+    @torch.no_grad()
+    def __call__(self, inputs: Mapping[str, Field]) -> Values:
+        """An array, or csr_array where features are many and mostly 0."""
+        from scipy.sparse import csr_array, hstack, issparse
+
+        found = [room.plain(stem, inputs[name]) for name, (room, stem) in self.stems.items()]
+        if not any(map(issparse, found)):
+            return thin(np.concatenate(found, 1))
+        wide: Any = found[0] if len(found) == 1 else csr_array(hstack([csr_array(part) for part in found]))
+        return wide if wide.shape[1] > MOST_FEATURES and wide.nnz < THIN * wide.shape[0] * wide.shape[1] else wide.toarray()
 
 
 def chosen(rows: int, most: int = MOST_ROWS, seed: int = 0) -> np.ndarray:
@@ -131,7 +151,7 @@ def thin(values: np.ndarray) -> Values:
     """(n, F) as it is, or sparse where features are many and mostly 0."""
     from scipy.sparse import csr_array
 
-    wide = values.shape[1] > MOST_FEATURES and np.count_nonzero(values) < 0.1 * values.size
+    wide = values.shape[1] > MOST_FEATURES and np.count_nonzero(values) < THIN * values.size
     return csr_array(values) if wide else values
 
 

@@ -35,8 +35,8 @@ from mapsto.data.store import Store
 from mapsto.errors import RunError
 from mapsto.files import write_atomic
 from mapsto.learners.base import Collected, Learner, collect
-from mapsto.measure.baseline import chosen
-from mapsto.models.base import Net, Rooms, Stems, flat, pool
+from mapsto.measure.baseline import Plain, Values, chosen
+from mapsto.models.base import Net, Rooms, pool
 from mapsto.signature import Signature
 
 FILE = "novelty.safetensors"
@@ -154,7 +154,7 @@ class Looking:
 
     def __init__(self, model: Net, signature: Signature, types: Rooms):
         self.model, self.signature, self.types = model, signature, types
-        self.stems = Stems(signature, types, None).eval()
+        self.plain = Plain(signature, types)
 
     @classmethod
     def at(cls, model: nn.Module, signature: Signature, types: Rooms) -> Looking | None:
@@ -183,7 +183,7 @@ class Looking:
         found = [self.types["input", slot.name].outside(batch.inputs[slot.name]) for slot in self.signature.inputs]
         told = [one.numpy() for one in found if one is not None]
         pieces = [batch.slice(low, low + PIECE).inputs for low in range(0, batch.size, PIECE)]
-        plain = [_narrow(flat(self.stems(inputs)).float().numpy()) for inputs in pieces]
+        plain = [_narrow(self.plain(inputs)) for inputs in pieces]
         net = hidden.astype(np.float32) / np.maximum(np.linalg.norm(hidden.astype(np.float32), axis=1, keepdims=True), 1e-9)
         return Seen(_narrow(net), np.concatenate(plain), np.stack(told, 1) if told else np.zeros((batch.size, 0)))
 
@@ -246,13 +246,16 @@ def _kept(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float16).astype(np.float32)
 
 
-def _narrow(values: np.ndarray) -> np.ndarray:
-    """(n, F) -> (n, at most WIDEST): wider rows hashed."""
+def _narrow(values: Values) -> np.ndarray:
+    """(n, F), dense or sparse -> (n, at most WIDEST): wider rows hashed."""
+    from scipy.sparse import csr_array, issparse
+
     width = values.shape[1]
     if width <= WIDEST:
-        return values
+        return values.toarray() if issparse(values) else values
     draw = np.random.default_rng(key("novelty hashing", width))
     bucket, sign = draw.integers(WIDEST, size=width), draw.choice(np.array([-1, 1], np.float32), width)
-    order = np.argsort(bucket, kind="stable")
-    starts = np.flatnonzero(np.diff(bucket[order], prepend=-1))
-    return np.add.reduceat((values * sign)[:, order], starts, axis=1)
+    used, bucket = np.unique(bucket, return_inverse=True)
+    hashing = csr_array((sign, (bucket, np.arange(width))), shape=(len(used), width))
+    found = hashing @ values.T
+    return np.ascontiguousarray((found.toarray() if issparse(found) else found).T)

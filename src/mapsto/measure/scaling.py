@@ -22,6 +22,7 @@ FEWEST = 16  # rows of a part
 MOVES = (0.01, 0.5)  # by which a level moves in relative terms, at least and at most
 NEAR = 1.0  # a part counts by so high a power of its rows
 LINEAR, MOST_FEATURES, FEWEST_FEATURES = 256, 512, 96
+MORE_DIRECTIONS, POWERS = 10, 3  # beyond those wanted, and rounds of iteration
 HASHED = 4096  # features of which directions are found
 SMOOTHER = 1.4  # degrees of freedom count this much: on few rows plain cross-validation interpolates (Kim & Gu 2004)
 PENALTIES = 10.0 ** np.arange(-6, 2.5, 0.5)  # per row
@@ -92,7 +93,8 @@ def features(values: Any, most: int, seed: int) -> np.ndarray:
     values = csr_array(values) if issparse(values) else _standardised(values)
     linear = min(LINEAR, max(1, most // 2))
     if values.shape[1] > linear:
-        values = _directions(values, min(linear, values.shape[0]), draw)
+        with threadpool_limits(1):
+            values = _directions(values, min(linear, values.shape[0]), draw)
     values = values.toarray() if issparse(values) else values
     values = values / np.float32(max(float(np.square(values).sum(1).mean()), 1e-12) ** 0.5)
     few = values[draw.permutation(len(values))[:300]]
@@ -113,13 +115,15 @@ def _standardised(values: np.ndarray) -> np.ndarray:
 def _directions(values: Any, count: int, draw: np.random.Generator) -> np.ndarray:
     """Along the `count` strongest directions (Halko, Martinsson & Tropp 2011); above HASHED features those of hashed ones."""
     from scipy.sparse import csr_array
-    from sklearn.utils.extmath import randomized_svd
 
     if values.shape[1] > HASHED:
         bucket, sign = draw.integers(HASHED, size=values.shape[1]), draw.choice(np.array([-1, 1], np.float32), values.shape[1])
         values = values @ csr_array((sign, (np.arange(values.shape[1]), bucket)), shape=(values.shape[1], HASHED))
-    _, _, directions = randomized_svd(values, count, n_iter=2, random_state=int(draw.integers(1 << 31)))  # type: ignore[arg-type]
-    return np.asarray(values @ directions.T, np.float32)
+    basis = draw.normal(size=(values.shape[1], min(count + MORE_DIRECTIONS, *values.shape))).astype(np.float32)
+    for _ in range(POWERS):  # all in the space of features: rows, which are more, are never made orthogonal
+        basis = np.linalg.qr(values.T @ (values @ basis))[0]
+    on = np.asarray(values @ basis, np.float32)
+    return on @ np.linalg.eigh(on.T @ on)[1][:, ::-1][:, :count]
 
 
 def how_many(rows: int, work: float) -> int:

@@ -221,6 +221,10 @@ class DataType:
         ("tokens" | "map" | "pooled"). width None: plain features (B, F) with nothing learned ("pooled"), for linear models and baselines."""
         raise TypeError(f"{type(self).__name__} cannot stand left of an arrow")
 
+    def plain(self, stem: nn.Module, values: Field) -> Any:
+        """What its plain stem, `stem(None)`, makes of collated values, as numpy (B, F) float32; scipy's csr_array where most of it is 0."""
+        return stem(values).flatten(1).float().numpy()
+
     @classmethod
     def stems(cls, rooms: Mapping[str, Self], width: int | None) -> nn.Module:
         """One module for all slots of this type: {name: values} -> {name: features}. Override to do them in one stroke."""

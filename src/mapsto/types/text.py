@@ -408,6 +408,10 @@ class Text(DataType):
             return PlainBag(self.vocabulary_size, self.buckets, upper=not self.words)
         return TextStem(None if self.kind == "ngrams" else self.vocabulary_size, self.buckets, width)
 
+    def plain(self, stem: nn.Module, values: Texts) -> Any:  # type: ignore[override]
+        assert isinstance(stem, PlainBag)
+        return stem.sparse(values)
+
     def head(self, width: int, kind: str) -> Head:
         return NextToken(width, self.vocabulary_size, self.most)
 
