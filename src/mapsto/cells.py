@@ -50,6 +50,9 @@ class Column:
     @cached_property
     def known(self) -> list[Any]:
         """The cells that are not missing."""
+        if all(type(cell) is str for cell in self.cells):  # of which few differ, or few are missing
+            missing = {cell for cell in set(self.cells) if is_missing(cell)}
+            return [cell for cell in self.cells if cell not in missing] if missing else list(self.cells)
         return [cell for cell in self.cells if not is_missing(cell)]
 
 

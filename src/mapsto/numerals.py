@@ -22,6 +22,7 @@ EPOCH = datetime(1970, 1, 1)
 DAY = 86400.0
 MONTHS = {name: k + 1 for k, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))}
 _AROUND = re.compile(r"^(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|\s*(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
+_DIGIT = re.compile(r"\d")
 _CLOCK = r"(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?\s*([AaPp]\.?[Mm]\.?)?)?"
 _SLASHED = re.compile(r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK + "$")  # 01/02/2011, 1.2.11 10:00
 _NAMED = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(?:(\d{1,2})[ \-.]+([A-Za-z]{3,9})|([A-Za-z]{3,9})\.? (\d{1,2})),?[ \-.]+(\d{4})" + _CLOCK + "$")
@@ -75,6 +76,8 @@ def _from_text(text: str, decimal: str, day_first: bool) -> float:
             return _finite(float(text), text)
         except ValueError:
             pass
+    if not _DIGIT.search(text):  # prose: neither
+        raise CellError(f"expected a number or a date, got {shorten(text)}.\nCorrect or empty the cell, or say ':category' for the column.")
     moment = _moment(text, day_first)
     if moment is not None:
         return moment
@@ -179,7 +182,7 @@ def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
 
 def leading_zeros(cells: Sequence[Any]) -> bool:
     """Are these codes ('007', '01234') rather than numbers?"""
-    return any(isinstance(cell, str) and re.fullmatch(r"\s*0\d+\s*", cell) is not None for cell in cells)
+    return any(re.fullmatch(r"\s*0\d+\s*", cell) is not None for cell in {cell for cell in cells if isinstance(cell, str)})
 
 
 def brief(value: float) -> str:

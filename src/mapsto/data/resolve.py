@@ -111,7 +111,7 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
     said: Said = []
     rooms = {name: entry("types", name) for name in names("types")}
     answers = {name: room for name, room in rooms.items() if room.head_kinds and (room.answers or not signature.inputs)}
-    outputs = tuple(_typed(slot, scan, answers) for slot in signature.outputs)
+    outputs = tuple(_typed(slot, scan.column(slot.column), answers) for slot in signature.outputs)
     if wrong := [slot for slot in outputs if slot.type not in answers]:
         raise SignatureError(f"'{wrong[0]}' cannot stand right of the arrow.\nWhat can be learned: {', '.join(answers)}.")
     inputs = []
@@ -120,10 +120,11 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
         if not slot.type and not column.known:
             said.append(f"left out: '{slot.column}' (every cell is missing)")
             continue
-        if not slot.type and _is_name(column, rooms):
+        sure = {} if slot.type or not column.known else {name: kind.sniff(column) for name, kind in rooms.items()}
+        if sure and _is_name(column, sure):
             said.append(f"left out: '{slot.column}' (a text that differs in nearly every row; to use it: {slot.column}:text)")
             continue
-        inputs.append(_typed(slot, scan, rooms))
+        inputs.append(slot if slot.type else _surest(slot, sure))
     if not inputs and signature.inputs:
         raise DataError(f"{source.name}: no column is left to learn from.\n{'; '.join(said)}")
     for slot in outputs:
@@ -132,23 +133,23 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
     return signature.with_slots(tuple(inputs), outputs), said
 
 
-def _typed(slot: Slot, scan: Scan, rooms: Rooms) -> Slot:
-    if slot.type:
-        return slot
-    column = scan.column(slot.column)
-    sure = {name: kind.sniff(column) for name, kind in rooms.items()}
+def _typed(slot: Slot, column: Column, rooms: Rooms) -> Slot:
+    return slot if slot.type else _surest(slot, {name: kind.sniff(column) for name, kind in rooms.items()})
+
+
+def _surest(slot: Slot, sure: Mapping[str, float]) -> Slot:
+    """The slot with the type that is surest of its column. sure: by type."""
     best = max(sure, key=lambda name: sure[name])
     if sure[best] <= 0:
         raise SignatureError(f"'{slot.column}': no type fits its cells.\nName one: {slot.column}:TYPE, with TYPE among {', '.join(sure)}.")
     return replace(slot, type=best)
 
 
-def _is_name(column: Column, rooms: Rooms) -> bool:
+def _is_name(column: Column, sure: Mapping[str, float]) -> bool:
     """Text cells of which more than nine in ten differ and that no type but category wants: names, ids and prose."""
     known = column.known
     if len(known) < 30 or not all(isinstance(cell, str) for cell in known) or len(set(known)) <= 0.9 * len(known):
         return False
-    sure = {name: kind.sniff(column) for name, kind in rooms.items()}
     return max(sure, key=lambda name: sure[name]) == "category"
 
 

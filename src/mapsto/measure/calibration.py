@@ -26,6 +26,7 @@ from mapsto.metrics import Arrays
 
 FOLDS = 5
 TINY = 1e-12
+LEAST = float(np.log(TINY))
 
 
 def fit(kind: str, predicted: Arrays, target: np.ndarray, present: np.ndarray) -> dict[str, Any]:
@@ -99,13 +100,21 @@ def _temperature(probability: np.ndarray, target: np.ndarray, rows: np.ndarray |
 def _best_temperature(probability: np.ndarray, target: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar
 
-    found = minimize_scalar(lambda log_t: _log_loss(probability, target, float(np.exp(log_t))), bounds=(-3, 3), method="bounded")
+    logs = np.log(probability.astype(np.float64) + TINY)
+    found = minimize_scalar(lambda log_t: _loss_of_logs(logs / np.exp(log_t), target), bounds=(-3, 3), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x))
 
 
 def _log_loss(probability: np.ndarray, target: np.ndarray, temperature: float) -> float:
-    """Summed over rows, as if of n + 2 rows one had another class (Platt 1999's prior): a few rows that are all right prove no certainty."""
-    logs = np.log(_tempered(probability, temperature) + TINY)  # (n, K)
+    return _loss_of_logs(np.log(probability.astype(np.float64) + TINY) / temperature, target)
+
+
+def _loss_of_logs(logs: np.ndarray, target: np.ndarray) -> float:
+    """Of log probabilities (n, K), not yet normalised. Summed over rows, as if of n + 2 rows one had another class (Platt 1999's prior): a few
+    rows that are all right prove no certainty."""
+    logs = logs - logs.max(1, keepdims=True)
+    logs -= np.log(np.exp(logs).sum(1, keepdims=True))
+    logs = np.maximum(logs, LEAST)
     doubt = 1 / (len(target) + 2)
     return float(-((1 - doubt) * logs[np.arange(len(target)), target] + doubt * logs.mean(1)).sum())
 

@@ -20,6 +20,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,14 @@ class Cloud:
     @classmethod
     def of(cls, rows: np.ndarray) -> Cloud:
         """rows (m, D)."""
+        from scipy.linalg import eigh
+
         centre = rows.mean(0)
         moved = (rows - centre).astype(np.float64)
         unit = float(np.sqrt((moved**2).sum(1).mean())) or 1.0
-        values, vectors = np.linalg.eigh(moved.T @ moved / unit**2)  # ascending
-        axes = vectors[:, values > 1e-9 * max(values[-1], 1e-30)][:, ::-1][:, :AXES]
+        width = moved.shape[1]
+        values, vectors = eigh(moved.T @ moved / unit**2, subset_by_index=(max(0, width - AXES), width - 1))  # ascending
+        axes = vectors[:, values > 1e-9 * max(values[-1], 1e-30)][:, ::-1]
         cloud = cls(centre.astype(np.float32), _kept(axes), np.empty((0, 0)), np.empty(0), unit)
         points, left = cloud.place(rows)
         return cls(cloud.centre, cloud.axes, _kept(points), _kept(left), unit)
@@ -253,9 +257,16 @@ def _narrow(values: Values) -> np.ndarray:
     width = values.shape[1]
     if width <= WIDEST:
         return values.toarray() if issparse(values) else values
+    bucket, sign = _hashing(width)
+    shape = (values.shape[0], int(bucket.max()) + 1)
+    if issparse(values):
+        return csr_array((values.data * sign[values.indices], bucket[values.indices], values.indptr), shape).toarray()
+    return np.ascontiguousarray((csr_array((sign, (bucket, np.arange(width))), (shape[1], width)) @ values.T).T)
+
+
+@cache
+def _hashing(width: int) -> tuple[np.ndarray, np.ndarray]:
+    """(width,) the column that each feature falls into, and its sign; the same on every machine."""
     draw = np.random.default_rng(key("novelty hashing", width))
     bucket, sign = draw.integers(WIDEST, size=width), draw.choice(np.array([-1, 1], np.float32), width)
-    used, bucket = np.unique(bucket, return_inverse=True)
-    hashing = csr_array((sign, (bucket, np.arange(width))), shape=(len(used), width))
-    found = hashing @ values.T
-    return np.ascontiguousarray((found.toarray() if issparse(found) else found).T)
+    return np.unique(bucket, return_inverse=True)[1], sign
