@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from mapsto.assess.base import View
 from mapsto.blocks import Says, Section
@@ -122,7 +123,8 @@ def ask_all(view: View, names: Sequence[str] | None = None, seconds: float = SEC
     sections = []
     whole = out_of_fold(view) or view
     for name, asked in found.items():
-        section = ask(view if getattr(asked, "NET", False) else whole, name, asked, seconds / HEAVY)
+        with threadpool_limits(1, user_api="blas"):  # whose threads spin against each other on a busy machine; torch's do not
+            section = ask(view if getattr(asked, "NET", False) else whole, name, asked, seconds / HEAVY)
         if section is None and names is not None:
             section = Section(name, asked.TITLE, "It does not apply here: nothing of what was learned, or of the rows at hand, can answer it.")
         if section is not None:

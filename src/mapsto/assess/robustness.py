@@ -52,8 +52,10 @@ def assess(view: View, seconds: float) -> Section:
         return Section("robustness", TITLE, "It cannot be asked: the data has moved.", tuple(map(Says, refused)))
     passes = sum(len(levels) for levels, _ in known.values()) + 1
     columns = max(len(slots) for _, slots in known.values())
-    most = min(MOST, max(FEWEST, CELLS // columns), max(FEWEST, view.rows_in(seconds) // passes))
+    most = min(MOST, max(FEWEST, CELLS // columns), max(FEWEST, view.rows_in(seconds / 2) // passes))
     rows = view.fair[chosen(len(view.fair), most, key(view.seed, "robustness"))]
+    if (lengths := view.store.lengths(rows)) is not None:
+        rows = rows[np.argsort(lengths, kind="stable")]  # rows of like length side by side are padded less
     values = {slot.name: view.values(slot, rows, stored=True) for _, slots in known.values() for slot in slots}
     clean = view.predicted(view.store.batch(piece) for piece in view.pieces(rows))
     found = {

@@ -62,12 +62,14 @@ def pairs_of(evidence: Evidence, slot: Slot) -> Pairs:
     with threadpool_limits(1):
         for low in range(0, len(held), PIECE):
             cosine = marks[0][low : low + PIECE] @ marks[1].T  # (piece, train)
+            like = np.flatnonzero(cosine.max(1) >= least)  # few, so that only these are looked at closer
+            cosine = cosine[like]
             near = np.argpartition(-cosine, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
             values = np.take_along_axis(cosine, near, 1)
             distance = np.sqrt(np.maximum(2 - 2 * values, 0))
             first = values.argmax(1)
-            close = (values.max(1) >= least) & (distance.min(1) <= most * distance.max(1))
-            found += [(int(held[low + i]), int(train[near[i, first[i]]])) for i in np.flatnonzero(close)]
+            close = distance.min(1) <= most * distance.max(1)
+            found += [(int(held[low + like[i]]), int(train[near[i, first[i]]])) for i in np.flatnonzero(close)]
     return [(a, b) for a, b in found if evidence.keys[a] != evidence.keys[b]]
 
 

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from mapsto.batch import Batch, key
@@ -223,6 +224,11 @@ def learn(looking: Looking, store: Store, train: Heard, validation: Heard) -> No
     """From at most 2,000 training and as many validation rows, keyed samples. None for fewer than 50 rows of either."""
     if min(len(train[0]), len(validation[0])) < FEWEST:
         return None
+    with threadpool_limits(1, user_api="blas"):  # whose threads spin against each other on a busy machine
+        return _learned(looking, store, train, validation)
+
+
+def _learned(looking: Looking, store: Store, train: Heard, validation: Heard) -> Novelty:
     sides = []
     for rows, hidden in (train, validation):
         at = chosen(len(rows), MOST_ROWS)
