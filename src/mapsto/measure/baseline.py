@@ -6,13 +6,12 @@ the linear model differs by kind. `Task.answer` turns such means back into the a
 
 Texts give tens of thousands of mostly empty features; these stay sparse and as they are (tf · idf of length 1).
 
-The work is bounded by sizes, never by the clock; one core's worth of threads, because sklearn's solver and BLAS spin against
-each other on a busy machine (20,000 x 256 pixels, 10 classes, 2 busy cores: 4.7 s with all threads, 0.18 s with one).
+The work is bounded by sizes, never by the clock; one core's worth of threads, because those of BLAS spin against each other on a
+busy machine (20,000 x 256 pixels, 10 classes, 2 busy cores: 4.7 s with all threads, 0.18 s with one).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from mapsto.batch import Field, key
 from mapsto.data.store import Store
+from mapsto.measure.lines import Predictor, Values, logistic, nearest, ridge
 from mapsto.measure.scores import Scores, any_known, score
 from mapsto.models.base import Rooms
 from mapsto.signature import Signature
@@ -40,9 +40,6 @@ NEAREST_WORK, NEAREST_FEWEST = 5e10, 500  # training rows x test rows x (feature
 SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
 THIN = 0.1  # filled less than this, many features are kept as a sparse matrix
 DENSE = 0.3  # a sparse matrix's column filled more than this is a plain number
-
-Values = Any  # (n, F): an array, or scipy's csr_array, which its type stubs cannot index
-Predictor = Callable[[Values], np.ndarray]  # (n, F) -> (n, K)
 
 
 @dataclass(frozen=True)
@@ -234,14 +231,13 @@ def _nearest(learn: Values, wanted: np.ndarray, mask: np.ndarray, share: np.ndar
 
     Probabilities count the trivial answer as a sixth neighbour, so none is 0; numbers only where no neighbour is known."""
     from scipy.sparse import issparse
-    from sklearn.neighbors import NearestNeighbors
 
     width = learn.nnz // learn.shape[0] if issparse(learn) else learn.shape[1]  # type: ignore[union-attr]
     rows = chosen(learn.shape[0], int(NEAREST_WORK / ask.shape[0] / (width + 64)), seed)
     if len(rows) < min(learn.shape[0], NEAREST_FEWEST) or not learn.shape[1]:
         return None
     count = min(NEIGHBOURS, len(rows))
-    near = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(learn[rows]).kneighbors(ask, return_distance=False)  # (n, 5)
+    near = nearest(learn[rows], ask, count)  # (n, 5)
     wanted, mask = wanted[rows], mask[rows]
     total = sum((wanted[near[:, i]] * mask[near[:, i]] for i in range(count)), share * prior)  # (n, K)
     return total / sum((mask[near[:, i]] for i in range(count)), np.full(1, prior))
@@ -264,36 +260,25 @@ def _labels(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.nda
 
 
 def _softmax_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     seen = np.flatnonzero(wanted.any(0))
     if len(seen) < 2 or not values.shape[1]:
         return _constant(wanted.mean(0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are bounded on purpose
-        warnings.filterwarnings("ignore", "The number of unique classes")  # many classes are a case, not an accident
-        model = LogisticRegression(C=1 / (values.shape[0] * penalty), max_iter=steps).fit(values, wanted.argmax(1))
+    line = logistic(values, wanted[:, seen], penalty, steps)
 
     def predict(asked: Values) -> np.ndarray:
         probability = np.zeros((asked.shape[0], wanted.shape[1]))  # 0 for classes not in the training rows
-        probability[:, seen] = model.predict_proba(asked)
+        probability[:, seen] = line(asked)
         return probability
 
     return predict
 
 
 def _ridge_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
-    from scipy.sparse import issparse
-    from sklearn.linear_model import Ridge
-
     if not values.shape[1]:
         return _constant(wanted.mean(0))
-    centre, spread = wanted.mean(0), wanted.std(0)  # sklearn solves in float32: dates in seconds need this
-    model = Ridge(alpha=values.shape[0] * penalty, solver="sparse_cg" if issparse(values) else "cholesky").fit(
-        values, (wanted - centre) / np.where(spread > 0, spread, 1)
-    )
-    return lambda asked: model.predict(asked).reshape(asked.shape[0], -1).astype(np.float64) * spread + centre
+    centre, spread = wanted.mean(0), wanted.std(0)  # in units of its own: dates are large numbers
+    line = ridge(values, (wanted - centre) / np.where(spread > 0, spread, 1), penalty)
+    return lambda asked: line(asked) * spread + centre
 
 
 def _label_lines(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
