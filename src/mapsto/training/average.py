@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -12,16 +12,18 @@ from torch import Tensor, nn
 class Average:
     """Follows a model's floating-point weights and buffers. decay 0: follows nothing, and `applied` changes nothing."""
 
-    def __init__(self, model: nn.Module, decay: float):
+    def __init__(self, model: nn.Module, decay: float, local: Callable[[list[Tensor]], list[Tensor]] = list):
+        """local: what this process holds of tensors, on the same memory."""
         self.decay = decay
         self.live = [value.detach() for value in model.state_dict(keep_vars=True).values() if value.is_floating_point()]
         self.values = [value.clone() for value in self.live] if decay else []
+        self._live, self._values = local(self.live), local(self.values)
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
         """One step; the memory grows with the steps until it is the one asked for."""
         if self.values:
-            torch._foreach_lerp_(self.values, self.live, 1 - min(self.decay, (1 + step) / (10 + step)))
+            torch._foreach_lerp_(self._values, self._live, 1 - min(self.decay, (1 + step) / (10 + step)))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -29,18 +31,21 @@ class Average:
         if not self.values:
             yield
             return
-        own = [value.clone() for value in self.live]
-        self.put(self.values)
+        own = [value.clone() for value in self._live]
+        self._put(self._values)
         try:
             yield
         finally:
-            self.put(own)
+            self._put(own)
+
+    def put(self) -> None:
+        """The average into the model; nothing where there is none."""
+        self._put(self._values)
 
     @torch.no_grad()
-    def put(self, values: list[Tensor]) -> None:
-        """Other values into the model; nothing where there are none."""
+    def _put(self, values: list[Tensor]) -> None:
         if values:
-            torch._foreach_copy_(self.live, values)
+            torch._foreach_copy_(self._live, values)
 
     def load(self, values: Mapping[str, Tensor]) -> None:
         """The average as a checkpoint holds it: {place: value}."""
@@ -48,6 +53,6 @@ class Average:
             self.values[int(place)].copy_(value)
 
     def sound(self) -> bool:
-        """Are all weights finite? A checkpoint that is not would be no way back."""
-        norms = torch._foreach_norm(self.live)
+        """Are all weights finite that this process holds? A checkpoint of others would be no way back."""
+        norms = torch._foreach_norm(self._live)
         return bool(torch.isfinite(torch.stack([norm.float() for norm in norms]).sum()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from torch.optim import Optimizer
 
 from mapsto.errors import RunError
 from mapsto.files import write_atomic
+
+PartOf = Callable[[Tensor, Tensor], Tensor]
 
 NAME, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 
@@ -40,25 +42,29 @@ def save(folder: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -
     write_atomic(newest, write, keep=folder / PREVIOUS)
 
 
-def save_parts(folder: Path, parts: Mapping[str, Mapping[str, Tensor]], optimizers: Mapping[str, Optimizer], note: Mapping[str, Any]) -> None:
-    """`save` of tensors by part ("model", "ema", …) and of the optimizers' states."""
+def joined(parts: Mapping[str, Mapping[str, Tensor]], optimizers: Mapping[str, Optimizer]) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """Tensors by part ("model", "ema", …) and the optimizers' states, as `save` takes them; and what else these states hold, for the note."""
     tensors = {f"{name}.{key}": value for name, part_ in parts.items() for key, value in part_.items()}
     plain = {}
     for name, optimizer in optimizers.items():
         found, plain[name] = flatten(optimizer.state_dict(), f"optimizer.{name}")
         tensors |= found
-    save(folder, tensors, {**note, "plain": plain})
+    return tensors, plain
 
 
 def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """One part of what `save_parts` wrote."""
+    """One part of what `joined` joined."""
     return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
 
 
-def restore_optimizers(optimizers: Mapping[str, Optimizer], tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-    """Optimizers' states as `save_parts` wrote them, into fresh optimizers."""
+def restore_optimizers(optimizers: Mapping[str, Optimizer], tensors: Mapping[str, Tensor], plain: Mapping[str, Any], part_of: PartOf) -> None:
+    """Optimizers' states as `joined` gave them, into fresh optimizers. part_of: (a whole tensor, one like it) -> what is held of it here."""
     for name, optimizer in optimizers.items():
-        optimizer.load_state_dict(unflatten(optimizer.state_dict(), tensors, plain[name], f"optimizer.{name}"))
+        state = unflatten(optimizer.state_dict(), tensors, plain[name], f"optimizer.{name}")
+        for index, p in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+            entries = state["state"].get(index, {})
+            entries |= {key: part_of(value, p) for key, value in entries.items() if isinstance(value, Tensor) and value.shape == p.shape}
+        optimizer.load_state_dict(state)
         for p, state in optimizer.state.items():
             for key, value in state.items():
                 if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():

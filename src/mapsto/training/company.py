@@ -8,15 +8,20 @@ and tells the others.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from mapsto.batch import Batch
+
+if TYPE_CHECKING:
+    from mapsto.training.average import Average
 
 MEET = "MAPSTO_MEET"  # a file at which processes of one machine find each other
 PATIENCE = timedelta(hours=2)  # an evaluation or a compilation may keep the others waiting
@@ -38,6 +43,10 @@ class Company:
         """What the first process says."""
         return what
 
+    def all(self, what: bool) -> bool:
+        """Do all processes say so?"""
+        return what
+
     def meet(self) -> None:
         """Go on once all have come here."""
 
@@ -56,9 +65,11 @@ class Several(Company):
         talk = dist.new_group(backend="gloo", timeout=PATIENCE)  # words go from processor to processor
         assert not isinstance(talk, int), "every process belongs to the group"
         self.talk = talk
+        self.alike = False  # must all make the same number of passes, because none can compute without the others?
 
     def share(self, batch: Batch) -> Batch:
-        return batch.every(self.rank, self.size)  # so that each has its part of the longer rows
+        mine = batch.every(self.rank, self.size)  # so that each has its part of the longer rows
+        return replace(mine, cuts=()) if self.alike else mine
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
         for kind in dict.fromkeys(tensor.dtype for tensor in tensors):
@@ -73,11 +84,45 @@ class Several(Company):
         dist.broadcast_object_list(said, src=0, group=self.talk)
         return said[0]
 
+    def all(self, what: bool) -> bool:
+        said: list[Any] = [None] * self.size
+        dist.all_gather_object(said, what, group=self.talk)
+        return all(said)
+
     def meet(self) -> None:
         dist.barrier(group=self.talk)
 
     def leave(self) -> None:
         dist.destroy_process_group()
+
+
+class Copies:
+    """How a learner's weights lie in the processes: each has a copy. `mapsto.training.sharded` knows another way. `shared`: do all processes
+    have to come to an evaluation or a checkpoint?"""
+
+    shared = False
+
+    def whole(self, value: Tensor) -> Tensor | None:
+        """A weight, moment or average put together; None in processes that do not write."""
+        return value
+
+    def part(self, value: Tensor, like: Tensor) -> Tensor:
+        """Of a whole tensor what this process holds of one `like` it."""
+        return value
+
+    def local(self, values: list[Tensor]) -> list[Tensor]:
+        """What this process holds of each, as plain tensors on the same memory."""
+        return values
+
+    @contextmanager
+    def evaluated(self, average: Average) -> Iterator[None]:
+        """Inside, the first process's learner computes with the averaged weights."""
+        with average.applied():
+            yield
+
+    def optimizer(self, made: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """An optimizer over the weights as they lie here."""
+        return made
 
 
 def company() -> Company:

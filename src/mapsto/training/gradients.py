@@ -67,12 +67,18 @@ def _together(trainer: Trainer, taker: torch.optim.Optimizer, total: Tensor, cou
     """Gradients summed over all processes and divided by the total count; the sums of losses and counts."""
     params = _parameters(taker)
     if trainer.company.size > 1:
-        for p in params:
-            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         total, count = total.float().clone(), count.float().clone()
-        trainer.company.sum([*(p.grad for p in params if p.grad is not None), total, count])
+        grads = [] if trainer.weights.shared else _all_gradients(params)  # those of shared weights are summed as they come
+        trainer.company.sum([*grads, total, count])
     torch._foreach_div_([p.grad for p in params if p.grad is not None], count.clamp(min=1e-8))
     return total, count
+
+
+def _all_gradients(params: list[Tensor]) -> list[Tensor]:
+    """Zeros where a process has none: all sum the same tensors."""
+    for p in params:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    return [p.grad for p in params if p.grad is not None]
 
 
 def _loss_of(trainer: Trainer, loss_of: LossOf, piece: Batch, pieces: int) -> tuple[tuple[Tensor, Tensor], Logs]:

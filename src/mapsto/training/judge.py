@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mapsto.config import Budget
@@ -20,6 +21,7 @@ class Judge:
     def __init__(self, learner: Learner, budget: Budget, of: tuple[str, str] | None):
         self.learner, self.budget, self.of, self.goal = learner, budget, of, goal_of(budget.until)
         self.best: dict[str, Tensor] | None = None
+        self.keep: torch.device | None = None  # where the best weights are kept; None: beside the others
         self.value, self.step = float("nan"), 0
         self.history: list[dict[str, Any]] = []
 
@@ -28,7 +30,7 @@ class Judge:
         self.history.append({"step": step, "scores": scores, **known})
         value = self._value(scores)
         if value is not None and self._better(value):
-            self.best = {name: held.detach().clone() for name, held in self.learner.model.state_dict().items()}
+            self.best = {name: held.detach().to(self.keep or held.device, copy=True) for name, held in self.learner.model.state_dict().items()}
             self.value, self.step = value, step
         return value is not None
 
@@ -69,4 +71,4 @@ class Judge:
         """The inverse of `note`."""
         self.of = tuple(note["best_of"]) if note["best_of"] else None
         self.value, self.step, self.history = note["best_value"], note["best_step"], list(note["history"])
-        self.best = {name: value.to(self.learner.device) for name, value in best.items()} or None
+        self.best = {name: value.to(self.keep or self.learner.device) for name, value in best.items()} or None

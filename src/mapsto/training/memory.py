@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -75,11 +76,12 @@ def keep_heap() -> None:
 
 
 class Saved:
-    """Counts the bytes a forward pass keeps for its backward pass: `with Saved() as saved: loss(...)`, then `saved.bytes`."""
+    """Counts the bytes a forward pass keeps for its backward pass: `with Saved() as saved: loss(...)`, then `saved.bytes`. apart: tensors
+    that are not counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart: Iterable[Tensor] = ()) -> None:
         self.bytes = 0
-        self._seen: set[int] = set()
+        self._seen = {value.untyped_storage().data_ptr() for value in apart}
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda value: value)
 
     def _pack(self, value: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ class Plan:
     seconds: of one step of `micro_batch` rows (forward, backward, optimizer), by candidate; seconds_per_micro: of the one chosen. compile_seconds:
     what compiling takes. bytes_per_row: kept for the backward pass. operations_per_row: FLOP of forward and backward; 0 where nobody counted.
     peak: the most FLOP/s this machine was seen to reach in this arithmetic. ahead: a thread prepares the next batch. processes: how
-    many learn together, each a part of every batch. graphs: compiled, and its kernels replayed as CUDA graphs."""
+    many learn together, each a part of every batch. graphs: compiled, and its kernels replayed as CUDA graphs.
+    sharded: each process holds a part of every weight."""
 
     device: str
     precision: str = "float32"
@@ -45,11 +46,12 @@ class Plan:
     operations_per_row: float = 0.0
     peak: float = 0.0
     graphs: bool = False
+    sharded: bool = False
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         each = f"{self.processes} processes of {threads}" if self.processes > 1 else threads
-        words = [self.name, self.device, each, f"{self.micro_batch} rows at once"]
+        words = [self.name, self.device, each, *["shared weights"] * self.sharded, f"{self.micro_batch} rows at once"]
         gain = self.seconds.get("default", 0) / (self.seconds_per_micro or 1)
         found = [f"{gain:.1f}× the default"] if gain > 1.05 else []
         found += [f"{self.share:.0%} of this machine's measured peak"] if self.share else []
@@ -120,6 +122,6 @@ def compiled(learner: Learner, graphs: bool = False) -> Callable[[Batch], Any]:
 def forecast(plan: Plan, model: torch.nn.Module, averaged: bool, passes: int, left: float) -> dict[str, float]:
     """What a training will take: seconds (at most `left` and a tenth), bytes of memory and of disk. passes: of micro-batches."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    kept = weights * (4 + averaged + 1)  # weights, gradients, two moments; the average; the best
+    kept = weights * (4 + averaged + 1) // (plan.processes if plan.sharded else 1)  # weights, gradients, two moments; the average; the best
     taken = memory.peak() + kept + int(2.5 * plan.bytes_per_row * plan.micro_batch)
-    return {"seconds": 1.1 * min(passes * plan.seconds_per_micro, left), "memory": taken, "disk": 2 * kept + weights}
+    return {"seconds": 1.1 * min(passes * plan.seconds_per_micro, left), "memory": taken, "disk": 2 * weights * (5 + averaged) + weights}

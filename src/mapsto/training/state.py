@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def save(trainer: Trainer, folder: Path) -> None:
-    """Write a checkpoint of this moment."""
+    """Write a checkpoint of this moment; the first of several processes does, and where weights are shared the others give it theirs."""
     learner, judge = trainer.learner, trainer.judge
     note = {
         "step": trainer.step,
@@ -28,16 +28,22 @@ def save(trainer: Trainer, folder: Path) -> None:
     }
     parts = {"model": learner.model.state_dict(), "best": judge.best or {}, "learner": learner.state_dict()}
     parts["ema"] = {str(i): value for i, value in enumerate(trainer.average.values)}
-    checkpoint.save_parts(folder, parts, trainer.optimizers, {**note, **judge.note(), **memory.note()})
+    tensors, plain = checkpoint.joined(parts, trainer.optimizers)
+    whole = {name: found for name, value in tensors.items() if (found := trainer.weights.whole(value)) is not None}
+    if trainer.company.rank == 0:
+        checkpoint.save(folder, whole, {**note, **judge.note(), **memory.note(), "plain": plain})
 
 
 def restore(trainer: Trainer, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
     """The inverse, into a trainer whose optimizers and averages are fresh."""
-    learner = trainer.learner
-    learner.model.load_state_dict(checkpoint.part(tensors, "model"))
-    trainer.average.load(checkpoint.part(tensors, "ema"))
+    learner, part_of = trainer.learner, trainer.weights.part
+    own = learner.model.state_dict()
+    learner.model.load_state_dict({name: part_of(value, own[name]) for name, value in checkpoint.part(tensors, "model").items()})
+    averages = trainer.average.values
+    trainer.average.load({place: part_of(value, averages[int(place)]) for place, value in checkpoint.part(tensors, "ema").items()})
     learner.load_state_dict(checkpoint.part(tensors, "learner"))
-    checkpoint.restore_optimizers(trainer.optimizers, tensors, note["plain"])
+    if not trainer.plan.sharded or trainer.weights.shared:  # one process alone takes no step by such a plan, and may not hold its moments
+        checkpoint.restore_optimizers(trainer.optimizers, tensors, note["plain"], part_of)
     if note.get("scaler"):
         learner.scaler.load_state_dict(note["scaler"])
     trainer.judge.restore(note, checkpoint.part(tensors, "best"))

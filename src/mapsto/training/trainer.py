@@ -25,7 +25,7 @@ from mapsto.training import checkpoint, memory, probe, state
 from mapsto.training.ahead import ahead
 from mapsto.training.average import Average
 from mapsto.training.budget import Clock, Pace, fixed_total
-from mapsto.training.company import Company
+from mapsto.training.company import Company, Copies
 from mapsto.training.decisions import Decisions
 from mapsto.training.gradients import LossOf, updated
 from mapsto.training.judge import Judge
@@ -70,6 +70,7 @@ class Trainer:
         self.since, self.steps = 0.0, 0  # sum of losses, and steps, since the last evaluation
         self.rollbacks, self._rolled_back = 0, False
         self.turn = 0  # updates made within the step: each draws its own noise
+        self.weights = Copies()
         self.plan, self.watch = Plan("cpu"), Watch(torch.device("cpu"))
         self._began, self._learning = 0, 0.0  # the step and the clock at which this process began to learn
         self.speed_before: dict[str, Any] = {}
@@ -183,21 +184,27 @@ class Trainer:
 
     def _choose_plan(self, recorded: Mapping[str, Any] | None) -> None:
         """The plan of the record, or one measured now; all processes take the first one's."""
+        if self.company.size > 1:
+            from mapsto.training import sharded  # half of torch.distributed comes with it
+
+            self.weights = sharded.weights(self, recorded)
+            self.judge.keep = torch.device("cpu") if self.weights.shared else None
         if recorded:
             self.plan = Plan(**recorded)
         else:
-            measured = probe.measure(self, self._fixed_total(), self.clock.left)
-            self.plan = Plan(**self.company.told(asdict(replace(measured, processes=self.company.size))))
+            find = sharded.plan if self.weights.shared else probe.measure
+            found = find(self, self._fixed_total(), self.clock.left)
+            self.plan = Plan(**self.company.told(asdict(replace(found, processes=self.company.size))))
             self.decisions.add(0, plan=asdict(self.plan))
         apply(self.plan, self.learner)
 
     def fresh(self) -> None:
         """Optimizers and averages as at the first step."""
-        self.optimizers = self.learner.optimizers()
+        self.optimizers = {name: self.weights.optimizer(made) for name, made in self.learner.optimizers().items()}
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group.setdefault("peak", group["lr"])
-        self.average = Average(self.learner.model, self.training.ema or 0.0)
+        self.average = Average(self.learner.model, self.training.ema or 0.0, self.weights.local)
 
     def _lay_out_first(self) -> None:
         """Total steps and the interval of evaluations, decided once, unless a record to be replayed already says so."""
@@ -280,22 +287,25 @@ class Trainer:
 
     def _tick(self) -> None:
         """Look at loss, clock and signals. Of several processes the first looks, and tells the others what it decided."""
-        known, back, leaving = len(self.decisions.all), False, False
+        known, back, leaving, saving = len(self.decisions.all), False, False, False
         if self.company.rank == 0:
             self._read_losses()
             back = not math.isfinite(self._loss) or (self._saving_due and not self.average.sound())
             if back:
                 self._roll_back()
             else:
-                leaving = self._look_at_clock()
+                self._look_at_clock()
+                leaving, saving = self._asked == "terminate", self._saving_due
         self._losses = []
-        news = self.company.told((back, leaving, self.decisions.all[known:], self._next_look))
+        back, leaving, saving, *news = self.company.told((back, leaving, saving, self.decisions.all[known:], self._next_look))
         if self.company.rank:
-            self._hear(*news)
-        if news[1]:
+            self._hear(back, *news)
+        if saving and (not self.weights.shared or self.company.all(self.average.sound())):
+            self.save()
+        if leaving:
             raise Stopped
 
-    def _hear(self, back: bool, leaving: bool, decisions: list[dict[str, Any]], next_look: int) -> None:
+    def _hear(self, back: bool, decisions: list[dict[str, Any]], next_look: int) -> None:
         """What the first process did at its look."""
         if back:
             self._go_back()
@@ -317,8 +327,8 @@ class Trainer:
     def _saving_due(self) -> bool:
         return self.folder is not None and (time.monotonic() - self._saved_at > max(SAVE, 20 * self._save_takes) or self._asked == "terminate")
 
-    def _look_at_clock(self) -> bool:
-        """Tell how it goes, lay out the rest of the budget, save, obey signals. Is it time to leave?"""
+    def _look_at_clock(self) -> None:
+        """Tell how it goes, lay out the rest of the budget, obey a Ctrl-C."""
         now = time.monotonic()
         since, step = self._tick_mark
         rate = (self.step - step) / max(1e-9, now - since)
@@ -331,9 +341,6 @@ class Trainer:
         self.tell({"event": "step", "step": self.step, "total": self.pace.total, **known})
         if self._asked == "interrupt" and not self.stop:
             self._decide(stop="interrupted")
-        if self._saving_due:
-            self.save()
-        return self._asked == "terminate"
 
     def _retime(self) -> None:
         """With minutes, lay the rest of the budget out anew from measured throughput."""
@@ -349,18 +356,21 @@ class Trainer:
 
     def _evaluate(self) -> None:
         """Score the validation rows with the averaged weights; keep them when they are the best so far. One process does, the others wait."""
-        if self.company.rank:
-            return
-        start = time.monotonic()
+        if self.company.rank == 0 or self.weights.shared:
+            start = time.monotonic()
+            with self.weights.evaluated(self.average):
+                if self.company.rank == 0:
+                    self._score()
+            self.watch.beside["evaluation"] += time.monotonic() - start
+
+    def _score(self) -> None:
         torch.manual_seed(key(self.training.seed, "evaluate", self.step))  # samplers and environments draw while they are scored
         self._read_losses()
         loss = self.since / self.steps if self.steps else math.nan  # mean over the steps since the last evaluation
         self.since, self.steps = 0.0, 0
-        with self.average.applied():
-            scores = self.learner.evaluate("validation", self.learner.looked)
-            known = {"loss": loss if math.isfinite(loss) else None, "progress": round(self.pace.progress(self.step), 4)}
-            judged = self.judge.hear(self.step, scores, **known)
-        self.watch.beside["evaluation"] += time.monotonic() - start
+        scores = self.learner.evaluate("validation", self.learner.looked)
+        known = {"loss": loss if math.isfinite(loss) else None, "progress": round(self.pace.progress(self.step), 4)}
+        judged = self.judge.hear(self.step, scores, **known)
         best = self.judge.step == self.step
         self.tell({"event": "evaluate", "step": self.step, "scores": scores, "best": best, "metric": self.judge.of})
         if judged and not self.stop and (why := self.judge.why_stop(self.step, scores, self.every, self.pace.total)):
@@ -377,7 +387,7 @@ class Trainer:
 
     def save(self) -> None:
         """A checkpoint of this moment; the first of several processes writes it."""
-        if self.folder is None or self.company.rank:
+        if self.folder is None or (self.company.rank and not self.weights.shared):
             return
         start = time.monotonic()
         state.save(self, self.folder)
@@ -415,7 +425,7 @@ class Trainer:
         if self.judge.best is not None:
             self.learner.model.load_state_dict(self.judge.best)
         else:
-            self.average.put(self.average.values)
+            self.average.put()
 
     def _note_signal(self, asked: str) -> None:
         """What a signal asks for is done at the next look; a second Ctrl-C is not waited for."""

@@ -1,0 +1,197 @@
+"""Models over one device's memory: of each weight, its gradient, moments and average every process keeps a part (FSDP, Zhao et al. 2023,
+arXiv:2304.11277; here PyTorch's `fully_shard`). Blocks are put together when they compute, and let go again.
+
+Where all fits, processes hold copies: that takes half the traffic. What is evaluated and used is a whole model in the first process, so the
+weights alone must fit into a device. Candidates are not timed: they would have to be whole for it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from mapsto.batch import Batch
+from mapsto.errors import ConfigError
+from mapsto.learners.base import Learner
+from mapsto.training import memory
+from mapsto.training.average import Average
+from mapsto.training.company import Company, Copies, Several
+from mapsto.training.gradients import updated
+from mapsto.training.machine import waited
+from mapsto.training.plan import Plan, apply
+
+if TYPE_CHECKING:
+    from mapsto.training.trainer import Trainer
+
+BLOCKS = "blocks"  # under this name architectures keep their repeated layers
+ROWS = 2  # that activations are measured with: batch norm takes no single one
+MOMENTS = {"sgd": 1, "adamw": 2, "muon": 2}
+STEPS = 3  # that are timed, of which the least counts
+
+
+def weights(trainer: Trainer, recorded: Mapping[str, Any] | None) -> Copies:
+    """How the weights of a trainer in a company are held: as the record says, or by what the first process finds. ConfigError where they must
+    be shared and the settings do not allow it."""
+    learner, company = trainer.learner, trainer.company
+    if recorded:
+        return Shares(learner, company) if recorded.get("sharded") else Copies()
+    per_row = _bytes_per_row(learner)
+    shared, per_row = company.told((_beyond(learner, company, per_row), per_row))
+    return Shares(learner, company, per_row) if shared else Copies()
+
+
+def _beyond(learner: Learner, company: Company, per_row: int) -> bool:
+    """Is a device, which holds the weights already, too small for gradients, moments, average and the activations of a few rows?"""
+    allowed = memory.SHARE * memory.allowed(learner.device) / (company.size if learner.device.type == "cpu" else 1)
+    return not per_row or _state(learner) + ROWS * per_row > allowed
+
+
+def _state(learner: Learner) -> int:
+    """Bytes of gradients, moments and average."""
+    values = sum(p.numel() * p.element_size() for p in learner.model.parameters() if p.requires_grad)
+    return values * (1 + MOMENTS.get(learner.training.optimizer or "", 2) + bool(learner.training.ema))
+
+
+def _bytes_per_row(learner: Learner) -> int:
+    """Kept for the backward pass; 0 where a few rows do not pass, 1 where there is no one loss to ask. Buffers and the learner's state stay."""
+    if type(learner).loss is Learner.loss:
+        return 1
+    model = learner.model.train()
+    before = [(value, value.clone()) for value in model.buffers()]
+    held = {name: value.clone() for name, value in learner.state_dict().items()}
+    heaviest = learner.probes()[1]
+    rows = learner.ready(heaviest.slice(0, min(ROWS, heaviest.size)))
+    try:
+        with memory.Saved(model.parameters()) as saved:
+            learner.loss(rows)
+    except torch.OutOfMemoryError:
+        return 0
+    finally:
+        for value, was in before:
+            value.copy_(was)
+        learner.load_state_dict(held)
+    return max(1, saved.bytes // rows.size)
+
+
+class Shares(Copies):
+    """Each process holds a part of every weight. A learner's model is cut up when this is made; the first process keeps a whole one, in the
+    processor's memory, to evaluate with."""
+
+    shared = True
+
+    def __init__(self, learner: Learner, company: Company, per_row: int = 0):
+        """per_row: bytes of activations, where somebody found out."""
+        assert isinstance(company, Several)
+        _refuse(learner, company)
+        company.alike, self.per_row = True, per_row
+        self.learner, self.first, device = learner, company.rank == 0, learner.device
+        self.model = copy.deepcopy(learner.model.cpu()) if self.first else None
+        learner.model.to(device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        mesh = init_device_mesh(device.type, (company.size,))
+        repeated = [held for name, held in learner.model.named_modules() if name.split(".")[-1] == BLOCKS]
+        for module in [*(block for held in repeated for block in held.children()), learner.model]:
+            fully_shard(module, mesh=mesh)
+        for module in learner.model.modules():
+            if isinstance(module, FSDPModule):
+                module.set_gradient_divide_factor(1.0)  # gradients are summed; the trainer divides, by the total count
+                module.set_force_sum_reduction_for_comms(True)  # gloo knows no other way
+
+    def whole(self, value: Tensor) -> Tensor | None:
+        found = value.full_tensor() if isinstance(value, DTensor) else value
+        return found.cpu() if self.first else None
+
+    def part(self, value: Tensor, like: Tensor) -> Tensor:
+        if not isinstance(like, DTensor):
+            return value
+        return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)  # each cuts its own
+
+    def local(self, values: list[Tensor]) -> list[Tensor]:
+        return [value.to_local() if isinstance(value, DTensor) else value for value in values]
+
+    @contextmanager
+    def evaluated(self, average: Average) -> Iterator[None]:
+        own = self.learner.model
+        state = own.state_dict()
+        floating = [name for name, value in state.items() if value.is_floating_point()]
+        state |= dict(zip(floating, average.values or average.live, strict=True))
+        found = {name: whole for name, value in state.items() if (whole := self.whole(value)) is not None}
+        if self.model is None:
+            yield
+            return
+        self.model.load_state_dict(found)
+        self.learner.model = self.model.to(self.learner.device)
+        try:
+            yield
+        finally:
+            self.model.cpu()
+            self.learner.model = own
+
+    def optimizer(self, made: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """PyTorch's fused SGD takes no parts of weights; its steps over many weights at once do."""
+        if isinstance(made, torch.optim.SGD):
+            for group in made.param_groups:
+                group["fused"], group["foreach"] = False, True
+        return made
+
+
+def _refuse(learner: Learner, company: Company) -> None:
+    """ConfigError where a setting does not go with parts of weights."""
+    training, size = learner.training, company.size
+    batch, large = training.batch or 1, "the model is too large for one device, so its weights must be shared out, but"
+    if type(learner).step is not Learner.step or type(learner).loss is Learner.loss:
+        raise ConfigError(f"{large} this way of learning makes its updates itself.\nChoose a smaller model.")
+    if training.optimizer == "muon":
+        raise ConfigError(f"{large} muon needs whole matrices.\nGive --optimizer adamw, or choose a smaller model.")
+    if training.precision == "float16":
+        raise ConfigError(f"{large} float16 needs one scale for all.\nGive --precision bfloat16, or choose a smaller model.")
+    if batch % size:
+        raise ConfigError(f"{large} {size} processes can not share {batch} rows alike.\nGive --batch {-(-batch // size) * size}.")
+
+
+def plan(trainer: Trainer, steps: int | None, left: float) -> Plan:
+    """The plan for shared weights. Its steps are timed, but nothing is compared: candidates that each process would choose by its own clock can
+    not wait for each other. bfloat16 on GPUs that have it, unless asked otherwise; as many rows at once as are estimated to fit."""
+    learner, company, training, weights = trainer.learner, trainer.company, trainer.training, trainer.weights
+    assert isinstance(weights, Shares)
+    device, low = learner.device, learner.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    batch = company.share(next(learner.batches("train", 0)))
+    left_over = memory.SHARE * memory.allowed(device) - _state(learner) / company.size
+    micro, most = training.micro_batch or batch.size, max(1, int(left_over / (2.5 * weights.per_row))) if weights.per_row else 1
+    while not training.micro_batch and micro > most:
+        micro = -(-micro // 2)
+    precision = training.precision or ("bfloat16" if low else "float32")
+    threads = training.threads or torch.get_num_threads()
+    found = Plan(str(device), precision, threads=threads, micro_batch=micro, bytes_per_row=weights.per_row, processes=company.size, sharded=True)
+    trainer.plan = found = Plan(**company.told(asdict(found)))
+    apply(found, learner)
+    took = _timed(trainer, batch) / len(batch.pieces(found.micro_batch))
+    return replace(found, seconds={"default": took}, seconds_per_micro=took)
+
+
+def _timed(trainer: Trainer, batch: Batch) -> float:
+    """Seconds of a step. Nothing stays of it."""
+    learner = trainer.learner
+    before = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    trainer.fresh()
+    for group in trainer.optimizers["main"].param_groups:
+        group["lr"] = 0.0
+    ready, took = learner.ready(batch), math.inf
+    for _ in range(STEPS):
+        start = waited(learner.device)
+        updated(trainer, learner.loss, ready, trainer.optimizers["main"])
+        took = min(took, waited(learner.device) - start)
+    learner.model.load_state_dict(before)
+    learner.model.zero_grad(set_to_none=True)
+    return took
