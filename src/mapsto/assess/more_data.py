@@ -15,7 +15,7 @@ from mapsto.batch import key
 from mapsto.blocks import Block, Line, Lines, Section, Table
 from mapsto.measure import scaling
 from mapsto.measure.answers import plain_metric
-from mapsto.measure.baseline import TASKS, Features, chosen, features_of
+from mapsto.measure.baseline import TASKS, Features, chosen, features_of, taken
 from mapsto.measure.intervals import ratio
 from mapsto.measure.scores import any_known
 from mapsto.metrics import Metric
@@ -92,7 +92,7 @@ def _curve(
     target = found.target[known]
     wanted, mask = task.wanted(target, found.present[known], width)
     wanted = np.where(mask > 0, wanted, (wanted * mask).sum(0) / np.maximum(mask.sum(0), 1))  # labels not known: their mean
-    values = scaling.features(found.values[known], scaling.how_many(len(target), WORK * seconds), view.seed)
+    values = scaling.features(taken(found.values, np.flatnonzero(known)), scaling.how_many(len(target), WORK * seconds), view.seed)
     every = scaling.fits(len(target), groups, key(view.seed, slot))
     levels = 1 + max(fit.level for fit in every)
     sums, counts, sizes = np.zeros((levels, len(target))), np.zeros((levels, len(target))), np.zeros(levels)

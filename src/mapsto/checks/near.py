@@ -17,7 +17,7 @@ MOST_HELD, MOST_TRAIN = 4_000, 30_000  # rows compared
 NEIGHBOURS = 6
 FEW, LEAST, MANY = 0.08, 10, 100  # share of the rows held back up to which the figures hardly move, and rows; rows that are many in any case
 DIGITS = 6  # of a number that count when rows are compared by value
-PIECE = 512
+CELLS = 1 << 21  # cosines held at once
 
 Pairs = list[tuple[int, int]]  # (row held back, row learned from)
 
@@ -60,8 +60,9 @@ def pairs_of(evidence: Evidence, slot: Slot) -> Pairs:
     least, most = evidence.room("input", slot).alike
     found = []
     with threadpool_limits(1):
-        for low in range(0, len(held), PIECE):
-            cosine = marks[0][low : low + PIECE] @ marks[1].T  # (piece, train)
+        size = max(1, CELLS // len(train))
+        for low in range(0, len(held), size):
+            cosine = marks[0][low : low + size] @ marks[1].T  # (piece, train)
             like = np.flatnonzero(cosine.max(1) >= least)  # few, so that only these are looked at closer
             cosine = cosine[like]
             near = np.argpartition(-cosine, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]

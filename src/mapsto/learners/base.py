@@ -240,13 +240,28 @@ def collect(learner: Learner, batches: Iterator[Batch]) -> Collected:
         if batch.rows is not None:
             rows.append(_numpy(batch.rows))
     numbers = np.concatenate(rows) if rows else np.empty(0, np.int64)
-    order = np.argsort(numbers, kind="stable") if len(numbers) else slice(None)
+    place = np.empty(len(numbers), np.int64)
+    place[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
     return Collected(
-        {slot: {name: np.concatenate(values)[order] for name, values in arrays.items()} for slot, arrays in predicted.items()},
-        {name: np.concatenate(values)[order] for name, values in target.items()},
-        {name: np.concatenate(values)[order] for name, values in present.items()},
-        numbers[order],
+        {slot: {name: _placed(values, place) for name, values in arrays.items()} for slot, arrays in predicted.items()},
+        {name: _placed(values, place) for name, values in target.items()},
+        {name: _placed(values, place) for name, values in present.items()},
+        np.sort(numbers),
     )
+
+
+def _placed(parts: list[np.ndarray], place: np.ndarray) -> np.ndarray:
+    """Parts behind each other, (n, ...), row i at place[i] (n,), or as they are where no row has a number. The parts are dropped on the way, so
+    that there is one copy and no second."""
+    if not len(place):
+        return np.concatenate(parts)
+    found, low = np.empty((len(place), *parts[0].shape[1:]), parts[0].dtype), 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        found[place[low : low + len(part)]] = part
+        low += len(part)
+    return found
 
 
 def score_values(metrics: tuple[Metric, ...], found: Collected, slot: str) -> dict[str, float]:

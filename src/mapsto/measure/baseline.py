@@ -30,6 +30,8 @@ from mapsto.types.base import DataType
 
 MOST_ROWS = 20_000
 PIECE = 256  # rows whose pictures are held at once
+FEW, CELLS = 16, 1 << 20  # of wide rows: rows, and features, held at once before the mostly empty ones are thinned; such pieces stay in the cache
+WORKING = 64  # MB of distances held at once
 MOST_FEATURES = 1024  # above: hashed into as many
 NEIGHBOURS = 5
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # per row, tried on at most CHOOSING rows
@@ -91,7 +93,7 @@ def predictions(train: Features, test: Features, kind: str, width: int, seed: in
     asked = test.values.shape[0]
     found = {task.trivial: np.repeat(share[None], asked, 0)}
     if asked:
-        learn, ask = _comparable(train.values[rows], test.values, seed)
+        learn, ask = _comparable(taken(train.values, rows), test.values, seed)
         with threadpool_limits(1):
             found["linear"] = _linear(task, learn, wanted, mask, seed)(_scaled(learn, ask))
             near = _nearest(learn, wanted, mask, share, task.prior, ask, seed)
@@ -153,10 +155,27 @@ def thin(values: np.ndarray) -> Values:
 
 
 def joined(parts: list[Values]) -> Values:
-    """Pieces of rows behind each other; sparse when any piece is."""
-    from scipy.sparse import csr_array, issparse, vstack
+    """Pieces of rows behind each other; sparse when any piece is. The pieces are dropped on the way, so that there is one copy and no second."""
+    from scipy.sparse import csr_array, issparse
 
-    return csr_array(vstack([csr_array(part) for part in parts])) if any(map(issparse, parts)) else np.concatenate(parts)
+    if not any(map(issparse, parts)):
+        return np.concatenate(parts)
+    sparse, shape = [csr_array(part) for part in parts], (sum(part.shape[0] for part in parts), parts[0].shape[1])
+    parts.clear()
+    filled = np.concatenate([[0], *(np.diff(part.indptr) for part in sparse)]).cumsum(dtype=np.int64)
+    index = sparse[0].indices.dtype if filled[-1] < np.iinfo(np.int32).max else np.int64
+    data, indices = np.empty(filled[-1], sparse[0].dtype), np.empty(filled[-1], index)
+    high = len(data)
+    while sparse:  # the last first
+        part = sparse.pop()
+        data[high - part.nnz : high], indices[high - part.nnz : high] = part.data, part.indices
+        high -= part.nnz
+    return csr_array((data, indices, filled.astype(index)), shape=shape)
+
+
+def taken(values: Values, rows: np.ndarray) -> Values:
+    """Some rows, ascending; no copy where it is all."""
+    return values if len(rows) == values.shape[0] else values[rows]
 
 
 def _width(room: DataType, kind: str) -> int:
@@ -193,12 +212,13 @@ def _comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
 def _scaled(learn: Values, values: Values) -> Values:
     """Unit variance on the training rows, cut at 10 deviations so that one outlier does not bend a line; constants become 0.
     Of sparse values only columns that are mostly filled are scaled."""
-    from scipy.sparse import csr_array, diags_array, issparse
+    from scipy.sparse import csr_array, issparse
 
     if issparse(learn):
         filled = learn.count_nonzero(axis=0) > DENSE * learn.shape[0]  # type: ignore[call-arg]
-        square = np.asarray(learn.multiply(learn).mean(0)).reshape(-1)  # type: ignore[union-attr]
-        return csr_array(values @ diags_array(np.where(filled & (square > 0), 1 / np.sqrt(np.where(square > 0, square, 1)), 1.0).astype(np.float32)))
+        square = np.asarray(csr_array((np.square(learn.data), learn.indices, learn.indptr), learn.shape).mean(0)).reshape(-1)  # type: ignore[union-attr]
+        scale = np.where(filled & (square > 0), 1 / np.sqrt(np.where(square > 0, square, 1)), 1.0).astype(np.float32)
+        return csr_array((values.data * scale[values.indices], values.indices, values.indptr), values.shape)
     spread = learn.std(0, dtype=np.float64).astype(np.float32)  # (F,)
     scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30))
     return np.clip(values * scale, -10, 10)
@@ -212,7 +232,7 @@ def _linear(task: Task, learn: Values, wanted: np.ndarray, mask: np.ndarray, see
     sparse = issparse(learn)
     size = max(learn.nnz // learn.shape[0] + 100 if sparse else learn.shape[1], 1) * wanted.shape[1]  # type: ignore[union-attr]
     rows = chosen(learn.shape[0], max(500, int(LINEAR_WORK / 2 / FEWEST_STEPS / size)), seed)
-    values, wanted, mask = _scaled(learn, learn[rows]), wanted[rows], mask[rows]
+    values, wanted, mask = _scaled(learn, taken(learn, rows)), wanted[rows], mask[rows]
     penalties = SPARSE_PENALTIES if sparse else PENALTIES
     few = np.random.default_rng(key(seed, "penalty", len(rows))).permutation(len(rows))[:CHOOSING]
     fit_rows, held = few[len(few) // 4 :], few[: len(few) // 4]

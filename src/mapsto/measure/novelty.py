@@ -193,11 +193,6 @@ class Looking:
         return Seen(_narrow(net), np.concatenate(plain), np.stack(told, 1) if told else np.zeros((batch.size, 0)))
 
 
-def as_they_are(heard: list[np.ndarray], batches: int) -> np.ndarray:
-    """(n, D): of every batch the first forward pass; the others are of its test-time views."""
-    return np.concatenate(heard[:: len(heard) // batches])
-
-
 def _ranked(figures: np.ndarray) -> np.ndarray:
     """Along the first side: what a new row stays below with probability .98; the largest where rows are fewer than 49."""
     return np.sort(figures, 0)[min(len(figures), ceil((len(figures) + 1) * QUANTILE)) - 1]
@@ -209,15 +204,24 @@ Heard = tuple[np.ndarray, np.ndarray]  # row numbers (n,) in any order, and what
 def collected(learner: Learner, store: Store, split: str, most: int | None, looking: Looking) -> tuple[Collected, Heard]:
     """`learner.collect`, and what the net made of the rows meanwhile."""
     numbers: list[np.ndarray] = []
+    kept: list[np.ndarray] = []
+    total = store.size(split) if most is None else min(most, store.size(split))
+    wanted = np.zeros(total, bool)
+    wanted[chosen(total, MOST_ROWS)] = True  # those `learn` takes: of millions of rows not all are kept
 
-    def noted() -> Iterator[Batch]:
+    def noted(heard: list[np.ndarray]) -> Iterator[Batch]:
+        low = 0
         for batch in store.walk(split, learner.evaluation_batch, most):
-            numbers.append(np.empty(0, np.int64) if batch.rows is None else batch.rows.cpu().numpy())
             yield batch
+            mine = wanted[low : low + batch.size]
+            numbers.append((np.empty(0, np.int64) if batch.rows is None else batch.rows.cpu().numpy())[mine])
+            kept.append(heard[0][mine])  # the first forward pass; the others are of its test-time views
+            heard.clear()
+            low += batch.size
 
     with looking.listening() as heard:
-        found = collect(learner, noted())
-    return found, (np.concatenate(numbers), as_they_are(heard, len(numbers)))
+        found = collect(learner, noted(heard))
+    return found, (np.concatenate(numbers), np.concatenate(kept))
 
 
 def learn(looking: Looking, store: Store, train: Heard, validation: Heard) -> Novelty | None:

@@ -98,7 +98,7 @@ def features(values: Any, most: int, seed: int) -> np.ndarray:
     values = values.toarray() if issparse(values) else values
     values = values / np.float32(max(float(np.square(values).sum(1).mean()), 1e-12) ** 0.5)
     few = values[draw.permutation(len(values))[:300]]
-    distance = np.sqrt(np.maximum(np.square(few[:, None] - few[None]).sum(2), 0))
+    distance = np.sqrt(np.stack([np.square(few - one).sum(1) for one in few]))
     width = 0.5 * float(np.median(distance[distance > 0])) if (distance > 0).any() else 1.0
     waves = draw.normal(size=(values.shape[1], max(1, most - values.shape[1]))).astype(np.float32) / np.float32(width)
     shift = draw.uniform(0, 2 * np.pi, waves.shape[1]).astype(np.float32)

@@ -148,7 +148,7 @@ class Text(DataType):
             room = replace(room, alphabet=alphabet_of(texts, size))
         elif kind != "ngrams":
             room = replace(room, codes=learn_tokenizer(kind, texts, size))
-        lengths = np.array([len(tokens) for tokens in room._tokens(texts)] or [0]) + 1
+        lengths = np.array([len(tokens) for i in range(0, len(texts), 1024) for tokens in room._tokens(texts[i : i + 1024])] or [0]) + 1
         most = self.max or int(min(MOST_TOKENS[kind], np.ceil(np.quantile(lengths, 0.99) / 8) * 8)) or 1
         room = replace(room, most=most, kept=most * (WINDOWS if self.long == "windows" else 1), cut=float((lengths > most).mean()))
         return room if self.grams is False and kind != "ngrams" else room._count(texts)
@@ -168,9 +168,10 @@ class Text(DataType):
     def _count(self, texts: Sequence[str]) -> Self:
         """With as many buckets as the training texts fill, and how rare each is."""
         texts = _spread(texts, SAMPLED)
-        wide = [grams(texts[i : i + 64], 1 << 20, self.longest, self.words)[1] for i in range(0, len(texts), 64)]
-        filled = len(np.unique(np.concatenate(wide))) if wide else 0
-        buckets = 1 << int(np.clip(np.ceil(np.log2(max(filled, 1))), 10, 17))
+        wide = np.zeros(1 << 20, bool)
+        for i in range(0, len(texts), 64):
+            wide[grams(texts[i : i + 64], len(wide), self.longest, self.words)[1]] = True
+        buckets = 1 << int(np.clip(np.ceil(np.log2(max(wide.sum(), 1))), 10, 17))
         found = np.zeros(buckets, np.int64)
         for i in range(0, len(texts), 64):
             found += np.bincount(grams(texts[i : i + 64], buckets, self.longest, self.words)[1], minlength=buckets)
