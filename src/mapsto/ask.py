@@ -24,6 +24,7 @@ from mapsto.measure.tested import Tested
 from mapsto.registry import module, names
 from mapsto.run import Run
 from mapsto.settle import reopen, store_of
+from mapsto.training import memory
 
 Tell = Callable[[Mapping[str, Any]], None]
 
@@ -123,6 +124,7 @@ def ask_all(view: View, names: Sequence[str] | None = None, seconds: float = SEC
     sections = []
     whole = out_of_fold(view) or view
     for name, asked in found.items():
+        memory.release_heap()  # what one question freed is not for the next to build upon
         with threadpool_limits(1, user_api="blas"):  # whose threads spin against each other on a busy machine; torch's do not
             section = ask(view if getattr(asked, "NET", False) else whole, name, asked, seconds / HEAVY)
         if section is None and names is not None:

@@ -23,6 +23,7 @@ from mapsto.measure.baseline import answers, chosen, features_of
 from mapsto.measure.scores import record, score
 from mapsto.measure.tested import Tested, file_of, joined
 from mapsto.run import Run
+from mapsto.training import memory
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
 
@@ -33,6 +34,7 @@ TRAIN_ROWS = 5_000  # training rows scored, to show how much was learned by hear
 
 def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Event, dict[str, Collected]]:
     """Write weights, calibration and metrics; then the run is done. What is to be told of it, as an event, and what was predicted, by split."""
+    memory.release_heap()
     learner = trainer.learner
     save_weights(run, learner)
     (run.path / "log.jsonl").unlink(missing_ok=True)
@@ -58,6 +60,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
         }
         for split, held in found.items()
     }
+    memory.release_heap()
     beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside))
     _keep_predictions(run, found.get("test"), scales, groups)

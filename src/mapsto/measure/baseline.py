@@ -30,8 +30,6 @@ from mapsto.types.base import DataType
 
 MOST_ROWS = 20_000
 PIECE = 256  # rows whose pictures are held at once
-FEW, CELLS = 16, 1 << 20  # of wide rows: rows, and features, held at once before the mostly empty ones are thinned; such pieces stay in the cache
-WORKING = 64  # MB of distances held at once
 MOST_FEATURES = 1024  # above: hashed into as many
 NEIGHBOURS = 5
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # per row, tried on at most CHOOSING rows
@@ -257,7 +255,7 @@ def _nearest(learn: Values, wanted: np.ndarray, mask: np.ndarray, share: np.ndar
     if len(rows) < min(learn.shape[0], NEAREST_FEWEST) or not learn.shape[1]:
         return None
     count = min(NEIGHBOURS, len(rows))
-    near = nearest(learn[rows], ask, count)  # (n, 5)
+    near = nearest(taken(learn, rows), ask, count)  # (n, 5)
     wanted, mask = wanted[rows], mask[rows]
     total = sum((wanted[near[:, i]] * mask[near[:, i]] for i in range(count)), share * prior)  # (n, K)
     return total / sum((mask[near[:, i]] for i in range(count)), np.full(1, prior))

@@ -15,7 +15,7 @@ Values = Any  # (n, F): an array, or scipy's csr_array
 Predictor = Callable[[Values], np.ndarray]  # (n, F) -> (n, K)
 
 GRADIENT, LOSS = 1e-4, 1e-12  # the largest slope, and the least gain relative to the loss, at which a fit is done
-PIECE, BLOCK = 512, 128  # rows asked at once, and neighbours of which first only the nearest is looked at
+CELLS, BLOCK = 1 << 21, 128  # distances held at once, and neighbours of which first only the nearest is looked at
 
 
 def logistic(values: Values, wanted: np.ndarray, penalty: float, steps: int, weight: np.ndarray | None = None) -> Predictor:
@@ -95,8 +95,9 @@ def nearest(learn: Values, ask: Values, count: int) -> np.ndarray:
     length = np.square(learn).sum(1) if dense else np.asarray(learn.multiply(learn).sum(1)).reshape(-1)
     across = np.ascontiguousarray(learn.T) if dense else learn.T.tocsr()
     found = []
-    for low in range(0, ask.shape[0], PIECE):
-        product = ask[low : low + PIECE] @ across
+    size = max(1, CELLS // learn.shape[0])
+    for low in range(0, ask.shape[0], size):
+        product = ask[low : low + size] @ across
         found.append(_least(length - 2 * (product if dense else product.toarray()), count))  # squared distance, less what all share
     return np.concatenate(found)
 

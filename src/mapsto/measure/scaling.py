@@ -27,7 +27,7 @@ HASHED = 4096  # features of which directions are found
 SMOOTHER = 1.4  # degrees of freedom count this much: on few rows plain cross-validation interpolates (Kim & Gu 2004)
 PENALTIES = 10.0 ** np.arange(-6, 2.5, 0.5)  # per row
 EXPONENTS = np.arange(0.05, 1.51, 0.05)
-RESAMPLES = 300
+RESAMPLES, PIECE = 300, 20  # and how many are held at once
 
 
 @dataclass(frozen=True)
@@ -170,13 +170,13 @@ def law(sizes: np.ndarray, rowwise: np.ndarray, seed: int) -> Law:
     which rows a part happened to hold, and that no curve is a power law all the way."""
     draw = np.random.default_rng(key(seed, "law", len(sizes)))
     m = rowwise.shape[1]
-    weights = draw.multinomial(m, np.full(m, 1 / m), RESAMPLES) / m  # (R, m)
+    shares = [draw.multinomial(m, np.full(m, 1 / m), PIECE) @ rowwise.T / m for _ in range(RESAMPLES // PIECE)]  # (piece, S) each
     floor = 0.5 / m * max(float(rowwise.max(initial=0)), 1e-12)  # an error of nothing is half a row's at the most
     means = np.maximum(rowwise.mean(1), floor)
     a, b, c = (float(part[0]) for part in _fit(sizes, means[:, None]))
     missed = np.log(means / np.maximum(a + b * sizes**-c, floor))
     spread = float(np.sqrt(np.square(missed).sum() / max(1, len(sizes) - 3)))
-    drawn = np.maximum(rowwise @ weights.T, floor) * np.exp(np.clip(spread, *MOVES) * draw.normal(size=(len(sizes), RESAMPLES)))
+    drawn = np.maximum(np.concatenate(shares).T, floor) * np.exp(np.clip(spread, *MOVES) * draw.normal(size=(len(sizes), RESAMPLES)))
     return Law(a, b, c, _fit(sizes, drawn))
 
 

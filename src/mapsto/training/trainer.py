@@ -81,7 +81,6 @@ class Trainer:
         """Learn until the budget is spent, a goal is reached or somebody asks to stop; then hold the best weights."""
         self.learn()
         self._finish()
-        memory.release_heap()
 
     def learn(self) -> None:
         """Learn, and hold the last weights."""
