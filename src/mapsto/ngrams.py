@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 
 SPACE, WORD, SINGLE = 0, 1, 2
+AT_ONCE = 64  # texts whose runs are counted at once
 TABLE = 0x20000  # code points looked up in a table: the planes in use; what lies above is a sign of its own
 # Scripts written without spaces between words: Thai, Lao, Khmer, Myanmar; kana and Han; and the supplementary ideographs
 UNSPACED = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
@@ -57,6 +58,22 @@ def grams(texts: Sequence[str], buckets: int, longest: int = 5, words: int = 2) 
     keys = np.concatenate([row * buckets + bucket for row, bucket in pairs])
     unique, counts = np.unique(keys, return_counts=True)
     return unique // buckets, unique % buckets, counts
+
+
+def filled(texts: Sequence[str], buckets: int, longest: int = 5, words: int = 2) -> int:
+    """How many of the buckets hold a run."""
+    found = np.zeros(buckets, bool)
+    for low in range(0, len(texts), AT_ONCE):
+        found[grams(texts[low : low + AT_ONCE], buckets, longest, words)[1]] = True
+    return int(found.sum())
+
+
+def frequencies(texts: Sequence[str], buckets: int, longest: int = 5, words: int = 2) -> np.ndarray:
+    """(buckets,) in how many texts each occurs."""
+    found = np.zeros(buckets, np.int64)
+    for low in range(0, len(texts), AT_ONCE):
+        found += np.bincount(grams(texts[low : low + AT_ONCE], buckets, longest, words)[1], minlength=buckets)
+    return found
 
 
 def _joined(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

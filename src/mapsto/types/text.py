@@ -28,7 +28,7 @@ from mapsto.disturb import mistyped
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.metrics import Metric
 from mapsto.next_token import NextToken, figures, learned_from, sizes, written
-from mapsto.ngrams import grams
+from mapsto.ngrams import filled, frequencies, grams
 from mapsto.numerals import values_of
 from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, padded, tokens_of, weighed
 from mapsto.tokens import FIRST, MISSING, START, UNKNOWN, alphabet_of, characters, learn_tokenizer, plain, tokenizer_of
@@ -168,13 +168,9 @@ class Text(DataType):
     def _count(self, texts: Sequence[str]) -> Self:
         """With as many buckets as the training texts fill, and how rare each is."""
         texts = _spread(texts, SAMPLED)
-        wide = np.zeros(1 << 20, bool)
-        for i in range(0, len(texts), 64):
-            wide[grams(texts[i : i + 64], len(wide), self.longest, self.words)[1]] = True
-        buckets = 1 << int(np.clip(np.ceil(np.log2(max(wide.sum(), 1))), 10, 17))
-        found = np.zeros(buckets, np.int64)
-        for i in range(0, len(texts), 64):
-            found += np.bincount(grams(texts[i : i + 64], buckets, self.longest, self.words)[1], minlength=buckets)
+        wide = filled(texts, 1 << 20, self.longest, self.words)
+        buckets = 1 << int(np.clip(np.ceil(np.log2(max(wide, 1))), 10, 17))
+        found = frequencies(texts, buckets, self.longest, self.words)
         level = np.clip(np.round(16 * np.log2((1 + len(texts)) / (1 + found))), 0, 255).astype(np.uint8)
         return replace(self, buckets=buckets, rarity=base64.b64encode(zlib.compress(level.tobytes(), 9)).decode())
 
