@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import products, results  # noqa: E402
+from benchmarks import gpu, products, results  # noqa: E402
 from benchmarks.parts import measures  # noqa: E402
 from benchmarks.turns import Failed, Process, ratio, take_turns  # noqa: E402
 from benchmarks.workloads import names, workload_of  # noqa: E402
@@ -147,6 +148,20 @@ def test_a_quick_measurement_counts_as_missing(tmp_path: Path) -> None:
     results.Record(tmp_path).add("engines", "one", engine(100, 100), quick=True)
 
     assert not results.Record(tmp_path).holds("engines", "one")
+
+
+@pytest.mark.parametrize("name", list(gpu.WORKLOADS))
+def test_what_is_compared_on_gpus_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides of each workload, small enough for a processor: smaller nets, data and batches, nothing compiled."""
+    monkeypatch.setattr(gpu.torch, "compile", lambda what, **how: what)
+    small = {"resnet50": "resnet(depth=50, width=4, preactivation=false)", "gpt124": "gpt(width=16, depth=1, heads=1)", "cifar": "resnet9(width=8)"}
+    make = gpu.letters if name == "gpt124" else gpu.pictures(32, 300, 10)
+    signature = gpu.WORKLOADS[name].signature.replace("1024", "16").replace("50304", "64")
+    options = {**gpu.WORKLOADS[name].options, "model": small[name], "batch": 4, "plan": "default"}
+
+    found = gpu.compared(replace(gpu.WORKLOADS[name], make=make, signature=signature, options=options), tmp_path, steps=20)
+
+    assert found["ours"]["rows_per_second"] > 0 and found["by_hand"] > 0 and found["ratio"] > 0
 
 
 def test_processor_time_is_compared_too() -> None:

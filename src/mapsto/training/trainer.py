@@ -29,7 +29,7 @@ from mapsto.training.company import Company, Copies
 from mapsto.training.decisions import Decisions
 from mapsto.training.gradients import LossOf, updated
 from mapsto.training.judge import Judge
-from mapsto.training.machine import choose_device
+from mapsto.training.machine import choose_device, waited
 from mapsto.training.plan import Plan, apply, forecast
 from mapsto.training.signals import signals
 from mapsto.training.watch import Watch
@@ -357,11 +357,11 @@ class Trainer:
     def _evaluate(self) -> None:
         """Score the validation rows with the averaged weights; keep them when they are the best so far. One process does, the others wait."""
         if self.company.rank == 0 or self.weights.shared:
-            start = time.monotonic()
+            start = waited(self.learner.device)  # what steps still have to do is not the evaluation's
             with self.weights.evaluated(self.average):
                 if self.company.rank == 0:
                     self._score()
-            self.watch.beside["evaluation"] += time.monotonic() - start
+            self.watch.beside["evaluation"] += waited(self.learner.device) - start
 
     def _score(self) -> None:
         torch.manual_seed(key(self.training.seed, "evaluate", self.step))  # samplers and environments draw while they are scored
@@ -389,9 +389,9 @@ class Trainer:
         """A checkpoint of this moment; the first of several processes writes it."""
         if self.folder is None or (self.company.rank and not self.weights.shared):
             return
-        start = time.monotonic()
+        start = waited(self.learner.device)
         state.save(self, self.folder)
-        self._saved_at, self._save_takes = time.monotonic(), time.monotonic() - start
+        self._saved_at, self._save_takes = time.monotonic(), waited(self.learner.device) - start
         self.watch.beside["checkpoints"] += self._save_takes
 
     def _roll_back(self) -> None:
