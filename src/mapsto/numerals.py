@@ -173,7 +173,7 @@ def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
     try:
         found = np.array(cells, np.float64) if isinstance(cells[0], (str, Real)) else np.empty((0, 0))
         if found.ndim == 1 and np.isfinite(found).all():
-            return [float(value) for value in found]
+            return found.tolist()  # type: ignore[return-value]
     except (ValueError, TypeError, OverflowError):
         pass
     texts = {cell: _value_or_none(cell) for cell in {cell for cell in cells if type(cell) is str}}

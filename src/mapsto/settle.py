@@ -201,13 +201,19 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, kn
 
 
 def _read(room: DataType, cells: list[Any]) -> list[Any]:
-    """Cells as read values; unreadable ones are left to the quarantine."""
+    """Cells as read values; unreadable ones are left to the quarantine. A text that repeats is read once."""
+    texts: dict[str, Any] = {}
     values = []
     for cell in cells:
+        if type(cell) is str and cell in texts:
+            values.append(texts[cell])
+            continue
         try:
             values.append(room.read(cell))
         except CellError:
             continue
+        if type(cell) is str:
+            texts[cell] = values[-1]
     return values
 
 

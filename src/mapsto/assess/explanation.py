@@ -27,7 +27,7 @@ TITLE = "What does it look at?"
 NET = True
 SHOWN = 6  # rows whose parts are hidden: half of them the worst errors
 FEWEST_PARTS, MOST_PARTS = 25, 144
-REPEATS, ROWS, FEWEST_ROWS, BARS = 3, 2_000, 100, 20  # of the permutations; and bars shown
+REPEATS, ROWS, FEWEST_ROWS, BARS = 2, 2_000, 100, 20  # of the permutations; and bars shown
 MEMORY = 3e8  # bytes of the rows that are permuted
 TINY = 1e-6
 FAINT = 0.1  # of log odds, or of the spread of predicted numbers: a row in which nothing moves the answer more is marked faintly
@@ -44,7 +44,7 @@ def assess(view: View, seconds: float) -> Section:
     between = len(inputs) > 1 and any(plain_metric(view.room(slot)) for slot in view.outputs())
     share = seconds / (len(inside) + between or 1)
     if between:
-        told, found, figures["importance"] = _between(view, share)
+        told, found, figures["importance"] = _between(view, share / 2)  # at which its intervals are told apart well enough
         headlines.append(told)
         blocks += found
     for slot in inside:

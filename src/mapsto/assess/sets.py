@@ -112,12 +112,12 @@ KINDS: Mapping[str, Callable[[View, str], tuple[str, list[Block], dict[str, Any]
 
 def _coverage(view: View, slot: str, inside: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
     """coverage, low, high on so many rows; and what was to be expected from as many calibration rows."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     low, high = ratio(inside, view.group_of(rows))
     learned = int(view.run.calibration[slot]["n"])
     rank = ceil((learned + 1) * COVERAGE - 1e-9)
-    expected = beta.ppf((0.025, 0.975), rank, max(1, learned + 1 - rank))
+    expected = betaincinv(rank, max(1, learned + 1 - rank), np.array([0.025, 0.975]))  # quantiles of a beta distribution
     return {
         "n": len(inside),
         "coverage": float(inside.mean()),

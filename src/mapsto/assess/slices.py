@@ -111,14 +111,16 @@ def _guessed(column: str, cells: Sequence[Any]) -> DataType | None:
 
 
 def _read(room: DataType, cells: Sequence[Any]) -> list[Any]:
-    """Read values; cells that cannot be read as missing."""
-    values = []
-    for cell in cells:
+    """Read values; cells that cannot be read as missing. A text that repeats is read once."""
+
+    def value(cell: Any) -> Any:
         try:
-            values.append(None if _empty(cell) else room.read(cell))
+            return None if _empty(cell) else room.read(cell)
         except CellError:
-            values.append(None)
-    return values
+            return None
+
+    texts = {cell: value(cell) for cell in {cell for cell in cells if type(cell) is str}}
+    return [texts[cell] if type(cell) is str else value(cell) for cell in cells]
 
 
 def _own_left_out(view: View, slot: str, every: Sequence[Part]) -> list[Part]:

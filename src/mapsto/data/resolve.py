@@ -148,9 +148,9 @@ def _surest(slot: Slot, sure: Mapping[str, float]) -> Slot:
 def _is_name(column: Column, sure: Mapping[str, float]) -> bool:
     """Text cells of which more than nine in ten differ and that no type but category wants: names, ids and prose."""
     known = column.known
-    if len(known) < 30 or not all(isinstance(cell, str) for cell in known) or len(set(known)) <= 0.9 * len(known):
+    if len(known) < 30 or max(sure, key=lambda name: sure[name]) != "category":
         return False
-    return max(sure, key=lambda name: sure[name]) == "category"
+    return len(set(known)) > 0.9 * len(known) if all(isinstance(cell, str) for cell in known) else False
 
 
 def _listed(columns: Sequence[str], most: int = 12) -> str:

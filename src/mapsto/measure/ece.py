@@ -89,7 +89,7 @@ def of_labels(figure: Callable[..., float], probability: np.ndarray, target: np.
 
 def folded(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """E|N(mean, spread²)|, elementwise (Leone, Nelson & Nottingham 1961)."""
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     scaled = np.divide(mean, spread, out=np.full_like(mean, np.inf), where=spread > 0)
-    return np.where(spread > 0, spread * np.sqrt(2 / np.pi) * np.exp(-(scaled**2) / 2) + mean * (1 - 2 * norm.cdf(-scaled)), np.abs(mean))
+    return np.where(spread > 0, spread * np.sqrt(2 / np.pi) * np.exp(-(scaled**2) / 2) + mean * (1 - 2 * ndtr(-scaled)), np.abs(mean))

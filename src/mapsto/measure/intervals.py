@@ -34,7 +34,7 @@ def difference(a: np.ndarray, b: np.ndarray, groups: np.ndarray | None = None) -
 
 
 def _delta(statistics: np.ndarray, groups: np.ndarray | None) -> tuple[float, float, float]:
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
     above, below = statistics[:, 0].astype(np.float64), statistics[:, 1] if statistics.shape[1] > 1 else np.ones(len(statistics))
     if groups is not None:
@@ -46,5 +46,5 @@ def _delta(statistics: np.ndarray, groups: np.ndarray | None) -> tuple[float, fl
     if len(above) < 2:
         return value, np.nan, np.nan
     error = np.sqrt(len(above) / (len(above) - 1) * np.square(above - value * below).sum()) / below.sum()
-    half = student.ppf(0.975, len(above) - 1) * error
+    half = float(stdtrit(len(above) - 1, 0.975)) * error
     return value, float(value - half), float(value + half)
