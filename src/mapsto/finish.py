@@ -60,7 +60,6 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
         }
         for split, held in found.items()
     }
-    memory.release_heap()
     beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside))
     _keep_predictions(run, found.get("test"), scales, groups)
@@ -90,6 +89,7 @@ def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Coll
             found[split], heard[split] = novelty.collected(learner, store, split, most, looking)
         elif store.size(split):
             found[split] = learner.collect(split, most)
+        memory.release_heap()  # rows walked by length leave blocks of every length
     return found, heard
 
 
