@@ -148,7 +148,7 @@ class Store(Batches):
         """The rows as a batch, normalised, and augmented when `draw` is given. Any number of threads may ask at once."""
         weight = None if self.weights is None else torch.from_numpy(self.weights[rows])
         batch = collate(self.signature, self.types, self.raw(rows), len(rows), torch.from_numpy(np.array(rows)), weight, draw, cuts)
-        return batch.to(self.device)
+        return batch if self.device.type == "cpu" else batch.to(self.device)
 
     def stream(self, split: str, step: int, batch: int, seed: int) -> Iterator[Batch]:
         rows = self._rows[split]

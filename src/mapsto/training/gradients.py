@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,19 +32,21 @@ def updated(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.optim.
 
 
 def _gradients(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.optim.Optimizer) -> tuple[Logs, Tensor, Tensor]:
-    """The mean loss's gradients over the whole batch -> (logs of the last micro-batch, sum of losses, total count ≥ 1e-8)."""
+    """The mean loss's gradients over the whole batch -> (logs of the last piece, sum of losses, total count ≥ 1e-8). Pieces of a batch that fits
+    as a whole go backward together: every weight is brought into the plan's arithmetic once, and its gradient back."""
     taker.zero_grad(set_to_none=True)
     total = count = torch.zeros((), device=trainer.learner.device)
     logs: Logs = {}
     ranges = batch.pieces(trainer.plan.micro_batch)
-    whole = trainer.company.size == 1 and len(ranges) == 1
-    for micro, (low, high) in enumerate(ranges if batch.size or whole else ()):
-        piece = batch if len(ranges) == 1 else batch.slice(low, high)
+    together = [ranges] if trainer.plan.micro_batch >= batch.size else [[piece] for piece in ranges]
+    whole = trainer.company.size == 1 and len(together) == 1
+    for micro, pieces in enumerate(together if batch.size or whole else ()):
         seeded(key(trainer.training.seed, trainer.step, micro, trainer.company.rank, trainer.turn), trainer.learner.device)
-        (rows, counts), logs = _loss_of(trainer, loss_of, piece, len(ranges))
-        if piece.weight is not None:
-            rows, counts = rows * piece.weight, counts * piece.weight
-        summed, counted = rows.sum(), counts.sum().detach()
+        parts = [batch if len(ranges) == 1 else batch.slice(low, high) for low, high in pieces]
+        with trainer.learner.autocast:
+            found = [_sums(trainer, loss_of, part, len(ranges)) for part in parts]
+        summed, counted = (reduce(torch.add, (one[part] for one in found)) for part in (0, 1))
+        logs = found[-1][2]
         trainer.watch.now("forward")
         trainer.learner.scaler.scale(summed / counted.clamp(min=1e-8) if whole else summed).backward()
         trainer.watch.now("backward")
@@ -81,15 +84,17 @@ def _all_gradients(params: list[Tensor]) -> list[Tensor]:
     return [p.grad for p in params if p.grad is not None]
 
 
-def _loss_of(trainer: Trainer, loss_of: LossOf, piece: Batch, pieces: int) -> tuple[tuple[Tensor, Tensor], Logs]:
-    """In the plan's arithmetic, compiled where the plan is. CUDA graphs are for whole batches: the next piece would overwrite the gradients
-    of the one before."""
+def _sums(trainer: Trainer, loss_of: LossOf, piece: Batch, pieces: int) -> tuple[Tensor, Tensor, Logs]:
+    """(sum of losses, count, logs) of a piece, compiled where the plan is. CUDA graphs are for whole batches: the next piece would overwrite the
+    gradients of the one before."""
     learner = trainer.learner
     if not learner.model.training:
         learner.model.train()  # walks through all modules
     compiled = learner.compiled if loss_of == learner.loss and (pieces == 1 or not trainer.plan.graphs) else None
-    with learner.autocast:
-        return (compiled or loss_of)(learner.ready(piece))
+    (rows, counts), logs = (compiled or loss_of)(learner.ready(piece))
+    if piece.weight is not None:
+        rows, counts = rows * piece.weight, counts * piece.weight
+    return rows.sum(), counts.sum().detach(), logs
 
 
 def _parameters(taker: torch.optim.Optimizer) -> list[Tensor]:

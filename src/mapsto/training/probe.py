@@ -43,6 +43,7 @@ GUESS = {"cpu": 0.1, "cuda": 0.3}  # what compiling may gain, where it was never
 GAINS = 0.95  # compiled, less than this share of the time: nearer is chance
 COLD = 60.0  # seconds that compiling takes where it was never tried
 WORTH = 1.5  # times its seconds that compiling must gain
+HANDOVER = 5e-4  # seconds: a batch that is made in less is not worth a thread, which takes the interpreter from the step
 
 Step = Callable[[Batch], Tensor]  # one real step on some rows -> its mean loss
 
@@ -117,7 +118,8 @@ class Probe:
         least = found.seconds[_called(best, self.threads)]
         apply(replace(best, compiled=False, graphs=False), self.learner)
         # a batch made beside the step is worth a thread once it takes a hundredth of it; on a GPU batches are made there, in the same queue
-        aside = self.device.type == "cpu" and found.prepared > 0.01 * least * math.ceil(self.batch.size / best.micro_batch)
+        whole = least * math.ceil(self.batch.size / best.micro_batch)
+        aside = self.device.type == "cpu" and found.prepared > max(HANDOVER, 0.01 * whole)
         reached = best.operations_per_row * best.micro_batch / least  # that, too, the machine was seen to reach
         peak = max(reached, machine_peak(self.device, best.precision))
         return replace(best, seconds=seconds, seconds_per_micro=round(least, 6), ahead=aside, peak=peak)
