@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 CGROUP = Path("/sys/fs/cgroup")
-BLOCK = 2 << 20  # bytes; at 8 MB rows walked by length leave holes of every size, at 1 MB page faults cost more than they spare
+BLOCK = 2 << 20  # bytes; at 8 MB rows walked by length leave holes of every size
 SHARE = 0.7  # of the memory allowed; the rest is the system's, the page cache's and our error of estimate
 
 
