@@ -137,6 +137,19 @@ def test_cuda_graphs_are_for_steps_of_one_pass(settled: Run) -> None:
     assert [plan.graphs for plan in _compilable(probed(settled, "cpu"), Plan("cpu", micro_batch=rows))] == [False]
 
 
+@pytest.mark.parametrize(("rows", "calls"), [(32, 1), (20, 0)])
+def test_steps_of_several_passes_leave_cuda_graphs_out(rows: int, calls: int, settled: Run, tmp_path: Path) -> None:
+    """After a micro-batch was halved, say: the second pass would overwrite the gradients of the first."""
+    trainer = planned_trainer(settled, tmp_path, Plan("cpu", micro_batch=rows))
+    trainer.prepare()
+    trainer.plan, learner, seen = replace(trainer.plan, graphs=True), trainer.learner, []
+    learner.compiled = lambda batch: (seen.append(batch.size), learner.loss(batch))[1]
+
+    trainer.update(learner.loss, next(learner.batches("train", 0)))
+
+    assert seen == [32] * calls
+
+
 def test_compiling_and_its_graphs_are_taken_where_they_pay_back(settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was measured of a step: 1 s, compiled `fast`, with CUDA graphs `faster`; compiling takes 60 s of a training of 600 s."""
     monkeypatch.setattr("mapsto.training.probe.can_compile", lambda device: True)

@@ -98,9 +98,10 @@ class Several(Company):
 
 class Copies:
     """How a learner's weights lie in the processes: each has a copy. `mapsto.training.sharded` knows another way. `shared`: do all processes
-    have to come to an evaluation or a checkpoint?"""
+    have to come to an evaluation or a checkpoint? per_row: bytes of activations, where somebody found out."""
 
     shared = False
+    per_row = 0
 
     def whole(self, value: Tensor) -> Tensor | None:
         """A weight, moment or average put together; None in processes that do not write."""

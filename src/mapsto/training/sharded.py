@@ -7,25 +7,18 @@ weights alone must fit into a device. Candidates are not timed: they would have 
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mapsto.batch import Batch
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner
 from mapsto.training import memory
-from mapsto.training.average import Average
-from mapsto.training.company import Company, Copies, Several
+from mapsto.training.company import Company, Copies
 from mapsto.training.gradients import updated
 from mapsto.training.machine import waited
 from mapsto.training.plan import Plan, apply
@@ -33,7 +26,6 @@ from mapsto.training.plan import Plan, apply
 if TYPE_CHECKING:
     from mapsto.training.trainer import Trainer
 
-BLOCKS = "blocks"  # under this name architectures keep their repeated layers
 ROWS = 2  # that activations are measured with: batch norm takes no single one
 MOMENTS = {"sgd": 1, "adamw": 2, "muon": 2}
 STEPS = 3  # that are timed, of which the least counts
@@ -44,10 +36,16 @@ def weights(trainer: Trainer, recorded: Mapping[str, Any] | None) -> Copies:
     be shared and the settings do not allow it."""
     learner, company = trainer.learner, trainer.company
     if recorded:
-        return Shares(learner, company) if recorded.get("sharded") else Copies()
-    per_row = _bytes_per_row(learner)
-    shared, per_row = company.told((_beyond(learner, company, per_row), per_row))
-    return Shares(learner, company, per_row) if shared else Copies()
+        shared, per_row = recorded.get("sharded", False), recorded.get("bytes_per_row", 0)
+    else:
+        per_row = _bytes_per_row(learner)
+        shared, per_row = company.told((_beyond(learner, company, per_row), per_row))
+    if not shared:
+        return Copies()
+    from mapsto.training.shares import Shares  # a second to import
+
+    _refuse(learner, company)
+    return Shares(learner, company, per_row)
 
 
 def _beyond(learner: Learner, company: Company, per_row: int) -> bool:
@@ -83,69 +81,6 @@ def _bytes_per_row(learner: Learner) -> int:
     return max(1, saved.bytes // rows.size)
 
 
-class Shares(Copies):
-    """Each process holds a part of every weight. A learner's model is cut up when this is made; the first process keeps a whole one, in the
-    processor's memory, to evaluate with."""
-
-    shared = True
-
-    def __init__(self, learner: Learner, company: Company, per_row: int = 0):
-        """per_row: bytes of activations, where somebody found out."""
-        assert isinstance(company, Several)
-        _refuse(learner, company)
-        company.alike, self.per_row = True, per_row
-        self.learner, self.first, device = learner, company.rank == 0, learner.device
-        self.model = copy.deepcopy(learner.model.cpu()) if self.first else None
-        learner.model.to(device)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        mesh = init_device_mesh(device.type, (company.size,))
-        repeated = [held for name, held in learner.model.named_modules() if name.split(".")[-1] == BLOCKS]
-        for module in [*(block for held in repeated for block in held.children()), learner.model]:
-            fully_shard(module, mesh=mesh)
-        for module in learner.model.modules():
-            if isinstance(module, FSDPModule):
-                module.set_gradient_divide_factor(1.0)  # gradients are summed; the trainer divides, by the total count
-                module.set_force_sum_reduction_for_comms(True)  # gloo knows no other way
-
-    def whole(self, value: Tensor) -> Tensor | None:
-        found = value.full_tensor() if isinstance(value, DTensor) else value
-        return found.cpu() if self.first else None
-
-    def part(self, value: Tensor, like: Tensor) -> Tensor:
-        if not isinstance(like, DTensor):
-            return value
-        return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)  # each cuts its own
-
-    def local(self, values: list[Tensor]) -> list[Tensor]:
-        return [value.to_local() if isinstance(value, DTensor) else value for value in values]
-
-    @contextmanager
-    def evaluated(self, average: Average) -> Iterator[None]:
-        own = self.learner.model
-        state = own.state_dict()
-        floating = [name for name, value in state.items() if value.is_floating_point()]
-        state |= dict(zip(floating, average.values or average.live, strict=True))
-        found = {name: whole for name, value in state.items() if (whole := self.whole(value)) is not None}
-        if self.model is None:
-            yield
-            return
-        self.model.load_state_dict(found)
-        self.learner.model = self.model.to(self.learner.device)
-        try:
-            yield
-        finally:
-            self.model.cpu()
-            self.learner.model = own
-
-    def optimizer(self, made: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        """PyTorch's fused SGD takes no parts of weights; its steps over many weights at once do."""
-        if isinstance(made, torch.optim.SGD):
-            for group in made.param_groups:
-                group["fused"], group["foreach"] = False, True
-        return made
-
-
 def _refuse(learner: Learner, company: Company) -> None:
     """ConfigError where a setting does not go with parts of weights."""
     training, size = learner.training, company.size
@@ -164,7 +99,6 @@ def plan(trainer: Trainer, steps: int | None, left: float) -> Plan:
     """The plan for shared weights. Its steps are timed, but nothing is compared: candidates that each process would choose by its own clock can
     not wait for each other. bfloat16 on GPUs that have it, unless asked otherwise; as many rows at once as are estimated to fit."""
     learner, company, training, weights = trainer.learner, trainer.company, trainer.training, trainer.weights
-    assert isinstance(weights, Shares)
     device, low = learner.device, learner.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     batch = company.share(next(learner.batches("train", 0)))
     left_over = memory.SHARE * memory.allowed(device) - _state(learner) / company.size

@@ -21,7 +21,7 @@ from mapsto.batch import Batch, key
 from mapsto.config import Budget
 from mapsto.errors import ConfigError, RunError, Stopped
 from mapsto.learners.base import Learner, Logs
-from mapsto.training import checkpoint, memory, probe, state
+from mapsto.training import checkpoint, memory, probe, sharded, state
 from mapsto.training.ahead import ahead
 from mapsto.training.average import Average
 from mapsto.training.budget import Clock, Pace, fixed_total
@@ -185,8 +185,6 @@ class Trainer:
     def _choose_plan(self, recorded: Mapping[str, Any] | None) -> None:
         """The plan of the record, or one measured now; all processes take the first one's."""
         if self.company.size > 1:
-            from mapsto.training import sharded  # half of torch.distributed comes with it
-
             self.weights = sharded.weights(self, recorded)
             self.judge.keep = torch.device("cpu") if self.weights.shared else None
         if recorded:
