@@ -1,7 +1,7 @@
 """Models over one device's memory: of each weight, its gradient, moments and average every process keeps a part (FSDP, Zhao et al. 2023,
 arXiv:2304.11277; here PyTorch's `fully_shard`). Blocks are put together when they compute, and let go again.
 
-Where all fits, processes hold copies: that takes half the traffic. What is evaluated and used is a whole model in the first process, so the
+Where all fits, processes hold copies: only gradients travel then. What is evaluated and used is a whole model in the first process, so the
 weights alone must fit into a device. Candidates are not timed: they would have to be whole for it.
 """
 
