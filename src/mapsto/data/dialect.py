@@ -110,7 +110,7 @@ def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
             data += more  # very wide rows
         whole = not handle.read(1)
     if not data.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
-        raise DataError(f"{path.name}: expected a table, the file is empty ({path}).")
+        raise DataError(f"{path}: expected rows, the file is empty.")
     encoding, told = find_encoding(path, data)
     text = text_of(io.BytesIO(data), encoding).read()
     if not whole and "\n" in text:

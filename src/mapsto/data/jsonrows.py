@@ -150,7 +150,7 @@ def _is_lines(path: Path) -> bool:
         while not first.strip():
             first = handle.readline(1 << 26)
             if not first:
-                raise DataError(f"{path.name}: expected rows, the file is empty ({path}).")
+                raise DataError(f"{path}: expected rows, the file is empty.")
         rest = handle.read(4096).strip()
     first = first.removeprefix(b"\xef\xbb\xbf").strip()
     if first.startswith(b"["):

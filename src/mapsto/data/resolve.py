@@ -79,7 +79,12 @@ def _locate(slot: Slot, source: Source, claimed: set[str]) -> Slot:
     if slot.type and slot.type not in names("types"):
         raise SignatureError(f"'{slot}': unknown type '{slot.type}'.\n{did_you_mean(slot.type, names('types'))}")
     claimed.add(column)
-    return replace(slot, column=column)
+    return replace(slot, column=column, type=slot.type or _laid_out(source).get(column, ""))
+
+
+def _laid_out(source: Source) -> dict[str, str]:
+    """{column: type} that the layout leaves no doubt of."""
+    return {slot.name: slot.type for slot in parse(source.guess).slots if slot.type} if source.guess else {}
 
 
 def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:

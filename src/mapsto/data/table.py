@@ -123,7 +123,7 @@ def open_table(path: Path, known: Sequence[str] = ()) -> Source:
     entry = entry_of(path)
     packing, kind = kind_of(path)
     if kind == "empty":
-        raise DataError(f"{path.name}: expected a table, the file is empty ({path}).")
+        raise DataError(f"{path}: expected rows, the file is empty.")
     if kind == "parquet":
         if packing:
             raise DataError(f"{path.name}: parquet is packed already, {packing} around it cannot be read.\nUnpack it first: gunzip {path}")

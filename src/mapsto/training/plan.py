@@ -29,7 +29,7 @@ class Plan:
     what compiling takes. bytes_per_row: kept for the backward pass. operations_per_row: FLOP of forward and backward; 0 where nobody counted.
     peak: the most FLOP/s this machine was seen to reach in this arithmetic. ahead: a thread prepares the next batch. processes: how
     many learn together, each a part of every batch. graphs: compiled, and its kernels replayed as CUDA graphs.
-    sharded: each process holds a part of every weight."""
+    sharded: each process holds a part of every weight. found_in: seconds that finding it took."""
 
     device: str
     precision: str = "float32"
@@ -47,6 +47,7 @@ class Plan:
     peak: float = 0.0
     graphs: bool = False
     sharded: bool = False
+    found_in: float = 0.0
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
@@ -55,6 +56,7 @@ class Plan:
         gain = self.seconds.get("default", 0) / (self.seconds_per_micro or 1)
         found = [f"{gain:.1f}× the default"] if gain > 1.05 else []
         found += [f"{self.share:.0%} of this machine's measured peak"] if self.share else []
+        found += [f"found in {self.found_in:.1f} s"] if self.found_in >= 0.05 else []
         return ", ".join(words) + (": " + "; ".join(found) if found else "")
 
     @property
