@@ -9,16 +9,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from mapsto.batch import Ragged
 from mapsto.measure import baseline
 from mapsto.measure.baseline import Features, baselines
-from mapsto.measure.lines import logistic, nearest, ridge
 from mapsto.measure.scores import interval, record, score
 from mapsto.metrics import Metric, area, mean_of, ratio_of
 from mapsto.texts import PlainBag, Texts
@@ -332,20 +328,3 @@ def test_sparse_features_of_texts_are_the_dense_ones(counted):
     texts = Texts(torch.tensor([[3, 4, 3], [5, 0, 0], [4, 4, 4]]), torch.tensor([3, 1, 3]), bags=bags)
     stem = PlainBag(9, 8 if counted else 0, upper=False)
     assert np.allclose(stem.sparse(texts).toarray(), stem(texts).numpy(), atol=1e-6)
-
-
-@pytest.mark.parametrize("classes", [2, 4])
-@pytest.mark.parametrize("sparse", [True, False])
-def test_linear_models_and_neighbours_are_those_of_scikit_learn(classes, sparse):
-    draw = np.random.default_rng(0)
-    dense = (draw.normal(size=(400, 300)) * (draw.random((400, 300)) < 0.05)).astype(np.float32)
-    dense[:, 250:] = 0
-    values = csr_array(dense) if sparse else dense
-    target = (dense[:, :classes] + 0.3 * draw.gumbel(size=(400, classes))).argmax(1)
-    number = (dense @ draw.normal(size=300))[:, None] + 3
-    known = LogisticRegression(C=1 / 4, tol=1e-6, max_iter=200).fit(dense, target).predict_proba(dense)
-    assert np.allclose(logistic(values, np.eye(classes)[target], 1e-2, 200)(values), known, atol=5e-3)
-    assert np.allclose(ridge(values, number, 1e-2)(values)[:, 0], Ridge(alpha=4).fit(dense, number[:, 0]).predict(dense), atol=1e-2)
-    near = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(dense).kneighbors(dense[:50] + 1e-4, return_distance=False)
-    asked = csr_array(dense[:50] + np.float32(1e-4)) if sparse else dense[:50] + np.float32(1e-4)
-    assert (np.sort(nearest(values, asked, 2)) == np.sort(near)).mean() > 0.98

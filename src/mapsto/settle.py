@@ -254,7 +254,7 @@ def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) ->
     """How columns are read where it is not obvious, and the optimizer's settings."""
     said = [text for side, slot in spots(signature) if (text := types[side, slot.name].said(slot.name))]
     t = choice.training
-    rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * t.warmup:.2g}% warm-up)"
+    rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
     said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")
     return said
 

@@ -114,9 +114,8 @@ def _area(train: np.ndarray, test: np.ndarray) -> float:
             learn, ask = half != part, half == part
             centre, spread = values[learn].mean(0), values[learn].std(0)
             scaled = np.clip((values - centre) / np.where(spread > 1e-6, spread, np.inf), -5, 5)
-            wanted = np.eye(2, dtype=np.float32)[side[learn]]
-            weight = (wanted / wanted.sum(0)).sum(1)  # both sides count alike
-            line = logistic(scaled[learn], wanted, PENALTY / learn.sum(), STEPS, weight)
+            weight = 1 / np.bincount(side[learn])[side[learn]]  # both sides count alike
+            line = logistic(scaled[learn], side[learn], PENALTY / learn.sum(), STEPS, weight)
             scores[ask] = np.argsort(np.argsort(line(scaled[ask])[:, 1])) / ask.sum()
     order = np.argsort(np.argsort(scores))
     positive = side == 1

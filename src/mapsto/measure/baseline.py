@@ -281,7 +281,7 @@ def _softmax_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty:
     seen = np.flatnonzero(wanted.any(0))
     if len(seen) < 2 or not values.shape[1]:
         return _constant(wanted.mean(0))
-    line = logistic(values, wanted[:, seen], penalty, steps)
+    line = logistic(values, wanted.argmax(1), penalty, steps)
 
     def predict(asked: Values) -> np.ndarray:
         probability = np.zeros((asked.shape[0], wanted.shape[1]))  # 0 for classes not in the training rows

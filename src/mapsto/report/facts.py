@@ -157,7 +157,7 @@ def decided(run: Run) -> Section:
     choice, wanted = run.choice, wishes(run)
     training, budget = choice.training, choice.budget
     why = "; ".join(choice.reasons)
-    rate = f"{training.optimizer}, peak rate {training.lr:g}, {training.schedule}, {100 * training.warmup:.2g}% warm-up"
+    rate = f"{training.optimizer}, peak rate {training.lr:g}, {training.schedule}, {100 * (training.warmup or 0):.2g}% warm-up"
     best = f"{named(choice.best[1])} of {choice.best[0]} on validation rows" if choice.best else "the last weights"
     rows = [
         ("model", format_call(choice.model, choice.model_options), _by("model", wanted, why)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,8 +44,8 @@ def _gradients(trainer: Trainer, loss_of: LossOf, batch: Batch, taker: torch.opt
         parts = [batch if len(ranges) == 1 else batch.slice(low, high) for low, high in pieces]
         with trainer.learner.autocast:
             found = [_sums(trainer, loss_of, part, len(ranges)) for part in parts]
-        summed, counted = (reduce(torch.add, (one[part] for one in found)) for part in (0, 1))
-        logs = found[-1][2]
+        (summed, counted, logs), *others = found
+        summed, counted = sum((one[0] for one in others), summed), sum((one[1] for one in others), counted)
         trainer.watch.now("forward")
         trainer.learner.scaler.scale(summed / counted.clamp(min=1e-8) if whole else summed).backward()
         trainer.watch.now("backward")
