@@ -29,7 +29,7 @@ class Plan:
     what compiling takes. bytes_per_row: kept for the backward pass. operations_per_row: FLOP of forward and backward; 0 where nobody counted.
     peak: the most FLOP/s this machine was seen to reach in this arithmetic. ahead: a thread prepares the next batch. processes: how
     many learn together, each a part of every batch. graphs: compiled, and its kernels replayed as CUDA graphs.
-    sharded: each process holds a part of every weight. found_in: seconds that finding it took."""
+    sharded: each process holds a part of every weight. found_in: seconds that trying candidates took."""
 
     device: str
     precision: str = "float32"

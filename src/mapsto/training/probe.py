@@ -32,9 +32,9 @@ from mapsto.training.plan import Plan, apply
 if TYPE_CHECKING:
     from mapsto.training.trainer import Trainer
 
-SHARE = 0.03  # of the training that the probe may take
+SHARE = 0.01  # of the training that candidates may be timed for
 LEAST, MOST = 0.3, 8.0  # seconds, whatever the share
-BEHIND = 1.5  # times the best: no second round
+BEHIND, ROUNDS = 1.3, 3  # times the best: no second round; rounds that near ones get
 HOPELESS = 6  # times the best, warming up included: not even a first
 LOWER = 0.93  # bfloat16 must take less than this share of float32's time, float16 of bfloat16's: near-ties stay with the exact arithmetic
 FEWER = 0.95  # fewer threads, less than this share of what all take
@@ -127,7 +127,7 @@ class Probe:
     def _take_turns(self, candidates: Sequence[Plan], found: Timings) -> None:
         """Each once to warm up and once for the clock; then those that are near the best, round by round."""
         start, left, least = time.monotonic(), list(candidates), math.inf
-        for round_ in range(12):
+        for round_ in range(ROUNDS):
             for plan in list(left):
                 took, loss = self._timed(plan, self.rows)
                 if not round_ and took < HOPELESS * least:  # that was to warm up
@@ -330,7 +330,9 @@ def measure(trainer: Trainer, steps: int | None, left: float) -> Plan:
         return updated(trainer, learner.loss, rows, trainer.optimizers["main"])["loss"]
 
     try:
-        return Probe(learner, usual, heaviest, step, steps, left, prepared).plan()
+        start = time.monotonic()
+        plan = Probe(learner, usual, heaviest, step, steps, left, prepared).plan()
+        return replace(plan, found_in=round(time.monotonic() - start, 2))
     finally:
         trainer.company = company
         learner.model.load_state_dict(weights)

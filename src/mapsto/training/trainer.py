@@ -190,9 +190,9 @@ class Trainer:
         if recorded:
             self.plan = Plan(**recorded)
         else:
-            start, find = time.monotonic(), sharded.plan if self.weights.shared else probe.measure
-            found = replace(find(self, self._fixed_total(), self.clock.left), processes=self.company.size)
-            self.plan = Plan(**self.company.told(asdict(replace(found, found_in=round(time.monotonic() - start, 2)))))
+            find = sharded.plan if self.weights.shared else probe.measure
+            found = find(self, self._fixed_total(), self.clock.left)
+            self.plan = Plan(**self.company.told(asdict(replace(found, processes=self.company.size))))
             self.decisions.add(0, plan=asdict(self.plan))
         apply(self.plan, self.learner)
 
