@@ -303,3 +303,22 @@ def test_a_batch_is_cut_with_all_its_parts() -> None:
     assert piece.parts["partner"].targets["y"].tolist() == [1, 2] and piece.inputs["t"].mask.sum() == 3
     half = replace(batch, cuts=(2,)).every(1, 2)
     assert half.size == 2 and half.cuts == (1,) and half.inputs["t"].lengths.tolist() == [1, 3] and half.parts["partner"].size == 2
+
+
+def test_rows_without_chance_are_batched_several_steps_at_once_and_the_same_from_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAPSTO_CACHE", str(tmp_path))
+    source = open_source([{"a": 10.0 ** (i % 7), "b": -i, "y": i % 2} for i in range(100)], Reading())
+    slots = (Slot("a", "number", {}, "a"), Slot("b", "number", {}, "b")), (Slot("y", "category", {}, "y"),)
+    numbers = {("input", name): Number().fit([1.0, 1e6], {"side": "input"}) for name in "ab"}
+    types = {**numbers, ("output", "y"): Category().fit(["0", "1"], {"side": "output"})}
+    store = Store(prepare(source, Signature(*slots), types, 100), Signature(*slots), types, np.zeros(100, np.int8), None)
+    made = []
+    batch_of = store.batch
+    monkeypatch.setattr(store, "batch", lambda rows, *rest: made.append(len(rows)) or batch_of(rows, *rest))
+
+    whole = [batch for _, batch in zip(range(20), store.stream("train", 0, 6, 0), strict=False)]
+    late = [batch for _, batch in zip(range(9), store.stream("train", 11, 6, 0), strict=False)]
+
+    assert made == [6, 48, 48, 48, 6, 48, 48]
+    for a, b in zip(whole[11:], late, strict=True):
+        assert all(torch.equal(a.inputs[name], b.inputs[name]) for name in "ab") and torch.equal(a.rows, b.rows)  # type: ignore[arg-type]

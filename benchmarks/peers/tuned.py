@@ -4,7 +4,8 @@
 - pictures channels-last; torch.compile; all threads or fewer; fused or foreach optimizer
 - attention of short sequences as two products and a softmax: the backward of torch's fused kernel is 3 to 8 times slower in bfloat16
 - dropout's masks from packed random bits, which take a quarter of the time of bernoulli_
-- all rows as tensors in memory, a batch is one index; texts in batches of like length
+- all rows as tensors in memory, a batch is one index; texts in the batches that ours learns from (`mapsto.data.order`), which rows go
+  together being part of the recipe, as a whole or in two pieces of like length
 - memory kept on the heap (mallopt) instead of handed back to the kernel after every step; no .item() in a step
 
 Variants are tried in turn for a second each, the best two once more, before the first turn; what won is remembered beside the arrays.
@@ -16,6 +17,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import count, pairwise
 from statistics import quantiles
 
 import torch
@@ -24,11 +26,12 @@ from torch.nn import functional as F
 
 from benchmarks.clock import Clock
 from benchmarks.task import Task
+from mapsto.data.order import Order
 from mapsto.training.memory import keep_heap
 
 TORCH = F.scaled_dot_product_attention, F.dropout
-POOL = 32  # batches whose rows are sorted by length together
-Batch = tuple[tuple[Tensor, ...], Tensor]
+Piece = tuple[tuple[Tensor, ...], Tensor]
+Batch = list[Piece]  # that go backward together
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Variant:
     threads: int = 1
     fused: bool = True
     by_hand: bool = False  # attention and dropout
+    pieces: bool = False  # texts: the shorter rows of a batch apart from the longer
 
 
 def run(task: Task, clock: Clock) -> None:
@@ -62,6 +66,7 @@ def chosen(task: Task, quick: bool) -> Variant:
     precise = [replace(base, precision=precision) for precision in ("float32", "autocast", "masters")]
     best = _best(task, tried, [*precise, *(replace(variant, by_hand=True) for variant in precise if small)])
     best = _best(task, tried, [best, *(replace(best, threads=n) for n in range(1, threads)), replace(best, fused=False)])
+    best = _best(task, tried, [best, replace(best, pieces=True)]) if kind == "texts" else best
     best = _best(task, tried, [best, replace(best, compiled=True)])
     told = [{**asdict(variant), "milliseconds": round(1000 * took, 3)} for variant, took in tried.items()]
     path.write_text(json.dumps({"best": asdict(best), "tried": told}, indent=1))
@@ -104,10 +109,11 @@ def steps(task: Task, variant: Variant) -> Iterator[int]:
     weights = list(net.parameters())
     forward: Callable = torch.compile(net) if variant.compiled else net
     total = torch.zeros(())
-    for inputs, target in batches:
+    for pieces in batches:
+        rows = sum(len(target) for _, target in pieces)
         with torch.autocast("cpu", torch.bfloat16, enabled=cast):
-            output = forward(*inputs)
-        loss = task.loss(output.float(), target)
+            losses = [task.loss(forward(*inputs).float(), target) * (len(target) / rows) for inputs, target in pieces]
+        loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         loss.backward()
         if masters:
             _step_masters(optimizer, masters, weights)
@@ -117,7 +123,7 @@ def steps(task: Task, variant: Variant) -> Iterator[int]:
         for p in weights:
             p.grad = None
         total += loss.detach()
-        yield len(target)
+        yield rows
 
 
 def _take_over(variant: Variant) -> None:
@@ -171,7 +177,7 @@ def batches_of(task: Task, variant: Variant) -> Iterator[Batch]:
     if kind == "windows":
         return _windows(task.array("tokens"), task.about["block"], size)
     if kind == "texts":
-        return _texts(task.array("tokens"), task.array("offsets"), task.array("y"), size)
+        return _texts(task.array("tokens"), task.array("offsets"), task.array("y"), size, variant.pieces)
     rows = tuple(_laid_out(value, variant) for value in task.inputs())
     return _rows(rows, task.array("y"), size)
 
@@ -186,25 +192,24 @@ def _rows(inputs: tuple[Tensor, ...], target: Tensor, size: int) -> Iterator[Bat
     while True:
         for chosen_rows in torch.randperm(len(target)).split(size):
             if len(chosen_rows) == size:
-                yield tuple(value[chosen_rows] for value in inputs), target[chosen_rows]
+                yield [(tuple(value[chosen_rows] for value in inputs), target[chosen_rows])]
 
 
 def _windows(tokens: Tensor, block: int, size: int) -> Iterator[Batch]:
     reach = torch.arange(block + 1)
     while True:
         found = tokens[torch.randint(len(tokens) - block, (size, 1)) + reach]
-        yield (found[:, :-1].contiguous(),), found[:, 1:].contiguous()
+        yield [((found[:, :-1].contiguous(),), found[:, 1:].contiguous())]
 
 
-def _texts(tokens: Tensor, offsets: Tensor, target: Tensor, size: int) -> Iterator[Batch]:
-    """Rows of like length together: those of POOL batches sorted by length, the batches shuffled."""
+def _texts(tokens: Tensor, offsets: Tensor, target: Tensor, size: int, pieces: bool) -> Iterator[Batch]:
+    """Rows in the order in which ours learns from them."""
     lengths = offsets.diff()
     matrix = torch.zeros(len(target), int(lengths.max()), dtype=torch.int64)
     matrix[torch.arange(matrix.shape[1]) < lengths[:, None]] = tokens
-    while True:
-        for pool in torch.randperm(len(target)).split(POOL * size):
-            parts = pool[lengths[pool].argsort()].split(size)
-            for at in torch.randperm(len(parts)).tolist():
-                rows = parts[at]
-                if len(rows) == size:
-                    yield (matrix[rows, : int(lengths[rows].max())], lengths[rows]), target[rows]
+    order = Order(len(target), 0, lengths.numpy(), size)
+    edges = (0, *(order.cuts if pieces else ()), size)
+    for step in count():
+        chosen_rows = torch.from_numpy(order.take(step * size, size))
+        parts = [chosen_rows[low:high] for low, high in pairwise(edges)]
+        yield [((matrix[rows, : int(lengths[rows].max())], lengths[rows]), target[rows]) for rows in parts]

@@ -185,6 +185,11 @@ class Draw:
             self._drawn[name] = torch.rand((self.size, *shape), generator=generator)
         return moved(self._drawn[name], self.device)
 
+    @property
+    def asked(self) -> bool:
+        """Has anything been drawn?"""
+        return bool(self._drawn)
+
     def permutation(self, name: str) -> Tensor:
         """(B,) int64, a random order of the batch's rows."""
         return self.uniform(name).argsort()

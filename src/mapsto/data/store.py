@@ -36,6 +36,7 @@ from mapsto.signature import Signature
 
 HELD = 0.25  # of a GPU's free memory that encoded rows may take
 SIGNED = {"uint16": torch.int16, "uint32": torch.int32, "uint64": torch.int64}  # the same bytes, in a type that every device picks rows of
+TOGETHER, AT_ONCE = 8, 1 << 20  # steps whose batches are made at once, and encoded bytes of theirs, at most
 
 
 class Store(Batches):
@@ -155,10 +156,24 @@ class Store(Batches):
         if not len(rows):
             raise DataError(f"expected rows to train on, found none in '{split}'.\nSee quarantine.csv for rows that could not be read.")
         order = Order(len(rows), seed, self.lengths(rows), batch)
+        together = self._together(rows[order.take(0, batch)], seed)
         while True:
-            chosen = rows[order.take(step * batch, batch)]
-            yield self.batch(chosen, Draw(seed, step, len(chosen), self.device), order.cuts)
-            step += 1
+            first = step - step % together  # the same steps together wherever a stream begins: a row's cells may differ in the last bit
+            chosen = rows[order.take(first * batch, together * batch)]
+            draw = Draw(seed, step, len(chosen), self.device)
+            made = self.batch(chosen, draw, order.cuts)
+            assert together == 1 or not draw.asked, "chance differs from step to step"
+            for low in range((step - first) * batch, len(chosen), batch):
+                yield made if together == 1 else made.slice(low, low + batch)
+                step += 1
+
+    def _together(self, rows: np.ndarray, seed: int) -> int:
+        """Steps whose batches are best made at once: several where rows are small and nothing is drawn, for most of the work is then done once
+        for all. Of California's nine numbers a batch of 256 takes 0.18 ms by itself and 0.025 so."""
+        draw = Draw(seed, 0, len(rows), self.device)
+        self.batch(rows, draw)
+        small = not (draw.asked or self._ragged or self._packed)
+        return max(1, min(TOGETHER, AT_ONCE // max(1, self.bytes // self.n * len(rows)))) if small else 1
 
     def steps_to_probe(self, split: str, batch: int, seed: int) -> tuple[int, int]:
         """Of the first pass over the rows, by the longest row of each batch."""

@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.01  # of the training that candidates may be timed for
 LEAST, MOST = 0.3, 8.0  # seconds, whatever the share
-BEHIND, ROUNDS = 1.3, 3  # times the best: no second round; rounds that near ones get
+BEHIND, ROUNDS = 1.3, 3  # times the best: no second round; rounds that near ones get, more while LEAST is not over
 HOPELESS = 6  # times the best, warming up included: not even a first
 LOWER = 0.93  # bfloat16 must take less than this share of float32's time, float16 of bfloat16's: near-ties stay with the exact arithmetic
 FEWER = 0.95  # fewer threads, less than this share of what all take
@@ -127,7 +128,7 @@ class Probe:
     def _take_turns(self, candidates: Sequence[Plan], found: Timings) -> None:
         """Each once to warm up and once for the clock; then those that are near the best, round by round."""
         start, left, least = time.monotonic(), list(candidates), math.inf
-        for round_ in range(ROUNDS):
+        for round_ in count():
             for plan in list(left):
                 took, loss = self._timed(plan, self.rows)
                 if not round_ and took < HOPELESS * least:  # that was to warm up
@@ -137,7 +138,8 @@ class Probe:
                 found.losses.setdefault(name, loss)
                 least = min(least, found.seconds[name])
             left = [plan for plan in left if found.seconds[_called(plan, self.threads)] < BEHIND * least]
-            if len(left) < 2 or time.monotonic() - start > self.due:
+            spent = time.monotonic() - start
+            if len(left) < 2 or spent > self.due or (spent > LEAST and round_ + 1 >= ROUNDS):
                 return
 
     def _choose_rows(self, plan: Plan) -> None:
