@@ -14,6 +14,8 @@ import numpy as np
 Values = Any  # (n, F): an array, or scipy's csr_array
 Predictor = Callable[[Values], np.ndarray]  # (n, F) -> (n, K)
 
+MEMORY = 16  # MB of distances held at once
+
 
 def logistic(values: Values, labels: np.ndarray, penalty: float, steps: int, weight: np.ndarray | None = None) -> Predictor:
     """Multinomial logistic regression: values -> probabilities (n, K) of the sorted labels. labels (n,); the penalty times half the squared
@@ -41,6 +43,8 @@ def ridge(values: Values, wanted: np.ndarray, penalty: float) -> Predictor:
 
 def nearest(learn: Values, ask: Values, count: int) -> np.ndarray:
     """(n, count): for each row asked the positions of the nearest rows by Euclid's distance."""
+    from sklearn import config_context
     from sklearn.neighbors import NearestNeighbors
 
-    return NearestNeighbors(n_neighbors=count, algorithm="brute").fit(learn).kneighbors(ask, return_distance=False)
+    with config_context(working_memory=MEMORY):
+        return NearestNeighbors(n_neighbors=count, algorithm="brute").fit(learn).kneighbors(ask, return_distance=False)

@@ -135,7 +135,8 @@ def ridge(values: np.ndarray, wanted: np.ndarray, ask: np.ndarray) -> np.ndarray
     """Values (n, F) and wanted (n, K) -> what is predicted for `ask` (m, F): (m, K) float64. Whichever of rows and features are fewer is
     diagonalised, so that all penalties cost one decomposition."""
     centre, mean = values.mean(0), wanted.mean(0)
-    values, wanted, ask = (values - centre).astype(np.float64), (wanted - mean).astype(np.float64), (ask - centre).astype(np.float64)
+    moved = ((values, centre), (wanted, mean), (ask, centre))
+    values, wanted, ask = (np.subtract(one, middle, dtype=np.float64) for one, middle in moved)
     n = len(values)
     rows_fewer = n < values.shape[1]
     e, v = np.linalg.eigh(values @ values.T if rows_fewer else values.T @ values)
