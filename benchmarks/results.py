@@ -101,9 +101,9 @@ def line_of(part: str, name: str, found: Mapping[str, Any]) -> str:
 
 
 def _product_told(told: Mapping[str, Any]) -> str:
-    times = ratio_of(told)
-    reached = f"{told['seconds']:.0f} s" if told["seconds"] else "never"
-    return f"{told['common']:.4f} in {reached}, ours in {told['ours_seconds']:.0f} s" + (f" (×{times:.1f})" if times else "")
+    times = ratio_of(told, whole=False)
+    reached, ours = (f"{told[key]:.0f} s" if told[key] else "never" for key in ("seconds", "ours_learned"))
+    return f"{told['common']:.4f} in {reached}, ours in {ours}" + (f" (×{times:.1f})" if times else "")
 
 
 # ---- the page ----
@@ -161,18 +161,19 @@ def _inference(held: Mapping[str, Any]) -> list[str]:
 
 def _products(held: Mapping[str, Any]) -> list[str]:
     lines = ["## Products: seconds from the start of the process to the score that the slower one reaches", ""]
-    lines += ["| data | tutorial | score | tutorial's best | tutorial | ours, whole command | ours, until reached | ours on the test rows | times |"]
-    lines += ["|---|---|---:|---:|---:|---:|---:|---:|---:|"]
+    lines += ["| data | tutorial | score | tutorial's best | tutorial | ours | whole command | on the test rows | times | times, whole command |"]
+    lines += ["|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for name, found in held.items():
         for peer, told in found.get("contenders", {}).items():
             if "failed" in told:
                 continue
-            cells = [name, peer, *(_number(told[key], digits) for key, digits in PRODUCT_COLUMNS), _number(ratio_of(told), 1)]
+            times = (_number(ratio_of(told, whole), 1) for whole in (False, True))
+            cells = [name, peer, *(_number(told[key], digits) for key, digits in PRODUCT_COLUMNS), *times]
             lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
 
 
-PRODUCT_COLUMNS = (("common", 4), ("tutorial_best", 4), ("seconds", 1), ("ours_seconds", 1), ("ours_learned", 1), ("ours_test", 4))
+PRODUCT_COLUMNS = (("common", 4), ("tutorial_best", 4), ("seconds", 1), ("ours_learned", 1), ("ours_seconds", 1), ("ours_test", 4))
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -197,9 +198,9 @@ def bars_of(held: Mapping[str, Any]) -> list[str]:
                 lines.append(_bar(f"{name}: ours / {peer}", against.get(peer), bar))
     for name, found in held.get("products", {}).items():
         for peer, told in found.get("contenders", {}).items():
-            lines.append(_bar(f"{name}: {peer} / ours, whole command", None if "failed" in told else ratio_of(told), found["bar"]))
-            if told.get("seconds") and told.get("ours_learned"):
-                lines[-1] += f"; without testing and report behind it {told['seconds'] / told['ours_learned']:.2f}"
+            whole = found.get("whole", False)
+            what = f"{name}: {peer} / ours{', whole command' if whole else ''}"
+            lines.append(_bar(what, None if "failed" in told else ratio_of(told, whole), found["bar"]))
     return lines
 
 
