@@ -1,9 +1,9 @@
 """Products: `mapsto train` with its defaults against tutorials with theirs: seconds from the start of the process to an accuracy.
 
-A tutorial runs to its documented end (or for MOST seconds); its score on the test rows is measured after every pass, while its clock stands still. Then ours is asked
-for the best score that the tutorial reached (`--until`), with an empty cache; its time is that of the whole command, testing and report
-included, and is told beside the time until the score was reached. Where one ends below, its score is what both are asked for: the accuracy
-that the slower one reaches.
+A tutorial runs to its documented end (or for MOST seconds); its score on the test rows is measured after every pass, while its clock
+stands still. Then ours is asked for the best score that the tutorial reached (`--until`), with an empty cache; the time of its whole
+command, testing and report included, is told beside the time until the score was reached. Where one ends below, its score is what both
+are asked for: the accuracy that the slower one reaches.
 """
 
 from __future__ import annotations
