@@ -91,8 +91,8 @@ class Probe:
         arithmetic = _candidates(self, self._base(found))
         candidates = [replace(plan, threads=n) for n in (self.threads, *_fewer(self)) for plan in arithmetic]
         if first:
-            self._choose_rows(candidates[0])
-            self._take_turns(candidates, found)
+            hopeful = self._choose_rows(candidates[0])
+            self._take_turns([candidates[0], *(plan for plan in candidates[1:] if plan.threads in hopeful)], found)
         best = _best(candidates, found)
         best = self._compiled(best, found)
         _remember(known, found)
@@ -142,17 +142,22 @@ class Probe:
             if len(left) < 2 or spent > self.due or (spent > LEAST and round_ + 1 >= ROUNDS):
                 return
 
-    def _choose_rows(self, plan: Plan) -> None:
-        """As many rows of the batch as a step of each candidate can be afforded with."""
+    def _choose_rows(self, plan: Plan) -> list[int]:
+        """As many rows of the batch as a step of each candidate can be afforded with -> how many threads are worth a try."""
         few = self.batch.slice(0, max(1, min(8, plan.micro_batch)))
-        took = [self._timed(replace(plan, threads=n), few)[0] for _ in range(2) for n in (self.threads, *_fewer(self))]
-        whole = min(took) * plan.micro_batch / few.size
+        took: dict[int, float] = {}
+        hopeful = [*reversed(_fewer(self)), self.threads]  # fewest first: where others hold the processors, many threads wait for each other
+        for _ in range(2):
+            took |= {n: min(took.get(n, math.inf), self._timed(replace(plan, threads=n), few)[0]) for n in hopeful}
+            hopeful = [n for n in hopeful if took[n] < HOPELESS * min(took.values())]
+        whole = min(took.values()) * plan.micro_batch / few.size
         span = min(self.left, math.inf if self.steps is None else self.steps * whole)
         self.due = min(MOST, max(LEAST, SHARE * span))
         rows = plan.micro_batch
         while rows > 8 and 8 * whole * rows / plan.micro_batch > self.due:
             rows = -(-rows // 2)
         self.rows = self.batch.slice(0, rows)
+        return hopeful
 
     def _timed(self, plan: Plan, rows: Batch) -> tuple[float, float]:
         """(seconds of one step, its loss) under a plan."""
