@@ -31,7 +31,7 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
     "errors cells signature config registry files numerals blocks ngrams tokens",
-    "batch metrics decode augment attention dropout encodings texts disturb",
+    "batch metrics decode augment attention dropout encodings texts disturb sounds",
     "types next_token",
     "models",
     "optimizers learners generate",

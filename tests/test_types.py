@@ -56,6 +56,10 @@ CELLS: dict[str, list[list[Any]]] = {
         [{"p": 1, "q": None}, {"p": 0, "q": 1}],
         [np.array([0, 1, 1]), np.array([1, 0, 0])],
     ],
+    "audio": [
+        [RANDOM.normal(0, 0.1, 900).astype(np.float32), (RANDOM.integers(-9999, 9999, (700, 2)).astype(np.int16), 8000), None, (np.zeros(300), 8000)],
+        [{"array": np.sin(np.arange(4000) / 9), "sampling_rate": 96_000}, np.array([3], np.int16), RANDOM.integers(0, 256, 50, dtype=np.uint8)],
+    ],
     "text": [
         ["The cat sat.", "", None, "e\u0301t\xe9 \U0001f600 \u5317\u4eac", "<pad> <start>", "x\0y", "half \ud83d", 7, float("nan"), "  ", "a " * 40],
         DNA[:5],
@@ -297,6 +301,12 @@ def test_which_type_a_column_is() -> None:
             [PIL.Image.new("L", (3, 3))],
             [{"bytes": b"\x89PNG", "path": None}],
             [np.zeros((4, 4), np.uint8)],
+        ],
+        "audio": [
+            [f"clips/{i}.wav" for i in range(60)],
+            [Blob("/x/a.FLAC", "a.FLAC")],
+            [{"array": np.zeros(9), "sampling_rate": 8000}],
+            [{"bytes": b"fLaC", "path": None}],
         ],
     }
     for name, found in columns.items():

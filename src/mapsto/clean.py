@@ -128,9 +128,9 @@ def _write(source: Source, place: Path, gone: Mapping[int, str], columns: Sequen
         rows = _kept(part, counted, gone, columns, changes)
         if isinstance(part, FolderSource):
             for _, cells in rows:
-                _copy(cells["image"], place)
+                _copy(cells[part.columns[0]], place)
         elif isinstance(part, MetadataSource):
-            _write_metadata(rows, place)
+            _write_metadata(rows, place, part.columns[0])
         elif isinstance(part, ParquetSource):
             for _ in rows:  # the log; duckdb copies the rows
                 continue
@@ -141,7 +141,7 @@ def _write(source: Source, place: Path, gone: Mapping[int, str], columns: Sequen
             _write_csv([name for name in part.columns if name not in columns], (cells for _, cells in rows), _free(place, f"{part.name}.csv"))
         else:
             raise DataError(
-                f"{part.name}: a cleaned copy is written of folders of pictures, csv, jsonl and parquet, not of this.\nSave it as one of these."
+                f"{part.name}: a cleaned copy is written of folders of pictures or sounds, csv, jsonl and parquet.\nSave it as one of these."
             )
         first = counted[0]
     return changes
@@ -181,11 +181,11 @@ def _copy(cell: Any, place: Path) -> str:
     return cell.name
 
 
-def _write_metadata(rows: Iterator[Row], place: Path) -> None:
-    """Pictures, and metadata.jsonl beside them: its cells keep their kinds."""
+def _write_metadata(rows: Iterator[Row], place: Path, medium: str) -> None:
+    """Pictures or sounds, and metadata.jsonl beside them: its cells keep their kinds."""
     with (place / "metadata.jsonl").open("a", encoding="utf-8") as file:
         for split, cells in rows:
-            named = {"file_name": _copy(cells.pop("image"), place), **cells, **({"split": split} if split else {})}
+            named = {"file_name": _copy(cells.pop(medium), place), **cells, **({"split": split} if split else {})}
             file.write(_json(named))
 
 

@@ -15,6 +15,7 @@ from mapsto.config import Budget, Settings, Training
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.registry import module
 from mapsto.signature import Signature, Slot, format_call, parse_call
+from mapsto.types.audio import Audio
 from mapsto.types.base import DataType
 from mapsto.types.image import Image
 from mapsto.types.text import Text
@@ -115,6 +116,23 @@ def multiplications(side: int) -> float:
     return 17e6 * (min(side, 40) / 28) ** 2
 
 
+def sounds(facts: Facts) -> dict[str, Any]:
+    """The residual net of pictures on a spectrum: noise, shifts and masks stand for what pictures have cut out."""
+    room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Audio))
+    rows, size = facts.rows, room.side
+    batch = max(8, min(64, 1 << max(0, (rows // 16).bit_length() - 1)))
+    training = Training(optimizer="muon", lr=0.03, batch=batch, weight_decay=0.015, momentum=0.9, warmup=0.15, schedule="linear", clip=0.0, ema=0.995)
+    passes = facts.passes(multiplications(size))
+    width = 32 if passes is None or passes >= 15 else 16
+    return {
+        "options": {"width": width},
+        "training": training,
+        "rooms": {"input": {"audio": {"shift": 0.1, "noise": 0.5, "masks": 2}}, "output": {"category": {"smoothing": 0.1}}},
+        "budget": Budget(epochs=max(60.0, 4000 * batch / rows), patience=0.0),
+        "metric": "log_loss" if rows < 6000 else None,
+    }
+
+
 def tables(facts: Facts) -> dict[str, Any]:
     """An ensemble of MLPs in one net over learned encodings of every cell: 400 to 1,500 steps, and never fewer than 14 passes."""
     rows, columns = facts.rows, len(facts.signature.inputs)
@@ -212,6 +230,7 @@ TABLE: tuple[Recipe, ...] = (
         blocks,
     ),
     Recipe("image -> any", lambda s: _kinds(s) == ["image"], "resnet9", pictures, "one picture: a residual net from scratch"),
+    Recipe("audio -> any", lambda s: _kinds(s) == ["audio"], "resnet9", sounds, "one sound: a residual net on its spectrum (log-mel)"),
     Recipe("text -> any", lambda s: _kinds(s) == ["text"], "textcnn", texts, "one text: a convolutional net and a bag of n-grams, side by side"),
     Recipe(
         "several with an image -> any",

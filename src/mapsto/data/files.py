@@ -18,6 +18,8 @@ from mapsto.data.source import BadRow
 from mapsto.errors import DataError, did_you_mean
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"})
+SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
+MEDIA = {"image": "images (png, jpg, …)", "audio": "sounds (wav, flac, …)"}  # types whose cells are files of their own
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".data", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"})
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "lost+found"})
@@ -194,15 +196,26 @@ def magic(head: bytes) -> str:
     return "binary file" if control > 0.02 * len(head) or many_nul else "text"
 
 
-def is_image(entry: Entry) -> bool:
-    """By suffix; by the first bytes where the suffix says nothing known."""
+def medium_of(entry: Entry) -> str | None:
+    """Which of MEDIA a file is: by suffix; by the first bytes where the suffix says nothing known."""
     suffix = Path(entry.name).suffix.lower()
     if suffix in IMAGE_SUFFIXES:
-        return True
+        return "image"
+    if suffix in SOUND_SUFFIXES:
+        return "audio"
     if suffix in TABLE_SUFFIXES or suffix in PACKED_SUFFIXES or suffix in (".txt", ".zip", ".md", ".html", ".py", ".xml", ".npz", ".npy"):
-        return False
+        return None
     try:
         with open(entry.path, "rb") as handle:
-            return magic(handle.read(32)) == "image"
+            return {"image": "image", "sound": "audio"}.get(magic(handle.read(32)))
     except OSError:
-        return False
+        return None
+
+
+def of_one_medium(files: Iterable[Entry]) -> tuple[str, list[Entry]]:
+    """(medium, its files): of pictures and sounds what there are more of; images when there is neither."""
+    found: dict[str, list[Entry]] = {medium: [] for medium in MEDIA}
+    for entry in files:
+        if medium := medium_of(entry):
+            found[medium].append(entry)
+    return max(found.items(), key=lambda each: len(each[1]))

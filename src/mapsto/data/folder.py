@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from mapsto.cells import Blob
 from mapsto.data.arrays import open_idx, open_npz
-from mapsto.data.files import TABLE_SUFFIXES, Entry, Listing, fingerprint_of, inner_suffix, is_image, kind_of, listing
+from mapsto.data.files import MEDIA, TABLE_SUFFIXES, Entry, Listing, fingerprint_of, inner_suffix, kind_of, listing, of_one_medium
 from mapsto.data.joined import Part, group_by_split, join, split_of_name
 from mapsto.data.metadata import metadata_files, open_metadata
 from mapsto.data.prose import is_prose, open_prose
@@ -17,13 +17,15 @@ from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.data.table import open_table, stem
 from mapsto.errors import DataError
 
-PLAIN_FOLDERS = frozenset({"images", "image", "imgs", "img", "photos", "pictures", "jpg", "jpeg", "png", "data"})
+PLAIN_FOLDERS = frozenset(
+    {"audio", "sounds", "clips", "wav", "wavs", "flac", "images", "image", "imgs", "img", "photos", "pictures", "jpg", "jpeg", "png", "data"}
+)
 MASK_FOLDERS = frozenset({"masks", "mask", "annotations", "segmentations", "ground_truth", "gt"})
 
 
 @dataclass
 class FolderSource(Source):
-    """Image files. cells: for each file the values of the columns after `image`, as positions in `values`; splits likewise."""
+    """Files of pictures or sounds. cells: for each file the values of the columns after the first, as positions in `values`; splits likewise."""
 
     files: Sequence[Entry] = ()
     values: Sequence[Sequence[str | None]] = ()  # one sequence of cells for each further column
@@ -33,7 +35,7 @@ class FolderSource(Source):
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         for start in range(0, max(len(self.files), 1), size):
             part = self.files[start : start + size]
-            columns = {"image": [Blob(entry.path, entry.name) for entry in part]}
+            columns = {self.columns[0]: [Blob(entry.path, entry.name) for entry in part]}
             columns |= {name: cells[start : start + size] for name, cells in zip(self.columns[1:], self.values, strict=True)}  # type: ignore[dict-item]
             yield Chunk(columns, [entry.name for entry in part], self.splits[start : start + size], self.bad if start == 0 else ())
 
@@ -46,14 +48,14 @@ def open_folder(root: Path, shown: str | None = None, known: Sequence[str] = ())
     if not found.files:
         hint = f"It holds only {', '.join(found.hidden[:3])}." if found.hidden else ""
         hint = f"Could not read {found.bad[0].where}: {found.bad[0].why}." if found.bad else hint
-        raise DataError(f"expected images or a table in {shown or root}, the folder is empty.\n{hint}".rstrip())
+        raise DataError(f"expected images, sounds or a table in {shown or root}, the folder is empty.\n{hint}".rstrip())
     metadata = metadata_files(found)
     if metadata:
         source = open_metadata(found, metadata, name)
     elif idx := [entry for entry in found.files if _is_idx_name(entry.name) and "/" not in _below(found)(entry) and kind_of(entry.path)[1] == "idx"]:
         source = open_idx(idx, [entry for entry in found.files if entry not in idx], name)
-    elif images := [entry for entry in found.files if is_image(entry)]:
-        source = open_images(found, images, name)
+    elif (media := of_one_medium(found.files))[1]:
+        source = open_media(found, media[1], name, media[0])
     else:
         source = _open_tables(found, name, shown, known)
     if found.hidden:
@@ -90,7 +92,7 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
         kinds = Counter(entry.suffix or "no suffix" for entry in found.files)
         held = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.most_common(5))
         raise DataError(
-            f"expected images (png, jpg, …) or a table (csv, jsonl, parquet) in {shown}, found {held}.\n"
+            f"expected {', '.join(MEDIA.values())} or a table (csv, jsonl, parquet) in {shown}, found {held}.\n"
             "Give a folder of class folders, a folder with metadata.csv, or a table."
         )
     ignored = [each for each in tables if "submission" in each.lower() or each == "changes.csv"]  # the second: of a cleaned copy
@@ -164,8 +166,8 @@ def open_parts(name: str, paths: Sequence[Path], splits: Sequence[str | None], k
     return join(name, parts)
 
 
-def open_images(found: Listing, images: Sequence[Entry], name: str) -> Source:
-    """Class folders, or a plain folder of images (one column)."""
+def open_media(found: Listing, images: Sequence[Entry], name: str, medium: str) -> Source:
+    """Class folders, or a plain folder of images or sounds (one column, named by the medium)."""
     parts = [PurePosixPath(entry.name).parts[:-1] for entry in images]
     parts = _without_top(parts)
     tops = {part[0] for part in parts if part}
@@ -189,15 +191,17 @@ def open_images(found: Listing, images: Sequence[Entry], name: str) -> Source:
             keep[position] = False
             bad.append(BadRow(entry.name, "expected in a class folder"))
     chosen = [position for position, kept in enumerate(keep) if kept]
-    said = _passed_over(found, images, bad, classed)
-    columns, values, more = _columns([folders[i] for i in chosen]) if classed else (("image",), [], ["no class folders: images only"])
+    said = _passed_over(found, images, bad, classed, medium)
+    columns, values, more = (
+        _columns([folders[i] for i in chosen], medium) if classed else ((medium,), [], [f"no class folders: {MEDIA[medium].partition(' ')[0]} only"])
+    )
     more += [f"no class folders in {split}: category missing there" for split in unlabelled if classed]
     _check_masks(values, name)
     return FolderSource(
         name=name,
         columns=columns,
         fingerprint=fingerprint_of(found.files),
-        guess="image -> category" if classed else None,
+        guess=f"{medium} -> category" if classed else None,
         said=said + more,
         files=[images[i] for i in chosen],
         values=values,
@@ -214,23 +218,23 @@ def _without_top(parts: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     return parts
 
 
-def _columns(folders: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[list[str | None]], list[str]]:
+def _columns(folders: list[tuple[str, ...]], medium: str) -> tuple[tuple[str, ...], list[list[str | None]], list[str]]:
     """Folder parts -> columns. One level: its name is the category. Deeper: the whole path is, and each level a column of its own."""
     depth = max(map(len, folders))
     uneven = len({len(folder) for folder in folders if folder}) > 1
     category = [(folder[0] if uneven else "/".join(folder)) if folder else None for folder in folders]
     classes = len(set(category) - {None})
     if depth == 1:
-        return ("image", "category"), [category], [f"{classes:,} class folders"]
+        return (medium, "category"), [category], [f"{classes:,} class folders"]
     if uneven:
-        return ("image", "category"), [category], [f"{classes:,} class folders, some with folders inside: the outermost is the category"]
+        return (medium, "category"), [category], [f"{classes:,} class folders, some with folders inside: the outermost is the category"]
     levels = [[folder[level] if level < len(folder) else None for folder in folders] for level in range(depth)]
     names = tuple(f"folder_{level + 1}" for level in range(depth))
     said = f"folders {depth} deep: category is the whole path ({category[0]}; {classes:,} classes); each level is a column too: {', '.join(names)}"
-    return ("image", "category", *names), [category, *levels], [said]
+    return (medium, "category", *names), [category, *levels], [said]
 
 
-def _passed_over(found: Listing, images: Sequence[Entry], bad: list[BadRow], classed: bool) -> list[str]:
+def _passed_over(found: Listing, images: Sequence[Entry], bad: list[BadRow], classed: bool, medium: str) -> list[str]:
     """Other files within class folders are bad rows; those above them are passed over with a sentence."""
     taken = {entry.name for entry in images}
     folders = {entry.name.rsplit("/", 1)[0] for entry in images if "/" in entry.name} if classed else {""}
@@ -239,7 +243,7 @@ def _passed_over(found: Listing, images: Sequence[Entry], bad: list[BadRow], cla
     for entry in others:
         inside = (entry.name.rsplit("/", 1)[0] if "/" in entry.name else "") in folders
         if inside and not _is_notice(entry.name):
-            bad.append(BadRow(entry.name, f"expected an image, got a {entry.suffix or 'nameless'} file"))
+            bad.append(BadRow(entry.name, f"expected {medium}, got a {entry.suffix or 'nameless'} file"))
         else:
             above.append(entry.name)
     return [f"other files passed over: {', '.join(above[:4])}{'…' if len(above) > 4 else ''} ({len(above):,})"] if above else []

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mapsto.data.files import MEDIA
 from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.errors import DataError
 
@@ -143,8 +144,8 @@ def with_split_column(source: Source) -> Source:
     )
     guess = source.guess
     columns = tuple(other for other in source.columns if other != name)
-    if guess is None and len(columns) == 2 and columns[0] == "image":
-        guess = f"image -> {columns[1]}"
+    if guess is None and len(columns) == 2 and columns[0] in MEDIA:
+        guess = f"{columns[0]} -> {columns[1]}"
     return SplitByColumn(
         name=source.name,
         columns=columns,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mapsto.cells import Blob
-from mapsto.data.files import Entry, Listing, fingerprint_of, inner_suffix, is_image
+from mapsto.data.files import MEDIA, Entry, Listing, fingerprint_of, inner_suffix, of_one_medium
 from mapsto.data.joined import Part, join
 from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.data.table import open_table
@@ -21,7 +21,7 @@ KINDS = (".csv", ".tsv", ".jsonl", ".parquet", ".json")
 
 @dataclass
 class MetadataSource(Source):
-    """A table whose `file_name` names image files, relative to the table's folder. there: {relative name: file}."""
+    """A table whose `file_name` names files of pictures or sounds, the first column, relative to the table's folder. there: {relative name: file}."""
 
     table: Source | None = None
     there: dict[str, Entry] = field(default_factory=dict)
@@ -32,8 +32,8 @@ class MetadataSource(Source):
             blobs = [self._blob(cell) for cell in chunk.columns[FILE]]
             good = [i for i, blob in enumerate(blobs) if blob is not None]
             bad = [BadRow(chunk.where[i], f"no file '{chunk.columns[FILE][i]}' in the folder") for i, blob in enumerate(blobs) if blob is None]
-            columns: dict[str, Sequence[Any]] = {"image": [blobs[i] for i in good]}
-            columns |= {_renamed(name): [cells[i] for i in good] for name, cells in chunk.columns.items() if name != FILE}
+            columns: dict[str, Sequence[Any]] = {self.columns[0]: [blobs[i] for i in good]}
+            columns |= {_renamed(name, self.columns[0]): [cells[i] for i in good] for name, cells in chunk.columns.items() if name != FILE}
             yield Chunk(
                 {name: columns[name] for name in self.columns}, [chunk.where[i] for i in good], [chunk.split[i] for i in good], [*chunk.bad, *bad]
             )
@@ -76,45 +76,46 @@ def _open_one(found: Listing, entry: Entry) -> Source:
     table = open_table(Path(entry.path))
     if FILE not in table.columns:
         raise DataError(
-            f"{entry.name}: expected a column '{FILE}' naming the image of each row, got {', '.join(table.columns[:8])}.\n"
+            f"{entry.name}: expected a column '{FILE}' naming the file of each row, got {', '.join(table.columns[:8])}.\n"
             f"{did_you_mean(FILE, table.columns)}"
         )
     folder = entry.name[: -len(PurePosixPath(entry.name).name)]
     there = {each.name[len(folder) :]: each for each in found.files if each.name.startswith(folder) and each.name != entry.name}
-    if "image" in table.columns:
-        table.said.append("column 'image' of the table is now 'image_2'")
-    columns = ("image", *(_renamed(name) for name in table.columns if name != FILE))
-    source = MetadataSource(
+    medium = _medium(table, there, entry)
+    if medium in table.columns:
+        table.said.append(f"column '{medium}' of the table is now '{medium}_2'")
+    columns = (medium, *(_renamed(name, medium) for name in table.columns if name != FILE))
+    return MetadataSource(
         name=entry.name,
         columns=columns,
         fingerprint=table.fingerprint,
         table=table,
         there=there,
         said=table.said,
-        guess=f"image -> {columns[1]}" if len(columns) == 2 else None,
+        guess=f"{medium} -> {columns[1]}" if len(columns) == 2 else None,
     )
-    _check(source, table, entry)
-    return source
 
 
-def _renamed(name: str) -> str:
-    """The column `image` is ours."""
-    return "image_2" if name == "image" else name
+def _renamed(name: str, medium: str) -> str:
+    """The column named by the medium is ours."""
+    return f"{medium}_2" if name == medium else name
 
 
-def _check(source: MetadataSource, table: Source, entry: Entry) -> None:
-    """The first rows must name files that are there and are images."""
+def _medium(table: Source, there: Mapping[str, Entry], entry: Entry) -> str:
+    """What the first rows name: files that are there, and are pictures or sounds."""
     chunk = next(table.chunks(200), None)
     names = [str(cell) for cell in chunk.columns[FILE]] if chunk else []
-    files = [source.there[name] for name in (str(PurePosixPath(name.strip().replace("\\", "/"))) for name in names) if name in source.there]
+    files = [there[name] for name in (str(PurePosixPath(name.strip().replace("\\", "/"))) for name in names) if name in there]
     if not files:
         raise DataError(
             f"{entry.name}: expected files like '{names[0] if names else ''}' beside it, none of the first {len(names)} is there.\n"
-            f"{did_you_mean(names[0] if names else '', source.there, most=5)}"
+            f"{did_you_mean(names[0] if names else '', there, most=5)}"
         )
-    if not any(is_image(each) for each in files[:50]):
+    medium, known = of_one_medium(files[:50])
+    if not known:
         kind = Counter(each.suffix for each in files).most_common(1)[0][0]
         raise DataError(
-            f"{entry.name}: expected images (png, jpg, …), its rows name {kind} files, which mapsto does not read yet.\n"
+            f"{entry.name}: expected {', '.join(MEDIA.values())}, its rows name {kind} files, which mapsto does not read yet.\n"
             "To learn from the table alone, name the table file instead of the folder."
         )
+    return medium

@@ -12,9 +12,9 @@ from typing import Any
 from mapsto.config import Reading
 from mapsto.data.archive import unpack
 from mapsto.data.arrays import open_idx, open_npz
-from mapsto.data.files import Listing, entry_of, fingerprint_of, kind_of, listing, missing
+from mapsto.data.files import MEDIA, Entry, Listing, entry_of, fingerprint_of, kind_of, listing, medium_of, missing
 from mapsto.data.files import reading as reading_file
-from mapsto.data.folder import FolderSource, open_folder, open_images, open_parts
+from mapsto.data.folder import FolderSource, open_folder, open_media, open_parts
 from mapsto.data.frames import is_frame, open_frame
 from mapsto.data.joined import Part, join, split_of_name, with_split_column
 from mapsto.data.source import Source
@@ -157,23 +157,23 @@ def _open_one(path: Path, text: str, known: Sequence[str]) -> Source:
         return open_idx([entry, *partner], around, stem(path.name))
     if kind in ("zip", "npy") and not packing:
         return open_npz(path)
-    if kind == "image":
-        return open_images(Listing(path.parent, [entry]), [entry], path.stem)
+    if medium := _medium(kind, entry):
+        return open_media(Listing(path.parent, [entry]), [entry], path.stem, medium)
     return open_table(path, known)
 
 
 def _open_several(paths: Sequence[Path], known: Sequence[str]) -> Source:
     """Files of one table, images, or folders side by side; names like data-train.csv and data-test.csv divide the rows."""
     kinds = {_kind(path) for path in paths}
-    if kinds == {"image"}:
+    if len(kinds) == 1 and (medium := next(iter(kinds))) in MEDIA:
         files = [entry_of(path) for path in paths]
         return FolderSource(
             name=paths[0].absolute().parent.name,
-            columns=("image",),
+            columns=(medium,),
             fingerprint=fingerprint_of(files),
             files=files,
             splits=[None] * len(files),
-            said=[f"{len(files):,} images"],
+            said=[f"{len(files):,} {MEDIA[medium].partition(' ')[0]}"],
         )
     named = [split_of_name(stem(path.name)) for path in paths]
     splits = [split for _, split in named]
@@ -191,4 +191,9 @@ def _kind(path: Path) -> str:
     if path.is_dir() or _is_archive(path):
         return "folder"
     kind = kind_of(path)[1]
-    return "image" if kind == "image" else "array" if kind in ("idx", "npy", "zip") else "table"
+    return _medium(kind, entry_of(path)) or ("array" if kind in ("idx", "npy", "zip") else "table")
+
+
+def _medium(kind: str, entry: Entry) -> str | None:
+    """The type whose cell a single file is, if it is one: by its first bytes, by its suffix where they say nothing."""
+    return {"image": "image", "sound": "audio"}.get(kind) or (medium_of(entry) if kind == "binary file" else None)

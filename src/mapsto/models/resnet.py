@@ -47,7 +47,7 @@ class Config:
 
 
 def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
-    name, channels, size = image_input(signature, types, "resnet")
+    name, channels, size = map_input(signature, types, "resnet")
     body = features(config, channels, size)
     return Net(Stems(signature, types, body.width), OnlyInput(name, body), Heads(signature, types, kinds, body.width, "map"))
 
@@ -60,6 +60,16 @@ def features(config: Config, channels: int, size: int) -> ResNet:
 def image_input(signature: Signature, types: Rooms, model: str) -> tuple[str, int, int]:
     """(slot, channels, pixels a side) of the only input, an image; ConfigError when it is something else."""
     name = only_input(signature, types, model, "image")
+    stem = types["input", name].stem(1)
+    return name, stem.channels, stem.size  # type: ignore[return-value]
+
+
+def map_input(signature: Signature, types: Rooms, model: str) -> tuple[str, int, int]:
+    """(slot, channels, side of a square of as many places) of the only input, whose stem gives a map: an image, or a sound's spectrum."""
+    stems = Stems(signature, types, 1)
+    if [stems.gives[name] for name in stems.order] != ["map"]:
+        return image_input(signature, types, model)
+    name = stems.order[0]
     stem = types["input", name].stem(1)
     return name, stem.channels, stem.size  # type: ignore[return-value]
 

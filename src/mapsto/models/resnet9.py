@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mapsto.config import setting
 from mapsto.models.base import Heads, Net, Rooms, Stems
-from mapsto.models.resnet import OnlyInput, he_init, image_input, norm_of
+from mapsto.models.resnet import OnlyInput, he_init, map_input, norm_of
 from mapsto.signature import Signature
 
 MAP = 40  # pixels a side of the first stage's map at most
@@ -32,7 +32,7 @@ class Config:
 
 
 def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
-    name, channels, size = image_input(signature, types, "resnet9")
+    name, channels, size = map_input(signature, types, "resnet9")
     body = features(config, channels, size)
     return Net(Stems(signature, types, body.width), OnlyInput(name, body), Heads(signature, types, kinds, body.width, "map"))
 

@@ -22,7 +22,7 @@ from mapsto.terminal import short
 
 TASKS = {"tokens": "generation", "classes": "classification", "labels": "classification", "regression": "regression"}  # by kind of head
 PIPELINES = frozenset(  # those the Hub has
-    {"image-classification", "text-classification", "text-generation", "tabular-classification", "tabular-regression"}
+    {"image-classification", "audio-classification", "text-classification", "text-generation", "tabular-classification", "tabular-regression"}
 )
 WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})  # which YAML takes for values
 BEGINS = {"- ": "- ", "# ": "### "}  # of lines that are no sentences: in a list, a heading

@@ -1,0 +1,133 @@
+"""Sounds as nets see them: log-mel features of a whole batch at once, and what training does to them.
+
+Energies of 25 ms windows every 10 ms in bands of equal width on the mel scale (Davis & Mermelstein 1980; O'Shaughnessy's formula), as
+logarithms. In training: noise and loudness, speed and shift in time, and masks (SpecAugment, Park et al. 2019), one draw an example.
+Letters: B batch, N samples, T frames, M mel bands.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from mapsto.batch import Draw, moved
+
+GAP = -32768  # stored where a clip has no sample: behind its end, and everywhere when it is missing
+WINDOW, HOP = 0.025, 0.010  # seconds
+FLOOR = 1e-8  # of full scale's energy: 80 dB below; below the noise of 16 bits lies nothing to hear
+AT_ONCE = 1 << 23  # samples in windows that are transformed together: some 100 MB
+
+
+def steps_of(rate: int) -> tuple[int, int]:
+    """(samples in a window, samples from one window to the next)."""
+    return max(2, round(WINDOW * rate)), max(1, round(HOP * rate))
+
+
+def frames_of(samples: int, rate: int) -> int:
+    """Windows that cover so many samples; 8 at least, so that a net can pool them."""
+    window, hop = steps_of(rate)
+    return max(8, 1 + math.ceil((samples - window) / hop))
+
+
+def samples_of(frames: int, rate: int) -> int:
+    """Samples that so many windows take."""
+    window, hop = steps_of(rate)
+    return window + (frames - 1) * hop
+
+
+def bands_of(rate: int) -> int:
+    """Mel bands by rate: 40 for a telephone's 8 kHz, 64 up to 16 kHz, 80 above, as speech recognisers have them."""
+    return 40 if rate <= 8000 else 64 if rate <= 16000 else 80
+
+
+@cache
+def filters(rate: int, bands: int) -> Tensor:
+    """(bins, M) float32: triangles of height 1, equally wide on the mel scale from 20 Hz to half the rate."""
+    bins = transform(rate) // 2 + 1
+    hertz = torch.linspace(0, rate / 2, bins, dtype=torch.float64)
+    low, high = (2595 * math.log10(1 + edge / 700) for edge in (20, rate / 2))
+    edges = 700 * (10 ** (torch.linspace(low, high, bands + 2, dtype=torch.float64) / 2595) - 1)
+    rising = (hertz[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hertz[:, None]) / (edges[2:] - edges[1:-1])
+    found = torch.minimum(rising, falling).clamp(min=0)
+    nearest = (hertz[:, None] - edges[1:-1]).abs().argmin(0)  # a band narrower than a bin has the nearest one
+    empty = found.sum(0) == 0
+    found[nearest[empty], torch.arange(bands)[empty]] = 1.0
+    return found.float()
+
+
+def transform(rate: int) -> int:
+    """Points of the Fourier transform: a power of two that holds a window."""
+    return 1 << (steps_of(rate)[0] - 1).bit_length()
+
+
+def lengths(samples: Tensor, rate: int) -> Tensor:
+    """Stored (B, N) int16 -> (B,) int64: frames that begin within each clip; 0 for a missing one."""
+    hop = steps_of(rate)[1]
+    frames = 1 + (samples.shape[1] - steps_of(rate)[0]) // hop
+    return (((samples != GAP).sum(1) + hop - 1) // hop).clamp(max=frames)
+
+
+def energies(samples: Tensor, rate: int, bands: int) -> Tensor:
+    """Stored (B, N) int16 -> (B, T, M) float32: energy in each band, 1 for a tone at full scale."""
+    window, hop = steps_of(rate)
+    shape, weights = torch.hann_window(window, device=samples.device), moved(filters(rate, bands), samples.device)
+    scale = 1 / (32768 * shape.sum() / 2)
+
+    def some(part: Tensor) -> Tensor:
+        sound = torch.where(part == GAP, 0, part).float() * scale
+        found = torch.fft.rfft(sound.unfold(1, window, hop) * shape, transform(rate))
+        return (found.real.square() + found.imag.square()) @ weights  # (b, T, bins) @ (bins, M)
+
+    frames = 1 + (samples.shape[1] - window) // hop
+    if not len(samples):  # no transform of nothing
+        return torch.zeros(0, frames, bands, device=samples.device)
+    parts = samples.split(max(1, AT_ONCE // (frames * window)))
+    return torch.cat([some(part) for part in parts])
+
+
+def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -> Tensor:
+    """Energies (B, T, M), with `count` (B,) frames each: louder or quieter by up to 6 dB, and for a share of the clips white noise from 40 to
+    5 dB below the clip's own energy. Energies of independent sounds add up in the mean; a window's share of noise is exponential."""
+    _, frames, bands = energy.shape
+    drawn = draw.uniform("sound level", 3)
+    white = moved(filters(rate, bands).sum(0), energy.device)
+    hiss = -torch.log1p(-draw.uniform("hiss", frames, bands)) * (white / white.sum())
+    own = energy.sum((1, 2)) / count.clamp(min=1)
+    level = own * 10 ** (-(5 + 35 * drawn[:, 0]) / 10) * (drawn[:, 1] < share)
+    return (energy + level[:, None, None] * hiss) * 10 ** (0.6 * (2 * drawn[:, 2] - 1))[:, None, None]
+
+
+def moved_in_time(features: Tensor, count: Tensor, shift: float, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Features (B, T, M) and which frames are the clip's own (B, T): up to 10% quicker or slower, and earlier or later by up to `shift` of the
+    window that is read. Frames between two are their mean by distance."""
+    frames, drawn = features.shape[1], draw.uniform("sound in time", 2)
+    speed, begin = 0.9 + 0.2 * drawn[:, :1], (2 * drawn[:, 1:] - 1) * shift * frames
+    place = (torch.arange(frames, device=features.device) - begin) * speed  # (B, T)
+    last = (count - 1).clamp(min=0)[:, None]
+    known = (place >= 0) & (place <= last) & (count > 0)[:, None]
+    before = torch.minimum(place.clamp(min=0).floor().long(), last)
+    after = torch.minimum(before + 1, last)
+    part = (place - before).clamp(0, 1)[..., None]
+
+    def at(index: Tensor) -> Tensor:
+        return features.gather(1, index[..., None].expand(-1, -1, features.shape[2]))
+
+    return at(before) * (1 - part) + at(after) * part, known
+
+
+def masked(features: Tensor, times: int, draw: Draw) -> Tensor:
+    """Features (B, T, M), 0 in `times` stretches of time and as many of bands, each up to a fifth of what there is."""
+    hidden = torch.zeros(features.shape, dtype=torch.bool, device=features.device)
+    drawn = draw.uniform(f"{times} sound masks", times, 4)
+    for axis, shape in ((1, (1, -1, 1)), (2, (1, 1, -1))):
+        size = features.shape[axis]
+        index = torch.arange(size, device=features.device).view(shape)
+        for one in drawn.unbind(1):  # (B, 4)
+            wide = one[:, 2 * axis - 2] * 0.2 * size
+            start = one[:, 2 * axis - 1] * (size - wide)
+            hidden = hidden | ((index >= start[:, None, None]) & (index < (start + wide)[:, None, None]))
+    return features.masked_fill(hidden, 0.0)

@@ -1,0 +1,373 @@
+"""Sounds: wav, flac, ogg, mp3 and arrays of any rate, depth and number of channels in; samples of one rate in the store, 16 bits each;
+normalised log-mel features in a batch, as a picture of one channel (`mapsto.sounds`).
+
+A clip longer than what is read keeps its loudest part. A clip's end, and a missing clip, are 0 after normalisation, which is the mean;
+silence is not. Files are read by soundfile and brought to one rate by soxr, which come with `pip install "mapsto[audio]"`.
+Letters: B batch, N samples, T frames, M mel bands.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from types import ModuleType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from mapsto.batch import Draw
+from mapsto.blocks import Item
+from mapsto.cells import Blob, Column, is_missing, shorten
+from mapsto.config import setting
+from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.sounds import FLOOR, GAP, bands_of, energies, frames_of, lengths, masked, moved_in_time, noised, samples_of
+from mapsto.types.base import DataType, Layout, learned, quarters
+
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
+HIGHEST = 32_000  # Hz of the default rate: 16 kHz is about what grown-up ears hear
+LONGEST = 60.0  # seconds read by default
+MOST_SECONDS = 3600  # of a file that is opened at all
+CHANNELS = 16  # an array's shorter side of up to so many is its channels
+NOISE, QUIET = "noise, dB against the sound", "quieter, dB"
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """samples (n,) int16, one channel, n ≥ 1; rate in Hz, 0 where an array came without one."""
+
+    samples: np.ndarray
+    rate: int = 0
+
+
+@dataclass(frozen=True)
+class Audio(DataType):
+    """A sound. Read value: Sound. Stored: int16 (N,), GAP behind the clip's end."""
+
+    reading: ClassVar[tuple[str, ...]] = ("hertz", "most")
+    modality: ClassVar[str] = "audio"
+    placeholder: ClassVar[Any] = "clip.wav"
+
+    rate: int | None = setting(None, "samples a second; default: the most common of the training clips, at most 32,000", above=999)
+    max: float | None = setting(None, "seconds read of a clip; default: enough for 99 of 100 training clips, at most 60", above=0)
+    shift: float | None = setting(None, "training: speed, and time shifted by up to this share; default: the recipe decides", above=-1e-9, below=1)
+    noise: float | None = setting(None, "training: share of clips with noise added; default: the recipe decides", above=-1e-9, below=1.001)
+    masks: int | None = setting(None, "training: stretches of time, and of bands, hidden (SpecAugment); default: the recipe decides", above=-1)
+    hertz: int = learned(0)
+    most: int = learned(0)  # samples stored of a clip
+    bands: int = learned(0)
+    mean: tuple[float, ...] = learned(())  # of log energies, for each band
+    std: tuple[float, ...] = learned(())
+    cut: float = learned(0.0)  # share of training clips longer than `most`
+
+    @classmethod
+    def sniff(cls, column: Column) -> float:
+        known = column.known[:100]
+        return 0.95 * sum(map(_looks_like_sound, known)) / len(known) if known else 0.0
+
+    def read(self, cell: Any) -> Sound | None:
+        """Blob, path, bytes, {'bytes', 'path'}, {'array', 'sampling_rate'}, (array, rate), or an array (n,), (n, channels), (channels, n)."""
+        if isinstance(cell, Sound):
+            return cell
+        if isinstance(cell, Mapping):
+            if cell.get("array") is not None:
+                return _from_array(np.asarray(cell["array"]), cell.get("sampling_rate") or 0)
+            cell = cell.get("bytes") or cell.get("path")
+        if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[0], (np.ndarray, Tensor)):
+            return _from_array(np.asarray(cell[0]), cell[1])
+        if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
+            return _from_array(np.asarray(cell), 0)
+        return None if is_missing(cell) else _from_file(*_bytes_of(cell))
+
+    def fit(self, values: Sequence[Sound | None], spec: Mapping[str, Any]) -> Self:
+        """Rate, length and each band's mean and spread in the training clips. A room fitted before stays as it is. DataError: clips of more
+        than a minute, and nobody said how much of them to read."""
+        if self.hertz:
+            return self
+        known = [value for value in values if value is not None]
+        rates = Counter(value.rate for value in known if value.rate)
+        hertz = self.rate or min(HIGHEST, max(rates, key=lambda rate: (rates[rate], rate), default=16_000))
+        seconds = np.array([len(value.samples) / (value.rate or hertz) for value in known] or [1.0])
+        enough = float(np.quantile(seconds, 0.99, method="higher"))
+        if enough > LONGEST and self.max is None:
+            raise DataError(
+                f"'{spec.get('name', 'audio')}': expected clips of at most {LONGEST:.0f} s, the longest training clip has {seconds.max():,.0f} s.\n"
+                f"Cut them, or say how much of each is read, the loudest part: audio(max={LONGEST:.0f})."
+            )
+        most = samples_of(frames_of(math.ceil((self.max or enough) * hertz), hertz), hertz)
+        room = replace(self, hertz=int(hertz), most=most, bands=bands_of(hertz), cut=float((seconds * hertz > most).mean()))
+        return room._with_moments(known[:: max(1, math.ceil(len(known) / 1000))])
+
+    def _with_moments(self, known: Sequence[Sound]) -> Self:
+        total, squares, frames = np.zeros(self.bands), np.zeros(self.bands), 0
+        for value in known:  # one at a time: a thousand minutes need not lie in memory together
+            samples = torch.from_numpy(self.encode(value))[None]
+            found = self._logarithms(energies(samples, self.hertz, self.bands))[0, : int(lengths(samples, self.hertz))].double().numpy()
+            total, squares, frames = total + found.sum(0), squares + (found**2).sum(0), frames + len(found)
+        mean = total / frames if frames else np.full(self.bands, math.log(FLOOR) / 2)
+        std = np.sqrt(np.maximum(squares / max(1, frames) - mean**2, 0))
+        return replace(self, mean=tuple(mean.tolist()), std=tuple(np.maximum(std, 0.5).tolist()))  # silence alone must not be blown up
+
+    @staticmethod
+    def _logarithms(energy: Tensor) -> Tensor:
+        return (energy + FLOOR).log()
+
+    @property
+    def layout(self) -> Layout:
+        assert self.most, "an audio room is asked for its layout before it is fitted"
+        return Layout("int16", (self.most,))
+
+    def encode(self, value: Sound | None) -> np.ndarray:
+        found = np.full(self.most, GAP, np.int16)
+        if value is not None:
+            samples = _loudest(_at_rate(value, self.hertz), self.most)
+            found[: len(samples)] = samples
+        return found
+
+    def restored(self, array: np.ndarray) -> Sound | None:
+        samples = array[array != GAP]
+        return Sound(samples, self.hertz) if len(samples) else None
+
+    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+        """(B, N) int16 -> (B, 1, M, T) float32; changed at random when `draw` is given."""
+        count = lengths(arrays, self.hertz)
+        energy = energies(arrays, self.hertz, self.bands)
+        if draw is not None and self.noise:
+            energy = noised(energy, count, self.hertz, self.noise, draw)
+        mean, std = (torch.tensor(part, dtype=torch.float32, device=arrays.device) for part in (self.mean, self.std))
+        features = (self._logarithms(energy) - mean) / std
+        known = torch.arange(features.shape[1], device=arrays.device) < count[:, None]
+        if draw is not None and self.shift:
+            features, known = moved_in_time(features, count, self.shift, draw)
+        if draw is not None and self.masks:
+            features = masked(features, self.masks, draw)
+        return (features * known[..., None]).transpose(1, 2)[:, None].contiguous()
+
+    def stem(self, width: int | None) -> nn.Module:
+        """width: the features themselves (map). None: averaged to at most 16×16 and flattened (pooled)."""
+        return Spectrum(self.side) if width is not None else SmallSpectrum()
+
+    @property
+    def side(self) -> int:
+        """Of a square of as many places as a clip's features have."""
+        return math.ceil(math.sqrt(self.bands * frames_of(self.most, self.hertz)))
+
+    # ---- for the data gate and for questions ----
+
+    def traits(self, arrays: Tensor) -> dict[str, np.ndarray]:
+        """Length in seconds and loudness in dB of full scale; nan for a missing clip."""
+        there = arrays != GAP
+        count = there.sum(1).double()
+        power = torch.where(there, arrays, 0).double().square().sum(1) / (count.clamp(min=1) * 32768**2)
+        known = count.numpy() > 0
+        found = {"length": (count / self.hertz).numpy(), "loudness": (10 * (power + 1e-10).log10()).numpy()}
+        return {name: np.where(known, value, np.nan) for name, value in found.items()}
+
+    def slices(self, values: Sequence[Sound | None]) -> dict[str, np.ndarray]:
+        """Quarters by length; by loudness where all are of one length."""
+        rate = self.hertz or 16_000
+        seconds = [None if value is None else len(value.samples) / (value.rate or rate) for value in values]
+        loud = [None if value is None else _loudness(value.samples) for value in values]
+        return {**quarters(seconds, lambda s: f"{s:.2f} s"), **quarters(loud, lambda level: f"{level:.0f} dB")}
+
+    @property
+    def corruptions(self) -> Mapping[str, tuple[float, ...]]:
+        return {NOISE: (-20.0, -10.0, 0.0), QUIET: (12.0, 24.0, 36.0)}
+
+    def corrupt(self, name: str, level: float, value: Sound | None, draw: np.random.Generator) -> Sound | None:
+        """White noise so much louder than the clip in the mean, or the whole clip quieter."""
+        if value is None:
+            return None
+        sound = value.samples.astype(np.float64)
+        if name == NOISE:
+            sound += draw.normal(size=len(sound)) * np.sqrt(np.mean(sound**2)) * 10 ** (level / 20)
+        else:
+            sound *= 10 ** (-level / 20)
+        return replace(value, samples=_whole(sound))
+
+    def parts(self, value: Sound | None, most: int) -> list[Sound]:
+        """The sound with one stretch of it silent at a time."""
+        found = []
+        for low, high in [] if value is None else _stretches(value, min(most, 24)):
+            samples = value.samples.copy()  # type: ignore[union-attr]
+            samples[low:high] = 0
+            found.append(replace(value, samples=samples))  # type: ignore[type-var]
+        return found
+
+    def marked(self, value: Sound, weights: Sequence[float]) -> Item:
+        rate = value.rate or self.hertz
+        pieces = _stretches(value, len(weights))
+        return Item(pieces=tuple((f"{low / rate:.2f}–{high / rate:.2f} s  ", float(w)) for (low, high), w in zip(pieces, weights, strict=True)))
+
+    # ---- for people ----
+
+    def show(self, value: Sound | None) -> str:
+        rate = 0 if value is None else value.rate or self.hertz
+        if value is None or not rate:
+            return "—" if value is None else f"{len(value.samples):,} samples"
+        return f"{len(value.samples) / rate:.2f} s, {rate:,} Hz"
+
+    def about(self, names: bool = True) -> str:
+        return f"{self.hertz:,} Hz, {self.most / self.hertz:.2f} s at most, {self.bands} mel bands"
+
+    def said(self, name: str) -> str:
+        told = f"'{name}' is read at {self.about()}"
+        return told + (f"; of {self.cut:.1%} of the clips, longer, the loudest part is read (max=…)" if self.cut else "")
+
+    def picture(self, value: Sound | None) -> bytes | None:
+        """Its log-mel features, low notes below, as a PNG of at most 256 pixels."""
+        if value is None or not self.hertz:
+            return None
+        count = int(lengths(torch.from_numpy(self.encode(value))[None], self.hertz))
+        found = self.collate(torch.from_numpy(self.encode(value))[None], None)[0, 0, :, : max(1, count)].numpy()
+        shown = PIL.Image.fromarray((255 * np.clip((found[::-1] + 3) / 6, 0, 1)).astype(np.uint8))
+        shown.thumbnail((256, 256))
+        file = io.BytesIO()
+        shown.save(file, "PNG", optimize=True)
+        return file.getvalue()
+
+
+class Spectrum(nn.Module):
+    """(B, 1, M, T) as it is: models bring their own first layer. size: the side of a square of as many places."""
+
+    gives = "map"
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.channels, self.size = 1, size
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+class SmallSpectrum(nn.Module):
+    """(B, 1, M, T) -> (B, F): enough for a linear model to be a fair baseline."""
+
+    gives = "pooled"
+    features = 16 * 16
+
+    def forward(self, features: Tensor) -> Tensor:
+        return adaptive_avg_pool2d(features, 16).flatten(1)
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------------
+
+
+def _looks_like_sound(cell: Any) -> bool:
+    if isinstance(cell, Mapping):
+        if set(cell) == {"array", "sampling_rate"} or set(cell) == {"array", "sampling_rate", "path"}:
+            return True
+        return set(cell) <= {"bytes", "path"} and _looks_like_sound(cell.get("bytes") or cell.get("path"))
+    if isinstance(cell, (Blob, str, PurePath)):
+        return PurePath(str(cell)).suffix.lower() in SUFFIXES
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        head = bytes(cell[:12])
+        return head.startswith((b"fLaC", b"OggS", b"ID3")) or (head[:4] == b"RIFF" and head[8:] == b"WAVE")
+    return isinstance(cell, Sound)
+
+
+def _library(name: str) -> ModuleType:
+    """soundfile or soxr. ConfigError: not installed."""
+    try:
+        if name == "soundfile":
+            import soundfile
+
+            return soundfile
+        import soxr
+
+        return soxr
+    except (ImportError, OSError):  # OSError: without the C library that soundfile wraps
+        raise ConfigError(f'sounds need the library {name}, which is not installed: pip install "mapsto[audio]"') from None
+
+
+def _bytes_of(cell: Any) -> tuple[str, bytes]:
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return f"{len(cell):,} bytes", bytes(cell)
+    if not isinstance(cell, (Blob, str, PurePath)):
+        raise CellError(
+            f"expected a sound, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, an array (n[, channels]) or (array, rate)."
+        )
+    blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
+    try:
+        return blob.name, blob.read()
+    except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
+        raise CellError(f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the path.") from problem
+
+
+def _from_file(name: str, data: bytes) -> Sound:
+    if not data:
+        raise CellError(f"{name}: the file is empty (0 bytes).\nReplace or delete it.")
+    soundfile = _library("soundfile")
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if file.frames > MOST_SECONDS * file.samplerate:
+                raise CellError(f"{name}: longer than {MOST_SECONDS // 60} minutes.\nCut it into clips.")
+            rate, samples = file.samplerate, file.read(dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as problem:
+        raise CellError(f"{name}: not a sound that can be read ({shorten(problem, 80)}).\nReplace or delete it.") from problem
+    return _mixed(samples, rate, name)
+
+
+def _from_array(array: np.ndarray, rate: Any) -> Sound:
+    """(n,), (n, channels) or (channels, n); floats -1..1, or integers of 8 (0..255), 16 or 32 bits."""
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim == 2 and array.shape[0] < array.shape[1]:
+        array = array.T
+    if array.ndim != 2 or array.shape[1] > CHANNELS or array.dtype.kind not in "iuf":
+        raise CellError(f"expected samples (n,) or (n, channels), got an array {array.shape} of {array.dtype}.\nGive one sound a cell.")
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or rate != int(rate) or not 0 <= rate <= 10_000_000:
+        raise CellError(f"expected a rate in Hz, got {shorten(rate)}.\nGive (array, rate).")
+    if array.dtype.kind == "f":
+        samples = array.astype(np.float32)
+    elif array.dtype == np.uint8:
+        samples = (array.astype(np.float32) - 128) / 128
+    else:
+        samples = array.astype(np.float64) / (2.0**31 if array.dtype == np.int32 else 2.0**15)
+    return _mixed(samples, int(rate), "the sound")
+
+
+def _mixed(samples: np.ndarray, rate: int, name: str) -> Sound:
+    """(n, channels) floats -> one channel, their mean, of 16 bits."""
+    if not samples.size:
+        raise CellError(f"{name}: the sound has no samples.\nReplace or delete it.")
+    if not np.isfinite(samples).all():
+        raise CellError(f"{name}: expected finite samples, got nan or infinity.\nReplace or delete it.")
+    return Sound(_whole((samples[:, 0] if samples.shape[1] == 1 else samples.mean(1)) * 32768.0), rate)
+
+
+def _whole(samples: np.ndarray) -> np.ndarray:
+    """Samples in steps of 16 bits; the lowest step is kept for GAP."""
+    return np.rint(samples).clip(-32767, 32767).astype(np.int16)
+
+
+def _at_rate(value: Sound, hertz: int) -> np.ndarray:
+    if value.rate in (0, hertz):
+        return value.samples
+    found = _whole(_library("soxr").resample(value.samples.astype(np.float32), value.rate, hertz))
+    return found if len(found) else value.samples[:1]
+
+
+def _loudest(samples: np.ndarray, most: int) -> np.ndarray:
+    """The `most` neighbouring samples of greatest energy."""
+    if len(samples) <= most:
+        return samples
+    total = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    start = int(np.argmax(total[most:] - total[:-most]))
+    return samples[start : start + most]
+
+
+def _loudness(samples: np.ndarray) -> float:
+    """dB of full scale."""
+    return 10 * math.log10(np.mean((samples / 32768.0) ** 2) + 1e-10)
+
+
+def _stretches(value: Sound, number: int) -> list[tuple[int, int]]:
+    edges = np.linspace(0, len(value.samples), max(1, min(number, len(value.samples))) + 1).astype(int)
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

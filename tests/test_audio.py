@@ -1,0 +1,305 @@
+"""Sounds: any file and array in, features as defined, augmentation by draws, and a run from folders of tones."""
+
+from __future__ import annotations
+
+import builtins
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import mapsto
+from mapsto import sounds
+from mapsto.batch import Draw
+from mapsto.cells import Blob
+from mapsto.data.open import open_source
+from mapsto.errors import CellError, ConfigError, DataError, MapstoError
+from mapsto.types.audio import NOISE, QUIET, Audio, Sound
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tone(hertz: float, seconds: float = 0.3, rate: int = 8000, loud: float = 0.5) -> np.ndarray:
+    return (loud * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def file(samples: np.ndarray, rate: int = 8000, form: str = "WAV", subtype: str | None = None) -> bytes:
+    held = io.BytesIO()
+    soundfile.write(held, samples, rate, format=form, subtype=subtype)
+    return held.getvalue()
+
+
+def fitted(cells: list[Any], **options: Any) -> Audio:
+    room = Audio.with_options("audio", options)
+    return room.fit([room.read(cell) for cell in cells], {"side": "input", "rows": len(cells), "name": "clip"})
+
+
+def stored(room: Audio, *cells: Any) -> torch.Tensor:
+    return torch.from_numpy(np.stack([room.encode(room.read(cell)) for cell in cells]))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_sixteen_bits_are_kept_as_they_are(tmp_path: Path) -> None:
+    samples = RANDOM.integers(-32767, 32768, 800).astype(np.int16)
+    for form in ("WAV", "FLAC"):
+        (tmp_path / f"a.{form.lower()}").write_bytes(file(samples, form=form, subtype="PCM_16"))
+        for cell in (tmp_path / f"a.{form.lower()}", Blob(str(tmp_path / f"a.{form.lower()}"), "a"), file(samples, form=form, subtype="PCM_16")):
+            found = Audio().read(cell)
+            assert found is not None and found.rate == 8000
+            np.testing.assert_array_equal(found.samples, samples)
+    room = fitted([(samples, 8000)])
+    again = room.restored(room.encode(Sound(samples, 8000)))
+    assert again is not None and again.rate == 8000
+    np.testing.assert_array_equal(again.samples, samples)
+    assert room.restored(room.encode(None)) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "subtype"), [("WAV", "PCM_U8"), ("WAV", "FLOAT"), ("WAV", "PCM_24"), ("OGG", "VORBIS"), ("MP3", None), ("AIFF", "PCM_16")]
+)
+def test_formats_depths_channels_and_rates(form: str, subtype: str | None) -> None:
+    for rate in (8000, 48_000):
+        stereo = np.stack([tone(440, rate=rate), tone(440, rate=rate, loud=0.3)], 1)
+        found = Audio().read(file(stereo, rate, form, subtype))
+        assert found is not None and found.rate == rate and found.samples.dtype == np.int16
+        near = found.samples[: len(stereo)] / 32768
+        assert abs(len(found.samples) - len(stereo)) <= 0.1 * rate and np.corrcoef(near[1000:2000], stereo[1000:2000].mean(1))[0, 1] > 0.98
+
+
+def test_arrays_of_every_kind() -> None:
+    wanted = Audio().read((tone(300), 8000))
+    assert wanted is not None
+    stereo = np.stack([tone(300), tone(300)])
+    for cell in (tone(300), tone(300).tolist(), stereo, stereo.T, torch.from_numpy(tone(300)), {"array": tone(300), "sampling_rate": 8000}):
+        found = Audio().read(cell)
+        assert found is not None
+        np.testing.assert_array_equal(found.samples, wanted.samples)
+    eight = Audio().read(np.array([0, 128, 255], np.uint8))
+    assert eight is not None and eight.samples.tolist() == [-32767, 0, 32512]
+    wide = Audio().read(np.array([2**31 - 1, -(2**30)], np.int32))
+    assert wide is not None and wide.samples.tolist() == [32767, -16384]
+    assert Audio().read(None) is None and Audio().read("") is None
+
+
+def test_what_is_no_sound_is_refused_by_name(tmp_path: Path) -> None:
+    whole = file(tone(300), form="FLAC")
+    for name, data, why in (
+        ("empty", b"", "0 bytes"),
+        ("words", b"hello, no sound", "not a sound"),
+        ("cut", whole[:30], "not a sound"),
+        ("none", file(np.zeros(0, np.float32)), "no samples"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(CellError, match=f"folder/{name}: .*{why}"):
+            Audio().read(Blob(str(tmp_path / name), f"folder/{name}"))
+    for cell in (np.array([0.0, np.nan]), np.zeros((40, 40)), (tone(300), "fast"), (tone(300), -1), np.zeros(0), 7):
+        with pytest.raises(CellError):
+            Audio().read(cell)
+    with pytest.raises(CellError, match="cannot be opened"):
+        Audio().read(str(tmp_path / "nothing.wav"))
+
+
+def test_a_missing_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = builtins.__import__
+
+    def without(name: str, *more: Any) -> Any:
+        if name in ("soundfile", "soxr"):
+            raise ImportError(name)
+        return plain(name, *more)
+
+    data, room = file(tone(300)), fitted([(tone(300), 8000)])
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.delitem(sys.modules, "soundfile")
+    for ask in (lambda: Audio().read(data), lambda: room.encode(Sound(np.ones(90, np.int16), 16_000))):
+        with pytest.raises(MapstoError, match=r'pip install "mapsto\[audio\]"') as told:
+            ask()
+        assert len(str(told.value).splitlines()) == 1
+
+
+# --- what is fitted and stored ---------------------------------------------------------------------------------------------------
+
+
+def test_rate_and_length_are_found_in_training_clips() -> None:
+    clips = [(tone(300, 0.5, 8000), 8000)] * 3 + [(tone(300, 1.0, 96_000), 96_000)]
+    room = fitted(clips)
+    assert room.hertz == 8000 and 8000 <= room.most <= 8100 and room.bands == 40 and room.cut == 0
+    assert fitted(clips[3:]).hertz == 32_000 and fitted(clips, rate=16_000).hertz == 16_000 and fitted([tone(300)]).hertz == 16_000
+    assert fitted([*clips[:1]] * 198 + clips[3:]).most < 4200 and fitted([*clips[:1]] * 198 + clips[3:]).cut > 0
+    assert room.fit([Sound(np.ones(90, np.int16), 48_000)], {"side": "input"}) == room
+    minutes = (np.zeros(61 * 100, np.int16), 100)
+    with pytest.raises(DataError, match=r"'clip'.*\n.*audio\(max=60\)"):
+        fitted([minutes])
+    assert fitted([minutes], max=2.0, rate=1000).most < 2100
+
+
+def test_resampling_keeps_the_tone() -> None:
+    room = fitted([(tone(440, 0.5), 8000)])
+    low, high = stored(room, (tone(440, 0.5), 8000), (tone(440, 0.5, 96_000), 96_000)).numpy()[:, 200:3800].astype(float)
+    assert np.corrcoef(low, high)[0, 1] > 0.999
+    ultrasound = stored(room, (tone(20_000, 0.5, 96_000), 96_000)).numpy()[0, 200:3800]
+    assert np.abs(ultrasound).max() < 330  # 1% of full scale: nothing folds back
+    assert (stored(room, (np.array([5], np.int16), 96_000)) != sounds.GAP).sum() >= 1
+
+
+def test_of_a_long_clip_the_loudest_part_is_read() -> None:
+    room = fitted([(tone(300, 0.2), 8000)])
+    quiet, loud = tone(300, 1.0, loud=0.01), tone(300, room.most / 8000)
+    found = stored(room, (np.concatenate([quiet, loud, quiet]), 8000))[0].numpy()
+    np.testing.assert_array_equal(found, (loud * 32768).round())
+
+
+# --- features --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tone_lies_in_its_band_at_its_energy() -> None:
+    for rate in (8000, 16_000, 44_100):
+        bands = sounds.bands_of(rate)
+        samples = torch.from_numpy((32767 * tone(1000, 0.2, rate, 1.0)).round().astype(np.int16))[None]
+        found = sounds.energies(samples, rate, bands)[0]
+        centres = 700 * (10 ** (torch.linspace(*(2595 * np.log10(1 + np.array([20, rate / 2]) / 700)), bands + 2)[1:-1] / 2595) - 1)
+        assert abs(int(found.mean(0).argmax()) - int((centres - 1000).abs().argmin())) <= 1
+        assert 0.5 < found.sum(1).mean() < 3  # a window's main lobe covers some bins
+        weights = sounds.filters(rate, bands)
+        assert (weights.sum(0) > 0).all() and weights.max() <= 1
+
+
+def test_features_agree_with_a_plain_transform() -> None:
+    samples = (3000 * RANDOM.normal(size=1000)).astype(np.int16)
+    window, hop = sounds.steps_of(8000)
+    found = sounds.energies(torch.from_numpy(samples)[None], 8000, 40)[0]
+    shape = np.hanning(window + 1)[:-1]
+    for t in range(len(found)):
+        part = samples[t * hop : t * hop + window] / 32768 * shape / (shape.sum() / 2)
+        wanted = np.abs(np.fft.rfft(part, 256)) ** 2 @ sounds.filters(8000, 40).numpy()
+        np.testing.assert_allclose(found[t].numpy(), wanted, rtol=1e-3, atol=1e-9)
+
+
+def test_ends_and_missing_clips_are_zero_and_silence_is_not() -> None:
+    room = fitted([(tone(300, 1.0), 8000), (tone(900, 0.2), 8000)])
+    values = room.collate(stored(room, (tone(300, 0.2), 8000), None, (np.zeros(8000), 8000), (np.array([1], np.int16), 8000)), None)
+    assert values.shape[:3] == (4, 1, 40) and torch.isfinite(values).all()
+    assert (values[0, ..., 20:] == 0).all() and (values[0, ..., :20] != 0).any() and (values[1] == 0).all()
+    assert (values[2, ..., 10] < -0.5).any() and (values[3, ..., 0] != 0).any() and (values[3, ..., 1:] == 0).all()
+
+
+def test_training_clips_have_mean_zero_and_spread_one() -> None:
+    clips = [(RANDOM.normal(0, 0.1, 4000).astype(np.float32).cumsum() / 30, 8000) for _ in range(20)]
+    values = fitted(clips, max=0.5).collate(stored(fitted(clips, max=0.5), *clips), None)[..., :45]
+    assert values.mean((0, 1, 3)).abs().max() < 0.1 and 0.5 < values.std() < 1.2
+
+
+def test_augmentation_is_the_draws_alone() -> None:
+    clips = [(tone(200 * k, 0.4), 8000) for k in range(1, 7)]
+    plain = fitted(clips)
+    arrays = stored(plain, *clips)
+    before = arrays.clone()
+    for change in ({"shift": 0.2}, {"noise": 1.0}, {"masks": 2}, {"shift": 0.1, "noise": 0.5, "masks": 1}):
+        room = replace(plain, **change)
+        one, same, other = (room.collate(arrays, Draw(3, step, 6)) for step in (1, 1, 2))
+        assert torch.equal(one, same) and not torch.equal(one, other) and torch.isfinite(one).all()
+        assert torch.equal(room.collate(arrays, None), plain.collate(arrays, None))
+    assert torch.equal(arrays, before)
+
+
+def test_masks_hide_up_to_a_fifth_and_shifts_move_whole_frames() -> None:
+    ones = torch.ones(64, 50, 40)
+    hidden = sounds.masked(ones, 1, Draw(0, 0, 64)) == 0
+    assert (hidden.all(2).sum(1) <= 10).all() and (hidden.all(1).sum(1) <= 8).all() and 0.05 < hidden.float().mean() < 0.3
+    ramp = torch.arange(50.0)[None, :, None].expand(64, 50, 1)
+    found, known = sounds.moved_in_time(ramp, torch.full((64,), 50), 0.1, Draw(0, 0, 64))
+    steps = found[:, 1:, 0] - found[:, :-1, 0]
+    inner = known[:, 1:] & known[:, :-1]
+    assert (steps[inner] > 0.89).all() and (steps[inner] < 1.11).all() and known.float().mean() > 0.85
+
+
+def test_noise_is_as_loud_as_said() -> None:
+    room = fitted([(tone(300, 1.0), 8000)])
+    value = room.read((tone(300, 1.0), 8000))
+    assert value is not None
+    noisy, quiet = (room.corrupt(name, level, value, np.random.default_rng(0)) for name, level in ((NOISE, -10.0), (QUIET, 12.0)))
+    assert noisy is not None and quiet is not None
+    added = noisy.samples.astype(float) - value.samples
+    assert 10 * np.log10((added**2).mean() / (value.samples.astype(float) ** 2).mean()) == pytest.approx(-10, abs=0.3)
+    assert 20 * np.log10(value.samples.std() / quiet.samples.std()) == pytest.approx(12, abs=0.1)
+
+
+def test_parts_are_stretches_of_time() -> None:
+    room = fitted([(tone(300, 0.5), 8000)])
+    value = room.read((tone(300, 0.5), 8000))
+    assert value is not None
+    parts = room.parts(value, 5)
+    assert len(parts) == 5 and all((part.samples[k * 800 : (k + 1) * 800] == 0).all() for k, part in enumerate(parts))
+    assert [text.strip() for text, _ in room.marked(value, [0.0] * 5).pieces][:2] == ["0.00–0.10 s", "0.10–0.20 s"]
+    assert room.show(value) == "0.50 s, 8,000 Hz" and (room.picture(value) or b"").startswith(b"\x89PNG") and room.parts(None, 5) == []
+
+
+# --- data and runs ---------------------------------------------------------------------------------------------------------------
+
+
+def write_tones(folder: Path, number: int = 40) -> None:
+    """Three classes: a tone that rises, one that falls, one that stays; of any pitch, loudness and length, in some noise."""
+    for name, slope in (("falls", -0.4), ("rises", 0.4), ("stays", 0.0)):
+        (folder / name).mkdir(parents=True)
+        for i in range(number):
+            time = np.arange(int(RANDOM.integers(1600, 3200))) / 8000
+            start = RANDOM.uniform(600, 1500)
+            phase = 2 * np.pi * start * (time + slope * time**2 / time[-1] / 2 * 1.5)
+            samples = RANDOM.uniform(0.1, 0.6) * np.sin(phase) + RANDOM.normal(0, 0.02, len(time))
+            soundfile.write(folder / name / f"{i:02d}.{'wav' if i % 2 else 'flac'}", samples, 8000)
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sounds") / "tones"
+    write_tones(folder)
+    (folder / "rises" / "empty.wav").write_bytes(b"")
+    return folder
+
+
+def test_folders_and_metadata_of_sounds_open(tones: Path, tmp_path: Path) -> None:
+    source = open_source(tones)
+    assert source.columns == ("audio", "category") and source.guess == "audio -> category"
+    soundfile.write(tmp_path / "a.wav", tone(300), 8000)
+    with (tmp_path / "metadata.csv").open("w", newline="") as table:
+        csv.writer(table).writerows([["file_name", "label", "audio"], ["a.wav", "x", "1"], ["b.wav", "y", "2"]])
+    source = open_source(tmp_path)
+    (chunk,) = source.chunks()
+    assert source.columns == ("audio", "label", "audio_2") and len(chunk) == 1 and "b.wav" in chunk.bad[0].why
+    assert open_source(tmp_path / "a.wav").columns == ("audio",) == open_source([tmp_path / "a.wav", tones / "rises" / "01.wav"]).columns
+
+
+def test_tones_are_learned_and_told_again(tones: Path, tmp_path: Path) -> None:
+    run = mapsto.train(tones, out=tmp_path, steps=60, batch=16, model="resnet9(width=8)", seed=0, precision="float32")
+    record = json.loads((run.path / "run.json").read_text())
+    assert record["signature_text"].startswith("audio") and record["unreadable"] == 1
+    assert "0 bytes" in (run.path / "quarantine.csv").read_text()
+    right = sum(answer.predictions["category"].value == name for name in ("falls", "rises", "stays") for answer in run.predict(sorted(map(str, (tones / name).glob("0*.wav")))))
+    assert right >= 14  # of 15
+    silence = run.predict([{"audio": (np.zeros(1), 8000)}, {"audio": None}])
+    assert all(answer.predictions["category"].value in ("falls", "rises", "stays") for answer in silence)
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(ConfigError, match="rate"):
+        Audio.with_options("audio", {"rate": "fast"})
+    with pytest.raises(ConfigError, match="shift"):
+        Audio.with_options("audio", {"shift": 2.0})
