@@ -220,15 +220,22 @@ def test_augmentation_is_the_draws_alone() -> None:
     assert torch.equal(arrays, before)
 
 
-def test_masks_hide_up_to_a_fifth_and_shifts_move_whole_frames() -> None:
+def test_masks_hide_up_to_a_fifth() -> None:
     ones = torch.ones(64, 50, 40)
     hidden = sounds.masked(ones, 1, Draw(0, 0, 64)) == 0
     assert (hidden.all(2).sum(1) <= 10).all() and (hidden.all(1).sum(1) <= 8).all() and 0.05 < hidden.float().mean() < 0.3
-    ramp = torch.arange(50.0)[None, :, None].expand(64, 50, 1)
-    found, known = sounds.moved_in_time(ramp, torch.full((64,), 50), 0.1, Draw(0, 0, 64))
+
+
+def test_warps_move_time_and_pitch_by_up_to_a_tenth() -> None:
+    count = torch.full((64,), 50)
+    ramp = torch.arange(50.0)[None, :, None].expand(64, 50, 8)
+    found, known = sounds.warped(ramp, count, 0.1, Draw(0, 0, 64))
     steps = found[:, 1:, 0] - found[:, :-1, 0]
-    inner = known[:, 1:] & known[:, :-1]
-    assert (steps[inner] > 0.89).all() and (steps[inner] < 1.11).all() and known.float().mean() > 0.85
+    inner = known[:, 1:] & known[:, :-1] & (found[:, 1:, 0] < 49)
+    assert (steps[inner] > 0.89).all() and (steps[inner] < 1.11).all() and known.float().mean() > 0.8 and len(steps[inner].unique()) > 50
+    bands = torch.arange(40.0)[None, None].expand(64, 50, 40)
+    found, _ = sounds.warped(bands, count, 0.0, Draw(0, 0, 64))
+    assert (found[:, 10, 20] >= 17.9).all() and (found[:, 10, 20] <= 22.1).all() and found[:, 10, 20].std() > 0.5 and found.max() <= 39
 
 
 def test_noise_is_as_loud_as_said() -> None:
@@ -292,7 +299,11 @@ def test_tones_are_learned_and_told_again(tones: Path, tmp_path: Path) -> None:
     record = json.loads((run.path / "run.json").read_text())
     assert record["signature_text"].startswith("audio") and record["unreadable"] == 1
     assert "0 bytes" in (run.path / "quarantine.csv").read_text()
-    right = sum(answer.predictions["category"].value == name for name in ("falls", "rises", "stays") for answer in run.predict(sorted(map(str, (tones / name).glob("0*.wav")))))
+    right = sum(
+        answer.predictions["category"].value == name
+        for name in ("falls", "rises", "stays")
+        for answer in run.predict(sorted(map(str, (tones / name).glob("0*.wav"))))
+    )
     assert right >= 14  # of 15
     silence = run.predict([{"audio": (np.zeros(1), 8000)}, {"audio": None}])
     assert all(answer.predictions["category"].value in ("falls", "rises", "stays") for answer in silence)

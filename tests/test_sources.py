@@ -336,9 +336,9 @@ def test_metadata(tmp_path: Path) -> None:
     assert by_column.columns == ("image", "label") and splits_of(by_column) == ["train", "test"] and by_column.guess == "image -> label"
     write(tmp_path / "n/metadata.csv", "filename,label\n0.png,x\n")
     fails(tmp_path / "n", "file_name", "did you mean 'filename'")
-    write(tmp_path / "f/a.flac", b"fLaC")
-    write(tmp_path / "f/metadata.csv", "file_name,label\na.flac,x\n")
-    fails(tmp_path / "f", ".flac")
+    write(tmp_path / "f/a.mp4", b"\0\0\0\x18ftypmp42")
+    write(tmp_path / "f/metadata.csv", "file_name,label\na.mp4,x\n")
+    fails(tmp_path / "f", ".mp4")
 
 
 def test_folders_of_tables(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Sounds as nets see them: log-mel features of a whole batch at once, and what training does to them.
 
 Energies of 25 ms windows every 10 ms in bands of equal width on the mel scale (Davis & Mermelstein 1980; O'Shaughnessy's formula), as
-logarithms. In training: noise and loudness, speed and shift in time, and masks (SpecAugment, Park et al. 2019), one draw an example.
+logarithms. In training: noise and loudness, warps of time and pitch, and masks (SpecAugment, Park et al. 2019), one draw an example.
 Letters: B batch, N samples, T frames, M mel bands.
 """
 
@@ -90,7 +90,7 @@ def energies(samples: Tensor, rate: int, bands: int) -> Tensor:
 
 
 def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -> Tensor:
-    """Energies (B, T, M), with `count` (B,) frames each: louder or quieter by up to 6 dB, and for a share of the clips white noise from 40 to
+    """Energies (B, T, M), with `count` (B,) frames each: louder or quieter by up to 15 dB, and for a share of the clips white noise from 40 to
     5 dB below the clip's own energy. Energies of independent sounds add up in the mean; a window's share of noise is exponential."""
     _, frames, bands = energy.shape
     drawn = draw.uniform("sound level", 3)
@@ -98,25 +98,32 @@ def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -
     hiss = -torch.log1p(-draw.uniform("hiss", frames, bands)) * (white / white.sum())
     own = energy.sum((1, 2)) / count.clamp(min=1)
     level = own * 10 ** (-(5 + 35 * drawn[:, 0]) / 10) * (drawn[:, 1] < share)
-    return (energy + level[:, None, None] * hiss) * 10 ** (0.6 * (2 * drawn[:, 2] - 1))[:, None, None]
+    return (energy + level[:, None, None] * hiss) * 10 ** (1.5 * (2 * drawn[:, 2] - 1))[:, None, None]
 
 
-def moved_in_time(features: Tensor, count: Tensor, shift: float, draw: Draw) -> tuple[Tensor, Tensor]:
-    """Features (B, T, M) and which frames are the clip's own (B, T): up to 10% quicker or slower, and earlier or later by up to `shift` of the
-    window that is read. Frames between two are their mean by distance."""
-    frames, drawn = features.shape[1], draw.uniform("sound in time", 2)
-    speed, begin = 0.9 + 0.2 * drawn[:, :1], (2 * drawn[:, 1:] - 1) * shift * frames
-    place = (torch.arange(frames, device=features.device) - begin) * speed  # (B, T)
+def warped(features: Tensor, count: Tensor, shift: float, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Features (B, T, M) and which frames are the clip's own (B, T): up to 10% quicker or slower, earlier or later by up to `shift` of the
+    window that is read, and higher or lower by up to 10% of the mel scale, as of a speaker with another throat (Jaitly & Hinton 2013)."""
+    frames, bands = features.shape[1:]
+    speed, begin, pitch = (2 * draw.uniform("sound warp", 3) - 1)[..., None].unbind(1)  # (B, 1) each
+    place = (torch.arange(frames, device=features.device) - begin * shift * frames) * (1 + 0.1 * speed)  # (B, T)
     last = (count - 1).clamp(min=0)[:, None]
     known = (place >= 0) & (place <= last) & (count > 0)[:, None]
-    before = torch.minimum(place.clamp(min=0).floor().long(), last)
-    after = torch.minimum(before + 1, last)
-    part = (place - before).clamp(0, 1)[..., None]
+    features = _between(features, torch.minimum(place.clamp(min=0), last))
+    height = (torch.arange(bands, device=features.device) * (1 + 0.1 * pitch)).clamp(max=bands - 1)  # (B, M)
+    return _between(features.transpose(1, 2), height).transpose(1, 2), known
+
+
+def _between(values: Tensor, place: Tensor) -> Tensor:
+    """(B, T, M) at places (B, T) of its second axis: between two steps their mean by distance."""
+    before = place.floor().long()
+    after = (before + 1).clamp(max=values.shape[1] - 1)
 
     def at(index: Tensor) -> Tensor:
-        return features.gather(1, index[..., None].expand(-1, -1, features.shape[2]))
+        return values.gather(1, index[..., None].expand(-1, -1, values.shape[2]))
 
-    return at(before) * (1 - part) + at(after) * part, known
+    part = (place - before)[..., None]
+    return at(before) * (1 - part) + at(after) * part
 
 
 def masked(features: Tensor, times: int, draw: Draw) -> Tensor:

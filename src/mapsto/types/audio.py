@@ -28,7 +28,7 @@ from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
-from mapsto.sounds import FLOOR, GAP, bands_of, energies, frames_of, lengths, masked, moved_in_time, noised, samples_of
+from mapsto.sounds import FLOOR, GAP, bands_of, energies, frames_of, lengths, masked, noised, samples_of, warped
 from mapsto.types.base import DataType, Layout, learned, quarters
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
@@ -145,7 +145,7 @@ class Audio(DataType):
         features = (self._logarithms(energy) - mean) / std
         known = torch.arange(features.shape[1], device=arrays.device) < count[:, None]
         if draw is not None and self.shift:
-            features, known = moved_in_time(features, count, self.shift, draw)
+            features, known = warped(features, count, self.shift, draw)
         if draw is not None and self.masks:
             features = masked(features, self.masks, draw)
         return (features * known[..., None]).transpose(1, 2)[:, None].contiguous()
