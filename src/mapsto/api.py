@@ -82,12 +82,12 @@ def fit(run: Run, source: Source | None = None, tell: Tell | None = None, starte
             if not run.chosen:
                 settle(run, source or reopen(run), tell)
             store = store_of(run, lambda: source or reopen(run), tell)
+            tell({"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")})
             devices = run.choice.training.devices or 1
             if devices > 1:  # they leave a last checkpoint, from which this process goes on
                 learn_together("mapsto.worker", run.path, devices, started, tell)
             learner = run.new_learner(first_weights(run), store)
             trainer = Trainer(learner, run.path, run.choice.budget, run.choice.best, tell, elapsed=time.monotonic() - started)
-            tell({"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")})
             spent.on("reading and deciding")
             trainer.fit()
             spent.on("learning")

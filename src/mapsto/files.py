@@ -124,6 +124,15 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(folder: Path) -> bool:
+    """Is somebody writing it?"""
+    try:
+        with (folder / "lock").open("r+", encoding="utf-8") as file:
+            return not _take(file)
+    except OSError:
+        return False
+
+
 def _take(file: IO[str]) -> bool:
     if sys.platform == "win32":
         import msvcrt

@@ -85,9 +85,11 @@ def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Coll
     looking = novelty.Looking.at(learner.model, run.signature, run.types)
     found, heard = {}, {}
     for split, most in (("train", min(TRAIN_ROWS, learner.looked)), ("validation", None), ("test", None)):
-        if store.size(split) and looking is not None and split != "test":
+        if not learner.size(split):
+            continue
+        if looking is not None and split != "test":
             found[split], heard[split] = novelty.collected(learner, store, split, most, looking)
-        elif store.size(split):
+        else:
             found[split] = learner.collect(split, most)
         memory.release_heap()  # rows walked by length leave blocks of every length
     return found, heard

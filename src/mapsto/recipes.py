@@ -272,6 +272,10 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         learner_options = {**decided.get("learner_options", {}), **learner_options}
     training = _filled(settings.training, decided["training"])
     training = replace(training, batch=min(training.batch or 1, max(1, recipe.units(facts))))
+    if (training.devices or 1) > (training.batch or 1):
+        raise ConfigError(
+            f"--devices {training.devices}: a step takes {training.batch} rows, too few for each process to get one.\nGive fewer devices."
+        )
     return Choice(
         model,
         options,

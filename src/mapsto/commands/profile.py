@@ -25,6 +25,8 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     if not asked.steps.isdigit() or not int(asked.steps):
         raise ConfigError(f"--steps: expected a whole number more than 0, got '{asked.steps}'.")
     folder = Path(asked.out) if asked.out else Path(asked.run) / "profile"
+    if folder.is_file():
+        raise ConfigError(f"--out {folder}: expected a folder, this is a file.\nName another.")
     found = profiled(asked.run, int(asked.steps), folder, tell)
     print(json.dumps(asdict(found)) if asked.json else f"{found.text()}\n{folder / 'profile.md'}")
     return 0

@@ -17,6 +17,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto.files import is_locked
     from mapsto.run import Run
     from mapsto.terminal import number, short
 
@@ -32,7 +33,7 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
             (
                 one.path.name,
                 short(one.record.get("signature_text", ""), 60),
-                one.status,
+                "cut off (resume)" if one.status == "running" and not is_locked(one.path) else one.status,
                 f"{best} {number(found['value'])} ({number(found['low'])} – {number(found['high'])})" if found else "—",
                 str(one.record.get("seconds", "—")),
                 f"{speed['rows_per_second']:,.0f}" if (speed := one.record.get("speed", {})) else "—",

@@ -187,11 +187,17 @@ class Probe:
         return chosen
 
     def _try_compiled(self, plan: Plan, found: Timings) -> float:
-        """Compile, and time the step; its loss must be that of the same rows without."""
+        """Compile, and time the step; its loss must be that of the same rows without. Infinite where the compiler cannot, as without a place
+        for its files: then it is no candidate, as without a compiler."""
+        from torch._inductor.exc import InductorError
+
         name, rows = _called(plan, self.threads), self.batch.slice(0, plan.micro_batch)
         plain = replace(plan, compiled=False, graphs=False)
         _, right = self._timed(plain, rows)
-        took, loss = self._timed(plan, rows)
+        try:
+            took, loss = self._timed(plan, rows)
+        except InductorError:
+            return math.inf
         found.compiling[name] = round(took, 1)
         fair = abs(loss - right) <= TOLERANCE * max(1e-3, abs(right))
         found.losses[name] = found.losses[_called(plain, self.threads)] if fair else math.nan

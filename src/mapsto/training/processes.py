@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ def learn_together(module: str, run: Path, size: int, started: float, tell: Tell
             with signals(lambda asked: _forward(all_[0], asked)):
                 _attend(all_, tell)
         finally:
+            ended = [rank for rank, process in enumerate(all_) if process.poll() is not None]
             for process in all_:
                 process.kill()
                 process.communicate()  # waits, and closes the pipes
@@ -41,9 +42,18 @@ def learn_together(module: str, run: Path, size: int, started: float, tell: Tell
         words = [_last_words(Path(folder, f"{rank}.txt")) for rank in range(size)]
     if STOPPED in codes:
         raise Stopped
+    if -signal.SIGINT in codes:
+        raise KeyboardInterrupt
     if any(codes):
-        said = next((text for code, text in zip(codes, words, strict=True) if code == 2), None) or next(filter(None, words), "no reason given")
-        raise RunError(f"one of {size} processes ended early: {said}.\nGo on with: mapsto resume {run}")
+        raise RunError(f"one of {size} processes ended early: {_reason(codes, words, ended)}.\nGo on with: mapsto resume {run}")
+
+
+def _reason(codes: Sequence[int], words: Sequence[str], ended: Collection[int]) -> str:
+    """Why the first ended that did so by itself: what it says of data and settings; by which signal; or its last words. The others then only
+    say that nobody answers. ended: those we did not end ourselves."""
+    told = next((text for code, text in zip(codes, words, strict=True) if code == 2), None)
+    killed = next((-codes[rank] for rank in ended if codes[rank] < 0), 0)
+    return told or (f"it was ended by signal {killed}" if killed else next(filter(None, words), "no reason given"))
 
 
 def _start(module: str, run: Path, rank: int, size: int, started: float, folder: Path) -> subprocess.Popen[str]:
@@ -62,7 +72,7 @@ def _start(module: str, run: Path, rank: int, size: int, started: float, folder:
 
 
 def _attend(all_: Sequence[subprocess.Popen[str]], tell: Tell) -> None:
-    """Tell what the first tells until all have ended; end all once one fails."""
+    """Tell what the first tells until all have ended, or one has failed and the others had time to say why."""
     lines: queue.Queue[str | None] = queue.Queue()
     reader = threading.Thread(target=_read, args=(all_[0], lines), daemon=True)
     reader.start()
@@ -75,9 +85,9 @@ def _attend(all_: Sequence[subprocess.Popen[str]], tell: Tell) -> None:
                 tell(json.loads(line))
         failed += LOOK if any(process.poll() for process in all_) else 0.0
         if failed > GRACE:
-            for process in all_:
-                process.kill()
-    reader.join()
+            break
+    else:
+        reader.join()
 
 
 def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
