@@ -187,8 +187,8 @@ class Probe:
         return chosen
 
     def _try_compiled(self, plan: Plan, found: Timings) -> float:
-        """Compile, and time the step; its loss must be that of the same rows without. Infinite where the compiler cannot, as without a place
-        for its files: then it is no candidate, as without a compiler."""
+        """Compile, and time the step in turn with the plain one, which may have been timed on another day: what is kept is their ratio. Its loss
+        must be that of the same rows without. Infinite where the compiler cannot, as without a place for its files."""
         from torch._inductor.exc import InductorError
 
         name, rows = _called(plan, self.threads), self.batch.slice(0, plan.micro_batch)
@@ -200,8 +200,11 @@ class Probe:
             return math.inf
         found.compiling[name] = round(took, 1)
         fair = abs(loss - right) <= TOLERANCE * max(1e-3, abs(right))
-        found.losses[name] = found.losses[_called(plain, self.threads)] if fair else math.nan
-        found.seconds[name] = min(self._timed(plan, rows)[0] for _ in range(3)) if fair else 1e9
+        known = _called(plain, self.threads)
+        found.losses[name] = found.losses[known] if fair else math.nan
+        pairs = [(self._timed(plain, rows)[0], self._timed(plan, rows)[0]) for _ in range(ROUNDS if fair else 0)]
+        slow, fast = (min(took) for took in zip(*pairs, strict=True)) if pairs else (1.0, 1e9)
+        found.seconds[name] = found.seconds[known] * fast / slow
         return found.seconds[name]
 
 
