@@ -24,7 +24,7 @@ import mapsto
 from mapsto import api
 from mapsto.cells import Continued
 from mapsto.cli import main
-from mapsto.config import Settings
+from mapsto.config import Settings, options_of
 from mapsto.data.files import entry_of
 from mapsto.data.open import open_source
 from mapsto.data.prose import SHARES, pieces
@@ -246,9 +246,9 @@ def test_frequencies_by_hand() -> None:
 
 def test_figures_count_tokens_and_bytes() -> None:
     room = Text(tokenizer="char").fit(["aé北"], {"side": "output"})
-    assert sizes(room.kind, room.codes, room.alphabet).tolist() == [0, 3, 0, 0, 1, 2, 3]
+    assert sizes(room.kind, room.codes, room.alphabet).tolist() == [0, 3, *[0] * 7, 1, 2, 3]
     found = {metric.name: metric for metric in room.metrics}
-    target, predicted = np.array([[4, 5], [6, START]]), {"nats": np.array([2.0, 4.0])}
+    target, predicted = np.array([[FIRST, FIRST + 1], [FIRST + 2, START]]), {"nats": np.array([2.0, 4.0])}
     assert found["loss"].reduce(found["loss"].rows(predicted, target)) == pytest.approx(1.5)
     assert found["perplexity"].reduce(found["perplexity"].rows(predicted, target)) == pytest.approx(math.exp(1.5))
     assert found["bits_per_byte"].reduce(found["bits_per_byte"].rows(predicted, target)) == pytest.approx(6 / math.log(2) / 6)
@@ -407,11 +407,14 @@ def test_letters_of_several_tokens_and_stops_of_several_are_held_back_until_they
 
 
 def test_draws_are_of_the_nucleus() -> None:
-    logits = torch.log(torch.tensor([[0.1, 0.1, 0.1, 0.02, 0.5, 0.3, 0.18]])).repeat(1000, 1)
+    marks = [0.1, 0.1, 0.1, 0.02, *[0.1] * (FIRST - 4)]
+    logits = torch.log(torch.tensor([[*marks, 0.5, 0.3, 0.18]])).repeat(1000, 1)
     uniform = torch.linspace(0, 1, 1001)[:-1]
-    assert set(drawn(logits, uniform, Sampling(top_p=0.6, temperature=1.0)).tolist()) == {4, 5}
-    counts = torch.bincount(drawn(logits, uniform, Sampling(top_p=1.0, temperature=1.0)), minlength=7) / 1000
-    torch.testing.assert_close(counts, torch.tensor([0.0, 0, 0, 0.02, 0.5, 0.3, 0.18]), atol=2e-3, rtol=0)
+    assert set(drawn(logits, uniform, Sampling(top_p=0.6, temperature=1.0)).tolist()) == {FIRST, FIRST + 1}
+    counts = torch.bincount(drawn(logits, uniform, Sampling(top_p=1.0, temperature=1.0)), minlength=FIRST + 3) / 1000
+    torch.testing.assert_close(counts, torch.tensor([0, 0, 0, 0.02, *[0.0] * (FIRST - 4), 0.5, 0.3, 0.18]), atol=2e-3, rtol=0)
+    with pytest.raises(ConfigError, match="top_p: expected a number of at most 1, got 2"):
+        options_of(Sampling, {"top_p": 2.0}, "sample")
 
 
 def test_killed_at_random_instants_ends_bit_identical(book: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def setting(default: Any, says: str, **more: Any) -> Any:
-    """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0` and `below=1` bound it."""
+    """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0`, `below=1` and `most=1` bound it."""
     return field(default=default, metadata={"help": says, **more})
 
 
@@ -162,6 +162,8 @@ def _checked(value: Any, hint: Any, rules: Mapping[str, Any], what: str) -> Any:
         raise ConfigError(f"{what}: expected a number {bound}, got {value!r}.")
     if "below" in rules and not value < rules["below"]:
         raise ConfigError(f"{what}: expected a number less than {rules['below']}, got {value!r}.")
+    if "most" in rules and not value <= rules["most"]:
+        raise ConfigError(f"{what}: expected a number of at most {rules['most']}, got {value!r}.")
     return value
 
 

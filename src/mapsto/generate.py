@@ -20,7 +20,7 @@ from mapsto.batch import key
 from mapsto.cells import Continued
 from mapsto.config import setting
 from mapsto.errors import ConfigError
-from mapsto.tokens import MISSING, PADDING, START, UNKNOWN, pieces_of
+from mapsto.tokens import FIRST, START, UNKNOWN, pieces_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Sampling:
 
     tokens: int = setting(256, "tokens a text has at most", above=0)
     temperature: float = setting(0.8, "how daring: 0 always takes the likeliest token, 1 draws as the net believes", above=-1e-9)
-    top_p: float = setting(0.95, "draw only among the likeliest tokens that together have this probability (nucleus)", above=0)
+    top_p: float = setting(0.95, "draw only among the likeliest tokens that together have this probability (nucleus)", above=0, most=1)
     seed: int = setting(0, "seed of the draws", above=-1)
     stop: str | None = setting(None, "end a text before this; \\n is a line's end")
 
@@ -37,11 +37,17 @@ class Sampling:
 def texts(model: Any, room: Any, prompt: str, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True) -> Iterator[list[str]]:
     """Texts of these numbers, written at the same time: what each token adds to each of them, "" once it has ended. ConfigError where
     the prompt holds what the net cannot read."""
-    start = opened(room, prompt)
+    return following(model, room, opened(room, prompt), numbers, how, device, cached)
+
+
+def following(
+    model: Any, room: Any, start: np.ndarray, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True, end: int = START
+) -> Iterator[list[str]]:
+    """What each step adds to texts that begin with the tokens `start` (T,), up to the mark `end`."""
     pieces = pieces_of(room.kind, room.codes, room.alphabet)
-    writers = [_Writer(pieces, (how.stop or "").replace("\\n", "\n")) for _ in numbers]
+    writers = [_Writer(pieces, (how.stop or "").replace("\\n", "\n"), end) for _ in numbers]
     with torch.inference_mode():
-        for found in tokens(model, np.repeat(start[None], len(numbers), 0), numbers, how, device, cached):
+        for found in tokens(model, np.repeat(start[None], len(numbers), 0), numbers, how, device, cached, end):
             yield [writer.add(token) for writer, token in zip(writers, found, strict=True)]
             if all(writer.ended for writer in writers):
                 return
@@ -59,14 +65,16 @@ def opened(room: Any, prompt: str) -> np.ndarray:
     return start if len(start) else np.array([START], np.int64)
 
 
-def tokens(model: Any, start: np.ndarray, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True) -> Iterator[list[int]]:
+def tokens(
+    model: Any, start: np.ndarray, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True, end: int = START
+) -> Iterator[list[int]]:
     """Tokens that follow `start` (N, T), one for each text at a time; of a longer start the net reads the last `model.most`."""
     context = torch.from_numpy(start[:, -model.most :]).to(device)
     draws = np.stack([np.random.default_rng(key(how.seed, "sample", number)).random(how.tokens) for number in numbers])  # (N, tokens)
     cache, seen = model.cache(len(start)) if cached else None, 0
     for place in range(how.tokens):
         logits = model.next(context[:, seen:], cache)
-        token = drawn(logits, torch.from_numpy(draws[:, place]).to(device), how)
+        token = drawn(logits, torch.from_numpy(draws[:, place]).to(device), how, end)
         yield token.tolist()
         seen = context.shape[1] if cached else 0
         full = context.shape[1] == model.most
@@ -75,9 +83,9 @@ def tokens(model: Any, start: np.ndarray, numbers: Sequence[int], how: Sampling,
             context, cache, seen = context[:, -max(1, model.most // 2) :], model.cache(len(start)) if cached else None, 0
 
 
-def drawn(logits: Tensor, uniform: Tensor, how: Sampling) -> Tensor:
-    """(N, V) -> (N,): one token each, of the nucleus (Holtzman et al. 2020) at the temperature. uniform (N,) in [0, 1)."""
-    logits = logits.index_fill(1, torch.tensor([PADDING, UNKNOWN, MISSING], device=logits.device), -torch.inf)
+def drawn(logits: Tensor, uniform: Tensor, how: Sampling, end: int = START) -> Tensor:
+    """(N, V) -> (N,): one token each, of the nucleus (Holtzman et al. 2020) at the temperature; of marks only `end`. uniform (N,) in [0, 1)."""
+    logits = logits.index_fill(1, torch.tensor([mark for mark in range(FIRST) if mark != end], device=logits.device), -torch.inf)
     if how.temperature <= 0:
         return logits.argmax(1)
     chance, order = (logits.double() / how.temperature).softmax(1).sort(dim=1, descending=True, stable=True)
@@ -89,17 +97,17 @@ def drawn(logits: Tensor, uniform: Tensor, how: Sampling) -> Tensor:
 
 
 class _Writer:
-    """One text from its tokens: bytes to letters as soon as they are whole, up to a START or what it shall stop before."""
+    """One text from its tokens: bytes to letters as soon as they are whole, up to a mark or what it shall stop before."""
 
-    def __init__(self, pieces: Sequence[bytes], stop: str):
-        self.pieces, self.stop, self.ended = pieces, stop, False
+    def __init__(self, pieces: Sequence[bytes], stop: str, end: int):
+        self.pieces, self.stop, self.end, self.ended = pieces, stop, end, False
         self.decoder, self.held = codecs.getincrementaldecoder("utf-8")("replace"), ""
 
     def add(self, token: int) -> str:
         """What the token adds; "" where it is part of a letter, or may be part of the stop."""
         if self.ended:
             return ""
-        if token == START:
+        if token == self.end:
             return self.rest()
         self.held += self.decoder.decode(self.pieces[token])
         if self.stop and self.stop in self.held:

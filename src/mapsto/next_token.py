@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mapsto.cells import Continued
 from mapsto.decode import Prediction
 from mapsto.metrics import Arrays, Metric, ratio_of
-from mapsto.tokens import START, alphabet_of, coded, learn_tokenizer, pieces_of, plain, tokenizer_of
+from mapsto.tokens import PADDING, START, alphabet_of, coded, learn_tokenizer, pieces_of, plain, tokenizer_of
 from mapsto.types.base import Head
 
 SHORT = 5_000_000  # characters of training text up to which single characters are the better tokens, where these are few
@@ -49,13 +49,16 @@ def learned_from(values: Sequence[str | None], tokenizer: str | None, size: int 
 def written(values: Sequence[str | None], kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
     """Texts as token numbers, int32 (n,) each: where a document begins a START, which also ends the one before; nothing for what
     is missing."""
-    texts = ["" if value is None else value for value in values]
-    if kind == "char":
-        tokens: Sequence[Any] = [coded(text, alphabet) for text in texts]
-    else:
-        tokens = [found.ids for found in tokenizer_of(codes).encode_batch_fast([plain(text) for text in texts])]
+    tokens = numbers(["" if value is None else value for value in values], kind, codes, alphabet)
     begins = [[] if value is None or isinstance(value, Continued) else [START] for value in values]
-    return [np.concatenate([np.array(first, np.int32), np.asarray(found, np.int32)]) for first, found in zip(begins, tokens, strict=True)]
+    return [np.concatenate([np.array(first, np.int32), found]) for first, found in zip(begins, tokens, strict=True)]
+
+
+def numbers(texts: Sequence[str], kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
+    """Texts as token numbers, int32 (n,) each, without any mark."""
+    if kind == "char":
+        return [coded(text, alphabet).astype(np.int32) for text in texts]
+    return [np.array(found.ids, np.int32) for found in tokenizer_of(codes).encode_batch_fast([plain(text) for text in texts])]
 
 
 def sizes(kind: str, codes: str, alphabet: str) -> np.ndarray:
@@ -64,13 +67,14 @@ def sizes(kind: str, codes: str, alphabet: str) -> np.ndarray:
 
 
 class NextToken(Head):
-    """What token follows each: tokens (B, T, D) -> logits (B, T, V)."""
+    """What token follows each: tokens (B, T, D) -> logits (B, T, V). most: tokens read at once; apart: shall what begins with a START not
+    see what stands before it in its block?"""
 
     takes = "tokens"
 
-    def __init__(self, width: int, vocabulary: int, most: int):
+    def __init__(self, width: int, vocabulary: int, most: int, apart: bool = False):
         super().__init__()
-        self.vocabulary, self.most = vocabulary, most
+        self.vocabulary, self.most, self.apart = vocabulary, most, apart
         self.project = nn.Linear(width, vocabulary, bias=False)
         nn.init.normal_(self.project.weight, std=0.02)
 
@@ -78,9 +82,9 @@ class NextToken(Head):
         return self.project(hidden)
 
     def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Nats summed over a row's tokens, and how many these are. target (B, T) int64."""
-        each = F.cross_entropy(output.flatten(0, 1).float(), target.flatten(), reduction="none")  # (B·T,)
-        return each.view(target.shape).sum(1), torch.full((len(target),), target.shape[1], dtype=torch.float32, device=target.device)
+        """Nats summed over a row's tokens, and how many these are. target (B, T) int64, PADDING where nothing is to be said."""
+        each = F.cross_entropy(output.flatten(0, 1).float(), target.flatten(), reduction="none", ignore_index=PADDING)  # (B·T,)
+        return each.view(target.shape).sum(1), (target != PADDING).sum(1, dtype=torch.float32)
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
         """What follows the last token: probability (B, V), value (B,)."""
@@ -93,11 +97,15 @@ class NextToken(Head):
         return [Prediction(int(value), float(chance)) for value, chance in zip(predicted["value"], sure, strict=True)]
 
 
-def figures(bytes_of: np.ndarray) -> tuple[Metric, ...]:
-    """Metrics of predicted {"nats": (n,)} and target (n, T) tokens: a row is a block. bytes_of (V,): bytes a token stands for."""
+def figures(bytes_of: np.ndarray, what: str = "a token", context: str = "given those before it in its block") -> tuple[Metric, ...]:
+    """Metrics of predicted {"nats": (n,)} and target (n, T) tokens, PADDING where none is said: a row is a block. bytes_of (V,): bytes a token
+    stands for."""
+
+    def said(target: np.ndarray) -> np.ndarray:
+        return (target != PADDING).sum(1)
 
     def a_token(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-        return np.stack([predicted["nats"], np.full(len(target), target.shape[1])], 1).astype(np.float64)
+        return np.stack([predicted["nats"], said(target)], 1).astype(np.float64)
 
     def a_byte(predicted: Arrays, target: np.ndarray) -> np.ndarray:
         return np.stack([predicted["nats"] / np.log(2), bytes_of[target].sum(1)], 1).astype(np.float64)
@@ -105,9 +113,8 @@ def figures(bytes_of: np.ndarray) -> tuple[Metric, ...]:
     def perplexity(statistics: np.ndarray) -> float:
         return float(np.exp(ratio_of(statistics)))
 
-    context = "given those before it in its block"
     return (
-        Metric("loss", f"Mean negative logarithm (nats) of the probability of a token {context}.", a_token, ratio_of, False),
+        Metric("loss", f"Mean negative logarithm (nats) of the probability of {what} {context}.", a_token, ratio_of, False),
         Metric(
             "perplexity", f"Exponential of that: among how many equally likely tokens the next one is guessed, {context}.", a_token, perplexity, False
         ),

@@ -1,7 +1,8 @@
 """Tokenizers learned from texts: words and byte-level BPE by the `tokenizers` library, and characters.
 
 Unicode is composed (NFC), which changes no text's meaning. Words are lower-cased and single punctuation marks; BPE keeps every byte,
-so no text is unrepresentable. The first numbers are the same for all: padding, unknown, missing, start."""
+so no text is unrepresentable. The first numbers are the same for all: padding, unknown, missing, start, and the marks of a conversation
+(`mapsto.conversation`), so that what was learned on texts can go on with conversations. No text can be read as one of them."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from mapsto.ngrams import code_points
 
-SPECIAL = ("<pad>", "<unknown>", "<missing>", "<start>")
-PADDING, UNKNOWN, MISSING, START = range(4)
+SPECIAL = ("<pad>", "<unknown>", "<missing>", "<start>", "<system>", "<user>", "<assistant>", "<tool>", "<end>")
+PADDING, UNKNOWN, MISSING, START, SYSTEM, USER, ASSISTANT, TOOL, END = range(9)
 FIRST = len(SPECIAL)
 
 

@@ -23,6 +23,7 @@ from mapsto.errors import ConfigError
 from mapsto.models.base import Heads, Rooms, in_arithmetic
 from mapsto.next_token import NextToken
 from mapsto.signature import Signature
+from mapsto.tokens import START
 
 BASE = 10_000.0  # of the rotary frequencies
 EPS = 1e-6  # below which a vector is no longer brought to length 1
@@ -59,7 +60,7 @@ class Gpt(nn.Module):
         ((_, head),) = heads.items()
         if not isinstance(head, NextToken):
             raise ConfigError("model 'gpt' says what token comes next, the output is none of tokens.\nWrite: -> text.")
-        self.config, self.most = config, head.most
+        self.config, self.most, self.apart = config, head.most, head.apart
         self.embedding = nn.Embedding(head.vocabulary, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.heads = heads
@@ -78,8 +79,9 @@ class Gpt(nn.Module):
         start = 0 if cache is None else cache.length
         end = start + tokens.shape[1]
         x = norm(in_arithmetic(self.embedding(tokens)))
+        seen = together(tokens) if self.apart and cache is None else None
         for layer, block in enumerate(self.blocks):
-            x = block(x, self.cosine[start:end], self.sine[start:end], None if cache is None else (cache, layer))  # type: ignore[index]
+            x = block(x, self.cosine[start:end], self.sine[start:end], None if cache is None else (cache, layer), seen)  # type: ignore[index]
         if cache is not None:
             cache.length = end
         return norm(x)
@@ -119,13 +121,14 @@ class Block(nn.Module):
         self.feed_forward = (SwiGlu if config.mlp == "swiglu" else ReluSquared)(config.width)
         self.dropout = Dropout(config.dropout) if config.dropout else nn.Identity()
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, cached: tuple[Cache, int] | None = None) -> Tensor:
-        x = x + self.dropout(self.attention(norm(x), cosine, sine, cached))
+    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, cached: tuple[Cache, int] | None = None, seen: Tensor | None = None) -> Tensor:
+        x = x + self.dropout(self.attention(norm(x), cosine, sine, cached, seen))
         return x + self.dropout(self.feed_forward(norm(x)))
 
 
 class Attention(nn.Module):
-    """Causal self-attention; queries and keys are brought to length 1 (times √H) and turned by their position."""
+    """Causal self-attention; queries and keys are brought to length 1 (times √H) and turned by their position. seen (B, 1, T, T): what may be
+    looked at, where that is less than everything before."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -134,7 +137,7 @@ class Attention(nn.Module):
         self.qkv = linear(config.width, (self.heads + 2 * self.keys) * self.size)
         self.out = linear(config.width, config.width, zero=True)
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, cached: tuple[Cache, int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, cached: tuple[Cache, int] | None = None, seen: Tensor | None = None) -> Tensor:
         batch, time, width = x.shape
         mixed = self.qkv(x).view(batch, time, self.heads + 2 * self.keys, self.size)  # (B, T, N + 2K, H)
         turned, v = mixed.split([self.heads + self.keys, self.keys], 2)
@@ -143,7 +146,7 @@ class Attention(nn.Module):
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, N or K, T, H)
         if cached is not None:
             k, v = (found.to(q.dtype) for found in cached[0].extended(cached[1], k, v))
-        found = attend(q, k, v, causal=time > 1)
+        found = attend(q, k, v, seen, causal=time > 1 and seen is None)
         return self.out(found.transpose(1, 2).reshape(batch, time, width))
 
 
@@ -169,6 +172,13 @@ class SwiGlu(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.rise(x).chunk(2, -1)
         return self.fall(F.silu(gate) * value)
+
+
+def together(tokens: Tensor) -> Tensor:
+    """(B, T) -> (B, 1, T, T) bool: each token and those before it, back to the START of its text. Positions are relative, so a text is read
+    behind others as it is alone."""
+    text = (tokens == START).cumsum(1)  # (B, T): which text of the block
+    return ((text[:, :, None] == text[:, None, :]).tril())[:, None]
 
 
 def linear(ins: int, outs: int, zero: bool = False) -> nn.Linear:
