@@ -239,7 +239,7 @@ def test_an_epoch_says_every_token_of_its_blocks_once(size: int, block: int) -> 
 
 def test_frequencies_by_hand() -> None:
     stream = Stream(Held([[4, 5, 4, 5, 4, 6, 4]], [0]), "text", "train")
-    single, double = frequencies(stream, np.array([[4, 5, 4]]), vocabulary=8)
+    single, double = frequencies(stream.pairs(), np.array([[4, 5, 4]]), vocabulary=8)
     assert np.exp(-single[0]).tolist() == pytest.approx([(2 + 1) / (6 + 8), (3 + 1) / (6 + 8)])  # of the first six: 4 5 4 5 4 6
     assert np.exp(-double[0]).tolist() == pytest.approx([(2 + 5 * 3 / 14) / (3 + 5), (2 + 5 * 4 / 14) / (2 + 5)])
 

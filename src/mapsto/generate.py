@@ -57,12 +57,12 @@ def following(
 def opened(room: Any, prompt: str) -> np.ndarray:
     """(T,) int64: the tokens to begin with. A text cut from a longer one begins anywhere, behind a line's end; a document with its START."""
     start = room.encode(Continued(prompt or "\n") if room.running else prompt).astype(np.int64)
-    if (start == UNKNOWN).any():
+    if prompt and (start == UNKNOWN).any():
         strange = sorted({letter for letter in prompt if letter not in room.alphabet})
         raise ConfigError(
             f"the prompt holds {', '.join(map(repr, strange[:5])) or 'a sign'}, which the training text does not.\nWrite it in other letters."
         )
-    return start if len(start) else np.array([START], np.int64)
+    return start if len(start) and start[0] != UNKNOWN else np.array([START], np.int64)  # a text without lines has no line's end
 
 
 def tokens(

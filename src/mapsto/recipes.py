@@ -190,7 +190,7 @@ def language(facts: Facts) -> dict[str, Any]:
     """A decoder on blocks of text, in small steps: the largest net whose weights see a token each within the minutes, and that has no more
     than SEEN weights for each token there is. tinyshakespeare by characters, validation and test loss after 1.5 million tokens: 4 blocks,
     128 wide, reading 64 at once 1.521 and 1.636 (1.530 and 1.649 at twice the rate); 192 wide, reading 128 at once 1.469 and 1.581."""
-    room = _only_text(facts)
+    room = _written(facts)
     within = None if facts.minutes is None else facts.minutes * 60 * facts.speed() * REACHED
     fitting = [(w, d) for w, d in DECODERS if 12 * d * w * w <= SEEN * facts.tokens and (within is None or within / 6 >= (12 * d * w * w) ** 2)]
     width, depth = fitting[-1] if fitting else DECODERS[0]
@@ -209,11 +209,18 @@ def language(facts: Facts) -> dict[str, Any]:
 
 def blocks(facts: Facts) -> int:
     """Blocks of tokens that a pass over the text consists of."""
-    return facts.tokens // _only_text(facts).most
+    return facts.tokens // _written(facts).most
 
 
-def _only_text(facts: Facts) -> Text:
-    return next(room for (side, _), room in facts.rooms.items() if side == "output" and isinstance(room, Text))
+def _written(facts: Facts) -> Any:
+    """The room of the one output, which holds texts."""
+    return next(room for (side, _), room in facts.rooms.items() if side == "output")
+
+
+def _is_chat(signature: Signature) -> bool:
+    """As it is learned, or as people write it (`DataType.whole`)."""
+    given, learned = _kinds(signature), [slot.type for slot in signature.outputs]
+    return (given, learned) in (([], ["messages"]), (["messages"], ["text"]))
 
 
 def _kinds(signature: Signature) -> list[str]:
@@ -228,6 +235,15 @@ TABLE: tuple[Recipe, ...] = (
         language,
         "a text by itself: a decoder that says what comes next",
         "next_token",
+        blocks,
+    ),
+    Recipe(
+        "messages -> text",
+        _is_chat,
+        "gpt",
+        language,
+        "conversations: a decoder that says what comes next, learning the assistant's words alone",
+        "chat",
         blocks,
     ),
     Recipe("image -> any", lambda s: _kinds(s) == ["image"], "resnet9", pictures, "one picture: a residual net from scratch"),

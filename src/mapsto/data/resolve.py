@@ -40,8 +40,20 @@ def asked(text: str | None, source: Source, reading: Reading) -> tuple[Signature
                 f'{source.name}: which column is to be learned? Add --target NAME, or a signature: "* -> NAME".\ncolumns: {_listed(source.columns)}'
             )
         return _located(parse(source.guess), source, reading)
-    signature = parse(text) if text is not None else Signature((Slot(ALL),), tuple(Slot(name) for name in targets))
+    signature = _whole(parse(text), source) if text is not None else Signature((Slot(ALL),), tuple(Slot(name) for name in targets))
     return _located(signature, source, reading)
+
+
+def _whole(signature: Signature, source: Source) -> Signature:
+    """`messages -> text` where a cell of the input holds what is to be learned (`DataType.whole`), and no column is named right of the arrow: as
+    it is learned, `-> messages`."""
+    if len(signature.inputs) != 1 or len(signature.outputs) != 1:
+        return signature
+    (given,), (said,) = signature.inputs, signature.outputs
+    kind = given.type or given.name
+    if kind not in names("types") or not entry("types", kind).whole or said.name in source.columns or (said.type or said.name) != "text":
+        return signature
+    return Signature((), (replace(given, type=kind, options={**said.options, **given.options}),))
 
 
 def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Signature, Said]:

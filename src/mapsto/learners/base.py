@@ -191,6 +191,10 @@ class Learner:
         """Predict every row of a split (or a sample of `most`)."""
         return collect(self, self.walk(split, most, store))
 
+    def said_at_look(self) -> str:
+        """What it writes by now, for people who look at it while it learns; "" where it writes nothing. Takes no random number of torch's."""
+        return ""
+
     def simple(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """{slot: {baseline: predicted arrays}} for the rows that `collect` gives, where the learner itself knows what a simple answer is."""
         return {}

@@ -8,7 +8,7 @@ document and the beginning of the next; as in nanoGPT attention looks across, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -17,12 +17,14 @@ from torch import Tensor
 
 from mapsto.batch import Batch, key, moved
 from mapsto.errors import ConfigError, DataError
+from mapsto.generate import Sampling, texts
 from mapsto.learners.base import Batches, Collected, Learner, Logs
 
 LOOKED = 16_384  # tokens that are enough for a look while it learns
 MEASURED = 400_000  # tokens of a split that are measured at most, in blocks evenly spread
 COUNTED, PIECE = 20_000_000, 1 << 20  # training tokens that frequencies are counted on, and how many at once
 BELIEF = 5.0
+SAID = 100  # tokens that are shown while it learns
 AT_ONCE = 8_192  # tokens per forward pass where nothing is kept for a backward pass, at least
 
 
@@ -148,28 +150,33 @@ class NextToken(Learner):
         length = min(self.block, len(stream) - 1)
         return length, (len(stream) - 1) // length if length > 0 else 0
 
+    def said_at_look(self) -> str:
+        """The beginning of what it would write."""
+        how, room, model = Sampling(tokens=SAID), self.types["output", self.slot], self.model.eval()
+        return "".join(added[0] for added in texts(model, room, "", [0], how, self.device))
+
     def simple(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """What the frequencies of tokens, and of pairs of them, in the training text are worth."""
         blocks = np.concatenate([_joined(batch, self.slot) for batch in self.walk(split)])  # (n, T + 1)
-        single, double = frequencies(self._train, blocks, self.types["output", self.slot].vocabulary_size)  # type: ignore[attr-defined]
+        single, double = frequencies(self._train.pairs(), blocks, self.types["output", self.slot].vocabulary_size)  # type: ignore[attr-defined]
         return {self.slot: {"unigram": {"nats": single.sum(1)}, "bigram": {"nats": double.sum(1)}}}
 
 
-def frequencies(stream: Stream, blocks: np.ndarray, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nats (n, T) of each token of `blocks` (n, T + 1) but the first, by how often it occurs in a stream (plus one), and by how often
-    behind the one before, with as much belief in the former as in BELIEF pairs seen."""
+def frequencies(seen: Iterable[tuple[np.ndarray, np.ndarray]], blocks: np.ndarray, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nats (n, T) of each token of `blocks` (n, T + 1) but the first, by how often it was seen (plus one), and by how often behind the one
+    before, with as much belief in the former as in BELIEF pairs seen. seen: pieces of (tokens before, tokens behind), (N,) each."""
     pairs = blocks[:, :-1] * vocabulary + blocks[:, 1:]
     asked, place = np.unique(pairs, return_inverse=True)
-    ones, twos = np.zeros(vocabulary, np.int64), np.zeros(len(asked), np.int64)
-    for low in range(0, min(len(stream) - 1, COUNTED), PIECE):
-        tokens = stream.take(np.array([low]), min(PIECE, len(stream) - 1 - low) + 1)[0]
-        ones += np.bincount(tokens[:-1], minlength=vocabulary)
-        seen = tokens[:-1] * vocabulary + tokens[1:]
-        at = np.minimum(np.searchsorted(asked, seen), len(asked) - 1)
-        twos += np.bincount(at[asked[at] == seen], minlength=len(asked))
+    ones, firsts, twos = np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64), np.zeros(len(asked), np.int64)
+    for before, behind in seen:
+        ones += np.bincount(behind, minlength=vocabulary)
+        firsts += np.bincount(before, minlength=vocabulary)
+        pair = before * vocabulary + behind
+        at = np.minimum(np.searchsorted(asked, pair), len(asked) - 1)
+        twos += np.bincount(at[asked[at] == pair], minlength=len(asked))
     single = (ones + 1) / (ones.sum() + vocabulary)  # (V,)
     after = single[blocks[:, 1:]]
-    both = (twos[place.reshape(pairs.shape)] + BELIEF * after) / (ones[blocks[:, :-1]] + BELIEF)
+    both = (twos[place.reshape(pairs.shape)] + BELIEF * after) / (firsts[blocks[:, :-1]] + BELIEF)
     return -np.log(after), -np.log(both)
 
 
@@ -201,6 +208,12 @@ class Stream:
         at = starts[:, None] + np.arange(length)
         run = np.searchsorted(self.begins, at, side="right") - 1 if len(self.begins) > 1 else 0
         return self.values[at - self.begins[run] + self.places[run]].astype(np.int64)
+
+    def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(tokens before, tokens behind), piece by piece, of at most COUNTED tokens."""
+        for low in range(0, min(len(self) - 1, COUNTED), PIECE):
+            tokens = self.take(np.array([low]), min(PIECE, len(self) - 1 - low) + 1)[0]
+            yield tokens[:-1], tokens[1:]
 
     def rows_at(self, starts: np.ndarray) -> np.ndarray:
         """(B,) int64: the source's rows in which blocks begin."""

@@ -367,7 +367,9 @@ class Trainer:
         loss = self.since / self.steps if self.steps else math.nan  # mean over the steps since the last evaluation
         self.since, self.steps = 0.0, 0
         scores = self.learner.evaluate("validation", self.learner.looked)
-        known = {"loss": loss if math.isfinite(loss) else None, "progress": round(self.pace.progress(self.step), 4)}
+        known: dict[str, Any] = {"loss": loss if math.isfinite(loss) else None, "progress": round(self.pace.progress(self.step), 4)}
+        if _worth_a_sample(len(self.judge.history)) and (said := self.learner.said_at_look()):
+            known["said"] = said
         judged = self.judge.hear(self.step, scores, **known)
         best = self.judge.step == self.step
         self.tell({"event": "evaluate", "step": self.step, "scores": scores, "best": best, "metric": self.judge.of})
@@ -432,3 +434,8 @@ class Trainer:
         self._asked = asked
         if asked == "interrupt":
             self.tell({"event": "note", "text": "ending well: measuring what was learned (again Ctrl-C: at once)"})
+
+
+def _worth_a_sample(looks: int) -> bool:
+    """Of the looks at it, the first and every one behind as many again: what is written changes quickly at first."""
+    return looks & (looks + 1) == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -50,6 +50,7 @@ class DataType:
 
     head_kinds: ClassVar[tuple[str, ...]] = ()  # right of the arrow; () = cannot stand there
     answers: ClassVar[bool] = True  # right of the arrow: can it be learned from inputs, or only by itself (`-> text`)?
+    whole: ClassVar[bool] = False  # does a cell hold what is learned of it too, so that `it -> text` is learned as `-> it`?
     reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
     modality: ClassVar[str] = "tabular"  # what kind of data the world calls it, as in "tabular classification"
     prose: ClassVar[bool] = False  # is any str a cell of it, where it names no file?
@@ -69,6 +70,11 @@ class DataType:
         every distinct value of a target among them. spec: {"side": "input"|"output", "rows": training rows, "name": the slot's name} and
         what a model wants (`models.wants`), which wins over the defaults but not over the user's options."""
         return self
+
+    def after(self, earlier: DataType) -> Self | None:
+        """A room, not fitted yet, that goes on where another run's of its side left off (`--from`), with this one's own options. None where that
+        room is none to go on from."""
+        return replace(earlier, **options_given(self)) if type(earlier) is type(self) else None
 
     @property
     def layout(self) -> Layout:
@@ -167,6 +173,11 @@ class DataType:
         """Near duplicates: least cosine of their `likeness`, and their most distance as a share of that to the sixth nearest."""
         return 0.985, 0.4
 
+    @property
+    def passage(self) -> int:
+        """Values of its encoded cells that hardly stand behind each other twice by chance, where cells are long; 0 for others."""
+        return 0
+
     # ---- what questions ask of a finished run ----
 
     @property
@@ -256,6 +267,12 @@ class DataType:
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def options_given(room: DataType) -> dict[str, Any]:
+    """{option: value} where it is not the default."""
+    plain = [spot for spot in dataclasses.fields(room) if not spot.metadata.get("learned")]
+    return {spot.name: getattr(room, spot.name) for spot in plain if getattr(room, spot.name) != spot.default}
 
 
 def quarters(values: Sequence[float | None], show: Callable[[float], str]) -> dict[str, np.ndarray]:

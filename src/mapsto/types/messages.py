@@ -1,0 +1,151 @@
+"""Conversations, of which the assistant's words are learned: lists of {"role", "content"}.
+
+`messages -> text` reads: given what was said before, the assistant's text. Both stand in one cell, for a conversation holds its answers, and
+every one of them is learned; so the signature that is learned is `-> messages`, as `-> text` is a text's, and what serves the one (packing,
+vocabularies, writing with a cache) serves the other. How a conversation is written as tokens is `mapsto.conversation`.
+Letters: B batch, T tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from mapsto.cells import Column
+from mapsto.config import setting
+from mapsto.conversation import Messages as Said
+from mapsto.conversation import in_order, messages_of, shown, turns_of, windows
+from mapsto.errors import CellError, DataError
+from mapsto.metrics import Metric
+from mapsto.next_token import NextToken, figures, learned_from, sizes
+from mapsto.tokens import FIRST, UNKNOWN, tokenizer_of
+from mapsto.types.base import DataType, Head, Layout, learned
+
+FEWEST, LONGEST = 64, 512  # tokens read at once, where nobody says otherwise
+
+
+@dataclass(frozen=True)
+class Messages(DataType):
+    """A conversation. Stored: int32 (n,): 2 · token + (is it learned?), in windows of at most `most` + 1 tokens behind each other."""
+
+    modality: ClassVar[str] = "text"
+    head_kinds: ClassVar[tuple[str, ...]] = ("chat",)
+    answers: ClassVar[bool] = False
+    whole: ClassVar[bool] = True
+    reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "most")
+
+    tokenizer: str | None = setting(None, "what a token is; default: char for short texts of few letters, else bpe", choices=("bpe", "char"))
+    max: int | None = setting(None, "tokens read at once; default: enough for 9 of 10 conversations, from 64 to 512", above=15)
+    size: int | None = setting(None, "tokens in the vocabulary; default: fewer to learn a short text", above=8)
+    kind: str = learned("")
+    codes: str = learned("")  # the tokenizer of bpe, in the `tokenizers` library's own JSON
+    alphabet: str = learned("")  # of char, in order of code points
+    most: int = learned(0)
+    cut: float = learned(0.0)  # share of training conversations longer than that
+    unknown: float = learned(0.0)  # share of tokens that a vocabulary taken over has no number for
+
+    @classmethod
+    def sniff(cls, column: Column) -> float:
+        """Lists of objects with a role, .9."""
+        known = column.known[:200]
+        lists = [cell for cell in known if not isinstance(cell, str) and _are_messages(cell)]
+        return 0.9 * len(lists) / max(1, len(known))
+
+    def read(self, cell: Any) -> Said | None:
+        """(role, content) of each message. A conversation without a word of the assistant's teaches nothing, and is refused."""
+        messages = messages_of(cell)
+        if messages is None:
+            return None
+        if isinstance(cell, str) and len(messages) == 1:
+            raise CellError('expected messages, [{"role": "user", "content": "…"}, …], got a plain text.\nWhat is no conversation is learned by: -> text.')
+        if not any(role == "assistant" for role, _ in in_order(messages)):
+            raise CellError("no message is the assistant's, so there is nothing to learn.\nAdd its answer, or leave the row out.")
+        return messages
+
+    def fit(self, values: Sequence[Said | None], spec: Mapping[str, Any]) -> Self:
+        """A vocabulary, unless one was taken over, and how much is read at once."""
+        known = [messages for messages in values if messages is not None]
+        if not known:
+            raise DataError(f"'{spec.get('name', 'messages')}': no training row holds a conversation.\nName another column right of the arrow.")
+        room = self
+        if not self.kind:
+            found = learned_from([content for messages in known for _, content in messages], self.tokenizer, self.size, self.max)
+            room = replace(self, **found)
+        turns = turns_of(known, room.kind, room.codes, room.alphabet)
+        lengths = np.array([1 + sum(map(len, one)) for one in turns])
+        fitting = int(np.clip(np.ceil(np.quantile(lengths, 0.9) / 8) * 8, FEWEST, LONGEST))
+        most = self.max or self.most or fitting
+        tokens = np.concatenate([turn for one in turns for turn in one])
+        return replace(room, most=most, cut=float((lengths > most + 1).mean()), unknown=float((tokens >> 1 == UNKNOWN).mean()))
+
+    def after(self, earlier: DataType) -> Self | None:
+        """With the vocabulary of any room that writes texts."""
+        if not {"kind", "codes", "alphabet", "most"} <= vars(earlier).keys() or not vars(earlier)["most"]:
+            return None
+        known = vars(earlier)
+        return replace(self, kind=known["kind"], codes=known["codes"], alphabet=known["alphabet"], most=self.max or known["most"])
+
+    @property
+    def layout(self) -> Layout:
+        return Layout("int32", (None,))
+
+    def encode(self, value: Said | None) -> np.ndarray:
+        return self.encode_all([value])[0]
+
+    def encode_all(self, values: Sequence[Said | None]) -> list[np.ndarray]:
+        known = iter(turns_of([value for value in values if value is not None], self.kind, self.codes, self.alphabet))
+        return [np.empty(0, np.int32) if value is None else windows(next(known), self.most + 1) for value in values]
+
+    def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
+        """All conversations in one stroke."""
+        values: list[Said | None] = []
+        problems: dict[int, str] = {}
+        for position, cell in enumerate(cells):
+            try:
+                values.append(self.read(cell))
+            except CellError as problem:
+                problems[position] = str(problem)
+                values.append(None)
+        return self.encode_all(values), problems
+
+    @property
+    def passage(self) -> int:
+        return passage(self.kind)
+
+    def show(self, value: Said | None) -> str:
+        return "—" if value is None else shown(value)
+
+    def said(self, name: str) -> str:
+        """How it is read."""
+        told = f"'{name}': conversations, of which the assistant's words are learned; {self.most} tokens ({self.kind}) at once"
+        if self.cut:
+            told += f"; {self.cut:.0%} of the conversations are longer and learned in windows that overlap"
+        if self.unknown > 0.001:
+            told += f"; {self.unknown:.1%} of the tokens are letters that the earlier run never saw"
+        return told
+
+    @property
+    def vocabulary_size(self) -> int:
+        return FIRST + len(self.alphabet) if self.kind == "char" else tokenizer_of(self.codes).get_vocab_size()
+
+    def head(self, width: int, kind: str) -> Head:
+        return NextToken(width, self.vocabulary_size, self.most, apart=True)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return figures(sizes(self.kind, self.codes, self.alphabet), "a token of the assistant's", "given what was said before")
+
+
+def passage(kind: str) -> int:
+    """Tokens that do not stand behind each other twice by chance."""
+    return 50 if kind == "char" else 13
+
+
+def _are_messages(cell: Any) -> bool:
+    try:
+        return messages_of(cell) is not None
+    except CellError as problem:
+        return "role" in str(problem)
