@@ -25,6 +25,17 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         os.environ["MAPSTO_CACHE"] = before
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Work this small is faster on one thread, and many times so when others use the processor."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets; tests that need it skip where it is absent."""

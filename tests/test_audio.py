@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,8 @@ from mapsto.data.open import open_source
 from mapsto.errors import CellError, ConfigError, DataError, MapstoError
 from mapsto.types.audio import NOISE, QUIET, Audio, Sound
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 RANDOM = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def tone(hertz: float, seconds: float = 0.3, rate: int = 8000, loud: float = 0.5) -> np.ndarray:

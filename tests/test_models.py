@@ -34,6 +34,7 @@ SMALL = {  # options that make a model quick to try
     "textcnn": {"token": 8, "channels": 6, "layers": 1},
     "lstm": {"token": 8, "width": 6},
     "transformer": {"width": 8, "heads": 2},
+    "conformer": {"width": 8, "heads": 2, "depth": 2, "kernel": 3},
 }
 SIGNATURES = (
     "image -> label:category",
@@ -349,7 +350,7 @@ REAL = {
 }
 
 
-SEQUENCES = ("textcnn", "lstm", "transformer", "fusion(mix=attention)")  # read tokens in order
+SEQUENCES = ("textcnn", "lstm", "transformer", "conformer", "fusion(mix=attention)")  # read tokens in order
 
 
 @pytest.mark.parametrize(
@@ -359,7 +360,7 @@ SEQUENCES = ("textcnn", "lstm", "transformer", "fusion(mix=attention)")  # read 
         ("resnet", "photo:image -> colour:category, age:number"),
         ("alexnet", "photo:image -> colour:category, age:number"),
         ("vit", "photo:image -> colour:category, age:number"),
-        *((name, NOTES) for name in SEQUENCES[:3]),
+        *((name, NOTES) for name in SEQUENCES[:4]),
     ),
 )
 def test_models_fit_the_real_rooms(name, text):

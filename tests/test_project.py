@@ -32,7 +32,7 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 ROOMS = (
     "errors cells signature config registry files numerals blocks ngrams tokens",
     "batch metrics decode augment attention dropout encodings texts disturb sounds",
-    "types next_token",
+    "types next_token ctc",
     "models",
     "optimizers learners generate",
     "training",

@@ -9,7 +9,6 @@ import math
 import threading
 import uuid
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -33,6 +32,7 @@ from mapsto.types.category import Category
 from mapsto.types.image import Image
 from mapsto.types.number import Number
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 RANDOM = np.random.default_rng(0)
 DNA = ["".join(RANDOM.choice(list("ACGT"), 30)) for _ in range(40)]
 WORDS = ["the", "a", "cat", "dog", "house", "runs", "over", "sees", "big", "small", "red", "in", "time", "river"]
@@ -102,14 +102,6 @@ CASES = [
     for options in (ANSWERS if side == "output" else OPTIONS).get(name, [{}])
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=str)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def fitted(name: str, cells: list[Any], side: str = "input", options: dict[str, Any] | None = None, **spec: Any) -> DataType:

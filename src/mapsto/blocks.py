@@ -101,13 +101,14 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Item:
-    """A row as what it is: a picture (png), or pieces of text each with a weight from -1 to 1 (0: not marked), or both; with what
-    is said of it. lines: short facts below it, such as "true: cat" and "said: dog (.93)"."""
+    """A row as what it is: a picture (png), a sound to listen to (wav), pieces of text each with a weight from -1 to 1 (0: not marked), or
+    several of these; with what is said of it. lines: short facts below it, such as "true: cat" and "said: dog (.93)"."""
 
     title: str = ""
     picture: bytes | None = None
     pieces: tuple[tuple[str, float], ...] = ()
     lines: tuple[str, ...] = ()
+    sound: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 Energies of 25 ms windows every 10 ms in bands of equal width on the mel scale (Davis & Mermelstein 1980; O'Shaughnessy's formula), as
 logarithms. In training: noise and loudness, warps of time and pitch, and masks (SpecAugment, Park et al. 2019), one draw an example.
+What nets begin with: the spectrum as a picture, or its frames in order as tokens.
 Letters: B batch, N samples, T frames, M mel bands.
 """
 
@@ -9,16 +10,21 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from mapsto.batch import Draw, moved
+from mapsto.batch import Draw, Padded, moved
 
 GAP = -32768  # stored where a clip has no sample: behind its end, and everywhere when it is missing
 WINDOW, HOP = 0.025, 0.010  # seconds
 FLOOR = 1e-8  # of full scale's energy: 80 dB below; below the noise of 16 bits lies nothing to hear
 AT_ONCE = 1 << 23  # samples in windows that are transformed together: some 100 MB
+FEWEST = 8  # windows of the longest clip at least, so that a net can pool them
+CHANNELS = 32  # of the convolutions that make frames tokens
+STRIDES = {1: (1, 1), 2: (2, 1), 4: (2, 2)}  # over time, of these convolutions, by frames that a token stands for
 
 
 def steps_of(rate: int) -> tuple[int, int]:
@@ -27,9 +33,9 @@ def steps_of(rate: int) -> tuple[int, int]:
 
 
 def frames_of(samples: int, rate: int) -> int:
-    """Windows that cover so many samples; 8 at least, so that a net can pool them."""
+    """Windows that cover so many samples."""
     window, hop = steps_of(rate)
-    return max(8, 1 + math.ceil((samples - window) / hop))
+    return max(FEWEST, 1 + math.ceil((samples - window) / hop))
 
 
 def samples_of(frames: int, rate: int) -> int:
@@ -95,7 +101,7 @@ def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -
     _, frames, bands = energy.shape
     drawn = draw.uniform("sound level", 3)
     white = moved(filters(rate, bands).sum(0), energy.device)
-    hiss = -torch.log1p(-draw.uniform("hiss", frames, bands)) * (white / white.sum())
+    hiss = -torch.log1p(-draw.uniform(f"hiss {frames} {bands}", frames, bands)) * (white / white.sum())
     own = energy.sum((1, 2)) / count.clamp(min=1)
     level = own * 10 ** (-(5 + 35 * drawn[:, 0]) / 10) * (drawn[:, 1] < share)
     return (energy + level[:, None, None] * hiss) * 10 ** (1.5 * (2 * drawn[:, 2] - 1))[:, None, None]
@@ -104,14 +110,28 @@ def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -
 def warped(features: Tensor, count: Tensor, shift: float, draw: Draw) -> tuple[Tensor, Tensor]:
     """Features (B, T, M) and which frames are the clip's own (B, T): up to 10% quicker or slower, earlier or later by up to `shift` of the
     window that is read, and higher or lower by up to 10% of the mel scale, as of a speaker with another throat (Jaitly & Hinton 2013)."""
-    frames, bands = features.shape[1:]
+    frames = features.shape[1]
     speed, begin, pitch = (2 * draw.uniform("sound warp", 3) - 1)[..., None].unbind(1)  # (B, 1) each
     place = (torch.arange(frames, device=features.device) - begin * shift * frames) * (1 + 0.1 * speed)  # (B, T)
     last = (count - 1).clamp(min=0)[:, None]
     known = (place >= 0) & (place <= last) & (count > 0)[:, None]
-    features = _between(features, torch.minimum(place.clamp(min=0), last))
+    return _higher(_between(features, torch.minimum(place.clamp(min=0), last)), pitch), known
+
+
+def paced(features: Tensor, count: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Features (B, T, M) of `count` (B,) frames each, up to 10% quicker or slower, and higher or lower as `warped` has it, and how many frames
+    each then has: no frame of the clip is lost, so that what is said in it stays whole."""
+    speed, pitch = (2 * draw.uniform("sound pace", 2) - 1)[..., None].unbind(1)  # (B, 1) each
+    lasting = (count / (1 + 0.1 * speed[:, 0])).round().long().clamp(min=1) * (count > 0)
+    place = torch.arange(max(features.shape[1], int(lasting.max()) if len(lasting) else 0), device=features.device) * (1 + 0.1 * speed)  # (B, T)
+    return _higher(_between(features, torch.minimum(place, (count - 1).clamp(min=0)[:, None])), pitch), lasting
+
+
+def _higher(features: Tensor, pitch: Tensor) -> Tensor:
+    """Features (B, T, M), higher or lower by up to 10% of the mel scale. pitch (B, 1) in -1 … 1."""
+    bands = features.shape[2]
     height = (torch.arange(bands, device=features.device) * (1 + 0.1 * pitch)).clamp(max=bands - 1)  # (B, M)
-    return _between(features.transpose(1, 2), height).transpose(1, 2), known
+    return _between(features.transpose(1, 2), height).transpose(1, 2)
 
 
 def _between(values: Tensor, place: Tensor) -> Tensor:
@@ -126,15 +146,75 @@ def _between(values: Tensor, place: Tensor) -> Tensor:
     return at(before) * (1 - part) + at(after) * part
 
 
-def masked(features: Tensor, times: int, draw: Draw) -> Tensor:
-    """Features (B, T, M), 0 in `times` stretches of time and as many of bands, each up to a fifth of what there is."""
+def masked(features: Tensor, times: int, draw: Draw, share: float = 0.2) -> Tensor:
+    """Features (B, T, M), 0 in `times` stretches of time, each up to `share` of what there is, and in as many of bands, up to a fifth."""
     hidden = torch.zeros(features.shape, dtype=torch.bool, device=features.device)
     drawn = draw.uniform(f"{times} sound masks", times, 4)
     for axis, shape in ((1, (1, -1, 1)), (2, (1, 1, -1))):
         size = features.shape[axis]
         index = torch.arange(size, device=features.device).view(shape)
         for one in drawn.unbind(1):  # (B, 4)
-            wide = one[:, 2 * axis - 2] * 0.2 * size
+            wide = one[:, 2 * axis - 2] * (share if axis == 1 else 0.2) * size
             start = one[:, 2 * axis - 1] * (size - wide)
             hidden = hidden | ((index >= start[:, None, None]) & (index < (start + wide)[:, None, None]))
     return features.masked_fill(hidden, 0.0)
+
+
+# --- what nets begin with --------------------------------------------------------------------------------------------------------
+
+
+class Spectrum(nn.Module):
+    """(B, 1, M, T) as it is: models bring their own first layer. size: the side of a square of as many places."""
+
+    gives = "map"
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.channels, self.size = 1, size
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+class SmallSpectrum(nn.Module):
+    """(B, 1, M, T), or Padded (B, T, M) of which each clip's own frames count -> (B, F): enough for a linear model to be a fair baseline."""
+
+    gives = "pooled"
+    features = 16 * 16
+
+    def forward(self, features: Tensor | Padded) -> Tensor:
+        if isinstance(features, Tensor):
+            return F.adaptive_avg_pool2d(features, 16).flatten(1)
+        values, lengths = features.values, features.lengths.clamp(min=1)[:, None]
+        bands = F.adaptive_avg_pool1d(values, 16) * features.mask[..., None]  # (B, T, 16)
+        part = (torch.arange(values.shape[1], device=values.device) * 16 // lengths).clamp(max=15)  # (B, T)
+        weight = F.one_hot(part, 16).to(values.dtype) * features.mask[..., None]
+        return (weight.mT @ bands / weight.sum(1)[..., None].clamp(min=1)).flatten(1)
+
+
+class Frames(nn.Module):
+    """Padded (B, T, M) -> Padded tokens (B, T / stride, D): two convolutions over time and pitch, as speech recognisers begin (Dong et al.
+    2018). What lies behind a clip's end is 0 before each, so that it says nothing."""
+
+    gives = "tokens"
+
+    def __init__(self, bands: int, stride: int, width: int):
+        super().__init__()
+        first, second = STRIDES[stride]
+        self.strides = (first, second)
+        self.rise = nn.Conv2d(1, CHANNELS, 3, (first, 2), 1)
+        self.mix = nn.Conv2d(CHANNELS, CHANNELS, 3, (second, 2), 1)
+        self.project = nn.Linear(CHANNELS * -(-bands // 4), width)
+
+    def forward(self, features: Padded) -> Padded:
+        x, lengths, counts = features.values[:, None], features.lengths, features.counts  # (B, 1, T, M)
+        for layer, stride in zip((self.rise, self.mix), self.strides, strict=True):
+            lengths, counts = shortened(lengths, stride), tuple(shortened(count, stride) for count in counts)
+            x = F.silu(layer(x))
+            x = x * (torch.arange(x.shape[2], device=x.device) < lengths[:, None])[:, None, :, None]
+        return Padded(self.project(x.transpose(1, 2).flatten(2)), lengths, counts)
+
+
+def shortened(count: Any, stride: int) -> Any:
+    """Steps left of `count` (a number, a tensor or an array) by a convolution of this stride."""
+    return -(-count // stride)

@@ -233,9 +233,9 @@ class View:
         return tuple(self.item(int(row), (f"true: {a}", f"said: {b}")) for row, a, b in zip(rows, true, told, strict=True))
 
     def item(self, row: int, lines: tuple[str, ...] = ()) -> Item:
-        """One row of `looked`: its first picture, its long texts as pieces, its other cells as lines behind those given."""
+        """One row of `looked`: its first picture, its first sound, its long texts as pieces, its other cells as lines behind those given."""
         rows = np.array([row])
-        picture, pieces, cells = None, [], []
+        picture, sound, pieces, cells = None, None, [], []
         for slot in self.run.signature.inputs:
             if len(cells) >= MOST_CELLS:
                 cells.append(f"… and {len(self.run.signature.inputs) - MOST_CELLS} more columns")
@@ -248,13 +248,14 @@ class View:
                 continue
             shown = room.picture(value) if picture is None else None
             text = room.show(value)
+            sound = sound or room.sound(value)
             if shown is not None:
                 picture = shown
             elif len(text) > LONG:
                 pieces.append((text[:MOST_LETTERS] + "…" * (len(text) > MOST_LETTERS), 0.0))
             else:
                 cells.append(f"{slot.name}: {text}")
-        return Item(self.where[int(self.place(rows)[0])], picture, tuple(pieces), (*lines, *cells))
+        return Item(self.where[int(self.place(rows)[0])], picture, tuple(pieces), (*lines, *cells), sound)
 
 
 def taken(field: Any, order: np.ndarray) -> Any:

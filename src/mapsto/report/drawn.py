@@ -162,8 +162,8 @@ def matrix(block: Matrix, limits: Limits) -> Html:
 def gallery(block: Gallery, limits: Limits) -> Html:
     items = block.items[: limits.items]
     shown = tag("ul", *(_item(item, limits) for item in items), class_="gallery texts" if any(item.pieces for item in items) else "gallery")
-    pictures = sum(item.picture is not None for item in items)
-    gone = f" {pictures:,} pictures are left out so that the page stays small." if pictures and not limits.side else ""
+    pictures = sum(item.picture is not None or item.sound is not None for item in items)
+    gone = f" {pictures:,} pictures or sounds are left out so that the page stays small." if pictures and not limits.side else ""
     return _figure(shown, joined([prose(block.caption), _left_out((len(block.items), len(items), "row")), gone]))
 
 
@@ -174,6 +174,8 @@ def _item(item: Item, limits: Limits) -> Html:
         address, (width, height) = found
         said = clean(", ".join(filter(None, (item.title, *item.lines))))[:200] or "a picture of the data"
         parts.append(tag("img", src=address, alt=said, width=width, height=height, class_="pixels" if max(width, height) <= TINY else None))
+    if item.sound is not None and limits.side:
+        parts.append(tag("audio", controls=True, preload="none", src=_address("audio/wav", item.sound)))
     if item.title:
         parts.append(tag("strong", data_text(item.title, 80)))
     if item.pieces:
@@ -206,7 +208,7 @@ def picture(png: bytes, side: int) -> tuple[Html, tuple[int, int]] | None:
         with PIL.Image.open(io.BytesIO(png)) as found:
             found.load()
             if max(found.size) <= side and len(png) < SMALL and found.format == "PNG":
-                return _address("png", png), found.size
+                return _address("image/png", png), found.size
             shown = found.convert("RGB" if found.mode not in ("L", "1") else "L")
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         return None
@@ -215,11 +217,11 @@ def picture(png: bytes, side: int) -> tuple[Html, tuple[int, int]] | None:
     for kind, file in written.items():
         shown.save(file, kind, quality=82, optimize=True)
     kind, file = min(written.items(), key=lambda one: len(one[1].getvalue()))
-    return _address(kind, file.getvalue()), shown.size
+    return _address(f"image/{kind}", file.getvalue()), shown.size
 
 
 def _address(kind: str, data: bytes) -> Html:
-    return Html(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")
+    return Html(f"data:{kind};base64,{base64.b64encode(data).decode()}")
 
 
 def _figure(shown: Html, caption: Html) -> Html:

@@ -35,7 +35,7 @@ LADDER = (  # tried one after the other until the page is small enough; the firs
 BESIDE = 540  # pixels of the head's bars
 LAST = ("cost",)  # questions about the making rather than the made stand behind the others
 # Nothing may be loaded, wherever the page is opened: not even where a cell of the data slipped through.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True)

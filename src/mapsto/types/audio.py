@@ -1,8 +1,9 @@
 """Sounds: wav, flac, ogg, mp3 and arrays of any rate, depth and number of channels in; samples of one rate in the store, 16 bits each;
-normalised log-mel features in a batch, as a picture of one channel (`mapsto.sounds`).
+normalised log-mel features in a batch, as a picture of one channel, or where a model reads sequences as frames in order (`mapsto.sounds`).
 
-A clip longer than what is read keeps its loudest part. A clip's end, and a missing clip, are 0 after normalisation, which is the mean;
-silence is not. Files are read by soundfile and brought to one rate by soxr, which come with `pip install "mapsto[audio]"`.
+A clip longer than what is read keeps its loudest part; read in order, every clip is whole, and `max` only says how much of it is looked at
+at once. A clip's end, and a missing clip, are 0 after normalisation, which is the mean; silence is not. Files are read by soundfile and
+brought to one rate by soxr, which come with `pip install "mapsto[audio]"`.
 Letters: B batch, N samples, T frames, M mel bands.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import io
 import math
+import wave
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,20 +23,39 @@ import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d
 
-from mapsto.batch import Draw
+from mapsto.batch import Draw, Padded, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
-from mapsto.sounds import FLOOR, GAP, bands_of, energies, frames_of, lengths, masked, noised, samples_of, warped
+from mapsto.sounds import (
+    FEWEST,
+    FLOOR,
+    GAP,
+    STRIDES,
+    Frames,
+    SmallSpectrum,
+    Spectrum,
+    bands_of,
+    energies,
+    frames_of,
+    lengths,
+    masked,
+    noised,
+    paced,
+    samples_of,
+    shortened,
+    steps_of,
+    warped,
+)
 from mapsto.types.base import DataType, Layout, learned, quarters
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
 HIGHEST = 32_000  # Hz of the default rate: 16 kHz is about what grown-up ears hear
 LONGEST = 60.0  # seconds read by default
 MOST_SECONDS = 3600  # of a file that is opened at all
+LISTENED, HEARD = 8.0, 8_000  # seconds, and samples a second, of a clip that a report lets people listen to: 128 KB at most
 CHANNELS = 16  # an array's shorter side of up to so many is its channels
 NOISE, QUIET = "noise, dB against the sound", "quieter, dB"
 
@@ -49,9 +70,9 @@ class Sound:
 
 @dataclass(frozen=True)
 class Audio(DataType):
-    """A sound. Read value: Sound. Stored: int16 (N,), GAP behind the clip's end."""
+    """A sound. Read value: Sound. Stored: int16 (N,), GAP behind the clip's end; of the clip's own length where it is read in order."""
 
-    reading: ClassVar[tuple[str, ...]] = ("hertz", "most")
+    reading: ClassVar[tuple[str, ...]] = ("hertz", "most", "order")
     modality: ClassVar[str] = "audio"
     placeholder: ClassVar[Any] = "clip.wav"
 
@@ -60,12 +81,16 @@ class Audio(DataType):
     shift: float | None = setting(None, "training: speed, and time shifted by up to this share; default: the recipe decides", above=-1e-9, below=1)
     noise: float | None = setting(None, "training: share of clips with noise added; default: the recipe decides", above=-1e-9, below=1.001)
     masks: int | None = setting(None, "training: stretches of time, and of bands, hidden (SpecAugment); default: the recipe decides", above=-1)
+    stride: int | None = setting(
+        None, "frames of 10 ms that a token stands for where a model reads in order: 1, 2 or 4; default: the recipe decides", choices=(1, 2, 4)
+    )
     hertz: int = learned(0)
     most: int = learned(0)  # samples stored of a clip
     bands: int = learned(0)
     mean: tuple[float, ...] = learned(())  # of log energies, for each band
     std: tuple[float, ...] = learned(())
     cut: float = learned(0.0)  # share of training clips longer than `most`
+    order: bool = learned(False)  # are frames read in order, each clip whole?
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -87,28 +112,31 @@ class Audio(DataType):
         return None if is_missing(cell) else _from_file(*_bytes_of(cell))
 
     def fit(self, values: Sequence[Sound | None], spec: Mapping[str, Any]) -> Self:
-        """Rate, length and each band's mean and spread in the training clips. A room fitted before stays as it is. DataError: clips of more
-        than a minute, and nobody said how much of them to read."""
+        """Rate, length and each band's mean and spread in the training clips. A room fitted before stays as it is. spec: "order": the model
+        reads frames in order. DataError: clips of more than a minute that are to be cut, and nobody said how much of them to read."""
         if self.hertz:
             return self
+        order, name = bool(spec.get("order")), spec.get("name", "audio")
+        if self.stride and not order:
+            raise ConfigError(f"'{name}': stride is of models that read a sound in order.\nLeave stride out, or: --model conformer.")
         known = [value for value in values if value is not None]
         rates = Counter(value.rate for value in known if value.rate)
         hertz = self.rate or min(HIGHEST, max(rates, key=lambda rate: (rates[rate], rate), default=16_000))
         seconds = np.array([len(value.samples) / (value.rate or hertz) for value in known] or [1.0])
         enough = float(np.quantile(seconds, 0.99, method="higher"))
-        if enough > LONGEST and self.max is None:
+        if enough > LONGEST and self.max is None and not order:
             raise DataError(
-                f"'{spec.get('name', 'audio')}': expected clips of at most {LONGEST:.0f} s, the longest training clip has {seconds.max():,.0f} s.\n"
+                f"'{name}': expected clips of at most {LONGEST:.0f} s, the longest training clip has {seconds.max():,.0f} s.\n"
                 f"Cut them, or say how much of each is read, the loudest part: audio(max={LONGEST:.0f})."
             )
-        most = samples_of(frames_of(math.ceil((self.max or enough) * hertz), hertz), hertz)
-        room = replace(self, hertz=int(hertz), most=most, bands=bands_of(hertz), cut=float((seconds * hertz > most).mean()))
+        most = samples_of(frames_of(math.ceil((self.max or min(enough, LONGEST)) * hertz), hertz), hertz)
+        room = replace(self, hertz=int(hertz), most=most, bands=bands_of(hertz), cut=float((seconds * hertz > most).mean()), order=order)
         return room._with_moments(known[:: max(1, math.ceil(len(known) / 1000))])
 
     def _with_moments(self, known: Sequence[Sound]) -> Self:
         total, squares, frames = np.zeros(self.bands), np.zeros(self.bands), 0
         for value in known:  # one at a time: a thousand minutes need not lie in memory together
-            samples = torch.from_numpy(self.encode(value))[None]
+            samples = self._one(value)
             found = self._logarithms(energies(samples, self.hertz, self.bands))[0, : int(lengths(samples, self.hertz))].double().numpy()
             total, squares, frames = total + found.sum(0), squares + (found**2).sum(0), frames + len(found)
         mean = total / frames if frames else np.full(self.bands, math.log(FLOOR) / 2)
@@ -122,9 +150,11 @@ class Audio(DataType):
     @property
     def layout(self) -> Layout:
         assert self.most, "an audio room is asked for its layout before it is fitted"
-        return Layout("int16", (self.most,))
+        return Layout("int16", (None if self.order else self.most,))
 
     def encode(self, value: Sound | None) -> np.ndarray:
+        if self.order:
+            return np.empty(0, np.int16) if value is None else _at_rate(value, self.hertz)
         found = np.full(self.most, GAP, np.int16)
         if value is not None:
             samples = _loudest(_at_rate(value, self.hertz), self.most)
@@ -135,24 +165,56 @@ class Audio(DataType):
         samples = array[array != GAP]
         return Sound(samples, self.hertz) if len(samples) else None
 
-    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
-        """(B, N) int16 -> (B, 1, M, T) float32; changed at random when `draw` is given."""
-        count = lengths(arrays, self.hertz)
-        energy = energies(arrays, self.hertz, self.bands)
+    def _samples(self, arrays: Tensor | Ragged) -> Tensor:
+        """Encoded cells -> (B, N) int16, GAP behind each clip's end."""
+        if isinstance(arrays, Tensor):
+            return arrays
+        most = int(arrays.lengths.max()) if len(arrays) else 0
+        longest = samples_of(max(FEWEST, shortened(most, steps_of(self.hertz)[1])), self.hertz)  # every window that begins in a clip
+        found = torch.full((len(arrays), longest), GAP, dtype=torch.int16)
+        return found.masked_scatter_(torch.arange(longest) < arrays.lengths[:, None], arrays.flat.to(torch.int16))
+
+    def _one(self, value: Sound | None) -> Tensor:
+        """(1, N) int16."""
+        cell = self.encode(value)
+        return self._samples(Ragged.of([cell]) if self.order else torch.from_numpy(cell)[None])
+
+    def steps(self, arrays: Ragged) -> np.ndarray:
+        """Tokens that a net makes of each clip."""
+        return shortened(shortened(arrays.lengths.numpy(), steps_of(self.hertz)[1]), self.stride or 1)
+
+    def collate(self, arrays: Tensor | Ragged, draw: Draw | None) -> Tensor | Padded:
+        """(B, N) int16 -> (B, 1, M, T) float32; in order, Padded (B, T, M). Changed at random when `draw` is given."""
+        samples = self._samples(arrays)
+        count = lengths(samples, self.hertz)
+        energy = energies(samples, self.hertz, self.bands)
         if draw is not None and self.noise:
             energy = noised(energy, count, self.hertz, self.noise, draw)
-        mean, std = (torch.tensor(part, dtype=torch.float32, device=arrays.device) for part in (self.mean, self.std))
+        mean, std = (torch.tensor(part, dtype=torch.float32, device=samples.device) for part in (self.mean, self.std))
         features = (self._logarithms(energy) - mean) / std
-        known = torch.arange(features.shape[1], device=arrays.device) < count[:, None]
+        if self.order:
+            return self._in_order(features, count, draw)
+        known = torch.arange(features.shape[1], device=samples.device) < count[:, None]
         if draw is not None and self.shift:
             features, known = warped(features, count, self.shift, draw)
         if draw is not None and self.masks:
             features = masked(features, self.masks, draw)
         return (features * known[..., None]).transpose(1, 2)[:, None].contiguous()
 
+    def _in_order(self, features: Tensor, count: Tensor, draw: Draw | None) -> Padded:
+        """Features (B, T, M), with `count` (B,) frames each -> Padded; in training as quick and as high as the draw says, and masked."""
+        if draw is not None and self.shift:
+            features, count = paced(features, count, draw)
+        if draw is not None and self.masks:
+            features = masked(features, self.masks, draw, 0.05)
+        known = torch.arange(features.shape[1], device=features.device) < count[:, None]
+        return Padded(features * known[..., None], count, tuple(count.tolist()))
+
     def stem(self, width: int | None) -> nn.Module:
-        """width: the features themselves (map). None: averaged to at most 16×16 and flattened (pooled)."""
-        return Spectrum(self.side) if width is not None else SmallSpectrum()
+        """width: the features themselves (map), or tokens (in order). None: averaged to at most 16×16 and flattened (pooled)."""
+        if width is None:
+            return SmallSpectrum()
+        return Frames(self.bands, self.stride or max(STRIDES), width) if self.order else Spectrum(self.side)
 
     @property
     def side(self) -> int:
@@ -161,8 +223,9 @@ class Audio(DataType):
 
     # ---- for the data gate and for questions ----
 
-    def traits(self, arrays: Tensor) -> dict[str, np.ndarray]:
+    def traits(self, arrays: Tensor | Ragged) -> dict[str, np.ndarray]:
         """Length in seconds and loudness in dB of full scale; nan for a missing clip."""
+        arrays = self._samples(arrays)
         there = arrays != GAP
         count = there.sum(1).double()
         power = torch.where(there, arrays, 0).double().square().sum(1) / (count.clamp(min=1) * 32768**2)
@@ -215,46 +278,42 @@ class Audio(DataType):
         return f"{len(value.samples) / rate:.2f} s, {rate:,} Hz"
 
     def about(self, names: bool = True) -> str:
-        return f"{self.hertz:,} Hz, {self.most / self.hertz:.2f} s at most, {self.bands} mel bands"
+        return f"{self.hertz:,} Hz, {self.most / self.hertz:.2f} s at {'once' if self.order else 'most'}, {self.bands} mel bands"
 
     def said(self, name: str) -> str:
         told = f"'{name}' is read at {self.about()}"
+        if self.order:
+            return f"{told}, a token every {10 * (self.stride or max(STRIDES))} ms"
         return told + (f"; of {self.cut:.1%} of the clips, longer, the loudest part is read (max=…)" if self.cut else "")
+
+    def sound(self, value: Sound | None) -> bytes | None:
+        """A wav of at most LISTENED seconds and HEARD samples a second."""
+        if value is None or not (value.rate or self.hertz):
+            return None
+        rate = min(HEARD, value.rate or self.hertz)
+        samples = _at_rate(replace(value, samples=value.samples[: int(LISTENED * (value.rate or rate))], rate=value.rate or rate), rate)
+        file = io.BytesIO()
+        with wave.open(file, "wb") as written:
+            written.setnchannels(1)
+            written.setsampwidth(2)
+            written.setframerate(rate)
+            written.writeframes(samples.astype("<i2").tobytes())
+        return file.getvalue()
 
     def picture(self, value: Sound | None) -> bytes | None:
         """Its log-mel features, low notes below, as a PNG of at most 256 pixels."""
         if value is None or not self.hertz:
             return None
-        count = int(lengths(torch.from_numpy(self.encode(value))[None], self.hertz))
-        found = self.collate(torch.from_numpy(self.encode(value))[None], None)[0, 0, :, : max(1, count)].numpy()
+        one = self._one(value)
+        count = int(lengths(one, self.hertz))
+        values = replace(self, order=False).collate(one, None)
+        assert isinstance(values, Tensor)
+        found = values[0, 0, :, : max(1, count)].numpy()
         shown = PIL.Image.fromarray((255 * np.clip((found[::-1] + 3) / 6, 0, 1)).astype(np.uint8))
         shown.thumbnail((256, 256))
         file = io.BytesIO()
         shown.save(file, "PNG", optimize=True)
         return file.getvalue()
-
-
-class Spectrum(nn.Module):
-    """(B, 1, M, T) as it is: models bring their own first layer. size: the side of a square of as many places."""
-
-    gives = "map"
-
-    def __init__(self, size: int):
-        super().__init__()
-        self.channels, self.size = 1, size
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
-
-
-class SmallSpectrum(nn.Module):
-    """(B, 1, M, T) -> (B, F): enough for a linear model to be a fair baseline."""
-
-    gives = "pooled"
-    features = 16 * 16
-
-    def forward(self, features: Tensor) -> Tensor:
-        return adaptive_avg_pool2d(features, 16).flatten(1)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------------

@@ -148,6 +148,10 @@ class DataType:
         """A read value as a PNG, where it is something to look at; None where `show` says it all."""
         return None
 
+    def sound(self, value: Any) -> bytes | None:
+        """A read value as a small wav, where it is something to listen to."""
+        return None
+
     # ---- what the data gate asks of encoded cells (`checks`) ----
 
     def facts(self, arrays: Any) -> dict[str, np.ndarray]:
