@@ -32,13 +32,14 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 ROOMS = (
     "errors cells signature config registry files numerals blocks ngrams tokens",
     "batch metrics decode augment attention dropout encodings texts disturb sounds",
-    "types next_token ctc",
+    "types next_token ctc conversation",
     "models",
-    "optimizers learners generate",
+    "optimizers learners generate scored",
     "training",
     "data",
     "recipes",
     "measure",
+    "speech",
     "run terminal plain",
     "checks assess",
     "gate clean",
@@ -75,6 +76,8 @@ FLAGS = {
     "embed": "--out --debug",
     "runs": "--json --debug",
     "cache": "--limit --clear --json --debug",
+    "score": "--text --out --debug",
+    "chat": "--system --tokens --temperature --top-p --seed --debug",
     "sample": "--prompt --n --tokens --temperature --top-p --seed --stop --debug",
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,8 @@ def messages_of(cell: Any, role: str = "user") -> Messages | None:
     """A cell's messages, checked; None when it is missing. role: of a cell that is a plain text. CellError: no conversation, an unknown role,
     an empty message, messages out of order."""
     if isinstance(cell, str) and cell.lstrip().startswith("["):
-        try:
+        with suppress(ValueError, RecursionError):  # a text that begins with a bracket
             cell = json.loads(cell)
-        except (ValueError, RecursionError):
-            pass  # a text that begins with a bracket
     if isinstance(cell, np.ndarray) and cell.ndim == 1:
         cell = cell.tolist()
     if isinstance(cell, str) and not is_missing(cell):

@@ -19,8 +19,9 @@ from torch import Tensor
 from mapsto.batch import key
 from mapsto.cells import Continued
 from mapsto.config import setting
+from mapsto.conversation import Messages, asking
 from mapsto.errors import ConfigError
-from mapsto.tokens import FIRST, START, UNKNOWN, pieces_of
+from mapsto.tokens import END, FIRST, START, UNKNOWN, pieces_of
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,15 @@ def following(
             if all(writer.ended for writer in writers):
                 return
     yield [writer.rest() for writer in writers]
+
+
+def answer(
+    model: Any, room: Any, messages: Messages, how: Sampling, number: int = 0, device: Any = "cpu", cached: bool = True
+) -> tuple[Iterator[str], int]:
+    """(what each token adds to the assistant's answer, messages left out because they no longer fit beside it)."""
+    limit = model.most - min(how.tokens, model.most // 2)
+    start, left_out = asking(messages, room.kind, room.codes, room.alphabet, limit)
+    return (added[0] for added in following(model, room, start, [number], how, device, cached, END)), left_out
 
 
 def opened(room: Any, prompt: str) -> np.ndarray:

@@ -31,18 +31,19 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from mapsto import __version__
+from mapsto import __version__, speech
 from mapsto.batch import Batch
 from mapsto.config import Reading, Settings, options_of
+from mapsto.conversation import in_order, messages_of
 from mapsto.data.bare import all_bare, bare
 from mapsto.data.encode import encode_chunk
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, stored, tensors
 from mapsto.decode import Prediction
-from mapsto.errors import DataError, RunError, SignatureError
+from mapsto.errors import CellError, DataError, RunError, SignatureError
 from mapsto.files import disk_error, read_json_lines, write_json
-from mapsto.generate import Sampling, texts
+from mapsto.generate import Sampling
 from mapsto.learners import build as build_learner
 from mapsto.learners.base import Collected, Learner, collect
 from mapsto.measure import calibration
@@ -340,15 +341,22 @@ class Run:
     def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[str]:
         """Texts written by a run that learned `-> text`, each beginning with the prompt. how: tokens, temperature, top_p, seed, stop.
         RunError for other runs."""
-        steps = self.written(prompt, range(n), options_of(Sampling, how, "sample"))
+        steps, _ = speech.written(self, prompt, range(n), options_of(Sampling, how, "sample"))
         return [prompt + "".join(added) for added in zip(*steps, strict=True)]
 
-    def written(self, prompt: str, numbers: Sequence[int], how: Sampling) -> Iterator[list[str]]:
-        """What each step adds to each of the texts of these numbers."""
-        if self.signature.inputs or self.choice.kinds != {self.signature.outputs[0].name: "tokens"}:
-            raise RunError(f"{self.path}: learned {self.signature}, which writes no text by itself.\nAsk it with: mapsto predict {self.path} FILES")
-        room = self.types["output", self.signature.outputs[0].name]
-        return texts(self.learner.model.eval(), room, prompt, numbers, how, self.learner.device)
+    def reply(self, messages: Sequence[Mapping[str, str]], **how: Any) -> str:
+        """The assistant's answer to a conversation, [{"role": "user", "content": …}, …], by a run that learned `messages -> text`. how: tokens,
+        temperature, top_p, seed. RunError for other runs, CellError for what is no conversation."""
+        pieces, _ = speech.replies(self, in_order(messages_of(messages) or ()), options_of(Sampling, how, "reply"))
+        return "".join(pieces)
+
+    def score(self, data: Any) -> Iterator[tuple[str, dict[str, Any] | CellError]]:
+        """(name, figures or why it cannot be read) of each text, by a run that learned `-> text`: {"log_probability", "tokens",
+        "nats_per_token", "bits_per_byte", "perplexity", "unknown"}. data: a list of texts, or what `predict` takes. RunError for other runs."""
+        if isinstance(data, (list, tuple)) and all(isinstance(text, str) and not Path(text[:250]).exists() for text in data):
+            return speech.scores(self, data)
+        _, source = self._source(data)
+        return speech.scores(self, source, self._located(source, targets=True).outputs[0].column)
 
     def _source(self, data: Any) -> tuple[bool, Source]:
         """(was it one row, the rows as a source). Bare values are rows of the only input."""

@@ -38,14 +38,17 @@ def arguments(command: argparse.ArgumentParser) -> None:
 def do(asked: argparse.Namespace, tell: Tell) -> int:
     from mapsto.generate import Sampling
     from mapsto.run import Run
+    from mapsto.speech import written
 
     known = {spot.name for spot in dataclasses.fields(Sampling)}
     how = options_of(Sampling, {name: value for name, value in vars(asked).items() if name in known and value is not None}, "sample")
     many = options_of(_Many, {"n": asked.n}, "sample").n
     run = Run.open(asked.run)
     for number in range(many):
-        pieces = run.written(asked.prompt, [number], how)
+        pieces, beyond = written(run, asked.prompt, [number], how)
         first = next(pieces, [""])  # a prompt that cannot be read is refused before anything is printed
+        if beyond and number == 0:
+            print(f"mapsto: the prompt is {beyond:,} tokens longer than the net reads at once: its end counts", file=sys.stderr)
         if many > 1:
             print(f"--- {number + 1} ---")
         print(asked.prompt, end="", flush=True)

@@ -60,7 +60,9 @@ class Messages(DataType):
         if messages is None:
             return None
         if isinstance(cell, str) and len(messages) == 1:
-            raise CellError('expected messages, [{"role": "user", "content": "…"}, …], got a plain text.\nWhat is no conversation is learned by: -> text.')
+            raise CellError(
+                'expected messages, [{"role": "user", "content": "…"}, …], got a plain text.\nWhat is no conversation is learned by: -> text.'
+            )
         if not any(role == "assistant" for role, _ in in_order(messages)):
             raise CellError("no message is the assistant's, so there is nothing to learn.\nAdd its answer, or leave the row out.")
         return messages
