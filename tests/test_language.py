@@ -28,7 +28,7 @@ from mapsto.config import Settings, options_of
 from mapsto.data.files import entry_of
 from mapsto.data.open import open_source
 from mapsto.data.prose import SHARES, pieces
-from mapsto.errors import ConfigError, DataError, RunError, SignatureError
+from mapsto.errors import ConfigError, DataError, RunError
 from mapsto.generate import Sampling, drawn, opened, texts, tokens
 from mapsto.learners.base import Batches
 from mapsto.learners.next_token import Stream, _Shifted, frequencies
@@ -458,8 +458,6 @@ def test_bad_input_is_said(book: Path, run: Run, tmp_path: Path) -> None:
         train(tmp_path / "empty.txt")
     with pytest.raises(DataError, match=r"expected more than 8 tokens|at least 2 rows"):
         train(tmp_path / "word.txt")
-    with pytest.raises(SignatureError, match="cannot stand right of the arrow"):
-        train([{"a": f"text number {i}", "b": f"another text {i}"} for i in range(50)], "a:text -> b:text")
     with pytest.raises(RunError, match="mapsto sample"):
         run.predict(book)
     with pytest.raises(RunError, match="mapsto sample"):

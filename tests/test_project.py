@@ -32,9 +32,9 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 ROOMS = (
     "errors cells signature config registry files numerals blocks ngrams tokens",
     "batch metrics decode augment attention dropout encodings texts disturb sounds",
-    "types next_token ctc conversation",
+    "types next_token ctc conversation writing sequences overlap",
     "models",
-    "optimizers learners generate scored",
+    "optimizers learners generate scored search",
     "training",
     "data",
     "recipes",

@@ -80,9 +80,10 @@ class Case:
     n: int
     side: str
     options: tuple[tuple[str, Any], ...]
+    kind: str = ""  # of head, right of the arrow
 
     def __str__(self) -> str:
-        return f"{self.name} {self.n} {self.side} {dict(self.options) or ''}".strip()
+        return f"{self.name} {self.n} {self.kind or self.side} {dict(self.options) or ''}".strip()
 
     @property
     def cells(self) -> list[Any]:
@@ -90,15 +91,15 @@ class Case:
 
     @property
     def room(self) -> DataType:
-        return fitted(self.name, self.cells, self.side, dict(self.options))
+        return fitted(self.name, self.cells, self.side, dict(self.options), **({"kind": self.kind} if self.kind else {}))
 
 
 CASES = [
-    Case(name, n, side, tuple(options.items()))
+    Case(name, n, side, tuple(options.items()), kind)
     for name in registry.names("types")
     for n in range(len(CELLS.get(name, [])))
     for side in ("input", "output")
-    if side == "input" or registry.entry("types", name).head_kinds
+    for kind in (registry.entry("types", name).head_kinds if side == "output" else ("",))
     for options in (ANSWERS if side == "output" else OPTIONS).get(name, [{}])
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=str)
@@ -178,7 +179,7 @@ def test_batches_of_any_size_pass_stem_or_head(case: Case, rows: int | None) -> 
     if case.side == "input":
         check_stems(room, values)
     else:
-        check_head(room, arrays, values)
+        check_head(room, case.kind, arrays, values)
 
 
 def check_stems(room: DataType, values: Any) -> None:
@@ -202,28 +203,27 @@ def test_what_the_gate_asks_has_a_line_a_row(case: Case, rows: int | None) -> No
     assert (likeness := room.likeness(arrays)) is None or (np.abs(np.linalg.norm(likeness, axis=1) - 0.5) <= 0.5 + 1e-4).all()
 
 
-def check_head(room: DataType, arrays: Any, target: Any) -> None:
-    present, target = room.present(arrays), dense(target)
-    assert present.dtype == torch.bool and present.shape in (target.shape, target.shape[:1])
-    for kind in room.head_kinds:
-        head = room.head(16, kind)
-        assert head.takes in ("pooled", "tokens", "map", "maps")
-        pooled = (torch.randn(len(target), 16), torch.randn(len(target), 3, 16))
-        for hidden in (torch.randn(*target.shape[:2], 16),) if head.takes == "tokens" else pooled:
-            output = head(hidden)
-            per_row, count = head.loss(output, target, present)
-            assert per_row.shape == count.shape == (len(target),) and torch.isfinite(per_row).all() and (count >= 0).all()
-            assert (per_row[count == 0] == 0).all()
-            per_row.sum().backward()
-            assert all(value.grad is None or torch.isfinite(value.grad).all() for value in head.parameters())
-            predicted = {name: value.detach().numpy() for name, value in head.predict(output).items()}
-            assert {len(value) for value in predicted.values()} == {len(target)}
-            decoded = head.decode(predicted)
-            assert len(decoded) == len(target) and json.dumps([one.to_json() for one in decoded])
-            for metric in room.metrics if head.takes == "pooled" else ():  # those of tokens are asked of their sums: tests/test_language.py
-                statistics = metric.rows(predicted, target.numpy())
-                assert len(statistics) == len(target) and statistics.ndim == 2 and statistics.dtype.kind == "f"
-                assert isinstance(metric.reduce(statistics), float)
+def check_head(room: DataType, kind: str, arrays: Any, target: Any) -> None:
+    present, rows = room.present(arrays), len(dense(target))
+    assert present.dtype == torch.bool and present.shape in (dense(target).shape, dense(target).shape[:1])
+    head = room.head(16, kind)
+    assert head.takes in ("pooled", "tokens", "map", "maps")
+    pooled = (torch.randn(rows, 16), torch.randn(rows, 3, 16))
+    for hidden in (torch.randn(*dense(target).shape[:2], 16),) if head.takes == "tokens" else pooled:
+        output = head(hidden)
+        per_row, count = head.loss(output, target if kind != "tokens" else dense(target), present)
+        assert per_row.shape == count.shape == (rows,) and torch.isfinite(per_row).all() and (count >= 0).all()
+        assert (per_row[count == 0] == 0).all()
+        per_row.sum().backward()
+        assert all(value.grad is None or torch.isfinite(value.grad).all() for value in head.parameters())
+        predicted = {name: value.detach().numpy() for name, value in head.predict(output).items()}
+        assert {len(value) for value in predicted.values()} == {rows}
+        decoded = head.decode(predicted)
+        assert len(decoded) == rows and json.dumps([one.to_json() for one in decoded])
+        for metric in room.metrics if head.takes == "pooled" else ():  # those of tokens are asked of their sums: tests/test_language.py
+            statistics = metric.rows(predicted, target.numpy())
+            assert len(statistics) == rows and statistics.ndim == 2 and statistics.dtype.kind == "f"
+            assert isinstance(metric.reduce(statistics), float)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.side == "output" and case.name not in ANSWERS], ids=str)

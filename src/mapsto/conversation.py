@@ -17,8 +17,7 @@ import numpy as np
 
 from mapsto.cells import is_missing, shorten, sound
 from mapsto.errors import CellError, did_you_mean
-from mapsto.next_token import numbers
-from mapsto.tokens import ASSISTANT, END, START, SYSTEM, TOOL, USER
+from mapsto.tokens import ASSISTANT, END, START, SYSTEM, TOOL, USER, token_numbers
 
 ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT, "tool": TOOL}
 ALIASES = {"human": "user", "gpt": "assistant", "developer": "system"}  # as ShareGPT and OpenAI write them
@@ -80,7 +79,7 @@ def _message(message: Any, number: int) -> tuple[str, str]:
 
 def turns_of(conversations: Sequence[Messages], kind: str, codes: str, alphabet: str, learned: str = "assistant") -> list[list[np.ndarray]]:
     """Of each conversation the encoded turns, int32 (n,) each: mark, content, end. Of the role `learned` all but the mark is learned."""
-    contents = iter(numbers([content for messages in conversations for _, content in messages], kind, codes, alphabet))
+    contents = iter(token_numbers([content for messages in conversations for _, content in messages], kind, codes, alphabet))
     found = []
     for messages in conversations:
         turns = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -134,3 +135,21 @@ def mistyped(text: str, level: float, draw: np.random.Generator) -> str:
         else:
             signs[i] = text[int(draw.integers(len(text)))]
     return "".join(signs)
+
+
+def words_disturbed(text: str, level: float, draw: np.random.Generator, change: Callable[[str], str]) -> str:
+    """The text with a share of its words changed, blanks between them as they are."""
+    pieces = re.split(r"(\s+)", text)
+    hit = draw.random(len(pieces)) < level
+    return "".join(change(piece) if is_hit and piece.strip() else piece for piece, is_hit in zip(pieces, hit, strict=True))
+
+
+def pieces_of(text: str, most: int) -> list[str]:
+    """Its first `most` words with the blanks around them; where it has no spaces, at most so many runs of characters."""
+    pieces = re.findall(r"\s*\S+\s*", text) if len(text.split()) > 1 else list(text)
+    if len(pieces) <= most:
+        return pieces
+    if len(text.split()) > 1:
+        return pieces[:most]
+    step = -(-len(text) // most)
+    return [text[i : i + step] for i in range(0, len(text), step)]

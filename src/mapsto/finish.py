@@ -19,7 +19,7 @@ from mapsto.files import append_json, write_atomic, write_json
 from mapsto.learners.base import Collected, Learner
 from mapsto.measure import calibration, novelty
 from mapsto.measure.answers import plain_metric
-from mapsto.measure.baseline import answers, chosen, features_of
+from mapsto.measure.baseline import TASKS, answers, chosen, features_of
 from mapsto.measure.scores import record, score
 from mapsto.measure.tested import Tested, file_of, joined
 from mapsto.run import Run
@@ -185,17 +185,21 @@ def _groups(run: Run) -> np.ndarray | None:
 
 def _baselines(run: Run, learner: Learner, store: Store, groups: np.ndarray | None, held: Collected) -> dict[str, Any]:
     """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain features. What each says of each
-    row is kept in baselines.npz, so that the net can be compared row by row. With no inputs: what the learner calls simple."""
-    if not run.signature.inputs:
-        of = None if groups is None else groups[held.rows]
-        return {
-            slot: {name: score(run.types["output", slot], answer, held.target[slot], held.present[slot], of) for name, answer in found.items()}
-            for slot, found in learner.simple("test").items()
-        }
+    row is kept in baselines.npz, so that the net can be compared row by row. Where no plain features tell an answer: what the learner or
+    the room calls simple."""
+    of = None if groups is None else groups[held.rows]
+    scores: dict[str, Any] = {
+        slot: {name: score(run.types["output", slot], answer, held.target[slot], held.present[slot], of) for name, answer in found.items()}
+        for slot, found in learner.simple("test").items()
+    }
+    if not any(kind in TASKS for kind in run.choice.kinds.values()) or not run.signature.inputs:
+        return scores
     rows = store.rows("test")
     train, test = features_of(store, store.rows("train")), features_of(store, rows, groups)
-    rows, kept, scores = rows[chosen(len(rows))], {}, {}
+    rows, kept = rows[chosen(len(rows))], {}
     for number, slot in enumerate(run.signature.outputs):
+        if slot.name not in train:
+            continue
         room, asked = run.types["output", slot.name], test[slot.name]
         found = answers(train[slot.name], asked, room, run.choice.kinds[slot.name])
         scores[slot.name] = {name: score(room, answer, asked.target, asked.present, asked.groups) for name, answer in found.items()}

@@ -5,7 +5,7 @@ Letters: B batch, T tokens, D width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,19 @@ from torch.nn import functional as F
 from mapsto.cells import Continued
 from mapsto.decode import Prediction
 from mapsto.metrics import Arrays, Metric, ratio_of
-from mapsto.tokens import PADDING, START, alphabet_of, coded, learn_tokenizer, pieces_of, plain, tokenizer_of
+from mapsto.tokens import PADDING, START, alphabet_of, byte_pairs, pieces_of, token_numbers
 from mapsto.types.base import Head
+from mapsto.writing import Values, Writing
 
 SHORT = 5_000_000  # characters of training text up to which single characters are the better tokens, where these are few
 LETTERS = 256  # different characters that are few
-SMALLEST, LARGEST = 512, 16_384  # pieces that a vocabulary of byte pairs has
 CHARACTERS_A_PIECE = 1_000  # of training text: a rarer piece is not learned
-LEARNED = 20_000_000  # characters that a vocabulary is learned from
 TRIED = 100_000  # characters on which it is seen how many tokens a text makes
 BLOCK = 128  # tokens that are read at once, where nobody says otherwise
 BLOCKS = 64  # that a training text should fill at least
 
 
-def learned_from(values: Sequence[str | None], tokenizer: str | None, size: int | None, most: int | None) -> dict[str, Any]:
+def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = ()) -> dict[str, Any]:
     """What a text's room learns to write it: {"kind", "codes" or "alphabet", "most"}. values: training texts, or a sample of them."""
     texts = [value for value in values if value]
     characters = sum(map(len, texts))
@@ -38,27 +37,19 @@ def learned_from(values: Sequence[str | None], tokenizer: str | None, size: int 
     if kind == "char":
         found: dict[str, Any] = {"kind": kind, "alphabet": alphabet_of(texts, size or 5_000)}
     else:
-        wanted = size or int(np.clip(characters // CHARACTERS_A_PIECE, SMALLEST, LARGEST)) // 64 * 64
-        found = {"kind": kind, "codes": learn_tokenizer(kind, texts[:: max(1, characters // LEARNED)], wanted)}
+        found = {"kind": kind, "codes": byte_pairs(texts, size, CHARACTERS_A_PIECE)}
     some = "".join(text[:TRIED] for text in texts[:64])[:TRIED]
     (tokens,) = written([some], **{"codes": "", "alphabet": "", **found})
     filled = int(len(tokens) / max(1, len(some)) * characters) // BLOCKS // 8 * 8
     return {**found, "most": most or int(min(BLOCK, max(8, filled)))}
 
 
-def written(values: Sequence[str | None], kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
+def written(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
     """Texts as token numbers, int32 (n,) each: where a document begins a START, which also ends the one before; nothing for what
     is missing."""
-    tokens = numbers(["" if value is None else value for value in values], kind, codes, alphabet)
     begins = [[] if value is None or isinstance(value, Continued) else [START] for value in values]
-    return [np.concatenate([np.array(first, np.int32), found]) for first, found in zip(begins, tokens, strict=True)]
-
-
-def numbers(texts: Sequence[str], kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
-    """Texts as token numbers, int32 (n,) each, without any mark."""
-    if kind == "char":
-        return [coded(text, alphabet).astype(np.int32) for text in texts]
-    return [np.array(found.ids, np.int32) for found in tokenizer_of(codes).encode_batch_fast([plain(text) for text in texts])]
+    found = token_numbers(values, kind, codes, alphabet)
+    return [np.concatenate([np.array(first, np.int32), tokens]) for first, tokens in zip(begins, found, strict=True)]
 
 
 def sizes(kind: str, codes: str, alphabet: str) -> np.ndarray:
@@ -122,3 +113,12 @@ def figures(bytes_of: np.ndarray, what: str = "a token", context: str = "given t
             "bits_per_byte", "Bits that the text takes when coded by these probabilities, for each of its bytes in utf-8.", a_byte, ratio_of, False
         ),
     )
+
+
+STREAM = Writing(
+    learned_from,
+    written,
+    lambda width, room: NextToken(width, room.vocabulary_size, room.most),
+    lambda room: figures(sizes(room.kind, room.codes, room.alphabet)),
+    lambda most: f"and learned in blocks of {most} tokens",
+)

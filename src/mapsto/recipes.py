@@ -91,6 +91,7 @@ class Recipe:
     why: str
     learner: str = "supervised"
     units: Callable[[Facts], int] = lambda facts: facts.rows  # what a step's rows are taken from
+    kinds: Mapping[str, str] = field(default_factory=dict)  # output type -> kind of head, where it is not the type's first
 
 
 def pictures(facts: Facts) -> dict[str, Any]:
@@ -207,6 +208,20 @@ def language(facts: Facts) -> dict[str, Any]:
     }
 
 
+def answers(facts: Facts) -> dict[str, Any]:
+    """An encoder-decoder on byte pairs."""
+    rows = facts.rows
+    tokens = facts.tokens / max(1, rows)  # of a row, read and written
+    batch = int(min(256, max(8, 2 ** round(math.log2(min(4096 / max(1.0, tokens), max(rows, 1) / 50) + 1e-9)))))
+    training = Training(optimizer="muon", lr=0.02, batch=batch, weight_decay=0.01, momentum=0.95, warmup=0.03, schedule="linear", clip=1.0, ema=0.0)
+    return {
+        "options": {},
+        "training": training,
+        "budget": Budget(epochs=max(30.0, 2000 * batch / max(1, rows)), patience=0.0),
+        "metric": "loss",
+    }
+
+
 def blocks(facts: Facts) -> int:
     """Blocks of tokens that a pass over the text consists of."""
     return facts.tokens // _written(facts).most
@@ -246,6 +261,15 @@ TABLE: tuple[Recipe, ...] = (
         "chat",
         blocks,
     ),
+    Recipe(
+        "any -> text",
+        lambda s: bool(s.inputs) and [slot.type for slot in s.outputs] == ["text"],
+        "seq2seq",
+        answers,
+        "a text that answers: an encoder-decoder that writes it token by token",
+        "teacher_forcing",
+        kinds={"text": "sequence"},
+    ),
     Recipe("image -> any", lambda s: _kinds(s) == ["image"], "resnet9", pictures, "one picture: a residual net from scratch"),
     Recipe("audio -> any", lambda s: _kinds(s) == ["audio"], "resnet9", sounds, "one sound: a residual net on its spectrum (log-mel)"),
     Recipe("text -> any", lambda s: _kinds(s) == ["text"], "textcnn", texts, "one text: a convolutional net and a bag of n-grams, side by side"),
@@ -266,6 +290,11 @@ def recipe_of(signature: Signature) -> Recipe:
         if recipe.fits(signature):
             return recipe
     raise ConfigError(f"'{signature}': no default recipe learns this.\nPatterns with one: {', '.join(recipe.pattern for recipe in TABLE)}.")
+
+
+def kind_of(signature: Signature, slot: Slot, room: type[DataType] | DataType) -> str:
+    """The kind of head that an output gets: the pair of inputs and output decides."""
+    return recipe_of(signature).kinds.get(slot.type, room.head_kinds[0])
 
 
 def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
@@ -325,7 +354,7 @@ def _budget(asked: Budget, decided: Budget) -> Budget:
 
 
 def _heads(facts: Facts) -> dict[str, str]:
-    return {slot.name: facts.rooms["output", slot.name].head_kinds[0] for slot in facts.signature.outputs}
+    return {slot.name: kind_of(facts.signature, slot, facts.rooms["output", slot.name]) for slot in facts.signature.outputs}
 
 
 def _best(facts: Facts, metric: str | None, usual: str | None) -> tuple[str, str] | None:

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mapsto.next_token import numbers
-from mapsto.tokens import PADDING, START, UNKNOWN
+from mapsto.tokens import PADDING, START, UNKNOWN, token_numbers
 
 AT_ONCE = 8_192  # tokens that go through the net at once
 
@@ -62,10 +61,10 @@ def scored(learner: Any, room: Any, pieces: Iterable[str], sizes: np.ndarray) ->
 
 def _stream(room: Any, pieces: Iterable[str]) -> Iterator[np.ndarray]:
     """Tokens of the text behind what it begins with."""
-    first = numbers(["\n"], room.kind, room.codes, room.alphabet)[0][-1:] if room.running else np.array([START], np.int32)
+    first = token_numbers(["\n"], room.kind, room.codes, room.alphabet)[0][-1:] if room.running else np.array([START], np.int32)
     yield np.where(first == UNKNOWN, START, first)
     for piece in pieces:
-        yield numbers([piece], room.kind, room.codes, room.alphabet)[0]
+        yield token_numbers([piece], room.kind, room.codes, room.alphabet)[0]
 
 
 def _windows(stream: Iterator[np.ndarray], most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -186,11 +186,14 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, kn
             if side == "input":
                 types[side, slot.name] = room  # the net has learned these; unseen values are "other"
                 continue
-        training = parts.of[found.sample_rows[slot.column]] == TRAIN
-        cells = [cell for cell, is_training in zip(found.sample[slot.column], training, strict=True) if is_training]
+        cells = _training(found, parts, slot.column)
         values = _read(room, cells)
         distinct = _read(room, found.distinct.get(slot.column, [])) if side == "output" else []
         spec = {"side": side, "rows": rows, "name": slot.name, "distinct": distinct, **wanted.get(slot.name, {})}
+        if side == "output":
+            spec["kind"] = recipes.kind_of(signature, slot, kind)
+        if "beside" in spec:
+            spec["beside"] = [cell for column in spec["beside"] for cell in _training(found, parts, column) if isinstance(cell, str)]
         if not any(value is not None for value in values):
             raise DataError(
                 f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can be read as one{_why(room, cells)}.\n"
@@ -198,6 +201,12 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, kn
             )
         types[side, slot.name] = room.fit(values, spec)
     return types
+
+
+def _training(found: Scan, parts: Split, column: str) -> list[Any]:
+    """The sampled cells of a column that stand in training rows."""
+    training = parts.of[found.sample_rows[column]] == TRAIN
+    return [cell for cell, is_training in zip(found.sample[column], training, strict=True) if is_training]
 
 
 def _read(room: DataType, cells: list[Any]) -> list[Any]:

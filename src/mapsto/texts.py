@@ -6,7 +6,10 @@ G counted runs, D width, F features, V vocabulary.
 
 from __future__ import annotations
 
+import base64
+import zlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,6 +53,13 @@ def tokens_of(encoded: Ragged) -> tuple[np.ndarray, Tensor]:
     below = np.concatenate([[0], token.cumsum()])  # tokens before each number
     ends = encoded.lengths.numpy().cumsum()
     return token, torch.from_numpy(below[ends] - below[ends - encoded.lengths.numpy()])
+
+
+@cache
+def rarities_of(text: str) -> Tensor:
+    """(buckets,) float32: 1 + ln((1 + texts) / (1 + texts with it)), the inverse document frequency, from its packed form."""
+    level = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    return torch.from_numpy(1 + level.astype(np.float32) * np.float32(np.log(2) / 16))
 
 
 def weighed(packed: Ragged, rarities: Tensor) -> Ragged:

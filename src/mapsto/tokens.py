@@ -18,6 +18,9 @@ from mapsto.ngrams import code_points
 SPECIAL = ("<pad>", "<unknown>", "<missing>", "<start>", "<system>", "<user>", "<assistant>", "<tool>", "<end>")
 PADDING, UNKNOWN, MISSING, START, SYSTEM, USER, ASSISTANT, TOOL, END = range(9)
 FIRST = len(SPECIAL)
+SMALLEST, LARGEST = 512, 16_384  # pieces that a vocabulary of byte pairs has
+A_PIECE = 400  # characters of training text for each of them
+LEARNED = 20_000_000  # characters that they are learned from
 
 
 def learn_tokenizer(kind: str, texts: Sequence[str], size: int) -> str:
@@ -39,6 +42,13 @@ def learn_tokenizer(kind: str, texts: Sequence[str], size: int) -> str:
         trainer = trainers.BpeTrainer(vocab_size=max(size, FIRST + 256), special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator((plain(text) for text in texts), trainer)
     return tokenizer.to_str()
+
+
+def byte_pairs(texts: Sequence[str], size: int | None, each: int = A_PIECE) -> str:
+    """Byte-level BPE of `size` tokens; by default one for `each` so many characters, within limits. Learned from some of very many texts."""
+    characters = sum(map(len, texts))
+    found = size or int(np.clip(characters // each, SMALLEST, LARGEST)) // 64 * 64
+    return learn_tokenizer("bpe", texts[:: max(1, characters // LEARNED)], found)
 
 
 @cache
@@ -70,6 +80,14 @@ def coded(text: str, alphabet: str) -> np.ndarray:
     place = np.searchsorted(known, codes)
     found = (place < len(known)) & (known[np.minimum(place, len(known) - 1)] == codes) if len(known) else np.zeros(len(codes), bool)
     return np.where(found, place + FIRST, UNKNOWN)
+
+
+def token_numbers(values: Sequence[str | None], kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
+    """The token numbers of each text, int32 (n,), without marks; nothing for what is missing."""
+    texts = ["" if value is None else value for value in values]
+    if kind == "char":
+        return [coded(text, alphabet).astype(np.int32) for text in texts]
+    return [np.asarray(found.ids, np.int32) for found in tokenizer_of(codes).encode_batch_fast([plain(text) for text in texts])]
 
 
 def pieces_of(kind: str, codes: str, alphabet: str) -> list[bytes]:

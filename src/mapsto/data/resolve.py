@@ -127,7 +127,7 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
     """Every open type inferred from the sample; columns nobody can read are left out of '*', and that is said."""
     said: Said = []
     rooms = {name: entry("types", name) for name in names("types")}
-    answers = {name: room for name, room in rooms.items() if room.head_kinds and (room.answers or not signature.inputs)}
+    answers = {name: room for name, room in rooms.items() if room.head_kinds}
     outputs = tuple(_typed(slot, scan.column(slot.column), answers) for slot in signature.outputs)
     if wrong := [slot for slot in outputs if slot.type not in answers]:
         raise SignatureError(f"'{wrong[0]}' cannot stand right of the arrow.\nWhat can be learned: {', '.join(answers)}.")

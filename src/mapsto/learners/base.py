@@ -22,6 +22,7 @@ from mapsto.metrics import Metric
 from mapsto.models.base import Rooms
 from mapsto.optimizers import build_optimizer
 from mapsto.signature import Signature
+from mapsto.types.base import Simple
 
 if TYPE_CHECKING:
     from mapsto.training.trainer import Trainer
@@ -196,8 +197,13 @@ class Learner:
         return ""
 
     def simple(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-        """{slot: {baseline: predicted arrays}} for the rows that `collect` gives, where the learner itself knows what a simple answer is."""
-        return {}
+        """{slot: {baseline: predicted arrays}} for the rows that `collect` gives, where the learner or an output's room knows a simple answer."""
+        found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+        for slot in self.signature.outputs:
+            rule = self.types["output", slot.name].simple(slot.name, self.types, self.walk("train", LOOKED))
+            if rule is not None:
+                found[slot.name] = answered(rule, self.walk(split))
+        return found
 
     def evaluate(self, split: str, most: int | None = None) -> Scores:
         """{slot: {metric: value}} over a split; {} when the learner has nothing to compare with."""
@@ -252,6 +258,20 @@ def collect(learner: Learner, batches: Iterator[Batch]) -> Collected:
         {name: _placed(values, place) for name, values in present.items()},
         np.sort(numbers),
     )
+
+
+def answered(rule: Simple, batches: Iterator[Batch]) -> dict[str, dict[str, np.ndarray]]:
+    """{baseline: arrays} of what a simple rule says of batches, in the order of their rows."""
+    found: dict[str, dict[str, list[np.ndarray]]] = {}
+    rows = []
+    for batch in batches:
+        assert batch.rows is not None
+        rows.append(_numpy(batch.rows))
+        for baseline, arrays in rule(batch).items():
+            for name, value in arrays.items():
+                found.setdefault(baseline, {}).setdefault(name, []).append(value)
+    place = np.argsort(np.argsort(np.concatenate(rows), kind="stable"), kind="stable")
+    return {baseline: {name: _placed(parts, place) for name, parts in arrays.items()} for baseline, arrays in found.items()}
 
 
 def _placed(parts: list[np.ndarray], place: np.ndarray) -> np.ndarray:

@@ -107,12 +107,13 @@ def features_of(store: Store, rows: np.ndarray, groups: np.ndarray | None = None
     plain = Plain(store.signature, store.types)
     rows = rows[chosen(len(rows), most)]
     values: list[Values] = []
-    known: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {slot.name: [] for slot in store.signature.outputs}
+    known: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for low in range(0, len(rows), PIECE):
         batch = store.batch(rows[low : low + PIECE]).to("cpu")
         values.append(plain(batch.inputs))
-        for name, found in known.items():
-            found.append((batch.targets[name].numpy(), batch.present[name].numpy()))  # type: ignore[union-attr]
+        for name, target in batch.targets.items():
+            if isinstance(target, torch.Tensor):  # sequences have baselines of their own (`Learner.simple`)
+                known.setdefault(name, []).append((target.numpy(), batch.present[name].numpy()))
     together = joined(values)
     of = None if groups is None else groups[rows]
     labels = {name: [np.concatenate(part) for part in zip(*found, strict=True)] for name, found in known.items()}

@@ -59,5 +59,6 @@ class Watch:
         achieved = rate * plan.operations_per_row
         found: dict[str, Any] = {"rows_per_second": round(rate, 2), "operations_per_row": plan.operations_per_row, "operations_per_second": achieved}
         if plan.peak:
-            found |= {"peak": plan.peak, "share": achieved / plan.peak / (plan.processes if self.device.type == "cuda" else 1)}
+            peak = max(plan.peak * plan.processes, achieved)  # the plan measured one process
+            found |= {"peak": peak, "share": achieved / peak}
         return {**found, "step": self.shares(), "beside": {name: round(value, 2) for name, value in self.beside.items()}}

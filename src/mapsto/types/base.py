@@ -7,7 +7,7 @@ A room is a frozen dataclass. Fields without mark are its options, as in `image(
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Draw, Field, Ragged
+from mapsto.batch import Batch, Draw, Field, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Column
 from mapsto.config import options_of
@@ -25,6 +25,8 @@ from mapsto.errors import CellError
 from mapsto.metrics import Metric
 
 MISSING_CELLS, SHARES = "missing cells (share)", (0.1, 0.25, 0.5)  # the corruption that every column of a table knows
+
+Simple = Callable[[Batch], dict[str, dict[str, np.ndarray]]]  # {baseline: {name: (B, ...)}}
 
 
 def learned(default: Any) -> Any:
@@ -49,7 +51,6 @@ class DataType:
     """A room. `name` is its file's name."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ()  # right of the arrow; () = cannot stand there
-    answers: ClassVar[bool] = True  # right of the arrow: can it be learned from inputs, or only by itself (`-> text`)?
     whole: ClassVar[bool] = False  # does a cell hold what is learned of it too, so that `it -> text` is learned as `-> it`?
     reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
     modality: ClassVar[str] = "tabular"  # what kind of data the world calls it, as in "tabular classification"
@@ -68,7 +69,8 @@ class DataType:
     def fit(self, values: Sequence[Any], spec: Mapping[str, Any]) -> Self:
         """A room that knows vocabulary and statistics. values: a sample of read training values, missing ones as None,
         every distinct value of a target among them. spec: {"side": "input"|"output", "rows": training rows, "name": the slot's name} and
-        what a model wants (`models.wants`), which wins over the defaults but not over the user's options."""
+        what a model wants (`models.wants`), which wins over the defaults but not over the user's options; right of the arrow "kind", the
+        kind of head that the recipe chose."""
         return self
 
     def after(self, earlier: DataType) -> Self | None:
@@ -248,6 +250,11 @@ class DataType:
     def head(self, width: int, kind: str) -> Head:
         """RIGHT of the arrow: the head of one of `head_kinds`."""
         raise TypeError(f"{type(self).__name__} cannot stand right of an arrow")
+
+    def simple(self, name: str, rooms: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]) -> Simple | None:
+        """RIGHT of the arrow, where plain features tell no trivial answer (`measure.baseline`): what a simple rule learns from batches of
+        training rows, as a function from a batch to {baseline: what the head would predict}."""
+        return None
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -13,7 +13,6 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,24 +23,26 @@ from mapsto.batch import Draw, Padded, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, Continued, decoded, is_missing, shorten, sound
 from mapsto.config import setting
-from mapsto.disturb import mistyped
+from mapsto.disturb import mistyped, pieces_of, words_disturbed
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.metrics import Metric
-from mapsto.next_token import NextToken, figures, learned_from, sizes, written
+from mapsto.next_token import STREAM
 from mapsto.ngrams import filled, frequencies, grams
 from mapsto.numerals import values_of
-from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, padded, tokens_of, weighed
-from mapsto.tokens import FIRST, MISSING, START, UNKNOWN, alphabet_of, characters, learn_tokenizer, plain, tokenizer_of
+from mapsto.sequences import WHOLE
+from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, padded, rarities_of, tokens_of, weighed
+from mapsto.tokens import FIRST, LEARNED, MISSING, START, UNKNOWN, alphabet_of, byte_pairs, characters, learn_tokenizer, plain, tokenizer_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, quarters
+from mapsto.writing import Writing
 
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
 AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
 MOST_TOKENS = {"words": 512, "bpe": 512, "char": 1024, "ngrams": 0}  # the default never grows beyond
 VOCABULARY = {"words": 20_000, "bpe": 8_000, "char": 5_000, "ngrams": 0}
-LEARNED = 20_000_000  # characters of training texts that tokens are learned from
 SAMPLED = 5_000_000  # and that buckets and rarities are counted on
 MARKS, FEWEST_RUNS = 512, 30  # places that runs are hashed into to compare texts; runs below which a text is too short to be like another
 WINDOWS = 8  # views of a long text at most
+WRITINGS: Mapping[str, Writing] = {"tokens": STREAM, "sequence": WHOLE}  # how a text right of the arrow is written, by kind of head
 TYPING = "typing errors, share of characters"
 DROPPED = "words dropped, share"
 CASE = "upper case, share of words"
@@ -55,8 +56,7 @@ class Text(DataType):
     modality: ClassVar[str] = "text"
     prose: ClassVar[bool] = True
     placeholder: ClassVar[Any] = "some text"
-    head_kinds: ClassVar[tuple[str, ...]] = ("tokens",)
-    answers: ClassVar[bool] = False
+    head_kinds: ClassVar[tuple[str, ...]] = tuple(WRITINGS)
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "buckets", "words", "longest", "kept", "long", "answer")
 
     tokenizer: str | None = setting(
@@ -77,14 +77,14 @@ class Text(DataType):
     buckets: int = learned(0)
     words: int = learned(2)  # longest run of words counted
     longest: int = learned(5)  # and of characters
-    rarity: str = learned("")  # per bucket: how rare, see `_rarities`
+    rarity: str = learned("")  # per bucket: how rare, see `rarities_of`
     aligned: bool = learned(False)  # are all training texts of one length, so that places may mean something?
     cut: float = learned(0.0)  # share of training texts longer than `most`
     distinct: int = learned(0)  # different texts in the sample, when few
     over: float = learned(0.0)  # share of training texts of more than MOST_CHARACTERS
     paths: bool = learned(False)  # do they look like names of files?
     running: bool = learned(False)  # are texts cut from one that goes on?
-    answer: bool = learned(False)  # does it stand right of the arrow? Then `most` tokens are learned at once
+    answer: str = learned("")  # right of the arrow: the kind of head that it is written for. `most` tokens are then learned at once
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -127,9 +127,10 @@ class Text(DataType):
 
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
         """Tokens, lengths and rarities of training texts. spec: "tokenizer" a model's own; "fixed": it takes a fixed number of
-        tokens, so only the bag."""
+        tokens, so only the bag; "bag" False: it reads tokens alone; "enough": the share of training texts that are read whole (.99);
+        "beside": texts to learn tokens from in place of its own; "kind": right of the arrow, the kind of head."""
         if spec.get("side") == "output":
-            return self._fit_answer(values, str(spec.get("name", "text")))
+            return self._fit_answer(values, spec)
         texts = [self._cut(value) for value in values if value is not None]
         unspaced = sum(len(text.split()) for text in texts) < 1.1 * len(texts) and sum(map(len, texts)) >= 8 * len(texts)
         kind = self.tokenizer or ("ngrams" if spec.get("fixed") else spec.get("tokenizer")) or ("char" if unspaced else "words")
@@ -147,13 +148,16 @@ class Text(DataType):
         if kind == "char":
             room = replace(room, alphabet=alphabet_of(texts, size))
         elif kind != "ngrams":
-            room = replace(room, codes=learn_tokenizer(kind, texts, size))
+            whole = kind == "bpe" and spec.get("bag") is False
+            room = replace(room, codes=byte_pairs(spec.get("beside") or texts, self.size) if whole else learn_tokenizer(kind, texts, size))
         lengths = np.array([len(tokens) for i in range(0, len(texts), 1024) for tokens in room._tokens(texts[i : i + 1024])] or [0]) + 1
-        most = self.max or int(min(MOST_TOKENS[kind], np.ceil(np.quantile(lengths, 0.99) / 8) * 8)) or 1
+        most = self.max or int(min(MOST_TOKENS[kind], np.ceil(np.quantile(lengths, spec.get("enough", 0.99)) / 8) * 8)) or 1
         room = replace(room, most=most, kept=most * (WINDOWS if self.long == "windows" else 1), cut=float((lengths > most).mean()))
-        return room if self.grams is False and kind != "ngrams" else room._count(texts)
+        bagged = kind == "ngrams" or (spec.get("bag", True) if self.grams is None else self.grams)
+        return room._count(texts) if bagged else room
 
-    def _fit_answer(self, values: Sequence[str | None], name: str) -> Self:
+    def _fit_answer(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
+        name, kind = str(spec.get("name", "text")), str(spec.get("kind", self.head_kinds[0]))
         asked = {key: getattr(self, key) for key in ("grams", "hide") if getattr(self, key) is not None}
         if self.tokenizer in ("words", "ngrams") or self.long != "start" or asked:
             wrong = f"tokenizer={self.tokenizer}" if self.tokenizer in ("words", "ngrams") else next(iter(asked), "long")
@@ -162,8 +166,9 @@ class Text(DataType):
             )
         if not any(values):
             raise DataError(f"'{name}': no training row has a text to learn from.\nName another column right of the arrow.")
+        found = WRITINGS[kind].learn(values, self.tokenizer, self.size, self.max, spec.get("beside", ()))
         running = any(isinstance(value, Continued) for value in values)
-        return replace(self, answer=True, running=running, words=0, **learned_from(values, self.tokenizer, self.size, self.max))
+        return replace(self, answer=kind, running=running, words=0, **found)
 
     def _count(self, texts: Sequence[str]) -> Self:
         """With as many buckets as the training texts fill, and how rare each is."""
@@ -194,7 +199,13 @@ class Text(DataType):
             except CellError as problem:
                 problems[position] = str(problem)
                 values.append(None)
-        return self._encoded(values), problems
+        encoded = self._encoded(values)
+        if self.answer and WRITINGS[self.answer].whole and self.max is None:
+            problems |= {i: self._too_long(len(found)) for i, found in enumerate(encoded) if len(found) > self.most}
+        return encoded, problems
+
+    def _too_long(self, tokens: int) -> str:
+        return f"takes {tokens:,} tokens, more than the {self.most:,} that are written at most. To cut it, say how many: text(max={self.most})."
 
     def _cut(self, text: str) -> str:
         """What is read of a very long text."""
@@ -205,7 +216,9 @@ class Text(DataType):
 
     def _encoded(self, values: Sequence[str | None]) -> list[np.ndarray]:
         if self.answer:
-            return [found.astype(self.layout.dtype) for found in written(values, self.kind, self.codes, self.alphabet)]
+            found = WRITINGS[self.answer].tokens(values, self.kind, self.codes, self.alphabet)
+            most = self.most if WRITINGS[self.answer].whole and self.max is not None else None
+            return [tokens[:most].astype(self.layout.dtype) for tokens in found]
         texts = ["" if value is None else self._cut(value) for value in values]
         tokens = [
             np.array([MISSING if value is None else START, *self._shortened(found)], np.int32)
@@ -242,14 +255,20 @@ class Text(DataType):
         """Tokens that one pass through a net reads; the counted runs beside them are not padded."""
         return arrays.lengths.numpy() if self.answer else tokens_of(arrays)[1].clamp(max=self.most).numpy()
 
-    def collate(self, arrays: Ragged, draw: Draw | None) -> Texts:
-        """Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf · idf of length 1."""
+    def present(self, arrays: Ragged) -> Tensor:
+        return arrays.lengths > 0
+
+    def collate(self, arrays: Ragged, draw: Draw | None) -> Padded:
+        """Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf · idf of length 1. Right
+        of the arrow Padded, the tokens alone."""
+        if self.answer:
+            return padded(arrays.flat.long(), arrays.lengths)
         token, lengths = tokens_of(arrays)
         flat = arrays.flat.numpy()  # whose masks are eight times as fast as torch's
         tokens = padded(torch.from_numpy(flat[token]).long(), lengths)
         if draw is not None:
             tokens = self._disturbed(tokens, draw)
-        bags = weighed(Ragged(torch.from_numpy(~flat[~token]), arrays.lengths - lengths), _rarities(self.rarity)) if self.buckets else None
+        bags = weighed(Ragged(torch.from_numpy(~flat[~token]), arrays.lengths - lengths), rarities_of(self.rarity)) if self.buckets else None
         return Texts(tokens.values, tokens.lengths, tokens.counts, bags)
 
     def _disturbed(self, tokens: Padded, draw: Draw) -> Padded:
@@ -318,7 +337,7 @@ class Text(DataType):
     def said(self, name: str) -> str:
         """How it is read, and what a person may not expect."""
         if self.answer:
-            return f"'{name}' is written in {self.about()}, and learned in blocks of {self.most} tokens"
+            return f"'{name}' is written in {self.about()}, {WRITINGS[self.answer].said(self.most)}"
         told = f"'{name}' is read as {self.about()}"
         if self.cut >= 0.005 and self.kind != "ngrams":
             told += f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {_LONG[self.long]} (max=…, long=…)"
@@ -350,34 +369,18 @@ class Text(DataType):
             return None
         if name == TYPING:
             return mistyped(value, level, draw)
-        if name in (DROPPED, CASE):
-            pieces = re.split(r"(\s+)", value)
-            hit = draw.random(len(pieces)) < level
-            return "".join(
-                ("" if name == DROPPED and piece.strip() else piece.upper()) if is_hit else piece for piece, is_hit in zip(pieces, hit, strict=True)
-            )
-        return value
+        change = {DROPPED: lambda word: "", CASE: str.upper}.get(name)
+        return words_disturbed(value, level, draw, change) if change else value
 
     def parts(self, value: str | None, most: int) -> list[str]:
         """The text without one word (or, where it has no spaces, one run of characters) at a time."""
-        pieces = self._pieces(value, most)
+        pieces = pieces_of(value or "", most)
         return ["".join(pieces[:i] + pieces[i + 1 :]) for i in range(len(pieces))]
 
     def marked(self, value: str, weights: Sequence[float]) -> Item:
-        pieces = self._pieces(value, len(weights))
+        pieces = pieces_of(value, len(weights))
         rest = value[sum(map(len, pieces)) :]
         return Item(pieces=(*zip(pieces, map(float, weights), strict=True), *([(rest[:200] + "…" * (len(rest) > 200), 0.0)] if rest else ())))
-
-    def _pieces(self, value: str | None, most: int) -> list[str]:
-        if not value:
-            return []
-        pieces = re.findall(r"\s*\S+\s*", value) if len(value.split()) > 1 else list(value)
-        if len(pieces) <= most:
-            return pieces
-        if len(value.split()) > 1:
-            return pieces[:most]
-        step = -(-len(value) // most)
-        return [value[i : i + step] for i in range(0, len(value), step)]
 
     # ---- for nets ----
 
@@ -385,7 +388,7 @@ class Text(DataType):
         """How rare its runs are in the training texts, in the mean: another language or keys hit at random consist of rare ones."""
         if values.bags is None:
             return None
-        rarity = _rarities(self.rarity).to(values.lengths.device)[values.bags.flat[:, 0].long()]
+        rarity = rarities_of(self.rarity).to(values.lengths.device)[values.bags.flat[:, 0].long()]
         total = torch.zeros(len(values.bags), device=rarity.device).index_add_(0, values.bags.row, rarity)
         return total / values.bags.lengths.to(rarity.device).clamp(min=1)
 
@@ -410,11 +413,11 @@ class Text(DataType):
         return stem.sparse(values)
 
     def head(self, width: int, kind: str) -> Head:
-        return NextToken(width, self.vocabulary_size, self.most)
+        return WRITINGS[kind].head(width, self)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return figures(sizes(self.kind, self.codes, self.alphabet)) if self.answer else ()
+        return WRITINGS[self.answer].metrics(self) if self.answer else ()
 
 
 def _is_path(text: str) -> bool:
@@ -439,10 +442,3 @@ def _by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 _LONG = {"start": "the start is read", "ends": "both ends are read", "windows": "windows are read and averaged"}
-
-
-@cache
-def _rarities(text: str) -> Tensor:
-    """(buckets,) float32: 1 + ln((1 + texts) / (1 + texts with it)), the inverse document frequency, from its packed form."""
-    level = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
-    return torch.from_numpy(1 + level.astype(np.float32) * np.float32(np.log(2) / 16))

@@ -1,0 +1,154 @@
+"""Teacher forcing (Williams & Zipser 1989): a net that writes an answer token by token learns each token given the true ones before it
+(Sutskever et al. 2014). When it predicts it goes on from its own: greedy, drawn, or by beam search (`mapsto.search`).
+
+While it learns it is measured by its loss, which takes one pass; at the end, and by `mapsto evaluate`, its answers are written and compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mapsto.batch import Batch, Padded, key
+from mapsto.config import setting
+from mapsto.errors import ConfigError
+from mapsto.generate import Sampling
+from mapsto.generate import drawn as drawn_token
+from mapsto.learners.base import Learner, Logs, Scores, answered
+from mapsto.metrics import ratio_of
+from mapsto.search import Found, beam, drawn
+from mapsto.sequences import WholeText, told, written
+from mapsto.tokens import START
+
+LOOKED = 1_000  # rows that are enough for a look while it learns
+AT_ONCE = 640  # answers written at the same time
+SENTENCE = re.compile(r"(?<=[.!?。！？])\s+")  # where a sentence ends
+
+
+class TeacherForcing(Learner):
+    """Learn to write the one text right of the arrow, given what stands left of it."""
+
+    ahead = True
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of teacher forcing, and of how answers are found."""
+
+        smoothing: float = setting(0.1, "share of the truth that is spread over all tokens", above=-1e-9, below=1)
+        beam: int = setting(5, "beginnings kept for each answer by beam search; 1: always the likeliest token", above=0)
+        penalty: float = setting(1.0, "how much longer answers are favoured: scores are divided by ((5 + tokens) / 6) to this power", above=-1e-9)
+        temperature: float = setting(0.0, "draw tokens instead, 1 as the net believes; 0: search", above=-1e-9)
+        top_p: float = setting(0.95, "draw only among the likeliest tokens that together have this probability", above=0, below=1.0000001)
+
+    @cached_property
+    def slot(self) -> str:
+        if len(self.signature.outputs) != 1 or not self.signature.inputs:
+            raise ConfigError(f"learner 'teacher_forcing' learns one text that answers something, got '{self.signature}'.\nWrite: text -> text.")
+        return self.signature.outputs[0].name
+
+    @property
+    def head(self) -> WholeText:
+        return dict(self.model.heads.items())[self.slot]  # type: ignore[union-attr, operator]
+
+    @property
+    def looked(self) -> int:
+        return LOOKED
+
+    # ---- learning ----
+
+    def said(self, batch: Batch) -> tuple[Tensor, Padded]:
+        """(logits (B, T, V) of each true token, the true tokens)."""
+        target = batch.targets[self.slot]
+        assert isinstance(target, Padded)
+        start = torch.full_like(target.values[:, :1], START)
+        return self.model(batch.inputs, given=torch.cat([start, target.values[:, :-1]], 1), size=batch.size)[self.slot], target
+
+    def given(self, batch: Batch) -> Tensor:
+        target = batch.targets[self.slot]
+        return target.values  # type: ignore[union-attr]
+
+    def loss(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
+        output, target = self.said(batch)
+        return self.head.loss(output, target, batch.present.get(self.slot), self.config.smoothing), {}
+
+    # ---- measuring ----
+
+    def evaluate(self, split: str, most: int | None = None) -> Scores:
+        """The loss alone: answers take as many passes as they have tokens."""
+        if self.store is None or not self.size(split):
+            return {}
+        sums = np.concatenate([self._nats(batch) for batch in self.walk(split, most)])
+        return {self.slot: {"loss": ratio_of(sums)}}
+
+    @torch.inference_mode()
+    def _nats(self, batch: Batch) -> np.ndarray:
+        """(B, 2): nats of the true answer, and its tokens."""
+        self.model.eval()
+        ready = self.ready(batch)
+        with self.autocast:
+            output, target = self.said(ready)
+        nats, count = self.head.loss(output, target)
+        return torch.stack([nats.double(), count.double()], 1).cpu().numpy()
+
+    @torch.inference_mode()
+    def arrays(self, batch: Batch) -> dict[str, dict[str, np.ndarray]]:
+        """{slot: value, (B,) arrays of tokens; score (B,); and where the truth is known its nats (B,)}."""
+        self.model.eval()
+        parts = [self._found(self.ready(batch.slice(low, low + self._rows))) for low in range(0, batch.size, self._rows)]
+        found = {"value": _rows([row for part in parts for row in part.tokens]), "score": np.concatenate([part.score for part in parts])}
+        if self.slot in batch.targets:
+            found["nats"] = self._nats(batch)[:, 0]
+        return {self.slot: found}
+
+    @property
+    def _rows(self) -> int:
+        return max(1, AT_ONCE // (self.config.beam if not self.config.temperature else 1))
+
+    def _found(self, batch: Batch) -> Found:
+        model: Any = self.model
+        with self.autocast:
+            state = model.begin(batch.inputs)
+            if not self.config.temperature:
+                return beam(model.next, state, batch.size, model.most, self.config.beam, self.config.penalty, self.device)
+            how = Sampling(temperature=self.config.temperature, top_p=self.config.top_p)
+            uniform = np.random.default_rng(key(self.training.seed, "answers")).random((model.most, batch.size))
+            places = torch.from_numpy(uniform).to(self.device)
+
+            def choose(logs: Tensor, place: int, rows: Tensor) -> Tensor:
+                return drawn_token(logs, places[place, rows], how)
+
+            return drawn(model.next, state, batch.size, model.most, choose, self.device)
+
+    def simple(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+        """What the first input's own words are worth as an answer: all of them, and the first sentence."""
+        name = self.signature.inputs[0].name
+        room, source = self.types["output", self.slot], vars(self.types["input", name])
+        if source.get("kind") not in ("bpe", "char"):
+            return {}
+
+        def answers(texts: list[str]) -> dict[str, np.ndarray]:
+            return {"value": _rows(written(texts, room.kind, room.codes, room.alphabet))}  # type: ignore[attr-defined]
+
+        def rule(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
+            given = batch.inputs[name]
+            assert isinstance(given, Padded)
+            read = [row[:length].numpy() for row, length in zip(given.values, given.lengths.tolist(), strict=True)]
+            texts = told(read, source["kind"], source["codes"], source["alphabet"])
+            return {"copy": answers(texts), "first_sentence": answers([SENTENCE.split(text.strip(), maxsplit=1)[0] for text in texts])}
+
+        return {self.slot: answered(rule, self.walk(split))}
+
+
+def _rows(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """(B,) objects, whatever their lengths."""
+    found = np.empty(len(arrays), object)
+    for i, array in enumerate(arrays):
+        found[i] = array
+    return found

@@ -1,0 +1,209 @@
+"""Encoder-decoder transformer (Vaswani et al. 2017): what is given is read in both directions, the answer is written from left to right.
+
+With what came after: RMSNorm before each part (Xiong et al. 2020), rotary positions (Su et al. 2021), queries and keys of length 1 (Henry et
+al. 2020), ReLU² (So et al. 2021), no biases; the parts are those of `models.gpt`. Several inputs are read as one sequence, each with a mark.
+Letters: B batch, S tokens read, T tokens written, D width, N heads, H width of a head, V vocabulary, K answers kept for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mapsto.attention import attend
+from mapsto.batch import Field, Padded
+from mapsto.config import setting
+from mapsto.dropout import Dropout
+from mapsto.errors import ConfigError
+from mapsto.models import gpt
+from mapsto.models.base import Heads, Rooms, Stems, features_of_nothing, in_arithmetic, pool
+from mapsto.models.gpt import linear, norm, rotary
+from mapsto.sequences import WholeText
+from mapsto.signature import Signature
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = setting(256, "width of a token", above=0)
+    depth: int = setting(3, "blocks of the encoder", above=0)
+    decoder: int = setting(3, "blocks of the decoder", above=0)
+    heads: int = setting(4, "attention heads", above=0)
+    mlp: str = setting("relu2", "the feed-forward part of a block", choices=("swiglu", "relu2"))
+    dropout: float = setting(0.3, "share dropped of embeddings and of what a block adds", above=-1e-9, below=1)
+    shared: bool = setting(False, "one vocabulary, and one table of its tokens, for what is read and what is written")
+
+
+def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
+    """Texts as byte pairs, read whole, without bags; learned from all of them together where the vocabulary is shared."""
+    texts = [slot for slot in signature.slots if slot.type == "text"]
+    spec: dict[str, Any] = {"tokenizer": "bpe", "bag": False, "enough": 1.0}
+    return {slot.name: spec | ({"beside": [slot.column for slot in texts]} if config.shared else {}) for slot in texts}
+
+
+def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Seq2Seq:
+    if config.width % (2 * config.heads):
+        raise ConfigError(
+            f"model 'seq2seq': width {config.width} does not divide into {config.heads} heads of even width.\nTake a multiple of twice the heads."
+        )
+    stems = Stems(signature, types, config.width)
+    gives = features_of_nothing(stems, signature, types) if signature.inputs else {}
+    if wrong := [name for name, found in gives.items() if not isinstance(found, Padded) and (found.ndim != 3 or found.shape[2] != config.width)]:
+        raise ConfigError(f"model 'seq2seq' reads tokens; '{wrong[0]}' gives none.\nIt takes texts and cells of tables: leave '{wrong[0]}' out.")
+    if not gives:
+        raise ConfigError(
+            f"model 'seq2seq' writes an answer to something; '{signature}' gives it nothing.\nWrite: text -> text, or take --model gpt."
+        )
+    most = sum(getattr(types["input", slot.name], "most", 1) for slot in signature.inputs)
+    return Seq2Seq(config, stems, Heads(signature, types, kinds, config.width, "tokens"), len(gives), most)
+
+
+class Seq2Seq(nn.Module):
+    """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the token behind each."""
+
+    def __init__(self, config: Config, stems: Stems, heads: Heads, inputs: int, longest: int):
+        super().__init__()
+        ((self.slot, head),) = _only(heads)
+        self.config, self.most = config, head.most
+        self.stems, self.heads = stems, heads
+        self.marks = nn.Parameter(torch.zeros(inputs, config.width)) if inputs > 1 else None
+        self.embedding = nn.Embedding(head.vocabulary, config.width)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        head.project.weight = self.embedding.weight
+        if config.shared:
+            for module in stems.modules():
+                if isinstance(module, nn.Embedding) and module.weight.shape == self.embedding.weight.shape:
+                    module.weight = self.embedding.weight
+        parts = gpt.Config(config.width, 1, config.heads, None, config.mlp, config.dropout)
+        self.encoder = nn.ModuleList(Layer(parts, crosses=False) for _ in range(config.depth))
+        self.decoder = nn.ModuleList(Layer(parts, crosses=True) for _ in range(config.decoder))
+        self.dropout = Dropout(config.dropout)
+        cosine, sine = rotary(max(longest, head.most) + inputs, config.width // config.heads)
+        self.register_buffer("cosine", cosine, persistent=False)
+        self.register_buffer("sine", sine, persistent=False)
+
+    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
+        return self.heads(self.written(given, self.read(inputs), None))
+
+    def embed(self, inputs: Mapping[str, Field]) -> Tensor:
+        """(B, D): the mean of what was read."""
+        memory = self.read(inputs)
+        return pool(memory, "tokens")
+
+    def read(self, inputs: Mapping[str, Field]) -> Padded:
+        """Inputs -> (B, S, D): what the encoder makes of them."""
+        x, lengths = self.joined(list(self.stems(inputs).values()))
+        time = x.shape[1]
+        seen = (torch.arange(time, device=x.device) < lengths[:, None])[:, None, None]  # (B, 1, 1, S)
+        x = self.dropout(norm(in_arithmetic(x)))
+        for layer in self.encoder:
+            x = layer(x, self.cosine[:time], self.sine[:time], seen)  # type: ignore[index]
+        return Padded(norm(x), lengths)
+
+    def joined(self, features: list[Any]) -> tuple[Tensor, Tensor]:
+        """Features of all inputs, Padded or (B, T, D) each, one behind the other without gaps -> (B, S, D), lengths (B,)."""
+        if self.marks is None and isinstance(features[0], Padded):
+            return features[0].values, features[0].lengths.clamp(min=1)
+        parts = [found if isinstance(found, Padded) else Padded(found, torch.full((len(found),), found.shape[1])) for found in features]
+        values = [part.values + (0 if self.marks is None else self.marks[i]) for i, part in enumerate(parts)]
+        masks = torch.cat([part.mask.to(values[0].device) for part in parts], 1)
+        order = (~masks).to(torch.int8).argsort(dim=1, stable=True)  # known tokens first, each row's in their order
+        together = torch.cat(values, 1)
+        lengths = masks.sum(1)
+        return together.gather(1, order[..., None].expand_as(together))[:, : max(1, int(lengths.max()))], lengths.clamp(min=1)
+
+    def written(self, tokens: Tensor, memory: Padded, state: State | None) -> Tensor:
+        """(B, T) -> (B, T, D). With a state, `tokens` follow those it has seen."""
+        start = 0 if state is None else state.length
+        end = start + tokens.shape[1]
+        seen = memory.mask[:, None, None]  # (B, 1, 1, S)
+        x = self.dropout(norm(in_arithmetic(self.embedding(tokens))))
+        for number, layer in enumerate(self.decoder):
+            known = layer.cross.known(memory.values) if state is None else state.crossed[number]  # type: ignore[union-attr, operator]
+            cached = None if state is None else (state, number)
+            x = layer(x, self.cosine[start:end], self.sine[start:end], None, cached, (*known, seen))  # type: ignore[index]
+        if state is not None:
+            state.length = end
+        return norm(x)
+
+    # ---- writing token by token (`mapsto.search`) ----
+
+    def begin(self, inputs: Mapping[str, Field]) -> State:
+        """What is read, once for all tokens that will be written."""
+        memory = self.read(inputs)
+        return State(memory, [layer.cross.known(memory.values) for layer in self.decoder])  # type: ignore[union-attr, operator]
+
+    def next(self, tokens: Tensor, state: State) -> Tensor:
+        """The last tokens (B · K,) -> (B · K, V) float32 logits of those behind them."""
+        return self.heads(self.written(tokens[:, None], state.memory, state))[self.slot][:, -1].float()
+
+
+class State:
+    """What is kept while B · K answers are written: the memory (B, S, D), its keys and values for each block, and those of written tokens."""
+
+    def __init__(self, memory: Padded, crossed: list[tuple[Tensor, Tensor]]):
+        self.memory, self.crossed, self.length = memory, crossed, 0
+        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def extended(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B · K, N, T, H) of new tokens, noted -> those of all tokens up to the last new one."""
+        if layer in self.kept:
+            key, value = (torch.cat(pair, 2) for pair in zip(self.kept[layer], (key, value), strict=True))
+        self.kept[layer] = key, value
+        return key, value
+
+    def choose(self, rows: Tensor, answers: Tensor) -> None:
+        """Go on with some of the rows (b,), and some of their answers (b · K,): positions among those there are."""
+        self.kept = {layer: (key[answers], value[answers]) for layer, (key, value) in self.kept.items()}
+        if len(rows) < len(self.memory.lengths):
+            self.memory = Padded(self.memory.values[rows], self.memory.lengths[rows])
+            self.crossed = [(key[rows], value[rows]) for key, value in self.crossed]
+
+
+class Layer(nn.Module):
+    """x + attention to itself, then in the decoder + attention to what was read, then + feed-forward; each of norm(x): (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config: gpt.Config, crosses: bool):
+        super().__init__()
+        self.attention = gpt.Attention(config)
+        self.cross = Cross(config.width, config.heads) if crosses else None
+        self.feed_forward = (gpt.SwiGlu if config.mlp == "swiglu" else gpt.ReluSquared)(config.width)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, cosine: Tensor, sine: Tensor, seen: Tensor | None, cached: Any = None, crossed: tuple[Tensor, Tensor, Tensor] | None = None
+    ) -> Tensor:
+        x = x + self.dropout(self.attention(norm(x), cosine, sine, cached, seen))
+        if self.cross is not None and crossed is not None:
+            x = x + self.dropout(self.cross(norm(x), *crossed))
+        return x + self.dropout(self.feed_forward(norm(x)))
+
+
+class Cross(nn.Module):
+    """Attention of written tokens to what was read."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads, self.size = heads, width // heads
+        self.q, self.kv, self.out = linear(width, width), linear(width, 2 * width), linear(width, width, zero=True)
+
+    def known(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S, D) -> keys and values (B, N, S, H)."""
+        key, value = self.kv(memory).view(*memory.shape[:2], 2, self.heads, self.size).permute(2, 0, 3, 1, 4)
+        return norm(key), value
+
+    def forward(self, x: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
+        """x (B · K, T, D): the K answers to a row look at the same keys, as if they were one long answer."""
+        rows, (many, time, width) = len(key), x.shape
+        q = norm(self.q(x).view(rows, many // rows * time, self.heads, self.size)).transpose(1, 2)  # (B, N, K · T, H)
+        found = attend(q, key.to(q.dtype), value.to(q.dtype), seen)
+        return self.out(found.transpose(1, 2).reshape(many, time, width))
+
+
+def _only(heads: Heads) -> list[tuple[str, Any]]:
+    if len(heads.names) != 1 or not isinstance(heads.list[0], WholeText):
+        raise ConfigError("model 'seq2seq' writes one text, and nothing else stands right of the arrow.\nWrite: text -> text.")
+    return heads.items()

@@ -1,0 +1,104 @@
+"""Texts that answer something (`text -> text`): each is written from its first token to its end; the head that says it, and its figures.
+
+A text is its tokens and a START, which ends it. Letters: B batch, T tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mapsto.batch import Padded
+from mapsto.decode import Prediction
+from mapsto.metrics import Metric
+from mapsto.overlap import figures
+from mapsto.tokens import MISSING, PADDING, START, UNKNOWN, alphabet_of, byte_pairs, pieces_of, token_numbers
+from mapsto.types.base import Head
+from mapsto.writing import Values, Writing
+
+REACH, AHEAD = 1024, 1.5  # tokens that a text has at most; in lengths of the longest that was seen, as not every text was
+SMALL, LETTERS = 50_000, 128  # characters of training text, and different ones, up to which each is a token
+NEVER = (PADDING, UNKNOWN, MISSING)  # tokens that are no part of an answer
+
+
+def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = ()) -> dict[str, Any]:
+    """What a text's room learns to write it. Characters where texts are single words or there are few of them; else byte pairs."""
+    texts = [value for value in values if value]
+    characters = sum(map(len, texts))
+    single = sum(len(text.split()) for text in texts) < 1.1 * len(texts)
+    few = (single or characters <= SMALL) and len(alphabet_of(texts, LETTERS + 1)) <= LETTERS
+    kind = tokenizer or ("char" if few else "bpe")
+    if kind == "char":
+        found: dict[str, Any] = {"kind": kind, "codes": "", "alphabet": alphabet_of(texts, size or 5_000)}
+    else:
+        found = {"kind": kind, "codes": byte_pairs(beside or texts, size), "alphabet": ""}  # type: ignore[arg-type]
+    longest = max(map(len, written(texts, **found)))
+    return {**found, "most": most or min(REACH, math.ceil(AHEAD * longest / 8) * 8)}
+
+
+def written(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
+    """Texts as token numbers and the START that ends them, int32 (n,) each; nothing for what is missing."""
+    end = np.array([START], np.int32)
+    found = token_numbers(values, kind, codes, alphabet)
+    return [end[:0] if value is None else np.concatenate([tokens, end]) for value, tokens in zip(values, found, strict=True)]
+
+
+@cache
+def _pieces(kind: str, codes: str, alphabet: str) -> list[bytes]:
+    return pieces_of(kind, codes, alphabet)
+
+
+def told(rows: Iterable[np.ndarray], kind: str, codes: str, alphabet: str) -> list[str]:
+    """Texts from their token numbers (n,) each; bytes that are no letters become U+FFFD."""
+    pieces = _pieces(kind, codes, alphabet)
+    return [b"".join([pieces[token] for token in row.tolist()]).decode("utf-8", "replace") for row in rows]
+
+
+class WholeText(Head):
+    """What token follows each of an answer: tokens (B, T, D) -> logits (B, T, V). Which answer is best is the learner's search."""
+
+    takes = "tokens"
+
+    def __init__(self, width: int, vocabulary: int, most: int, spelling: tuple[str, str, str]):
+        super().__init__()
+        self.vocabulary, self.most, self.spelling = vocabulary, most, spelling
+        self.project = nn.Linear(width, vocabulary, bias=False)
+        nn.init.normal_(self.project.weight, std=0.02)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.project(hidden)
+
+    def loss(self, output: Tensor, target: Padded, present: Tensor | None = None, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Nats summed over a row's tokens, and how many these are. smoothing: share of the truth that is spread over all tokens (Szegedy et
+        al. 2016)."""
+        wanted = target.values.masked_fill(~target.mask, -100)
+        each = F.cross_entropy(output.flatten(0, 1).float(), wanted.flatten(), reduction="none", ignore_index=-100, label_smoothing=smoothing)
+        return each.view(wanted.shape).sum(1), target.lengths.float()
+
+    def predict(self, output: Tensor) -> dict[str, Tensor]:
+        """The likeliest token at each place, given the true ones before it: value (B, T), and score (B,), the sum of their log-probabilities."""
+        best, value = output.float().log_softmax(-1).max(-1)
+        return {"value": value, "score": best.sum(1)}
+
+    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
+        """Texts, each with its probability as a whole. predicted: value, (B,) arrays of tokens; score (B,), their log-probabilities."""
+        texts = told(predicted["value"], *self.spelling)
+        chances = np.exp(np.asarray(predicted["score"], np.float64)).tolist() if "score" in predicted else [None] * len(texts)
+        return [Prediction(text, chance) for text, chance in zip(texts, chances, strict=True)]
+
+
+def _metrics(room: Any) -> tuple[Metric, ...]:
+    return figures(lambda rows: told(rows, room.kind, room.codes, room.alphabet))
+
+
+def _head(width: int, room: Any) -> WholeText:
+    return WholeText(width, room.vocabulary_size, room.most, (room.kind, room.codes, room.alphabet))
+
+
+WHOLE = Writing(learned_from, written, _head, _metrics, lambda most: f"{most} tokens at most", whole=True)
