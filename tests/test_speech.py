@@ -189,7 +189,7 @@ def test_a_language_model_decides_between_texts_that_sound_alike() -> None:
         return found
 
     alone = beamed(scores.log_softmax(-1), torch.tensor([3, 3]), Search(beam=4))
-    helped = beamed(scores.log_softmax(-1), torch.tensor([3, 3]), Search(beam=4, follows=follows, lm_weight=0.5))
+    helped = beamed(scores.log_softmax(-1), torch.tensor([3, 3]), Search(beam=4, lm_weight=0.5), follows)
     assert alone.values[:, 0].tolist() == [4, 4] and helped.values[:, 0].tolist() == [5, 5] and helped.lengths.tolist() == [1, 1]
 
 

@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
+
 from mapsto.config import Budget, Settings, Training
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.registry import module
 from mapsto.signature import Signature, Slot, format_call, parse_call
+from mapsto.sounds import STRIDES, frames_of
 from mapsto.types.audio import Audio
 from mapsto.types.base import DataType
 from mapsto.types.image import Image
@@ -24,6 +27,8 @@ MINUTES = 5.0
 DECODERS = ((128, 4), (192, 4), (256, 6), (384, 6), (512, 8), (768, 12))  # widths and depths of language models
 PASSES = 12.0  # over a text, at most
 SEEN = 5  # weights of theirs for each training token, at most
+HURRY = 1.15  # times the steps that a transcript takes are wanted: training speaks up to 10% quicker
+REACH = 50  # tokens that a net of sounds reads at once at least
 REACHED = 0.25  # of a machine's speed at convolutions is what they reach
 
 
@@ -31,7 +36,7 @@ REACHED = 0.25  # of a machine's speed at convolutions is what they reach
 class Facts:
     """What a recipe may look at. rooms: the fitted rooms by (side, slot); rows: training rows; minutes: of the budget, None when
     steps or epochs decide; speed: measures this machine's convolutions, FLOP/s, when a recipe wants to know; tokens: in the training
-    rows' cells of unequal length."""
+    rows' cells of unequal length; said: of each training row how many steps its input has, and its answer takes at least, where these are counted."""
 
     signature: Signature
     rooms: Mapping[tuple[str, str], DataType]
@@ -39,6 +44,7 @@ class Facts:
     minutes: float | None = None
     speed: Callable[[], float] = lambda: 0.0
     tokens: int = 0
+    said: Callable[[], tuple[np.ndarray, np.ndarray] | None] = lambda: None
 
     def passes(self, multiplications: float) -> float | None:
         """Passes over the training rows that the minutes allow a net of so many multiply-adds a row; None where minutes do not decide."""
@@ -132,6 +138,22 @@ def sounds(facts: Facts) -> dict[str, Any]:
         "rooms": {"input": {"audio": {"shift": 0.1, "noise": 0.5, "masks": 2}}, "output": {"category": {"smoothing": 0.1}}},
         "budget": Budget(epochs=max(60.0, 4000 * batch / rows), patience=0.0),
         "metric": "log_loss" if rows < 6000 else None,
+    }
+
+
+def speech(facts: Facts) -> dict[str, Any]:
+    """A Conformer whose tokens are as long as the densest transcript allows, up to 40 ms: quicker speech than was heard must fit, too."""
+    room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Audio))
+    frames, least = facts.said() or (np.ones(1), np.zeros(1))
+    stride = room.stride or max((s for s in STRIDES if (np.ceil(frames / s) >= HURRY * least).all()), default=1)
+    batch = int(np.clip(facts.rows // 2, 1, 8 if facts.rows < 500 else 16))
+    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.02, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    return {
+        "options": {"reach": max(REACH, math.ceil(frames_of(room.most, room.hertz) / stride))},
+        "training": training,
+        "rooms": {"input": {"audio": {"shift": 0.1, "noise": 0.5, "masks": 2, "stride": stride}}},
+        "budget": Budget(epochs=max(60.0, 1500 * batch / facts.rows), patience=0.0),
+        "metric": "loss" if facts.rows < 2000 else None,
     }
 
 
@@ -260,6 +282,14 @@ TABLE: tuple[Recipe, ...] = (
         "conversations: a decoder that says what comes next, learning the assistant's words alone",
         "chat",
         blocks,
+    ),
+    Recipe(
+        "audio -> text",
+        lambda s: _kinds(s) == ["audio"] and [slot.type for slot in s.outputs] == ["text"],
+        "conformer",
+        speech,
+        "speech: a Conformer whose steps are aligned with the text by CTC",
+        kinds={"text": "ctc"},
     ),
     Recipe(
         "any -> text",

@@ -338,6 +338,12 @@ class Run:
             parts[-1][[problem["row"] for problem in problems]] = np.nan
         return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
+    def search(self, lm: str | Path | None = None, **how: Any) -> Run:
+        """Search for answers so from now on: beam=10; of what is heard also lm, the folder of a run that learned `-> text`, lm_weight and
+        bonus. ConfigError where answers are not searched for, or the language model writes in other tokens."""
+        self.learner.searching(how, None if lm is None else speech.language(Run.open(lm)))
+        return self
+
     def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[str]:
         """Texts written by a run that learned `-> text`, each beginning with the prompt. how: tokens, temperature, top_p, seed, stop.
         RunError for other runs."""

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mapsto import recipes
+from mapsto.batch import Ragged
 from mapsto.cells import is_missing
 from mapsto.checks.base import Evidence
 from mapsto.config import Reading, Settings
@@ -57,6 +59,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         (settings.budget.minutes or recipes.MINUTES) if timed else None,
         lambda: machine_speed(choose_device(settings.training.device)),
         0 if (lengths := store.lengths(store.rows("train"))) is None else int(lengths.sum()),
+        lambda: _said(store),
     )
     choice = recipes.choose(facts, settings)
     written = str(signature)
@@ -257,6 +260,18 @@ def _with_recipe(signature: Signature, types: Types, choice: recipes.Choice, sto
         types = {**types, (side, slot.name): replace(types[side, slot.name], **options)}
         sides[side].append(replace(slot, options={**slot.options, **options}))
     return signature.with_slots(tuple(sides["input"]), tuple(sides["output"])), types, said
+
+
+def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
+    """(m,) steps of each training row's only input, and (m,) those that its answer takes at least; None where nothing is counted."""
+    signature, rows = store.signature, store.rows("train")
+    answers = store.raw(rows, [("output", slot.name) for slot in signature.outputs])
+    least = [store.types[spot].takes(cells) for spot, cells in answers.items() if isinstance(cells, Ragged)]
+    if len(signature.inputs) != 1 or len(least) != 1 or least[0] is None:
+        return None
+    offsets = store.flat(("input", signature.inputs[0].name))[1]
+    lengths = torch.from_numpy(offsets[rows + 1] - offsets[rows])
+    return store.types["input", signature.inputs[0].name].steps(Ragged(torch.zeros(0), lengths)), least[0]
 
 
 def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) -> list[str]:

@@ -30,6 +30,11 @@ def replies(run: Run, messages: Messages, how: Sampling, number: int = 0) -> tup
     return answer(run.learner.model.eval(), _room(run, "chat"), messages, how, number, run.learner.device)
 
 
+def language(run: Run) -> tuple[Any, Any]:
+    """(its net, its text's room) of a run that learned `-> text`, for one that hears texts to ask (`mapsto.ctc.continuations`)."""
+    return run.learner.model.eval(), _room(run, "tokens")
+
+
 def scores(run: Run, texts: Sequence[str] | Source, column: str = "") -> Iterator[tuple[str, dict[str, Any] | CellError]]:
     """(its name, its figures (`Scored.to_json`), or why it could not be read) of each text, given or of a column of a source."""
     room = _room(run, "tokens")

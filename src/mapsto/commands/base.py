@@ -41,6 +41,19 @@ def takes_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output")
 
 
+def takes_search(command: argparse.ArgumentParser) -> None:
+    """How answers are searched for, of runs that write or hear texts."""
+    command.add_argument("--beam", help="texts that the search for an answer keeps; default: as the run was trained")
+    command.add_argument("--lm", metavar="RUN", help="of what is heard: a language model beside, a run that learned -> text")
+    command.add_argument("--lm-weight", metavar="WEIGHT", help="how much it counts (0.5)")
+
+
+def searched(run: Any, asked: argparse.Namespace) -> Any:
+    """The run, searching as it was asked to."""
+    how = {name: value for name in ("beam", "lm_weight") if (value := getattr(asked, name)) is not None}
+    return run.search(asked.lm, **how) if how or asked.lm else run
+
+
 def data_and_signature(words: list[str]) -> tuple[Any, str | None]:
     """The signature is the word with an arrow; every other word is data."""
     signatures = [word for word in words if "->" in word or "→" in word]

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from mapsto.commands.base import Tell, takes_run
+from mapsto.commands.base import Tell, searched, takes_run, takes_search
 
 SAYS = "measure a run on data with answers"
 
@@ -14,13 +14,14 @@ SAYS = "measure a run on data with answers"
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
     command.add_argument("data", metavar="DATA", help="rows with answers")
+    takes_search(command)
 
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
     from mapsto.run import Run
     from mapsto.terminal import number
 
-    scores = Run.open(asked.run).evaluate(asked.data, lambda event: print(f"mapsto: {event['text']}", file=sys.stderr))
+    scores = searched(Run.open(asked.run), asked).evaluate(asked.data, lambda event: print(f"mapsto: {event['text']}", file=sys.stderr))
     if asked.json:
         print(json.dumps(scores))
         return 0

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mapsto.commands.base import Row, Tell, places, takes_data, takes_run, write_rows
+from mapsto.commands.base import Row, Tell, places, searched, takes_data, takes_run, takes_search, write_rows
 from mapsto.config import Reading
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ EVENTS = False  # its output is rows
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
     takes_data(command)
+    takes_search(command)
 
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
     from mapsto.data.open import open_source
     from mapsto.run import Run
 
-    run = Run.open(asked.run)
+    run = searched(Run.open(asked.run), asked)
     source = open_source(places(asked.data), Reading())
     unread: list[Answer] = []
     answered: list[str] = []  # a row of every piece in which any was answered

@@ -90,7 +90,7 @@ def code() -> str:
         [
             *here.glob("*.py"),
             *(here.parent / "types").glob("*.py"),
-            *(here.parent / name for name in ("cells.py", "ngrams.py", "sounds.py", "tokens.py", "next_token.py", "texts.py", "batch.py")),
+            *(here.parent / name for name in ("cells.py", "ngrams.py", "sounds.py", "tokens.py", "next_token.py", "ctc.py", "texts.py", "batch.py")),
         ]
     )
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=8).hexdigest()
@@ -201,7 +201,27 @@ def encode_chunk(chunk: Chunk, signature: Signature, types: Rooms, pool: ThreadP
         cells = chunk.columns[slot.column]
         encoded[side, slot.name], unread = _encode_column(types[side, slot.name], cells, pool)
         problems += [{"row": i, "where": chunk.where[i], "column": slot.column, "why": why, "side": side} for i, why in unread.items()]
+    unread = {problem["row"] for problem in problems}
+    unsaid = {row: told for row, told in _too_short(encoded, signature, types).items() if row not in unread}
+    problems += [{"row": i, "where": chunk.where[i], "column": column, "why": why, "side": "output"} for i, (column, why) in unsaid.items()]
     return encoded, problems
+
+
+def _too_short(encoded: Mapping[Spot, Any], signature: Signature, types: Rooms) -> dict[int, tuple[str, str]]:
+    """{row: (column, why)} of answers that take more steps than a net makes of the input, where steps are counted (`DataType.takes`)."""
+    found: dict[int, tuple[str, str]] = {}
+    for slot in signature.outputs:
+        room = types["output", slot.name]
+        cells = encoded.get(("output", slot.name))
+        least = room.takes(Ragged.of(cells)) if cells is not None and room.layout.ragged else None
+        if least is None:
+            continue
+        given = [one for one in signature.inputs if types["input", one.name].layout.ragged and ("input", one.name) in encoded]
+        steps = [types["input", one.name].steps(Ragged.of(encoded["input", one.name])) for one in given]
+        for row in np.flatnonzero(least > np.sum(steps, axis=0)).tolist() if steps else ():
+            had = int(np.sum(steps, axis=0)[row])
+            found[row] = slot.column, f"takes {int(least[row]):,} steps of the input at least, which has {had:,}. Do they belong together?"
+    return found
 
 
 def _encode_column(room: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None) -> tuple[Any, dict[int, str]]:

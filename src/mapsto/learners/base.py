@@ -168,9 +168,22 @@ class Learner:
         if self.model.training:
             self.model.eval()  # walks through all modules: a fifth of a small net's time
         heads = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
+        ready = self.ready(batch)
         with self.autocast:
-            outputs = self.outputs(self.ready(batch))
-        return {slot: {name: _numpy(value) for name, value in heads[slot].predict(output).items()} for slot, output in outputs.items()}
+            outputs = self.outputs(ready)
+        said = {slot: self._said(heads[slot], slot, output, ready) for slot, output in outputs.items()}
+        return {slot: {name: _numpy(value) for name, value in found.items()} for slot, found in said.items()}
+
+    def _said(self, head: Any, slot: str, output: Any, batch: Batch) -> dict[str, Any]:
+        """What a head predicts, and what only the truth tells of it, where that is known."""
+        if slot not in batch.targets:
+            return head.predict(output)
+        return {**head.predict(output), **head.measured(output, batch.targets[slot], batch.present.get(slot))}
+
+    def searching(self, how: Mapping[str, Any], language: Any = None) -> None:
+        """Search for answers so from now on, as `mapsto predict --beam` asks. ConfigError where nothing is searched for."""
+        for _, head in self.model.heads.items():  # type: ignore[union-attr, operator]
+            head.searching(how, language)
 
     def size(self, split: str, store: Batches | None = None) -> int | None:
         """Rows of a split as `batches` and `walk` count them: the store's, or blocks of a text. None when nobody knows."""

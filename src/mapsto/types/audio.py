@@ -72,7 +72,7 @@ class Sound:
 class Audio(DataType):
     """A sound. Read value: Sound. Stored: int16 (N,), GAP behind the clip's end; of the clip's own length where it is read in order."""
 
-    reading: ClassVar[tuple[str, ...]] = ("hertz", "most", "order")
+    reading: ClassVar[tuple[str, ...]] = ("hertz", "most", "order", "stride")
     modality: ClassVar[str] = "audio"
     placeholder: ClassVar[Any] = "clip.wav"
 

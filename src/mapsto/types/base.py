@@ -21,7 +21,7 @@ from mapsto.blocks import Item
 from mapsto.cells import Column
 from mapsto.config import options_of
 from mapsto.decode import Prediction
-from mapsto.errors import CellError
+from mapsto.errors import CellError, ConfigError
 from mapsto.metrics import Metric
 
 MISSING_CELLS, SHARES = "missing cells (share)", (0.1, 0.25, 0.5)  # the corruption that every column of a table knows
@@ -251,6 +251,10 @@ class DataType:
         """RIGHT of the arrow: the head of one of `head_kinds`."""
         raise TypeError(f"{type(self).__name__} cannot stand right of an arrow")
 
+    def takes(self, arrays: Ragged) -> np.ndarray | None:
+        """RIGHT of the arrow: (n,) how many `steps` of the input each answer takes at least; None where any number will do."""
+        return None
+
     def simple(self, name: str, rooms: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]) -> Simple | None:
         """RIGHT of the arrow, where plain features tell no trivial answer (`measure.baseline`): what a simple rule learns from batches of
         training rows, as a function from a batch to {baseline: what the head would predict}."""
@@ -329,6 +333,15 @@ class Head(nn.Module):
     def loss(self, output: Any, target: Any, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """-> (per_row (B,), count (B,)): sums, and what they are sums over (labels, tokens, boxes). No label: 0 and 0."""
         raise TypeError(f"{type(self).__name__} has no loss")
+
+    def measured(self, output: Any, target: Any, present: Tensor | None = None) -> dict[str, Tensor]:
+        """Named tensors (B, ...) that metrics read beside `predict`'s and that only the truth tells, such as how likely it was."""
+        return {}
+
+    def searching(self, how: Mapping[str, Any], language: Any = None) -> None:
+        """Search for answers so from now on: options by which nothing was learned; language: (net, room) of a run that learned `-> text`.
+        ConfigError where nothing is searched for."""
+        raise ConfigError(f"this run's answers are not searched for, so {', '.join(how) or 'a language model'} would change nothing.\nLeave it out.")
 
     def predict(self, output: Any) -> dict[str, Tensor]:
         """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …, "probability": …}."""

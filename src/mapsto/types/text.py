@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Draw, Padded, Ragged
+from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, Continued, decoded, is_missing, shorten, sound
 from mapsto.config import setting
+from mapsto.ctc import HEARD
 from mapsto.disturb import mistyped, pieces_of, words_disturbed
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.metrics import Metric
@@ -32,8 +33,8 @@ from mapsto.numerals import values_of
 from mapsto.sequences import WHOLE
 from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, padded, rarities_of, tokens_of, weighed
 from mapsto.tokens import FIRST, LEARNED, MISSING, START, UNKNOWN, alphabet_of, byte_pairs, characters, learn_tokenizer, plain, tokenizer_of
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, quarters
-from mapsto.writing import Writing
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, Simple, learned, quarters
+from mapsto.writing import Writing, too_long
 
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
 AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
@@ -42,7 +43,7 @@ VOCABULARY = {"words": 20_000, "bpe": 8_000, "char": 5_000, "ngrams": 0}
 SAMPLED = 5_000_000  # and that buckets and rarities are counted on
 MARKS, FEWEST_RUNS = 512, 30  # places that runs are hashed into to compare texts; runs below which a text is too short to be like another
 WINDOWS = 8  # views of a long text at most
-WRITINGS: Mapping[str, Writing] = {"tokens": STREAM, "sequence": WHOLE}  # how a text right of the arrow is written, by kind of head
+WRITINGS: Mapping[str, Writing] = {"tokens": STREAM, "sequence": WHOLE, "ctc": HEARD}  # how a text right of the arrow is written, by kind of head
 TYPING = "typing errors, share of characters"
 DROPPED = "words dropped, share"
 CASE = "upper case, share of words"
@@ -201,11 +202,8 @@ class Text(DataType):
                 values.append(None)
         encoded = self._encoded(values)
         if self.answer and WRITINGS[self.answer].whole and self.max is None:
-            problems |= {i: self._too_long(len(found)) for i, found in enumerate(encoded) if len(found) > self.most}
+            problems |= {i: too_long(len(found), self.most) for i, found in enumerate(encoded) if len(found) > self.most}
         return encoded, problems
-
-    def _too_long(self, tokens: int) -> str:
-        return f"takes {tokens:,} tokens, more than the {self.most:,} that are written at most. To cut it, say how many: text(max={self.most})."
 
     def _cut(self, text: str) -> str:
         """What is read of a very long text."""
@@ -414,6 +412,12 @@ class Text(DataType):
 
     def head(self, width: int, kind: str) -> Head:
         return WRITINGS[kind].head(width, self)
+
+    def takes(self, arrays: Ragged) -> np.ndarray | None:
+        return WRITINGS[self.answer].takes(arrays)
+
+    def simple(self, name: str, rooms: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]) -> Simple | None:
+        return WRITINGS[self.answer].simple(name, batches)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
