@@ -39,7 +39,7 @@ ROOMS = (
     "data",
     "recipes",
     "measure",
-    "speech",
+    "speech earlier",
     "run terminal plain",
     "checks assess",
     "gate clean",
@@ -55,7 +55,7 @@ ROOMS = (
 HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.split()}
 
 FLAGS = {
-    "train": "--out --name --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow "
+    "train": "--out --name --from --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
     "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --json --debug",
     "check": "--fix --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",

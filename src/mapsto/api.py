@@ -20,7 +20,8 @@ from mapsto import reporting
 from mapsto.config import Budget, Reading, Settings, options_of, settings_of
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
-from mapsto.errors import MapstoError, RunError
+from mapsto.earlier import begin, first_weights
+from mapsto.errors import ConfigError, MapstoError, RunError
 from mapsto.files import locked
 from mapsto.finish import finish, pooled
 from mapsto.learners.base import Collected
@@ -67,6 +68,8 @@ def train(
     }
     run = Run.create(Path(out), name or source.name, asked | ({"fold": -1} if settings.reading.folds else {}))
     try:
+        if settings.start:
+            begin(run, settings.start)
         return _fit_folds(run, source, tell) if settings.reading.folds else fit(run, source, tell, started)
     except BaseException:
         _discard_if_empty(run)
@@ -184,7 +187,7 @@ def reproduce(path: str | Path, tell: Tell | None = None) -> tuple[Run, bool]:
     for name in ("decisions.jsonl", "rows.npz"):
         shutil.copyfile(run.path / name, again.path / name)
     if "start_from" in run.record:
-        (again.path / run.record["start_from"]).parent.mkdir(parents=True)
+        (again.path / run.record["start_from"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run.path / run.record["start_from"], again.path / run.record["start_from"])
     again = fit(again, None, tell)
     equal = same_weights(run.path, again.path)
@@ -206,19 +209,6 @@ def same_weights(a: Path, b: Path) -> bool:
     """Do two runs hold the same weights, bit for bit?"""
     (left, _), (right, _) = (read(path / "model.safetensors") for path in (a, b))
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
-
-
-def first_weights(run: Run) -> torch.nn.Module:
-    """The net before its first step: fresh from the seed, or with an earlier segment's weights where it had them."""
-    model = run.new_model()
-    if "start_from" in run.record:
-        old, _ = read(run.path / run.record["start_from"])
-        state = model.state_dict()
-        for name, value in old.items():
-            if name in state and value.ndim == state[name].ndim and all(a <= b for a, b in zip(value.shape, state[name].shape, strict=True)):
-                state[name][tuple(slice(side) for side in value.shape)] = value  # new classes stand behind the old ones
-        model.load_state_dict(state)
-    return model
 
 
 def _archive(run: Run) -> str:
@@ -285,6 +275,8 @@ def _failure_recorded(run: Run) -> Iterator[None]:
 def _check_early(settings: Settings) -> None:
     """What can be refused before any data is read."""
     goal_of(settings.budget.until)
+    if settings.start and settings.reading.folds:
+        raise ConfigError("--from and --folds: the run that it starts from has perhaps seen the rows of every fold.\nKeep one of them.")
     choose_device(settings.training.device)
     for room, asked in (("models", settings.model), ("learners", settings.learner)):
         if asked is not None:
@@ -294,15 +286,15 @@ def _check_early(settings: Settings) -> None:
 
 
 def _absolute(settings: Settings) -> Settings:
-    """Paths that the record must still find from another folder: of a model or learner in a file, and of the test rows."""
+    """Paths that the record must still find from another folder: of a model or learner in a file, of the test rows, of a run to start from."""
 
     def whole(text: str | None) -> str | None:
         name, mark, options = (text or "").partition("(")
         return f"{Path(name).resolve()}{mark}{options}" if name.strip().endswith(".py") else text
 
-    test = settings.reading.test
+    test, start = settings.reading.test, settings.start and str(Path(settings.start).absolute())
     reading = replace(settings.reading, test=str(Path(test).absolute()) if test and Path(test).exists() else test)
-    return replace(settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading)
+    return replace(settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading, start=start)
 
 
 def _discard_if_empty(run: Run) -> None:

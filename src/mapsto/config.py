@@ -97,6 +97,7 @@ class Settings:
     model: str | None = None
     learner: str | None = None
     metric: str | None = None
+    start: str | None = None  # a run whose model, rooms and weights it starts from
 
     def to_json(self) -> dict:
         return dataclasses.asdict(self)
@@ -105,13 +106,13 @@ class Settings:
     def from_json(cls, record: Mapping) -> Settings:
         rest = {key: record[key] for key in ("model", "learner", "metric")}
         groups = Reading(**record["reading"]), Budget(**record["budget"]), Training(**record["training"]), Report(**record.get("report", {}))
-        return cls(*groups, **rest)
+        return cls(*groups, **rest, start=record.get("start"))
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Flat options (`minutes=5, model="resnet"`) -> Settings. ConfigError names the option and the nearest match."""
     known = {f.name: group for group in GROUPS for f in dataclasses.fields(group)}
-    plain = ("model", "learner", "metric")
+    plain = ("model", "learner", "metric", "start")
     for name in options:
         if name not in known and name not in plain:
             raise ConfigError(f"unknown option '{name}'.\n{did_you_mean(name, [*known, *plain], most=40)}")

@@ -29,6 +29,7 @@ PASSES = 12.0  # over a text, at most
 SEEN = 5  # weights of theirs for each training token, at most
 HURRY = 1.15  # times the steps that a transcript takes are wanted: training speaks up to 10% quicker
 REACH = 50  # tokens that a net of sounds reads at once at least
+GENTLE = 0.3  # of the usual peak rate, where weights are not fresh
 REACHED = 0.25  # of a machine's speed at convolutions is what they reach
 
 
@@ -36,7 +37,8 @@ REACHED = 0.25  # of a machine's speed at convolutions is what they reach
 class Facts:
     """What a recipe may look at. rooms: the fitted rooms by (side, slot); rows: training rows; minutes: of the budget, None when
     steps or epochs decide; speed: measures this machine's convolutions, FLOP/s, when a recipe wants to know; tokens: in the training
-    rows' cells of unequal length; said: of each training row how many steps its input has, and its answer takes at least, where these are counted."""
+    rows' cells of unequal length; said: of each training row how many steps its input has, and its answer takes at least, where these are counted;
+    started: from another run's weights."""
 
     signature: Signature
     rooms: Mapping[tuple[str, str], DataType]
@@ -45,6 +47,7 @@ class Facts:
     speed: Callable[[], float] = lambda: 0.0
     tokens: int = 0
     said: Callable[[], tuple[np.ndarray, np.ndarray] | None] = lambda: None
+    started: bool = False
 
     def passes(self, multiplications: float) -> float | None:
         """Passes over the training rows that the minutes allow a net of so many multiply-adds a row; None where minutes do not decide."""
@@ -345,7 +348,8 @@ def choose(facts: Facts, settings: Settings) -> Choice:
     learner, learner_options = parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})
     if learner == recipe.learner:
         learner_options = {**decided.get("learner_options", {}), **learner_options}
-    training = _filled(settings.training, decided["training"])
+    usual: Training = decided["training"]
+    training = _filled(settings.training, replace(usual, lr=GENTLE * (usual.lr or 0.0)) if facts.started else usual)
     training = replace(training, batch=min(training.batch or 1, max(1, recipe.units(facts))))
     if (training.devices or 1) > (training.batch or 1):
         raise ConfigError(

@@ -27,6 +27,7 @@ from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Source
 from mapsto.data.split import TEST, TRAIN, Split, split
 from mapsto.data.store import Store
+from mapsto.earlier import Earlier
 from mapsto.errors import CellError, DataError, RunError
 from mapsto.files import write_atomic
 from mapsto.gate import gate
@@ -43,10 +44,11 @@ Types = dict[tuple[str, str], DataType]
 
 def settle(run: Run, source: Source, tell: Tell) -> None:
     """Decide, and write it into the run. The record's `fold` says which part of a cross-validation it is, -1 the net that follows it."""
-    settings, fold = run.settings, run.record.get("fold")
+    earlier, fold = Earlier.of(run.record), run.record.get("fold")
+    settings = earlier.wished(run.settings) if earlier else run.settings
     for sentence in source.said:
         tell({"event": "said", "text": sentence})
-    ready = make_ready(source, run.record["asked"], settings, tell, fold, run.record.get("known_types"), run.path)
+    ready = make_ready(source, run.record["asked"], settings, tell, fold, earlier, run.path)
     store, found, parts = ready.store, ready.found, ready.parts
     signature, types = store.signature, dict(store.types)
     quiet = fold not in (None, 0)  # the parts of a cross-validation hold the same rows: said once
@@ -60,11 +62,13 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         lambda: machine_speed(choose_device(settings.training.device)),
         0 if (lengths := store.lengths(store.rows("train"))) is None else int(lengths.sum()),
         lambda: _said(store),
+        "start" in run.record,
     )
     choice = recipes.choose(facts, settings)
     written = str(signature)
     signature, types, augmented = _with_recipe(signature, types, choice, store)
-    said = [*ready.said, *ready.left_out, parts.said, *augmented, *_worth_saying(signature, types, choice)]
+    begun = [f"starts from {earlier.name}: its model, what its rooms learned, its weights"] if earlier and earlier.model else []
+    said = [*begun, *ready.said, *ready.left_out, parts.said, *augmented, *_worth_saying(signature, types, choice)]
     _save_rows(run, store, parts, found)
     rows = {name: store.size(name) for name in ("train", "validation", "test")}
     run.save(
@@ -120,7 +124,7 @@ def make_ready(
     settings: Settings,
     tell: Tell,
     fold: int | None = None,
-    known: Mapping[str, Any] | None = None,
+    earlier: Earlier | None = None,
     path: Path | None = None,
 ) -> Ready:
     """Scan, resolve, divide, fit and encode. path: the run's folder, which gets a quarantine.csv. DataError when too many rows are bad."""
@@ -133,7 +137,7 @@ def make_ready(
     _refuse_bad(found.bad, len(found) + len(found.bad), reading.max_bad, source.name, path)
     signature, left_out = resolve(signature, found, source)
     parts = split(found, reading, fold) if fold != -1 else _all_rows(found, settings)
-    types = fit_types(signature, found, parts, settings, known)
+    types = fit_types(signature, found, parts, settings, earlier)
     folder = prepare(source, signature, types, len(found), lambda done, rows: tell({"event": "encode", "rows": done, "total": rows}), reading.store)
     store = Store(folder, signature, types, parts.of, found.weights)
     if path and (store.bad or store.problems):
@@ -174,8 +178,8 @@ def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
     return Store(folder, run.signature, run.types, rows["split"], rows.get("weight"))
 
 
-def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, known: Mapping[str, Any] | None) -> Types:
-    """Rooms that know vocabulary and statistics, from training rows only. known: rooms of an earlier segment, which output rooms extend."""
+def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, earlier: Earlier | None) -> Types:
+    """Rooms that know vocabulary and statistics, from training rows only. earlier: whose rooms they go on from, which output rooms extend."""
     model, options = recipes.model_of(signature, settings)
     wanted = wants(model, signature, options)
     rows = int((parts.of == TRAIN).sum())
@@ -183,9 +187,9 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, kn
     for side, slot in spots(signature):
         kind = entry("types", slot.type)
         room = kind.with_options(slot.type, slot.options)
-        before = (known or {}).get(side, {}).get(slot.name)
+        before = earlier.room(side, slot, room, signature) if earlier else None
         if before is not None:
-            room = kind.from_json(before)
+            room = before
             if side == "input":
                 types[side, slot.name] = room  # the net has learned these; unseen values are "other"
                 continue
@@ -203,6 +207,8 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, kn
                 f"Leave it out (--drop), or give it another type: {slot.name}:TYPE."
             )
         types[side, slot.name] = room.fit(values, spec)
+        if earlier and before is not None:
+            earlier.fitting(slot, before, types[side, slot.name])
     return types
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from mapsto.api import first_weights
+from mapsto.earlier import first_weights
 from mapsto.errors import MapstoError, Stopped
 from mapsto.run import Run
 from mapsto.settle import reopen, store_of

@@ -49,8 +49,8 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
 
 def patient_of(run: Run) -> Patient:
     """A run with its rows, where these can still be had."""
-    from mapsto.api import first_weights
     from mapsto.doctor import Patient
+    from mapsto.earlier import first_weights
     from mapsto.errors import MapstoError
     from mapsto.settle import reopen, store_of
 

@@ -90,7 +90,10 @@ def code() -> str:
         [
             *here.glob("*.py"),
             *(here.parent / "types").glob("*.py"),
-            *(here.parent / name for name in ("cells.py", "ngrams.py", "sounds.py", "tokens.py", "next_token.py", "ctc.py", "texts.py", "batch.py")),
+            *(
+                here.parent / name
+                for name in ("cells.py", "ngrams.py", "conversation.py", "sounds.py", "tokens.py", "next_token.py", "ctc.py", "texts.py", "batch.py")
+            ),
         ]
     )
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=8).hexdigest()

@@ -1,0 +1,133 @@
+"""What a training starts from: another run (`--from`), or an earlier segment of its own (`mapsto extend`).
+
+From another run are taken: the model with its options, the rooms with what they learned (vocabularies, means, classes), the weights. All of it
+is written into the new run, the weights as start.safetensors, so that it needs the other no more."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mapsto.config import Settings
+from mapsto.errors import ConfigError, RunError
+from mapsto.files import write_atomic
+from mapsto.models import config
+from mapsto.registry import entry
+from mapsto.signature import Signature, Slot, format_call, parse_call
+from mapsto.training.checkpoint import read
+from mapsto.types.base import DataType
+
+if TYPE_CHECKING:
+    from mapsto.run import Run
+
+START = "start.safetensors"
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Rooms and model of an earlier run. name: what a person would call it; model "": of a segment, whose own settings say it."""
+
+    name: str
+    signature: Signature
+    types: Mapping[str, Mapping[str, Any]]
+    model: str = ""
+    options: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Earlier | None:
+        """What a run's record says it goes on from."""
+        if "known_types" in record:
+            return cls("the segment before", Signature.from_json(record["signature"]), record["known_types"])
+        if (start := record.get("start")) is None:
+            return None
+        return cls(start["run"], Signature.from_json(start["signature"]), start["types"], start["model"], start["model_options"])
+
+    def room(self, side: str, slot: Slot, room: DataType, signature: Signature) -> DataType | None:
+        """What goes on in a slot: the room of the same name there, or the only one of its side. `room` holds the slot's own options. None: a
+        segment had no such slot. RunError: the other run's cannot go on as this type."""
+        known = {one.name: one for one in (self.signature.inputs if side == "input" else self.signature.outputs)}
+        here = signature.inputs if side == "input" else signature.outputs
+        other = known.get(slot.name) or (next(iter(known.values())) if len(known) == len(here) == 1 else None)
+        if other is None and not self.model:
+            return None
+        before = entry("types", other.type).from_json(self.types[side][other.name]) if other else None
+        if before is not None and not self.model:
+            return before
+        found = None if before is None else room.after(before)
+        if found is None:
+            there = f"its '{other}' cannot go on as {slot.type}" if other else f"it has nothing for '{slot}'"
+            raise RunError(f"--from {self.name}: learned {self.signature}; {there}.\nStart from a run of the same kind of rows, or leave --from out.")
+        return found
+
+    def fitting(self, slot: Slot, before: DataType, after: DataType) -> None:
+        """RunError where the answers are of other classes than the other run's."""
+        if self.model and before.classes != after.classes:
+            new = [name for name in after.classes if name not in before.classes]
+            raise RunError(
+                f"--from {self.name}: knows {len(before.classes)} classes of '{slot.name}', these rows hold others: {', '.join(new[:5])}.\n"
+                f"Leave --from out, or learn on with more classes: mapsto extend {self.name} --data DATA"
+            )
+
+    def wished(self, settings: Settings) -> Settings:
+        """Settings with the other run's model, complete, but for options that were asked for."""
+        if not self.model:
+            return settings
+        name, options = parse_call(settings.model, "model") if settings.model else (self.model, {})
+        if name != self.model:
+            raise ConfigError(f"--from {self.name}: its model is '{self.model}', asked for is '{name}'.\nKeep one of --from and --model.")
+        whole = asdict(config(name, {**(self.options or {}), **options}))
+        return replace(settings, model=format_call(name, {key: value for key, value in whole.items() if value is not None}))
+
+
+def begin(run: Run, start: str) -> None:
+    """Weights and record of the run `start` into a new one."""
+    from_run = type(run).open(start)
+    if from_run.status != "done":
+        raise RunError(f"--from {start}: the training is not finished ({from_run.status}).\nGo on with: mapsto resume {start}")
+    weights = from_run.path / "model.safetensors"
+    if not weights.exists():
+        raise RunError(f"--from {start}: expected its weights, model.safetensors, found none.\nCopy the run again from where it was made.")
+    write_atomic(run.path / START, lambda path: shutil.copyfile(weights, path))
+    record = {
+        "run": str(from_run.path),
+        "created": from_run.record["created"],
+        "data": from_run.record["data"],
+        "signature": from_run.record["signature"],
+        "types": from_run.record["types"],
+        "model": from_run.choice.model,
+        "model_options": dict(from_run.choice.model_options),
+    }
+    run.save(start=record, start_from=START)
+
+
+def first_weights(run: Run) -> torch.nn.Module:
+    """The net before its first step: fresh from the seed, with an earlier segment's weights where it had them, or with those of the run that it
+    starts from, which must be all of them."""
+    model = run.new_model()
+    if "start_from" not in run.record:
+        return model
+    old, _ = read(run.path / run.record["start_from"])
+    state = model.state_dict()
+    if run.record["start_from"] == START:
+        _refuse_others(run, {name: tuple(value.shape) for name, value in old.items()}, {name: tuple(value.shape) for name, value in state.items()})
+    for name, value in old.items():
+        if name in state and value.ndim == state[name].ndim and all(a <= b for a, b in zip(value.shape, state[name].shape, strict=True)):
+            state[name][tuple(slice(side) for side in value.shape)] = value  # new classes stand behind the old ones
+    model.load_state_dict(state)
+    return model
+
+
+def _refuse_others(run: Run, old: Mapping[str, tuple[int, ...]], new: Mapping[str, tuple[int, ...]]) -> None:
+    other = next((name for name in {**new, **old} if old.get(name) != new.get(name)), None)
+    if other is None:
+        return
+    sizes = [" × ".join(map(str, shape)) if (shape := shapes.get(other)) is not None else "nothing" for shapes in (old, new)]
+    raise RunError(
+        f"--from {Path(run.record['start']['run'])}: its weights do not fit this model: '{other}' is {sizes[0]} there, {sizes[1]} here.\n"
+        "Start from a run of the same model, rows and classes, or leave --from out."
+    )
