@@ -23,6 +23,7 @@ from mapsto.measure.baseline import TASKS, answers, chosen, features_of
 from mapsto.measure.scores import record, score
 from mapsto.measure.tested import Tested, file_of, joined
 from mapsto.run import Run
+from mapsto.speech import WAYS
 from mapsto.training import memory
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
@@ -137,7 +138,8 @@ def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], second
         slot: {name: {key: value for key, value in found.items() if key != "definition"} for name, found in scores.items()}
         for slot, scores in test.items()
     }
-    use = f"predict with: mapsto predict {run.path} FILES" if run.signature.inputs else f"let it write: mapsto sample {run.path}"
+    ways = [WAYS[kind] for kind in run.choice.kinds.values() if kind in WAYS and not run.signature.inputs]
+    use = f"{ways[0]} {run.path}" if ways else f"predict with: mapsto predict {run.path} FILES"
     return {"event": "done", "run": str(run.path), "use": use, "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
 
 

@@ -247,6 +247,15 @@ def answers(facts: Facts) -> dict[str, Any]:
     }
 
 
+def preferences(facts: Facts) -> dict[str, Any]:
+    """A few passes over the pairs in small steps, from weights that can already answer."""
+    if not facts.started:
+        raise ConfigError("pairs of answers tune a net that can already answer.\nGive the run that it starts from: --from RUN.")
+    batch = max(4, min(32, 1 << max(0, (facts.rows // 32).bit_length() - 1)))
+    training = Training(optimizer="adamw", lr=1e-3, batch=batch, weight_decay=0.0, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    return {"options": {}, "training": training, "budget": Budget(epochs=5.0, patience=0.0), "metric": "loss"}
+
+
 def blocks(facts: Facts) -> int:
     """Blocks of tokens that a pass over the text consists of."""
     return facts.tokens // _written(facts).most
@@ -302,6 +311,14 @@ TABLE: tuple[Recipe, ...] = (
         "a text that answers: an encoder-decoder that writes it token by token",
         "teacher_forcing",
         kinds={"text": "sequence"},
+    ),
+    Recipe(
+        "-> preference",
+        lambda s: not s.inputs and [slot.type for slot in s.outputs] == ["preference"],
+        "gpt",
+        preferences,
+        "pairs of answers: what people prefer becomes likelier (DPO)",
+        "dpo",
     ),
     Recipe("image -> any", lambda s: _kinds(s) == ["image"], "resnet9", pictures, "one picture: a residual net from scratch"),
     Recipe("audio -> any", lambda s: _kinds(s) == ["audio"], "resnet9", sounds, "one sound: a residual net on its spectrum (log-mel)"),

@@ -41,6 +41,7 @@ from mapsto.data.open import open_source
 from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, stored, tensors
 from mapsto.decode import Prediction
+from mapsto.earlier import first_weights
 from mapsto.errors import CellError, DataError, RunError, SignatureError
 from mapsto.files import disk_error, read_json_lines, write_json
 from mapsto.generate import Sampling
@@ -217,7 +218,9 @@ class Run:
         return learner
 
     def new_learner(self, model: torch.nn.Module, store: Store | None) -> Learner:
-        return build_learner(self.choice.learner, model, self.signature, self.types, store, self.choice.training, self.choice.learner_options)
+        learner = build_learner(self.choice.learner, model, self.signature, self.types, store, self.choice.training, self.choice.learner_options)
+        learner.first = lambda: first_weights(self)
+        return learner
 
     @cached_property
     def calibration(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mapsto.scored import scored
 if TYPE_CHECKING:
     from mapsto.run import Run
 
-WAYS = {"tokens": "Let it write: mapsto sample", "chat": "Talk to it: mapsto chat"}  # by kind of head
+WAYS = {"tokens": "let it write: mapsto sample", "chat": "talk to it: mapsto chat"}  # by kind of head
 
 
 def written(run: Run, prompt: str, numbers: Sequence[int], how: Sampling) -> tuple[Iterator[list[str]], int]:
@@ -50,5 +50,5 @@ def _room(run: Run, kind: str) -> Any:
     if found == kind:
         return run.types["output", run.signature.outputs[0].name]
     what = "writes no text by itself" if kind == "tokens" else "answers no messages"
-    way = f"{WAYS[found]} {run.path}" if found in WAYS else f"Ask it with: mapsto predict {run.path} FILES"
+    way = f"{WAYS[found].capitalize()} {run.path}" if found in WAYS else f"Ask it with: mapsto predict {run.path} FILES"
     raise RunError(f"{run.path}: learned {run.signature}, which {what}.\n{way}")

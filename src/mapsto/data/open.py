@@ -17,6 +17,7 @@ from mapsto.data.files import reading as reading_file
 from mapsto.data.folder import FolderSource, open_folder, open_media, open_parts
 from mapsto.data.frames import is_frame, open_frame
 from mapsto.data.joined import Part, join, split_of_name, with_split_column
+from mapsto.data.pairs import with_pairs
 from mapsto.data.source import Source
 from mapsto.data.table import open_table, stem
 from mapsto.errors import DataError, did_you_mean
@@ -27,7 +28,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
 
     reading.test names a second place whose rows are all "test". `locations` of the source name `data` (not the test place) so that it can
     be opened again. Raises DataError: nothing there, nothing readable, no rows."""
-    source = with_split_column(_open(data))
+    source = with_pairs(with_split_column(_open(data)))
     if isinstance(data, Source):
         places = data.locations
     else:
@@ -36,7 +37,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     source.locations = places
     if reading.test is None:
         return source
-    source, test = source.tested_elsewhere(), with_split_column(_open(reading.test, source.columns))
+    source, test = source.tested_elsewhere(), with_pairs(with_split_column(_open(reading.test, source.columns)))
     if source.divided and any("test" in chunk.split for chunk in source.chunks()):
         raise DataError(
             f"{source.name} holds test rows already, and --test names {reading.test}.\n"

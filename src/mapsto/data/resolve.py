@@ -74,7 +74,7 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     if named and not inputs and len(named) == len(signature.inputs):
         raise ConfigError("--drop leaves no column to learn from.\nDrop fewer, or name others left of the arrow.")
     if len(named) < len(signature.inputs):
-        taken = {slot.column for slot in outputs} | {slot.column for slot in inputs} | outside
+        taken = {slot.column for slot in outputs} | {slot.column for slot in inputs} | outside | set(source.made)
         rest = [name for name in source.columns if name not in taken]
         inputs += [Slot(name, column=name) for name in rest]
         if not inputs:

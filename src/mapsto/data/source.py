@@ -53,6 +53,7 @@ class Source:
     in memory. fingerprint: changes when the data does (contents, or name, size and time of every file). columns: in order, without the split
     column. guess: the signature the layout suggests ('image -> category'), or None. said: what was found or decided while
     opening, one sentence each ('cp1252 text, ";" between cells, decimal comma'). divided: the rows say their split, at least some of them.
+    made: columns put together from others, which "*" does not stand for.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Source:
     guess: str | None = None
     said: list[str] = field(default_factory=list)
     divided: bool = False
+    made: tuple[str, ...] = ()
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         """All rows, `size` or fewer at a time."""

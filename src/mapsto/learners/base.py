@@ -95,6 +95,7 @@ class Learner:
         self.scaler = torch.amp.GradScaler("cpu", enabled=False)  # which keeps the gradients of float16 within its range
         self.channels_last = False  # and its memory format
         self.compiled: Callable[[Batch], Any] | None = None  # and `loss` as torch.compile makes it
+        self.first: Callable[[], nn.Module] | None = None  # makes the net as it was before its first step, where a run knows
 
     def ready(self, batch: Batch) -> Batch:
         """The batch where and as the plan wants it."""

@@ -20,7 +20,13 @@ from mapsto.report.use import reproduce, use
 from mapsto.run import Run
 from mapsto.terminal import short
 
-TASKS = {"tokens": "generation", "classes": "classification", "labels": "classification", "regression": "regression"}  # by kind of head
+TASKS = {
+    "tokens": "generation",
+    "chat": "generation",
+    "classes": "classification",
+    "labels": "classification",
+    "regression": "regression",
+}  # by kind of head
 PIPELINES = frozenset(  # those the Hub has
     {"image-classification", "audio-classification", "text-classification", "text-generation", "tabular-classification", "tabular-regression"}
 )

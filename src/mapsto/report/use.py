@@ -19,7 +19,7 @@ FIELDS = {"regression": ("value", "low", "high")}  # what a prediction of a kind
 def use(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> Section:
     """One new row, in the shell and in Python. at: how the run's folder is called."""
     if not run.signature.inputs:
-        return _writing(at)
+        return _talking(at) if "chat" in run.choice.kinds.values() else _writing(at)
     row = cells(run, example, private, at)
     line = shell(row, at)
     blocks: list[Block] = [*([Code(line)] if line else []), Code(python(run, row, at), "python")]
@@ -35,6 +35,14 @@ def _writing(at: Path) -> Section:
     python = ["import mapsto", "", f"run = mapsto.load({str(at)!r})", "print(run.sample(3, tokens=200, temperature=0.8, seed=1)[0])"]
     blocks = (Code(shlex.join(["mapsto", "sample", str(at), "--n", "3", "--tokens", "200"])), Code("\n".join(python), "python"))
     return Section("use", "How to use it", "Let it write, from the shell and from Python; a prompt says how a text begins.", blocks)
+
+
+def _talking(at: Path) -> Section:
+    """Of a run that learned from conversations: answers."""
+    asked = [{"role": "user", "content": "Hello!"}]
+    python = ["import mapsto", "", f"run = mapsto.load({str(at)!r})", f"print(run.reply({asked!r}, temperature=0.8, seed=1))"]
+    blocks = (Code(shlex.join(["mapsto", "chat", str(at)])), Code("\n".join(python), "python"))
+    return Section("use", "How to use it", "Talk to it, from the shell and from Python.", blocks)
 
 
 def reproduce(run: Run, at: Path) -> Section:

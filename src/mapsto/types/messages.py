@@ -79,16 +79,14 @@ class Messages(DataType):
         turns = turns_of(known, room.kind, room.codes, room.alphabet)
         lengths = np.array([1 + sum(map(len, one)) for one in turns])
         fitting = int(np.clip(np.ceil(np.quantile(lengths, 0.9) / 8) * 8, FEWEST, LONGEST))
-        most = self.max or self.most or fitting
+        most = self.max or max(self.most, fitting)  # positions are relative: a net that read less learns to read more
         tokens = np.concatenate([turn for one in turns for turn in one])
         return replace(room, most=most, cut=float((lengths > most + 1).mean()), unknown=float((tokens >> 1 == UNKNOWN).mean()))
 
     def after(self, earlier: DataType) -> Self | None:
         """With the vocabulary of any room that writes texts."""
-        if not {"kind", "codes", "alphabet", "most"} <= vars(earlier).keys() or not vars(earlier)["most"]:
-            return None
-        known = vars(earlier)
-        return replace(self, kind=known["kind"], codes=known["codes"], alphabet=known["alphabet"], most=self.max or known["most"])
+        found = vocabulary_of(earlier)
+        return replace(self, **{**found, "most": self.max or found["most"]}) if found else None
 
     @property
     def layout(self) -> Layout:
@@ -139,6 +137,12 @@ class Messages(DataType):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return figures(sizes(self.kind, self.codes, self.alphabet), "a token of the assistant's", "given what was said before")
+
+
+def vocabulary_of(room: DataType) -> dict[str, Any]:
+    """What a room that writes texts has learned, as such a room's fields; {} of others."""
+    found = {name: vars(room).get(name) for name in ("kind", "codes", "alphabet", "most")}
+    return found if found["most"] and found["kind"] in ("char", "bpe") else {}
 
 
 def passage(kind: str) -> int:

@@ -167,7 +167,9 @@ class Text(DataType):
             )
         if not any(values):
             raise DataError(f"'{name}': no training row has a text to learn from.\nName another column right of the arrow.")
-        found = WRITINGS[kind].learn(values, self.tokenizer, self.size, self.max, spec.get("beside", ()))
+        learn = WRITINGS[kind].learn
+        tokens = {"most": self.max or self.most}  # a run that goes on keeps those of the earlier one
+        found = tokens if self.answer == kind else learn(values, self.tokenizer, self.size, self.max, spec.get("beside", ()))
         running = any(isinstance(value, Continued) for value in values)
         return replace(self, answer=kind, running=running, words=0, **found)
 
