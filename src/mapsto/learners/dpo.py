@@ -32,7 +32,7 @@ class Dpo(Learner):
     @dataclass(frozen=True)
     class Config:
         beta: float = setting(0.1, "how near it stays to where it started: low lets it go far", above=0)
-        words: float = setting(0.0, "weight of the chosen answers' own loss, nats a token, beside it: keeps them likely themselves", above=-1e-9)
+        words: float = setting(0.0, "weight of the chosen answers' own loss, nats a token, beside it (Pang et al. 2024); 0: DPO alone", above=-1e-9)
 
     @cached_property
     def slot(self) -> str:

@@ -167,9 +167,8 @@ class Text(DataType):
             )
         if not any(values):
             raise DataError(f"'{name}': no training row has a text to learn from.\nName another column right of the arrow.")
-        learn = WRITINGS[kind].learn
-        tokens = {"most": self.max or self.most}  # a run that goes on keeps those of the earlier one
-        found = tokens if self.answer == kind else learn(values, self.tokenizer, self.size, self.max, spec.get("beside", ()))
+        kept = {"most": self.max or self.most} if self.answer == kind else None  # a run that goes on keeps the earlier one's tokens
+        found = kept or WRITINGS[kind].learn(values, self.tokenizer, self.size, self.max, spec.get("beside", ()))
         running = any(isinstance(value, Continued) for value in values)
         return replace(self, answer=kind, running=running, words=0, **found)
 
@@ -391,6 +390,10 @@ class Text(DataType):
         rarity = rarities_of(self.rarity).to(values.lengths.device)[values.bags.flat[:, 0].long()]
         total = torch.zeros(len(values.bags), device=rarity.device).index_add_(0, values.bags.row, rarity)
         return total / values.bags.lengths.to(rarity.device).clamp(min=1)
+
+    @property
+    def passage(self) -> int:
+        return (50 if self.kind == "char" else 13) if self.answer else 0
 
     @property
     def vocabulary_size(self) -> int:
