@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,6 +23,7 @@ from mapsto.tokens import MISSING
 
 BAG = 16  # width of a bag's vector
 COUNT_BITS = 8
+AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
 MOST_COUNT = (1 << COUNT_BITS) - 1  # a run's count beyond which it is the same
 _LOGS = 1 + torch.arange(MOST_COUNT + 1).clamp(min=1).log()  # (MOST_COUNT + 1,): 1 + ln(count)
 
@@ -147,3 +149,15 @@ class PlainBag(nn.Module):
         length = np.sqrt(np.add.reduceat(np.r_[found.data**2, 0], found.indptr[:-1]))  # of an empty row: another's, of nothing
         found.data /= np.repeat(np.maximum(length, 1e-12), np.diff(found.indptr)).astype(np.float32)
         return found
+
+
+def by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Consecutive texts of AT_ONCE characters together, or one that is longer."""
+    first = size = 0
+    for i, text in enumerate(texts):
+        if size and size + len(text) > AT_ONCE:
+            yield texts[first:i]
+            first, size = i, 0
+        size += len(text) + 1
+    if size:
+        yield texts[first:]

@@ -31,13 +31,12 @@ from mapsto.next_token import STREAM
 from mapsto.ngrams import filled, frequencies, grams
 from mapsto.numerals import values_of
 from mapsto.sequences import WHOLE
-from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, padded, rarities_of, tokens_of, weighed
+from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, by_size, padded, rarities_of, tokens_of, weighed
 from mapsto.tokens import FIRST, LEARNED, MISSING, START, UNKNOWN, alphabet_of, byte_pairs, characters, learn_tokenizer, plain, tokenizer_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, Simple, learned, quarters
 from mapsto.writing import Writing, too_long
 
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
-AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
 MOST_TOKENS = {"words": 512, "bpe": 512, "char": 1024, "ngrams": 0}  # the default never grows beyond
 VOCABULARY = {"words": 20_000, "bpe": 8_000, "char": 5_000, "ngrams": 0}
 SAMPLED = 5_000_000  # and that buckets and rarities are counted on
@@ -225,7 +224,7 @@ class Text(DataType):
         ]
         if not self.buckets:
             return tokens
-        bags = [bag for some in _by_size(texts) for bag in self._counted(some)]
+        bags = [bag for some in by_size(texts) for bag in self._counted(some)]
         return [np.concatenate(pair) for pair in zip(tokens, bags, strict=True)]
 
     def _counted(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -436,18 +435,6 @@ def _is_path(text: str) -> bool:
 def _spread(texts: Sequence[str], most: int) -> Sequence[str]:
     """Every text, or every second, third, …: `most` characters or so. The first ones alone may all be of one class."""
     return texts[:: max(1, -(-sum(map(len, texts)) // most))]
-
-
-def _by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Consecutive texts of AT_ONCE characters together, or one that is longer."""
-    first = size = 0
-    for i, text in enumerate(texts):
-        if size and size + len(text) > AT_ONCE:
-            yield texts[first:i]
-            first, size = i, 0
-        size += len(text) + 1
-    if size:
-        yield texts[first:]
 
 
 _LONG = {"start": "the start is read", "ends": "both ends are read", "windows": "windows are read and averaged"}
