@@ -12,6 +12,7 @@ from mapsto.data.arrays import open_idx, open_npz
 from mapsto.data.files import MEDIA, TABLE_SUFFIXES, Entry, Listing, fingerprint_of, inner_suffix, kind_of, listing, of_one_medium
 from mapsto.data.joined import Part, group_by_split, join, split_of_name
 from mapsto.data.metadata import metadata_files, open_metadata
+from mapsto.data.parallel import open_pairs, pairs_among
 from mapsto.data.prose import is_prose, open_prose
 from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.data.table import open_table, stem
@@ -82,7 +83,9 @@ def _below(found: Listing) -> Callable[[Entry], str]:
 
 
 def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) -> Source:
-    """The one table of a folder, or its train and test tables."""
+    """The one table of a folder, or its train and test tables, or texts side by side."""
+    if pairs := pairs_among(found.files):
+        return open_pairs(name, pairs)
     tables = {entry.name: entry for entry in found.files if inner_suffix(entry.name) in TABLE_SUFFIXES and entry.size}
     tables = tables or {entry.name: entry for entry in found.files if inner_suffix(entry.name) == ".txt" and not _is_notice(entry.name)}
     arrays = [entry for entry in found.files if entry.suffix in (".npz", ".npy")]

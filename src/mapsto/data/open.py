@@ -6,6 +6,7 @@ import glob
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mapsto.data.folder import FolderSource, open_folder, open_media, open_parts
 from mapsto.data.frames import is_frame, open_frame
 from mapsto.data.joined import Part, join, split_of_name, with_split_column
 from mapsto.data.pairs import with_pairs
+from mapsto.data.parallel import open_pairs, pairs_among
 from mapsto.data.source import Source
 from mapsto.data.table import open_table, stem
 from mapsto.errors import DataError, did_you_mean
@@ -179,6 +181,8 @@ def _open_several(paths: Sequence[Path], known: Sequence[str]) -> Source:
     named = [split_of_name(stem(path.name)) for path in paths]
     splits = [split for _, split in named]
     name = next(iter({base for base, _ in named})) if len({base for base, _ in named}) == 1 else paths[0].absolute().parent.name
+    if pairs := pairs_among([replace(entry_of(path), name=str(path)) for path in paths if path.is_file()]):
+        return open_pairs(name or paths[0].absolute().parent.name, pairs)
     if kinds == {"table"}:
         return open_parts(name or "table", list(paths), splits, known)
     divided = len(set(splits)) > 1

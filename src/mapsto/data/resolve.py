@@ -60,6 +60,7 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     """Every slot knows its column; '*' stands for the columns nobody else claims."""
     said: Said = []
     claimed: set[str] = set()
+    signature = _side_by_side(signature, source)
     outputs = tuple(_locate(slot, source, claimed) for slot in signature.outputs)
     dropped = set(columns_named(reading.drop, source, "drop"))
     outside = set(dropped)
@@ -80,6 +81,21 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
         if not inputs:
             raise SignatureError(f"{source.name}: no column is left to learn from.\nThe columns are: {_listed(source.columns)}")
     return signature.with_slots(tuple(inputs), outputs), said
+
+
+def _side_by_side(signature: Signature, source: Source) -> Signature:
+    """`text -> text` where the columns have other names, and as many are texts as are asked for: the first given, the last learned."""
+    asked = [slot for slot in signature.slots if slot.column == "" and slot.name not in source.columns and slot.name in names("types")]
+    kinds = {slot.type or slot.name for slot in asked}
+    if len(asked) < 2 or len(asked) < len(signature.slots) or len(kinds) != 1:
+        return signature
+    head = next(iter(source.chunks(256)), None)
+    room = entry("types", next(iter(kinds)))
+    fitting = [name for name in source.columns if head is not None and room.sniff(Column(name, list(head.columns[name]))) >= 0.5]
+    if len(fitting) != len(asked):
+        return signature
+    placed = [replace(slot, column=name, type=slot.type or slot.name) for slot, name in zip(asked, fitting, strict=True)]
+    return signature.with_slots(tuple(placed[: len(signature.inputs)]), tuple(placed[len(signature.inputs) :]))
 
 
 def _locate(slot: Slot, source: Source, claimed: set[str]) -> Slot:

@@ -63,20 +63,19 @@ class TeacherForcing(Learner):
 
     # ---- learning ----
 
-    def said(self, batch: Batch) -> tuple[Tensor, Padded]:
-        """(logits (B, T, V) of each true token, the true tokens)."""
+    def given(self, batch: Batch) -> Tensor:
+        """The tokens (B, T) that are handed over: START, then the true ones but the last."""
         target = batch.targets[self.slot]
         assert isinstance(target, Padded)
-        start = torch.full_like(target.values[:, :1], START)
-        return self.model(batch.inputs, given=torch.cat([start, target.values[:, :-1]], 1), size=batch.size)[self.slot], target
+        return torch.cat([torch.full_like(target.values[:, :1], START), target.values[:, :-1]], 1)
 
-    def given(self, batch: Batch) -> Tensor:
-        target = batch.targets[self.slot]
-        return target.values  # type: ignore[union-attr]
+    def outputs(self, batch: Batch) -> dict[str, Any]:
+        """{slot: logits (B, T, V) of each true token}."""
+        return self.model(batch.inputs, given=self.given(batch), size=batch.size)
 
     def loss(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
-        output, target = self.said(batch)
-        return self.head.loss(output, target, batch.present.get(self.slot), self.config.smoothing), {}
+        output = self.outputs(batch)[self.slot]
+        return self.head.loss(output, batch.targets[self.slot], batch.present.get(self.slot), self.config.smoothing), {}  # type: ignore[arg-type]
 
     # ---- measuring ----
 
@@ -93,8 +92,8 @@ class TeacherForcing(Learner):
         self.model.eval()
         ready = self.ready(batch)
         with self.autocast:
-            output, target = self.said(ready)
-        nats, count = self.head.loss(output, target)
+            output = self.outputs(ready)[self.slot]
+        nats, count = self.head.loss(output, ready.targets[self.slot])  # type: ignore[arg-type]
         return torch.stack([nats.double(), count.double()], 1).cpu().numpy()
 
     @torch.inference_mode()

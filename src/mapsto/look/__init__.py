@@ -25,6 +25,7 @@ from mapsto.data.source import Chunk
 from mapsto.data.split import TRAIN, Split, split
 from mapsto.data.store import collate, tensors
 from mapsto.errors import CellError
+from mapsto.learners import build as build_learner
 from mapsto.look.sample import Sample, sample
 from mapsto.models import build
 from mapsto.models.base import Net
@@ -155,7 +156,8 @@ def _net(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = build(choice.model, signature, types, choice.model_options, choice.kinds).eval()
         stems = model.stems(batch.inputs) if isinstance(model, Net) else {}
-        outputs = model(batch.inputs, size=batch.size) if batch.inputs else {}  # given nothing, it needs what its learner hands over
+        learner = build_learner(choice.learner, model, signature, types, None, choice.training, choice.learner_options)
+        outputs = learner.outputs(batch) if batch.inputs else {}  # blocks of a text that is given nothing are made of many rows
     gives: Mapping[str, str] = getattr(model.stems, "gives", {}) if isinstance(model, Net) else {}
     named = {name: f"{gives.get(name, '')} {told(value, False)}".strip() for name, value in stems.items()}
     return named, {name: told(value, False) for name, value in outputs.items()}, sum(value.numel() for value in model.parameters())

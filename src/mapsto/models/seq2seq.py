@@ -66,7 +66,7 @@ class Seq2Seq(nn.Module):
 
     def __init__(self, config: Config, stems: Stems, heads: Heads, inputs: int, longest: int):
         super().__init__()
-        ((self.slot, head),) = _only(heads)
+        self.slot, head = only_text(heads, "seq2seq")
         self.config, self.most = config, head.most
         self.stems, self.heads = stems, heads
         self.marks = nn.Parameter(torch.zeros(inputs, config.width)) if inputs > 1 else None
@@ -203,7 +203,9 @@ class Cross(nn.Module):
         return self.out(found.transpose(1, 2).reshape(many, time, width))
 
 
-def _only(heads: Heads) -> list[tuple[str, Any]]:
-    if len(heads.names) != 1 or not isinstance(heads.list[0], WholeText):
-        raise ConfigError("model 'seq2seq' writes one text, and nothing else stands right of the arrow.\nWrite: text -> text.")
-    return heads.items()
+def only_text(heads: Heads, model: str) -> tuple[str, WholeText]:
+    """The name and head of the one text right of the arrow."""
+    head = heads.list[0]
+    if len(heads.names) != 1 or not isinstance(head, WholeText):
+        raise ConfigError(f"model '{model}' writes one text that answers something, and nothing else.\nWrite: text -> text.")
+    return heads.names[0], head

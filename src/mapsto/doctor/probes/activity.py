@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from mapsto.batch import Batch
 from mapsto.doctor.base import Patient
+from mapsto.learners.base import Learner
 
 LAYERS = frozenset({"linear", "conv1d", "conv2d", "conv3d", "lstm", "gru", "rnn_tanh", "rnn_relu"})  # their first argument is what they are given
 PRODUCTS = frozenset({"matmul", "__matmul__", "mm", "bmm"})  # layers where one side is a parameter
@@ -63,18 +64,18 @@ class Activity:
 def watched(patient: Patient, fresh: bool) -> Activity:
     """One forward pass of a sample of training rows through the net as it was before the first step, or as it is now."""
     model = patient.first if fresh else patient.trained
-    return patient.once(f"activity {fresh}", lambda: watch(model, patient.learned))
+    return patient.once(f"activity {fresh}", lambda: watch(patient.run.new_learner(copy.deepcopy(model), None), patient.learned))
 
 
-def watch(model: nn.Module, batch: Batch) -> Activity:
-    """One forward pass, on a copy of the net and with batch statistics: a fresh net has no others, and those of a young one lag behind.
+def watch(learner: Learner, batch: Batch) -> Activity:
+    """One forward pass of the learner's net, with batch statistics: a fresh net has no others, and those of a young one lag behind.
     Dropout stands behind activations, so it changes nothing that is measured of them."""
-    model = copy.deepcopy(model).train()
+    model = learner.model.train()
     found = Activity()
     place: list[str] = []
     torch.manual_seed(0)
     with torch.no_grad(), _named(model, place), _Watch(found, place):
-        model(batch.inputs, size=batch.size)
+        learner.outputs(batch)
     return found
 
 

@@ -1,0 +1,133 @@
+"""Texts side by side in files of their own, line by line: train.en beside train.de, as translations come; also packed by gzip.
+
+The last part of a name says the column, what stands before it which files belong together, and its words may say the split.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from mapsto.data.dialect import find_encoding, text_of
+from mapsto.data.files import PACKED_SUFFIXES, Entry, fingerprint_of, kind_of, reading, unpacked
+from mapsto.data.joined import Part, join, split_of_name
+from mapsto.data.source import Chunk, Source
+from mapsto.errors import DataError
+
+_COLUMN = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?|src|tgt|trg|source|target|input|output|reference|hyp")
+_NOT = frozenset({"txt", "md", "csv", "tsv", "py", "sh", "gz", "log", "xml", "htm", "cfg", "ini", "bz", "xz", "zip", "tar", "npy", "npz", "idx"})
+Pairs = dict[str, dict[str, Entry]]  # {what stands before: {column: file}}
+
+
+@dataclass
+class PairSource(Source):
+    """Lines of several files side by side. A blank line is a missing cell."""
+
+    paths: Sequence[str] = ()
+
+    def chunks(self, size: int = 4096) -> Iterator[Chunk]:
+        handles: list[IO[bytes]] = []
+        try:
+            columns = []
+            for path in self.paths:
+                with reading(path):
+                    handles.append(unpacked(path))
+                    with unpacked(path) as head:
+                        encoding, _ = find_encoding(Path(path), head.read(1 << 18))
+                columns.append(_lines(path, handles[-1], encoding))
+            first = 1
+            rows = zip(*columns, strict=True)
+            while some := list(itertools.islice(rows, size)):
+                cells = dict(zip(self.columns, zip(*some, strict=True), strict=True))
+                yield Chunk(cells, [f"line {number}" for number in range(first, first + len(some))], [None] * len(some))
+                first += len(some)
+        finally:
+            for handle in handles:
+                handle.close()
+
+
+def _lines(path: str, handle: IO[bytes], encoding: str) -> Iterator[str]:
+    with reading(path):
+        for line in text_of(handle, encoding):  # type: ignore[arg-type]
+            yield line.rstrip("\r\n")
+
+
+def pairs_among(files: Sequence[Entry]) -> Pairs:
+    """Those files that are columns of pairs: names that differ in their last part alone, the same two or more parts for each. {} where there
+    are none."""
+    found: Pairs = {}
+    for entry in files:
+        named = _named(entry.name)
+        if named and entry.size:
+            found.setdefault(named[0], {})[named[1]] = entry
+    columns = {tuple(sorted(each)) for each in found.values()}
+    return found if len(columns) == 1 and len(next(iter(columns))) > 1 else {}
+
+
+def _named(name: str) -> tuple[str, str] | None:
+    """'data/train.en.gz' -> ('data/train', 'en')."""
+    path = PurePosixPath(name)
+    for suffix in (*PACKED_SUFFIXES, ".txt"):
+        path = path.with_suffix("") if path.suffix.lower() == suffix else path
+    column = path.suffix[1:]
+    if not column or column.lower() in _NOT or not _COLUMN.fullmatch(column):
+        return None
+    return str(path.with_suffix("")), column
+
+
+def open_pairs(name: str, pairs: Pairs) -> Source:
+    """Files that `pairs_among` found. DataError: files of one name have unequally many lines."""
+    parts = []
+    for base, files in pairs.items():
+        columns = tuple(files)
+        entries = [files[column] for column in columns]
+        _refuse_unequal(base, files)
+        source = PairSource(
+            name=name, columns=columns, fingerprint=fingerprint_of(entries), guess=_guess(columns), paths=[entry.path for entry in entries]
+        )
+        parts.append(Part(source, PurePosixPath(base).name, split_of_name(PurePosixPath(base).name)[1]))
+    divided = len({part.split for part in parts}) > 1
+    unsaid = [part.label for part in parts if divided and part.split is None]
+    if unsaid:
+        raise DataError(
+            f"{name}: '{unsaid[0]}' names no split, {', '.join(part.label for part in parts if part.split)} do.\n"
+            "Rename it (train, val, test), or name the files that are wanted."
+        )
+    parts = parts if divided else [Part(part.source, part.label if len(parts) > 1 else "", None) for part in parts]
+    said = [f"texts side by side, line by line: {', '.join(part.label or name for part in parts)} ({', '.join(parts[0].source.columns)})"]
+    if len(parts) == 1:
+        parts[0].source.said = said
+        return parts[0].source
+    source = join(name, parts)
+    source.said = [*said, *source.said]
+    return source
+
+
+def _guess(columns: tuple[str, ...]) -> str | None:
+    """Names that say what is given and what is learned."""
+    ways = (("src", "tgt"), ("src", "trg"), ("source", "target"), ("input", "output"))
+    return next((f"{given}:text -> {learned}:text" for given, learned in ways if {given, learned} == set(columns)), None)
+
+
+def _refuse_unequal(base: str, files: dict[str, Entry]) -> None:
+    """DataError where the files have unequally many lines: how many, and the first line at which one is blank and another is not."""
+    lengths: dict[str, list[bool]] = {}
+    for column, entry in files.items():
+        if kind_of(entry.path)[1] not in ("text", "empty"):
+            raise DataError(f"{entry.name}: expected lines of text, this is no text.\nTake it away, or name the files that are wanted.")
+        with reading(entry.path), unpacked(entry.path) as handle:
+            encoding, _ = find_encoding(Path(entry.path), handle.read(1 << 18))
+        with reading(entry.path), unpacked(entry.path) as handle:
+            lengths[column] = [bool(line.strip()) for line in text_of(handle, encoding)]  # type: ignore[arg-type]
+    if len({len(lines) for lines in lengths.values()}) == 1:
+        return
+    differs = next((i for i, row in enumerate(zip(*lengths.values(), strict=False)) if len(set(row)) > 1), min(map(len, lengths.values())))
+    counts = ", ".join(f"{files[column].name} has {len(lines):,}" for column, lines in lengths.items())
+    raise DataError(
+        f"{base}: expected files with equally many lines, {counts}.\n"
+        f"They first differ in line {differs + 1:,}, where one is blank or has ended. Give files whose lines belong together."
+    )

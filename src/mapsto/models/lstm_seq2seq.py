@@ -1,0 +1,106 @@
+"""Encoder-decoder of two LSTMs with attention (Sutskever et al. 2014; Bahdanau et al. 2015): one reads in both directions, the other writes
+and at each token looks back at what was read (general attention behind the cell, Luong et al. 2015, without input feeding, so that all
+tokens of a true answer are learned in one stroke). Letters: B batch, S tokens read, T tokens written, W token width, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from mapsto.batch import Field, Padded
+from mapsto.config import setting
+from mapsto.dropout import Dropout
+from mapsto.models.base import Heads, Rooms, Stems, only_sequence, pool
+from mapsto.models.seq2seq import Config as Vocabulary
+from mapsto.models.seq2seq import only_text
+from mapsto.models.seq2seq import wants as wanted
+from mapsto.signature import Signature
+
+
+@dataclass(frozen=True)
+class Config:
+    token: int = setting(192, "width of a token", above=0)
+    width: int = setting(256, "units of the writing net, and of both directions of the reading one", above=1)
+    layers: int = setting(1, "layers of each", above=0)
+    dropout: float = setting(0.3, "share dropped of token values and between layers", above=-1e-9, below=1)
+    shared: bool = setting(False, "one vocabulary for what is read and what is written")
+
+
+def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
+    """As the transformer does."""
+    return wanted(signature, Vocabulary(shared=config.shared))
+
+
+def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> LstmSeq2Seq:
+    stems = Stems(signature, types, config.token)
+    only_sequence(signature, types, stems, "lstm_seq2seq")
+    return LstmSeq2Seq(config, stems, Heads(signature, types, kinds, config.width, "tokens"))
+
+
+class LstmSeq2Seq(nn.Module):
+    """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the token behind each."""
+
+    def __init__(self, config: Config, stems: Stems, heads: Heads):
+        super().__init__()
+        self.slot, head = only_text(heads, "lstm_seq2seq")
+        self.most, self.stems, self.heads, self.layers = head.most, stems, heads, config.layers
+        between, width = config.dropout if config.layers > 1 else 0.0, config.width // 2 * 2
+        self.embedding = nn.Embedding(head.vocabulary, config.token)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        self.encoder = nn.LSTM(config.token, width // 2, config.layers, batch_first=True, dropout=between, bidirectional=True)
+        self.decoder = nn.LSTM(config.token, config.width, config.layers, batch_first=True, dropout=between)
+        self.start = nn.Linear(width, 2 * config.width)  # what was read, as the writing net's first state
+        self.look = nn.Linear(config.width, width, bias=False)
+        self.mix = nn.Linear(config.width + width, config.width)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
+        state = self.begin(inputs)
+        return self.heads(self.written(given, state))
+
+    def embed(self, inputs: Mapping[str, Field]) -> Tensor:
+        """(B, D): the mean of what was read."""
+        return pool(self.begin(inputs).memory, "tokens")
+
+    def begin(self, inputs: Mapping[str, Field]) -> State:
+        """What is read, and the state to write from."""
+        (tokens,) = self.stems(inputs).values()
+        lengths = tokens.lengths.clamp(min=1)
+        packed = pack_padded_sequence(self.dropout(tokens.values), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        read, (last, _) = self.encoder(packed)
+        memory, _ = pad_packed_sequence(read, batch_first=True, total_length=tokens.values.shape[1])
+        ends = last.view(self.layers, 2, len(lengths), -1).permute(0, 2, 1, 3).flatten(2)  # (L, B, D): both directions
+        hidden, cell = self.start(ends).tanh().chunk(2, -1)
+        return State(Padded(self.dropout(memory), lengths), hidden.contiguous(), cell.contiguous())
+
+    def written(self, tokens: Tensor, state: State) -> Tensor:
+        """(B · K, T) behind those the state has seen -> (B · K, T, D)."""
+        found, (state.hidden, state.cell) = self.decoder(self.dropout(self.embedding(tokens)), (state.hidden, state.cell))
+        memory, (many, time, _) = state.memory, found.shape
+        asked = self.look(found).reshape(len(memory.lengths), many // len(memory.lengths) * time, -1)  # (B, K · T, D)
+        weight = (asked @ memory.values.mT).float().masked_fill(~memory.mask[:, None], -torch.inf).softmax(-1)
+        seen = (weight.to(memory.values.dtype) @ memory.values).view(many, time, -1)
+        return self.dropout(self.mix(torch.cat([found, seen], -1)).tanh())
+
+    def next(self, tokens: Tensor, state: State) -> Tensor:
+        """The last tokens (B · K,) -> (B · K, V) float32 logits of those behind them."""
+        return self.heads(self.written(tokens[:, None], state))[self.slot][:, -1].float()
+
+
+class State:
+    """What is kept while answers are written: memory (B, S, D), hidden and cell (layers, B · K, D)."""
+
+    def __init__(self, memory: Padded, hidden: Tensor, cell: Tensor):
+        self.memory, self.hidden, self.cell = memory, hidden, cell
+
+    def choose(self, rows: Tensor, answers: Tensor) -> None:
+        """Go on with some of the rows (b,), and some of their answers (b · K,): positions among those there are."""
+        self.hidden, self.cell = self.hidden[:, answers].contiguous(), self.cell[:, answers].contiguous()
+        if len(rows) < len(self.memory.lengths):
+            self.memory = Padded(self.memory.values[rows], self.memory.lengths[rows])
