@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     found = mapsto.train(
-        PAIRS, "said:text -> iso:text", model=SMALL, steps=400, out=tmp_path_factory.mktemp("runs"), tell=quiet, threads=1, precision="float32"
+        PAIRS, "said:text -> iso:text", model=SMALL, steps=700, out=tmp_path_factory.mktemp("runs"), tell=quiet, threads=1, precision="float32"
     )
     torch.set_num_threads(before)
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -30,30 +31,24 @@ class PairSource(Source):
     paths: Sequence[str] = ()
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
-        handles: list[IO[bytes]] = []
-        try:
-            columns = []
-            for path in self.paths:
-                with reading(path):
-                    handles.append(unpacked(path))
-                    with unpacked(path) as head:
-                        encoding, _ = find_encoding(Path(path), head.read(1 << 18))
-                columns.append(_lines(path, handles[-1], encoding))
+        with ExitStack() as opened:
+            columns = [opened.enter_context(_opened(path)) for path in self.paths]
             first = 1
-            rows = zip(*columns, strict=True)
-            while some := list(itertools.islice(rows, size)):
-                cells = dict(zip(self.columns, zip(*some, strict=True), strict=True))
-                yield Chunk(cells, [f"line {number}" for number in range(first, first + len(some))], [None] * len(some))
-                first += len(some)
-        finally:
-            for handle in handles:
-                handle.close()
+            for some in iter(lambda: [list(itertools.islice(lines, size)) for lines in columns], [[]] * len(columns)):
+                cells = [[line.rstrip("\r\n") for line in lines] for lines in some]
+                where = [f"line {number}" for number in range(first, first + len(cells[0]))]
+                yield Chunk(dict(zip(self.columns, cells, strict=True)), where, [None] * len(where))
+                first += len(where)
 
 
-def _lines(path: str, handle: IO[bytes], encoding: str) -> Iterator[str]:
+@contextmanager
+def _opened(path: str) -> Iterator[IO[str]]:
+    """A file's decoded lines."""
     with reading(path):
-        for line in text_of(handle, encoding):  # type: ignore[arg-type]
-            yield line.rstrip("\r\n")
+        with unpacked(path) as handle:
+            encoding, _ = find_encoding(Path(path), handle.read(1 << 18))
+        with unpacked(path) as handle, text_of(handle, encoding) as lines:  # type: ignore[arg-type]
+            yield lines
 
 
 def pairs_among(files: Sequence[Entry]) -> Pairs:
@@ -119,10 +114,8 @@ def _refuse_unequal(base: str, files: dict[str, Entry]) -> None:
     for column, entry in files.items():
         if kind_of(entry.path)[1] not in ("text", "empty"):
             raise DataError(f"{entry.name}: expected lines of text, this is no text.\nTake it away, or name the files that are wanted.")
-        with reading(entry.path), unpacked(entry.path) as handle:
-            encoding, _ = find_encoding(Path(entry.path), handle.read(1 << 18))
-        with reading(entry.path), unpacked(entry.path) as handle:
-            lengths[column] = [bool(line.strip()) for line in text_of(handle, encoding)]  # type: ignore[arg-type]
+        with _opened(entry.path) as lines:
+            lengths[column] = [bool(line.strip()) for line in lines]
     if len({len(lines) for lines in lengths.values()}) == 1:
         return
     differs = next((i for i, row in enumerate(zip(*lengths.values(), strict=False)) if len(set(row)) > 1), min(map(len, lengths.values())))
