@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from mapsto.assess.base import View
-from mapsto.blocks import Block, Gallery, Item, Line, Lines, Section
+from mapsto.blocks import Block, Gallery, Item, Line, Lines, Section, Table
+from mapsto.run import Run
 
 TITLE = "What does it write?"
 NET = True  # it asks the net itself
@@ -32,6 +33,7 @@ def assess(view: View, seconds: float) -> Section:
     headline = f"Drawn from what it believes may follow, {TEXTS} texts at once at {rate:,.0f} tokens/s. "
     headline += f"A token costs it {first:.2f} nats at the beginning of a block and {last:.2f} in its last quarter, with more before it to go by."
     blocks: list[Block] = [
+        *while_it_learned(view.run),
         Gallery(tuple(Item(f"text {i + 1}", pieces=((text, 0.0),)) for i, text in enumerate(texts)), "Seeds 0, temperature 0.8, top-p 0.95."),
         Lines(
             (Line("loss", tuple(range(1, len(by_place) + 1)), tuple(float(value) for value in by_place)),),
@@ -42,6 +44,12 @@ def assess(view: View, seconds: float) -> Section:
         ),
     ]
     return Section("writing", TITLE, headline, tuple(blocks), {"tokens_per_second": rate, "loss_by_place": by_place.tolist()})
+
+
+def while_it_learned(run: Run) -> tuple[Table, ...]:
+    """What it wrote at some looks, the same beginning each time."""
+    said = tuple((entry["step"], " ".join(entry["said"].split()) or "—") for entry in run.history if "said" in entry)
+    return (Table(("step", "what it wrote"), said, "What it wrote while it learned."),) if said else ()
 
 
 @torch.no_grad()

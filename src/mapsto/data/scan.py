@@ -26,6 +26,7 @@ FEWEST = 64  # rows that stay in it, however long
 SAMPLE_CELLS = 1_000_000  # over all columns, for tables of thousands of columns
 SAMPLE_BYTES = 64 << 20  # cells that hold pictures: bytes
 HEAVY = 500  # and how many of them: a room decodes them all at once to see sizes and colours
+CLASS = 1_000  # letters of a class's name, at most
 DISTINCT = 100_000  # classes beyond which a target is no category
 
 
@@ -144,7 +145,7 @@ class _Sample:
             self.rows[name].extend(first + i for i in chosen)
         for name, seen in self.distinct.items():
             if len(seen) < DISTINCT:
-                seen.update((str(cell), cell) for cell in chunk.columns[name] if not isinstance(cell, (bytes, Blob)) and str(cell) not in seen)
+                seen.update((str(cell), cell) for cell in chunk.columns[name] if _may_be_class(cell) and str(cell) not in seen)
         self.keys |= {first + i: mixed[i] for i in chosen}
         self.characters += sum(_characters(cells[-len(chosen) :]) for name, cells in self.cells.items() if chosen and name not in self.heavy)
         while len(self.keys) > self.most or (self.characters > SAMPLE_CHARACTERS and len(self.keys) > FEWEST):
@@ -175,6 +176,16 @@ class _Sample:
             self.cells[name] = [cells[i] for i in stay]
             self.rows[name] = [self.rows[name][i] for i in stay]
         self.characters = sum(map(_characters, self.cells.values()))
+
+
+def _may_be_class(cell: Any) -> bool:
+    """Is it short enough to be one of several classes, or labels? Texts that are learned are not."""
+    return not isinstance(cell, (bytes, Blob)) and not (isinstance(cell, str) and len(cell) > CLASS) and not _is_talk(cell)
+
+
+def _is_talk(cell: Any) -> bool:
+    """A list of objects, as conversations are."""
+    return isinstance(cell, (list, tuple, np.ndarray)) and np.shape(cell) != () and len(cell) > 0 and isinstance(cell[0], dict)
 
 
 def _characters(cells: Sequence[Any]) -> int:

@@ -111,10 +111,6 @@ class Messages(DataType):
                 values.append(None)
         return self.encode_all(values), problems
 
-    @property
-    def passage(self) -> int:
-        return passage(self.kind)
-
     def show(self, value: Said | None) -> str:
         return "—" if value is None else shown(value)
 
@@ -143,11 +139,6 @@ def vocabulary_of(room: DataType) -> dict[str, Any]:
     """What a room that writes texts has learned, as such a room's fields; {} of others."""
     found = {name: vars(room).get(name) for name in ("kind", "codes", "alphabet", "most")}
     return found if found["most"] and found["kind"] in ("char", "bpe") else {}
-
-
-def passage(kind: str) -> int:
-    """Tokens that do not stand behind each other twice by chance."""
-    return 50 if kind == "char" else 13
 
 
 def _are_messages(cell: Any) -> bool:
