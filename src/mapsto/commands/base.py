@@ -35,22 +35,29 @@ def takes_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's folder")
 
 
-def takes_data(command: argparse.ArgumentParser) -> None:
+def takes_data(command: argparse.ArgumentParser, needed: bool = True) -> None:
     """Rows in, a table out."""
-    command.add_argument("data", metavar="DATA", nargs="+", help="files, a folder, a table, or - for a csv on standard input")
+    command.add_argument("data", metavar="DATA", nargs="+" if needed else "*", help="files, a folder, a table, or - for a csv on standard input")
     command.add_argument("--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output")
+
+
+SEARCH = ("beam", "penalty", "temperature", "lm_weight")
 
 
 def takes_search(command: argparse.ArgumentParser) -> None:
     """How answers are searched for, of runs that write or hear texts."""
-    command.add_argument("--beam", help="texts that the search for an answer keeps; default: as the run was trained")
+    command.add_argument(
+        "--beam", help="texts that the search for an answer keeps, 1: the likeliest token each time; default: as trained"
+    )
+    command.add_argument("--penalty", help="of what is written: how much longer answers are favoured (1)")
+    command.add_argument("--temperature", help="of what is written: draw tokens, 1 as the net believes; 0: search (0)")
     command.add_argument("--lm", metavar="RUN", help="of what is heard: a language model beside, a run that learned -> text")
     command.add_argument("--lm-weight", metavar="WEIGHT", help="how much it counts (0.5)")
 
 
 def searched(run: Any, asked: argparse.Namespace) -> Any:
     """The run, searching as it was asked to."""
-    how = {name: value for name in ("beam", "lm_weight") if (value := getattr(asked, name)) is not None}
+    how = {name: value for name in SEARCH if (value := getattr(asked, name)) is not None}
     return run.search(asked.lm, **how) if how or asked.lm else run
 
 

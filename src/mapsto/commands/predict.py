@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mapsto.commands.base import Row, Tell, places, searched, takes_data, takes_run, takes_search, write_rows
 from mapsto.config import Reading
+from mapsto.errors import RunError
 
 if TYPE_CHECKING:
     from mapsto.run import Answer, Run
@@ -19,7 +20,8 @@ EVENTS = False  # its output is rows
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
-    takes_data(command)
+    takes_data(command, needed=False)
+    command.add_argument("--text", action="append", help="a text to answer, in place of data; may be given several times")
     takes_search(command)
 
 
@@ -28,7 +30,9 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     from mapsto.run import Run
 
     run = searched(Run.open(asked.run), asked)
-    source = open_source(places(asked.data), Reading())
+    if asked.data and asked.text:
+        raise RunError("expected data or --text, got both.\nKeep one of them.")
+    source = open_source(places(asked.data) if asked.data else _rows(run, asked.text or []), Reading())
     unread: list[Answer] = []
     answered: list[str] = []  # a row of every piece in which any was answered
 
@@ -45,6 +49,15 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
             f"mapsto: {len(unread):,} {what} could not be read; the first: {unread[0].where}: {' '.join(unread[0].problem.split())}", file=sys.stderr
         )
     return 0 if answered else 2
+
+
+def _rows(run: Run, texts: list[str]) -> list[dict[str, str]]:
+    """Texts as cells of the only input."""
+    if not texts:
+        raise RunError("expected rows to answer, got none.\nGive files, or a text: --text 'to be answered'.")
+    if len(run.signature.inputs) != 1:
+        raise RunError(f"--text answers texts alone, this run learned {run.signature}.\nGive its rows in a file.")
+    return [{run.signature.inputs[0].column: text} for text in texts]
 
 
 def _row(run: Run, answer: Answer) -> Row:

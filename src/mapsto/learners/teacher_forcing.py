@@ -7,7 +7,7 @@ While it learns it is measured by its loss, which takes one pass; at the end, an
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from mapsto.batch import Batch, Padded, key
-from mapsto.config import setting
-from mapsto.errors import ConfigError
+from mapsto.config import options_of, setting
+from mapsto.errors import ConfigError, did_you_mean
 from mapsto.generate import Sampling
 from mapsto.generate import drawn as drawn_token
 from mapsto.learners.base import Learner, Logs, Scores, answered
@@ -56,6 +56,14 @@ class TeacherForcing(Learner):
     @property
     def head(self) -> WholeText:
         return dict(self.model.heads.items())[self.slot]  # type: ignore[union-attr, operator]
+
+    def searching(self, how: Mapping[str, Any], language: Any = None) -> None:
+        if language is not None or "lm_weight" in how:
+            raise ConfigError("a language model helps with what is heard, not with answers that are written.\nLeave --lm and --lm-weight out.")
+        options = {"beam", "penalty", "temperature", "top_p"}
+        if unknown := sorted(set(how) - options):
+            raise ConfigError(f"the search for answers has no option '{unknown[0]}'.\n{did_you_mean(unknown[0], options)}")
+        self.config = options_of(self.Config, {**vars(self.config), **how}, "search")
 
     @property
     def looked(self) -> int:
