@@ -1,7 +1,7 @@
 """Strings of digits for speech recognition, joined from single spoken digits (Free Spoken Digit Dataset): 1 to 7 digits of one speaker, a tenth
-of a second of silence between them, and what is said in words. The strings of two speakers are the test.
+of a second of silence between them, and what is said: "7 3 0", or spelled out "seven three zero". The strings of two speakers are the test.
 
-    python benchmarks/digit_strings.py FSDD.zip OUT.zip [--strings 2000] [--test-strings 300]
+    python benchmarks/digit_strings.py FSDD.zip OUT.zip [--strings 2000] [--test-strings 300] [--spelled]
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def digits(archive: Path) -> tuple[dict[str, dict[int, list[np.ndarray]]], int]:
     return found, rate
 
 
-def make(archive: Path, out: Path, strings: int, test: int) -> None:
+def make(archive: Path, out: Path, strings: int, test: int, spelled: bool) -> None:
     """Write the zip: audio/*.flac and metadata.csv with file_name, text, speaker, split."""
     spoken, rate = digits(archive)
     draw = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def make(archive: Path, out: Path, strings: int, test: int) -> None:
                 soundfile.write(held, np.concatenate(parts[:-1]), rate, format="FLAC")
                 name = f"audio/{split}-{number:05d}.flac"
                 files.writestr(name, held.getvalue())
-                rows.append({"file_name": name, "text": " ".join(WORDS[digit] for digit in said), "speaker": speaker, "split": split})
+                rows.append({"file_name": name, "text": " ".join(WORDS[d] if spelled else str(d) for d in said), "speaker": speaker, "split": split})
         table = io.StringIO()
         writer = csv.DictWriter(table, list(rows[0]))
         writer.writeheader()
@@ -62,5 +62,6 @@ if __name__ == "__main__":
     asked.add_argument("out", type=Path)
     asked.add_argument("--strings", type=int, default=2000)
     asked.add_argument("--test-strings", type=int, default=300)
+    asked.add_argument("--spelled", action="store_true", help="words in place of figures")
     given = asked.parse_args()
-    make(given.archive, given.out, given.strings, given.test_strings)
+    make(given.archive, given.out, given.strings, given.test_strings, given.spelled)

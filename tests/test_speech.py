@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
+import json
 import math
+import random
+import shutil
+import signal
+import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from test_exact import finished, ignore, only_run, start, wait_for
 
-from mapsto import ctc
+import mapsto
+from mapsto import api, ctc
 from mapsto.batch import Draw, Padded, Ragged
+from mapsto.cli import main
 from mapsto.ctc import Ctc, Search, beamed, edits, greedy, least_steps, nats_of
-from mapsto.errors import ConfigError
+from mapsto.errors import ConfigError, RunError
 from mapsto.models.conformer import Config, Conformer
+from mapsto.run import Run
 from mapsto.sounds import paced
 from mapsto.tokens import pieces_of
 from mapsto.types.audio import Audio
@@ -197,3 +210,143 @@ def test_wrong_words_and_letters_are_counted_by_row() -> None:
     true, said = ["a b c", "x", "one two", ""], ["a c", "", "one two", "more words"]
     assert edits(true, said).tolist() == [[1, 3], [1, 1], [0, 2], [2, 0]]
     assert edits(true, said, letters=True)[:, 0].tolist() == [2, 1, 0, 10] and edits([], []).shape == (0, 2)
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------------------
+
+PITCH = {"ah": 500, "be": 1000, "co": 2000}  # Hz of the sound that stands for each word
+NET = "conformer(width=32,depth=2,heads=2,kernel=7,dropout=0)"
+
+
+def spoken(words: str, rate: int = 8000) -> np.ndarray:
+    """Each word a tone of its own, of any length and loudness, with silence between."""
+    parts = []
+    for word in words.split():
+        time = np.arange(int(RANDOM.uniform(0.1, 0.16) * rate)) / rate
+        parts += [RANDOM.uniform(0.2, 0.6) * np.sin(2 * np.pi * PITCH[word] * time), np.zeros(int(RANDOM.uniform(0.05, 0.1) * rate))]
+    sound = np.concatenate(parts) if parts else np.zeros(800)
+    return (sound + RANDOM.normal(0, 0.005, len(sound))).astype(np.float32)
+
+
+def write_clips(folder: Path, number: int) -> None:
+    folder.mkdir(parents=True)
+    with (folder / "metadata.csv").open("w", newline="") as table:
+        rows = csv.writer(table)
+        rows.writerow(["file_name", "text"])
+        for i in range(number):
+            words = " ".join(RANDOM.choice(list(PITCH), RANDOM.integers(1, 5)))
+            soundfile.write(folder / f"{i:03d}.wav", spoken(words), 8000)
+            rows.writerow([f"{i:03d}.wav", words])
+        for name, sound, text in (("hasty", spoken("ah"), "ah be co " * 20), ("silent", np.zeros(1, np.float32), "ah")):
+            soundfile.write(folder / f"{name}.wav", sound, 8000)
+            rows.writerow([f"{name}.wav", text])
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("speech") / "words"
+    write_clips(folder, 160)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def heard(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Trained for some seconds on words that are tones."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    how: dict[str, Any] = {
+        "steps": 220,
+        "lr": 4e-3,
+        "batch": 16,
+        "model": NET,
+        "seed": 0,
+        "precision": "float32",
+        "plan": "default",
+        "max_bad": 0.1,
+        "tell": ignore,
+    }
+    yield mapsto.train(clips, "audio -> text", out=tmp_path_factory.mktemp("runs"), **how)
+    torch.set_num_threads(threads)
+
+
+def test_words_are_heard_far_better_than_by_guessing(heard: Run) -> None:
+    found, beside = heard.metrics["test"]["text"], heard.metrics["baselines"]["text"]
+    assert set(found) == {"word_error_rate", "character_error_rate", "exact_match", "loss"}
+    assert beside["nothing"]["word_error_rate"]["value"] == 1 and beside["majority"]["word_error_rate"]["value"] > 0.5
+    assert found["word_error_rate"]["value"] < 0.05 and found["word_error_rate"]["low"] <= found["word_error_rate"]["value"]
+    assert heard.choice.kinds == {"text": "ctc"} and heard.choice.model == "conformer" and heard.choice.learner == "supervised"
+
+
+def test_a_text_that_does_not_fit_into_its_sound_is_told_with_both_counts(heard: Run) -> None:
+    told = (heard.path / "quarantine.csv").read_text()
+    assert heard.record["unreadable"] == 2 and "hasty.wav" in told and "silent.wav" in told
+    assert "takes 179 steps of the input at least, which has " in told and "takes 2 steps of the input at least, which has 1." in told
+
+
+def test_any_clip_is_answered(heard: Run, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "ah co be ah"
+    stereo = np.stack([spoken(words)] * 2, 1)
+    soundfile.write(tmp_path / "stereo.flac", stereo, 8000)
+    assert heard.predict(str(tmp_path / "stereo.flac")).predictions["text"].value == words  # type: ignore[union-attr]
+    for cell in ((np.zeros(4000), 8000), (np.array([3], np.int16), 96_000), (RANDOM.integers(0, 256, 900, np.uint8), 8000)):
+        assert isinstance(heard.predict({"audio": cell}).predictions["text"].value, str)  # type: ignore[union-attr]
+    with pytest.raises(mapsto.MapstoError, match="no samples"):
+        heard.predict({"audio": (np.zeros(0), 8000)})
+    assert main(["predict", str(heard.path), str(tmp_path / "stereo.flac"), "--beam", "4"]) == 0
+    assert f"stereo.flac,{words}," in capsys.readouterr().out
+
+
+def test_a_file_many_times_longer_than_any_that_was_learned_is_heard_whole(heard: Run) -> None:
+    words = " ".join(RANDOM.choice(list(PITCH), 120))
+    answer = heard.predict({"audio": (spoken(words), 8000)}).predictions["text"].value  # type: ignore[union-attr]
+    assert edits([words], [answer])[0, 0] <= 6
+
+
+def test_a_run_predicts_the_same_elsewhere_and_beside_others(heard: Run, tmp_path: Path) -> None:
+    shutil.copytree(heard.path, tmp_path / "moved")
+    sounds = [{"audio": (spoken(words), 8000)} for words in ("ah", "co be ah co", "be be")]
+    together = [answer.predictions["text"] for answer in heard.predict(sounds)]  # type: ignore[union-attr]
+    alone = [mapsto.load(tmp_path / "moved").predict(sound).predictions["text"] for sound in sounds]
+    assert [one.value for one in together] == [one.value for one in alone]
+    np.testing.assert_allclose([one.probability for one in together], [one.probability for one in alone], rtol=1e-3)
+
+
+def test_killed_at_random_instants_ends_bit_identical(clips: Path, tmp_path: Path) -> None:
+    options = ("audio -> text", "--model", NET.replace("dropout=0", "dropout=0.1"), "--steps", "120", "--batch", "8", "--micro-batch", "3")
+    options = (*options, "--threads", "1", "--ema", "0.9", "--max-bad", "0.1")
+    finished(start("train", str(clips), *options, "--out", str(tmp_path / "unbroken")))
+    process = start("train", str(clips), *options, "--out", str(tmp_path / "killed"))
+    wait_for(lambda: (run := only_run(tmp_path / "killed")) and (run / "checkpoint.safetensors").exists(), process)
+    time.sleep(random.Random(0).uniform(0, 0.5))  # the instant is the test's subject
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run = only_run(tmp_path / "killed")
+    assert run is not None and Run.open(run).status != "done"
+
+    resumed = api.resume(run, tell=ignore)
+
+    unbroken = only_run(tmp_path / "unbroken")
+    assert unbroken is not None and api.same_weights(unbroken, resumed.path)
+    assert resumed.metrics["test"] == Run.open(unbroken).metrics["test"]
+
+
+def test_the_report_lets_people_listen(heard: Run) -> None:
+    page = (heard.path / "report.html").read_text()
+    assert "data:audio/wav;base64" in page and "What does it hear?" in page and "media-src data:" in page
+    sections = {section["name"]: section for section in json.loads((heard.path / "sections.json").read_text())["sections"]}
+    assert sections["transcripts"]["figures"]["words"] > 20
+
+
+def test_a_language_model_must_write_the_same_letters(heard: Run, tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("\n".join(" ".join(RANDOM.choice(list(PITCH), 4)) for _ in range(400)))
+    how: dict[str, Any] = {"steps": 3, "model": "gpt(width=32,depth=1,heads=2)", "plan": "default"}
+    lines = mapsto.train(tmp_path / "lines.txt", "-> text", out=tmp_path, **how)
+    run = mapsto.load(heard.path).search(lm=lines.path, lm_weight=0.2)
+    assert run.predict({"audio": (spoken("ah be"), 8000)}).predictions["text"].value == "ah be"
+    pieces = mapsto.train(tmp_path / "lines.txt", "-> text:text(tokenizer=bpe)", out=tmp_path, **how)
+    with pytest.raises(ConfigError, match="tokenizer=char"):
+        run.search(lm=pieces.path)
+    with pytest.raises(RunError, match="writes no text by itself"):
+        run.search(lm=heard.path)
+    with pytest.raises(ConfigError, match="Name its run"):
+        mapsto.load(heard.path).search(lm_weight=0.2)

@@ -32,6 +32,7 @@ Tell = Callable[[Mapping[str, Any]], None]
 ORDER = (
     "baselines",
     "writing",
+    "transcripts",
     "confusion",
     "classes",
     "reliability",
