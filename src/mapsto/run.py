@@ -35,7 +35,7 @@ from mapsto import __version__, speech
 from mapsto.batch import Batch
 from mapsto.config import Reading, Settings, options_of
 from mapsto.conversation import in_order, messages_of
-from mapsto.data.bare import all_bare, bare
+from mapsto.data.bare import all_bare, bare, is_column
 from mapsto.data.encode import encode_chunk
 from mapsto.data.open import open_source
 from mapsto.data.source import Source
@@ -373,9 +373,7 @@ class Run:
             return False, data
         only = self.signature.inputs[0].column if len(self.signature.inputs) == 1 else None
         prose = only is not None and self.types["input", self.signature.inputs[0].name].prose
-        if isinstance(data, Mapping) and not any(
-            isinstance(value, (list, tuple, np.ndarray)) and not np.isscalar(value) and len(np.shape(value)) == 1 for value in data.values()
-        ):
+        if isinstance(data, Mapping) and not any(map(is_column, data.values())):
             return True, open_source([dict(data)], Reading())
         if only is not None and bare(data, prose):
             return True, open_source([{only: data}], Reading())

@@ -9,18 +9,32 @@ from typing import Any
 
 import numpy as np
 
+from mapsto.types.audio import SUFFIXES
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+
 
 def bare(item: Any, prose: bool) -> bool:
-    """A value that is a cell rather than rows: a picture, its path, an array of two or three sides; where cells are prose, every text
-    that is no existing file and does not end like one."""
+    """A value that is a cell rather than rows: a picture or a sound, its path, an array of two or three sides, samples with their rate; where
+    cells are prose, every text that is no existing file and does not end like one."""
     if prose and isinstance(item, str):
         return not _names_file(item)
     if isinstance(item, (str, Path)):
         path = Path(item)
-        return (
-            path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm") and not path.is_dir()
-        )
-    return isinstance(item, (bytes, int, float)) or type(item).__module__.startswith("PIL.") or (isinstance(item, np.ndarray) and item.ndim in (2, 3))
+        return path.suffix.lower() in (*PICTURES, *SUFFIXES) and not path.is_dir()
+    if isinstance(item, np.ndarray):
+        return item.ndim in (2, 3)
+    return isinstance(item, (bytes, int, float)) or _is_sound(item) or type(item).__module__.startswith("PIL.")
+
+
+def is_column(value: Any) -> bool:
+    """Cells of many rows rather than one: a list, tuple or array of one side."""
+    return isinstance(value, (list, tuple, np.ndarray)) and not _is_sound(value) and len(np.shape(value)) == 1
+
+
+def _is_sound(item: Any) -> bool:
+    """(samples, rate)."""
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], np.ndarray) and isinstance(item[1], (int, float))
 
 
 def all_bare(items: Sequence[Any], prose: bool) -> bool:

@@ -127,6 +127,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.norm = heads, nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, mask: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         batch, time, width = x.shape
