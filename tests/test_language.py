@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
 import math
 import pydoc_data.topics
 import random
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 import mapsto
 from mapsto import api
 from mapsto.cells import Continued
+from mapsto.checks.overlap import hashes
 from mapsto.cli import main
 from mapsto.config import Settings, options_of
 from mapsto.data.files import entry_of
@@ -370,6 +373,85 @@ def test_writing(run: Run) -> None:
         run.sample(1, "北京")
     with pytest.raises(ConfigError, match="temperature"):
         run.sample(1, temperature=-1)
+
+
+def test_a_text_is_scored_token_by_token(run: Run, tmp_path: Path) -> None:
+    text, room = BOOK[5000:5090], run.types["output", "text"]
+    tokens = np.concatenate([room.encode(Continued("\n")), room.encode(Continued(text))]).astype(np.int64)
+
+    ((name, found),) = run.score([text])
+
+    wanted, most = 0.0, room.most
+    for place in range(1, len(tokens)):  # the first block has no more before it, then windows go on by half
+        end = most + 1 if place <= most else most + 1 + -(-(place - most) // (most // 2)) * (most // 2)
+        begin = max(0, min(end, len(tokens)) - 1 - most)
+        with torch.no_grad():
+            chance = run.model({}, given=torch.from_numpy(tokens[begin:place])[None])["text"][0, -1].log_softmax(-1)
+        wanted += float(chance[tokens[place]])
+    assert name == "text 1" and found["tokens"] == 90 and found["unknown"] == 0
+    assert found["log_probability"] == pytest.approx(wanted, abs=1e-3)
+    assert found["perplexity"] == pytest.approx(math.exp(-wanted / 90), rel=1e-4)
+    assert found["bits_per_byte"] == pytest.approx(-wanted / 90 / math.log(2), rel=1e-4)
+
+
+def test_scores_of_files_rows_and_standard_input(run: Run, tmp_path: Path, monkeypatch, capsys) -> None:
+    (tmp_path / "long.txt").write_text(BOOK[:20_000])
+    (tmp_path / "rows.jsonl").write_text('{"text": "The first."}\n{"text": null}\n{"text": "北"}\n')
+
+    assert main(["score", str(run.path), str(tmp_path / "long.txt"), "--out", str(tmp_path / "long.jsonl")]) == 0
+    assert main(["score", str(run.path), str(tmp_path / "rows.jsonl")]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(BOOK[:300].encode())))
+    assert main(["score", str(run.path)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+
+    long = json.loads((tmp_path / "long.jsonl").read_text())
+    assert long["tokens"] == 20_000 and 1 < long["nats_per_token"] < 4
+    assert rows[0].split(",")[:3] == ["text", "log_probability", "tokens"] and [row.split(",")[0] for row in rows[1:]] == ["line 1", "line 3"]
+    assert rows[2].split(",")[2] == "0" and rows[2].endswith(",1") and line.split(",")[2] == "300"
+    assert main(["score", str(run.path), str(tmp_path / "rows.jsonl"), "--text", "x"]) == 2
+
+
+def test_a_prompt_beyond_the_context_is_said(run: Run, capsys) -> None:
+    assert main(["sample", str(run.path), "--prompt", BOOK[:50], "--tokens", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(BOOK[:50]) and "18 tokens longer than the net reads at once" in err
+
+
+def test_learning_on_keeps_the_vocabulary(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "new.txt").write_text("Other letters only: qqq jjj.\n" * 300)
+
+    later = mapsto.train(tmp_path / "new.txt", "-> text", start=str(run.path), steps=2, batch=4, out=tmp_path, tell=ignore, threads=1)
+
+    ours, theirs = later.types["output", "text"], run.types["output", "text"]
+    assert (ours.kind, ours.alphabet, ours.most) == (theirs.kind, theirs.alphabet, 32)
+
+
+# --- text held back that also stands in the training text ------------------------------------------------------------------------
+
+
+def test_every_run_of_tokens_has_a_hash_of_its_own() -> None:
+    values = np.random.default_rng(0).integers(0, 3, 1000).astype(np.uint16)
+    for length in (1, 2, 3, 7, 13, 50):
+        runs = [tuple(values[i : i + length].tolist()) for i in range(len(values) - length + 1)]
+        found = hashes(values, length).tolist()
+        assert len(found) == len(runs) and len(set(zip(found, runs, strict=True))) == len(set(found)) == len(set(runs))
+    assert len(hashes(values[:5], 6)) == 0
+
+
+def test_passages_that_stand_in_training_are_found(tmp_path: Path) -> None:
+    for name, text in (("new", BOOK[:60_000]), ("twice", BOOK[:60_000] + BOOK[:9_000])):
+        (tmp_path / f"{name}.txt").write_text(text)
+    how = {"model": SMALL, "steps": 1, "batch": 2, "out": tmp_path / "runs", "threads": 1}
+    events: list = []
+
+    new = mapsto.train(tmp_path / "new.txt", "-> text:text(max=32)", tell=ignore, **how)
+    mapsto.train(tmp_path / "twice.txt", "-> text:text(max=32)", tell=events.append, **how)
+
+    (note,) = [found for found in json.loads((new.path / "findings.json").read_text()) if found["name"] == "overlap"]
+    (told,) = [event for event in events if event["event"] == "finding" and event["name"] == "overlap"]
+    assert note["level"] == "note" and note["figures"]["test"] < 0.01
+    assert told["level"] == "warn" and told["figures"]["test"] > 0.95 and "test text's runs of 50 tokens" in told["what"]
 
 
 def test_the_report_shows_what_it_writes_and_how_to_ask(run: Run) -> None:

@@ -33,7 +33,6 @@ def assess(view: View, seconds: float) -> Section:
     headline = f"Drawn from what it believes may follow, {TEXTS} texts at once at {rate:,.0f} tokens/s. "
     headline += f"A token costs it {first:.2f} nats at the beginning of a block and {last:.2f} in its last quarter, with more before it to go by."
     blocks: list[Block] = [
-        *while_it_learned(view.run),
         Gallery(tuple(Item(f"text {i + 1}", pieces=((text, 0.0),)) for i, text in enumerate(texts)), "Seeds 0, temperature 0.8, top-p 0.95."),
         Lines(
             (Line("loss", tuple(range(1, len(by_place) + 1)), tuple(float(value) for value in by_place)),),
@@ -43,7 +42,9 @@ def assess(view: View, seconds: float) -> Section:
             log_x=len(by_place) > 8,
         ),
     ]
-    return Section("writing", TITLE, headline, tuple(blocks), {"tokens_per_second": rate, "loss_by_place": by_place.tolist()})
+    return Section(
+        "writing", TITLE, headline, (*blocks, *while_it_learned(view.run)), {"tokens_per_second": rate, "loss_by_place": by_place.tolist()}
+    )
 
 
 def while_it_learned(run: Run) -> tuple[Table, ...]:

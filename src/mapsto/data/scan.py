@@ -185,7 +185,7 @@ def _may_be_class(cell: Any) -> bool:
 
 def _is_talk(cell: Any) -> bool:
     """A list of objects, as conversations are."""
-    return isinstance(cell, (list, tuple, np.ndarray)) and np.shape(cell) != () and len(cell) > 0 and isinstance(cell[0], dict)
+    return isinstance(cell, (list, tuple, np.ndarray)) and getattr(cell, "shape", None) != () and len(cell) > 0 and isinstance(cell[0], dict)
 
 
 def _characters(cells: Sequence[Any]) -> int:
