@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import torch
 
 from mapsto.assess.base import View
-from mapsto.blocks import Block, Line, Lines, Section, Table
+from mapsto.batch import Padded
+from mapsto.blocks import Block, Line, Lines, Matrix, Section, Table
 from mapsto.errors import CellError
+from mapsto.models.base import Writer
+from mapsto.tokens import FIRST, SPECIAL, pieces_of
 
 TITLE = "What does it answer?"
 SHOWN = 6  # rows of each kind
 LONG = 300  # letters of a cell
+WIDEST = 40  # tokens of a row whose alignment is drawn
 
 
 def asks(view: View) -> bool:
@@ -37,12 +44,37 @@ def assess(view: View, seconds: float) -> Section:
             written = tuple((_given(view, int(rows[i])), _cut(said[i]), _cut(true[i]), f"{alike[i]:.2f}", f"{nats[i]:.2f}") for i in chosen)
             columns = ("given", "it writes", "reference", "alike", "nats a token")
             blocks.append(Table(columns, written, view.titled(slot, f"the {name} answers by the words they share with the reference"), private=True))
+        blocks += [found for i in order[: SHOWN // 2] if (found := _alignment(view, slot, rows[i : i + 1], true[i])) is not None][:1]
         curve = _by_length(target, nats)
         if len(curve) > 1:
             line = Line("loss", tuple(size for size, _ in curve), tuple(value for _, value in curve))
             blocks.append(Lines((line,), "tokens of the reference", "loss (nats a token)", view.titled(slot, "the loss by length of the reference")))
         figures[slot] = {"equal": right, "relative_length": float(np.median(sizes))}
     return Section("answering", TITLE, " ".join(headlines), tuple(blocks), figures)
+
+
+@torch.no_grad()
+def _alignment(view: View, slot: str, row: np.ndarray, text: str) -> Matrix | None:
+    """What of the input counts for each token of one true answer."""
+    model, inputs = view.learner.model, view.run.signature.inputs
+    if not isinstance(model, Writer) or len(inputs) != 1:
+        return None
+    batch = view.learner.ready(view.learner.batch_of(view.store, row))
+    weights = model.eval().looks(batch.inputs, view.learner.given(batch))
+    given, target = batch.inputs[inputs[0].name], batch.targets[slot]
+    if weights is None or not isinstance(given, Padded) or not isinstance(target, Padded) or max(weights.shape[1:]) > WIDEST:
+        return None
+    read, written = (
+        _tokens(room, field.values[0].tolist()) for room, field in ((view.run.types["input", inputs[0].name], given), (view.room(slot), target))
+    )
+    values = tuple(tuple(round(float(one), 3) for one in line) for line in weights[0].cpu().numpy())
+    return Matrix(written, read, values, "written", "read", view.titled(slot, "what it looks at when it writes each token"), private=True)
+
+
+def _tokens(room: Any, numbers: list[int]) -> tuple[str, ...]:
+    """Each token as it reads, marks by their names."""
+    pieces = pieces_of(room.kind, room.codes, room.alphabet)
+    return tuple(SPECIAL[n] if n < FIRST else pieces[n].decode("utf-8", "replace") for n in numbers)
 
 
 def _short(target: np.ndarray) -> bool:

@@ -46,9 +46,7 @@ SEARCH = ("beam", "penalty", "temperature", "lm_weight")
 
 def takes_search(command: argparse.ArgumentParser) -> None:
     """How answers are searched for, of runs that write or hear texts."""
-    command.add_argument(
-        "--beam", help="texts that the search for an answer keeps, 1: the likeliest token each time; default: as trained"
-    )
+    command.add_argument("--beam", help="texts that the search for an answer keeps, 1: the likeliest token each time; default: as trained")
     command.add_argument("--penalty", help="of what is written: how much longer answers are favoured (1)")
     command.add_argument("--temperature", help="of what is written: draw tokens, 1 as the net believes; 0: search (0)")
     command.add_argument("--lm", metavar="RUN", help="of what is heard: a language model beside, a run that learned -> text")

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from mapsto.batch import Field, Padded
 from mapsto.config import setting
 from mapsto.dropout import Dropout
-from mapsto.models.base import Heads, Rooms, Stems, only_sequence, pool
+from mapsto.models.base import Heads, Rooms, Stems, Writer, only_sequence, pool
 from mapsto.models.seq2seq import Config as Vocabulary
 from mapsto.models.seq2seq import only_text
 from mapsto.models.seq2seq import wants as wanted
@@ -43,7 +43,7 @@ def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str
     return LstmSeq2Seq(config, stems, Heads(signature, types, kinds, config.width, "tokens"))
 
 
-class LstmSeq2Seq(nn.Module):
+class LstmSeq2Seq(Writer):
     """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the token behind each."""
 
     def __init__(self, config: Config, stems: Stems, heads: Heads):
@@ -69,7 +69,6 @@ class LstmSeq2Seq(nn.Module):
         return pool(self.begin(inputs).memory, "tokens")
 
     def begin(self, inputs: Mapping[str, Field]) -> State:
-        """What is read, and the state to write from."""
         (tokens,) = self.stems(inputs).values()
         lengths = tokens.lengths.clamp(min=1)
         packed = pack_padded_sequence(self.dropout(tokens.values), lengths.cpu(), batch_first=True, enforce_sorted=False)
@@ -82,14 +81,19 @@ class LstmSeq2Seq(nn.Module):
     def written(self, tokens: Tensor, state: State) -> Tensor:
         """(B · K, T) behind those the state has seen -> (B · K, T, D)."""
         found, (state.hidden, state.cell) = self.decoder(self.dropout(self.embedding(tokens)), (state.hidden, state.cell))
-        memory, (many, time, _) = state.memory, found.shape
-        asked = self.look(found).reshape(len(memory.lengths), many // len(memory.lengths) * time, -1)  # (B, K · T, D)
-        weight = (asked @ memory.values.mT).float().masked_fill(~memory.mask[:, None], -torch.inf).softmax(-1)
-        seen = (weight.to(memory.values.dtype) @ memory.values).view(many, time, -1)
+        seen = (self._weights(found, state.memory).to(found.dtype) @ state.memory.values.to(found.dtype)).view(*found.shape[:2], -1)
         return self.dropout(self.mix(torch.cat([found, seen], -1)).tanh())
 
+    def _weights(self, found: Tensor, memory: Padded) -> Tensor:
+        """(B · K, T, D) -> (B, K · T, S): what of the memory counts; the K answers to a row are as one long one."""
+        asked = self.look(found).reshape(len(memory.lengths), -1, memory.values.shape[2])
+        return (asked @ memory.values.to(asked.dtype).mT).float().masked_fill(~memory.mask[:, None], -torch.inf).softmax(-1)
+
+    def looks(self, inputs: Mapping[str, Field], tokens: Tensor) -> Tensor:
+        state = self.begin(inputs)
+        return self._weights(self.decoder(self.embedding(tokens), (state.hidden, state.cell))[0], state.memory)
+
     def next(self, tokens: Tensor, state: State) -> Tensor:
-        """The last tokens (B · K,) -> (B · K, V) float32 logits of those behind them."""
         return self.heads(self.written(tokens[:, None], state))[self.slot][:, -1].float()
 
 

@@ -20,7 +20,7 @@ from mapsto.config import setting
 from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
 from mapsto.models import gpt
-from mapsto.models.base import Heads, Rooms, Stems, features_of_nothing, in_arithmetic, pool
+from mapsto.models.base import Heads, Rooms, Stems, Writer, features_of_nothing, in_arithmetic, pool
 from mapsto.models.gpt import linear, norm, rotary
 from mapsto.sequences import WholeText
 from mapsto.signature import Signature
@@ -61,7 +61,7 @@ def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str
     return Seq2Seq(config, stems, Heads(signature, types, kinds, config.width, "tokens"), len(gives), most)
 
 
-class Seq2Seq(nn.Module):
+class Seq2Seq(Writer):
     """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the token behind each."""
 
     def __init__(self, config: Config, stems: Stems, heads: Heads, inputs: int, longest: int):
@@ -131,13 +131,22 @@ class Seq2Seq(nn.Module):
 
     # ---- writing token by token (`mapsto.search`) ----
 
+    def looks(self, inputs: Mapping[str, Field], tokens: Tensor) -> Tensor:
+        """What the last block looks at, the mean over its heads."""
+        last: Any = self.decoder[-1]
+        found: list[Tensor] = []
+        handle = last.cross.register_forward_pre_hook(lambda cross, given: found.append(cross.weights(given[0], given[1], given[3])))
+        try:
+            self.written(tokens, self.read(inputs), None)
+        finally:
+            handle.remove()
+        return found[0]
+
     def begin(self, inputs: Mapping[str, Field]) -> State:
-        """What is read, once for all tokens that will be written."""
         memory = self.read(inputs)
         return State(memory, [layer.cross.known(memory.values) for layer in self.decoder])  # type: ignore[union-attr, operator]
 
     def next(self, tokens: Tensor, state: State) -> Tensor:
-        """The last tokens (B · K,) -> (B · K, V) float32 logits of those behind them."""
         return self.heads(self.written(tokens[:, None], state.memory, state))[self.slot][:, -1].float()
 
 
@@ -194,6 +203,11 @@ class Cross(nn.Module):
         """(B, S, D) -> keys and values (B, N, S, H)."""
         key, value = self.kv(memory).view(*memory.shape[:2], 2, self.heads, self.size).permute(2, 0, 3, 1, 4)
         return norm(key), value
+
+    def weights(self, x: Tensor, key: Tensor, seen: Tensor) -> Tensor:
+        """x (B, T, D) -> (B, T, S): how much each token of the memory counts, the mean over heads."""
+        q = norm(self.q(x).view(*x.shape[:2], self.heads, self.size)).transpose(1, 2)
+        return (q.float() @ key.float().mT * self.size**-0.5).masked_fill(~seen, -torch.inf).softmax(-1).mean(1)
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
         """x (B · K, T, D): the K answers to a row look at the same keys, as if they were one long answer."""
