@@ -20,7 +20,7 @@ from mapsto.batch import Batch, key, moved
 from mapsto.errors import ConfigError, DataError
 from mapsto.generate import Sampling, following
 from mapsto.learners.base import Batches, Collected, Learner, Logs
-from mapsto.learners.next_token import AT_ONCE, LOOKED, MEASURED, frequencies
+from mapsto.learners.next_token import LOOKED, MEASURED, at_once, frequencies
 from mapsto.tokens import ASSISTANT, END, PADDING, START
 
 PIECE = 1 << 20  # stored tokens looked through at once
@@ -119,7 +119,8 @@ class Chat(Learner):
     def walk(self, split: str, most: int | None = None, store: Batches | None = None) -> Iterator[Batch]:
         """The blocks of a split, all or `most` of them evenly spread."""
         packed = self.packed(split, store)
-        chosen, size = self._chosen(packed, most), max(self.evaluation_batch, AT_ONCE // self.block)
+        size = at_once(self.evaluation_batch, self.block, self.types["output", self.slot].vocabulary_size)  # type: ignore[attr-defined]
+        chosen = self._chosen(packed, most)
         for low in range(0, len(chosen), size):
             yield self._batch(packed, chosen[low : low + size])
 

@@ -26,6 +26,7 @@ COUNTED, PIECE = 20_000_000, 1 << 20  # training tokens that frequencies are cou
 BELIEF = 5.0
 SAID = 100  # tokens that are shown while it learns
 AT_ONCE = 8_192  # tokens per forward pass where nothing is kept for a backward pass, at least
+LOGITS = 1 << 26  # that are held at once meanwhile: 8,192 tokens of 16,384 each took 1.6 GB
 
 
 class NextToken(Learner):
@@ -114,7 +115,7 @@ class NextToken(Learner):
         """The full blocks of a split, one behind the other: all, or `most` of them evenly spread. A shorter text is one short block."""
         stream = Stream(store or self.store, self.slot, split)  # type: ignore[arg-type]
         starts, length = self._starts(stream, most)
-        size = max(self.evaluation_batch, AT_ONCE // max(1, length))
+        size = at_once(self.evaluation_batch, length, self.types["output", self.slot].vocabulary_size)  # type: ignore[attr-defined]
         for low in range(0, len(starts), size):
             yield self._batch(stream, starts[low : low + size], length)
 
@@ -160,6 +161,11 @@ class NextToken(Learner):
         blocks = np.concatenate([_joined(batch, self.slot) for batch in self.walk(split)])  # (n, T + 1)
         single, double = frequencies(self._train.pairs(), blocks, self.types["output", self.slot].vocabulary_size)  # type: ignore[attr-defined]
         return {self.slot: {"unigram": {"nats": single.sum(1)}, "bigram": {"nats": double.sum(1)}}}
+
+
+def at_once(batch: int, length: int, vocabulary: int) -> int:
+    """Blocks of `length` tokens per forward pass of an evaluation: `batch` of them, or more where they are short, but no more than fit."""
+    return max(1, min(max(batch, AT_ONCE // max(1, length)), LOGITS // max(1, length * vocabulary)))
 
 
 def frequencies(seen: Iterable[tuple[np.ndarray, np.ndarray]], blocks: np.ndarray, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
