@@ -392,7 +392,7 @@ class Text(DataType):
 
     @property
     def passage(self) -> int:
-        return (50 if self.kind == "char" else 13) if self.answer else 0
+        return (50 if self.kind == "char" else 13) if self.answer and not WRITINGS[self.answer].whole else 0
 
     @property
     def vocabulary_size(self) -> int:
