@@ -306,3 +306,21 @@ def test_options_are_checked() -> None:
         Audio.with_options("audio", {"rate": "fast"})
     with pytest.raises(ConfigError, match="shift"):
         Audio.with_options("audio", {"shift": 2.0})
+
+
+def test_sounds_stand_beside_other_inputs(tmp_path: Path) -> None:
+    rows = []
+    for i in range(120):
+        loud = RANDOM.uniform(0.1, 0.6)
+        rows.append(
+            {
+                "clip": {"array": tone(900 if i % 2 else 400, 0.2, loud=loud), "sampling_rate": 8000},
+                "age": float(RANDOM.normal()),
+                "kind": "ab"[i % 2],
+            }
+        )
+    how: dict[str, Any] = {"steps": 100, "lr": 5e-3, "batch": 16, "plan": "default", "threads": 1, "seed": 0, "tell": lambda event: None}
+    model = "fusion(image_depth=8,image_width=8,width=32,token=16)"
+    run = mapsto.train(rows, "clip:audio, age:number -> kind:category", model=model, out=tmp_path, **how)
+    assert run.metrics["test"]["kind"]["accuracy"]["value"] > 0.9
+    assert run.predict({"clip": (tone(900, 0.2), 8000), "age": 0.3}).predictions["kind"].value == "b"  # type: ignore[union-attr]

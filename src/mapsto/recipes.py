@@ -186,7 +186,10 @@ def tables(facts: Facts) -> dict[str, Any]:
 
 def mixtures(facts: Facts) -> dict[str, Any]:
     """Each input by what suits it, then joined."""
-    found = pictures(facts)
+    seen, heard = ("image" in _kinds(facts.signature), "audio" in _kinds(facts.signature))
+    found = pictures(facts) if seen else sounds(facts)
+    if seen and heard:
+        found = {**found, "rooms": {**found["rooms"], "input": {**found["rooms"]["input"], **sounds(facts)["rooms"]["input"]}}}
     training = replace(found["training"], optimizer="adamw", lr=1e-3, weight_decay=0.02)
     return {**found, "options": {}, "training": training, "learner_options": {}}
 
@@ -327,11 +330,11 @@ TABLE: tuple[Recipe, ...] = (
     Recipe("audio -> any", lambda s: _kinds(s) == ["audio"], "resnet9", sounds, "one sound: a residual net on its spectrum (log-mel)"),
     Recipe("text -> any", lambda s: _kinds(s) == ["text"], "textcnn", texts, "one text: a convolutional net and a bag of n-grams, side by side"),
     Recipe(
-        "several with an image -> any",
-        lambda s: "image" in _kinds(s),
+        "several with an image or a sound -> any",
+        lambda s: bool({"image", "audio"} & {*_kinds(s)}),
         "fusion",
         mixtures,
-        "pictures beside other inputs: each encoded in its way, then joined",
+        "pictures or sounds beside other inputs: each encoded in its way, then joined",
     ),
     Recipe("cells -> any", lambda s: bool(_kinds(s)), "mlp", tables, "a table: every cell a token, an ensemble of MLPs in one net"),
 )

