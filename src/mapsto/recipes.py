@@ -31,6 +31,9 @@ HURRY = 1.15  # times the steps that a transcript takes are wanted: training spe
 LONGER = 1.25  # than most clips heard is what a net of sounds reads at once: training speaks slower, too
 REACH = 50  # tokens that a net of sounds reads at once at least
 GENTLE = 0.3  # of the usual peak rate, where weights are not fresh
+WRITERS = ((64, 1), (128, 2), (192, 3), (256, 3), (384, 4), (512, 6))  # and of nets that answer
+FEWEST, READ = 6, 8  # passes of theirs over the rows, at least, and weights for each token, at most
+PIECES = 4_000  # tokens of a vocabulary, about
 REACHED = 0.25  # of a machine's speed at convolutions is what they reach
 
 
@@ -238,28 +241,27 @@ def language(facts: Facts) -> dict[str, Any]:
 
 
 def answers(facts: Facts) -> dict[str, Any]:
-    """An encoder-decoder on byte pairs."""
-    rows = facts.rows
-    tokens = facts.tokens / max(1, rows)  # of a row, read and written
+    """An encoder-decoder on byte pairs: the largest that sees every row FEWEST times within the minutes, and has no more than READ weights for
+    each token there is."""
+    rows, tokens = facts.rows, facts.tokens / max(1, facts.rows)  # of a row, read and written
+    within = None if facts.minutes is None else facts.minutes * 60 * facts.speed() * REACHED
+
+    def affords(width: int, depth: int) -> bool:
+        weights = 14 * depth * width**2 + PIECES / 2 * width  # that a token meets: 12 in a block that reads, 16 in one that writes
+        return within is None or within >= FEWEST * rows * tokens * 6 * weights
+
+    fitting = [(w, d) for w, d in WRITERS if 28 * d * w * w <= READ * facts.tokens and affords(w, d)]
+    width, depth = fitting[-1] if fitting else WRITERS[0]
+    if within is None:
+        width, depth = min((width, depth), WRITERS[3])
     batch = int(min(256, max(8, 2 ** round(math.log2(min(4096 / max(1.0, tokens), max(rows, 1) / 50) + 1e-9)))))
     training = Training(optimizer="muon", lr=0.02, batch=batch, weight_decay=0.01, momentum=0.95, warmup=0.03, schedule="linear", clip=1.0, ema=0.0)
     return {
-        "options": {},
+        "options": {"width": width, "depth": depth, "decoder": depth, "heads": max(4, width // 64), "dropout": 0.3 if rows < 100_000 else 0.1},
         "training": training,
         "budget": Budget(epochs=max(30.0, 2000 * batch / max(1, rows)), patience=0.0),
         "metric": "loss",
     }
-
-
-def preferences(facts: Facts) -> dict[str, Any]:
-    """A few passes over the pairs in small steps, from weights that can already answer. The chosen answers' own loss beside (Pang et al. 2024):
-    a small net that answered `The cat says meow.` says `meow!` after it, where DPO alone left it stammering."""
-    if not facts.started:
-        raise ConfigError("pairs of answers tune a net that can already answer.\nGive the run that it starts from: --from RUN.")
-    batch = max(4, min(32, 1 << max(0, (facts.rows // 32).bit_length() - 1)))
-    training = Training(optimizer="adamw", lr=1e-3, batch=batch, weight_decay=0.0, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
-    budget = Budget(epochs=5.0, patience=0.0)
-    return {"options": {}, "training": training, "learner_options": {"words": 1.0}, "budget": budget, "metric": "loss"}
 
 
 def blocks(facts: Facts) -> int:
