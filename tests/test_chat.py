@@ -20,6 +20,7 @@ from test_exact import finished, ignore, only_run, start, wait_for
 
 import mapsto
 from mapsto import api
+from mapsto.cells import Column
 from mapsto.cli import main
 from mapsto.conversation import asking, in_order, messages_of, turns_of, windows
 from mapsto.data.open import open_source
@@ -148,6 +149,13 @@ def test_what_is_no_conversation_says_why(cell, says: str) -> None:
     with pytest.raises(CellError, match=f"(?i){says}") as problem:
         Messages().read(cell)
     assert len(str(problem.value).splitlines()) <= 3
+
+
+def test_conversations_are_told_from_other_columns() -> None:
+    talks = [talk(random.Random(i), 1) for i in range(9)]
+    assert Messages.sniff(Column("c", talks)) == pytest.approx(0.9) and Preference.sniff(Column("c", [{"chosen": "a", "rejected": "b"}])) > 0.9
+    for other in ([0.1257, 3, None], ["a text", "role"], [["x", "y"], []], [{"role": 1}], [np.zeros(3), np.array(2)], [[{"a": 1}]]):
+        assert Messages.sniff(Column("c", other)) == Preference.sniff(Column("c", other)) == 0
 
 
 def test_conversations_are_read_as_people_write_them() -> None:

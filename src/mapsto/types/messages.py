@@ -16,6 +16,7 @@ import numpy as np
 
 from mapsto.cells import Column
 from mapsto.config import setting
+from mapsto.conversation import KEYS
 from mapsto.conversation import Messages as Said
 from mapsto.conversation import in_order, messages_of, shown, turns_of, windows
 from mapsto.errors import CellError, DataError
@@ -51,8 +52,7 @@ class Messages(DataType):
     def sniff(cls, column: Column) -> float:
         """Lists of objects with a role, .9."""
         known = column.known[:200]
-        lists = [cell for cell in known if not isinstance(cell, str) and _are_messages(cell)]
-        return 0.9 * len(lists) / max(1, len(known))
+        return 0.9 * sum(map(_are_messages, known)) / max(1, len(known))
 
     def read(self, cell: Any) -> Said | None:
         """(role, content) of each message. A conversation without a word of the assistant's teaches nothing, and is refused."""
@@ -142,7 +142,6 @@ def vocabulary_of(room: DataType) -> dict[str, Any]:
 
 
 def _are_messages(cell: Any) -> bool:
-    try:
-        return messages_of(cell) is not None
-    except CellError as problem:
-        return "role" in str(problem)
+    """Do a list's items look like messages?"""
+    first = cell[0] if isinstance(cell, (list, tuple, np.ndarray)) and getattr(cell, "shape", None) != () and len(cell) else None
+    return isinstance(first, Mapping) and any(set(keys) <= set(first) for keys in KEYS)
