@@ -264,6 +264,17 @@ def answers(facts: Facts) -> dict[str, Any]:
     }
 
 
+def preferences(facts: Facts) -> dict[str, Any]:
+    """A few passes over the pairs in small steps, from weights that can already answer. The chosen answers' own loss beside (Pang et al. 2024):
+    a small net that answered `The cat says meow.` says `meow!` after it, where DPO alone left it stammering."""
+    if not facts.started:
+        raise ConfigError("pairs of answers tune a net that can already answer.\nGive the run that it starts from: --from RUN.")
+    batch = max(4, min(32, 1 << max(0, (facts.rows // 32).bit_length() - 1)))
+    training = Training(optimizer="adamw", lr=1e-3, batch=batch, weight_decay=0.0, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    budget = Budget(epochs=5.0, patience=0.0)
+    return {"options": {}, "training": training, "learner_options": {"words": 1.0}, "budget": budget, "metric": "loss"}
+
+
 def blocks(facts: Facts) -> int:
     """Blocks of tokens that a pass over the text consists of."""
     return facts.tokens // _written(facts).most
