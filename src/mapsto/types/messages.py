@@ -16,9 +16,8 @@ import numpy as np
 
 from mapsto.cells import Column
 from mapsto.config import setting
-from mapsto.conversation import KEYS
+from mapsto.conversation import KEYS, in_order, messages_of, shown, turns_of, windows
 from mapsto.conversation import Messages as Said
-from mapsto.conversation import in_order, messages_of, shown, turns_of, windows
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import Metric
 from mapsto.next_token import NextToken, figures, learned_from, sizes
