@@ -40,6 +40,25 @@ class Continued(str):
     """A piece of a long text that goes on from the cell before: no document begins here."""
 
 
+class Apart(str):
+    """A text whose words came as a list: they stay as they are. Their text, with a blank between each two."""
+
+    words: tuple[str, ...]
+
+    def __new__(cls, words: Sequence[str]) -> Apart:
+        self = super().__new__(cls, " ".join(words))
+        self.words = tuple(words)
+        return self
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A cell of an output that says something of places in an input of its row, and that input's cell."""
+
+    cell: Any
+    within: Any
+
+
 @dataclass(frozen=True)
 class Column:
     """A column as a room sees it when asked "is this yours?": its name and a sample of raw cells."""

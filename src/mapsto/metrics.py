@@ -94,6 +94,27 @@ def _mean_areas(found: list[np.ndarray]) -> np.ndarray:
     return np.divide(np.where(defined, values, 0).sum(0), count, out=np.full(values.shape[1], NAN), where=count > 0)
 
 
+def pooled_f1(what: str, alike: str, rows: Callable[[Arrays, np.ndarray], np.ndarray]) -> tuple[Metric, Metric, Metric]:
+    """F1, precision and recall over all rows together. rows gives (n, 3): found rightly, answered, there."""
+
+    def share(above: int, below: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
+        def of_sums(sums: np.ndarray) -> np.ndarray:
+            count = sums[:, below].sum(1)
+            return np.divide(len(below) * sums[:, above], count, out=np.zeros(len(sums)), where=count > 0)
+
+        return of_sums
+
+    def metric(name: str, definition: str, below: tuple[int, ...]) -> Metric:
+        of_sums = share(0, below)
+        return Metric(name, definition, rows, lambda s: float(of_sums(s.sum(0)[None])[0]) if len(s) else NAN, sums=summed, of_sums=of_sums)
+
+    return (
+        metric("f1", f"Harmonic mean of precision and recall: a {what} counts as found where one {alike} is answered.", (1, 2)),
+        metric("precision", f"Share of the {what}s answered that are there, {alike}.", (1,)),
+        metric("recall", f"Share of the {what}s there that are answered, {alike}.", (2,)),
+    )
+
+
 # --- one class of several: target (n,) class numbers, predicted {"probability": (n, K), "value": (n,)} -------------------------
 
 

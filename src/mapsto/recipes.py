@@ -219,6 +219,19 @@ def texts(facts: Facts) -> dict[str, Any]:
     }
 
 
+def words(facts: Facts) -> dict[str, Any]:
+    """A net that says something of each word learns few sentences by heart within some passes: small steps, and a third of the words unknown."""
+    rows = facts.rows
+    batch = int(min(16, max(4, 2 ** round(math.log2(max(rows, 1) / 100 + 1e-9)))))
+    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    return {
+        "options": {"token": 96, "width": 96, "layers": 1, "dropout": 0.5},
+        "training": training,
+        "budget": Budget(epochs=max(8.0, 600 * batch / rows), patience=0.5),
+        "rooms": {"input": {"text": {"hide": 0.3}}},
+    }
+
+
 def language(facts: Facts) -> dict[str, Any]:
     """A decoder on blocks of text, in small steps: the largest net whose weights see a token each within the minutes, and that has no more
     than SEEN weights for each token there is. tinyshakespeare by characters, validation and test loss after 1.5 million tokens: 4 blocks,
@@ -341,6 +354,13 @@ TABLE: tuple[Recipe, ...] = (
     ),
     Recipe("image -> any", lambda s: _kinds(s) == ["image"], "resnet9", pictures, "one picture: a residual net from scratch"),
     Recipe("audio -> any", lambda s: _kinds(s) == ["audio"], "resnet9", sounds, "one sound: a residual net on its spectrum (log-mel)"),
+    Recipe(
+        "text -> tags",
+        lambda s: _kinds(s) == ["text"] and any(slot.type == "tags" for slot in s.outputs),
+        "tagger",
+        words,
+        "a tag for each word: a recurrent net over words and their letters, and a conditional random field",
+    ),
     Recipe("text -> any", lambda s: _kinds(s) == ["text"], "textcnn", texts, "one text: a convolutional net and a bag of n-grams, side by side"),
     Recipe(
         "several with an image or a sound -> any",

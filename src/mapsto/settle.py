@@ -15,7 +15,7 @@ import torch
 
 from mapsto import recipes
 from mapsto.batch import Ragged
-from mapsto.cells import is_missing
+from mapsto.cells import Beside, is_missing
 from mapsto.checks.base import Evidence
 from mapsto.config import Reading, Settings
 from mapsto.data.encode import list_bad, prepare, spots
@@ -193,10 +193,11 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, ea
             if side == "input":
                 types[side, slot.name] = room  # the net has learned these; unseen values are "other"
                 continue
-        cells = _training(found, parts, slot.column)
+        within = room.into(signature) if side == "output" else None
+        cells = _training(found, parts, slot.column, next((other.column for other in signature.inputs if other.name == within), None))
         values = _read(room, cells)
         distinct = _read(room, found.distinct.get(slot.column, [])) if side == "output" else []
-        spec = {"side": side, "rows": rows, "name": slot.name, "distinct": distinct, **wanted.get(slot.name, {})}
+        spec = {"side": side, "rows": rows, "name": slot.name, "distinct": distinct, "into": within, **wanted.get(slot.name, {})}
         if side == "output":
             spec["kind"] = recipes.kind_of(signature, slot, kind)
         if "beside" in spec:
@@ -212,10 +213,13 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, ea
     return types
 
 
-def _training(found: Scan, parts: Split, column: str) -> list[Any]:
-    """The sampled cells of a column that stand in training rows."""
-    training = parts.of[found.sample_rows[column]] == TRAIN
-    return [cell for cell, is_training in zip(found.sample[column], training, strict=True) if is_training]
+def _training(found: Scan, parts: Split, column: str, within: str | None = None) -> list[Any]:
+    """The sampled cells of a column that stand in training rows; each beside that of the column `within`, where it speaks of one."""
+    rows, cells = found.sample_rows[column], found.sample[column]
+    if within is not None:
+        others = dict(zip(found.sample_rows[within].tolist(), found.sample[within], strict=True))
+        cells = [Beside(cell, others.get(row)) for row, cell in zip(rows.tolist(), cells, strict=True)]
+    return [cell for cell, is_training in zip(cells, parts.of[rows] == TRAIN, strict=True) if is_training]
 
 
 def _read(room: DataType, cells: list[Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -74,6 +75,9 @@ def _row(run: Run, answer: Answer) -> Row:
             name = f"{slot.name}.{key}" if several and key != "value" else slot.name if key == "value" else key
             value = known.get(key)
             row[name] = ";".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        for key in run.types["output", slot.name].beside:
+            more = found.detail.get(key) if found else None
+            row[f"{slot.name}.{key}" if several else key] = json.dumps(more, ensure_ascii=False) if isinstance(more, (list, dict)) else more
     row["unsure"] = next((found.unsure for found in answer.predictions.values()), None)
     row["problem"] = " ".join(answer.problem.split())
     return row

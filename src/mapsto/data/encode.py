@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mapsto.batch import Ragged
-from mapsto.cells import Blob, for_spreadsheet
+from mapsto.cells import Beside, Blob, for_spreadsheet
 from mapsto.data import cache, packed
 from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import RunError
@@ -91,8 +91,8 @@ def code() -> str:
             *here.glob("*.py"),
             *(here.parent / "types").glob("*.py"),
             *(
-                here.parent / name
-                for name in ("cells.py", "ngrams.py", "conversation.py", "sounds.py", "tokens.py", "next_token.py", "ctc.py", "texts.py", "batch.py")
+                here.parent / f"{name}.py"
+                for name in ["cells", "ngrams", "conversation", "sounds", "tokens", "next_token", "ctc", "texts", "words", "batch"]
             ),
         ]
     )
@@ -201,7 +201,7 @@ def encode_chunk(chunk: Chunk, signature: Signature, types: Rooms, pool: ThreadP
     for side, slot in spots(signature):
         if slot.column not in chunk.columns:
             continue
-        cells = chunk.columns[slot.column]
+        cells = _beside(types[side, slot.name], side, chunk.columns[slot.column], signature, chunk.columns)
         encoded[side, slot.name], unread = _encode_column(types[side, slot.name], cells, pool)
         problems += [{"row": i, "where": chunk.where[i], "column": slot.column, "why": why, "side": side} for i, why in unread.items()]
     unread = {problem["row"] for problem in problems}
@@ -225,6 +225,15 @@ def _too_short(encoded: Mapping[Spot, Any], signature: Signature, types: Rooms) 
             had = int(np.sum(steps, axis=0)[row])
             found[row] = slot.column, f"takes {int(least[row]):,} steps of the input at least, which has {had:,}. Do they belong together?"
     return found
+
+
+def _beside(room: Any, side: str, cells: Sequence[Any], signature: Signature, columns: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+    """An output's cells, each with that of the input it speaks of, where it speaks of one."""
+    within = room.into(signature) if side == "output" else None
+    if within is None:
+        return cells
+    column = next(slot.column for slot in signature.inputs if slot.name == within)
+    return [Beside(cell, other) for cell, other in zip(cells, columns[column], strict=True)]
 
 
 def _encode_column(room: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None) -> tuple[Any, dict[int, str]]:

@@ -21,8 +21,9 @@ from mapsto.blocks import Item
 from mapsto.cells import Column
 from mapsto.config import options_of
 from mapsto.decode import Prediction
-from mapsto.errors import CellError, ConfigError
+from mapsto.errors import CellError, ConfigError, SignatureError
 from mapsto.metrics import Metric
+from mapsto.signature import Signature
 
 MISSING_CELLS, SHARES = "missing cells (share)", (0.1, 0.25, 0.5)  # the corruption that every column of a table knows
 
@@ -56,6 +57,7 @@ class DataType:
     modality: ClassVar[str] = "tabular"  # what kind of data the world calls it, as in "tabular classification"
     prose: ClassVar[bool] = False  # is any str a cell of it, where it names no file?
     placeholder: ClassVar[Any] = None  # a cell for lines that show how to use a run, where no cell of the data may be shown
+    beside: ClassVar[tuple[str, ...]] = ()  # what of a prediction's detail stands beside its value in a table of answers
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -65,6 +67,10 @@ class DataType:
     def read(self, cell: Any) -> Any:
         """One raw cell, checked; None when missing. Raises CellError(what is wrong, what to do)."""
         raise TypeError(f"{type(self).__name__} does not read")
+
+    def into(self, signature: Signature) -> str | None:
+        """The input whose places the cells of this output speak of, as tags do of words: they are then read as `cells.Beside`. None for most."""
+        return None
 
     def fit(self, values: Sequence[Any], spec: Mapping[str, Any]) -> Self:
         """A room that knows vocabulary and statistics. values: a sample of read training values, missing ones as None,
@@ -247,6 +253,10 @@ class DataType:
         """One module for all slots of this type: {name: values} -> {name: features}. Override to do them in one stroke."""
         return EachStem({name: room.stem(width) for name, room in rooms.items()})
 
+    def placed(self, prediction: Prediction, cell: Any) -> Prediction:
+        """A prediction in words, given the raw cell of the input that it speaks of (`into`)."""
+        return prediction
+
     def head(self, width: int, kind: str) -> Head:
         """RIGHT of the arrow: the head of one of `head_kinds`."""
         raise TypeError(f"{type(self).__name__} cannot stand right of an arrow")
@@ -301,6 +311,15 @@ def quarters(values: Sequence[float | None], show: Callable[[float], str]) -> di
     where = np.searchsorted(edges, known)  # (n,): 0 up to the first edge; nan behind the last
     names = [f"up to {show(edges[0])}", *(f"{show(a)} to {show(b)}" for a, b in pairwise(edges)), f"above {show(edges[-1])}"]
     return {name: np.isfinite(known) & (where == i) for i, name in enumerate(names)}
+
+
+def last_text(signature: Signature, of: str | None, kind: str) -> str:
+    """The input that an output of type `kind` speaks of: the one named, else the last text. SignatureError: there is none."""
+    texts = [slot.name for slot in signature.inputs if slot.type == "text" and of in (None, slot.name)]
+    if not texts:
+        wanted = "a text left of the arrow" if of is None else f"a text named '{of}' left of the arrow (of={of})"
+        raise SignatureError(f"type '{kind}' needs {wanted}, got '{signature}'.\nWrite it as in: words:text -> it:{kind}")
+    return texts[-1]
 
 
 class EachStem(nn.Module):

@@ -9,7 +9,6 @@ Letters: B batch, T tokens, G counted runs, D width, V vocabulary.
 from __future__ import annotations
 
 import base64
-import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mapsto import words
 from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.blocks import Item
-from mapsto.cells import Blob, Column, Continued, decoded, is_missing, shorten, sound
+from mapsto.cells import Blob, Column, Continued, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.ctc import HEARD
 from mapsto.disturb import mistyped, pieces_of, words_disturbed
@@ -29,11 +29,11 @@ from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.metrics import Metric
 from mapsto.next_token import STREAM
 from mapsto.ngrams import filled, frequencies, grams
-from mapsto.numerals import values_of
 from mapsto.sequences import WHOLE
-from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, by_size, padded, rarities_of, tokens_of, weighed
+from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, by_size, is_path, padded, prose_share, rarities_of, tokens_of, weighed
 from mapsto.tokens import FIRST, LEARNED, MISSING, START, UNKNOWN, alphabet_of, byte_pairs, characters, learn_tokenizer, plain, tokenizer_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, Simple, learned, quarters
+from mapsto.words import text_of
 from mapsto.writing import Writing, too_long
 
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
@@ -46,7 +46,6 @@ WRITINGS: Mapping[str, Writing] = {"tokens": STREAM, "sequence": WHOLE, "ctc": H
 TYPING = "typing errors, share of characters"
 DROPPED = "words dropped, share"
 CASE = "upper case, share of words"
-PATH = re.compile(r"^[\w./\\: -]{0,250}\.\w{2,4}$")
 
 
 @dataclass(frozen=True)
@@ -91,38 +90,16 @@ class Text(DataType):
         """Prose .82: several words a cell that recur in others, cells that mostly differ. Long sequences without spaces over a small
         alphabet, or of many lengths (molecules), .75. Ids, names of files and words that repeat are not texts; among texts something
         else may stand now and then, such as a number."""
-        known = column.known
-        cells = [cell for cell in known if isinstance(cell, str)]
-        share = len(cells) / max(1, len(known))
-        distinct = set(cells)
-        if share <= 0.5 or (len(distinct) <= max(20, 0.3 * len(cells)) and len(cells) > 20):
-            return 0.0
-        if sum(value is not None for value in values_of(cells)) > 0.5 * len(cells) or sum(map(_is_path, cells)) > 0.5 * len(cells):
-            return 0.0
-        spaced = [cell.split() for cell in cells]
-        if sum(map(len, spaced)) >= 2.5 * len(cells):
-            pieces = [piece for cell in spaced for piece in set(cell)]
-            return share * (0.82 if len(set(pieces)) < 0.9 * len(pieces) or len(cells) < 30 else 0.2)
-        lengths = {len(cell) for cell in cells}
-        mean, letters = sum(map(len, cells)) / len(cells), len(set("".join(cells)))
-        unspaced = sum(map(len, spaced)) < 1.1 * len(cells)
-        sequences = unspaced and mean >= 10 and (letters <= 8 or (len(lengths) > 5 and len(distinct) > 0.5 * len(cells)))
-        return 0.75 * share if sequences else 0.0
+        return prose_share(column.known)
 
     def read(self, cell: Any) -> str | None:
         """The text as it stands; numbers as they are written. Bytes and files are utf-8. Nothing but blanks is missing: csv cannot tell."""
-        if isinstance(cell, (bytes, Blob)):
-            cell = decoded(cell)
         if isinstance(cell, Continued):
             return Continued(sound(cell))
-        if isinstance(cell, str):
-            return sound(cell) if cell.strip() else None
         if isinstance(cell, np.generic):
             cell = cell.item()
-        if is_missing(cell):
-            return None
-        if isinstance(cell, (int, float)):
-            return str(cell)
+        if isinstance(cell, (str, bytes, Blob, int, float, list, tuple)) or is_missing(cell) or getattr(cell, "ndim", 0) == 1:
+            return text_of(cell)
         raise CellError(f"expected a text, got {type(cell).__name__} {shorten(cell)}.\nGive text, or leave the column out.")
 
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
@@ -131,6 +108,8 @@ class Text(DataType):
         "beside": texts to learn tokens from in place of its own; "kind": right of the arrow, the kind of head."""
         if spec.get("side") == "output":
             return self._fit_answer(values, spec)
+        if spec.get("apart"):
+            return self._fit_apart([value for value in values if value is not None], str(spec.get("name", "text")))
         texts = [self._cut(value) for value in values if value is not None]
         unspaced = sum(len(text.split()) for text in texts) < 1.1 * len(texts) and sum(map(len, texts)) >= 8 * len(texts)
         kind = self.tokenizer or ("ngrams" if spec.get("fixed") else spec.get("tokenizer")) or ("char" if unspaced else "words")
@@ -143,7 +122,7 @@ class Text(DataType):
         room = replace(self, kind=kind, words=0 if unspaced else 2, cut=0.0, distinct=len(set(texts)) if few else 0)
         room = replace(room, over=sum(value is not None and len(value) > MOST_CHARACTERS for value in values) / max(1, len(texts)))
         room = replace(room, aligned=len({len(text) for text in texts}) == 1 < len(texts))
-        room = replace(room, paths=sum(_is_path(text) and "/" in text for text in texts) > 0.9 * len(texts) > 0)
+        room = replace(room, paths=sum(is_path(text) and "/" in text for text in texts) > 0.9 * len(texts) > 0)
         texts, size = _spread(texts, LEARNED), self.size or VOCABULARY[kind]
         if kind == "char":
             room = replace(room, alphabet=alphabet_of(texts, size))
@@ -171,6 +150,16 @@ class Text(DataType):
         running = any(isinstance(value, Continued) for value in values)
         return replace(self, answer=kind, running=running, words=0, **found)
 
+    def _fit_apart(self, texts: Sequence[str], name: str) -> Self:
+        """Word by word (`mapsto.words`), as models want it that say something of each."""
+        asked = [key for key in ("grams", "max") if getattr(self, key) is not None] + ["long"] * (self.long != "start")
+        asked += [f"tokenizer={self.tokenizer}"] * (self.tokenizer not in (None, "words"))
+        if asked:
+            raise ConfigError(
+                f"'{name}': this model reads a text word by word, so {asked[0]} has no meaning.\nLeave it out; options here: size, hide."
+            )
+        return replace(self, kind="apart", alphabet=words.learn(texts, self.size or VOCABULARY["words"]), words=0)
+
     def _count(self, texts: Sequence[str]) -> Self:
         """With as many buckets as the training texts fill, and how rare each is."""
         texts = _spread(texts, SAMPLED)
@@ -182,6 +171,8 @@ class Text(DataType):
 
     @property
     def layout(self) -> Layout:
+        if self.kind == "apart":
+            return Layout("int32", (None, words.WIDTH))
         return Layout("uint16" if self.answer and self.vocabulary_size <= 1 << 16 else "int32", (None,))
 
     def encode(self, value: str | None) -> np.ndarray:
@@ -217,6 +208,8 @@ class Text(DataType):
             found = WRITINGS[self.answer].tokens(values, self.kind, self.codes, self.alphabet)
             most = self.most if WRITINGS[self.answer].whole and self.max is not None else None
             return [tokens[:most].astype(self.layout.dtype) for tokens in found]
+        if self.kind == "apart":
+            return [words.encoded(value, self.alphabet) for value in values]
         texts = ["" if value is None else self._cut(value) for value in values]
         tokens = [
             np.array([MISSING if value is None else START, *self._shortened(found)], np.int32)
@@ -251,7 +244,7 @@ class Text(DataType):
 
     def steps(self, arrays: Ragged) -> np.ndarray:
         """Tokens that one pass through a net reads; the counted runs beside them are not padded."""
-        return arrays.lengths.numpy() if self.answer else tokens_of(arrays)[1].clamp(max=self.most).numpy()
+        return arrays.lengths.numpy() if self.answer or self.kind == "apart" else tokens_of(arrays)[1].clamp(max=self.most).numpy()
 
     def present(self, arrays: Ragged) -> Tensor:
         return arrays.lengths > 0
@@ -261,6 +254,8 @@ class Text(DataType):
         of the arrow Padded, the tokens alone."""
         if self.answer:
             return padded(arrays.flat.long(), arrays.lengths)
+        if self.kind == "apart":
+            return words.collated(arrays, draw, self.hide or 0.0)
         token, lengths = tokens_of(arrays)
         flat = arrays.flat.numpy()  # whose masks are eight times as fast as torch's
         tokens = padded(torch.from_numpy(flat[token]).long(), lengths)
@@ -290,7 +285,7 @@ class Text(DataType):
         lengths = (tokens.lengths - start).clamp(max=self.most)
         return Padded(taken * (torch.arange(self.most, device=start.device) < lengths[:, None]), lengths)
 
-    def views(self, values: Texts) -> list[Texts]:  # type: ignore[override]
+    def views(self, values: Texts) -> list[Padded]:  # type: ignore[override]
         """Windows spread evenly over each text: the power of two of them that covers it, so that the mean over all views is the mean over
         a text's own windows, whatever else is in the batch. A short text is seen whole in each."""
         if self.long != "windows" or values.values.shape[1] <= self.most:
@@ -306,12 +301,12 @@ class Text(DataType):
 
     def traits(self, arrays: Ragged) -> dict[str, np.ndarray]:
         """Length: tokens read, or different runs where there are only these."""
-        lengths = tokens_of(arrays)[1] if self.kind != "ngrams" else arrays.lengths
+        lengths = tokens_of(arrays)[1] if self.kind not in ("ngrams", "apart") else arrays.lengths
         return {"length": lengths.numpy().astype(np.float64)}
 
     def likeness(self, arrays: Ragged) -> np.ndarray:
         """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines (Weinberger et al. 2009)."""
-        flat, row = arrays.flat.long(), arrays.row
+        flat, row = (words.numbers(arrays.flat) if self.kind == "apart" else arrays.flat).long(), arrays.row
         run = flat < 0 if self.buckets else flat >= FIRST
         packed, row = (~flat[run], row[run]) if self.buckets else ((flat[run] << COUNT_BITS) + 1, row[run])
         mixed = ((packed >> COUNT_BITS) * 0x9E3779B1) % (1 << 32)
@@ -328,6 +323,8 @@ class Text(DataType):
     # ---- for people ----
 
     def about(self, names: bool = True) -> str:
+        if self.kind == "apart":
+            return f"words, {self.vocabulary_size - FIRST:,} known, each with its letters"
         vocabulary = f", {self.vocabulary_size - FIRST:,} known" if self.kind != "ngrams" else ""
         bag = f"{' with ' if self.kind != 'ngrams' else ''}counted runs of letters{' and words' if self.words else ''} in {self.buckets:,} buckets"
         return f"{'' if self.kind == 'ngrams' else self.kind + vocabulary}{bag if self.buckets else ''}"
@@ -384,7 +381,7 @@ class Text(DataType):
 
     def outside(self, values: Texts) -> Tensor | None:
         """How rare its runs are in the training texts, in the mean: another language or keys hit at random consist of rare ones."""
-        if values.bags is None:
+        if self.kind == "apart" or values.bags is None:
             return None
         rarity = rarities_of(self.rarity).to(values.lengths.device)[values.bags.flat[:, 0].long()]
         total = torch.zeros(len(values.bags), device=rarity.device).index_add_(0, values.bags.row, rarity)
@@ -397,8 +394,8 @@ class Text(DataType):
     @property
     def vocabulary_size(self) -> int:
         """Token numbers there are, the special ones included."""
-        if self.kind == "char":
-            return FIRST + len(self.alphabet)
+        if self.kind in ("char", "apart"):
+            return FIRST + len(self.alphabet if self.kind == "char" else words.numbers_of(self.alphabet))
         return FIRST if self.kind == "ngrams" else tokenizer_of(self.codes).get_vocab_size()
 
     @property
@@ -406,13 +403,14 @@ class Text(DataType):
         return self.buckets > 0
 
     def stem(self, width: int | None) -> nn.Module:
+        if self.kind == "apart":
+            return words.WordBag() if width is None else words.WordStem(self.alphabet, width)
         if width is None:
             return PlainBag(self.vocabulary_size, self.buckets, upper=not self.words)
         return TextStem(None if self.kind == "ngrams" else self.vocabulary_size, self.buckets, width)
 
     def plain(self, stem: nn.Module, values: Texts) -> Any:  # type: ignore[override]
-        assert isinstance(stem, PlainBag)
-        return stem.sparse(values)
+        return stem.sparse(values) if isinstance(stem, PlainBag) else super().plain(stem, values)
 
     def head(self, width: int, kind: str) -> Head:
         return WRITINGS[kind].head(width, self)
@@ -426,10 +424,6 @@ class Text(DataType):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return WRITINGS[self.answer].metrics(self) if self.answer else ()
-
-
-def _is_path(text: str) -> bool:
-    return PATH.match(text) is not None
 
 
 def _spread(texts: Sequence[str], most: int) -> Sequence[str]:
