@@ -37,6 +37,7 @@ ROOMS = (
     "optimizers learners generate scored search",
     "training",
     "data",
+    "choice",
     "recipes",
     "measure",
     "speech earlier",

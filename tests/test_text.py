@@ -229,7 +229,7 @@ def test_characters_beyond_the_alphabet_are_unknown() -> None:
 def test_what_is_no_text_is_refused_in_two_lines(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     for cell in (
-        ["a", "b"],
+        ["a", 3],
         {"a": 1},
         object(),
         np.zeros((2, 2)),

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from mapsto.choice import Choice, Facts
 from mapsto.config import Budget, Settings, Training
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.registry import module
-from mapsto.signature import Signature, Slot, format_call, parse_call
+from mapsto.signature import Signature, Slot, parse_call
 from mapsto.sounds import STRIDES, frames_of
 from mapsto.types.audio import Audio
 from mapsto.types.base import DataType
@@ -35,62 +36,6 @@ WRITERS = ((64, 1), (128, 2), (192, 3), (256, 3), (384, 4), (512, 6))  # and of 
 FEWEST, READ = 6, 8  # passes of theirs over the rows, at least, and weights for each token, at most
 PIECES = 4_000  # tokens of a vocabulary, about
 REACHED = 0.25  # of a machine's speed at convolutions is what they reach
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a recipe may look at. rooms: the fitted rooms by (side, slot); rows: training rows; minutes: of the budget, None when
-    steps or epochs decide; speed: measures this machine's convolutions, FLOP/s, when a recipe wants to know; tokens: in the training
-    rows' cells of unequal length; said: of each training row how many steps its input has, and its answer takes at least, where these are counted;
-    started: from another run's weights."""
-
-    signature: Signature
-    rooms: Mapping[tuple[str, str], DataType]
-    rows: int
-    minutes: float | None = None
-    speed: Callable[[], float] = lambda: 0.0
-    tokens: int = 0
-    said: Callable[[], tuple[np.ndarray, np.ndarray] | None] = lambda: None
-    started: bool = False
-
-    def passes(self, multiplications: float) -> float | None:
-        """Passes over the training rows that the minutes allow a net of so many multiply-adds a row; None where minutes do not decide."""
-        return None if self.minutes is None else self.minutes * 60 * self.speed() / (6 * multiplications * self.rows)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Everything decided before the first step, complete: no None is left where a number is needed."""
-
-    model: str
-    model_options: Mapping[str, Any]
-    learner: str
-    learner_options: Mapping[str, Any]
-    training: Training
-    budget: Budget
-    kinds: Mapping[str, str]
-    rooms: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)  # side -> type -> options nobody asked otherwise
-    best: tuple[str, str] | None = None
-    reasons: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return {f.name: vars(getattr(self, f.name)) if f.name in ("training", "budget") else getattr(self, f.name) for f in fields(self)}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Choice:
-        best = tuple(record["best"]) if record["best"] else None
-        return cls(
-            **{
-                **record,
-                "training": Training(**record["training"]),
-                "budget": Budget(**record["budget"]),
-                "best": best,
-                "reasons": tuple(record["reasons"]),
-            }
-        )
-
-    def __str__(self) -> str:
-        return f"{format_call(self.model, self.model_options)}, {format_call(self.learner, self.learner_options)}"
 
 
 @dataclass(frozen=True)
@@ -223,12 +168,12 @@ def words(facts: Facts) -> dict[str, Any]:
     """A net that says something of each word learns few sentences by heart within some passes: small steps, and a third of the words unknown."""
     rows = facts.rows
     batch = int(min(16, max(4, 2 ** round(math.log2(max(rows, 1) / 100 + 1e-9)))))
-    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    training = Training(optimizer="adamw", lr=1e-3, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
     return {
-        "options": {"token": 96, "width": 96, "layers": 1, "dropout": 0.5},
+        "options": {"token": 64, "width": 64, "layers": 1, "dropout": 0.5},
         "training": training,
-        "budget": Budget(epochs=max(8.0, 600 * batch / rows), patience=0.5),
-        "rooms": {"input": {"text": {"hide": 0.3}}},
+        "budget": Budget(epochs=max(5.0, 600 * batch / rows), patience=0.5),
+        "rooms": {"input": {"text": {"hide": 0.5}}, "output": {"tags": {"recall": 2.5}}},
     }
 
 

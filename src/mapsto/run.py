@@ -36,9 +36,9 @@ from mapsto.batch import Batch
 from mapsto.config import Reading, Settings, options_of
 from mapsto.conversation import in_order, messages_of
 from mapsto.data.bare import all_bare, bare, is_column
-from mapsto.data.encode import encode_chunk
+from mapsto.data.encode import encode_chunk, placed
 from mapsto.data.open import open_source
-from mapsto.data.source import Chunk, Source
+from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, stored, tensors
 from mapsto.decode import Prediction
 from mapsto.earlier import first_weights
@@ -255,7 +255,7 @@ class Run:
         for chunk in source.chunks(PIECE):
             encoded, problems = encode_chunk(chunk, self._inputs_only(signature), types)
             unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
-            found = self._placed(signature, chunk, unread, self._predictions(signature, encoded, len(chunk)))
+            found = placed(signature, self.signature.outputs, self.types, chunk, self._predictions(signature, encoded, len(chunk)), unread)
             yield [
                 Answer(chunk.where[i], {}, unread[i]) if i in unread else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
                 for i in range(len(chunk))
@@ -275,20 +275,6 @@ class Run:
                 made = calibration.apply(heads[slot].decode, calibration.calibrated(arrays, known), known)
                 parts.setdefault(slot, []).extend(replace(one, unsure=far) for one, far in zip(made, unsure, strict=True))
         return parts
-
-    def _placed(
-        self, signature: Signature, chunk: Chunk, unread: Mapping[int, str], found: dict[str, list[Prediction]]
-    ) -> dict[str, list[Prediction]]:
-        """Predictions in words where they speak of places in an input."""
-        for slot in signature.outputs or self.signature.outputs:
-            room = self.types["output", slot.name]
-            within = room.into(signature)
-            if within is not None and slot.name in found:
-                cells = chunk.columns[next(other.column for other in signature.inputs if other.name == within)]
-                found[slot.name] = [
-                    one if i in unread else room.placed(one, cell) for i, (one, cell) in enumerate(zip(found[slot.name], cells, strict=True))
-                ]
-        return found
 
     def _arrays(self, learner: Learner, batch: Batch) -> tuple[dict[str, dict[str, np.ndarray]], list[bool | None]]:
         """What the heads predict for a batch, and whether each row is far from the training rows; None where the run does not know."""

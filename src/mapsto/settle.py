@@ -194,7 +194,7 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, ea
                 types[side, slot.name] = room  # the net has learned these; unseen values are "other"
                 continue
         within = room.into(signature) if side == "output" else None
-        cells = _training(found, parts, slot.column, next((other.column for other in signature.inputs if other.name == within), None))
+        cells = _training(found, parts, slot.column, signature.column_of(within) if within else None)
         values = _read(room, cells)
         distinct = _read(room, found.distinct.get(slot.column, [])) if side == "output" else []
         spec = {"side": side, "rows": rows, "name": slot.name, "distinct": distinct, "into": within, **wanted.get(slot.name, {})}

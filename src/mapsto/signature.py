@@ -50,6 +50,10 @@ class Signature:
     def slots(self) -> tuple[Slot, ...]:
         return self.inputs + self.outputs
 
+    def column_of(self, name: str) -> str:
+        """The column of the input of that name."""
+        return next(slot.column for slot in self.inputs if slot.name == name)
+
     def with_slots(self, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]) -> Signature:
         return replace(self, inputs=inputs, outputs=outputs)
 

@@ -33,6 +33,7 @@ BEGIN, END, NAME, STEM, WORD, SHAPE, RUNS = range(7)  # columns of a word; runs 
 MOST_RUNS = 26  # runs of letters that are read of a word
 WIDTH = RUNS + MOST_RUNS
 BUCKETS, SHAPES = 1 << 14, 256  # that runs and shapes are hashed into; 0 stands for none
+LETTERS = 0.4  # of the words hidden in training, whose letters are hidden too
 PLAIN = 4096  # buckets of the plain bag
 MOST_WORDS = 2_000  # of a text that are read at all
 _SIGN = "".join(f"{chr(low)}-{chr(high)}" for low, high in UNSPACED)  # of a script without spaces: a word each
@@ -133,13 +134,16 @@ def names_of(words: Any) -> list[list[int]]:
 
 
 def collated(arrays: Ragged, draw: Draw | None, hide: float) -> Padded:
-    """Encoded texts as Padded int64 (B, T, W), at least one word wide. In training a share `hide` of words is unknown, their letters are not."""
+    """Encoded texts as Padded int64 (B, T, W), at least one word wide. In training a share `hide` of words is
+    unknown; of some the letters are too, so that shape and neighbours must tell."""
     found = padded(arrays.flat.long(), arrays.lengths)
     values = found.values if found.values.shape[1] else found.values.new_zeros(len(arrays), 1, WIDTH)
     if draw is not None and hide:
         longest = values.shape[1]  # in the name: other texts of the row have other lengths
         hidden = (draw.uniform(f"hidden of {longest} words", longest).to(values.device) < hide) & found.mask[:, :longest]
         values[..., WORD].masked_fill_(hidden, UNKNOWN)
+        hidden &= draw.uniform(f"hidden letters of {longest} words", longest).to(values.device) < LETTERS
+        values[..., RUNS:].masked_fill_(hidden[..., None], 0)
     return Padded(values, found.lengths, found.counts)
 
 

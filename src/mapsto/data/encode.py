@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,8 +232,20 @@ def _beside(room: Any, side: str, cells: Sequence[Any], signature: Signature, co
     within = room.into(signature) if side == "output" else None
     if within is None:
         return cells
-    column = next(slot.column for slot in signature.inputs if slot.name == within)
-    return [Beside(cell, other) for cell, other in zip(cells, columns[column], strict=True)]
+    return [Beside(cell, other) for cell, other in zip(cells, columns[signature.column_of(within)], strict=True)]
+
+
+def placed(
+    signature: Signature, outputs: Sequence[Slot], types: Rooms, chunk: Chunk, found: Mapping[str, Sequence[Any]], unread: Collection[int]
+) -> dict[str, Sequence[Any]]:
+    """Predictions of a chunk's rows in words, where outputs speak of places in an input; unread: rows that could not be read."""
+    told = dict(found)
+    for room, name in ((types["output", slot.name], slot.name) for slot in outputs if slot.name in found):
+        within = room.into(signature)
+        if within is not None:
+            cells = zip(found[name], chunk.columns[signature.column_of(within)], strict=True)
+            told[name] = [one if i in unread else room.placed(one, cell) for i, (one, cell) in enumerate(cells)]
+    return told
 
 
 def _encode_column(room: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None) -> tuple[Any, dict[int, str]]:

@@ -46,9 +46,7 @@ class Tags(DataType):
 
     of: str | None = setting(None, "the input whose words are tagged; default: the last text")
     recall: float | None = setting(
-        None,
-        "of names: what missing a word of one costs in training beside nats; more finds more, and errs more; default: the recipe decides",
-        above=-1e-9,
+        None, "of names: nats that O loses when tags are answered; more finds more, and errs more; default: the recipe decides", above=-1e-9
     )
     within: str = learned("")  # the input
     vocabulary: tuple[str, ...] = learned(())  # what is outside of names first, where tags name things
@@ -296,8 +294,6 @@ class Field(Head):
         mask = torch.arange(length, device=scores.device) < lengths[:, None]
         of_tags = (scores.gather(2, tags[..., None])[..., 0] * mask).sum(1) + self.first[tags[:, 0]] * mask[:, 0]
         of_tags = of_tags + (self.follows[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]).sum(1)
-        if self.training and self.recall:  # softmax-margin (Gimpel & Smith 2010), the cost of missing a name (Mohit et al. 2012)
-            scores = torch.cat([scores[..., :1] + self.recall * (tags > 0)[..., None], scores[..., 1:]], -1)
         whole = _forward(scores, self.first, self.follows, mask)[:, -1].logsumexp(-1)
         return torch.where(lengths > 0, whole - of_tags, 0.0), lengths.float()
 
@@ -310,6 +306,8 @@ class Field(Head):
         turned = torch.where(mask, lengths[:, None] - 1 - torch.arange(mask.shape[1], device=mask.device), 0)  # (B, T): the words from the last on
         back = _forward(scores.gather(1, turned[..., None].expand_as(scores)), torch.zeros_like(self.first), self.follows.T, mask)
         both = ahead + back.gather(1, turned[..., None].expand_as(back)) - scores
+        if self.recall:  # what is best for the whole of a name's words is timid: few training names are like those to come
+            scores = torch.cat([scores[..., :1] - self.recall, scores[..., 1:]], -1)
         best = _viterbi(scores, self.first + self.first_illegal, self.follows + self.illegal, mask)
         found = {"value": best, "probability": both.softmax(-1)}
         return found if plain else {name: Padded(value, lengths) for name, value in found.items()}
