@@ -177,6 +177,19 @@ def words(facts: Facts) -> dict[str, Any]:
     }
 
 
+def reading(facts: Facts) -> dict[str, Any]:
+    """Texts read together."""
+    rows = facts.rows
+    batch = int(min(16, max(4, 2 ** round(math.log2(max(rows, 1) / 50 + 1e-9)))))
+    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.05, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    return {
+        "options": {"token": 64, "width": 64, "dropout": 0.4},
+        "training": training,
+        "budget": Budget(epochs=max(6.0, 600 * batch / rows), patience=0.5),
+        "rooms": {"input": {"text": {"hide": 0.3}}},
+    }
+
+
 def language(facts: Facts) -> dict[str, Any]:
     """A decoder on blocks of text, in small steps: the largest net whose weights see a token each within the minutes, and that has no more
     than SEEN weights for each token there is. tinyshakespeare by characters, validation and test loss after 1.5 million tokens: 4 blocks,
@@ -307,6 +320,13 @@ TABLE: tuple[Recipe, ...] = (
         "a tag for each word: a recurrent net over words and their letters, and a conditional random field",
     ),
     Recipe("text -> any", lambda s: _kinds(s) == ["text"], "textcnn", texts, "one text: a convolutional net and a bag of n-grams, side by side"),
+    Recipe(
+        "text, text -> span",
+        lambda s: len(s.inputs) > 1 and set(_kinds(s)) == {"text"} and any(slot.type == "span" for slot in s.outputs),
+        "reader",
+        reading,
+        "an answer in a text: question and text read together, with the words they share",
+    ),
     Recipe(
         "several with an image or a sound -> any",
         lambda s: bool({"image", "audio"} & {*_kinds(s)}),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -145,6 +146,24 @@ def collated(arrays: Ragged, draw: Draw | None, hide: float) -> Padded:
         hidden &= draw.uniform(f"hidden letters of {longest} words", longest).to(values.device) < LETTERS
         values[..., RUNS:].masked_fill_(hidden[..., None], 0)
     return Padded(values, found.lengths, found.counts)
+
+
+def name_of(word: str) -> int:
+    """What a word is called, as its row says."""
+    return _parts(word)[0]
+
+
+def rarity(words: Tensor, known: int) -> Tensor:
+    """(B, T) float32 of words (B, T, W): 0 for the most frequent word, near 1 for rare ones, 1 for unknown ones. known: size of the vocabulary."""
+    rank = torch.where(words[..., WORD] < FIRST, known, words[..., WORD] - FIRST)
+    return (1 + rank.float()).log() / float(np.log(1 + max(known, 1)))
+
+
+@dataclass(frozen=True)
+class Placed(Padded):
+    """What a net makes of words, with where they stand in their text: places (B, T, 2), the first character and behind the last."""
+
+    places: Tensor | None = None
 
 
 class WordStem(nn.Module):
