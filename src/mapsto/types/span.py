@@ -140,17 +140,16 @@ class Span(DataType):
 def _answers(cell: Any) -> list[tuple[str, int | None]]:
     """[(text, where it begins or None)] of a cell; [] where there is none."""
     if isinstance(cell, Mapping):
-        texts, starts = cell.get("text"), cell.get("answer_start")
-        texts, starts = (value.tolist() if isinstance(value, np.ndarray) else value for value in (texts, starts))
-        if isinstance(texts, str):
-            texts, starts = [texts], [starts]
-        starts = [None] * len(texts) if starts is None and isinstance(texts, list) else starts
-        fits = isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts)
-        if not fits or not all(isinstance(text, str) and isinstance(start, int | None) for text, start in zip(texts, starts, strict=True)):
+        texts, starts = (value.tolist() if isinstance(value, np.ndarray) else value for value in (cell.get("text"), cell.get("answer_start")))
+        one = isinstance(texts, str)
+        said: list[Any] = [texts] if one else texts if isinstance(texts, list) else [None]
+        where: list[Any] = [starts] if one else starts if isinstance(starts, list) else [None] * len(said)
+        fits = len(said) == len(where) and all(isinstance(text, str) for text in said) and all(isinstance(start, int | None) for start in where)
+        if not fits:
             raise CellError(
                 f'expected {{"text": …, "answer_start": …}}, or lists of as many, got {shorten(cell)}.\nGive the answer and where it begins.'
             )
-        return list(dict.fromkeys((text, start) for text, start in zip(texts, starts, strict=True) if text.strip()))
+        return list(dict.fromkeys((text, start) for text, start in zip(said, where, strict=True) if text.strip()))
     if isinstance(cell, (str, type(None))) or is_missing(cell):
         return [(cell.strip(), None)] if isinstance(cell, str) and cell.strip() else []
     if isinstance(cell, (int, float)):
