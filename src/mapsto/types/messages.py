@@ -25,6 +25,7 @@ from mapsto.tokens import FIRST, UNKNOWN, tokenizer_of
 from mapsto.types.base import DataType, Head, Layout, learned
 
 FEWEST, LONGEST = 64, 512  # tokens read at once, where nobody says otherwise
+SHORT = 200_000  # characters of conversations up to which single ones are the tokens: of more, pieces let a net read further back
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Messages(DataType):
     whole: ClassVar[bool] = True
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "most")
 
-    tokenizer: str | None = setting(None, "what a token is; default: char for short texts of few letters, else bpe", choices=("bpe", "char"))
+    tokenizer: str | None = setting(None, "what a token is; default: bpe, char where the conversations are few", choices=("bpe", "char"))
     max: int | None = setting(None, "tokens read at once; default: enough for 9 of 10 conversations, from 64 to 512", above=15)
     size: int | None = setting(None, "tokens in the vocabulary; default: fewer to learn a short text", above=8)
     kind: str = learned("")
@@ -73,8 +74,9 @@ class Messages(DataType):
             raise DataError(f"'{spec.get('name', 'messages')}': no training row holds a conversation.\nName another column right of the arrow.")
         room = self
         if not self.kind:
-            found = learned_from([content for messages in known for _, content in messages], self.tokenizer, self.size, self.max)
-            room = replace(self, **found)
+            texts = [content for messages in known for _, content in messages]
+            usual = "char" if sum(map(len, texts)) < SHORT else "bpe"
+            room = replace(self, **learned_from(texts, self.tokenizer or usual, self.size, self.max))
         turns = turns_of(known, room.kind, room.codes, room.alphabet)
         lengths = np.array([1 + sum(map(len, one)) for one in turns])
         fitting = int(np.clip(np.ceil(np.quantile(lengths, 0.9) / 8) * 8, FEWEST, LONGEST))
