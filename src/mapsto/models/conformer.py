@@ -5,8 +5,7 @@ the other half. Two things differ from the paper, so that a row's answer depends
 the convolution, which also makes accumulated gradients exact, and positions are turned into queries and keys (Su et al. 2021) rather than
 added. What lies behind a row's end is hidden everywhere.
 
-A token looks at its neighbours only, and attention begins by adding nothing. A net that looks everywhere from the start may learn to write
-by counting its steps in place of listening: on 30 clips of eight words it had a word error rate of .71 after 240 steps, this one .15 after 100.
+A token looks at its neighbours only, and attention begins by adding nothing: what is heard is to be written where it is heard.
 
 Rows of more than `reach` tokens are read in pieces that overlap by half, of which the middle halves are joined: so a file of minutes is
 read by a net that learned from seconds, at a cost that grows with its length alone. Letters: B batch, T tokens, D width, N heads, R reach.
