@@ -220,18 +220,15 @@ pairs = pytest.mark.parametrize(("name", "text"), PAIRS)
 
 
 def test_every_model_fits_some_signature():
-    assert {name for name, _ in PAIRS} == set(NAMES) - {
-        "gpt",
-        "seq2seq",
-        "lstm_seq2seq",
-    }  # which write texts: tests/test_language.py, tests/test_answers.py
+    others = {"gpt", "seq2seq", "lstm_seq2seq", "hub"}  # write texts, or need a public model: test_language.py, test_answers.py, test_hub.py
+    assert {name for name, _ in PAIRS} == set(NAMES) - others
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_config_is_frozen_and_every_option_says_what_it_is(name):
     config = registry.module("models", name).Config
     assert config.__dataclass_params__.frozen
-    assert all(field.metadata["help"] for field in dataclasses.fields(config))
+    assert all(field.metadata["help"] for field in dataclasses.fields(config) if not field.metadata.get("learned"))
     assert models.wants(name, parsed(SIGNATURES[0]), {}) == models.wants(name, parsed(SIGNATURES[0]), {})
 
 

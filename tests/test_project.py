@@ -30,8 +30,8 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
-    "errors cells signature config registry files numerals blocks ngrams tokens",
-    "batch metrics decode augment attention dropout encodings texts words disturb sounds",
+    "errors cells signature config registry files numerals blocks ngrams tokens public_tokens",
+    "batch metrics decode augment attention dropout encodings texts words disturb sounds hub",
     "types next_token ctc conversation writing sequences overlap",
     "models",
     "optimizers learners generate scored search",
@@ -56,7 +56,7 @@ ROOMS = (
 HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.split()}
 
 FLAGS = {
-    "train": "--out --name --from --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow "
+    "train": "--out --name --from --lora --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
     "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --json --debug",
     "check": "--fix --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",

@@ -25,6 +25,7 @@ from mapsto.errors import ConfigError, MapstoError, RunError
 from mapsto.files import locked
 from mapsto.finish import finish, pooled
 from mapsto.learners.base import Collected
+from mapsto.models import config
 from mapsto.registry import entry, module
 from mapsto.run import Run
 from mapsto.settle import reopen, settle, store_of
@@ -68,7 +69,7 @@ def train(
     }
     run = Run.create(Path(out), name or source.name, asked | ({"fold": -1} if settings.reading.folds else {}))
     try:
-        if settings.start:
+        if settings.start and not settings.public:
             begin(run, settings.start)
         return _fit_folds(run, source, tell) if settings.reading.folds else fit(run, source, tell, started)
     except BaseException:
@@ -275,7 +276,13 @@ def _failure_recorded(run: Run) -> Iterator[None]:
 def _check_early(settings: Settings) -> None:
     """What can be refused before any data is read."""
     goal_of(settings.budget.until)
-    if settings.start and settings.reading.folds:
+    if settings.lora is not None and not settings.public:
+        raise ConfigError("--lora trains adapters of a public model, and none is named.\nName one: --from hub:ID, or hub:./FOLDER.")
+    if settings.public:
+        config("hub", settings.public)
+        if settings.model and (name := parse_call(settings.model, "model")[0]) != "hub":
+            raise ConfigError(f"--from {settings.start}: the public model is the model, asked for is '{name}'.\nKeep one of --from and --model.")
+    if settings.start and not settings.public and settings.reading.folds:
         raise ConfigError("--from and --folds: the run that it starts from has perhaps seen the rows of every fold.\nKeep one of them.")
     choose_device(settings.training.device)
     for room, asked in (("models", settings.model), ("learners", settings.learner)):
@@ -292,7 +299,11 @@ def _absolute(settings: Settings) -> Settings:
         name, mark, options = (text or "").partition("(")
         return f"{Path(name).resolve()}{mark}{options}" if name.strip().endswith(".py") else text
 
-    test, start = settings.reading.test, settings.start and str(Path(settings.start).absolute())
+    test, start = settings.reading.test, settings.start
+    if settings.public:
+        start = f"hub:{Path(settings.public['source']).absolute()}" if Path(settings.public["source"]).is_dir() else start
+    elif start:
+        start = str(Path(start).absolute())
     reading = replace(settings.reading, test=str(Path(test).absolute()) if test and Path(test).exists() else test)
     return replace(settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading, start=start)
 

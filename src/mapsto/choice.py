@@ -48,6 +48,7 @@ class Choice:
     rooms: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)  # side -> type -> options nobody asked otherwise
     best: tuple[str, str] | None = None
     reasons: tuple[str, ...] = ()
+    found: Mapping[str, Any] = field(default_factory=dict)  # what the model's file found outside the data (`models.find`)
 
     def to_json(self) -> dict[str, Any]:
         return {f.name: vars(getattr(self, f.name)) if f.name in ("training", "budget") else getattr(self, f.name) for f in fields(self)}

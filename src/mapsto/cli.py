@@ -65,7 +65,9 @@ def _train_arguments(command: Parser) -> None:
     command.add_argument("--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file")
     command.add_argument("--learner", help="a way of learning, with options in parentheses")
     command.add_argument("--metric", help="what decides which weights are best: METRIC or METRIC@OUTPUT")
-    command.add_argument("--from", dest="start", metavar="RUN", help="a finished run to start from: its model, what its rooms learned, its weights")
+    start = "a finished run to start from: its model, what its rooms learned, its weights; or a public model: hub:ID, hub:FOLDER"
+    command.add_argument("--from", dest="start", metavar="RUN", help=start)
+    command.add_argument("--lora", metavar="RANK", help="with --from hub:…, train adapters of this rank in place of all weights")
     for group in GROUPS:
         settings(command, group)
 
@@ -133,7 +135,7 @@ def _remembering(tell: Any, runs: list[str]) -> Any:
 
 def _options(asked: argparse.Namespace) -> dict[str, Any]:
     """What was given, by name. Text stays text: the settings check and convert it."""
-    known = [spot.name for group in GROUPS for spot in dataclasses.fields(group)] + ["model", "learner", "metric", "start"]
+    known = [spot.name for group in GROUPS for spot in dataclasses.fields(group)] + ["model", "learner", "metric", "start", "lora"]
     return {name: getattr(asked, name) for name in known if getattr(asked, name, None) is not None}
 
 

@@ -97,7 +97,15 @@ class Settings:
     model: str | None = None
     learner: str | None = None
     metric: str | None = None
-    start: str | None = None  # a run whose model, rooms and weights it starts from
+    start: str | None = None  # a run whose model, rooms and weights it starts from, or hub:… for a public model
+    lora: str | None = None  # rank of the adapters that alone are trained of a public model
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """Options of the model `hub` where it starts from a public model; {} elsewhere."""
+        if not (self.start or "").startswith("hub:"):
+            return {}
+        return {"source": (self.start or "")[4:], **({} if self.lora is None else {"lora": self.lora})}
 
     def to_json(self) -> dict:
         return dataclasses.asdict(self)
@@ -106,13 +114,13 @@ class Settings:
     def from_json(cls, record: Mapping) -> Settings:
         rest = {key: record[key] for key in ("model", "learner", "metric")}
         groups = Reading(**record["reading"]), Budget(**record["budget"]), Training(**record["training"]), Report(**record.get("report", {}))
-        return cls(*groups, **rest, start=record.get("start"))
+        return cls(*groups, **rest, start=record.get("start"), lora=record.get("lora"))
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Flat options (`minutes=5, model="resnet"`) -> Settings. ConfigError names the option and the nearest match."""
     known = {f.name: group for group in GROUPS for f in dataclasses.fields(group)}
-    plain = ("model", "learner", "metric", "start")
+    plain = ("model", "learner", "metric", "start", "lora")
     for name in options:
         if name not in known and name not in plain:
             raise ConfigError(f"unknown option '{name}'.\n{did_you_mean(name, [*known, *plain], most=40)}")

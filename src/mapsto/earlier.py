@@ -1,4 +1,4 @@
-"""What a training starts from: another run (`--from`), or an earlier segment of its own (`mapsto extend`).
+"""What a training starts from: another run (`--from`), a public model (`--from hub:…`), or an earlier segment of its own (`mapsto extend`).
 
 From another run are taken: the model with its options, the rooms with what they learned (vocabularies, means, classes), the weights. All of it
 is written into the new run, the weights as start.safetensors, so that it needs the other no more."""
@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import save_file
 
+from mapsto import models
 from mapsto.config import Settings
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import write_atomic
 from mapsto.models import config
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot, format_call, parse_call
-from mapsto.training.checkpoint import read
+from mapsto.training.checkpoint import read, unshared
 from mapsto.types.base import DataType
 
 if TYPE_CHECKING:
@@ -80,8 +82,9 @@ class Earlier:
         name, options = parse_call(settings.model, "model") if settings.model else (self.model, {})
         if name != self.model:
             raise ConfigError(f"--from {self.name}: its model is '{self.model}', asked for is '{name}'.\nKeep one of --from and --model.")
-        whole = asdict(config(name, {**(self.options or {}), **options}))
-        return replace(settings, model=format_call(name, {key: value for key, value in whole.items() if value is not None}))
+        whole = config(name, {**(self.options or {}), **options})
+        known = {spot.name: getattr(whole, spot.name) for spot in fields(whole) if not spot.metadata.get("learned")}
+        return replace(settings, model=format_call(name, {key: value for key, value in known.items() if value is not None}))
 
 
 def begin(run: Run, start: str) -> None:
@@ -103,6 +106,21 @@ def begin(run: Run, start: str) -> None:
         "model_options": dict(from_run.choice.model_options),
     }
     run.save(start=record, start_from=START)
+
+
+def bring(run: Run) -> list[str]:
+    """First weights that the model's file has from elsewhere, such as a public model's, into the run, which then needs the place no more. What
+    to say of them."""
+    if "start_from" in run.record:
+        return []
+    model = run.new_model()
+    said = models.bring(run.choice.model, model, run.signature, run.choice.model_options, run.choice.found)
+    if said is None:
+        return []
+    weights = unshared({name: value.contiguous() for name, value in model.state_dict().items()})
+    write_atomic(run.path / START, lambda path: save_file(weights, path))
+    run.save(start_from=START)
+    return said
 
 
 def first_weights(run: Run) -> torch.nn.Module:

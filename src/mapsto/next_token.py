@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mapsto.cells import Continued
 from mapsto.decode import Prediction
 from mapsto.metrics import Arrays, Metric, ratio_of
+from mapsto.public_tokens import PUBLIC
 from mapsto.tokens import PADDING, START, alphabet_of, byte_pairs, pieces_of, token_numbers
 from mapsto.types.base import Head
 from mapsto.writing import Values, Writing
@@ -28,14 +29,17 @@ BLOCK = 128  # tokens that are read at once, where nobody says otherwise
 BLOCKS = 64  # that a training text should fill at least
 
 
-def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = ()) -> dict[str, Any]:
-    """What a text's room learns to write it: {"kind", "codes" or "alphabet", "most"}. values: training texts, or a sample of them."""
+def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = (), own: str = "") -> dict[str, Any]:
+    """What a text's room learns to write it: {"kind", "codes" or "alphabet", "most"}. values: training texts, or a sample of them. own: a public
+    model's tokens, in place of learned ones."""
     texts = [value for value in values if value]
     characters = sum(map(len, texts))
     few = characters <= SHORT and len(alphabet_of(texts, LETTERS + 1)) <= LETTERS
     kind = tokenizer or ("char" if few else "bpe")
-    if kind == "char":
-        found: dict[str, Any] = {"kind": kind, "alphabet": alphabet_of(texts, size or 5_000)}
+    if own:
+        found: dict[str, Any] = {"kind": PUBLIC, "codes": own}
+    elif kind == "char":
+        found = {"kind": kind, "alphabet": alphabet_of(texts, size or 5_000)}
     else:
         found = {"kind": kind, "codes": byte_pairs(texts, size, CHARACTERS_A_PIECE)}
     some = "".join(text[:TRIED] for text in texts[:64])[:TRIED]

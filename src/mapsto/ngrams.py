@@ -135,3 +135,8 @@ def _mixed(value: np.ndarray) -> np.ndarray:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
+
+
+def spread(texts: Sequence[str], most: int) -> Sequence[str]:
+    """Every text, or every second, third, …: `most` characters or so. The first ones alone may all be of one class."""
+    return texts[:: max(1, -(-sum(map(len, texts)) // most))]

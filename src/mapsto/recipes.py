@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mapsto import models
 from mapsto.choice import Choice, Facts
 from mapsto.config import Budget, Settings, Training
 from mapsto.errors import ConfigError, did_you_mean
@@ -354,17 +355,18 @@ def kind_of(signature: Signature, slot: Slot, room: type[DataType] | DataType) -
 def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
     """The model's name and the options a person gave it; the recipe's model without options where nobody asked."""
     if settings.model is None:
-        return recipe_of(signature).model, {}
+        return ("hub", settings.public) if settings.public else (recipe_of(signature).model, {})
     name, options = parse_call(settings.model, "model")
     module("models", name)  # it exists, or an error with the nearest match
-    return name, options
+    return name, {**options, **settings.public}
 
 
 def choose(facts: Facts, settings: Settings) -> Choice:
     """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule decided."""
     recipe = recipe_of(facts.signature)
-    decided = recipe.decide(facts)
     model, asked_options = model_of(facts.signature, settings)
+    found = models.find(model, facts.signature, asked_options)
+    decided = {**recipe.decide(facts), **models.defaults(model, facts, asked_options, found)}
     options = {**(decided["options"] if model == recipe.model else {}), **asked_options}
     learner, learner_options = parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})
     if learner == recipe.learner:
@@ -387,6 +389,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         decided.get("rooms", {}),
         _best(facts, settings.metric, decided.get("metric")),
         (decided.get("why") or recipe.why,),
+        found,
     )
 
 

@@ -191,7 +191,7 @@ class Run:
     def new_model(self) -> torch.nn.Module:
         """The net with its first weights: a function of the choice and its seed."""
         torch.manual_seed(self.choice.training.seed)
-        return build_model(self.choice.model, self.signature, self.types, self.choice.model_options, self.choice.kinds)
+        return build_model(self.choice.model, self.signature, self.types, self.choice.model_options, self.choice.kinds, self.choice.found)
 
     @cached_property
     def model(self) -> torch.nn.Module:

@@ -14,11 +14,13 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mapsto import public_tokens
 from mapsto.batch import Padded
 from mapsto.decode import Prediction
 from mapsto.metrics import Metric
 from mapsto.overlap import figures
-from mapsto.tokens import MISSING, PADDING, START, UNKNOWN, alphabet_of, byte_pairs, pieces_of, token_numbers
+from mapsto.public_tokens import PUBLIC
+from mapsto.tokens import FIRST, MISSING, PADDING, START, UNKNOWN, alphabet_of, byte_pairs, pieces_of, token_numbers
 from mapsto.types.base import Head
 from mapsto.writing import Values, Writing
 
@@ -27,15 +29,18 @@ SMALL, LETTERS = 50_000, 128  # characters of training text, and different ones,
 NEVER = (PADDING, UNKNOWN, MISSING)  # tokens that are no part of an answer
 
 
-def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = ()) -> dict[str, Any]:
-    """What a text's room learns to write it. Characters where texts are single words or there are few of them; else byte pairs."""
+def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = (), own: str = "") -> dict[str, Any]:
+    """What a text's room learns to write it. Characters where texts are single words or there are few of them; else byte pairs. own: a public
+    model's tokens, in place of learned ones."""
     texts = [value for value in values if value]
     characters = sum(map(len, texts))
     single = sum(len(text.split()) for text in texts) < 1.1 * len(texts)
     few = (single or characters <= SMALL) and len(alphabet_of(texts, LETTERS + 1)) <= LETTERS
     kind = tokenizer or ("char" if few else "bpe")
-    if kind == "char":
-        found: dict[str, Any] = {"kind": kind, "codes": "", "alphabet": alphabet_of(texts, size or 5_000)}
+    if own:
+        found: dict[str, Any] = {"kind": PUBLIC, "codes": own, "alphabet": ""}
+    elif kind == "char":
+        found = {"kind": kind, "codes": "", "alphabet": alphabet_of(texts, size or 5_000)}
     else:
         found = {"kind": kind, "codes": byte_pairs(beside or texts, size), "alphabet": ""}  # type: ignore[arg-type]
     longest = max(map(len, written(texts, **found)))
@@ -45,7 +50,7 @@ def learned_from(values: Values, tokenizer: str | None, size: int | None, most: 
 def written(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
     """Texts as token numbers and the START that ends them, int32 (n,) each; nothing for what is missing."""
     end = np.array([START], np.int32)
-    found = token_numbers(values, kind, codes, alphabet)
+    found = token_numbers(values, kind, codes, alphabet, answers=True)
     return [end[:0] if value is None else np.concatenate([tokens, end]) for value, tokens in zip(values, found, strict=True)]
 
 
@@ -56,6 +61,8 @@ def _pieces(kind: str, codes: str, alphabet: str) -> list[bytes]:
 
 def told(rows: Iterable[np.ndarray], kind: str, codes: str, alphabet: str) -> list[str]:
     """Texts from their token numbers (n,) each; bytes that are no letters become U+FFFD."""
+    if kind == PUBLIC:
+        return public_tokens.told(((row[row >= FIRST] - FIRST).tolist() for row in rows), codes)
     pieces = _pieces(kind, codes, alphabet)
     return [b"".join([pieces[token] for token in row.tolist()]).decode("utf-8", "replace") for row in rows]
 

@@ -27,7 +27,7 @@ from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Source
 from mapsto.data.split import TEST, TRAIN, Split, split
 from mapsto.data.store import Store
-from mapsto.earlier import Earlier
+from mapsto.earlier import Earlier, bring
 from mapsto.errors import CellError, DataError, RunError
 from mapsto.files import write_atomic
 from mapsto.gate import gate
@@ -83,6 +83,8 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         machine=machine(),
     )
     _forget(run)
+    said = [*bring(run), *said]
+    run.save(said=[*source.said, *said])
     tell(
         {
             "event": "decided",

@@ -2,7 +2,8 @@
 
 Unicode is composed (NFC), which changes no text's meaning. Words are lower-cased and single punctuation marks; BPE keeps every byte,
 so no text is unrepresentable. The first numbers are the same for all: padding, unknown, missing, start, and the marks of a conversation
-(`mapsto.conversation`), so that what was learned on texts can go on with conversations. No text can be read as one of them."""
+(`mapsto.conversation`), so that what was learned on texts can go on with conversations. No text can be read as one of them. Tokens of public
+models (`mapsto.public_tokens`) keep their numbers behind these."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from functools import cache
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from mapsto import public_tokens
 from mapsto.ngrams import code_points
+from mapsto.public_tokens import PUBLIC, letters_of_bytes
 
 SPECIAL = ("<pad>", "<unknown>", "<missing>", "<start>", "<system>", "<user>", "<assistant>", "<tool>", "<end>")
 PADDING, UNKNOWN, MISSING, START, SYSTEM, USER, ASSISTANT, TOOL, END = range(9)
@@ -82,11 +85,15 @@ def coded(text: str, alphabet: str) -> np.ndarray:
     return np.where(found, place + FIRST, UNKNOWN)
 
 
-def token_numbers(values: Sequence[str | None], kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
-    """The token numbers of each text, int32 (n,), without marks; nothing for what is missing."""
+def token_numbers(values: Sequence[str | None], kind: str, codes: str, alphabet: str, answers: bool = False) -> list[np.ndarray]:
+    """The token numbers of each text, int32 (n,), without marks; nothing for what is missing. answers: with what a public model's answers begin
+    with."""
     texts = ["" if value is None else value for value in values]
     if kind == "char":
         return [coded(text, alphabet).astype(np.int32) for text in texts]
+    if kind == PUBLIC:
+        split = public_tokens.begun if answers else public_tokens.content
+        return [np.asarray(found, np.int32) + FIRST for found in split([plain(text) for text in texts], codes)]
     return [np.asarray(found.ids, np.int32) for found in tokenizer_of(codes).encode_batch_fast([plain(text) for text in texts])]
 
 
@@ -94,20 +101,15 @@ def pieces_of(kind: str, codes: str, alphabet: str) -> list[bytes]:
     """The bytes in utf-8 that each token stands for: nothing for marks, U+FFFD for an unknown character. Byte pairs may be parts of one."""
     if kind == "char":
         rest = [letter.encode("utf-8") for letter in alphabet]
+    elif kind == PUBLIC:
+        rest = list(public_tokens.pieces_of(codes))
     else:
-        tokenizer, byte = tokenizer_of(codes), {letter: value for value, letter in _letters_of_bytes().items()}
+        tokenizer, byte = tokenizer_of(codes), {letter: value for value, letter in letters_of_bytes().items()}
         names = [str(tokenizer.id_to_token(number)) for number in range(FIRST, tokenizer.get_vocab_size())]
         rest = [bytes(byte[letter] for letter in name) for name in names]
     marks = [b""] * FIRST
     marks[UNKNOWN] = "\ufffd".encode()
     return marks + rest
-
-
-def _letters_of_bytes() -> dict[int, str]:
-    """How byte-level BPE writes each byte as a letter (Radford et al. 2019): printable ones as themselves, others from U+0100 on."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in plain]
-    return {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(others)}
 
 
 def plain(text: str) -> str:

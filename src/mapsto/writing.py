@@ -17,13 +17,14 @@ Values = Sequence[str | None]
 
 @dataclass(frozen=True)
 class Writing:
-    """learn: training texts, and the options tokenizer, size and max, and texts to learn tokens from in place of them -> what the room
-    learns, {"kind", "codes" or "alphabet", "most"}. tokens: texts, kind, codes, alphabet -> token numbers, int32 (n,) each, nothing for a missing
-    one. head: width, room -> Head. metrics: of a fitted room. said: of the most tokens, for the line that says how it is written. whole: is a
-    text learned from its beginning to its end, so that a longer one than `most` cannot be? takes: encoded texts -> steps of the input (n,)
-    that each takes at least, where they are counted. simple: the slot's name and training batches -> what a simple rule answers."""
+    """learn: training texts, the options tokenizer, size and max, texts to learn tokens from in place of them, perhaps a public model's tokens
+    (`mapsto.public_tokens`) -> what the room learns, {"kind", "codes" or "alphabet", "most"}. tokens: texts, kind, codes, alphabet -> token
+    numbers, int32 (n,) each, nothing for a missing one. head: width, room -> Head. metrics: of a fitted room. said: of the most tokens, for the
+    line that says how it is written. whole: is a text learned from its beginning to its end, so that a longer one than `most` cannot be? takes:
+    encoded texts -> steps of the input (n,) that each takes at least, where they are counted. simple: the slot's name and training batches ->
+    what a simple rule answers."""
 
-    learn: Callable[[Values, str | None, int | None, int | None, Values], dict[str, Any]]
+    learn: Callable[..., dict[str, Any]]
     tokens: Callable[[Values, str, str, str], list[np.ndarray]]
     head: Callable[[int, Any], Head]
     metrics: Callable[[Any], tuple[Metric, ...]]

@@ -23,6 +23,7 @@ from mapsto.generate import Sampling
 from mapsto.generate import drawn as drawn_token
 from mapsto.learners.base import Learner, Logs, Scores, answered
 from mapsto.metrics import ratio_of
+from mapsto.public_tokens import PUBLIC
 from mapsto.search import Found, beam, drawn
 from mapsto.sequences import WholeText, told, written
 from mapsto.tokens import START
@@ -137,7 +138,7 @@ class TeacherForcing(Learner):
         """What the first input's own words are worth as an answer: all of them, and the first sentence."""
         name = self.signature.inputs[0].name
         room, source = self.types["output", self.slot], vars(self.types["input", name])
-        if source.get("kind") not in ("bpe", "char"):
+        if source.get("kind") not in ("bpe", "char", PUBLIC):
             return {}
 
         def answers(texts: list[str]) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mapsto.config import options_of
@@ -28,13 +29,38 @@ def wants(name: str, signature: Signature, options: Mapping[str, Any]) -> dict[s
     return found.wants(signature, config(name, options)) if "wants" in vars(found) else {}
 
 
-def build(name: str, signature: Signature, types: Rooms, options: Mapping[str, Any], kinds: Mapping[str, str] | None = None) -> nn.Module:
-    """The net for `signature` from fitted rooms. kinds: {output slot: head kind}; a slot left out gets its room's first.
+def find(name: str, signature: Signature, options: Mapping[str, Any]) -> dict[str, Any]:
+    """{field: value} of the Config that the model file learns from outside the data, to be kept in the run. Most learn nothing."""
+    found = module("models", name)
+    return found.find(signature, config(name, options)) if "find" in vars(found) else {}
+
+
+def defaults(name: str, facts: Any, options: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model decides in a recipe's place, as `recipes.Recipe.decide` gives it; {} where it leaves that to the recipe."""
+    file = module("models", name)
+    return file.defaults(facts, replace(config(name, options), **found)) if "defaults" in vars(file) else {}
+
+
+def bring(name: str, model: nn.Module, signature: Signature, options: Mapping[str, Any], found: Mapping[str, Any]) -> list[str] | None:
+    """First weights that the model file has from elsewhere, into the net; what to say of them. None: it has none."""
+    file = module("models", name)
+    return file.bring(model, signature, replace(config(name, options), **found)) if "bring" in vars(file) else None
+
+
+def build(
+    name: str,
+    signature: Signature,
+    types: Rooms,
+    options: Mapping[str, Any],
+    kinds: Mapping[str, str] | None = None,
+    found: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """The net for `signature` from fitted rooms. kinds: {output slot: head kind}; a slot left out gets its room's first. found: what `find` found.
 
     Raises ConfigError (option, kind or model does not fit) and SignatureError (a type on a side where it cannot stand)."""
     _check_inputs(signature, types)
     chosen = {slot.name: _kind(slot.name, types["output", slot.name], (kinds or {}).get(slot.name)) for slot in signature.outputs}
-    return module("models", name).build(signature, types, config(name, options), chosen)
+    return module("models", name).build(signature, types, replace(config(name, options), **(found or {})), chosen)
 
 
 def _check_inputs(signature: Signature, types: Rooms) -> None:

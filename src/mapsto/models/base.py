@@ -3,6 +3,9 @@
 A file in this folder holds
     Config                                             a frozen dataclass, its options
     wants(signature, config) -> {slot: {option: value}}   what it needs of the rooms before they are fitted (optional)
+    find(signature, config) -> {field: value}             what it learns outside the data, once: fields of its Config made by `learned` (optional)
+    defaults(facts, config) -> {…}                        what it decides in a recipe's place (optional)
+    bring(net, signature, config) -> [sentence]           first weights from elsewhere, into a new net (optional)
     build(signature, types, config, kinds) -> nn.Module   forward(inputs, given=None, size=None) -> {output slot: head output}
 `types` are the fitted rooms, keyed ("input" | "output", slot name), because the two sides are two namespaces.
 """

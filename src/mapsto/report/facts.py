@@ -146,7 +146,7 @@ def command(run: Run) -> str:
 def wishes(run: Run) -> dict[str, Any]:
     """What was asked for beyond the defaults, by option."""
     settings = run.settings
-    found = {name: getattr(settings, name) for name in ("model", "learner", "metric", "start") if getattr(settings, name) is not None}
+    found = {name: getattr(settings, name) for name in ("model", "learner", "metric", "start", "lora") if getattr(settings, name) is not None}
     for group in GROUPS:
         held = next(value for value in vars(settings).values() if isinstance(value, group))
         found |= {spot.name: getattr(held, spot.name) for spot in fields(group) if getattr(held, spot.name) != spot.default}

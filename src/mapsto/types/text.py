@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto import words
+from mapsto import public_tokens, words
 from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, Continued, is_missing, shorten, sound
@@ -28,11 +28,12 @@ from mapsto.disturb import mistyped, pieces_of, words_disturbed
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.metrics import Metric
 from mapsto.next_token import STREAM
-from mapsto.ngrams import filled, frequencies, grams
+from mapsto.ngrams import filled, frequencies, grams, spread
+from mapsto.public_tokens import PUBLIC
 from mapsto.sequences import WHOLE
 from mapsto.texts import COUNT_BITS, MOST_COUNT, PlainBag, Texts, TextStem, by_size, is_path, padded, prose_share, rarities_of, tokens_of, weighed
 from mapsto.tokens import FIRST, LEARNED, MISSING, START, UNKNOWN, alphabet_of, byte_pairs, characters, learn_tokenizer, plain, tokenizer_of
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, Simple, learned, quarters
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, Simple, learned, options_given, quarters
 from mapsto.words import text_of
 from mapsto.writing import Writing, too_long
 
@@ -105,7 +106,10 @@ class Text(DataType):
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
         """Tokens, lengths and rarities of training texts. spec: "tokenizer" a model's own; "fixed": it takes a fixed number of
         tokens, so only the bag; "bag" False: it reads tokens alone; "enough": the share of training texts that are read whole (.99);
-        "beside": texts to learn tokens from in place of its own; "kind": right of the arrow, the kind of head."""
+        "beside": texts to learn tokens from in place of its own; "codes" and "reach": a public model's own tokens, and how many it reads;
+        "kind": right of the arrow, the kind of head."""
+        if "codes" in spec:
+            public_tokens.refuse(str(spec.get("name", "text")), options_given(self), spec["reach"])
         if spec.get("side") == "output":
             return self._fit_answer(values, spec)
         if spec.get("apart"):
@@ -123,7 +127,9 @@ class Text(DataType):
         room = replace(room, over=sum(value is not None and len(value) > MOST_CHARACTERS for value in values) / max(1, len(texts)))
         room = replace(room, aligned=len({len(text) for text in texts}) == 1 < len(texts))
         room = replace(room, paths=sum(is_path(text) and "/" in text for text in texts) > 0.9 * len(texts) > 0)
-        texts, size = _spread(texts, LEARNED), self.size or VOCABULARY[kind]
+        if "codes" in spec:
+            return replace(room, **public_tokens.learned_from([plain(text) for text in texts], spec["codes"], self.max or 0, spec["reach"]))
+        texts, size = spread(texts, LEARNED), self.size or VOCABULARY[kind]
         if kind == "char":
             room = replace(room, alphabet=alphabet_of(texts, size))
         elif kind != "ngrams":
@@ -146,7 +152,9 @@ class Text(DataType):
         if not any(values):
             raise DataError(f"'{name}': no training row has a text to learn from.\nName another column right of the arrow.")
         kept = {"most": self.max or self.most} if self.answer == kind else None  # a run that goes on keeps the earlier one's tokens
-        found = kept or WRITINGS[kind].learn(values, self.tokenizer, self.size, self.max, spec.get("beside", ()))
+        own = (spec["codes"],) if "codes" in spec else ()
+        found = kept or WRITINGS[kind].learn(values, self.tokenizer, self.size, self.max, spec.get("beside", ()), *own)
+        found |= {"most": min(found["most"], spec["reach"])} if "reach" in spec else {}
         running = any(isinstance(value, Continued) for value in values)
         return replace(self, answer=kind, running=running, words=0, **found)
 
@@ -162,7 +170,7 @@ class Text(DataType):
 
     def _count(self, texts: Sequence[str]) -> Self:
         """With as many buckets as the training texts fill, and how rare each is."""
-        texts = _spread(texts, SAMPLED)
+        texts = spread(texts, SAMPLED)
         wide = filled(texts, 1 << 20, self.longest, self.words)
         buckets = 1 << int(np.clip(np.ceil(np.log2(max(wide, 1))), 10, 17))
         found = frequencies(texts, buckets, self.longest, self.words)
@@ -231,6 +239,8 @@ class Text(DataType):
             return [()] * len(texts)
         if self.kind == "char":
             return [characters(text, self.alphabet) for text in texts]
+        if self.kind == PUBLIC:
+            return [[token + FIRST for token in found] for found in public_tokens.read([plain(text) for text in texts], self.codes, self.kept - 1)]
         return [found.ids for found in tokenizer_of(self.codes).encode_batch_fast([plain(text) for text in texts])]
 
     def _shortened(self, tokens: Sequence[int]) -> Sequence[int]:
@@ -327,7 +337,8 @@ class Text(DataType):
             return f"words, {self.vocabulary_size - FIRST:,} known, each with its letters"
         vocabulary = f", {self.vocabulary_size - FIRST:,} known" if self.kind != "ngrams" else ""
         bag = f"{' with ' if self.kind != 'ngrams' else ''}counted runs of letters{' and words' if self.words else ''} in {self.buckets:,} buckets"
-        return f"{'' if self.kind == 'ngrams' else self.kind + vocabulary}{bag if self.buckets else ''}"
+        kind = {"ngrams": "", PUBLIC: "the public model's own tokens"}.get(self.kind, self.kind)
+        return f"{kind}{vocabulary}{bag if self.buckets else ''}"
 
     def said(self, name: str) -> str:
         """How it is read, and what a person may not expect."""
@@ -396,6 +407,8 @@ class Text(DataType):
         """Token numbers there are, the special ones included."""
         if self.kind in ("char", "apart"):
             return FIRST + len(self.alphabet if self.kind == "char" else words.numbers_of(self.alphabet))
+        if self.kind == PUBLIC:
+            return FIRST + public_tokens.size_of(self.codes)
         return FIRST if self.kind == "ngrams" else tokenizer_of(self.codes).get_vocab_size()
 
     @property
@@ -424,11 +437,6 @@ class Text(DataType):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return WRITINGS[self.answer].metrics(self) if self.answer else ()
-
-
-def _spread(texts: Sequence[str], most: int) -> Sequence[str]:
-    """Every text, or every second, third, …: `most` characters or so. The first ones alone may all be of one class."""
-    return texts[:: max(1, -(-sum(map(len, texts)) // most))]
 
 
 _LONG = {"start": "the start is read", "ends": "both ends are read", "windows": "windows are read and averaged"}

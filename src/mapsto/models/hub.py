@@ -1,0 +1,311 @@
+"""A public Hugging Face model as the body: an encoder, a decoder or an encoder-decoder of transformers, all of it trained, or low-rank
+adapters in its layers (LoRA: Hu et al. 2021, arXiv:2106.09685, by the library peft).
+
+A run holds all it needs: the architecture in its record, the tokenizer in the rooms of texts, the weights. Token numbers of rooms are the
+model's own behind mapsto's marks: n + FIRST. Letters: B batch, T tokens, D width, P tokens of the public model, V numbers of the room.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mapsto import hub
+from mapsto.batch import Field, Padded
+from mapsto.config import Budget, Training, setting
+from mapsto.errors import ConfigError
+from mapsto.models.base import Heads, Net, Rooms, pool
+from mapsto.next_token import NextToken
+from mapsto.public_tokens import PUBLIC
+from mapsto.sequences import WholeText
+from mapsto.signature import Signature
+from mapsto.tokens import FIRST, START, UNKNOWN
+from mapsto.types.base import learned
+
+DEAD = -1e4  # the logit of a number that is never said: finite, so that a share of the truth may be spread over all
+LARGE = 50_000_000  # weights from which a model is trained more gently
+TOKENS = 2_048  # learned from in a step of `-> text`
+
+
+@dataclass(frozen=True)
+class Config:
+    source: str = setting("", "the public model: a folder, or its ID on the Hugging Face Hub, as in --from hub:…")
+    lora: int = setting(0, "rank of adapters that are trained in place of its weights (--lora); 0: none, all weights are trained", above=-1)
+    pooling: str | None = setting(
+        None, "which tokens tell of a text; default: last where each sees those before it alone, else mean", choices=("mean", "first", "last")
+    )
+    architecture: str = learned("")  # its config.json, whole
+    start: int = learned(-1)  # its mark that begins what is written
+    end: int = learned(-1)
+    pad: int = learned(0)
+    hidden: int = learned(0)  # what stands for a token that is hidden
+    weights: int = learned(0)
+    fingerprint: str = learned("")  # of the files its weights came from
+
+
+# ---- before the net is built ----
+
+
+def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
+    """Texts in the model's own tokens, as many as it reads."""
+    if not config.source:
+        return {}
+    part = _part(signature)
+    folder = hub.folder_of(config.source)
+    codes, reach, _ = hub.tokenizer(config.source, folder, hub.architecture(config.source, folder, part))
+    return {slot.name: {"codes": codes, "reach": reach, "bag": False} for slot in signature.slots if slot.type == "text"}
+
+
+def find(signature: Signature, config: Config) -> dict[str, Any]:
+    """What the folder says: everything that a run must keep to build the net without it."""
+    folder, part = hub.folder_of(_named(config).source), _part(signature)
+    record = hub.architecture(config.source, folder, part)
+    _, _, marks = hub.tokenizer(config.source, folder, record)
+    if part != "encoder" and marks["end"] < 0:
+        raise ConfigError(f"hub:{config.source}: has no mark that ends a text (eos_token_id), so it cannot write.\nTake another model.")
+    digest, weights = hub.fingerprint(folder)
+    return {"architecture": json.dumps(record), **marks, "weights": weights, "fingerprint": digest}
+
+
+def defaults(facts: Any, config: Config) -> dict[str, Any]:
+    """As Devlin et al. 2019 and Hu et al. 2021 tuned theirs: a few passes of AdamW at a small rate, gentler where weights are many."""
+    part, rows = _part(facts.signature), max(1, facts.rows)
+    rate = 2e-4 if config.lora else 5e-5 if config.weights < LARGE else 2e-5
+    batch = int(min(32, max(8, 2 ** round(math.log2(rows / 100 + 1e-9)))))
+    if part == "decoder":
+        ((_, room),) = ((spot, room) for spot, room in facts.rooms.items() if spot[0] == "output")
+        batch, rows = max(1, TOKENS // room.most), max(1, facts.tokens // room.most)
+    training = Training(optimizer="adamw", lr=rate, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    return {
+        "training": training,
+        "budget": Budget(epochs=max(3.0, 300 * batch / rows), patience=0.0),
+        "learner_options": {"smoothing": 0.0} if part == "both" else {},
+        "rooms": {},
+        "why": f"a public model ({json.loads(config.architecture)['model_type']}), tuned",
+    }
+
+
+def bring(model: nn.Module, signature: Signature, config: Config) -> list[str]:
+    """The public weights into a net built from the same folder. What a person should hear of them, a sentence each."""
+    folder = hub.folder_of(config.source)
+    found, missing = hub.pretrained(config.source, folder, _part(signature))
+    body: Any = model.body if isinstance(model, Net) else model
+    own = body.public.state_dict()
+    for name, value in found.state_dict().items():
+        owner, _, leaf = name.rpartition(".")
+        own[name if name in own else f"{owner}.base_layer.{leaf}"].copy_(value)
+    trained, all_ = (sum(p.numel() for p in model.parameters() if p.requires_grad or whole) for whole in (False, True))
+    how = f"all {all_:,} weights are trained"
+    if config.lora:
+        how = f"adapters of rank {config.lora} and heads are trained, {trained:,} of {all_:,} weights"
+    said = [f"starts from hub:{config.source} (weights {config.fingerprint[:12]}): {how}"]
+    return [*said, *([f"its files lack {len(missing)} weights, which are drawn anew: {', '.join(missing[:3])}"] if missing else [])]
+
+
+def _part(signature: Signature) -> str:
+    """Which part of a public model learns this: "encoder", "decoder" or "both". ConfigError: none does."""
+    given, asked = [slot.type for slot in signature.inputs], [slot.type for slot in signature.outputs]
+    if (given, asked) == ([], ["text"]):
+        return "decoder"
+    if (given, asked) == (["text"], ["text"]):
+        return "both"
+    if given == ["text"] and "text" not in asked:
+        return "encoder"
+    raise ConfigError(f"public models learn from one text, or write one; got '{signature}'.\nWrite: text -> category, -> text, or text -> text.")
+
+
+def _named(config: Config) -> Config:
+    if not config.source:
+        raise ConfigError("model 'hub' is a public model, and none is named.\nName a folder or an ID: --from hub:./FOLDER")
+    return config
+
+
+# ---- the net ----
+
+
+def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> nn.Module:
+    part, record = _part(signature), json.loads(_named(config).architecture)
+    public = _adapted(hub.fresh(record, part), config.lora)
+    numbers = Numbers(config)
+    if part == "encoder":
+        heads = Heads(signature, types, kinds, _width(public), "pooled")
+        one_way = config.pooling or ("last" if _one_way(public) else "mean")
+        return Net(AsTheyAre(), Reader(public, numbers, one_way), heads)
+    heads = Heads(signature, types, kinds, 1, "tokens")
+    ((slot, head),) = heads.items()
+    room: Any = types["output", slot]
+    if not isinstance(head, NextToken if part == "decoder" else WholeText) or room.kind != PUBLIC:
+        way = "-> text" if part == "decoder" else "text -> text"
+        raise ConfigError(f"model 'hub' writes texts in its own tokens; '{slot}' is none of these.\nWrite: {way}.")
+    head.project = Numbered(config.end, head.vocabulary - FIRST)  # type: ignore[assignment]
+    return Writer(public, numbers, heads, head.most) if part == "decoder" else Answerer(public, numbers, heads, head.most)
+
+
+def _adapted(public: nn.Module, rank: int) -> nn.Module:
+    """With adapters in every linear layer but the last, which alone are trained; twice their rank is their weight."""
+    if not rank:
+        return public
+    peft, convolutions = hub.library("peft"), hub.library().pytorch_utils.Conv1D
+    last = public.get_output_embeddings()  # type: ignore[operator]
+    layers = {name: layer for name, layer in public.named_modules() if isinstance(layer, (nn.Linear, convolutions)) and layer is not last}
+    turned = all(isinstance(layer, convolutions) for layer in layers.values())
+    with hub.quiet():
+        return peft.inject_adapter_in_model(peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(layers), fan_in_fan_out=turned), public)
+
+
+def _width(public: Any) -> int:
+    return public.config.hidden_size
+
+
+def _one_way(public: Any) -> bool:
+    """Does each token see those before it alone?"""
+    transformers, kind = hub.library(), type(public.config)
+    return kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+
+
+class AsTheyAre(nn.Module):
+    """{slot: Texts} -> the same: the body has its own table of tokens."""
+
+    def forward(self, inputs: Mapping[str, Field]) -> Mapping[str, Field]:
+        return inputs
+
+
+class Numbers(nn.Module):
+    """A room's token numbers -> the public model's."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.start, self.pad, self.hidden = config.start, config.pad, config.hidden
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, T) -> (B, T)."""
+        found = torch.where(tokens >= FIRST, tokens - FIRST, self.pad)
+        return torch.where(tokens == START, self.start, torch.where(tokens == UNKNOWN, self.hidden, found))
+
+    def read(self, texts: Padded) -> tuple[Tensor, Tensor]:
+        """Texts that are read, (B, 1 + T) -> numbers (B, T) without the place before them, and which of them are there (B, T). A text of nothing
+        is one pad."""
+        tokens = self(F.pad(texts.values, (0, max(0, 2 - texts.values.shape[1])))[:, 1:])
+        there = torch.arange(tokens.shape[1], device=tokens.device) < (texts.lengths - 1).clamp(min=1)[:, None]
+        return tokens, there.long()
+
+
+class Numbered(nn.Module):
+    """Logits of the public model's tokens (…, P) -> of the room's numbers (…, V): its end is mapsto's START, other marks are never said."""
+
+    def __init__(self, end: int, known: int):
+        super().__init__()
+        self.end, self.known = end, known
+
+    def forward(self, logits: Tensor) -> Tensor:
+        marks = logits.new_full((*logits.shape[:-1], FIRST), DEAD)
+        end, number = logits[..., self.end : self.end + 1], torch.arange(self.known, device=logits.device)
+        words = torch.where(number == self.end, DEAD, logits[..., : self.known])
+        return torch.cat([marks[..., :START], end, marks[..., START + 1 :], words], -1)
+
+
+class Reader(nn.Module):
+    """{slot: Texts} -> (B, D)."""
+
+    def __init__(self, public: nn.Module, numbers: Numbers, pooling: str):
+        super().__init__()
+        self.public, self.numbers, self.pooling = public, numbers, pooling
+
+    def forward(self, features: Mapping[str, Any]) -> Tensor:
+        (texts,) = features.values()
+        tokens, there = self.numbers.read(texts)
+        hidden = self.public(input_ids=tokens, attention_mask=there).last_hidden_state  # (B, T, D)
+        lengths = there.sum(1)
+        if self.pooling == "mean":
+            return pool(Padded(hidden, lengths), "tokens")
+        return hidden[:, 0] if self.pooling == "first" else hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+
+
+class Writer(nn.Module):
+    """Tokens (B, T), handed over as `given` -> {slot: logits (B, T, V)} of the token behind each, as `models.gpt` gives them."""
+
+    def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
+        super().__init__()
+        self.public, self.numbers, self.heads, self.most = public, numbers, heads, most
+
+    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
+        return self.heads(self.public(input_ids=self.numbers(given), use_cache=False).logits)
+
+    def next(self, tokens: Tensor, cache: Past | None = None) -> Tensor:
+        """(B, T) -> (B, V) float32: logits of the token behind the last."""
+        if cache is None:
+            found = self.public(input_ids=self.numbers(tokens), use_cache=False)
+        else:
+            found = self.public(input_ids=self.numbers(tokens), past_key_values=cache.kept, use_cache=True)
+        (logits,) = self.heads(found.logits[:, -1:]).values()
+        return logits[:, -1].float()
+
+    def cache(self, rows: int) -> Past:
+        """An empty cache; it grows."""
+        return Past(hub.library().DynamicCache(config=self.public.config))
+
+
+class Past:
+    """Keys and values of tokens seen, as transformers keeps them."""
+
+    def __init__(self, kept: Any):
+        self.kept = kept
+
+
+class Answerer(nn.Module):
+    """A text, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)}, as `models.seq2seq` gives them."""
+
+    def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
+        super().__init__()
+        self.public, self.numbers, self.heads, self.most = public, numbers, heads, most
+
+    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
+        (texts,) = inputs.values()
+        tokens, there = self.numbers.read(texts)  # type: ignore[arg-type]
+        found = self.public(input_ids=tokens, attention_mask=there, decoder_input_ids=self.numbers(given), use_cache=False)
+        return self.heads(found.logits)
+
+    def embed(self, inputs: Mapping[str, Field]) -> Tensor:
+        """(B, D): the mean of what was read."""
+        state = self.begin(inputs)
+        return pool(Padded(state.memory, state.there.sum(1)), "tokens")
+
+    def begin(self, inputs: Mapping[str, Field]) -> Begun:
+        """What is read, once for all tokens that will be written."""
+        transformers, (texts,) = hub.library(), inputs.values()
+        tokens, there = self.numbers.read(texts)  # type: ignore[arg-type]
+        memory = self.public.get_encoder()(input_ids=tokens, attention_mask=there).last_hidden_state  # type: ignore[operator]
+        config = self.public.config
+        kept = transformers.EncoderDecoderCache(transformers.DynamicCache(config=config), transformers.DynamicCache(config=config))
+        return Begun(memory, there, kept)
+
+    def next(self, tokens: Tensor, state: Begun) -> Tensor:
+        """The last tokens (B · K,) -> (B · K, V) float32 logits of those behind them."""
+        found = self.public(
+            encoder_outputs=hub.library().modeling_outputs.BaseModelOutput(last_hidden_state=state.memory),
+            attention_mask=state.there,
+            decoder_input_ids=self.numbers(tokens[:, None]),
+            past_key_values=state.kept,
+            use_cache=True,
+        )
+        (logits,) = self.heads(found.logits[:, -1:]).values()
+        return logits[:, -1].float()
+
+
+class Begun:
+    """What is kept while B · K answers are written: for each what was read (B · K, S, D), which of it is there, and keys and values."""
+
+    def __init__(self, memory: Tensor, there: Tensor, kept: Any):
+        self.memory, self.there, self.kept = memory, there, kept
+
+    def choose(self, rows: Tensor, answers: Tensor) -> None:
+        """Go on with some of the answers (b · K,): positions among those there are."""
+        self.memory, self.there = self.memory[answers], self.there[answers]
+        self.kept.batch_select_indices(answers)
