@@ -302,6 +302,8 @@ def test_an_encoder_is_tuned_and_its_run_needs_the_folder_no_more(rows: Path, pu
     assert [answer.predictions["label"].value for answer in mapsto.load(again).predict(["a cold river", "the warm bird sings"])] == answers
     _, equal = api.reproduce(again, tell=ignore)
     assert equal
+    more = mapsto.train(rows, "text -> label:category", start=str(again), out=tmp_path / "more", steps=4, **SURE)
+    assert more.metrics["test"]["label"]["accuracy"]["value"] >= 0.9
 
 
 def test_adapters_alone_are_trained(rows: Path, public, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def extend(path: str | Path, data: Any = None, tell: Tell | None = None, **budge
             run.save(**record, choice=choice.to_json())
         else:
             known = {"data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}}
-            run.record["known_types"] = run.record["types"]
+            run.record["known_types"], run.record["known_found"] = run.record["types"], run.record["choice"].get("found", {})
             del run.record["choice"]
             run.save(**record, **known, asked=run.record["signature_text"])
         run = Run.open(run.path)

@@ -28,6 +28,7 @@ class Facts:
     tokens: int = 0
     said: Callable[[], tuple[np.ndarray, np.ndarray] | None] = lambda: None
     started: bool = False
+    found: Mapping[str, Any] = field(default_factory=dict)  # by the earlier run's model, where there is one
 
     def passes(self, multiplications: float) -> float | None:
         """Passes over the training rows that the minutes allow a net of so many multiply-adds a row; None where minutes do not decide."""

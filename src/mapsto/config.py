@@ -105,7 +105,8 @@ class Settings:
         """Options of the model `hub` where it starts from a public model; {} elsewhere."""
         if not (self.start or "").startswith("hub:"):
             return {}
-        return {"source": (self.start or "")[4:], **({} if self.lora is None else {"lora": self.lora})}
+        lora = self.lora
+        return {"source": (self.start or "")[4:], **({} if lora is None else {"lora": int(lora) if str(lora).isdigit() else lora})}
 
     def to_json(self) -> dict:
         return dataclasses.asdict(self)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +39,19 @@ class Earlier:
     types: Mapping[str, Mapping[str, Any]]
     model: str = ""
     options: Mapping[str, Any] | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)  # by the model's file outside the data: a public model's folder may be gone
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Earlier | None:
         """What a run's record says it goes on from."""
         if "known_types" in record:
-            return cls("the segment before", Signature.from_json(record["signature"]), record["known_types"])
+            found = record.get("known_found", {})
+            return cls("the segment before", Signature.from_json(record["signature"]), record["known_types"], found=found)
         if (start := record.get("start")) is None:
             return None
-        return cls(start["run"], Signature.from_json(start["signature"]), start["types"], start["model"], start["model_options"])
+        return cls(
+            start["run"], Signature.from_json(start["signature"]), start["types"], start["model"], start["model_options"], start.get("found", {})
+        )
 
     def room(self, side: str, slot: Slot, room: DataType, signature: Signature) -> DataType | None:
         """What goes on in a slot: the room of the same name there, or the only one of its side. `room` holds the slot's own options. None: a
@@ -104,6 +108,7 @@ def begin(run: Run, start: str) -> None:
         "types": from_run.record["types"],
         "model": from_run.choice.model,
         "model_options": dict(from_run.choice.model_options),
+        "found": dict(from_run.choice.found),
     }
     run.save(start=record, start_from=START)
 

@@ -365,7 +365,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
     """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule decided."""
     recipe = recipe_of(facts.signature)
     model, asked_options = model_of(facts.signature, settings)
-    found = models.find(model, facts.signature, asked_options)
+    found = facts.found or models.find(model, facts.signature, asked_options)
     decided = {**recipe.decide(facts), **models.defaults(model, facts, asked_options, found)}
     options = {**(decided["options"] if model == recipe.model else {}), **asked_options}
     learner, learner_options = parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})

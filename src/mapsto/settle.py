@@ -63,6 +63,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         0 if (lengths := store.lengths(store.rows("train"))) is None else int(lengths.sum()),
         lambda: _said(store),
         "start" in run.record,
+        earlier.found if earlier else {},
     )
     choice = recipes.choose(facts, settings)
     written = str(signature)
@@ -183,7 +184,7 @@ def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
 def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, earlier: Earlier | None) -> Types:
     """Rooms that know vocabulary and statistics, from training rows only. earlier: whose rooms they go on from, which output rooms extend."""
     model, options = recipes.model_of(signature, settings)
-    wanted = wants(model, signature, options)
+    wanted = {} if earlier and earlier.found else wants(model, signature, options)
     rows = int((parts.of == TRAIN).sum())
     types: Types = {}
     for side, slot in spots(signature):
