@@ -64,7 +64,8 @@ def _line(next_logits: Any, state: Any, logs: Tensor, most: int, choose: Choose)
         going = (token != START).nonzero()[:, 0]
         if not len(going) or place + 1 == most:
             break
-        state.choose(going, going)
+        if len(going) < len(token):
+            state.choose(going, going)
         alive, token = alive[going], token[going]
         logs = _next(next_logits, token, state)
     return _found(answers, score)

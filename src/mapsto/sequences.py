@@ -25,6 +25,7 @@ from mapsto.types.base import Head
 from mapsto.writing import Values, Writing
 
 REACH, AHEAD = 1024, 1.5  # tokens that a text has at most; in lengths of the longest that was seen, as not every text was
+USUAL = 0.99  # share of the answers seen whose lengths, times AHEAD, say how long an answer may become: one that never ends costs most
 SMALL, LETTERS = 50_000, 128  # characters of training text, and different ones, up to which each is a token
 NEVER = (PADDING, UNKNOWN, MISSING)  # tokens that are no part of an answer
 
@@ -43,8 +44,9 @@ def learned_from(values: Values, tokenizer: str | None, size: int | None, most: 
         found = {"kind": kind, "codes": "", "alphabet": alphabet_of(texts, size or 5_000)}
     else:
         found = {"kind": kind, "codes": byte_pairs(beside or texts, size), "alphabet": ""}  # type: ignore[arg-type]
-    longest = max(map(len, written(texts, **found)))
-    return {**found, "most": most or min(REACH, math.ceil(AHEAD * longest / 8) * 8)}
+    lengths = np.array([len(tokens) for tokens in written(texts, **found)])
+    reach, writes = (min(REACH, math.ceil(AHEAD * length / 8) * 8) for length in (lengths.max(), np.quantile(lengths, USUAL)))
+    return {**found, "most": most or reach, "writes": min(most or reach, writes)}
 
 
 def written(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
@@ -72,9 +74,9 @@ class WholeText(Head):
 
     takes = "tokens"
 
-    def __init__(self, width: int, vocabulary: int, most: int, spelling: tuple[str, str, str]):
+    def __init__(self, width: int, vocabulary: int, most: int, writes: int, spelling: tuple[str, str, str]):
         super().__init__()
-        self.vocabulary, self.most, self.spelling = vocabulary, most, spelling
+        self.vocabulary, self.most, self.writes, self.spelling = vocabulary, most, writes, spelling
         self.project = nn.Linear(width, vocabulary, bias=False)
         nn.init.normal_(self.project.weight, std=0.02)
 
@@ -105,7 +107,7 @@ def _metrics(room: Any) -> tuple[Metric, ...]:
 
 
 def _head(width: int, room: Any) -> WholeText:
-    return WholeText(width, room.vocabulary_size, room.most, (room.kind, room.codes, room.alphabet))
+    return WholeText(width, room.vocabulary_size, room.most, room.writes, (room.kind, room.codes, room.alphabet))
 
 
-WHOLE = Writing(learned_from, written, _head, _metrics, lambda most: f"{most} tokens at most", whole=True)
+WHOLE = Writing(learned_from, written, _head, _metrics, lambda writes: f"{writes} tokens at most", whole=True)

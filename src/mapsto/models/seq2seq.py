@@ -7,6 +7,7 @@ Letters: B batch, S tokens read, T tokens written, D width, N heads, H width of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,7 @@ class Seq2Seq(Writer):
     def __init__(self, config: Config, stems: Stems, heads: Heads, inputs: int, longest: int):
         super().__init__()
         self.slot, head = only_text(heads, "seq2seq")
-        self.config, self.most = config, head.most
+        self.config, self.most = config, head.writes
         self.stems, self.heads = stems, heads
         self.marks = nn.Parameter(torch.zeros(inputs, config.width)) if inputs > 1 else None
         self.embedding = nn.Embedding(head.vocabulary, config.width)
@@ -151,22 +152,38 @@ class Seq2Seq(Writer):
 
 
 class State:
-    """What is kept while B · K answers are written: the memory (B, S, D), its keys and values for each block, and those of written tokens."""
+    """What is kept while B · K answers are written: the memory (B, S, D), its keys and values for each block, and those of written tokens.
+
+    The latter lie in one piece, (T, 2 L, B · K, N, H) for L blocks, so that a new token is written behind the others and a choice among answers is
+    copied into a second piece of memory: pieces made anew each time took most of the time where answers are long."""
 
     def __init__(self, memory: Padded, crossed: list[tuple[Tensor, Tensor]]):
         self.memory, self.crossed, self.length = memory, crossed, 0
-        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self.kept, self.spare = memory.values.new_empty(0), memory.values.new_empty(0)
+        self.shape = (0, 0, 0)  # B · K, N, H
 
     def extended(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B · K, N, T, H) of new tokens, noted -> those of all tokens up to the last new one."""
-        if layer in self.kept:
-            key, value = (torch.cat(pair, 2) for pair in zip(self.kept[layer], (key, value), strict=True))
-        self.kept[layer] = key, value
-        return key, value
+        """Keys and values (B · K, N, 1, H) of a new token, noted -> those of all tokens up to it."""
+        self.shape = (key.shape[0], key.shape[1], key.shape[3])
+        if self.kept.dtype != key.dtype:
+            self.kept, self.spare = self.kept.to(key.dtype), self.spare.to(key.dtype)
+        if self.kept.numel() < (size := self._size(self.length + 1)):
+            self.kept = torch.cat([self.kept[: self._size(self.length)], self.kept.new_empty(2 * size - self._size(self.length))])
+        whole = self.kept[:size].view(self.length + 1, 2 * len(self.crossed), *self.shape)
+        whole[-1, 2 * layer], whole[-1, 2 * layer + 1] = key[:, :, 0], value[:, :, 0]
+        return whole[:, 2 * layer].permute(1, 2, 0, 3), whole[:, 2 * layer + 1].permute(1, 2, 0, 3)
+
+    def _size(self, tokens: int) -> int:
+        return tokens * 2 * len(self.crossed) * math.prod(self.shape)
 
     def choose(self, rows: Tensor, answers: Tensor) -> None:
-        """Go on with some of the rows (b,), and some of their answers (b · K,): positions among those there are."""
-        self.kept = {layer: (key[answers], value[answers]) for layer, (key, value) in self.kept.items()}
+        before = self.kept[: self._size(self.length)].view(self.length, 2 * len(self.crossed), *self.shape)
+        self.shape = (len(answers), *self.shape[1:])
+        if self.spare.numel() < (size := self._size(self.length)):
+            self.spare = self.kept.new_empty(2 * size)
+        after = self.spare[:size].view(self.length, 2 * len(self.crossed), *self.shape)
+        torch.index_select(before, 2, answers, out=after)
+        self.kept, self.spare = self.spare, self.kept
         if len(rows) < len(self.memory.lengths):
             self.memory = Padded(self.memory.values[rows], self.memory.lengths[rows])
             self.crossed = [(key[rows], value[rows]) for key, value in self.crossed]

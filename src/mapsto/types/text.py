@@ -74,6 +74,7 @@ class Text(DataType):
     alphabet: str = learned("")  # of char, in order of code points
     most: int = learned(0)  # tokens of a text that one pass through a net reads
     kept: int = learned(0)  # tokens of a text that are stored
+    writes: int = learned(0)  # right of the arrow: tokens an answer is given at most
     buckets: int = learned(0)
     words: int = learned(2)  # longest run of words counted
     longest: int = learned(5)  # and of characters
@@ -343,7 +344,7 @@ class Text(DataType):
     def said(self, name: str) -> str:
         """How it is read, and what a person may not expect."""
         if self.answer:
-            return f"'{name}' is written in {self.about()}, {WRITINGS[self.answer].said(self.most)}"
+            return f"'{name}' is written in {self.about()}, {WRITINGS[self.answer].said(self.writes or self.most)}"
         told = f"'{name}' is read as {self.about()}"
         if self.cut >= 0.005 and self.kind != "ngrams":
             told += f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {_LONG[self.long]} (max=…, long=…)"
