@@ -58,13 +58,9 @@ def quiet(event: object) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    found = mapsto.train(
+    return mapsto.train(
         PAIRS, "said:text -> iso:text", model=SMALL, steps=700, out=tmp_path_factory.mktemp("runs"), tell=quiet, threads=1, precision="float32"
     )
-    torch.set_num_threads(before)
-    return found
 
 
 # --- nets ------------------------------------------------------------------------------------------------------------------------
@@ -360,6 +356,15 @@ def test_lines_that_belong_together_are_rows(tmp_path: Path) -> None:
         assert set(source.columns) == {"en", "de"} and source.divided
         assert [text for chunk in chunks for text in chunk.columns["de"]] == ["eine katze", "x", "zwei hunde", "eins"]
         assert [name for chunk in chunks for name in chunk.split] == ["train"] * 3 + ["validation"]
+
+
+def test_texts_side_by_side_need_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"the cat number {i} sat\tdie Katze Nummer {i} sass\n" for i in range(30)))
+
+    (chunk,) = open_source(path).chunks()
+
+    assert len(chunk) == 30 and chunk.columns["column_1"][0] == "the cat number 0 sat"
 
 
 def test_unequal_files_are_refused_with_the_place(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from mapsto.training.checkpoint import read
 from mapsto.types.messages import Messages
 from mapsto.types.preference import Preference
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SOUNDS = {"cat": "meow", "dog": "woof", "cow": "moo", "duck": "quack"}
 SMALL = "gpt(width=32, depth=2, heads=2)"
 QUICK = {"tell": ignore, "threads": 1, "precision": "float32"}
@@ -51,14 +53,6 @@ def talk(dice: random.Random, turns: int, mark: str = ".") -> list[dict[str, str
 def written(path: Path, rows: list[dict]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,8 @@ from mapsto.tokens import FIRST, MISSING, PADDING, START, pieces_of
 from mapsto.types.category import Category
 from mapsto.types.text import Text
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 tokenizers = pytest.importorskip("tokenizers")
@@ -57,14 +59,6 @@ WORDS = [
     "falls",
 ]
 ODD = "A río, 你好 & <s>[SEP]!"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def sentences(number: int, seed: int = 0) -> list[str]:

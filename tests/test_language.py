@@ -45,16 +45,10 @@ from mapsto.tokens import FIRST, START, pieces_of
 from mapsto.types.base import Head
 from mapsto.types.text import Text
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BOOK = "\n\n".join(text for _, text in sorted(pydoc_data.topics.topics.items()))[:150_000]  # of the language reference
 SMALL = "gpt(width=64, depth=2, heads=2)"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ from mapsto.models.base import Net
 from mapsto.signature import Signature, parse, parse_call
 from mapsto.types.base import DataType, Head, Layout
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAMES = registry.names("models")
 SMALL = {  # options that make a model quick to try
     "mlp": {"width": 16, "depth": 2, "members": 3, "embedding": 4},
@@ -43,15 +45,6 @@ SIGNATURES = (
     "notes:sequence, photo:image -> days:number",
     "notes:sequence -> label:category, days:number",
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Nets this small are faster on one thread, and five times so when others use the processor."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # --- rooms ---------------------------------------------------------------------------------------------------------------------

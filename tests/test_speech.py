@@ -11,7 +11,6 @@ import shutil
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -250,10 +249,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def heard(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def heard(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Trained for some seconds on words that are tones."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     how: dict[str, Any] = {
         "steps": 220,
         "lr": 4e-3,
@@ -265,8 +262,7 @@ def heard(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
         "max_bad": 0.1,
         "tell": ignore,
     }
-    yield mapsto.train(clips, "audio -> text", out=tmp_path_factory.mktemp("runs"), **how)
-    torch.set_num_threads(threads)
+    return mapsto.train(clips, "audio -> text", out=tmp_path_factory.mktemp("runs"), **how)
 
 
 def test_words_are_heard_far_better_than_by_guessing(heard: Run) -> None:

@@ -20,14 +20,14 @@ from mapsto.decode import Prediction
 from mapsto.metrics import Metric
 from mapsto.overlap import figures
 from mapsto.public_tokens import PUBLIC
-from mapsto.tokens import FIRST, MISSING, PADDING, START, UNKNOWN, alphabet_of, byte_pairs, pieces_of, token_numbers
+from mapsto.tokens import FIRST, START, alphabet_of, byte_pairs, pieces_of, token_numbers
 from mapsto.types.base import Head
 from mapsto.writing import Values, Writing
 
 REACH, AHEAD = 1024, 1.5  # tokens that a text has at most; in lengths of the longest that was seen, as not every text was
 USUAL = 0.99  # share of the answers seen whose lengths, times AHEAD, say how long an answer may become: one that never ends costs most
 SMALL, LETTERS = 50_000, 128  # characters of training text, and different ones, up to which each is a token
-NEVER = (PADDING, UNKNOWN, MISSING)  # tokens that are no part of an answer
+NEVER = tuple(number for number in range(FIRST) if number != START)  # marks that are no part of an answer
 
 
 def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = (), own: str = "") -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _metrics(room: Any) -> tuple[Metric, ...]:
 
 
 def _head(width: int, room: Any) -> WholeText:
-    return WholeText(width, room.vocabulary_size, room.most, room.writes, (room.kind, room.codes, room.alphabet))
+    return WholeText(width, room.vocabulary_size, room.most, min(room.writes, room.most), (room.kind, room.codes, room.alphabet))
 
 
 WHOLE = Writing(learned_from, written, _head, _metrics, lambda writes: f"{writes} tokens at most", whole=True)

@@ -11,6 +11,7 @@ import csv
 import io
 import itertools
 import re
+import statistics
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -291,7 +292,15 @@ def _is_header(row: list[str], body: list[list[str]], known: Sequence[str]) -> b
         return False
     if any(len(cell) > 60 or cell[-1] in ".!?" or "\n" in cell or not (cell[0].isalpha() or cell[0] in "_#") for cell in cells):
         return False
+    if body and all(_reads_like(cell, [other[index] for other in body if index < len(other)]) for index, cell in enumerate(row)):
+        return False
     return not any(cell.strip().lower() == other[index].strip().lower() for other in body for index, cell in enumerate(row) if index < len(other))
+
+
+def _reads_like(cell: str, column: Sequence[str]) -> bool:
+    """Is it a text like those below it? A column's name has few words."""
+    words = len(cell.split())
+    return words >= 3 and words >= 0.5 * statistics.median([len(other.split()) for other in column[:100]] or [0])
 
 
 def _typed(cell: str) -> bool:

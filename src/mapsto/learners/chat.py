@@ -72,15 +72,19 @@ class Chat(Learner):
     # ---- training ----
 
     def batches(self, split: str, step: int) -> Iterator[Batch]:
-        packed, size, seed = self.packed("train"), self.training.batch or 1, self.training.seed
+        packed, size = self.packed("train"), self.training.batch or 1
         if not len(packed):
             raise DataError(f"'{self.slot}': expected conversations to train on, found none.\nSee quarantine.csv for rows that could not be read.")
+        orders: dict[int, np.ndarray] = {}
         while True:
             places = np.arange(step * size, step * size + size)
-            epochs = places // len(packed)
-            orders = {epoch: np.random.default_rng(key(seed, "blocks", epoch)).permutation(len(packed)) for epoch in np.unique(epochs).tolist()}
-            yield self._batch(packed, np.array([orders[e][p] for e, p in zip(epochs.tolist(), (places % len(packed)).tolist(), strict=True)]))
+            epochs = (places // len(packed)).tolist()
+            orders = {epoch: orders[epoch] if epoch in orders else self._order(epoch, len(packed)) for epoch in sorted(set(epochs))}
+            yield self._batch(packed, np.array([orders[e][p] for e, p in zip(epochs, (places % len(packed)).tolist(), strict=True)]))
             step += 1
+
+    def _order(self, epoch: int, blocks: int) -> np.ndarray:
+        return np.random.default_rng(key(self.training.seed, "blocks", epoch)).permutation(blocks)
 
     def probes(self) -> tuple[Batch, Batch]:
         batch = next(self.batches("train", 0))  # all blocks are of one size

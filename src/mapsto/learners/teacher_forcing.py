@@ -88,6 +88,17 @@ class TeacherForcing(Learner):
 
     # ---- measuring ----
 
+    def said_at_look(self) -> str:
+        """The answer to the first row held back, the likeliest token each time."""
+        rows = np.empty(0) if self.store is None else self.store.rows("validation")
+        if self.store is None or not len(rows):
+            return ""
+        model: Any = self.model.eval()
+        batch = self.ready(self.batch_of(self.store, rows[:1]))
+        with torch.inference_mode(), self.autocast:
+            found = beam(model.next, model.begin(batch.inputs), 1, model.most, 1, 0.0, self.device)
+        return told(found.tokens, *self.head.spelling)[0]
+
     def evaluate(self, split: str, most: int | None = None) -> Scores:
         """The loss alone: answers take as many passes as they have tokens."""
         if self.store is None or not self.size(split):

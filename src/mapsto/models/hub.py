@@ -21,7 +21,7 @@ from mapsto import hub
 from mapsto.batch import Field, Padded
 from mapsto.config import Budget, Training, setting
 from mapsto.errors import ConfigError
-from mapsto.models.base import Heads, Net, Rooms, pool
+from mapsto.models.base import Heads, Net, Rooms, Writer, pool
 from mapsto.next_token import NextToken
 from mapsto.public_tokens import PUBLIC
 from mapsto.sequences import WholeText
@@ -145,7 +145,7 @@ def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str
         way = "-> text" if part == "decoder" else "text -> text"
         raise ConfigError(f"model 'hub' writes texts in its own tokens; '{slot}' is none of these.\nWrite: {way}.")
     head.project = Numbered(config.end, head.vocabulary - FIRST)  # type: ignore[assignment]
-    return Writer(public, numbers, heads, head.most) if part == "decoder" else Answerer(public, numbers, heads, head.most)
+    return Decoder(public, numbers, heads, head.most) if part == "decoder" else Answerer(public, numbers, heads, head.writes)
 
 
 def _adapted(public: nn.Module, rank: int) -> nn.Module:
@@ -228,7 +228,7 @@ class Reader(nn.Module):
         return hidden[:, 0] if self.pooling == "first" else hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
 
 
-class Writer(nn.Module):
+class Decoder(nn.Module):
     """Tokens (B, T), handed over as `given` -> {slot: logits (B, T, V)} of the token behind each, as `models.gpt` gives them."""
 
     def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
@@ -259,7 +259,7 @@ class Past:
         self.kept = kept
 
 
-class Answerer(nn.Module):
+class Answerer(Writer):
     """A text, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)}, as `models.seq2seq` gives them."""
 
     def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
@@ -278,7 +278,6 @@ class Answerer(nn.Module):
         return pool(Padded(state.memory, state.there.sum(1)), "tokens")
 
     def begin(self, inputs: Mapping[str, Field]) -> Begun:
-        """What is read, once for all tokens that will be written."""
         transformers, (texts,) = hub.library(), inputs.values()
         tokens, there = self.numbers.read(texts)  # type: ignore[arg-type]
         memory = self.public.get_encoder()(input_ids=tokens, attention_mask=there).last_hidden_state  # type: ignore[operator]
@@ -287,7 +286,6 @@ class Answerer(nn.Module):
         return Begun(memory, there, kept)
 
     def next(self, tokens: Tensor, state: Begun) -> Tensor:
-        """The last tokens (B · K,) -> (B · K, V) float32 logits of those behind them."""
         found = self.public(
             encoder_outputs=hub.library().modeling_outputs.BaseModelOutput(last_hidden_state=state.memory),
             attention_mask=state.there,

@@ -97,6 +97,18 @@ class DataType:
         """Many read values, each as an array of `layout`. Override where that is quicker together."""
         return [self.encode(value) for value in values]
 
+    def read_all(self, cells: Sequence[Any]) -> tuple[list[Any], dict[int, str]]:
+        """Every cell read, unreadable ones as missing; {position: why unreadable}."""
+        values: list[Any] = []
+        problems: dict[int, str] = {}
+        for position, cell in enumerate(cells):
+            try:
+                values.append(self.read(cell))
+            except CellError as problem:
+                problems[position] = str(problem)
+                values.append(None)
+        return values, problems
+
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """Many raw cells at once -> (array (n, *shape), or a list of arrays when ragged; {position: why unreadable}).
 

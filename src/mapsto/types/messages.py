@@ -102,14 +102,7 @@ class Messages(DataType):
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """All conversations in one stroke."""
-        values: list[Said | None] = []
-        problems: dict[int, str] = {}
-        for position, cell in enumerate(cells):
-            try:
-                values.append(self.read(cell))
-            except CellError as problem:
-                problems[position] = str(problem)
-                values.append(None)
+        values, problems = self.read_all(cells)
         return self.encode_all(values), problems
 
     def show(self, value: Said | None) -> str:

@@ -192,14 +192,7 @@ class Text(DataType):
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """All texts in a few strokes."""
-        values: list[str | None] = []
-        problems: dict[int, str] = {}
-        for position, cell in enumerate(cells):
-            try:
-                values.append(self.read(cell))
-            except CellError as problem:
-                problems[position] = str(problem)
-                values.append(None)
+        values, problems = self.read_all(cells)
         encoded = self._encoded(values)
         if self.answer and WRITINGS[self.answer].whole and self.max is None:
             problems |= {i: too_long(len(found), self.most) for i, found in enumerate(encoded) if len(found) > self.most}
