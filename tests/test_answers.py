@@ -7,8 +7,6 @@ import gzip
 import itertools
 import json
 import math
-import signal
-import time
 import zipfile
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
-from test_exact import finished, only_run, start
+from test_exact import killed_and_resumed, same
 from torch import Tensor, nn
 
 import mapsto
@@ -420,19 +418,9 @@ def test_the_report_shows_answers_beside_the_truth(run: Run) -> None:
 @pytest.mark.parametrize("model", [SMALL, "lstm_seq2seq(token=32, width=32)"])
 def test_killed_and_resumed_equals_unbroken(model: str, tmp_path: Path) -> None:
     (tmp_path / "dates.jsonl").write_text("\n".join(map(json.dumps, PAIRS)))
-    words = ("train", str(tmp_path / "dates.jsonl"), "said:text -> iso:text", "--model", model, "--steps", "120", "--threads", "1")
-    finished(start(*words, "--out", str(tmp_path / "whole")))
-    process = start(*words, "--out", str(tmp_path / "cut"))
-    while not (only_run(tmp_path / "cut") and list(only_run(tmp_path / "cut").glob("checkpoint*"))):
-        assert process.poll() is None, "it ended before it was killed"
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    words = ("said:text -> iso:text", "--model", model, "--steps", "120", "--micro-batch", "9", "--ema", "0.9")
 
-    finished(start("resume", str(only_run(tmp_path / "cut"))))
-
-    whole, cut = (Run.open(only_run(tmp_path / name)).model.state_dict() for name in ("whole", "cut"))
-    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert same(*killed_and_resumed(tmp_path, str(tmp_path / "dates.jsonl"), *words))
 
 
 # --- what cannot be learned ------------------------------------------------------------------------------------------------------

@@ -192,6 +192,27 @@ def wait_for(ready, process: subprocess.Popen, seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
+def killed_and_resumed(folder: Path, *words: str) -> tuple[Run, Run]:
+    """(unbroken, killed at some instant behind its first checkpoint and resumed) of one `mapsto train`."""
+    words = ("train", *words, "--threads", "1")
+    finished(start(*words, "--out", str(folder / "unbroken")))
+    process = start(*words, "--out", str(folder / "killed"))
+    wait_for(lambda: (run := only_run(folder / "killed")) and (run / "checkpoint.safetensors").exists(), process)
+    time.sleep(random.Random(0).uniform(0, 0.5))  # the instant is the test's subject
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed = only_run(folder / "killed")
+    assert killed is not None and Run.open(killed).status != "done"
+    resumed, unbroken = api.resume(killed, tell=ignore), only_run(folder / "unbroken")
+    assert unbroken is not None
+    return Run.open(unbroken), resumed
+
+
+def same(unbroken: Run, resumed: Run) -> bool:
+    """Equal weights, bit for bit, and equal figures."""
+    return api.same_weights(unbroken.path, resumed.path) and resumed.metrics["test"] == unbroken.metrics["test"]
+
+
 def stopped_midway(table: Path, tmp_path: Path, number: int = signal.SIGKILL, code: int = -signal.SIGKILL) -> Path:
     """A run stopped by a signal some steps behind its second checkpoint."""
     process = start("train", str(table), *CELLS, "--steps", "5000", "--out", str(tmp_path / "stopped"))

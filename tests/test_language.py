@@ -8,8 +8,6 @@ import json
 import math
 import pydoc_data.topics
 import random
-import signal
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -19,11 +17,10 @@ import torch
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from test_exact import finished, ignore, only_run, start, wait_for
+from test_exact import ignore, killed_and_resumed, only_run, same
 from torch import Tensor, nn
 
 import mapsto
-from mapsto import api
 from mapsto.cells import Continued
 from mapsto.checks.overlap import hashes
 from mapsto.cli import main
@@ -495,21 +492,8 @@ def test_draws_are_of_the_nucleus() -> None:
 
 def test_killed_at_random_instants_ends_bit_identical(book: Path, tmp_path: Path) -> None:
     options = ("-> text:text(max=32)", "--model", "gpt(width=32, depth=2, heads=2, dropout=0.1)", "--steps", "200", "--batch", "8")
-    options = (*options, "--micro-batch", "5", "--threads", "1", "--ema", "0.9")
-    finished(start("train", str(book), *options, "--out", str(tmp_path / "unbroken")))
-    process = start("train", str(book), *options, "--out", str(tmp_path / "killed"))
-    wait_for(lambda: (run := only_run(tmp_path / "killed")) and (run / "checkpoint.safetensors").exists(), process)
-    time.sleep(random.Random(0).uniform(0, 0.5))  # the instant is the test's subject
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    run = only_run(tmp_path / "killed")
-    assert run is not None and Run.open(run).status != "done"
-
-    resumed = api.resume(run, tell=ignore)
-
-    unbroken = only_run(tmp_path / "unbroken")
-    assert unbroken is not None and api.same_weights(unbroken, resumed.path)
-    assert resumed.metrics["test"] == Run.open(unbroken).metrics["test"]
+    options = (*options, "--micro-batch", "5", "--ema", "0.9")
+    assert same(*killed_and_resumed(tmp_path, str(book), *options))
 
 
 def test_documents_are_packed(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_exact import ignore
+from test_exact import ignore, killed_and_resumed, same
 
 import mapsto
 from mapsto.cells import Beside
@@ -115,3 +118,13 @@ def test_an_answer_says_where_it_stands(run: mapsto.Run) -> None:
 def test_reading_together_needs_two_texts(tmp_path) -> None:
     with pytest.raises(ConfigError, match="takes two texts or more"):
         mapsto.train(questions(50), "text -> answer:category", model="reader", steps=1, out=tmp_path, tell=ignore)
+
+
+def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, questions(200))))
+
+    assert same(
+        *killed_and_resumed(
+            tmp_path, str(tmp_path / "rows.jsonl"), "question:text, text -> answer:span", "--steps", "100", "--micro-batch", "5", "--ema", "0.9"
+        )
+    )

@@ -6,10 +6,7 @@ import csv
 import itertools
 import json
 import math
-import random
 import shutil
-import signal
-import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +16,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from test_exact import finished, ignore, only_run, start, wait_for
+from test_exact import ignore, killed_and_resumed, same
 
 import mapsto
-from mapsto import api, ctc
+from mapsto import ctc
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cli import main
 from mapsto.ctc import Ctc, Search, beamed, edits, greedy, least_steps, nats_of
@@ -309,21 +306,8 @@ def test_a_run_predicts_the_same_elsewhere_and_beside_others(heard: Run, tmp_pat
 
 def test_killed_at_random_instants_ends_bit_identical(clips: Path, tmp_path: Path) -> None:
     options = ("audio -> text", "--model", NET.replace("dropout=0", "dropout=0.1"), "--steps", "120", "--batch", "8", "--micro-batch", "3")
-    options = (*options, "--threads", "1", "--ema", "0.9", "--max-bad", "0.1")
-    finished(start("train", str(clips), *options, "--out", str(tmp_path / "unbroken")))
-    process = start("train", str(clips), *options, "--out", str(tmp_path / "killed"))
-    wait_for(lambda: (run := only_run(tmp_path / "killed")) and (run / "checkpoint.safetensors").exists(), process)
-    time.sleep(random.Random(0).uniform(0, 0.5))  # the instant is the test's subject
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    run = only_run(tmp_path / "killed")
-    assert run is not None and Run.open(run).status != "done"
-
-    resumed = api.resume(run, tell=ignore)
-
-    unbroken = only_run(tmp_path / "unbroken")
-    assert unbroken is not None and api.same_weights(unbroken, resumed.path)
-    assert resumed.metrics["test"] == Run.open(unbroken).metrics["test"]
+    options = (*options, "--ema", "0.9", "--max-bad", "0.1")
+    assert same(*killed_and_resumed(tmp_path, str(clips), *options))
 
 
 def test_the_report_lets_people_listen(heard: Run) -> None:
