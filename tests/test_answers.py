@@ -33,10 +33,10 @@ from mapsto.measure.scores import score
 from mapsto.overlap import rouge1, rouge2, rougel
 from mapsto.run import Run
 from mapsto.search import beam
-from mapsto.sequences import told
+from mapsto.sequences import NEVER, told
 from mapsto.signature import parse
 from mapsto.texts import Texts
-from mapsto.tokens import FIRST, MISSING, PADDING, START, UNKNOWN
+from mapsto.tokens import FIRST, START
 from mapsto.types.text import Text
 
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
@@ -225,11 +225,10 @@ class Table:
 
 def everything(logits: Tensor, most: int, penalty: float) -> tuple[list[int], float]:
     """The best of all answers to one row, by trying each. logits (V, V)."""
-    never = [PADDING, UNKNOWN, MISSING]
     logits = logits.clone()
-    logits[:, never] = -1e9
+    logits[:, list(NEVER)] = -1e9
     chances = logits.log_softmax(1)
-    words = [token for token in range(len(logits)) if token not in (*never, START)]
+    words = [token for token in range(len(logits)) if token not in (*NEVER, START)]
     best: tuple[float, list[int], float] = (-math.inf, [], 0.0)
     for size in range(most + 1):
         for answer in itertools.product(words, repeat=size):
@@ -275,7 +274,7 @@ def test_the_likeliest_token_each_time_needs_no_cache() -> None:
     plain = [START]
     while len(plain) < 13:
         logits = model(inputs, given=torch.tensor([plain]))["b"][0, -1]
-        logits[[PADDING, UNKNOWN, MISSING]] = -1e9
+        logits[list(NEVER)] = -1e9
         plain.append(int(logits.argmax()))
         if plain[-1] == START:
             break
