@@ -244,7 +244,7 @@ def preferences(facts: Facts) -> dict[str, Any]:
     batch = max(4, min(32, 1 << max(0, (facts.rows // 32).bit_length() - 1)))
     training = Training(optimizer="adamw", lr=1e-3, batch=batch, weight_decay=0.0, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
     budget = Budget(epochs=5.0, patience=0.0)
-    return {"options": {}, "training": training, "learner_options": {"words": 1.0}, "budget": budget, "metric": "loss"}
+    return {"options": {}, "training": training, "learner_options": {"words": 1.0}, "budget": budget}
 
 
 def blocks(facts: Facts) -> int:

@@ -85,6 +85,11 @@ def coded(text: str, alphabet: str) -> np.ndarray:
     return np.where(found, place + FIRST, UNKNOWN)
 
 
+def vocabulary_size(kind: str, codes: str, alphabet: str) -> int:
+    """Token numbers there are, marks included, of characters and of learned tokenizers."""
+    return FIRST + len(alphabet) if kind == "char" else tokenizer_of(codes).get_vocab_size()
+
+
 def token_numbers(values: Sequence[str | None], kind: str, codes: str, alphabet: str, answers: bool = False) -> list[np.ndarray]:
     """The token numbers of each text, int32 (n,), without marks; nothing for what is missing. answers: with what a public model's answers begin
     with."""

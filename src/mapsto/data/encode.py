@@ -26,6 +26,8 @@ from mapsto.errors import RunError
 from mapsto.models.base import Rooms
 from mapsto.signature import Signature, Slot
 
+# files beside the rooms' that decide how a cell is encoded
+ENCODERS = ("cells", "ngrams", "conversation", "sounds", "tokens", "public_tokens", "next_token", "sequences", "ctc", "texts", "words", "batch")
 FORMAT = 2  # raise it when the meaning of the files changes
 Spot = tuple[str, str]  # ("input" | "output", slot name)
 
@@ -90,10 +92,7 @@ def code() -> str:
         [
             *here.glob("*.py"),
             *(here.parent / "types").glob("*.py"),
-            *(
-                here.parent / f"{name}.py"
-                for name in ["cells", "ngrams", "conversation", "sounds", "tokens", "next_token", "ctc", "texts", "words", "batch"]
-            ),
+            *(here.parent / f"{name}.py" for name in ENCODERS),
         ]
     )
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=8).hexdigest()

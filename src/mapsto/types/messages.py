@@ -21,7 +21,7 @@ from mapsto.conversation import Messages as Said
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import Metric
 from mapsto.next_token import NextToken, figures, learned_from, sizes
-from mapsto.tokens import FIRST, UNKNOWN, tokenizer_of
+from mapsto.tokens import UNKNOWN, vocabulary_size
 from mapsto.types.base import DataType, Head, Layout, learned
 
 FEWEST, LONGEST = 64, 512  # tokens read at once, where nobody says otherwise
@@ -119,7 +119,7 @@ class Messages(DataType):
 
     @property
     def vocabulary_size(self) -> int:
-        return FIRST + len(self.alphabet) if self.kind == "char" else tokenizer_of(self.codes).get_vocab_size()
+        return vocabulary_size(self.kind, self.codes, self.alphabet)
 
     def head(self, width: int, kind: str) -> Head:
         return NextToken(width, self.vocabulary_size, self.most, apart=True)

@@ -22,7 +22,7 @@ from mapsto.conversation import Messages, begun, in_order, messages_of, shortene
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import Arrays, Metric, mean_of
 from mapsto.next_token import NextToken, learned_from
-from mapsto.tokens import FIRST, tokenizer_of
+from mapsto.tokens import vocabulary_size
 from mapsto.types.base import DataType, Head, Layout, learned
 from mapsto.types.messages import vocabulary_of
 
@@ -150,7 +150,7 @@ class Preference(DataType):
 
     @property
     def vocabulary_size(self) -> int:
-        return FIRST + len(self.alphabet) if self.kind == "char" else tokenizer_of(self.codes).get_vocab_size()
+        return vocabulary_size(self.kind, self.codes, self.alphabet)
 
     def head(self, width: int, kind: str) -> Head:
         return NextToken(width, self.vocabulary_size, self.most, apart=True)
