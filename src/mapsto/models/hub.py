@@ -141,11 +141,15 @@ def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str
     heads = Heads(signature, types, kinds, 1, "tokens")
     ((slot, head),) = heads.items()
     room: Any = types["output", slot]
-    if not isinstance(head, NextToken if part == "decoder" else WholeText) or room.kind != PUBLIC:
+    if room.kind == PUBLIC and isinstance(head, NextToken) and part == "decoder":
+        net = Decoder(public, numbers, heads, head.most)
+    elif room.kind == PUBLIC and isinstance(head, WholeText) and part != "decoder":
+        net = Answerer(public, numbers, heads, head.writes)
+    else:
         way = "-> text" if part == "decoder" else "text -> text"
         raise ConfigError(f"model 'hub' writes texts in its own tokens; '{slot}' is none of these.\nWrite: {way}.")
     head.project = Numbered(config.end, head.vocabulary - FIRST)  # type: ignore[assignment]
-    return Decoder(public, numbers, heads, head.most) if part == "decoder" else Answerer(public, numbers, heads, head.writes)
+    return net
 
 
 def _adapted(public: nn.Module, rank: int) -> nn.Module:
