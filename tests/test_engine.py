@@ -112,12 +112,13 @@ def probed(settled: Run, device: str, **asked: object) -> Probe:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_gpus_have_more_arithmetic(known: bool, settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lower_precision_is_tried_where_the_device_has_it(known: bool, settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: known)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: known)
     kinds = [plan.precision for plan in _candidates(probed(settled, "cuda"), Plan("cuda"))]
 
     assert kinds == ["float32", "tf32", *["bfloat16"] * known, "float16"]
-    assert [plan.precision for plan in _candidates(probed(settled, "cpu"), Plan("cpu"))] == ["float32", "bfloat16"]
+    assert [plan.precision for plan in _candidates(probed(settled, "cpu"), Plan("cpu"))] == ["float32", *["bfloat16"] * known]
 
 
 def test_float16_must_gain_over_bfloat16() -> None:

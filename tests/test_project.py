@@ -31,7 +31,7 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
     "errors cells signature config registry files numerals blocks ngrams tokens public_tokens",
-    "batch metrics decode augment attention dropout encodings texts words disturb sounds hub",
+    "batch metrics decode augment arithmetic attention dropout encodings texts words disturb sounds hub",
     "types next_token ctc conversation writing sequences overlap",
     "models",
     "optimizers learners generate scored search",

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mapsto.arithmetic import has_bfloat16
 from mapsto.config import Training
 from mapsto.errors import ConfigError, did_you_mean
 
@@ -123,9 +124,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor, iterations: int = 4) -> Tensor:
-    """The nearest semi-orthogonal matrices, roughly: Newton–Schulz iterations in bfloat16. (n, rows, columns) -> the same."""
+    """The nearest semi-orthogonal matrices, roughly: Newton–Schulz iterations in bfloat16, where the device has it. (n, rows, columns) -> the same."""
     a, b, c = NEWTON_SCHULZ
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if has_bfloat16(matrices.device) else matrices.float()
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)

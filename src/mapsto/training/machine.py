@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mapsto.arithmetic import has_bfloat16
 from mapsto.errors import ConfigError
 from mapsto.files import cache_folder, write_json
 
@@ -58,9 +59,10 @@ def busy() -> bool:
 
 
 def machine_speed(device: torch.device) -> float:
-    """FLOP/s of a 3×3 convolution, forward and backward, in bfloat16: measured once a machine (0.3 s) and remembered, so that recipes that
-    depend on it decide alike every time."""
-    return _remembered("convolution", device, lambda: _convolution(device, torch.bfloat16))
+    """FLOP/s of a 3×3 convolution, forward and backward, in bfloat16 or, where the device lacks it, in float32: measured once a machine (0.3 s)
+    and remembered, so that recipes that depend on it decide alike every time."""
+    kind = torch.bfloat16 if has_bfloat16(device) else torch.float32
+    return _remembered(f"convolution in {kind}", device, lambda: _convolution(device, kind))
 
 
 def machine_peak(device: torch.device, precision: str) -> float:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mapsto.arithmetic import has_bfloat16
 from mapsto.batch import Batch, Padded
 from mapsto.errors import ConfigError
 from mapsto.files import cache_folder, write_json
@@ -228,9 +229,8 @@ def _candidates(probe: Probe, base: Plan) -> list[Plan]:
 
 def _lower(device: torch.device) -> list[str]:
     """Precisions below float32 that a device has."""
-    if device.type != "cuda":
-        return ["bfloat16"]
-    return ["tf32", *["bfloat16"] * torch.cuda.is_bf16_supported(including_emulation=False), "float16"]
+    half = ["bfloat16"] * has_bfloat16(device)
+    return ["tf32", *half, "float16"] if device.type == "cuda" else half
 
 
 def _compilable(probe: Probe, best: Plan) -> list[Plan]:

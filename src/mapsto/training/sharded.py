@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mapsto.arithmetic import has_bfloat16
 from mapsto.batch import Batch
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner
@@ -99,7 +100,7 @@ def plan(trainer: Trainer, steps: int | None, left: float) -> Plan:
     """The plan for shared weights. Its steps are timed, but nothing is compared: candidates that each process would choose by its own clock can
     not wait for each other. bfloat16 on GPUs that have it, unless asked otherwise; as many rows at once as are estimated to fit."""
     learner, company, training, weights = trainer.learner, trainer.company, trainer.training, trainer.weights
-    device, low = learner.device, learner.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    device, low = learner.device, learner.device.type == "cuda" and has_bfloat16(learner.device)
     batch = company.share(next(learner.batches("train", 0)))
     left_over = memory.SHARE * memory.allowed(device) - _state(learner) / company.size
     micro, most = training.micro_batch or batch.size, max(1, int(left_over / (2.5 * weights.per_row))) if weights.per_row else 1
