@@ -124,7 +124,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor, iterations: int = 4) -> Tensor:
-    """The nearest semi-orthogonal matrices, roughly: Newton–Schulz iterations in bfloat16, where the device has it. (n, rows, columns) -> the same."""
+    """The nearest semi-orthogonal matrices, roughly: Newton–Schulz iterations, in bfloat16 where the device has it. (n, rows, columns) -> the
+    same."""
     a, b, c = NEWTON_SCHULZ
     x = matrices.bfloat16() if has_bfloat16(matrices.device) else matrices.float()
     tall = x.shape[1] > x.shape[2]
