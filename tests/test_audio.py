@@ -204,12 +204,26 @@ def test_augmentation_is_the_draws_alone() -> None:
     plain = fitted(clips)
     arrays = stored(plain, *clips)
     before = arrays.clone()
-    for change in ({"shift": 0.2}, {"noise": 1.0}, {"masks": 2}, {"shift": 0.1, "noise": 0.5, "masks": 1}):
+    for change in ({"shift": 0.2}, {"noise": 1.0}, {"equaliser": 10.0}, {"masks": 2}, {"shift": 0.1, "noise": 0.5, "masks": 1}):
         room = replace(plain, **change)
         one, same, other = (room.collate(arrays, Draw(3, step, 6)) for step in (1, 1, 2))
         assert torch.equal(one, same) and not torch.equal(one, other) and torch.isfinite(one).all()
         assert torch.equal(room.collate(arrays, None), plain.collate(arrays, None))
     assert torch.equal(arrays, before)
+
+
+def test_a_quieter_clip_sounds_the_same_and_silence_stays_silent() -> None:
+    room = fitted([(tone(300, 0.5), 8000), (RANDOM.normal(0, 0.1, 4000), 8000)])
+    clip = 0.5 * tone(500, 0.5) + RANDOM.normal(0, 0.05, 4000)
+    loud, quiet, nothing = room.collate(stored(room, (clip, 8000), (clip / 30, 8000), (np.zeros(4000), 8000)), None)
+    assert (loud - quiet).abs().max() < 0.5 and (loud - quiet).abs().mean() < 0.02  # 30 dB quieter is nearer the steps of 16 bits
+    assert (nothing <= loud).float().mean() > 0.99
+
+
+def test_other_microphones_hear_bands_louder_or_quieter_but_neighbours_alike() -> None:
+    gain = 10 * sounds.equalised(torch.ones(64, 3, 40), 10.0, Draw(0, 0, 64)).log10()
+    assert gain.abs().max() <= 10.001 and gain.std() > 3 and torch.equal(gain[:, 0], gain[:, 2])
+    assert (gain[:, 0, 1:] - gain[:, 0, :-1]).abs().max() <= 20 * (sounds.KNOTS - 1) / 39 + 0.01
 
 
 def test_masks_hide_up_to_a_fifth() -> None:

@@ -1,7 +1,8 @@
 """Sounds as nets see them: log-mel features of a whole batch at once, and what training does to them.
 
-Energies of 25 ms windows every 10 ms in bands of equal width on the mel scale (Davis & Mermelstein 1980; O'Shaughnessy's formula), as
-logarithms. In training: noise and loudness, warps of time and pitch, and masks (SpecAugment, Park et al. 2019), one draw an example.
+Energies of 25 ms windows every 10 ms in bands of equal width on the mel scale (Davis & Mermelstein 1980; O'Shaughnessy's formula), over the
+clip's own mean, as logarithms. In training: noise, another microphone, warps of time and pitch, and masks (SpecAugment, Park et al. 2019), one
+draw an example.
 What nets begin with: the spectrum as a picture, or its frames in order as tokens.
 Letters: B batch, N samples, T frames, M mel bands.
 """
@@ -20,7 +21,9 @@ from mapsto.batch import Draw, Padded, moved
 
 GAP = -32768  # stored where a clip has no sample: behind its end, and everywhere when it is missing
 WINDOW, HOP = 0.025, 0.010  # seconds
-FLOOR = 1e-8  # of full scale's energy: 80 dB below; below the noise of 16 bits lies nothing to hear
+FLOOR = 1e-8  # of full scale's energy: 80 dB below; a clip that is no louder in the mean is silence
+FAINT = 1e-6  # of a clip's mean energy, 60 dB below: what is fainter is not told apart
+KNOTS = 6  # places on the mel scale at which another microphone hears more or less
 AT_ONCE = 1 << 23  # samples in windows that are transformed together: some 100 MB
 FEWEST = 8  # windows of the longest clip at least, so that a net can pool them
 CHANNELS = 32  # of the convolutions that make frames tokens
@@ -96,15 +99,31 @@ def energies(samples: Tensor, rate: int, bands: int) -> Tensor:
 
 
 def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -> Tensor:
-    """Energies (B, T, M), with `count` (B,) frames each: louder or quieter by up to 15 dB, and for a share of the clips white noise from 40 to
-    5 dB below the clip's own energy. Energies of independent sounds add up in the mean; a window's share of noise is exponential."""
+    """Energies (B, T, M), with `count` (B,) frames each: for a share of the clips with white noise from 40 to 5 dB below the clip's own energy.
+    Energies of independent sounds add up in the mean; a window's share of noise is exponential."""
     _, frames, bands = energy.shape
-    drawn = draw.uniform("sound level", 3)
+    drawn = draw.uniform("sound noise", 2)
     white = moved(filters(rate, bands).sum(0), energy.device)
     hiss = -torch.log1p(-draw.uniform(f"hiss {frames} {bands}", frames, bands)) * (white / white.sum())
     own = energy.sum((1, 2)) / count.clamp(min=1)
     level = own * 10 ** (-(5 + 35 * drawn[:, 0]) / 10) * (drawn[:, 1] < share)
-    return (energy + level[:, None, None] * hiss) * 10 ** (1.5 * (2 * drawn[:, 2] - 1))[:, None, None]
+    return energy + level[:, None, None] * hiss
+
+
+def equalised(energy: Tensor, most: float, draw: Draw) -> Tensor:
+    """Energies (B, T, M), bands louder or quieter by up to `most` dB, neighbours alike, as another microphone or room would have them
+    (FilterAugment, Nam et al. 2022)."""
+    gain = most * (2 * draw.uniform("equaliser", KNOTS) - 1)[..., None]  # (B, K, 1)
+    place = torch.linspace(0, KNOTS - 1, energy.shape[2], device=energy.device).expand(len(energy), -1)
+    return energy * 10 ** (_between(gain, place)[:, None, :, 0] / 10)
+
+
+def levelled(energy: Tensor, count: Tensor) -> Tensor:
+    """Energies (B, T, M), with `count` (B,) frames each, over each clip's mean: how loud it is says how near the microphone was, and voices that
+    were not heard in training may be 20 dB quieter. Silence stays silent."""
+    known = torch.arange(energy.shape[1], device=energy.device) < count[:, None]
+    mean = (energy.sum(2) * known).sum(1) / count.clamp(min=1)
+    return energy / mean.clamp(min=FLOOR)[:, None, None]
 
 
 def warped(features: Tensor, count: Tensor, shift: float, draw: Draw) -> tuple[Tensor, Tensor]:

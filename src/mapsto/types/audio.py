@@ -30,8 +30,8 @@ from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.sounds import (
+    FAINT,
     FEWEST,
-    FLOOR,
     GAP,
     STRIDES,
     Frames,
@@ -39,8 +39,10 @@ from mapsto.sounds import (
     Spectrum,
     bands_of,
     energies,
+    equalised,
     frames_of,
     lengths,
+    levelled,
     masked,
     noised,
     paced,
@@ -80,6 +82,9 @@ class Audio(DataType):
     max: float | None = setting(None, "seconds read of a clip; default: enough for 99 of 100 training clips, at most 60", above=0)
     shift: float | None = setting(None, "training: speed, and time shifted by up to this share; default: the recipe decides", above=-1e-9, below=1)
     noise: float | None = setting(None, "training: share of clips with noise added; default: the recipe decides", above=-1e-9, below=1.001)
+    equaliser: float | None = setting(
+        None, "training: dB by which bands are louder or quieter, as other microphones hear them; default: the recipe decides", above=-1e-9, below=60
+    )
     masks: int | None = setting(None, "training: stretches of time, and of bands, hidden (SpecAugment); default: the recipe decides", above=-1)
     stride: int | None = setting(
         None, "frames of 10 ms that a token stands for where a model reads in order: 1, 2 or 4; default: the recipe decides", choices=(1, 2, 4)
@@ -137,15 +142,16 @@ class Audio(DataType):
         total, squares, frames = np.zeros(self.bands), np.zeros(self.bands), 0
         for value in known:  # one at a time: a thousand minutes need not lie in memory together
             samples = self._one(value)
-            found = self._logarithms(energies(samples, self.hertz, self.bands))[0, : int(lengths(samples, self.hertz))].double().numpy()
+            count = lengths(samples, self.hertz)
+            found = self._features(energies(samples, self.hertz, self.bands), count)[0, : int(count)].double().numpy()
             total, squares, frames = total + found.sum(0), squares + (found**2).sum(0), frames + len(found)
-        mean = total / frames if frames else np.full(self.bands, math.log(FLOOR) / 2)
+        mean = total / frames if frames else np.full(self.bands, math.log(FAINT) / 2)
         std = np.sqrt(np.maximum(squares / max(1, frames) - mean**2, 0))
         return replace(self, mean=tuple(mean.tolist()), std=tuple(np.maximum(std, 0.5).tolist()))  # silence alone must not be blown up
 
     @staticmethod
-    def _logarithms(energy: Tensor) -> Tensor:
-        return (energy + FLOOR).log()
+    def _features(energy: Tensor, count: Tensor) -> Tensor:
+        return (levelled(energy, count) + FAINT).log()
 
     @property
     def layout(self) -> Layout:
@@ -190,8 +196,10 @@ class Audio(DataType):
         energy = energies(samples, self.hertz, self.bands)
         if draw is not None and self.noise:
             energy = noised(energy, count, self.hertz, self.noise, draw)
+        if draw is not None and self.equaliser:
+            energy = equalised(energy, self.equaliser, draw)
         mean, std = (torch.tensor(part, dtype=torch.float32, device=samples.device) for part in (self.mean, self.std))
-        features = (self._logarithms(energy) - mean) / std
+        features = (self._features(energy, count) - mean) / std
         if self.order:
             return self._in_order(features, count, draw)
         known = torch.arange(features.shape[1], device=samples.device) < count[:, None]
