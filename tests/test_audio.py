@@ -226,6 +226,14 @@ def test_other_microphones_hear_bands_louder_or_quieter_but_neighbours_alike() -
     assert (gain[:, 0, 1:] - gain[:, 0, :-1]).abs().max() <= 20 * (sounds.KNOTS - 1) / 39 + 0.01
 
 
+def test_centred_clips_sound_alike_through_any_microphone() -> None:
+    clip = RANDOM.normal(0, 0.1, 4000).cumsum() / 30
+    through = np.convolve(clip, [1.0, -0.6])[:4000]  # another microphone
+    room = fitted([(clip, 8000)], centre=True)
+    one, other = room.collate(stored(room, (clip, 8000), (through, 8000)), None)
+    assert one.mean(-1).abs().max() < 1e-4 and (one - other).abs().mean() < 0.25 * one.abs().mean()
+
+
 def test_masks_hide_up_to_a_fifth() -> None:
     ones = torch.ones(64, 50, 40)
     hidden = sounds.masked(ones, 1, Draw(0, 0, 64)) == 0

@@ -126,6 +126,13 @@ def levelled(energy: Tensor, count: Tensor) -> Tensor:
     return energy / mean.clamp(min=FLOOR)[:, None, None]
 
 
+def centred(features: Tensor, count: Tensor) -> Tensor:
+    """Features (B, T, M), with `count` (B,) frames each, without each band's mean over the clip: what a microphone and a room multiply all of
+    it by goes (cepstral mean normalisation, Atal 1974)."""
+    known = (torch.arange(features.shape[1], device=features.device) < count[:, None])[..., None]
+    return features - ((features * known).sum(1) / count.clamp(min=1)[:, None])[:, None]
+
+
 def warped(features: Tensor, count: Tensor, shift: float, draw: Draw) -> tuple[Tensor, Tensor]:
     """Features (B, T, M) and which frames are the clip's own (B, T): up to 10% quicker or slower, earlier or later by up to `shift` of the
     window that is read, and higher or lower by up to 10% of the mel scale, as of a speaker with another throat (Jaitly & Hinton 2013)."""

@@ -38,6 +38,7 @@ from mapsto.sounds import (
     SmallSpectrum,
     Spectrum,
     bands_of,
+    centred,
     energies,
     equalised,
     frames_of,
@@ -84,6 +85,9 @@ class Audio(DataType):
     noise: float | None = setting(None, "training: share of clips with noise added; default: the recipe decides", above=-1e-9, below=1.001)
     equaliser: float | None = setting(
         None, "training: dB by which bands are louder or quieter, as other microphones hear them; default: the recipe decides", above=-1e-9, below=60
+    )
+    centre: bool | None = setting(
+        None, "take away each band's mean over the clip, and with it what the microphone did; default: the recipe decides, yes for speech"
     )
     masks: int | None = setting(None, "training: stretches of time, and of bands, hidden (SpecAugment); default: the recipe decides", above=-1)
     stride: int | None = setting(
@@ -200,6 +204,8 @@ class Audio(DataType):
             energy = equalised(energy, self.equaliser, draw)
         mean, std = (torch.tensor(part, dtype=torch.float32, device=samples.device) for part in (self.mean, self.std))
         features = (self._features(energy, count) - mean) / std
+        if self.centre:
+            features = centred(features, count)
         if self.order:
             return self._in_order(features, count, draw)
         known = torch.arange(features.shape[1], device=samples.device) < count[:, None]
