@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise, zip_longest
 from typing import Any
@@ -55,7 +55,7 @@ def figures(told: Tell) -> tuple[Metric, ...]:
         def reduce(statistics: np.ndarray) -> float:
             return float(of_sums(statistics.sum(0, keepdims=True))[0]) if len(statistics) else NAN
 
-        def definition(target: Sequence[np.ndarray]) -> str:
+        def definition(target: Iterable[np.ndarray]) -> str:
             return f"{says}, 0 to 100 (sacrebleu: {_signature(metric, {len(apart(row)) for row in target})})."
 
         return Metric(name, definition([np.empty(0)]), counted(metric), reduce, sums=summed, of_sums=of_sums, says=definition)
@@ -76,7 +76,7 @@ def figures(told: Tell) -> tuple[Metric, ...]:
     )
 
 
-def references(told: Tell, target: Sequence[np.ndarray]) -> list[list[str]]:
+def references(told: Tell, target: Iterable[np.ndarray]) -> list[list[str]]:
     """The texts of each row's references."""
     rows = [apart(row) for row in target]
     texts = iter(_texts(told, [one for several in rows for one in several]))
@@ -93,7 +93,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[list[str | None]]:
     return [list(line) for line in zip_longest(*rows)]
 
 
-def _texts(told: Tell, rows: Sequence[np.ndarray]) -> list[str]:
+def _texts(told: Tell, rows: Iterable[np.ndarray]) -> list[str]:
+    rows = list(rows)
     return list(_told(told, tuple(row.tobytes() for row in rows), rows[0].dtype.str if len(rows) else "<i8"))
 
 

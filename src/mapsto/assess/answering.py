@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -40,7 +40,7 @@ def assess(view: View, seconds: float) -> Section:
         nats = predicted["nats"] / length
         order = np.lexsort((nats, -alike))  # the best first
         order = order[np.isin(rows[order], view.looked)]
-        said, each = _said(view, slot, predicted["value"]), iter(_said(view, slot, list(chain.from_iterable(tokens))))
+        said, each = _said(view, slot, predicted["value"]), iter(_said(view, slot, chain.from_iterable(tokens)))
         true = [[next(each) for _ in several] for several in tokens]
         right = float(np.mean([text in references for text, references in zip(said, true, strict=True)]))
         sizes = np.array([len(row) for row in predicted["value"]]) / np.maximum(1, length - 1)
@@ -85,7 +85,7 @@ def _tokens(room: Any, numbers: list[int]) -> tuple[str, ...]:
     return tuple(SPECIAL[n] if n < FIRST else pieces[n].decode("utf-8", "replace") for n in numbers)
 
 
-def _said(view: View, slot: str, tokens: Sequence[np.ndarray]) -> list[str]:
+def _said(view: View, slot: str, tokens: Iterable[np.ndarray]) -> list[str]:
     return [one.value for one in view.head(slot).decode({"value": tokens})]  # type: ignore[dict-item]
 
 
