@@ -7,6 +7,7 @@ import gzip
 import itertools
 import json
 import math
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -23,14 +24,15 @@ from torch import Tensor, nn
 
 import mapsto
 from mapsto import models
-from mapsto.batch import Padded
+from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cli import main
 from mapsto.config import Reading
 from mapsto.data.open import open_source
 from mapsto.data.resolve import asked
-from mapsto.errors import ConfigError, DataError, SignatureError
+from mapsto.errors import CellError, ConfigError, DataError, SignatureError
 from mapsto.measure.scores import score
 from mapsto.overlap import rouge1, rouge2, rougel
+from mapsto.references import apart
 from mapsto.run import Run
 from mapsto.search import beam
 from mapsto.sequences import NEVER, told
@@ -81,8 +83,6 @@ def writer(name: str, **options: object) -> tuple[nn.Module, dict[tuple[str, str
 
 
 def read(types: dict, texts: list[str]) -> dict[str, Texts]:
-    from mapsto.batch import Ragged
-
     room = types["input", "a"]
     return {"a": room.collate(Ragged.of(room.encode_all(texts)), None)}
 
@@ -317,14 +317,131 @@ def test_figures_of_many_texts_are_sacrebleus() -> None:
 @given(st.lists(st.text(min_size=1).filter(lambda text: text.strip()), min_size=1, max_size=5))
 @examples(max_examples=50, deadline=None)
 def test_an_answer_is_written_and_told_again(texts: list[str]) -> None:
-    import unicodedata
-
     room = Text(tokenizer="bpe").fit(texts, {"side": "output", "name": "b", "kind": "sequence"})
 
     again = told(room.encode_all(texts), room.kind, room.codes, room.alphabet)
 
     assert again == [unicodedata.normalize("NFC", text) for text in texts]
     assert all(row[-1] == START for row in room.encode_all(texts)) and len(room.encode(None)) == 0
+
+
+# --- several references ----------------------------------------------------------------------------------------------------------
+
+OUTPUT = {"side": "output", "name": "b", "kind": "sequence"}
+LISTS = [{"a": f"cats: {n}", "b": [f"{n} cats", f"cats, {n}", f"{n} of cats"][: 1 + n % 3]} for n in range(240)]
+TEXTS = st.lists(st.text(max_size=12), max_size=4)
+
+
+def encoded(room: Text, *cells: object) -> list[np.ndarray]:
+    return room.encode_all([room.read(cell) for cell in cells])
+
+
+def said_by(room: Text, rows: list[np.ndarray]) -> list[str]:
+    return told(rows, room.kind, room.codes, room.alphabet)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=5).filter(lambda rows: any(text.strip() for row in rows for text in row)))
+@examples(max_examples=50, deadline=None)
+def test_references_are_stored_and_told_again(rows: list[list[str]]) -> None:
+    blank = Text(tokenizer="bpe")
+    room = blank.fit([blank.read(row) for row in rows], OUTPUT)
+
+    found = encoded(room, *rows)
+
+    known = [[unicodedata.normalize("NFC", text) for text in row if text.strip()] for row in rows]
+    assert [said_by(room, apart(row)) if len(row) else [] for row in found] == known
+    assert all(part[-1] == START for row in found if len(row) for part in apart(row))
+
+
+def test_one_reference_is_drawn_to_learn_from_and_the_first_is_measured() -> None:
+    room = Text().fit(["one", "two", "six", "ten"], OUTPUT)
+    cells = Ragged.of(encoded(room, ["one", "two", "six"], "ten", None, ["six", "ten"]))
+
+    drawn = [room.collate(cells, Draw(0, step, 4)) for step in range(60)]
+    again = room.collate(cells, Draw(0, 7, 4))
+    measured = room.collate(cells, None)
+
+    heard = list(zip(*(said_by(room, [row.numpy() for row in batch.cells()]) for batch in drawn), strict=True))
+    assert [set(row) for row in heard] == [{"one", "two", "six"}, {"ten"}, {""}, {"six", "ten"}]
+    assert min(heard[0].count(text) for text in ("one", "two", "six")) >= 10
+    assert torch.equal(again.values, drawn[7].values)
+    assert said_by(room, [row[:n].numpy() for row, n in zip(measured.values, measured.lengths, strict=True)]) == ["one", "ten", "", "six"]
+    assert [said_by(room, apart(row.numpy())) for row in measured[0:4:3].cells()] == [["one", "two", "six"], ["six", "ten"]]
+
+
+def test_a_row_is_as_long_as_its_longest_reference() -> None:
+    short = Text().fit(["1234"] * 30, OUTPUT)
+    cut = Text(max=3).fit(["1234"] * 30, OUTPUT)
+
+    cells, problems = short.encode_column([["12", "1234", "1"], ["1", "1" * 50], None])
+    parts, none = cut.encode_column([["12", "1234", "1"]])
+
+    assert short.steps(Ragged.of(cells)).tolist() == [5, 51, 0]
+    assert list(problems) == [1] and "51 tokens" in problems[1]
+    assert not none and said_by(cut, apart(parts[0])) == ["12", "123", "1"]
+
+
+SENTENCES = st.lists(st.sampled_from(["The", "cat", "sat", "on", "mat.", "a", "A", "blue"]), min_size=1, max_size=8).map(" ".join)
+
+
+@given(st.lists(st.tuples(SENTENCES, st.lists(SENTENCES, min_size=1, max_size=4)), min_size=2, max_size=6))
+@examples(max_examples=40, deadline=None)
+def test_figures_of_several_references_are_the_libraries(rows: list[tuple[str, list[str]]]) -> None:
+    said, true = [one for one, _ in rows], [several for _, several in rows]
+    room = Text().fit([*said, *(text for several in true for text in several)], OUTPUT)
+    value, target = (np.empty(len(rows), object) for _ in range(2))
+    value[:], target[:] = encoded(room, *said), encoded(room, *true)
+
+    found = score(room, {"value": value, "nats": np.ones(len(rows))}, target, np.ones(len(rows), bool))
+
+    streams = [list(line) for line in itertools.zip_longest(*true)]
+    for name, theirs in (("bleu", BLEU()), ("chrf", CHRF())):
+        assert found[name]["value"] == pytest.approx(theirs.corpus_score(said, streams).score)
+        assert str(theirs.get_signature()) in found[name]["definition"]
+        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"]
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"])
+    best = [scorer.score_multi(several, one) for one, several in rows]
+    for name in ("rouge1", "rouge2", "rougeL"):
+        assert found[name.lower()]["value"] == pytest.approx(np.mean([row[name].fmeasure for row in best]))
+    assert found["exact_match"]["value"] == pytest.approx(np.mean([one in several for one, several in rows]))
+    assert found["loss"]["value"] == pytest.approx(len(rows) / sum(len(apart(row)[0]) for row in target))
+
+
+def test_what_is_no_text_is_refused_and_what_is_one_stays_one() -> None:
+    room, stream = Text().fit(["a b"], OUTPUT), Text().fit(["a b"], {**OUTPUT, "kind": "tokens"})
+
+    _, problems = room.encode_column([[1, 2], ["a", None], ["a", ["b"]], {"a": "b"}, ["a", 0.5]])
+    missing = encoded(room, [], [""], [" ", ""])
+    one = encoded(room, '["a", "b"]', ["a", ""], ["a"])
+
+    assert len(problems) == 5 and all("expected a list of texts" in problems[i] for i in (0, 1, 2, 4))
+    with pytest.raises(CellError, match=r"expected a list of texts, got int '1' among them"):
+        room.read([1, 2])
+    assert [len(row) for row in missing] == [0, 0, 0]
+    assert [len(apart(row)) for row in one] == [1, 1, 1] and one[1].tolist() == one[2].tolist()
+    assert encoded(stream, ["a", "b"])[0].tolist() == encoded(stream, "a b")[0].tolist()
+
+
+def test_a_run_learns_from_lists_and_is_measured_by_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "new.jsonl").write_text("\n".join(map(json.dumps, LISTS[:30])))
+
+    found = mapsto.train(
+        [*LISTS, {"a": "cats: none", "b": ["x", 1]}],
+        "a:text -> b:text",
+        model="seq2seq(width=32, depth=1, decoder=1, heads=2, shared=true)",
+        steps=30,
+        out=tmp_path,
+        tell=quiet,
+        threads=1,
+    )
+    again = found.evaluate(tmp_path / "new.jsonl")["b"]
+
+    page = (found.path / "report.html").read_text(encoding="utf-8")
+    assert "(the most alike of 3)" in page and " ¶ " in page
+    assert again["bleu"]["n"] == 30 and "nrefs:var" in again["bleu"]["definition"]
+    assert "nrefs:1|" in found.evaluate([{"a": "cats: 3", "b": "3 cats"}] * 2)["b"]["bleu"]["definition"]
+    assert "expected a list of texts" in (found.path / "quarantine.csv").read_text()
+    assert isinstance(found.predict({"a": "cats: 3"}).predictions["b"].value, str)
 
 
 # --- files side by side ----------------------------------------------------------------------------------------------------------
@@ -416,7 +533,8 @@ def test_the_report_shows_answers_beside_the_truth(run: Run) -> None:
 
 @pytest.mark.parametrize("model", [SMALL, "lstm_seq2seq(token=32, width=32)"])
 def test_killed_and_resumed_equals_unbroken(model: str, tmp_path: Path) -> None:
-    (tmp_path / "dates.jsonl").write_text("\n".join(map(json.dumps, PAIRS)))
+    rows = [{**pair, "iso": [pair["iso"], pair["said"]][: 1 + n % 2]} for n, pair in enumerate(PAIRS)]
+    (tmp_path / "dates.jsonl").write_text("\n".join(map(json.dumps, rows)))
     words = ("said:text -> iso:text", "--model", model, "--steps", "120", "--micro-batch", "9", "--ema", "0.9")
 
     assert same(*killed_and_resumed(tmp_path, str(tmp_path / "dates.jsonl"), *words))

@@ -93,6 +93,10 @@ class Padded:
     def to(self, device: torch.device | str) -> Padded:
         return Padded(moved(self.values, device), moved(self.lengths, device), self.counts)
 
+    def cells(self) -> list[Tensor]:
+        """Each row's values (n, ...), without what pads them."""
+        return [row[:length] for row, length in zip(self.values, self.lengths, strict=True)]
+
     @property
     def mask(self) -> Tensor:
         """(B, T) bool, true where there is a value."""

@@ -32,6 +32,7 @@ class Metric:
     sums: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None  # (n, k), units (n,) 0 … U-1, U -> (U, j)
     of_sums: Callable[[np.ndarray], np.ndarray] | None = None  # (R, j), sums over R selections of rows -> their values (R,)
     weighted: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # (n, k), how often each row counts (R, n) float32 -> (R,)
+    says: Callable[[np.ndarray], str] | None = None  # target -> the definition, where it depends on the targets
 
     def better(self, a: float, b: float) -> bool:
         """Is `a` better than `b`? nan is worse than everything."""

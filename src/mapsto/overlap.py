@@ -1,45 +1,50 @@
 """How alike two texts are: BLEU (Papineni et al. 2002) and chrF (Popović 2015) by sacrebleu, ROUGE (Lin 2004), and equality.
 
-Each is a function of sums over rows, so it bootstraps. Letters: n rows, R resamples.
+Of several references of a row (`mapsto.references`) BLEU counts the runs that any of them has, of chrF, ROUGE and equality the best counts
+(for summaries as in Cachola et al. 2020). Each is a function of sums over rows, so it bootstraps. Letters: n rows, R resamples.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
 
 from mapsto.errors import ConfigError
 from mapsto.metrics import NAN, Arrays, Metric, mean_of, ratio_of, summed
+from mapsto.references import apart
 
+Rows = Callable[[Arrays, np.ndarray], np.ndarray]
 Tell = Callable[[Sequence[np.ndarray]], list[str]]  # rows of token numbers -> their texts
+FIRST, BEST = " Of several references, of the first.", " Of several references the one that gives the most counts."
 SPACELESS = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")  # scripts that put no spaces between words
 
 
 def figures(told: Tell) -> tuple[Metric, ...]:
-    """Metrics of predicted {"nats": (n,), "value": (n,) arrays of tokens} and target (n,) arrays of tokens. ConfigError: no sacrebleu."""
+    """Metrics of predicted {"nats": (n,), "value": (n,) arrays of tokens} and target (n,) arrays of tokens, each with all of a
+    row's references. ConfigError: no sacrebleu."""
     bleu, chrf = _library("BLEU"), _library("CHRF")
 
     def loss(predicted: Arrays, target: np.ndarray) -> np.ndarray:
         nats = predicted.get("nats", np.full(len(target), NAN))  # a rule has none
-        return np.stack([nats, [len(row) for row in target]], 1).astype(np.float64)
+        return np.stack([nats, [len(apart(row)[0]) for row in target]], 1).astype(np.float64)
 
-    def counted(metric: Any) -> Callable[[Arrays, np.ndarray], np.ndarray]:
+    def counted(metric: Any) -> Rows:
         def rows(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-            said, true = _texts(told, predicted["value"]), _texts(told, target)
-            return np.array(metric._extract_corpus_statistics(said, [true]), np.float64).reshape(len(said), -1)
+            said, true = _texts(told, predicted["value"]), references(told, target)
+            return np.array(metric._extract_corpus_statistics(said, _aligned(true)), np.float64).reshape(len(said), -1)
 
         return rows
 
-    def each(measure: Callable[[str, str], float]) -> Callable[[Arrays, np.ndarray], np.ndarray]:
+    def each(measure: Callable[[str, str], float]) -> Rows:
         def rows(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-            pairs = zip(_texts(told, predicted["value"]), _texts(told, target), strict=True)
-            return np.array([measure(said, true) for said, true in pairs], np.float64)[:, None]
+            pairs = zip(_texts(told, predicted["value"]), references(told, target), strict=True)
+            return np.array([max(measure(said, one) for one in true) for said, true in pairs], np.float64)[:, None]
 
         return rows
 
@@ -50,20 +55,46 @@ def figures(told: Tell) -> tuple[Metric, ...]:
         def reduce(statistics: np.ndarray) -> float:
             return float(of_sums(statistics.sum(0, keepdims=True))[0]) if len(statistics) else NAN
 
-        return Metric(name, f"{says}, 0 to 100 (sacrebleu: {_signature(metric)}).", counted(metric), reduce, sums=summed, of_sums=of_sums)
+        def definition(target: Iterable[np.ndarray]) -> str:
+            return f"{says}, 0 to 100 (sacrebleu: {_signature(metric, {len(apart(row)) for row in target})})."
 
+        return Metric(name, definition([np.empty(0)]), counted(metric), reduce, sums=summed, of_sums=of_sums, says=definition)
+
+    def of_rows(name: str, says: str, rows: Rows, reduce: Callable[[np.ndarray], float], of_several: str, higher_is_better: bool = True) -> Metric:
+        return Metric(name, says, rows, reduce, higher_is_better, says=lambda target: says + of_several * any(len(apart(row)) > 1 for row in target))
+
+    likelihood = "Mean negative logarithm (nats) of the probability of a true token, given what stands before it."
+    equal = "Share of texts that are the reference, letter for letter."
     return (
-        Metric("loss", "Mean negative logarithm (nats) of the probability of a true token, given what stands before it.", loss, ratio_of, False),
+        of_rows("loss", likelihood, loss, ratio_of, FIRST, False),
         of_counts("bleu", bleu, "BLEU: runs of one to four words shared with the reference"),
         of_counts("chrf", chrf, "chrF: runs of one to six characters shared with the reference"),
-        Metric("rouge1", "ROUGE-1: F1 of the words shared with the reference, in lower case, mean over texts.", each(rouge1), mean_of),
-        Metric("rouge2", "ROUGE-2: the same of pairs of words.", each(rouge2), mean_of),
-        Metric("rougel", "ROUGE-L: the same of the longest sequence of words in common.", each(rougel), mean_of),
-        Metric("exact_match", "Share of texts that are the reference, letter for letter.", each(lambda said, true: float(said == true)), mean_of),
+        of_rows("rouge1", "ROUGE-1: F1 of the words shared with the reference, in lower case, mean over texts.", each(rouge1), mean_of, BEST),
+        of_rows("rouge2", "ROUGE-2: the same of pairs of words.", each(rouge2), mean_of, BEST),
+        of_rows("rougel", "ROUGE-L: the same of the longest sequence of words in common.", each(rougel), mean_of, BEST),
+        of_rows("exact_match", equal, each(lambda said, true: float(said == true)), mean_of, BEST),
     )
 
 
-def _texts(told: Tell, rows: np.ndarray) -> list[str]:
+def references(told: Tell, target: Iterable[np.ndarray]) -> list[list[str]]:
+    """The texts of each row's references."""
+    rows = [apart(row) for row in target]
+    texts = iter(_texts(told, [one for several in rows for one in several]))
+    return [[next(texts) for _ in several] for several in rows]
+
+
+def likest(said: str, true: Sequence[str]) -> str:
+    """Of several references the one that a text is most like."""
+    return max(true, key=lambda one: (said == one, rougel(said, one)))
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[list[str | None]]:
+    """As sacrebleu wants them: the first reference of every row, then the second, …, None where a row has fewer."""
+    return [list(line) for line in zip_longest(*rows)]
+
+
+def _texts(told: Tell, rows: Iterable[np.ndarray]) -> list[str]:
+    rows = list(rows)
     return list(_told(told, tuple(row.tobytes() for row in rows), rows[0].dtype.str if len(rows) else "<i8"))
 
 
@@ -114,6 +145,7 @@ def _library(name: str) -> Any:
     return {"BLEU": BLEU, "CHRF": CHRF}[name]()
 
 
-def _signature(metric: Any) -> str:
-    metric.corpus_score(["a"], [["a"]])  # the library knows the number of references from what it has scored
+def _signature(metric: Any, counts: Collection[int]) -> str:
+    """counts: of references that a row may have. The library knows them from what it has scored."""
+    metric.corpus_score(["a"] * len(counts), _aligned([["a"] * count for count in counts]))
     return str(metric.get_signature())

@@ -1,6 +1,7 @@
 """Texts that answer something (`text -> text`): each is written from its first token to its end; the head that says it, and its figures.
 
-A text is its tokens and a START, which ends it. Letters: B batch, T tokens, D width, V vocabulary.
+A text is its tokens and a START, which ends it; several that are right lie behind each other (`mapsto.references`).
+Letters: B batch, T tokens, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mapsto.decode import Prediction
 from mapsto.metrics import Metric
 from mapsto.overlap import figures
 from mapsto.public_tokens import PUBLIC
+from mapsto.references import joined, texts_of
 from mapsto.tokens import FIRST, START, alphabet_of, byte_pairs, pieces_of, token_numbers
 from mapsto.types.base import Head
 from mapsto.writing import Values, Writing
@@ -33,7 +35,7 @@ NEVER = tuple(number for number in range(FIRST) if number != START)  # marks tha
 def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = (), own: str = "") -> dict[str, Any]:
     """What a text's room learns to write it. Characters where texts are single words or there are few of them; else byte pairs. own: a public
     model's tokens, in place of learned ones."""
-    texts = [value for value in values if value]
+    texts = [text for value in values for text in texts_of(value) if text]
     characters = sum(map(len, texts))
     single = sum(len(text.split()) for text in texts) < 1.1 * len(texts)
     few = (single or characters <= SMALL) and len(alphabet_of(texts, LETTERS + 1)) <= LETTERS
@@ -50,10 +52,11 @@ def learned_from(values: Values, tokenizer: str | None, size: int | None, most: 
 
 
 def written(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
-    """Texts as token numbers and the START that ends them, int32 (n,) each; nothing for what is missing."""
+    """Texts as token numbers and the START that ends them, int32 (n,) each; nothing for what is missing, all references of a list."""
     end = np.array([START], np.int32)
-    found = token_numbers(values, kind, codes, alphabet, answers=True)
-    return [end[:0] if value is None else np.concatenate([tokens, end]) for value, tokens in zip(values, found, strict=True)]
+    references = [texts_of(value) for value in values]
+    found = iter(token_numbers([text for texts in references for text in texts], kind, codes, alphabet, answers=True))
+    return [joined([np.concatenate([next(found), end]) for _ in texts]) for texts in references]
 
 
 @cache

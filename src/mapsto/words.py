@@ -61,7 +61,7 @@ def text_of(cell: Any) -> str | None:
         cell = cell.tolist()
     if isinstance(cell, (list, tuple)):
         if wrong := [word for word in cell if not isinstance(word, str)]:
-            raise CellError(f"expected a list of words, got {type(wrong[0]).__name__} {shorten(wrong[0])} among them.\nGive words, or one text.")
+            raise CellError(f"expected a list of texts, got {type(wrong[0]).__name__} {shorten(wrong[0])} among them.\nGive texts, or one text.")
         return Apart([sound(word) for word in cell]) if cell else None
     if isinstance(cell, (bytes, Blob)):
         cell = decoded(cell)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from mapsto.batch import Padded
 from mapsto.blocks import Block, Line, Lines, Matrix, Section, Table
 from mapsto.errors import CellError
 from mapsto.models.base import Writer
+from mapsto.overlap import likest
+from mapsto.references import apart
 from mapsto.tokens import FIRST, SPECIAL, pieces_of
 
 TITLE = "What does it answer?"
@@ -30,22 +34,26 @@ def assess(view: View, seconds: float) -> Section:
     for slot in view.outputs("sequence"):
         predicted, target, rows = view.of(slot)
         by_name = {metric.name: metric for metric in view.room(slot).metrics}
-        alike = by_name["rougel"].rows(predicted, target)[:, 0] if not _short(target) else by_name["exact_match"].rows(predicted, target)[:, 0]
-        nats = predicted["nats"] / np.array([max(1, len(row)) for row in target])  # of a token of the true answer
+        tokens = [apart(row) for row in target]  # of each reference
+        length = np.array([max(1, len(several[0])) for several in tokens])  # of the first, which the net was asked about
+        alike = by_name["exact_match" if np.median(length) < 4 else "rougel"].rows(predicted, target)[:, 0]
+        nats = predicted["nats"] / length
         order = np.lexsort((nats, -alike))  # the best first
         order = order[np.isin(rows[order], view.looked)]
-        said, true = ([one.value for one in view.head(slot).decode({"value": values})] for values in (predicted["value"], target))
-        right = float(np.mean([a == b for a, b in zip(said, true, strict=True)]))
-        sizes = np.array([len(row) for row in predicted["value"]]) / np.array([max(1, len(row) - 1) for row in target])
-        headlines.append(
-            f"{right:.0%} of its answers are the reference, letter for letter; in the median they are {np.median(sizes):.2f} times as long."
-        )
+        said, each = _said(view, slot, predicted["value"]), iter(_said(view, slot, chain.from_iterable(tokens)))
+        true = [[next(each) for _ in several] for several in tokens]
+        right = float(np.mean([text in references for text, references in zip(said, true, strict=True)]))
+        sizes = np.array([len(row) for row in predicted["value"]]) / np.maximum(1, length - 1)
+        one, as_which = ("the reference", "") if all(len(several) == 1 for several in tokens) else ("one of the references", " as the first")
+        told = f"{right:.0%} of its answers are {one}, letter for letter; in the median they are {np.median(sizes):.2f} times as long{as_which}."
+        headlines.append(told)
         for name, chosen in (("worst", order[::-1][:SHOWN]), ("middling", order[len(order) // 2 :][:SHOWN]), ("best", order[:SHOWN])):
-            written = tuple((_given(view, int(rows[i])), _cut(said[i]), _cut(true[i]), f"{alike[i]:.2f}", f"{nats[i]:.2f}") for i in chosen)
+            texts = [(_given(view, int(rows[i])), _cut(said[i]), _reference(said[i], true[i])) for i in chosen]
+            written = tuple((*found, f"{alike[i]:.2f}", f"{nats[i]:.2f}") for i, found in zip(chosen, texts, strict=True))
             columns = ("given", "it writes", "reference", "alike", "nats a token")
             blocks.append(Table(columns, written, view.titled(slot, f"the {name} answers by the words they share with the reference"), private=True))
-        blocks += [found for i in order[: SHOWN // 2] if (found := _alignment(view, slot, rows[i : i + 1], true[i])) is not None][:1]
-        curve = _by_length(target, nats)
+        blocks += [found for i in order[: SHOWN // 2] if (found := _alignment(view, slot, rows[i : i + 1])) is not None][:1]
+        curve = _by_length(length, nats)
         if len(curve) > 1:
             line = Line("loss", tuple(size for size, _ in curve), tuple(value for _, value in curve))
             blocks.append(Lines((line,), "tokens of the reference", "loss (nats a token)", view.titled(slot, "the loss by length of the reference")))
@@ -54,7 +62,7 @@ def assess(view: View, seconds: float) -> Section:
 
 
 @torch.no_grad()
-def _alignment(view: View, slot: str, row: np.ndarray, text: str) -> Matrix | None:
+def _alignment(view: View, slot: str, row: np.ndarray) -> Matrix | None:
     """What of the input counts for each token of one true answer."""
     model, inputs = view.learner.model, view.run.signature.inputs
     if not isinstance(model, Writer) or len(inputs) != 1:
@@ -77,8 +85,13 @@ def _tokens(room: Any, numbers: list[int]) -> tuple[str, ...]:
     return tuple(SPECIAL[n] if n < FIRST else pieces[n].decode("utf-8", "replace") for n in numbers)
 
 
-def _short(target: np.ndarray) -> bool:
-    return float(np.median([len(row) for row in target])) < 4
+def _said(view: View, slot: str, tokens: Iterable[np.ndarray]) -> list[str]:
+    return [one.value for one in view.head(slot).decode({"value": tokens})]  # type: ignore[dict-item]
+
+
+def _reference(said: str, true: Sequence[str]) -> str:
+    """Of several references the one that an answer is most like, and that there are more."""
+    return _cut(true[0]) if len(true) == 1 else f"{_cut(likest(said, true))} (the most alike of {len(true)})"
 
 
 def _cut(text: str) -> str:
@@ -96,9 +109,8 @@ def _given(view: View, row: int) -> str:
     return "; ".join(found)
 
 
-def _by_length(target: np.ndarray, nats: np.ndarray, parts: int = 8) -> list[tuple[float, float]]:
+def _by_length(sizes: np.ndarray, nats: np.ndarray, parts: int = 8) -> list[tuple[float, float]]:
     """[(mean tokens, mean loss)] of eighths by length."""
-    sizes = np.array([len(row) for row in target])
     groups = [group for group in np.array_split(np.argsort(sizes, kind="stable"), parts) if len(group)]
     found = {float(sizes[group].mean()): float(nats[group].mean()) for group in groups}
     return sorted(found.items())

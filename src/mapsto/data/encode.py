@@ -27,7 +27,8 @@ from mapsto.models.base import Rooms
 from mapsto.signature import Signature, Slot
 
 # files beside the rooms' that decide how a cell is encoded
-ENCODERS = ("cells", "ngrams", "conversation", "sounds", "tokens", "public_tokens", "next_token", "sequences", "ctc", "texts", "words", "batch")
+ENCODERS = ("cells", "ngrams", "conversation", "sounds", "tokens", "public_tokens", "next_token", "sequences", "references", "ctc", "texts")
+ENCODERS = (*ENCODERS, "words", "batch")
 FORMAT = 2  # raise it when the meaning of the files changes
 Spot = tuple[str, str]  # ("input" | "output", slot name)
 

@@ -315,7 +315,7 @@ def score_values(metrics: tuple[Metric, ...], found: Collected, slot: str) -> di
 def _numpy(value: Any) -> np.ndarray:
     """(B, ...) as numpy; rows of unequal length as (B,) objects, each an array."""
     if isinstance(value, Padded):
-        value = [row[:length] for row, length in zip(value.values, value.lengths, strict=True)]
+        value = value.cells()
     if isinstance(value, list):
         rows = np.empty(len(value), object)
         for i, row in enumerate(value):

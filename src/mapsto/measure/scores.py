@@ -93,7 +93,7 @@ def _one(metric: Metric, predicted: Arrays, target: np.ndarray, groups: np.ndarr
         value = metric.reduce(statistics)
         low, high = interval(statistics, metric, groups)
     numbers = {name: float(number) if np.isfinite(number) else None for name, number in (("value", value), ("low", low), ("high", high))}
-    return {**numbers, "n": len(target), "definition": metric.definition}
+    return {**numbers, "n": len(target), "definition": metric.says(target) if metric.says else metric.definition}
 
 
 def _all_alike(value: float, units: int) -> tuple[float, float]:

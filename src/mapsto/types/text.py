@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto import public_tokens, words
+from mapsto import public_tokens, references, words
 from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, Continued, is_missing, shorten, sound
@@ -150,7 +150,7 @@ class Text(DataType):
             raise ConfigError(
                 f"'{name}': a text that is learned is written whole, so {wrong} has no meaning.\nOptions here: tokenizer=char or bpe, max, size."
             )
-        if not any(values):
+        if not any(text for value in values for text in references.texts_of(value)):
             raise DataError(f"'{name}': no training row has a text to learn from.\nName another column right of the arrow.")
         kept = {"most": self.max or self.most} if self.answer == kind else None  # a run that goes on keeps the earlier one's tokens
         own = (spec["codes"],) if "codes" in spec else ()
@@ -194,8 +194,9 @@ class Text(DataType):
         """All texts in a few strokes."""
         values, problems = self.read_all(cells)
         encoded = self._encoded(values)
-        if self.answer and WRITINGS[self.answer].whole and self.max is None:
-            problems |= {i: too_long(len(found), self.most) for i, found in enumerate(encoded) if len(found) > self.most}
+        if self._whole and self.max is None:
+            tokens = references.longest(Ragged.of(encoded)).tolist()
+            problems |= {i: too_long(found, self.most) for i, found in enumerate(tokens) if found > self.most}
         return encoded, problems
 
     def _cut(self, text: str) -> str:
@@ -208,8 +209,8 @@ class Text(DataType):
     def _encoded(self, values: Sequence[str | None]) -> list[np.ndarray]:
         if self.answer:
             found = WRITINGS[self.answer].tokens(values, self.kind, self.codes, self.alphabet)
-            most = self.most if WRITINGS[self.answer].whole and self.max is not None else None
-            return [tokens[:most].astype(self.layout.dtype) for tokens in found]
+            found = [references.cut(tokens, self.most) for tokens in found] if self._whole and self.max is not None else found
+            return [tokens.astype(self.layout.dtype) for tokens in found]
         if self.kind == "apart":
             return [words.encoded(value, self.alphabet) for value in values]
         texts = ["" if value is None else self._cut(value) for value in values]
@@ -248,6 +249,8 @@ class Text(DataType):
 
     def steps(self, arrays: Ragged) -> np.ndarray:
         """Tokens that one pass through a net reads; the counted runs beside them are not padded."""
+        if self._whole:
+            return references.longest(arrays)
         return arrays.lengths.numpy() if self.answer or self.kind == "apart" else tokens_of(arrays)[1].clamp(max=self.most).numpy()
 
     def present(self, arrays: Ragged) -> Tensor:
@@ -256,6 +259,8 @@ class Text(DataType):
     def collate(self, arrays: Ragged, draw: Draw | None) -> Padded:
         """Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf · idf of length 1. Right
         of the arrow Padded, the tokens alone."""
+        if self._whole:
+            return references.collated(arrays, draw)
         if self.answer:
             return padded(arrays.flat.long(), arrays.lengths)
         if self.kind == "apart":
@@ -353,6 +358,7 @@ class Text(DataType):
         return told
 
     def show(self, value: str | None) -> str:
+        value = " ¶ ".join(references.texts_of(value)) or None if self._whole else value
         return "—" if value is None else " ".join(value[:300].split()) + ("…" if len(value) > 300 else "")
 
     def slices(self, values: Sequence[str | None]) -> dict[str, np.ndarray]:
@@ -393,8 +399,13 @@ class Text(DataType):
         return total / values.bags.lengths.to(rarity.device).clamp(min=1)
 
     @property
+    def _whole(self) -> bool:
+        """Right of the arrow: is each answer written from its beginning to its end?"""
+        return bool(self.answer) and WRITINGS[self.answer].whole
+
+    @property
     def passage(self) -> int:
-        return (50 if self.kind == "char" else 13) if self.answer and not WRITINGS[self.answer].whole else 0
+        return (50 if self.kind == "char" else 13) if self.answer and not self._whole else 0
 
     @property
     def vocabulary_size(self) -> int:
