@@ -27,8 +27,10 @@ from mapsto.models.base import Rooms
 from mapsto.signature import Signature, Slot
 
 # files beside the rooms' that decide how a cell is encoded
-ENCODERS = ("cells", "ngrams", "conversation", "sounds", "tokens", "public_tokens", "next_token", "sequences", "references", "ctc", "texts")
-ENCODERS = (*ENCODERS, "words", "batch")
+ENCODERS = (
+    *("batch", "cells", "conversation", "ctc", "next_token", "ngrams", "public_tokens"),
+    *("references", "sequences", "sounds", "texts", "tokens", "words"),
+)
 FORMAT = 2  # raise it when the meaning of the files changes
 Spot = tuple[str, str]  # ("input" | "output", slot name)
 
