@@ -61,7 +61,7 @@ class Tags(DataType):
             tags = [tag for cell in cells for tag in _listed(cell)]
         except CellError:
             return 0.0
-        return 0.95 if tags and _are_names(tags) and any(tag != OUTSIDE for tag in tags) else 0.0
+        return 0.95 if tags and are_names(tags) and any(tag != OUTSIDE for tag in tags) else 0.0
 
     def into(self, signature: Signature) -> str:
         return last_text(signature, self.of, "tags")
@@ -95,7 +95,7 @@ class Tags(DataType):
         found = set(counts) | {tag for value in spec.get("distinct", ()) if value is not None for tag in value}
         if not found:
             raise DataError(f"'{spec.get('name', 'tags')}': no training row has a tag to learn from.\nName another column right of the arrow.")
-        names = _are_names(found)
+        names = are_names(found)
         if names:
             kinds = sorted({tag[2:] for tag in found if tag != OUTSIDE})
             found |= {OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")}
@@ -195,7 +195,8 @@ def _listed(cell: Any) -> tuple[str, ...]:
     return tuple(tag.strip() for tag in tags)
 
 
-def _are_names(tags: Any) -> bool:
+def are_names(tags: Any) -> bool:
+    """Do they mark what begins and goes on, and what is outside?"""
     return all(tag == OUTSIDE or (tag[:2] in ("B-", "I-") and len(tag) > 2) for tag in tags)
 
 
