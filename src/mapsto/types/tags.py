@@ -314,12 +314,12 @@ class Field(Head):
         return found if plain else {name: Padded(value, lengths) for name, value in found.items()}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        """A list of tags for each row, and how sure each is."""
-        found = []
-        for tags, chances in zip(predicted["value"], predicted["probability"], strict=True):
-            sure = chances[np.arange(len(tags)), tags].astype(float)
-            found.append(Prediction([self.tags[tag] for tag in tags.tolist()], detail={"probabilities": sure.round(4).tolist()}))
-        return found
+        """A list of tags for each row, and how sure each is, where that is known."""
+        found = [Prediction([self.tags[tag] for tag in tags.tolist()]) for tags in predicted["value"]]
+        if "probability" not in predicted:
+            return found
+        sure = [chances[np.arange(len(tags)), tags].astype(float) for tags, chances in zip(predicted["value"], predicted["probability"], strict=True)]
+        return [replace(one, detail={"probabilities": each.round(4).tolist()}) for one, each in zip(found, sure, strict=True)]
 
 
 def _whole(values: Any) -> Padded:
