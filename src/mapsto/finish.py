@@ -124,7 +124,7 @@ def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
             room = run.types["output", slot.name]
             if whole.statistics:
                 test[slot.name] = scored(room, whole.statistics, whole.present, groups)
-            else:
+            elif whole.predicted:
                 test[slot.name] = score(room, whole.predicted, whole.target, whole.present, groups)
             whole.thinned().save(run.path, number)
     by_fold = [part.metrics["test"] for part in parts]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +47,11 @@ class Tested:
 
     def take(self, at: np.ndarray) -> Tested:
         """Some of the rows, by position."""
-        chosen = {name: values[at] if len(values) else values for name, values in ((name, getattr(self, name)) for name in PLAIN)}
-        return Tested(**chosen, **{by: {name: values[at] for name, values in getattr(self, by).items()} for by in NAMED})
+        chosen: dict[str, Any] = {by: {name: values[at] for name, values in getattr(self, by).items()} for by in NAMED}
+        for name in PLAIN:
+            values = getattr(self, name)
+            chosen[name] = values[at] if len(values) else values
+        return Tested(**chosen)
 
     def measured(self, room: DataType, head: Head | None) -> Tested:
         """With statistics in place of predictions, where those are of unequal length; else as it is."""
@@ -101,8 +105,10 @@ class Tested:
         try:
             with np.load(path) as kept:
                 arrays = {name: kept[name] for name in kept.files}
-            named = {by: {name.removeprefix(f"{by}."): values for name, values in arrays.items() if name.startswith(f"{by}.")} for by in NAMED}
-            return cls(**{name: arrays[name] for name in PLAIN}, **named)
+            found: dict[str, Any] = {name: arrays[name] for name in PLAIN}
+            for by in NAMED:
+                found[by] = {name.removeprefix(f"{by}."): values for name, values in arrays.items() if name.startswith(f"{by}.")}
+            return cls(**found)
         except (KeyError, ValueError, OSError, zipfile.BadZipFile) as problem:
             raise RunError(f"{path}: is damaged or of an older mapsto ({problem}).\nCopy the run again from where it was made.") from None
 
@@ -117,13 +123,12 @@ def file_of(folder: Path, number: int) -> Path:
 
 def joined(parts: Sequence[Tested]) -> Tested:
     """The test rows of several folds together, in the order of rows."""
-    named = {by: [getattr(part, by) for part in parts] for by in NAMED}
-    shared = {by: [name for name in found[0] if all(name in one for one in found)] for by, found in named.items()}
-    whole = Tested(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in PLAIN},
-        **{by: {name: np.concatenate([one[name] for one in found]) for name in shared[by]} for by, found in named.items()},
-    )
-    return whole.take(np.argsort(whole.rows, kind="stable"))
+    whole: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PLAIN}
+    for by in NAMED:
+        found = [getattr(part, by) for part in parts]
+        shared = [name for name in found[0] if all(name in one for one in found)]
+        whole[by] = {name: np.concatenate([one[name] for one in found]) for name in shared}
+    return Tested(**whole).take(np.argsort(whole["rows"], kind="stable"))
 
 
 def common(several: Sequence[Tested], same_data: bool) -> list[Tested]:
