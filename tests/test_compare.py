@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from test_span import questions
+from test_speech import NET, write_clips
+from test_tags import sentences
 
 import mapsto
 from mapsto.cli import main
@@ -227,6 +230,75 @@ def test_a_page_cannot_be_written_where_a_file_stands(pair: tuple[Run, Run], tmp
     runs, sections = compared([run.path for run in pair])
     with pytest.raises(RunError, match="may not be written"):
         write_page(runs, sections, tmp_path / "file" / "page.html")
+
+
+# --- answers of unequal length
+
+
+WORDS = [{"en": f"{first} {second}", "de": f"{second} und {first}"} for first in "abcdefgh" for second in "abcdefghijkl"]
+
+
+def two(tmp_path: Path, data: object, signatures: tuple[str, str], steps: tuple[int, int], **how: object) -> list[Path]:
+    how = {"threads": 1, "plan": "default", "precision": "float32", "tell": ignore, "out": tmp_path, **how}
+    return [mapsto.train(data, signature, steps=count, **how).path for signature, count in zip(signatures, steps, strict=True)]
+
+
+def kept_as(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path / "test-0.npz", allow_pickle=False) as kept:
+        return {name: kept[name] for name in kept.files}
+
+
+def agrees(paths: list[Path], slot: str, metric: str) -> tuple[list[Run], dict]:
+    """The comparison's figures are those of the runs, by the metric that decides."""
+    runs, sections = compared(paths)
+    found = sections[0].figures
+    assert found["metric"] == metric and found["n"] == runs[0].record["rows"]["test"] and len(found["pairs"]) == 1
+    for run, name in zip(runs, contests(runs)[0].names, strict=True):
+        for one, figures in run.metrics["test"][slot].items():
+            assert found["values"][one][name] == pytest.approx(figures["value"], rel=1e-5), one
+        assert not any(part.startswith("predicted.") for part in kept_as(run.path)) and (run.path / "test-0.npz").stat().st_size < 60_000
+    json.dumps([section.to_json() for section in sections], allow_nan=False)
+    return runs, found
+
+
+def test_runs_of_tags_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = two(tmp_path, sentences(200), ("words:text -> tags",) * 2, (2, 100), lr=5e-3)
+    _, found = agrees(paths, "tags", "f1")
+    assert found["pairs"][0]["sure"] and found["pairs"][0]["test"] == "permutation test" and found["order"][0] == paths[1].name
+    assert main(["compare", *map(str, paths), "--metric", "accuracy", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"]["tags"]["metric"] == "accuracy"
+    changed = [{**row, "tags": ["B-thing", *row["tags"][1:]]} if i % 3 == 0 else row for i, row in enumerate(sentences(200))]
+    (other,) = two(tmp_path, changed, ("words:text -> tags",), (2,))  # type: ignore[arg-type]
+    contest = contests(opened([paths[0], other]))[0]
+    assert 0 < len(contest.target) < found["n"] and any("different answers" in sentence for sentence in contest.said)
+
+
+def test_runs_of_texts_are_compared_by_what_means_the_same_in_both(tmp_path: Path) -> None:
+    how = {"model": "seq2seq(width=32, depth=1, decoder=1)", "batch": 16}
+    same = two(tmp_path, WORDS, ("en:text -> de:text",) * 2, (1, 30), **how)
+    agrees(same, "de", "loss")
+    (pieces,) = two(tmp_path, WORDS, ("en:text -> de:text(tokenizer=bpe)",), (1,), **how)  # type: ignore[arg-type]
+    agrees([same[1], pieces], "de", "bleu")
+    contest = contests(opened([same[1], pieces]))[0]
+    assert any("loss is a mean: it cannot be compared" in sentence for sentence in contest.said)
+    assert contests(opened([same[1], pieces]), "loss")[0].metric.name == "loss"
+
+
+def test_runs_of_spans_are_compared(tmp_path: Path) -> None:
+    agrees(two(tmp_path, questions(120), ("question:text, text -> answer:span",) * 2, (1, 30), lr=5e-3), "answer", "f1")
+
+
+def test_runs_of_transcripts_are_compared(tmp_path: Path) -> None:
+    write_clips(tmp_path / "words", 60)
+    agrees(two(tmp_path, tmp_path / "words", ("audio -> text",) * 2, (1, 20), model=NET, batch=16, max_bad=0.1), "text", "word_error_rate")
+
+
+def test_folds_of_unequal_answers_are_measured_together(tmp_path: Path) -> None:
+    run = mapsto.train(sentences(60), "words:text -> tags", steps=2, folds=2, threads=1, plan="default", tell=ignore, out=tmp_path)
+    found = run.metrics["test"]["tags"]
+    assert found["f1"]["n"] == 60 and found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
+    parts = [Run.open(path).metrics["test"]["tags"]["accuracy"]["value"] for path in sorted((run.path / "folds").iterdir())]
+    assert min(parts) <= found["accuracy"]["value"] <= max(parts)
 
 
 # --- types

@@ -159,7 +159,7 @@ def out_of_fold(view: View) -> View | None:
     if view.run.record.get("fold") != -1 or view.split == "test":
         return None
     kept = {slot.name: Tested.load(view.run.path, number) for number, slot in enumerate(view.run.signature.outputs)}
-    known = {slot: found for slot, found in kept.items() if found is not None}
+    known = {slot: found for slot, found in kept.items() if found is not None and not found.statistics}
     if len(known) < len(kept):
         return None
     rows = functools.reduce(np.intersect1d, [found.rows for found in known.values()])

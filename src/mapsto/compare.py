@@ -23,7 +23,7 @@ from mapsto.measure.answers import KINDS
 from mapsto.measure.paired import LEVEL, Difference, difference, holm
 from mapsto.measure.scores import any_known, interval
 from mapsto.measure.tested import Tested, common
-from mapsto.metrics import Metric
+from mapsto.metrics import Metric, ratio_of
 from mapsto.report.facts import named, weights
 from mapsto.report.markup import data_text, tag
 from mapsto.report.page import chapter, document
@@ -38,8 +38,9 @@ PAGE = "compare.html"
 
 @dataclass(frozen=True)
 class Contest:
-    """One output of all runs on their common test rows. runs: names; metric: the one that decides; statistics[metric][run]: what the
-    metric knows of each row, (n, k); said: what should be known of the rows."""
+    """One output of all runs on their common test rows. runs: names; metric: the one that decides, among metrics; kept: where answers are of
+    unequal length, what each run kept in place of them; statistics[metric][run]: what the metric knows of each row, (n, k); said: what should
+    be known of the rows."""
 
     slot: str
     kind: str
@@ -50,14 +51,18 @@ class Contest:
     target: np.ndarray
     groups: np.ndarray | None
     said: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    kept: tuple[Mapping[str, np.ndarray], ...] = ()
 
     @cached_property
     def statistics(self) -> dict[str, list[np.ndarray]]:
-        return {metric.name: [np.asarray(metric.rows(one, self.target), np.float64) for one in self.predicted] for metric in self.room.metrics}
+        if self.kept:
+            return {metric.name: [one[metric.name].astype(np.float64) for one in self.kept] for metric in self.metrics}
+        return {metric.name: [np.asarray(metric.rows(one, self.target), np.float64) for one in self.predicted] for metric in self.metrics}
 
     @cached_property
     def values(self) -> dict[str, list[float]]:
-        return {metric.name: [metric.reduce(found) for found in self.statistics[metric.name]] for metric in self.room.metrics}
+        return {metric.name: [metric.reduce(found) for found in self.statistics[metric.name]] for metric in self.metrics}
 
     @cached_property
     def order(self) -> list[int]:
@@ -127,6 +132,9 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
             f"'{slot}': none of the {counts} test rows that the runs kept is in all of them.\n"
             "Train them on the same data, or with the same test rows: --test FILE"
         )
+    measured = [bool(one.statistics) for one in rows]
+    if any(measured) and not all(measured):
+        raise DataError(f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the same way.")
     told = [run.types["output", slot] for run in runs]
     room = told[0]
     for other in told[1:]:
@@ -140,8 +148,14 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
         )
     groups = rows[0].groups[agree] if len(rows[0].groups) else None
     predicted = tuple({name: values[agree] for name, values in found.items()} for found, _ in spoken)
-    metric = _metric(room, asked, slot)
-    return Contest(slot, runs[0].choice.kinds[slot], room, metric, names, predicted, spoken[0][1][agree], groups, said)
+    kept_of = tuple({name: values[agree] for name, values in one.statistics.items()} for one in rows) if all(measured) else ()
+    metrics = tuple(metric for metric in room.metrics if all(metric.name in one for one in kept_of))
+    fair = [metric for metric in metrics if _same_unit(metric, kept_of)]
+    metric = _metric(metrics, fair, asked, slot)
+    if len(fair) < len(metrics):
+        apart = ", ".join(named(one.name) for one in metrics if one not in fair)
+        said = (*said, f"The runs divide texts into other tokens, of which {apart} is a mean: it cannot be compared.")
+    return Contest(slot, runs[0].choice.kinds[slot], room, metric, names, predicted, spoken[0][1][agree], groups, said, metrics, kept_of)
 
 
 def _kept(run: Run, slot: str) -> Tested:
@@ -173,11 +187,19 @@ def _said(kept: Sequence[Tested], rows: Sequence[Tested], other: int, same_data:
     return tuple(said)
 
 
-def _metric(room: DataType, asked: str, slot: str) -> Metric:
-    known = {metric.name: metric for metric in room.metrics}
+def _same_unit(metric: Metric, kept: Sequence[Mapping[str, np.ndarray]]) -> bool:
+    """Is it, in every run, a mean over equally many things of each row?"""
+    return metric.reduce is not ratio_of or all(np.array_equal(one[metric.name][:, 1], kept[0][metric.name][:, 1]) for one in kept[1:])
+
+
+def _metric(metrics: Sequence[Metric], fair: Sequence[Metric], asked: str, slot: str) -> Metric:
+    """fair: those of `metrics` that mean the same in every run; one of them decides, unless another is asked for."""
+    if not fair:
+        raise DataError(f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the same way.")
+    known = {metric.name: metric for metric in metrics}
     if asked and asked not in known:
         raise ConfigError(f"--metric: '{slot}' has no metric '{asked}'.\n{did_you_mean(asked, known)}")
-    return known[asked] if asked else room.metrics[0]
+    return known[asked] if asked else fair[0]
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------------------
@@ -264,7 +286,7 @@ def metrics(contest: Contest, several: bool) -> Section:
     """Every metric of every run, with the difference of the best two by the metric that decides."""
     first, second = contest.order[:2]
     rows = []
-    for metric in contest.room.metrics:
+    for metric in contest.metrics:
         one = contest.between(metric, first, second)
         gap = (None, None, None) if one is None else (one.value, _between(one.low, one.high), _p(one.p))
         rows.append(

@@ -20,7 +20,7 @@ from mapsto.learners.base import Collected, Learner
 from mapsto.measure import calibration, novelty
 from mapsto.measure.answers import plain_metric
 from mapsto.measure.baseline import TASKS, answers, chosen, features_of
-from mapsto.measure.scores import record, score
+from mapsto.measure.scores import record, score, scored
 from mapsto.measure.tested import Tested, file_of, joined
 from mapsto.run import Run
 from mapsto.speech import WAYS
@@ -63,7 +63,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     }
     beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside))
-    _keep_predictions(run, found.get("test"), scales, groups)
+    _keep_predictions(run, learner, found.get("test"), scales, groups)
     run.save(
         status="done",
         calibration=scales,
@@ -121,7 +121,11 @@ def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
         if len(kept) == len(parts):
             whole = joined(kept)
             groups = whole.groups if len(whole.groups) else None
-            test[slot.name] = score(run.types["output", slot.name], whole.predicted, whole.target, whole.present, groups)
+            room = run.types["output", slot.name]
+            if whole.statistics:
+                test[slot.name] = scored(room, whole.statistics, whole.present, groups)
+            elif whole.predicted:
+                test[slot.name] = score(room, whole.predicted, whole.target, whole.present, groups)
             whole.thinned().save(run.path, number)
     by_fold = [part.metrics["test"] for part in parts]
     beside = _mean_baselines([part.metrics.get("baselines", {}) for part in parts])
@@ -143,15 +147,17 @@ def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], second
     return {"event": "done", "run": str(run.path), "use": use, "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
 
 
-def _keep_predictions(run: Run, held: Collected | None, scales: Mapping[str, Any], groups: np.ndarray | None) -> None:
+def _keep_predictions(run: Run, learner: Learner, held: Collected | None, scales: Mapping[str, Any], groups: np.ndarray | None) -> None:
     """test-N.npz of each output: all rows of a fold, which is measured together with the others, else some thousands."""
+    heads = dict(learner.model.heads.items())  # type: ignore[union-attr, operator]
     for number, slot in enumerate(run.signature.outputs):
         file_of(run.path, number).unlink(missing_ok=True)  # of an earlier segment
         if held is not None:
             predicted = calibration.calibrated(held.predicted[slot.name], scales.get(slot.name, {}))
             hashes, of = _hashes(run, held.rows), np.empty(0) if groups is None else groups[held.rows]
             tested = Tested(held.rows, hashes, held.target[slot.name], held.present[slot.name], of, predicted)
-            (tested if "fold" in run.record else tested.thinned()).save(run.path, number)
+            tested = tested if "fold" in run.record else tested.thinned()
+            tested.measured(run.types["output", slot.name], heads.get(slot.name)).save(run.path, number)
 
 
 def _hashes(run: Run, rows: np.ndarray) -> np.ndarray:

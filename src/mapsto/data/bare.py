@@ -45,7 +45,7 @@ def all_bare(items: Sequence[Any], prose: bool) -> bool:
 
 
 def _names_file(text: str) -> bool:
-    if re.fullmatch(r"\S+\.(csv|tsv|jsonl|ndjson|json|parquet|zip|tar|tgz|gz)", text.strip(), re.IGNORECASE):
+    if re.fullmatch(r"\S+\.(csv|tsv|jsonl|ndjson|json|parquet|conll|conllu|zip|tar|tgz|gz)", text.strip(), re.IGNORECASE):
         return True  # with a slip in it, it is still no text to be judged
     try:
         return bool(text.strip()) and Path(text).expanduser().exists()

@@ -20,7 +20,8 @@ from mapsto.errors import DataError, did_you_mean
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"})
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
 MEDIA = {"image": "images (png, jpg, …)", "audio": "sounds (wav, flac, …)"}  # types whose cells are files of their own
-TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".data", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"})
+CONLL_SUFFIXES = frozenset({".conll", ".conllu", ".bio", ".iob"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".data", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"}) | CONLL_SUFFIXES
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "lost+found"})
 OPENERS = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}

@@ -95,7 +95,7 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
         kinds = Counter(entry.suffix or "no suffix" for entry in found.files)
         held = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.most_common(5))
         raise DataError(
-            f"expected {', '.join(MEDIA.values())} or a table (csv, jsonl, parquet) in {shown}, found {held}.\n"
+            f"expected {', '.join(MEDIA.values())} or a table (csv, jsonl, parquet, conll) in {shown}, found {held}.\n"
             "Give a folder of class folders, a folder with metadata.csv, or a table."
         )
     ignored = [each for each in tables if "submission" in each.lower() or each == "changes.csv"]  # the second: of a cleaned copy

@@ -20,7 +20,9 @@ from mapsto.data.source import Chunk, Source
 from mapsto.errors import DataError
 
 _COLUMN = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?|src|tgt|trg|source|target|input|output|reference|hyp")
-_NOT = frozenset({"txt", "md", "csv", "tsv", "py", "sh", "gz", "log", "xml", "htm", "cfg", "ini", "bz", "xz", "zip", "tar", "npy", "npz", "idx"})
+_NOT = frozenset(
+    {"txt", "md", "csv", "tsv", "py", "sh", "gz", "log", "xml", "htm", "cfg", "ini", "bz", "xz", "zip", "tar", "npy", "npz", "idx", "bio", "iob"}
+)
 Pairs = dict[str, dict[str, Entry]]  # {what stands before: {column: file}}
 
 

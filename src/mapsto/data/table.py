@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mapsto.data.conll import open_conll
 from mapsto.data.dialect import LINE, Dialect, Lines, find_dialect, records, text_of
-from mapsto.data.files import Entry, entry_of, fingerprint_of, inner_suffix, kind_of, reading, unpacked
+from mapsto.data.files import CONLL_SUFFIXES, Entry, entry_of, fingerprint_of, inner_suffix, kind_of, reading, unpacked
 from mapsto.data.jsonrows import open_json
 from mapsto.data.parquet import open_parquet
 from mapsto.data.prose import open_prose
-from mapsto.data.source import BadRow, Chunk, Source
+from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.errors import DataError
 
 CHUNK_CELLS, CHUNK_CHARACTERS = 1_000_000, 1 << 25  # a chunk stays below these, however wide the table
@@ -129,7 +130,9 @@ def open_table(path: Path, known: Sequence[str] = ()) -> Source:
             raise DataError(f"{path.name}: parquet is packed already, {packing} around it cannot be read.\nUnpack it first: gunzip {path}")
         return open_parquet(path)
     if kind != "text":
-        raise DataError(f"{path.name}: expected csv, tsv, jsonl, json or parquet, this is a {kind}.\nIn {path.parent}.")
+        raise DataError(f"{path.name}: expected csv, tsv, jsonl, json, parquet or CoNLL, this is a {kind}.\nIn {path.parent}.")
+    if inner_suffix(path.name) in CONLL_SUFFIXES:
+        return open_conll(path)
     if inner_suffix(path.name) in (".jsonl", ".ndjson", ".json") or (inner_suffix(path.name) not in (".csv", ".tsv") and _looks_json(entry)):
         return open_json(path)
     return open_delimited(path, known)
@@ -142,10 +145,10 @@ def _looks_json(entry: Entry) -> bool:
 
 
 def stem(name: str) -> str:
-    """A file's name without its suffixes: 'adult.csv.gz' -> 'adult'."""
+    """A file's name without its suffixes, but for one that names a split: 'adult.csv.gz' -> 'adult', 'adult.train.csv' -> 'adult.train'."""
     for _ in range(2):
         path = Path(name)
-        if not path.suffix or path.suffix[1:].isdigit() or len(path.suffix) > 8:
+        if split_name(path.suffix[1:]) or not path.suffix or path.suffix[1:].isdigit() or len(path.suffix) > 8:
             break
         name = path.stem
     return name

@@ -41,8 +41,22 @@ def score(room: DataType, predicted: Arrays, target: np.ndarray, present: np.nda
     predicted: arrays (n, ...) as the head's `predict` gives them; present: bool, (n,) or the target's shape. JSON-able.
     """
     known = any_known(present)
-    shown = {name: values[known] for name, values in predicted.items()}
-    return {metric.name: _one(metric, shown, target[known], None if groups is None else groups[known]) for metric in room.metrics}
+    shown, target, groups = {name: values[known] for name, values in predicted.items()}, target[known], None if groups is None else groups[known]
+    finite = all(values.dtype.kind != "f" or np.isfinite(values).all() for values in shown.values())
+    found = {}
+    for metric in room.metrics:
+        statistics = np.asarray(metric.rows(shown, target), np.float64) if finite and len(target) else None
+        found[metric.name] = _one(metric, statistics, len(target), groups)
+        if metric.says:
+            found[metric.name]["definition"] = metric.says(target)
+    return found
+
+
+def scored(room: DataType, statistics: Arrays, present: np.ndarray, groups: np.ndarray | None = None) -> Scores:
+    """The same of what the metrics know of each row, {metric: (n, k)}, where it is known."""
+    known, metrics = any_known(present), [metric for metric in room.metrics if metric.name in statistics]
+    groups = None if groups is None else groups[known]
+    return {metric.name: _one(metric, statistics[metric.name][known].astype(np.float64), int(known.sum()), groups) for metric in metrics}
 
 
 def any_known(present: np.ndarray) -> np.ndarray:
@@ -86,14 +100,13 @@ def interval(statistics: np.ndarray, metric: Metric, groups: np.ndarray | None =
     return (min(low, value), max(high, value)) if np.isfinite([low, high]).all() else (np.nan, np.nan)
 
 
-def _one(metric: Metric, predicted: Arrays, target: np.ndarray, groups: np.ndarray | None) -> dict[str, Any]:
+def _one(metric: Metric, statistics: np.ndarray | None, n: int, groups: np.ndarray | None) -> dict[str, Any]:
     value = low = high = np.nan
-    if len(target) and all(values.dtype.kind != "f" or np.isfinite(values).all() for values in predicted.values()):
-        statistics = np.asarray(metric.rows(predicted, target), np.float64)
+    if n and statistics is not None:
         value = metric.reduce(statistics)
         low, high = interval(statistics, metric, groups)
     numbers = {name: float(number) if np.isfinite(number) else None for name, number in (("value", value), ("low", low), ("high", high))}
-    return {**numbers, "n": len(target), "definition": metric.says(target) if metric.says else metric.definition}
+    return {**numbers, "n": n, "definition": metric.definition}
 
 
 def _all_alike(value: float, units: int) -> tuple[float, float]:

@@ -2,20 +2,26 @@
 together, and runs compared row by row.
 
 A row is known by its number in the source, and by the hash of its inputs (`data.scan`), which is the same in another file, in another
-order and on another machine."""
+order and on another machine. Answers of unequal length, such as texts, would fill it, and mean nothing without the vocabulary they are
+written in: of these is kept what each metric knows of each row, and a hash of the truth."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mapsto.errors import RunError
 from mapsto.files import write_atomic
+from mapsto.measure.answers import in_words
+from mapsto.measure.scores import any_known
 from mapsto.metrics import Arrays
+from mapsto.types.base import DataType, Head
 
 MOST_ROWS, MOST_NUMBERS = 20_000, 2_000_000  # kept in a run: at most 8 MB an output
 LEFT_OUT = ("set", "spread")  # of what heads and calibration give: no metric reads these
@@ -25,7 +31,8 @@ MIX = np.uint64(0x9E3779B97F4A7C15)
 @dataclass(frozen=True)
 class Tested:
     """rows (n,) int64; hashes (n,) uint64, or none (0,) in runs of an older mapsto; predicted: arrays (n, ...), calibrated; target and
-    present as the room collates them; groups (n,), or none (0,) where rows stand alone."""
+    present as the room collates them; groups (n,), or none (0,) where rows stand alone. statistics: of answers of unequal length, in place of
+    predictions, {metric: (n, k)}, nan where the truth is not known; target is then (n,) uint64 hashes."""
 
     rows: np.ndarray
     hashes: np.ndarray
@@ -33,19 +40,44 @@ class Tested:
     present: np.ndarray
     groups: np.ndarray
     predicted: Arrays
+    statistics: Arrays = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, at: np.ndarray) -> Tested:
         """Some of the rows, by position."""
-        plain = {spot.name: getattr(self, spot.name) for spot in fields(self) if spot.name != "predicted"}
-        chosen = {name: values[at] if len(values) else values for name, values in plain.items()}
-        return Tested(**chosen, predicted={name: values[at] for name, values in self.predicted.items()})
+        chosen: dict[str, Any] = {by: {name: values[at] for name, values in getattr(self, by).items()} for by in NAMED}
+        for name in PLAIN:
+            values = getattr(self, name)
+            chosen[name] = values[at] if len(values) else values
+        return Tested(**chosen)
+
+    def measured(self, room: DataType, head: Head | None) -> Tested:
+        """With statistics in place of predictions, where those are of unequal length; else as it is."""
+        if all(values.dtype != object for values in [self.target, *self.predicted.values()]):
+            return self
+        known = any_known(self.present)
+        shown, target = {name: values[known] for name, values in self.predicted.items()}, self.target[known]
+        statistics = {}
+        for metric in room.metrics if known.any() else ():
+            found = np.asarray(metric.rows(shown, target), np.float32)
+            statistics[metric.name] = np.full((len(self), found.shape[1]), np.nan, np.float32)
+            statistics[metric.name][known] = found
+        return replace(self, target=self._truths(head), predicted={}, statistics=statistics)
+
+    def _truths(self, head: Head | None) -> np.ndarray:
+        """(n,) hashes of the true answers: in words where a head predicts what looks like the truth, else as the room stores them."""
+        if head is not None and "value" in self.predicted:
+            told = [in_words(found.value).encode("utf-8", "surrogatepass") for found in head.decode({"value": self.target})]
+        else:
+            told = [np.asarray(row, np.int64).tobytes() for row in self.target]
+        return np.array([int.from_bytes(blake2b(one, digest_size=8).digest(), "little") for one in told], np.uint64)
 
     def thinned(self) -> Tested:
         """At most so many rows as a run keeps: those with the smallest mixed hashes, so that other runs keep the same ones."""
-        numbers = sum(int(np.prod(values.shape[1:])) for values in [self.target, self.present, *self.predicted.values()])
+        arrays = [self.target, self.present, *self.predicted.values(), *self.statistics.values()]
+        numbers = sum(int(np.prod(values.shape[1:])) for values in arrays)
         most = min(MOST_ROWS, max(1, MOST_NUMBERS // max(1, numbers)))
         if len(self) <= most:
             return self
@@ -53,11 +85,10 @@ class Tested:
         return self.take(np.sort(np.argsort(mixed, kind="stable")[:most]))
 
     def save(self, folder: Path, number: int) -> None:
-        """test-NUMBER.npz; nothing where predictions are of unequal size."""
-        shown = {f"predicted.{name}": values for name, values in self.predicted.items() if name not in LEFT_OUT}
-        arrays = {**{spot.name: getattr(self, spot.name) for spot in fields(self) if spot.name != "predicted"}, **shown}
-        if any(values.dtype == object for values in arrays.values()):
-            return
+        """test-NUMBER.npz, of rows that are `measured`."""
+        shown = {f"{by}.{name}": values for by in NAMED for name, values in getattr(self, by).items() if name not in LEFT_OUT}
+        arrays = {**{name: getattr(self, name) for name in PLAIN}, **shown}
+        assert all(values.dtype != object for values in arrays.values()), "nothing is pickled"
 
         def write(path: Path) -> None:
             with path.open("wb") as file:
@@ -74,10 +105,16 @@ class Tested:
         try:
             with np.load(path) as kept:
                 arrays = {name: kept[name] for name in kept.files}
-            predicted = {name.removeprefix("predicted."): values for name, values in arrays.items() if name.startswith("predicted.")}
-            return cls(**{spot.name: arrays[spot.name] for spot in fields(cls) if spot.name != "predicted"}, predicted=predicted)
+            found: dict[str, Any] = {name: arrays[name] for name in PLAIN}
+            for by in NAMED:
+                found[by] = {name.removeprefix(f"{by}."): values for name, values in arrays.items() if name.startswith(f"{by}.")}
+            return cls(**found)
         except (KeyError, ValueError, OSError, zipfile.BadZipFile) as problem:
             raise RunError(f"{path}: is damaged or of an older mapsto ({problem}).\nCopy the run again from where it was made.") from None
+
+
+NAMED = ("predicted", "statistics")
+PLAIN = tuple(spot.name for spot in fields(Tested) if spot.name not in NAMED)
 
 
 def file_of(folder: Path, number: int) -> Path:
@@ -86,12 +123,12 @@ def file_of(folder: Path, number: int) -> Path:
 
 def joined(parts: Sequence[Tested]) -> Tested:
     """The test rows of several folds together, in the order of rows."""
-    names = [spot.name for spot in fields(Tested) if spot.name != "predicted"]
-    whole = Tested(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
-        predicted={name: np.concatenate([part.predicted[name] for part in parts]) for name in parts[0].predicted},
-    )
-    return whole.take(np.argsort(whole.rows, kind="stable"))
+    whole: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PLAIN}
+    for by in NAMED:
+        found = [getattr(part, by) for part in parts]
+        shared = [name for name in found[0] if all(name in one for one in found)]
+        whole[by] = {name: np.concatenate([one[name] for one in found]) for name in shared}
+    return Tested(**whole).take(np.argsort(whole["rows"], kind="stable"))
 
 
 def common(several: Sequence[Tested], same_data: bool) -> list[Tested]:

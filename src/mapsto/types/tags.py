@@ -61,7 +61,7 @@ class Tags(DataType):
             tags = [tag for cell in cells for tag in _listed(cell)]
         except CellError:
             return 0.0
-        return 0.95 if tags and _are_names(tags) and any(tag != OUTSIDE for tag in tags) else 0.0
+        return 0.95 if tags and are_names(tags) and any(tag != OUTSIDE for tag in tags) else 0.0
 
     def into(self, signature: Signature) -> str:
         return last_text(signature, self.of, "tags")
@@ -95,7 +95,7 @@ class Tags(DataType):
         found = set(counts) | {tag for value in spec.get("distinct", ()) if value is not None for tag in value}
         if not found:
             raise DataError(f"'{spec.get('name', 'tags')}': no training row has a tag to learn from.\nName another column right of the arrow.")
-        names = _are_names(found)
+        names = are_names(found)
         if names:
             kinds = sorted({tag[2:] for tag in found if tag != OUTSIDE})
             found |= {OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")}
@@ -195,7 +195,8 @@ def _listed(cell: Any) -> tuple[str, ...]:
     return tuple(tag.strip() for tag in tags)
 
 
-def _are_names(tags: Any) -> bool:
+def are_names(tags: Any) -> bool:
+    """Do they mark what begins and goes on, and what is outside?"""
     return all(tag == OUTSIDE or (tag[:2] in ("B-", "I-") and len(tag) > 2) for tag in tags)
 
 
@@ -313,12 +314,12 @@ class Field(Head):
         return found if plain else {name: Padded(value, lengths) for name, value in found.items()}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        """A list of tags for each row, and how sure each is."""
-        found = []
-        for tags, chances in zip(predicted["value"], predicted["probability"], strict=True):
-            sure = chances[np.arange(len(tags)), tags].astype(float)
-            found.append(Prediction([self.tags[tag] for tag in tags.tolist()], detail={"probabilities": sure.round(4).tolist()}))
-        return found
+        """A list of tags for each row, and how sure each is, where that is known."""
+        found = [Prediction([self.tags[tag] for tag in tags.tolist()]) for tags in predicted["value"]]
+        if "probability" not in predicted:
+            return found
+        sure = [chances[np.arange(len(tags)), tags].astype(float) for tags, chances in zip(predicted["value"], predicted["probability"], strict=True)]
+        return [replace(one, detail={"probabilities": each.round(4).tolist()}) for one, each in zip(found, sure, strict=True)]
 
 
 def _whole(values: Any) -> Padded:
