@@ -34,7 +34,7 @@ ROOMS = (
     "batch metrics decode augment arithmetic attention dropout encodings texts words disturb sounds hub",
     "types next_token ctc conversation writing sequences overlap",
     "models",
-    "optimizers learners generate scored search",
+    "optimizers learners blockwise generate scored search",
     "training",
     "data",
     "choice",
