@@ -84,8 +84,9 @@ def windows_of(run: Any, store: Any) -> tuple[dict[str, np.ndarray], dict[str, A
     from mapsto.learners.next_token import Stream
 
     slot = run.signature.outputs[0].name
-    stream, room = Stream(store, slot, "train"), run.types["output", slot]
-    return {"tokens": stream.take(np.zeros(1, np.int64), len(stream))[0]}, {"block": room.most, "vocabulary": room.vocabulary_size, "slot": slot}
+    room = run.types["output", slot]
+    stream = Stream(store, slot, "train", room.most)
+    return {"tokens": stream.tokens(np.zeros(1, np.int64), len(stream))[0]}, {"block": room.most, "vocabulary": room.vocabulary_size, "slot": slot}
 
 
 def _code() -> str:

@@ -211,7 +211,7 @@ def test_blocks_hold_the_conversations_as_they_are_stored(chat_run: Run, talks: 
     store = stored(open_source(talks), chat_run.signature, chat_run.types)
     packed = Packed(store, "messages", "test", 161)
 
-    found = packed.take(np.arange(len(packed)))
+    found = packed.stored(np.arange(len(packed)))
 
     values, _ = store.flat(("output", "messages"))
     assert found.shape == (len(packed), 161) and (found != 0).sum() == len(values) == packed.lengths.sum()

@@ -21,6 +21,7 @@ from test_exact import ignore, killed_and_resumed, only_run, same
 from torch import Tensor, nn
 
 import mapsto
+from mapsto.blockwise import Epochs, frequencies
 from mapsto.cells import Continued
 from mapsto.checks.overlap import hashes
 from mapsto.cli import main
@@ -31,7 +32,7 @@ from mapsto.data.prose import SHARES, pieces
 from mapsto.errors import ConfigError, DataError, RunError
 from mapsto.generate import Sampling, drawn, opened, texts, tokens
 from mapsto.learners.base import Batches
-from mapsto.learners.next_token import Stream, _Shifted, frequencies
+from mapsto.learners.next_token import Stream
 from mapsto.models.gpt import Config, Gpt
 from mapsto.next_token import figures, sizes
 from mapsto.recipes import Facts, choose
@@ -208,12 +209,12 @@ class Held(Batches):
 def test_a_stream_is_its_documents_behind_each_other(documents: list[list[int]], data: st.DataObject) -> None:
     train = sorted(data.draw(st.sets(st.integers(0, len(documents) - 1), min_size=1)))
     whole = [token for row in train for token in documents[row]]
-    stream = Stream(Held(documents, train), "text", "train")
+    stream = Stream(Held(documents, train), "text", "train", block=4)
     assert len(stream) == len(whole)
     if whole:
         length = data.draw(st.integers(1, len(whole)))
         starts = np.arange(len(whole) - length + 1)
-        assert stream.take(starts, length).tolist() == [whole[s : s + length] for s in starts]
+        assert stream.tokens(starts, length).tolist() == [whole[s : s + length] for s in starts]
         owner = [row for row in train for _ in documents[row]]
         assert stream.rows_at(starts).tolist() == [owner[s] for s in starts]
 
@@ -221,19 +222,19 @@ def test_a_stream_is_its_documents_behind_each_other(documents: list[list[int]],
 @pytest.mark.parametrize(("size", "block"), [(100, 7), (70, 7), (15, 7), (9, 7), (8, 7), (1000, 1)])
 def test_an_epoch_says_every_token_of_its_blocks_once(size: int, block: int) -> None:
     blocks = size // block - 1 or 1
-    order = _Shifted(blocks, min(block, size - blocks * block), block, seed=3)
+    order = Epochs(blocks, 3, block, min(block, size - blocks * block))
     firsts = []
     for epoch in range(20):
         starts = np.sort(order.take(epoch * blocks, blocks))
         assert (np.diff(starts) == block).all() and starts[0] >= 0 and starts[-1] + block + 1 <= size
         firsts.append(starts[0])
     assert len(set(firsts)) > 1 or size - blocks * block == 1  # blocks begin elsewhere each time
-    np.testing.assert_array_equal(order.take(5, 9), _Shifted(blocks, min(block, size - blocks * block), block, 3).take(0, 14)[5:])
+    np.testing.assert_array_equal(order.take(5, 9), Epochs(blocks, 3, block, min(block, size - blocks * block)).take(0, 14)[5:])
 
 
 def test_frequencies_by_hand() -> None:
-    stream = Stream(Held([[4, 5, 4, 5, 4, 6, 4]], [0]), "text", "train")
-    single, double = frequencies(stream.pairs(), np.array([[4, 5, 4]]), vocabulary=8)
+    stream = Stream(Held([[4, 5, 4, 5, 4, 6, 4]], [0]), "text", "train", block=2)
+    single, double = frequencies(stream.pairs(), np.array([[4, 5]]), np.array([[5, 4]]), vocabulary=8)
     assert np.exp(-single[0]).tolist() == pytest.approx([(2 + 1) / (6 + 8), (3 + 1) / (6 + 8)])  # of the first six: 4 5 4 5 4 6
     assert np.exp(-double[0]).tolist() == pytest.approx([(2 + 5 * 3 / 14) / (3 + 5), (2 + 5 * 4 / 14) / (2 + 5)])
 

@@ -32,9 +32,9 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 ROOMS = (
     "errors cells signature config registry files numerals blocks ngrams tokens public_tokens",
     "batch metrics decode augment arithmetic attention dropout encodings texts words disturb sounds hub",
-    "types next_token ctc conversation writing sequences references overlap",
+    "types next_token ctc conversation reading writing sequences references overlap",
     "models",
-    "optimizers learners generate scored search",
+    "optimizers learners blockwise generate scored search",
     "training",
     "data",
     "choice",

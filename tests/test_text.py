@@ -26,6 +26,8 @@ from mapsto.batch import Draw, Ragged
 from mapsto.cells import Blob, sound
 from mapsto.errors import CellError, ConfigError, DataError, SignatureError
 from mapsto.ngrams import grams
+from mapsto.public_tokens import PUBLIC
+from mapsto.reading import READINGS
 from mapsto.run import Run
 from mapsto.texts import Texts
 from mapsto.tokens import FIRST, MISSING, START, UNKNOWN, learn_tokenizer
@@ -123,6 +125,21 @@ def test_composed_and_decomposed_accents_are_the_same_text(room: Text, text: str
     text = sound(text)
     composed, decomposed = unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)
     np.testing.assert_array_equal(room.encode(composed), room.encode(decomposed))
+
+
+@pytest.mark.parametrize("kind", READINGS)
+def test_every_reading_keeps_the_contract(kind: str) -> None:
+    wants = {PUBLIC: {"codes": learn_tokenizer("words", CORPUS, 100), "reach": 30}, "apart": {"apart": True}}.get(kind, {"tokenizer": kind})
+    room = Text().fit(CORPUS, {"side": "input", "rows": len(CORPUS), "name": "it", **wants})
+    assert room.kind == kind and room.about() and Text.from_json(room.to_json()) == room
+    encoded = Ragged.of([room.encode(text) for text in (*CORPUS, None)])
+    assert encoded.flat.numpy().dtype == room.layout.dtype and encoded.flat.shape[1:] == room.layout.shape[1:]
+    assert room.steps(encoded).shape == room.traits(encoded)["length"].shape == (len(CORPUS) + 1,) and len(room.likeness(encoded)) == len(CORPUS) + 1
+    values = room.collate(encoded, None)
+    pooled, stem = room.stem(None), room.stem(8)
+    assert pooled(values).shape == (len(CORPUS) + 1, pooled.features) and pooled.gives == "pooled" and stem.gives == "tokens"
+    tokens = stem(values)
+    assert (tokens if isinstance(tokens, torch.Tensor) else tokens.values).shape[::2] == (len(CORPUS) + 1, 8)
 
 
 def slow_grams(text: str) -> tuple[Counter, Counter]:

@@ -104,7 +104,7 @@ def speech(facts: Facts) -> dict[str, Any]:
     return {
         "options": {"reach": max(REACH, math.ceil(LONGER * frames_of(room.most, room.hertz) / stride))},
         "training": training,
-        "rooms": {"input": {"audio": {"shift": 0.1, "noise": 0.5, "equaliser": 10.0, "masks": 2, "centre": True, "stride": stride}}},
+        "rooms": {"input": {"audio": {"shift": 0.1, "noise": 0.5, "masks": 2, "centre": True, "stride": stride}}},
         "budget": Budget(epochs=max(60.0, 1500 * batch / facts.rows), patience=0.0),
         "metric": "loss" if facts.rows < 2000 else None,
     }

@@ -76,6 +76,26 @@ def padded(flat: Tensor, lengths: Tensor) -> Padded:
     return Padded(values, lengths, counts)
 
 
+def window(tokens: Padded, start: Tensor, most: int) -> Padded:
+    """`most` tokens of each row from `start` (B,) on; the first place keeps what it says of the text."""
+    places = start[:, None] + torch.arange(most, device=start.device)
+    taken = tokens.values.gather(1, places.clamp(max=tokens.values.shape[1] - 1))
+    taken[:, 0] = tokens.values[:, 0]
+    lengths = (tokens.lengths - start).clamp(max=most)
+    return Padded(taken * (torch.arange(most, device=start.device) < lengths[:, None]), lengths)
+
+
+def windows(texts: Texts, most: int, views: int) -> list[Padded]:
+    """Windows of `most` tokens spread evenly over each text: the power of two of them that covers it, `views` of them at most, so that the mean
+    over all is the mean over a text's own windows, whatever else is in the batch. A short text is seen whole in each."""
+    filled = (texts.lengths.clamp(max=most * views) / most).ceil().clamp(min=1)
+    number = 2 ** filled.log2().ceil().long()  # (B,)
+    count, free = int(number.max()), (texts.lengths - most).clamp(min=0)
+    starts = [free * (k * number // count) // (number - 1).clamp(min=1) for k in range(count)]
+    found = [window(texts, start, most) for start in starts]
+    return [Texts(one.values, one.lengths, bags=texts.bags) for one in found]
+
+
 def tokens_of(encoded: Ragged) -> tuple[np.ndarray, Tensor]:
     """Of encoded texts: (which of the numbers are tokens (N,) bool, how many each text has (B,) int64); the others are counted runs."""
     token = encoded.flat.numpy() >= 0

@@ -27,10 +27,8 @@ from mapsto.models.base import Rooms
 from mapsto.signature import Signature, Slot
 
 # files beside the rooms' that decide how a cell is encoded
-ENCODERS = (
-    *("batch", "cells", "conversation", "ctc", "next_token", "ngrams", "public_tokens"),
-    *("references", "sequences", "sounds", "texts", "tokens", "words"),
-)
+OF_TEXTS = ("tokens", "public_tokens", "ngrams", "texts", "words", "reading", "next_token", "sequences", "references", "ctc", "conversation")
+ENCODERS = ("cells", "sounds", "batch", *OF_TEXTS)
 FORMAT = 2  # raise it when the meaning of the files changes
 Spot = tuple[str, str]  # ("input" | "output", slot name)
 
