@@ -446,6 +446,12 @@ def test_passages_that_stand_in_training_are_found(tmp_path: Path) -> None:
     assert told["level"] == "warn" and told["figures"]["test"] > 0.95 and "test text's runs of 50 tokens" in told["what"]
 
 
+def test_speed_is_told_in_tokens(run: Run) -> None:
+    speed = run.record["speed"]
+    assert speed["tokens_per_second"] == pytest.approx(speed["rows_per_second"] * run.types["output", "text"].most, rel=0.01)
+    assert f"{speed['tokens_per_second']:,.0f} tokens/s" in (run.path / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_report_shows_what_it_writes_and_how_to_ask(run: Run) -> None:
     page, card = ((run.path / name).read_text(encoding="utf-8") for name in ("report.html", "README.md"))
     sections = {section.name: section for section in kept(run)[0]}

@@ -83,6 +83,10 @@ class Blockwise(Learner):
         return self.room.most
 
     @property
+    def row_tokens(self) -> float:
+        return float(self.block)
+
+    @property
     def looked(self) -> int:
         return max(1, LOOKED // self.block)
 

@@ -173,7 +173,8 @@ class Live(Plain):
 
 def told_step(event: Event, score: str) -> str:
     """Where the training stands, on one line."""
-    speed, left = f"{event['rows_per_second']:,.0f} rows/s", duration(event["seconds_left"])
+    tokens, left = event.get("tokens_per_second"), duration(event["seconds_left"])
+    speed = f"{tokens:,.0f} tokens/s" if tokens else f"{event['rows_per_second']:,.0f} rows/s"
     return f"step {event['step']:,}/{event['total']:,}  loss {event['loss']:.4f}{score}  {speed}  {left} left"
 
 

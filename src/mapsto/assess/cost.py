@@ -105,9 +105,10 @@ def _blocks(
         rows.append(("CO2, estimated", f"{energy['co2_grams']:.3g} g", f"{GRAMS:g} g a kWh ({GRID}); without cooling and the machine's making"))
         rows.append(("processor use", f"{energy['utilisation']:.0%}", f"of {cost['cores']} cores"))
     if speed:
-        rows.append(
-            ("speed", f"{speed['rows_per_second']:,.0f} rows/s", f"{speed['operations_per_row'] / 1e6:,.3g} MFLOP a row, forward and backward")
-        )
+        reached = f"{speed['rows_per_second']:,.0f} rows/s"
+        if speed.get("tokens_per_second"):
+            reached = f"{speed['tokens_per_second']:,.0f} tokens/s, {reached}"
+        rows.append(("speed", reached, f"{speed['operations_per_row'] / 1e6:,.3g} MFLOP a row, forward and backward"))
     if speed.get("share"):
         of = f"of {speed['peak'] / 1e9:,.0f} GFLOP/s, the most this machine was seen to reach in this arithmetic"
         rows.append(("share of the machine", f"{speed['share']:.0%}", of))

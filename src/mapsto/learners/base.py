@@ -128,6 +128,11 @@ class Learner:
         """Have training batches so few shapes that compiling a graph for each may pay?"""
         return self.store is not None and self.store.few_shapes
 
+    @property
+    def row_tokens(self) -> float:
+        """Tokens that are learned of a training row in the mean, where speed is told in tokens; 0 elsewhere."""
+        return 0.0
+
     def preparing(self) -> float:
         """Seconds that a batch takes to be made, where a thread may make it while the model learns; 0 elsewhere."""
         if not self.ahead:

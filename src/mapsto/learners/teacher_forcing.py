@@ -66,6 +66,15 @@ class TeacherForcing(Learner):
             raise ConfigError(f"the search for answers has no option '{unknown[0]}'.\n{did_you_mean(unknown[0], options)}")
         self.config = options_of(self.Config, {**vars(self.config), **how}, "search")
 
+    @cached_property
+    def row_tokens(self) -> float:  # type: ignore[override]
+        """Of the answers, as translation counts them."""
+        if self.store is None:
+            return 0.0
+        _, offsets = self.store.flat(("output", self.slot))
+        rows = self.store.rows("train")
+        return float((offsets[rows + 1] - offsets[rows]).mean()) if len(rows) else 0.0
+
     @property
     def looked(self) -> int:
         return LOOKED

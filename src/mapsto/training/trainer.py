@@ -335,7 +335,10 @@ class Trainer:
             self._tick_mark = (now, self.step)
         self._retime()
         left = min(self.clock.left, (self.pace.total - self.step) / max(1e-9, rate))
-        known = {"loss": self._loss, "rows_per_second": rate * (self.training.batch or 1), "seconds": self.clock.elapsed, "seconds_left": left}
+        rows = rate * (self.training.batch or 1)
+        known = {"loss": self._loss, "rows_per_second": rows, "seconds": self.clock.elapsed, "seconds_left": left}
+        if self.learner.row_tokens:
+            known["tokens_per_second"] = rows * self.learner.row_tokens
         self.tell({"event": "step", "step": self.step, "total": self.pace.total, **known})
         if self._asked == "interrupt" and not self.stop:
             self._decide(stop="interrupted")
@@ -381,7 +384,8 @@ class Trainer:
         (MFU), the shares of a step, seconds of evaluating and saving. What the process before this one knew, where this one took no step."""
         steps = self.step - self._began
         took = time.monotonic() - self._learning
-        return self.watch.speed(steps * (self.training.batch or 1), took, self.plan) if steps else self.speed_before
+        rows = steps * (self.training.batch or 1)
+        return self.watch.speed(rows, took, self.plan, self.learner.row_tokens) if steps else self.speed_before
 
     # ---- state ----
 

@@ -52,12 +52,14 @@ class Watch:
         total = sum(self.seconds.values())
         return {part: round(took / total, 4) for part, took in self.seconds.items()} if total else {}
 
-    def speed(self, rows: int, took: float, plan: Plan) -> dict[str, Any]:
-        """Of `rows` learned from in `took` seconds, evaluations included: rows and FLOP a second, the share of the machine's peak (MFU), the
-        shares of a step, the seconds beside."""
+    def speed(self, rows: int, took: float, plan: Plan, row_tokens: float = 0.0) -> dict[str, Any]:
+        """Of `rows` learned from in `took` seconds, evaluations included: rows, tokens (where a row has some) and FLOP a second, the share of the
+        machine's peak (MFU), the shares of a step, the seconds beside."""
         rate = rows / max(1e-9, took - sum(self.beside.values()))
         achieved = rate * plan.operations_per_row
         found: dict[str, Any] = {"rows_per_second": round(rate, 2), "operations_per_row": plan.operations_per_row, "operations_per_second": achieved}
+        if row_tokens:
+            found["tokens_per_second"] = round(rate * row_tokens, 1)
         if plan.peak:
             peak = max(plan.peak * plan.processes, achieved)  # the plan measured one process
             found |= {"peak": peak, "share": achieved / peak}
