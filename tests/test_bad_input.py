@@ -307,12 +307,12 @@ def test_texts_among_other_things(capsys: pytest.CaptureFixture[str], tmp_path: 
     cells = [story(i) if i < 50 else [7, None, 2.5, True, ""][i % 5] for i in range(60)]
     path = a_table(tmp_path / "t.jsonl", "\n".join(json.dumps({"notes": cell, "y": "ab"[i % 2]}) for i, cell in enumerate(cells)))
     assert api.load(trained_on_text(tmp_path, path, "--target", "y")).signature.inputs[0].type == "text"
-    cells[3], cells[9] = ["a", "list"], {"a": "dict"}
+    cells[3], cells[9], cells[11] = ["words", 7], {"a": "dict"}, ["a", "list", "of", "words"]
     path = a_table(tmp_path / "u.jsonl", "\n".join(json.dumps({"notes": cell, "y": "ab"[i % 2]}) for i, cell in enumerate(cells)))
     listed = (trained_on_text(tmp_path, path, "--target", "y") / "quarantine.csv").read_text()
-    assert "line 4" in listed and "line 10" in listed and "got list" in listed and listed.count("\n") == 3
+    assert "line 4" in listed and "line 10" in listed and "got int '7' among them" in listed and listed.count("\n") == 3
     capsys.readouterr()
-    few = a_table(tmp_path / "v.jsonl", "\n".join(json.dumps({"notes": [story(i)] if i % 3 else story(i), "y": "ab"[i % 2]}) for i in range(60)))
+    few = a_table(tmp_path / "v.jsonl", "\n".join(json.dumps({"notes": {"story": story(i)} if i % 3 else story(i), "y": "ab"[i % 2]}) for i in range(60)))
     assert "--max-bad" in refused(capsys, tmp_path / "few", few, "notes:text -> y")
 
 
@@ -325,7 +325,7 @@ def test_hardly_any_texts(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("words", "hint"), [
-    (("a -> notes:text",), "cannot stand right of the arrow"), (("notes:text(tokenizer=ngrams) -> y",), "a bag without order"), (("notes:text(grams=false) -> y", "--model", "mlp"), "nothing is left to read"),
+    (("notes -> a:image",), "cannot stand right of the arrow"), (("notes:text(tokenizer=ngrams) -> y",), "a bag without order"), (("notes:text(grams=false) -> y", "--model", "mlp"), "nothing is left to read"),
     (("a:number -> y", "--model", "lstm"), "takes one sequence"), (("notes:text, a -> y", "--model", "transformer"), "--model fusion"), (("notes:text(tokeniser=bpe) -> y",), "did you mean 'tokenizer'"),
     (("notes:text(long=middle) -> y",), "windows"), (("notes:text(max=0) -> y",), "more than 0|above 0|at least"), (("notes:text -> y", "--model", "transformer(width=30)"), "heads"), (("notes:text -> y", "--model", "textcnn(runs=x)"), "2 3 4"),
 ])  # fmt: skip

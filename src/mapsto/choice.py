@@ -15,10 +15,10 @@ from mapsto.types.base import DataType
 
 @dataclass(frozen=True)
 class Facts:
-    """What a recipe may look at. rooms: the fitted rooms by (side, slot); rows: training rows; minutes: of the budget, None when
-    steps or epochs decide; speed: measures this machine's convolutions, FLOP/s, when a recipe wants to know; tokens: in the training
-    rows' cells of unequal length; said: of each training row how many steps its input has, and its answer takes at least, where these are counted;
-    started: from another run's weights."""
+    """What a recipe may look at. rooms: the fitted rooms by (side, slot); rows: training rows; minutes: of the budget, None when steps or epochs
+    decide; speed: measures this machine's convolutions, FLOP/s, when a recipe wants to know, and reaches what nets of texts make of it;
+    tokens: in the training rows' cells of unequal length; said: of each training row how many steps its input has, and its answer takes at
+    least, where these are counted; started: from another run's weights."""
 
     signature: Signature
     rooms: Mapping[tuple[str, str], DataType]
@@ -29,6 +29,7 @@ class Facts:
     said: Callable[[], tuple[np.ndarray, np.ndarray] | None] = lambda: None
     started: bool = False
     found: Mapping[str, Any] = field(default_factory=dict)  # by the earlier run's model, where there is one
+    reaches: Callable[[], float] = lambda: 0.0
 
     def passes(self, multiplications: float) -> float | None:
         """Passes over the training rows that the minutes allow a net of so many multiply-adds a row; None where minutes do not decide."""

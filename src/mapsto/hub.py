@@ -8,6 +8,7 @@ transformers is imported where it is used.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import warnings
 from collections.abc import Iterator
@@ -207,6 +208,11 @@ def fresh(record: dict[str, Any], part: str) -> nn.Module:
     with quiet():
         config = transformers.CONFIG_MAPPING[record["model_type"]].from_dict(record)
         return _of_texts(getattr(transformers, WORDS[part]).from_config(config, trust_remote_code=False), part)
+
+
+def kept_as(model: nn.Module) -> str:
+    """What a model's `forward` calls the keys and values of tokens seen: transformers 5.24 gave them a shorter name."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def pretrained(source: str, folder: Path, part: str) -> tuple[nn.Module, list[str]]:

@@ -36,7 +36,6 @@ GENTLE = 0.3  # of the usual peak rate, where weights are not fresh
 WRITERS = ((64, 1), (128, 2), (192, 3), (256, 3), (384, 4), (512, 6))  # and of nets that answer
 FEWEST, READ = 6, 8  # passes of theirs over the rows, at least, and weights for each token, at most
 PIECES = 4_000  # tokens of a vocabulary, about
-REACHED = 0.25  # of a machine's speed at convolutions is what they reach
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def language(facts: Facts) -> dict[str, Any]:
     than SEEN weights for each token there is. tinyshakespeare by characters, validation and test loss after 1.5 million tokens: 4 blocks,
     128 wide, reading 64 at once 1.521 and 1.636 (1.530 and 1.649 at twice the rate); 192 wide, reading 128 at once 1.469 and 1.581."""
     room = _written(facts)
-    within = None if facts.minutes is None else facts.minutes * 60 * facts.speed() * REACHED
+    within = None if facts.minutes is None else facts.minutes * 60 * facts.reaches()
     fitting = [(w, d) for w, d in DECODERS if 12 * d * w * w <= SEEN * facts.tokens and (within is None or within / 6 >= (12 * d * w * w) ** 2)]
     width, depth = fitting[-1] if fitting else DECODERS[0]
     if within is None:
@@ -216,7 +215,7 @@ def answers(facts: Facts) -> dict[str, Any]:
     """An encoder-decoder on byte pairs: the largest that sees every row FEWEST times within the minutes, and has no more than READ weights for
     each token there is."""
     rows, tokens = facts.rows, facts.tokens / max(1, facts.rows)  # of a row, read and written
-    within = None if facts.minutes is None else facts.minutes * 60 * facts.speed() * REACHED
+    within = None if facts.minutes is None else facts.minutes * 60 * facts.reaches()
 
     def affords(width: int, depth: int) -> bool:
         weights = 14 * depth * width**2 + PIECES / 2 * width  # that a token meets: 12 in a block that reads, 16 in one that writes

@@ -35,7 +35,7 @@ from mapsto.models import wants
 from mapsto.registry import entry
 from mapsto.run import Run, rooms_to_json
 from mapsto.signature import Signature
-from mapsto.training.machine import choose_device, machine, machine_speed
+from mapsto.training.machine import choose_device, machine, machine_speed, text_speed
 from mapsto.types.base import DataType
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -64,6 +64,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         lambda: _said(store),
         "start" in run.record,
         earlier.found if earlier else {},
+        lambda: text_speed(choose_device(settings.training.device)),
     )
     choice = recipes.choose(facts, settings)
     written = str(signature)

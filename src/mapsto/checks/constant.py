@@ -30,7 +30,7 @@ def found(evidence: Evidence) -> list[str]:
         return []
     columns = [fact.column for fact in evidence.given if fact.part in ("", "moment") and _same(fact)]
     texts = [(slot.column, cells) for slot in evidence.inputs if (cells := evidence.texts(slot)) is not None]
-    return columns + [column for column, cells in texts if len(set(cells)) == 1]
+    return columns + [column for column, cells in texts if all(cell == cells[0] for cell in cells)]
 
 
 def _same(fact: Fact) -> bool:

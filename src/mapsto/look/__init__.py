@@ -32,7 +32,7 @@ from mapsto.models.base import Net
 from mapsto.registry import entry, names
 from mapsto.settle import fit_types
 from mapsto.signature import Signature, Slot
-from mapsto.training.machine import choose_device, machine_speed
+from mapsto.training.machine import choose_device, machine_speed, text_speed
 from mapsto.types.base import DataType
 
 SHOWN, COLUMNS = 3, 8  # rows and inputs shown; the other inputs are counted
@@ -131,7 +131,9 @@ def _choice(signature: Signature, types: Mapping[tuple[str, str], DataType], set
     rows = max(1, round(share * source.total))
     held = [cell for chunk in source.chunks() for slot in signature.outputs for cell in chunk.columns[slot.column] if isinstance(cell, str)]
     letters = int(sum(map(len, held)) / max(1, len(source.rows)) * rows)  # about as many as tokens
-    facts = recipes.Facts(signature, types, rows, recipes.MINUTES, lambda: machine_speed(choose_device(settings.training.device)), letters)
+    device = choose_device(settings.training.device)
+    speeds = {"speed": lambda: machine_speed(device), "reaches": lambda: text_speed(device)}
+    facts = recipes.Facts(signature, types, rows, recipes.MINUTES, tokens=letters, **speeds)
     return recipes.choose(facts, settings)
 
 

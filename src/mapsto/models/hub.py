@@ -237,7 +237,7 @@ class Decoder(nn.Module):
 
     def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
         super().__init__()
-        self.public, self.numbers, self.heads, self.most = public, numbers, heads, most
+        self.public, self.numbers, self.heads, self.most, self.kept_as = public, numbers, heads, most, hub.kept_as(public)
 
     def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
         return self.heads(self.public(input_ids=self.numbers(given), use_cache=False).logits)
@@ -247,7 +247,7 @@ class Decoder(nn.Module):
         if cache is None:
             found = self.public(input_ids=self.numbers(tokens), use_cache=False)
         else:
-            found = self.public(input_ids=self.numbers(tokens), past_key_values=cache.kept, use_cache=True)
+            found = self.public(input_ids=self.numbers(tokens), use_cache=True, **{self.kept_as: cache.kept})
         (logits,) = self.heads(found.logits[:, -1:]).values()
         return logits[:, -1].float()
 
@@ -268,7 +268,7 @@ class Answerer(Writer):
 
     def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
         super().__init__()
-        self.public, self.numbers, self.heads, self.most = public, numbers, heads, most
+        self.public, self.numbers, self.heads, self.most, self.kept_as = public, numbers, heads, most, hub.kept_as(public)
 
     def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
         (texts,) = inputs.values()
@@ -294,8 +294,8 @@ class Answerer(Writer):
             encoder_outputs=hub.library().modeling_outputs.BaseModelOutput(last_hidden_state=state.memory),
             attention_mask=state.there,
             decoder_input_ids=self.numbers(tokens[:, None]),
-            past_key_values=state.kept,
             use_cache=True,
+            **{self.kept_as: state.kept},
         )
         (logits,) = self.heads(found.logits[:, -1:]).values()
         return logits[:, -1].float()
