@@ -31,6 +31,7 @@ PASSES = 12.0  # over a text, at most
 SEEN = 5  # weights of theirs for each training token, at most
 HURRY = 1.15  # times the steps that a transcript takes are wanted: training speaks up to 10% quicker
 LONGER = 1.25  # than most clips heard is what a net of sounds reads at once: training speaks slower, too
+HEARERS, HEARINGS = ((96, 3), (144, 4)), 30  # widths and depths of theirs, and passes over the clips that the larger wants
 REACH = 50  # tokens that a net of sounds reads at once at least
 GENTLE = 0.3  # of the usual peak rate, where weights are not fresh
 WRITERS = ((64, 1), (128, 2), (192, 3), (256, 3), (384, 4), (512, 6))  # and of nets that answer
@@ -94,14 +95,19 @@ def sounds(facts: Facts) -> dict[str, Any]:
 
 
 def speech(facts: Facts) -> dict[str, Any]:
-    """A Conformer whose tokens are as long as the densest transcript allows, up to 40 ms: quicker speech than was heard must fit, too."""
+    """A Conformer whose tokens are as long as the densest transcript allows, up to 40 ms: quicker speech than was heard must fit, too. The smaller
+    where the minutes allow fewer than HEARINGS passes of the larger: strings of digits .113 after 600 of its steps, .119 after 1,021 of the other's."""
     room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Audio))
     frames, least = facts.said() or (np.ones(1), np.zeros(1))
     stride = room.stride or max((s for s in STRIDES if (np.ceil(frames / s) >= HURRY * least).all()), default=1)
     batch = int(np.clip(facts.rows // 2, 1, 8 if facts.rows < 500 else 16))
+    width, depth = HEARERS[-1]
+    if facts.minutes is not None:
+        work = 6 * 23 * depth * width**2 * float(np.ceil(frames / stride).mean()) * facts.rows  # 23 products of width by width in a block
+        width, depth = HEARERS[facts.minutes * 60 * facts.reaches() >= HEARINGS * work]
     training = Training(optimizer="muon", lr=0.02, batch=batch, weight_decay=0.02, momentum=0.95, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
     return {
-        "options": {"reach": max(REACH, math.ceil(LONGER * frames_of(room.most, room.hertz) / stride))},
+        "options": {"width": width, "depth": depth, "reach": max(REACH, math.ceil(LONGER * frames_of(room.most, room.hertz) / stride))},
         "training": training,
         "rooms": {"input": {"audio": {"shift": 0.1, "noise": 0.5, "masks": 2, "centre": True, "stride": stride}}},
         "budget": Budget(epochs=max(60.0, 1500 * batch / facts.rows), patience=0.0),
