@@ -96,7 +96,7 @@ def sounds(facts: Facts) -> dict[str, Any]:
 
 def speech(facts: Facts) -> dict[str, Any]:
     """A Conformer whose tokens are as long as the densest transcript allows, up to 40 ms: quicker speech than was heard must fit, too. The smaller
-    where the minutes allow fewer than HEARINGS passes of the larger: strings of digits .113 after 600 of its steps, .119 after 1,021 of the other's."""
+    where the minutes allow fewer than HEARINGS passes of the larger: digits .113 after 600 of its steps, .119 after 1,021 of the other's."""
     room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Audio))
     frames, least = facts.said() or (np.ones(1), np.zeros(1))
     stride = room.stride or max((s for s in STRIDES if (np.ceil(frames / s) >= HURRY * least).all()), default=1)
