@@ -363,6 +363,13 @@ def test_folders_of_tables(tmp_path: Path) -> None:
     assert rows_of(open_source(str(tmp_path / "shards/part-*.csv"))) == [("1", "2"), ("3", "4")]
 
 
+def test_a_split_column_that_is_left_out_divides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,split,y\n1,train,p\n2,test,q\n", encoding="utf-8")
+    assert open_source(tmp_path / "t.csv").divided
+    source = open_source(tmp_path / "t.csv", Reading(drop="a, split"))
+    assert not source.divided and source.columns == ("a", "split", "y")
+
+
 def test_split_column(tmp_path: Path) -> None:
     source = open_source(write(tmp_path / "a.csv", "x,Split\n1,train\n2,dev\n3,test\n"))
     assert source.columns == ("x",) and splits_of(source) == ["train", "validation", "test"]

@@ -27,7 +27,7 @@ class Reading:
     """How the data is opened, which columns count, and how rows are divided."""
 
     target: str | None = setting(None, "column to learn, when no signature is given (several: separate with commas)")
-    drop: str | None = setting(None, "columns to leave out, separated by commas")
+    drop: str | None = setting(None, "columns to leave out, separated by commas; without its split column the data is divided anew")
     test: str | None = setting(None, "a separate file or folder of test rows")
     split_seed: int = setting(0, "seed of the hash that divides the rows", above=-1)
     group: str | None = setting(None, "column whose equal values never straddle the splits")

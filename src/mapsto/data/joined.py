@@ -120,9 +120,11 @@ class SplitByColumn(Source):
             yield Chunk({name: chunk.columns[name] for name in self.columns}, chunk.where, splits, chunk.bad)
 
 
-def with_split_column(source: Source) -> Source:
-    """Recognise a column named like a split whose every value names one; else the source as it came."""
-    likely = [name for name in source.columns if name.strip().lower().replace(" ", "_").replace("-", "_") in SPLIT_COLUMNS]
+def with_split_column(source: Source, left_out: str | None = None) -> Source:
+    """Recognise a column named like a split whose every value names one; else the source as it came. left_out: columns, separated by commas, of
+    which none is one."""
+    out = {left_out, *(name.strip() for name in (left_out or "").split(","))}
+    likely = [name for name in source.columns if name not in out and name.strip().lower().replace(" ", "_").replace("-", "_") in SPLIT_COLUMNS]
     if not likely or len(source.columns) < 2:
         return source
     values: dict[str, set[str | None]] = {name: set() for name in likely}

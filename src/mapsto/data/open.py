@@ -30,7 +30,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
 
     reading.test names a second place whose rows are all "test". `locations` of the source name `data` (not the test place) so that it can
     be opened again. Raises DataError: nothing there, nothing readable, no rows."""
-    source = with_pairs(with_split_column(_open(data)))
+    source = with_pairs(with_split_column(_open(data), reading.drop))
     if isinstance(data, Source):
         places = data.locations
     else:
@@ -39,7 +39,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     source.locations = places
     if reading.test is None:
         return source
-    source, test = source.tested_elsewhere(), with_pairs(with_split_column(_open(reading.test, source.columns)))
+    source, test = source.tested_elsewhere(), with_pairs(with_split_column(_open(reading.test, source.columns), reading.drop))
     if source.divided and any("test" in chunk.split for chunk in source.chunks()):
         raise DataError(
             f"{source.name} holds test rows already, and --test names {reading.test}.\n"
