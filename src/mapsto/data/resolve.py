@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from mapsto.cells import Column
+from mapsto.cells import Beside, Column, is_missing
 from mapsto.config import Reading
 from mapsto.data.scan import Scan
 from mapsto.data.source import Source
@@ -72,6 +73,7 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     claimed_inputs: set[str] = set()
     named = [slot for slot in signature.inputs if slot.name != ALL]
     inputs = [slot for slot in (_locate(slot, source, claimed_inputs) for slot in named) if slot.column not in dropped]
+    inputs = [_as_named(slot, source, (), said) for slot in inputs]
     if named and not inputs and len(named) == len(signature.inputs):
         raise ConfigError("--drop leaves no column to learn from.\nDrop fewer, or name others left of the arrow.")
     if len(named) < len(signature.inputs):
@@ -80,7 +82,25 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
         inputs += [Slot(name, column=name) for name in rest]
         if not inputs:
             raise SignatureError(f"{source.name}: no column is left to learn from.\nThe columns are: {_listed(source.columns)}")
+    outputs = tuple(_as_named(slot, source, None if _is_class(slot, outputs, inputs, source) else inputs, said) for slot in outputs)
     return signature.with_slots(tuple(inputs), outputs), said
+
+
+def _is_class(slot: Slot, outputs: Sequence[Slot], inputs: Sequence[Slot], source: Source) -> bool:
+    """May a column named `text` right of the arrow be a class? It is written only alone, and from what is no table."""
+    if slot.name != "text" or slot.type:
+        return False
+    head = next(iter(source.chunks(256)), None)
+    if len(outputs) > 1 or head is None:
+        return True
+    kinds = (one.type or _likely(Column(one.column, list(head.columns[one.column])))[0] for one in inputs)
+    return any(entry("types", kind).modality == "tabular" for kind in kinds if kind in names("types"))
+
+
+def _likely(column: Column, output: bool = False) -> tuple[str, dict[str, float]]:
+    """The type that is surest of a column, and how sure each is."""
+    sure = {name: room.sniff(column) for name in names("types") if (room := entry("types", name)).head_kinds or not output}
+    return max(sure, key=lambda name: sure[name]), sure
 
 
 def _side_by_side(signature: Signature, source: Source) -> Signature:
@@ -108,6 +128,41 @@ def _locate(slot: Slot, source: Source, claimed: set[str]) -> Slot:
         raise SignatureError(f"'{slot}': unknown type '{slot.type}'.\n{did_you_mean(slot.type, names('types'))}")
     claimed.add(column)
     return replace(slot, column=column, type=slot.type or _laid_out(source).get(column, ""))
+
+
+def _as_named(slot: Slot, source: Source, inputs: Sequence[Slot] | None, said: Said) -> Slot:
+    """`text`, a column too, is a text, whatever else its cells look like; said where they do, and where they plainly are none. Words for the
+    columns of tables (number, category, categories) promise less. inputs: of an output's row, of which its cells may speak; () for an input."""
+    if slot.type or inputs is None or slot.name not in names("types") or entry("types", slot.name).modality == "tabular":
+        return slot
+    head = next(iter(source.chunks(256)), None)
+    column = Column(slot.column, list(head.columns[slot.column]) if head is not None else [])
+    if head is None or not column.known:
+        return slot
+    likely, sure = _likely(column, bool(inputs))
+    given = [(one, list(head.columns[one.column])) for one in inputs]
+    texts = [cells for one, cells in given if (one.type or _likely(Column(one.column, cells))[0]) == "text"]
+    if sure.get(slot.name, 0) < 0.5 and not _most_are(slot.name, column, texts):
+        said.append(f"'{slot.column}' holds no {slot.name}, though it is called so: {likely}; to insist, {slot.column}:{slot.name}")
+        return slot
+    if likely != slot.name:
+        said.append(f"'{slot.column}' is read as {slot.name}, as it is called; its cells alone look like {likely} ({slot.column}:{likely})")
+    return replace(slot, type=slot.name)
+
+
+def _most_are(kind: str, column: Column, within: Sequence[Sequence[Any]]) -> bool:
+    """Can most cells of a column be read as that type, beside another's where they speak of it, and are they nothing else plainly?"""
+    room = entry("types", kind)()
+    if type(room).into is not DataType.into:
+        return any(_share(room, [Beside(cell, other) for cell, other in zip(column.cells, cells, strict=True)]) > 0.5 for cells in within)
+    plain = max(entry("types", name).sniff(column) for name in ("number", "image", "audio", "messages") if name != kind)
+    return plain < 0.5 and _share(room, column.known) > 0.5
+
+
+def _share(room: DataType, cells: Sequence[Any]) -> float:
+    """Of the first cells that are not missing, those that can be read."""
+    some = [cell for cell in cells if not is_missing(cell.cell if isinstance(cell, Beside) else cell)][:32]
+    return 1 - len(room.read_all(some)[1]) / len(some) if some else 0.0
 
 
 def _laid_out(source: Source) -> dict[str, str]:

@@ -1,0 +1,40 @@
+"""From what a person writes and points at to what is read: columns, files beside each other, encodings, and what is said on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mapsto.config import Reading
+from mapsto.data.open import open_source
+from mapsto.data.resolve import asked
+
+
+# ---- what a column is called says what it is ----
+
+
+def asked_of(data: object, signature: str) -> tuple[dict[str, str], str]:
+    """{column: type or ""} before cells are counted, and what is said of it."""
+    found, said = asked(signature, open_source(data), Reading())
+    return {slot.column: slot.type for slot in found.slots}, " ".join(said)
+
+
+def test_a_column_named_text_is_a_text_though_its_cells_repeat() -> None:
+    rows = [{"q": f"who has {i}?", "text": "Ann has a car. Bob has a dog.", "answer": {"text": "Ann", "answer_start": 0}} for i in range(60)]
+    types, said = asked_of(rows, "q:text, text -> answer:span")
+    assert types == {"q": "text", "text": "text", "answer": "span"} and "'text' is read as text, as it is called" in said
+
+
+def test_a_few_transcripts_are_no_classes(tmp_path: Path) -> None:
+    rows = [{"audio": f"{i}.wav", "text": "yes no" if i % 2 else "no"} for i in range(60)]
+    assert asked_of(rows, "audio -> text")[0] == {"audio": "audio", "text": "text"}
+
+
+def test_a_column_named_tags_is_tags_though_all_are_outside_and_some_are_wrong() -> None:
+    rows = [{"tokens": ["a", "b", "c"], "tags": ["O"] * 3 if i else ["O"]} for i in range(60)]
+    assert asked_of(rows, "tokens:text -> tags")[0] == {"tokens": "text", "tags": "tags"}
+
+
+def test_a_column_that_plainly_is_not_what_it_is_called_is_said() -> None:
+    types, said = asked_of([{"text": i / 2, "notes": "of two colours", "tags": "red;blue"} for i in range(60)], "text, notes:text -> tags")
+    assert types == {"text": "", "notes": "text", "tags": ""}
+    assert "'text' holds no text" in said and "'tags' holds no tags" in said
