@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mapsto.config import Reading
 from mapsto.data.open import open_source
 from mapsto.data.resolve import asked
+from mapsto.errors import SignatureError
 
 
 # ---- what a column is called says what it is ----
@@ -38,3 +41,9 @@ def test_a_column_that_plainly_is_not_what_it_is_called_is_said() -> None:
     types, said = asked_of([{"text": i / 2, "notes": "of two colours", "tags": "red;blue"} for i in range(60)], "text, notes:text -> tags")
     assert types == {"text": "", "notes": "text", "tags": ""}
     assert "'text' holds no text" in said and "'tags' holds no tags" in said
+
+
+def test_the_answer_that_a_preference_lacks_is_named() -> None:
+    rows = [{"prompt": f"hi {i}", "chosen": f"hello {i}"} for i in range(30)]
+    with pytest.raises(SignatureError, match="Add a column 'rejected'"):
+        asked_of(rows, "-> preference")

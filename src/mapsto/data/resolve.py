@@ -8,6 +8,7 @@ from typing import Any
 
 from mapsto.cells import Beside, Column, is_missing
 from mapsto.config import Reading
+from mapsto.data.pairs import NAME, PAIR
 from mapsto.data.scan import Scan
 from mapsto.data.source import Source
 from mapsto.errors import ConfigError, DataError, SignatureError, did_you_mean
@@ -182,6 +183,12 @@ def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
     free = [name for name in source.columns if name not in claimed]
     if kind in free:
         return kind
+    if kind == NAME and len(there := [name for name in PAIR if name in source.columns]) == 1:
+        (lacking,) = set(PAIR) - set(there)
+        raise SignatureError(
+            f"'{slot}': {source.name} has a column '{there[0]}' but none '{lacking}', and a {NAME} is a pair of answers.\n"
+            f"Add a column '{lacking}' with the answer that people {'like less' if lacking == PAIR[1] else 'prefer'}."
+        )
     head = next(iter(source.chunks(256)), None)
     if head is None:
         raise DataError(f"{source.name}: expected rows, found none.\nCheck that the file is what it should be.")
