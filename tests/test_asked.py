@@ -47,3 +47,14 @@ def test_the_answer_that_a_preference_lacks_is_named() -> None:
     rows = [{"prompt": f"hi {i}", "chosen": f"hello {i}"} for i in range(30)]
     with pytest.raises(SignatureError, match="Add a column 'rejected'"):
         asked_of(rows, "-> preference")
+
+
+def test_which_of_two_texts_is_learned_is_said_and_files_keep_the_order_they_are_named_in(tmp_path: Path) -> None:
+    for name in ("en", "de"):
+        (tmp_path / f"train.{name}").write_text("".join(f"the {name} line {i} of many others\n" for i in range(50)))
+
+    types, said = asked_of([str(tmp_path / "train.en"), str(tmp_path / "train.de")], "text -> text")
+    other, _ = asked_of([str(tmp_path / "train.de"), str(tmp_path / "train.en")], "text -> text")
+
+    assert list(types) == ["en", "de"] and "for the other way write: de:text -> en:text" in said
+    assert list(other) == ["de", "en"]

@@ -291,7 +291,9 @@ def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
 
 def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) -> list[str]:
     """How columns are read where it is not obvious, and the optimizer's settings."""
-    said = [text for side, slot in spots(signature) if (text := types[side, slot.name].said(slot.name))]
+    twice = {slot.name for slot in signature.inputs} & {slot.name for slot in signature.outputs}  # `text -> text`: told apart by their columns
+    told = [(types[side, slot.name], slot.column if slot.name in twice else slot.name) for side, slot in spots(signature)]
+    said = [text for room, name in told if (text := room.said(name))]
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
     said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")

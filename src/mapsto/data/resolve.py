@@ -62,7 +62,7 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     """Every slot knows its column; '*' stands for the columns nobody else claims."""
     said: Said = []
     claimed: set[str] = set()
-    signature = _side_by_side(signature, source)
+    signature = _side_by_side(signature, source, said)
     outputs = tuple(_locate(slot, source, claimed) for slot in signature.outputs)
     dropped = set(columns_named(reading.drop, source, "drop"))
     outside = set(dropped)
@@ -104,8 +104,8 @@ def _likely(column: Column, output: bool = False) -> tuple[str, dict[str, float]
     return max(sure, key=lambda name: sure[name]), sure
 
 
-def _side_by_side(signature: Signature, source: Source) -> Signature:
-    """`text -> text` where the columns have other names, and as many are texts as are asked for: the first given, the last learned."""
+def _side_by_side(signature: Signature, source: Source, said: Said) -> Signature:
+    """`text -> text` where the columns have other names, and as many are texts as are asked for: the first given, the last learned; said."""
     asked = [slot for slot in signature.slots if slot.column == "" and slot.name not in source.columns and slot.name in names("types")]
     kinds = {slot.type or slot.name for slot in asked}
     if len(asked) < 2 or len(asked) < len(signature.slots) or len(kinds) != 1:
@@ -116,7 +116,16 @@ def _side_by_side(signature: Signature, source: Source) -> Signature:
     if len(fitting) != len(asked):
         return signature
     placed = [replace(slot, column=name, type=slot.type or slot.name) for slot, name in zip(asked, fitting, strict=True)]
-    return signature.with_slots(tuple(placed[: len(signature.inputs)]), tuple(placed[len(signature.inputs) :]))
+    given, learned = placed[: len(signature.inputs)], placed[len(signature.inputs) :]
+    if len(given) == len(learned) == 1:
+        there, back = (f"{_plain(one)} -> {_plain(other)}" for one, other in ((given[0], learned[0]), (learned[0], given[0])))
+        said.append(f"{signature}: {there}, as the columns stand; for the other way write: {back}")
+    return signature.with_slots(tuple(given), tuple(learned))
+
+
+def _plain(slot: Slot) -> str:
+    """A column with its type, as a signature has them."""
+    return str(Slot(slot.column, slot.type))
 
 
 def _locate(slot: Slot, source: Source, claimed: set[str]) -> Slot:
