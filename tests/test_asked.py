@@ -58,3 +58,15 @@ def test_which_of_two_texts_is_learned_is_said_and_files_keep_the_order_they_are
 
     assert list(types) == ["en", "de"] and "for the other way write: de:text -> en:text" in said
     assert list(other) == ["de", "en"]
+
+
+def test_a_name_that_is_no_column_is_refused_but_running_text_may_be_called_anything(tmp_path: Path) -> None:
+    book = tmp_path / "book.txt"
+    book.write_text("A cat sat on the mat and saw the dog.\n" * 50)
+    rows = [{"text": f"the cat number {i} sat on its mat", "label": "ab"[i % 2]} for i in range(50)]
+
+    assert list(asked_of(book, "-> txt:text")[0]) == ["text"]
+    with pytest.raises(SignatureError, match="did you mean 'text'"):
+        asked_of(rows, "-> txt:text")
+    with pytest.raises(SignatureError, match="did you mean 'text'"):
+        asked_of(rows, "txt:text -> label")

@@ -391,7 +391,7 @@ class Run:
             side = self.signature.outputs if slot in self.signature.outputs else self.signature.inputs
             if slot.type in source.columns and sum(other.type == slot.type for other in side) == 1:
                 return replace(slot, column=slot.type)
-            if len(source.columns) == 1 == len(self.signature.inputs) and not targets:
+            if len(source.columns) == 1 == len(self.signature.inputs) and not targets and source.locations:  # a dict or frame names its cells
                 return replace(slot, column=source.columns[0])
             found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
             raise SignatureError(f"{source.name}: expected a column '{slot.column}', found {found}.\nThe run learned: {self.signature}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mapsto.cells import Beside, Column, is_missing
 from mapsto.config import Reading
+from mapsto.data.files import MEDIA
 from mapsto.data.pairs import NAME, PAIR
 from mapsto.data.scan import Scan
 from mapsto.data.source import Source
@@ -175,6 +177,12 @@ def _share(room: DataType, cells: Sequence[Any]) -> float:
     return 1 - len(room.read_all(some)[1]) / len(some) if some else 0.0
 
 
+def _is_named(column: str, source: Source) -> bool:
+    """Does the data name that column? Names that its layout gave, as to running text or to pictures in folders, a signature may change."""
+    made = {slot.name for slot in parse(source.guess).slots} if source.guess else set()
+    return column not in made and column not in MEDIA and not re.fullmatch(r"column_\d+", column)
+
+
 def _laid_out(source: Source) -> dict[str, str]:
     """{column: type} that the layout leaves no doubt of."""
     return {slot.name: slot.type for slot in parse(source.guess).slots if slot.type} if source.guess else {}
@@ -190,6 +198,8 @@ def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
     if kind not in names("types"):
         raise SignatureError(f"'{slot}': unknown type '{kind}'.\n{did_you_mean(kind, names('types'))}")
     free = [name for name in source.columns if name not in claimed]
+    if slot.name not in names("types") and all(_is_named(column, source) for column in source.columns):
+        raise SignatureError(f"'{slot}': {source.name} has no column '{slot.name}'.\n{did_you_mean(slot.name, source.columns)}")
     if kind in free:
         return kind
     if kind == NAME and len(there := [name for name in PAIR if name in source.columns]) == 1:
