@@ -8,7 +8,7 @@ import pytest
 
 from mapsto.config import Reading
 from mapsto.data.open import open_source
-from mapsto.data.resolve import asked
+from mapsto.data.resolve import as_asked, asked
 from mapsto.errors import SignatureError
 
 
@@ -17,7 +17,7 @@ from mapsto.errors import SignatureError
 
 def asked_of(data: object, signature: str) -> tuple[dict[str, str], str]:
     """{column: type or ""} before cells are counted, and what is said of it."""
-    found, said = asked(signature, open_source(data), Reading())
+    found, said = asked(signature, as_asked(signature, open_source(data)), Reading())
     return {slot.column: slot.type for slot in found.slots}, " ".join(said)
 
 
@@ -70,3 +70,20 @@ def test_a_name_that_is_no_column_is_refused_but_running_text_may_be_called_anyt
         asked_of(rows, "-> txt:text")
     with pytest.raises(SignatureError, match="did you mean 'text'"):
         asked_of(rows, "txt:text -> label")
+
+
+SAID = "Hello, said the man\nGood morning, said she\n"
+
+
+def test_a_text_with_a_comma_in_every_line_is_running_text_where_text_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "comma.txt").write_text(SAID * 100)
+    (tmp_path / "table.txt").write_text("text,label\n" + "".join(f"a cat and {i} dogs,{i % 2}\n" for i in range(50)))
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "folder" / f"{name}.txt").write_text(f"{name} said, {SAID * 100}")
+
+    for place, rows in (("comma.txt", SAID * 100), ("folder", f"a said, {SAID * 100}b said, {SAID * 100}")):
+        source = as_asked("-> text", open_source(tmp_path / place))
+        assert "".join(text for chunk in source.chunks() for text in chunk.columns["text"]) == rows
+    assert as_asked("-> text", open_source(tmp_path / "table.txt")).columns == ("text", "label")
+    assert as_asked("* -> column_2", open_source(tmp_path / "comma.txt")).columns == ("column_1", "column_2")

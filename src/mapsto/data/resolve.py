@@ -48,6 +48,17 @@ def asked(text: str | None, source: Source, reading: Reading) -> tuple[Signature
     return _located(signature, source, reading)
 
 
+def as_asked(text: str | Signature | None, source: Source) -> Source:
+    """The source as a text that goes on, where `-> text` asks for one of a file (.txt) that might be a table, but has no column of that name."""
+    if text is None:
+        return source
+    signature = parse(text) if isinstance(text, str) else text
+    slots = signature.outputs
+    if signature.inputs or len(slots) > 1 or (slots[0].type or slots[0].name) != "text" or {slots[0].name, slots[0].column} & set(source.columns):
+        return source
+    return source.running()
+
+
 def _whole(signature: Signature, source: Source) -> Signature:
     """`messages -> text` where a cell of the input holds what is to be learned (`DataType.whole`), and no column is named right of the arrow: as
     it is learned, `-> messages`."""

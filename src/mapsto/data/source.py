@@ -73,6 +73,10 @@ class Source:
         """The same as a table, where it was taken for a text that goes on: each line a row."""
         return self
 
+    def running(self) -> Source:
+        """The other way round: the same as a text that goes on, where a file that may be one was taken for a table."""
+        return self
+
     def tested_elsewhere(self) -> Source:
         """The same without test rows of its own making: others will be the test."""
         return self

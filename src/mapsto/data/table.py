@@ -14,7 +14,7 @@ from mapsto.data.dialect import LINE, Dialect, Lines, find_dialect, records, tex
 from mapsto.data.files import CONLL_SUFFIXES, Entry, entry_of, fingerprint_of, inner_suffix, kind_of, reading, unpacked
 from mapsto.data.jsonrows import open_json
 from mapsto.data.parquet import open_parquet
-from mapsto.data.prose import open_prose
+from mapsto.data.prose import SUFFIXES, open_prose
 from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.errors import DataError
 
@@ -49,6 +49,13 @@ class DelimitedSource(Source):
                     rows, where, bad, begun = [], [], [], lines.characters
             if rows or bad:
                 yield self._chunk(rows, where, bad)
+
+    def running(self) -> Source:
+        if inner_suffix(self.path) not in SUFFIXES:
+            return self
+        source = open_prose(self.name, [entry_of(Path(self.path))])
+        source.locations = self.locations
+        return source
 
     def _rows(self, lines: Lines) -> Iterator[tuple[str, list[str] | BadRow]]:
         """(place, cells) of every row below the header; a BadRow where the cells are not as many as the columns."""
