@@ -9,7 +9,7 @@ import pytest
 from mapsto.config import Reading
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked, asked
-from mapsto.errors import SignatureError
+from mapsto.errors import DataError, SignatureError
 
 
 # ---- what a column is called says what it is ----
@@ -87,3 +87,34 @@ def test_a_text_with_a_comma_in_every_line_is_running_text_where_text_is_asked_f
         assert "".join(text for chunk in source.chunks() for text in chunk.columns["text"]) == rows
     assert as_asked("-> text", open_source(tmp_path / "table.txt")).columns == ("text", "label")
     assert as_asked("* -> column_2", open_source(tmp_path / "comma.txt")).columns == ("column_1", "column_2")
+
+
+def lines_of(place: object) -> tuple[str, list[str]]:
+    """All text of a source, and why rows of it are bad, with their places."""
+    chunks = list(open_source(place).chunks())
+    texts = "".join(text for chunk in chunks for column in chunk.columns.values() for text in column)
+    return texts, [f"{bad.where}: {bad.why}" for chunk in chunks for bad in chunk.bad]
+
+
+def test_lines_of_a_text_that_are_not_utf8_are_left_out_and_counted(tmp_path: Path) -> None:
+    (path := tmp_path / "mixed.txt").write_bytes("A café.\n".encode() * 400 + "Ein größerer.\n".encode("cp1252") * 3 + "A plain line.\n".encode() * 400)
+    (many := tmp_path / "many.txt").write_bytes("A café.\n".encode() * 100 + "Ein größerer.\n".encode("cp1252") * 30)
+    (other := tmp_path / "other.txt").write_bytes("Ein größerer.\n".encode("cp1252") * 300)
+
+    text, bad = lines_of(path)
+
+    assert text == "A café.\n" * 400 + "A plain line.\n" * 400
+    assert bad == ["mixed.txt: 3 lines (the first: 401) are not utf-8, as the rest of the file is: left out"]
+    with pytest.raises(DataError, match=r"many.txt.*30 lines \(the first: 101\) are not utf-8, of 130"):
+        lines_of(many)
+    assert lines_of(other) == ("Ein größerer.\n" * 300, []) and "other.txt: cp1252 text" in open_source(other).said
+
+
+def test_lines_side_by_side_that_are_not_utf8_are_quarantined(tmp_path: Path) -> None:
+    (tmp_path / "train.en").write_text("a cat\n" * 40)
+    (tmp_path / "train.de").write_bytes("schön\n".encode() * 39 + "schön\n".encode("latin-1"))
+
+    text, bad = lines_of(tmp_path)
+
+    assert text == "schön" * 39 + "a cat" * 39 and bad == ["line 40: 'de' is not utf-8, as the rest of the file is"]
+    assert "train.de: two encodings in one file: line 40 is not utf-8" in " ".join(open_source(tmp_path).said)

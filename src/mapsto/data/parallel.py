@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from mapsto.data.dialect import find_encoding, text_of
+from mapsto.data.dialect import FOREIGN, find_encoding, is_foreign, said_of_encoding, text_of
 from mapsto.data.files import PACKED_SUFFIXES, Entry, fingerprint_of, kind_of, reading, unpacked
 from mapsto.data.joined import Part, join, split_of_name
-from mapsto.data.source import Chunk, Source
+from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import DataError
 
 _COLUMN = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?|src|tgt|trg|source|target|input|output|reference|hyp")
@@ -39,8 +39,12 @@ class PairSource(Source):
             for some in iter(lambda: [list(itertools.islice(lines, size)) for lines in columns], [[]] * len(columns)):
                 cells = [[line.rstrip("\r\n") for line in lines] for lines in some]
                 where = [f"line {number}" for number in range(first, first + len(cells[0]))]
-                yield Chunk(dict(zip(self.columns, cells, strict=True)), where, [None] * len(where))
                 first += len(where)
+                foreign = {i: name for name, lines in zip(self.columns, cells, strict=True) for i, line in enumerate(lines) if is_foreign(line)}
+                bad = [BadRow(where[i], f"'{foreign[i]}' is {FOREIGN}") for i in sorted(foreign)]
+                cells = [[line for i, line in enumerate(lines) if i not in foreign] for lines in cells] if bad else cells
+                where = [place for i, place in enumerate(where) if i not in foreign]
+                yield Chunk(dict(zip(self.columns, cells, strict=True)), where, [None] * len(where), bad)
 
 
 @contextmanager
@@ -96,6 +100,7 @@ def open_pairs(name: str, pairs: Pairs) -> Source:
         )
     parts = parts if divided else [Part(part.source, part.label if len(parts) > 1 else "", None) for part in parts]
     said = [f"texts side by side, line by line: {', '.join(part.label or name for part in parts)} ({', '.join(parts[0].source.columns)})"]
+    said += [f"{entry.name}: {told}" for files in pairs.values() for entry in files.values() if (told := said_of_encoding(Path(entry.path)))]
     if len(parts) == 1:
         parts[0].source.said = said
         return parts[0].source

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.data.conll import open_conll
-from mapsto.data.dialect import LINE, Dialect, Lines, find_dialect, records, text_of
+from mapsto.data.dialect import FOREIGN, LINE, Dialect, Lines, find_dialect, records, text_of
 from mapsto.data.files import CONLL_SUFFIXES, Entry, entry_of, fingerprint_of, inner_suffix, kind_of, reading, unpacked
 from mapsto.data.jsonrows import open_json
 from mapsto.data.parquet import open_parquet
@@ -71,7 +71,10 @@ class DelimitedSource(Source):
                 return
             if skip:
                 skip -= 1
-                lines.nul = False
+                lines.nul = lines.foreign = False
+            elif lines.foreign:
+                lines.foreign = lines.nul = False
+                yield from _bad(begun, lines.number, FOREIGN)
             elif lines.nul:
                 lines.nul = False
                 yield from _bad(begun, lines.number, "holds a NUL byte, which no text does")
