@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import mapsto
 from mapsto.config import Reading
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked, asked
@@ -118,3 +119,13 @@ def test_lines_side_by_side_that_are_not_utf8_are_quarantined(tmp_path: Path) ->
 
     assert text == "schön" * 39 + "a cat" * 39 and bad == ["line 40: 'de' is not utf-8, as the rest of the file is"]
     assert "train.de: two encodings in one file: line 40 is not utf-8" in " ".join(open_source(tmp_path).said)
+
+
+def test_an_empty_document_among_others_is_quarantined_and_ends_nothing(tmp_path: Path) -> None:
+    (texts := tmp_path / "texts").mkdir()
+    for i in range(10):
+        (texts / f"{i}.txt").write_text("" if i == 4 else f"A cat {i} sat on the mat and saw the dog.\n" * 40)
+
+    run = mapsto.train(texts, "-> text:text(max=16)", steps=2, model="gpt(width=16, depth=1, heads=2)", plan="default", threads=1, out=tmp_path / "runs")
+
+    assert "4.txt,,the file is empty" in (run.path / "quarantine.csv").read_text()

@@ -303,8 +303,9 @@ def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) ->
 
 
 def _refuse_bad(bad: list, rows: int, most: float, name: str, path: Path | None = None) -> None:
+    bad = [row for each in bad if not (row := each if isinstance(each, dict) else vars(each)).get("slight")]
     if len(bad) > most * max(1, rows) and bad:
-        first = bad[0] if isinstance(bad[0], dict) else vars(bad[0])
+        first = bad[0]
         listed = f" All are listed in {path / 'quarantine.csv'}." if path else ""
         raise DataError(
             f"{name}: {len(bad)} of {rows} rows cannot be read, more than {most:.0%} (--max-bad).\n"

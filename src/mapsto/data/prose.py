@@ -22,6 +22,7 @@ from mapsto.errors import DataError
 SHARES = (0.9, 0.05, 0.05)
 PIECES, SMALLEST, LARGEST = 64, 1 << 12, 1 << 20  # pieces of a text that is divided by place, and bytes of a piece
 CHUNK = 1 << 22  # bytes handed on at once
+LEAST_FILLED = 0.8  # of the files: then a few empty ones among them do not matter
 MOST_FOREIGN = 0.05  # of a file's lines that are not in its encoding, and are left out
 MANY = 20  # files from which on each is a document
 SUFFIXES = (".txt", ".text", ".md")
@@ -83,7 +84,7 @@ def open_prose(name: str, files: Sequence[Entry], given: Sequence[str | None] = 
         files=[entry for entry, _ in filled],
         given=[split if named else None for _, split in filled],
         shares=SHARES if by_place else (),
-        bad=[BadRow(entry.name, "the file is empty") for entry in files if not entry.size],
+        bad=[BadRow(entry.name, "the file is empty", slight=len(filled) >= LEAST_FILLED * len(files)) for entry in files if not entry.size],
     )
 
 
@@ -115,7 +116,7 @@ def pieces(entry: Entry, shares: Sequence[float], bad: list[BadRow] | None = Non
                 f"Two encodings in one file? Save it as utf-8, or take these lines away ({path})."
             )
         if bad is not None:
-            bad.append(BadRow(entry.name, f"{known.said()}, as the rest of the file is: left out"))
+            bad.append(BadRow(entry.name, f"{known.said()}, as the rest of the file is: left out", slight=True))
 
 
 @dataclass
