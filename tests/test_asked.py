@@ -129,3 +129,15 @@ def test_an_empty_document_among_others_is_quarantined_and_ends_nothing(tmp_path
     run = mapsto.train(texts, "-> text:text(max=16)", steps=2, model="gpt(width=16, depth=1, heads=2)", plan="default", threads=1, out=tmp_path / "runs")
 
     assert "4.txt,,the file is empty" in (run.path / "quarantine.csv").read_text()
+
+
+def test_a_file_without_its_partner_is_named(tmp_path: Path) -> None:
+    for name in ("train.en", "train.de", "val.en"):
+        (tmp_path / name).write_text("a line of words\n" * 9)
+    with pytest.raises(DataError, match="val.en has no val.de beside it"):
+        open_source(tmp_path)
+
+    for name in ("train.de", "val.en"):
+        (tmp_path / name).unlink()
+    with pytest.raises(DataError, match=r"train.en has no partner beside it.*train.de"):
+        open_source(tmp_path)

@@ -13,7 +13,7 @@ from mapsto.data.dialect import find_dialect
 from mapsto.data.files import MEDIA, TABLE_SUFFIXES, Entry, Listing, fingerprint_of, inner_suffix, kind_of, listing, of_one_medium
 from mapsto.data.joined import Part, group_by_split, join, split_of_name
 from mapsto.data.metadata import metadata_files, open_metadata
-from mapsto.data.parallel import open_pairs, pairs_among
+from mapsto.data.parallel import alone, open_pairs, pairs_among
 from mapsto.data.prose import is_prose, open_prose
 from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.data.table import open_table, stem
@@ -93,6 +93,8 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
     if not tables and len(arrays) == 1:
         return open_npz(Path(arrays[0].path))
     if not tables:
+        if problem := alone(found.files):
+            raise problem
         kinds = Counter(entry.suffix or "no suffix" for entry in found.files)
         held = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.most_common(5))
         raise DataError(
