@@ -143,6 +143,16 @@ def test_rate_and_length_are_found_in_training_clips() -> None:
     assert fitted([minutes], max=2.0, rate=1000).most < 2100
 
 
+def test_one_very_long_clip_among_few_is_cut_and_said() -> None:
+    long, short = (np.ones(70 * 1000, np.int16), 1000), (tone(300, 0.5, 1000), 1000)
+
+    room = fitted([short] * 40 + [long])
+
+    assert 500 <= room.most < 1000 and "of 2.4% of the clips, longer, the loudest part is read" in room.said("clip")
+    with pytest.raises(DataError, match="the longest training clip has 70 s"):
+        fitted([short] * 40 + [long] * 2)
+
+
 def test_resampling_keeps_the_tone() -> None:
     room = fitted([(tone(440, 0.5), 8000)])
     low, high = stored(room, (tone(440, 0.5), 8000), (tone(440, 0.5, 96_000), 96_000)).numpy()[:, 200:3800].astype(float)

@@ -19,6 +19,7 @@ import torch
 from mapsto import reporting
 from mapsto.config import Budget, Reading, Settings, options_of, settings_of
 from mapsto.data.open import open_source
+from mapsto.data.resolve import as_asked
 from mapsto.data.source import Source
 from mapsto.earlier import begin, first_weights
 from mapsto.errors import ConfigError, MapstoError, RunError
@@ -61,7 +62,7 @@ def train(
     tell = tell or _printer()
     settings = _absolute(settings_of(options))
     _check_early(settings)
-    source = open_source(data, settings.reading)
+    source = as_asked(signature, open_source(data, settings.reading))
     asked = {
         "data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint},
         "asked": signature,
@@ -112,7 +113,7 @@ def planned(data: Any, signature: str | None = None, tell: Tell | None = None, *
     started, tell = time.monotonic(), tell or _printer()
     settings = _absolute(settings_of(options))
     _check_early(settings)
-    source = open_source(data, settings.reading)
+    source = as_asked(signature, open_source(data, settings.reading))
     with TemporaryDirectory() as folder:
         data_known = {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}
         run = Run.create(Path(folder), "plan", {"data": data_known, "asked": signature, "settings": settings.to_json()})
@@ -136,7 +137,7 @@ def resume(path: str | Path, data: Any = None, tell: Tell | None = None) -> Run:
     if run.status == "done":
         tell({"event": "note", "text": f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5"})
         return run
-    source = None if data is None else open_source(data, run.settings.reading)
+    source = None if data is None else as_asked(run.record["asked"], open_source(data, run.settings.reading))
     if run.record.get("fold") == -1:
         return _fit_folds(run, source or reopen(run), tell)
     return fit(run, source, tell)
@@ -153,7 +154,7 @@ def extend(path: str | Path, data: Any = None, tell: Tell | None = None, **budge
     if asked == Budget():
         asked = Budget(minutes=run.choice.budget.minutes or 5.0)
     if data is not None:
-        source = open_source(data, Reading())
+        source = as_asked(run.signature, open_source(data, Reading()))
         run._located(source, targets=True)  # its columns are there, or an error before anything is touched
     with locked(run.path):
         kept = _archive(run)

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from mapsto.assess.base import View
 from mapsto.blocks import Says, Section
 from mapsto.data.open import open_source
+from mapsto.data.resolve import as_asked
 from mapsto.data.source import Source
 from mapsto.data.store import Store, stored
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
@@ -92,7 +93,7 @@ def view_on(run: Run, data: Any = None, tell: Tell | None = None) -> View:
         store = store_of(run, lambda: source or reopen(run), tell)
         store.device = learner.device
         return view_of(run, learner, store, source, Predictions(learner, store))
-    source = open_source(data)
+    source = as_asked(run.signature, open_source(data))
     signature = run._located(source, targets=True)
     store = stored(source, signature, run.types, lambda done, total: tell({"event": "encode", "rows": done, "total": total}))
     store.device = learner.device

@@ -38,6 +38,7 @@ from mapsto.conversation import in_order, messages_of
 from mapsto.data.bare import all_bare, bare, is_column
 from mapsto.data.encode import encode_chunk, placed
 from mapsto.data.open import open_source
+from mapsto.data.resolve import as_asked
 from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, stored, tensors
 from mapsto.decode import Prediction
@@ -379,7 +380,7 @@ class Run:
             return True, open_source([{only: data}], Reading())
         if only is not None and isinstance(data, Sequence) and not isinstance(data, str) and all_bare(data, prose):
             return False, open_source([{only: item} for item in data], Reading())
-        return False, open_source(data, Reading())
+        return False, as_asked(self.signature, open_source(data, Reading()))
 
     def _located(self, source: Source, targets: bool = False) -> Signature:
         """The signature with this source's columns: of the same name, or the only one that can be meant."""
@@ -391,7 +392,7 @@ class Run:
             side = self.signature.outputs if slot in self.signature.outputs else self.signature.inputs
             if slot.type in source.columns and sum(other.type == slot.type for other in side) == 1:
                 return replace(slot, column=slot.type)
-            if len(source.columns) == 1 == len(self.signature.inputs) and not targets:
+            if len(source.columns) == 1 == len(self.signature.inputs) and not targets and source.locations:  # a dict or frame names its cells
                 return replace(slot, column=source.columns[0])
             found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
             raise SignatureError(f"{source.name}: expected a column '{slot.column}', found {found}.\nThe run learned: {self.signature}")

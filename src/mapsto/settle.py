@@ -21,6 +21,7 @@ from mapsto.config import Reading, Settings
 from mapsto.data.encode import list_bad, prepare, spots
 from mapsto.data.mirror import mirror_is_safe
 from mapsto.data.open import open_source
+from mapsto.data.resolve import as_asked
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
@@ -44,6 +45,7 @@ Types = dict[tuple[str, str], DataType]
 
 def settle(run: Run, source: Source, tell: Tell) -> None:
     """Decide, and write it into the run. The record's `fold` says which part of a cross-validation it is, -1 the net that follows it."""
+    source = as_asked(run.record["asked"], source)
     earlier, fold = Earlier.of(run.record), run.record.get("fold")
     settings = earlier.wished(run.settings) if earlier else run.settings
     for sentence in source.said:
@@ -132,7 +134,7 @@ def make_ready(
     path: Path | None = None,
 ) -> Ready:
     """Scan, resolve, divide, fit and encode. path: the run's folder, which gets a quarantine.csv. DataError when too many rows are bad."""
-    reading = settings.reading
+    reading, source = settings.reading, as_asked(asked, source)
     signature, said = asked_signature(asked, source, reading)
     columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
     found = scan(source, *columns, group=reading.group, time=reading.time, weight=reading.weight)
@@ -161,7 +163,7 @@ def reopen(run: Run) -> Source:
             f"{source.name}: has changed since the training began, so it cannot be continued exactly.\n"
             f"Put the data back, or start anew (or: mapsto extend {run.path} --data {source.name})."
         )
-    return source
+    return as_asked(run.signature if run.record.get("signature") else run.record["asked"], source)
 
 
 def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
@@ -171,7 +173,7 @@ def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
         rows = {name: kept[name] for name in kept.files}
     if not (folder / "store.json").exists():
         folder = prepare(
-            source(),
+            as_asked(run.signature, source()),
             run.signature,
             run.types,
             len(rows["split"]),
@@ -291,7 +293,9 @@ def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
 
 def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) -> list[str]:
     """How columns are read where it is not obvious, and the optimizer's settings."""
-    said = [text for side, slot in spots(signature) if (text := types[side, slot.name].said(slot.name))]
+    twice = {slot.name for slot in signature.inputs} & {slot.name for slot in signature.outputs}  # `text -> text`: told apart by their columns
+    told = [(types[side, slot.name], slot.column if slot.name in twice else slot.name) for side, slot in spots(signature)]
+    said = [text for room, name in told if (text := room.said(name))]
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
     said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")
@@ -299,8 +303,9 @@ def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) ->
 
 
 def _refuse_bad(bad: list, rows: int, most: float, name: str, path: Path | None = None) -> None:
+    bad = [row for each in bad if not (row := each if isinstance(each, dict) else vars(each)).get("slight")]
     if len(bad) > most * max(1, rows) and bad:
-        first = bad[0] if isinstance(bad[0], dict) else vars(bad[0])
+        first = bad[0]
         listed = f" All are listed in {path / 'quarantine.csv'}." if path else ""
         raise DataError(
             f"{name}: {len(bad)} of {rows} rows cannot be read, more than {most:.0%} (--max-bad).\n"

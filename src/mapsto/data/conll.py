@@ -168,7 +168,7 @@ def _named(count: int) -> tuple[str, ...]:
 
 
 def _lines(path: str, encoding: str) -> Iterator[str]:
-    with reading(path), unpacked(path) as handle, text_of(handle, encoding) as lines:  # type: ignore[arg-type]
+    with reading(path), unpacked(path) as handle, text_of(handle, encoding, marks=False) as lines:  # type: ignore[arg-type]
         yield from lines
 
 

@@ -27,6 +27,8 @@ LONGEST_CELL = 1 << 24  # characters; csv's own limit is 131,072
 LINE = ""  # delimiter of a file in which every line is one cell
 SPACES = " "  # any run of blanks
 _ALONE = "\x1f"  # never found in text: a single column that may be quoted
+_FOREIGN = re.compile("[\udc80-\udcff]")  # bytes that are not utf-8, as Python's surrogateescape keeps them
+FOREIGN = "not utf-8, as the rest of the file is"
 _NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*%?\s*")
 _DATE = re.compile(r"\s*\d[\d\-/:. TZ+]*")
 _COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
@@ -53,20 +55,26 @@ class Dialect:
     said: tuple[str, ...] = ()
 
 
+def is_foreign(text: str) -> bool:
+    """Does it hold bytes that are not utf-8, in a file that is (`text_of` marks them)?"""
+    return not text.isascii() and _FOREIGN.search(text) is not None
+
+
 class Lines:
     """Decoded lines of a file, counted. number: of the last line given; characters, quotes: given so far; nul: the last record held a NUL;
-    ended: a line was asked for and there is none."""
+    foreign: bytes that are not utf-8; ended: a line was asked for and there is none."""
 
     def __init__(self, text: Iterable[str], drop_nul: bool = False) -> None:
         self.text, self.drop_nul = text, drop_nul
         self.number = self.characters = self.quotes = 0
-        self.nul = self.ended = False
+        self.nul = self.foreign = self.ended = False
 
     def __iter__(self) -> Iterator[str]:
         for line in self.text:
             self.number += 1
             self.characters += len(line)
             self.quotes += line.count('"')
+            self.foreign = self.foreign or is_foreign(line)
             if "\0" in line:
                 self.nul = not self.drop_nul
                 line = line.replace("\0", "")
@@ -85,16 +93,20 @@ def records(lines: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
     return csv.reader(iter(lines), delimiter=dialect.delimiter, quoting=quoting, skipinitialspace=True)
 
 
-def text_of(handle: io.BufferedIOBase, encoding: str) -> io.TextIOWrapper:
-    """Decoded text; a byte the encoding does not know is read as cp1252, so that one bad byte never ends a reading."""
-    codecs.register_error("mapsto-cp1252", _as_cp1252)
-    return io.TextIOWrapper(handle, encoding, errors="mapsto-cp1252", newline="")  # type: ignore[arg-type]
+def text_of(handle: io.BufferedIOBase, encoding: str, marks: bool = True) -> io.TextIOWrapper:
+    """Decoded text. One bad byte never ends a reading: in utf-8 it is marked (`is_foreign`), or where nobody looks for marks, and in other
+    encodings, read as cp1252."""
+    return io.TextIOWrapper(handle, encoding, errors=_errors(encoding) if marks else _errors(""), newline="")  # type: ignore[arg-type]
 
 
 def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
     """The same for bytes that come piece by piece."""
+    return codecs.getincrementaldecoder(encoding)(_errors(encoding))
+
+
+def _errors(encoding: str) -> str:
     codecs.register_error("mapsto-cp1252", _as_cp1252)
-    return codecs.getincrementaldecoder(encoding)("mapsto-cp1252")
+    return "surrogateescape" if encoding in ("utf-8", "utf-8-sig") else "mapsto-cp1252"
 
 
 def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
@@ -113,7 +125,7 @@ def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
     if not data.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{path}: expected rows, the file is empty.")
     encoding, told = find_encoding(path, data)
-    text = text_of(io.BytesIO(data), encoding).read()
+    text = text_of(io.BytesIO(data), encoding, marks=False).read()
     if not whole and "\n" in text:
         text = text[: text.rindex("\n") + 1]
     dirty = text.count("\0") > 0.05 * (text.count("\n") + 1)
@@ -127,24 +139,32 @@ def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
 
 
 def find_encoding(path: Path, head: bytes) -> tuple[str, tuple[str, ...]]:
-    """By byte order mark; else utf-8 where many of the lines with accents in the first 64 MB are; else cp1252. And what is to be said of
-    a file that is written in both, as files joined from several are: its utf-8 is read as such, other bytes as cp1252."""
+    """By byte order mark; else utf-8 where many of the lines with accents in the first 64 MB are, or nearly all lines whatsoever; else
+    cp1252. And what is to be said of a file that is written in both, as files joined from several are."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16", ()
     if head[:400].count(0) > 0.3 * len(head[:400]):
         return ("utf-16-be" if head[0] == 0 else "utf-16-le"), ()  # no mark, but every other byte is zero
-    good, bad = _accents(path)
+    good, bad, lines = _accents(path)
     if not bad:
         return ("utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"), ()
-    if len(good) <= 0.05 * len(bad):
+    if not good or (len(good) <= 0.05 * len(bad) and len(bad) > 0.05 * lines):
         some = (f"{_lines(good)} perhaps utf-8, unlike the rest: look whether accents come out right",) if good else ()
         return "cp1252", some
     name = "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"
-    return name, (f"two encodings in one file: {_lines(bad)} not utf-8 and read as cp1252",)
+    return name, (f"two encodings in one file: {_lines(bad)} {FOREIGN}",)
 
 
-def _accents(path: Path) -> tuple[array, array]:
-    """Numbers of the lines of the first 64 MB that hold more than ascii: those that are utf-8, and those that are not."""
+def said_of_encoding(path: Path) -> str:
+    """What is to be said of how a text is encoded; "" where all of it is utf-8."""
+    with reading(path), unpacked(path) as handle:
+        encoding, told = find_encoding(path, handle.read(SAMPLE_BYTES))
+    return ", ".join([*([f"{encoding} text"] if not encoding.startswith("utf-8") else []), *told])
+
+
+def _accents(path: Path) -> tuple[array, array, int]:
+    """Numbers of the lines of the first 64 MB that hold more than ascii: those that are utf-8, and those that are not. And
+    how many lines these 64 MB have."""
     good, bad, number, size = array("q"), array("q"), 0, 0
     with reading(path), unpacked(path) as handle:
         while size < 64 << 20 and (lines := handle.readlines(1 << 20)):
@@ -153,7 +173,7 @@ def _accents(path: Path) -> tuple[array, array]:
                 number += 1
                 if not line.isascii():
                     (good if _is_utf8(line) else bad).append(number)
-    return good, bad
+    return good, bad, number
 
 
 def _is_utf8(line: bytes) -> bool:

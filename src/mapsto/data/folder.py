@@ -9,10 +9,11 @@ from pathlib import Path, PurePosixPath
 
 from mapsto.cells import Blob
 from mapsto.data.arrays import open_idx, open_npz
+from mapsto.data.dialect import find_dialect
 from mapsto.data.files import MEDIA, TABLE_SUFFIXES, Entry, Listing, fingerprint_of, inner_suffix, kind_of, listing, of_one_medium
 from mapsto.data.joined import Part, group_by_split, join, split_of_name
 from mapsto.data.metadata import metadata_files, open_metadata
-from mapsto.data.parallel import open_pairs, pairs_among
+from mapsto.data.parallel import alone, open_pairs, pairs_among
 from mapsto.data.prose import is_prose, open_prose
 from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.data.table import open_table, stem
@@ -92,6 +93,8 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
     if not tables and len(arrays) == 1:
         return open_npz(Path(arrays[0].path))
     if not tables:
+        if problem := alone(found.files):
+            raise problem
         kinds = Counter(entry.suffix or "no suffix" for entry in found.files)
         held = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.most_common(5))
         raise DataError(
@@ -101,11 +104,12 @@ def _open_tables(found: Listing, name: str, shown: str, known: Sequence[str]) ->
     ignored = [each for each in tables if "submission" in each.lower() or each == "changes.csv"]  # the second: of a cleaned copy
     if len(tables) > len(ignored):
         tables = {each: entry for each, entry in tables.items() if each not in ignored}
-    if len(tables) > 1 and all(_is_prose(entry) for entry in list(tables.values())[:3]):
+    groups = group_by_split([_folder_in_name(each) for each in tables])
+    apart = len(groups) > 1 or len({split for each in groups.values() for _, split in each}) == 1 < len(tables)
+    if len(tables) > 1 and _are_prose(list(tables.values()), apart):
         named = [_split_in(each) for each in tables]
         return open_prose(name, list(tables.values()), named if all(named) else ())
-    groups = group_by_split([_folder_in_name(each) for each in tables])
-    if len(groups) > 1 or len({split for each in groups.values() for _, split in each}) == 1 < len(tables):
+    if apart:
         raise _several(found, shown, list(tables))
     splits = [split for each in groups.values() for _, split in each]
     source = open_parts(name, [Path(entry.path) for entry in tables.values()], splits, known)
@@ -118,6 +122,15 @@ def _split_in(name: str) -> str | None:
     """'wiki.train.txt' and 'train/a.txt' -> 'train'."""
     path = PurePosixPath(name)
     return split_of_name(path.stem)[1] or next((found for part in path.parts[:-1] if (found := split_name(part))), None)
+
+
+def _are_prose(entries: Sequence[Entry], apart: bool) -> bool:
+    """Are files texts without columns? Prose has commas too: of files that are no parts of one table (apart), those are whose columns differ."""
+    some = list(entries)[:3]
+    if all(map(_is_prose, some)) or not apart or any(entry.suffix != ".txt" for entry in entries):
+        return all(map(_is_prose, some))
+    names = [find_dialect(Path(entry.path)).names for entry in entries[:20] if entry.size and kind_of(entry.path)[1] == "text"]
+    return any(_is_prose(entry) for entry in entries[:20] if entry.size) or len(set(names)) > 1
 
 
 def _is_prose(entry: Entry) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mapsto.data.files import MEDIA
-from mapsto.data.source import BadRow, Chunk, Source, split_name
+from mapsto.data.source import Chunk, Source, split_name
 from mapsto.errors import DataError
 
 SPLIT_COLUMNS = frozenset(
@@ -55,9 +55,16 @@ class JoinedSource(Source):
                 n = len(chunk)
                 columns = {name: chunk.columns[name] if name in chunk.columns else [None] * n for name in self.columns}
                 prefix = f"{part.label} " if part.label else ""
-                bad = [BadRow(prefix + row.where, row.why) for row in chunk.bad]
+                bad = [replace(row, where=prefix + row.where) for row in chunk.bad]
                 split = [part.split] * n if part.split else chunk.split
                 yield Chunk(columns, [prefix + place for place in chunk.where], split, bad)
+
+    def running(self) -> Source:
+        texts = [part.source.running() for part in self.parts]
+        if any(text is part.source for text, part in zip(texts, self.parts, strict=True)):
+            return self
+        source = join(self.name, [replace(part, source=text) for text, part in zip(texts, self.parts, strict=True)])
+        return replace(source, fingerprint=self.fingerprint, locations=self.locations)
 
 
 def join(name: str, parts: Sequence[Part]) -> Source:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from mapsto.data.dialect import find_encoding, text_of
+from mapsto.data.dialect import FOREIGN, find_encoding, is_foreign, said_of_encoding, text_of
 from mapsto.data.files import PACKED_SUFFIXES, Entry, fingerprint_of, kind_of, reading, unpacked
 from mapsto.data.joined import Part, join, split_of_name
-from mapsto.data.source import Chunk, Source
+from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import DataError
 
 _COLUMN = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?|src|tgt|trg|source|target|input|output|reference|hyp")
@@ -39,8 +39,12 @@ class PairSource(Source):
             for some in iter(lambda: [list(itertools.islice(lines, size)) for lines in columns], [[]] * len(columns)):
                 cells = [[line.rstrip("\r\n") for line in lines] for lines in some]
                 where = [f"line {number}" for number in range(first, first + len(cells[0]))]
-                yield Chunk(dict(zip(self.columns, cells, strict=True)), where, [None] * len(where))
                 first += len(where)
+                foreign = {i: name for name, lines in zip(self.columns, cells, strict=True) for i, line in enumerate(lines) if is_foreign(line)}
+                bad = [BadRow(where[i], f"'{foreign[i]}' is {FOREIGN}") for i in sorted(foreign)]
+                cells = [[line for i, line in enumerate(lines) if i not in foreign] for lines in cells] if bad else cells
+                where = [place for i, place in enumerate(where) if i not in foreign]
+                yield Chunk(dict(zip(self.columns, cells, strict=True)), where, [None] * len(where), bad)
 
 
 @contextmanager
@@ -55,14 +59,42 @@ def _opened(path: str) -> Iterator[IO[str]]:
 
 def pairs_among(files: Sequence[Entry]) -> Pairs:
     """Those files that are columns of pairs: names that differ in their last part alone, the same two or more parts for each. {} where there
-    are none."""
+    are none. DataError: of some names the parts are there, of others they are not."""
     found: Pairs = {}
     for entry in files:
         named = _named(entry.name)
         if named and entry.size:
             found.setdefault(named[0], {})[named[1]] = entry
     columns = {tuple(sorted(each)) for each in found.values()}
+    whole = [set(each) for each in found.values() if len(each) > 1]
+    if whole and len(columns) > 1 and all(set(each) <= max(whole, key=len) for each in found.values()):
+        raise _without_partner(found, max(whole, key=len), files)
     return found if len(columns) == 1 and len(next(iter(columns))) > 1 else {}
+
+
+def _without_partner(found: Pairs, columns: set[str], files: Sequence[Entry]) -> DataError:
+    """The error for files of which some lack what others have beside them."""
+    base, each = next((base, each) for base, each in found.items() if set(each) < columns)
+    entry = next(iter(each.values()))
+    (missing, *_) = sorted(columns - set(each))
+    other = entry.name.replace(f".{_named(entry.name)[1]}", f".{missing}")  # type: ignore[index]
+    empty = any(one.name == other for one in files)
+    return DataError(
+        f"{entry.name} has no {other} beside it{' (it is empty)' if empty else ''}, as other files here have.\n"
+        f"Texts side by side come line by line in files of one name: add {other}, or take {entry.name} away."
+    )
+
+
+def alone(files: Sequence[Entry]) -> DataError | None:
+    """The error for a folder of files that are named like columns of pairs, none of which has a partner; None where it holds others."""
+    named = [(entry, parts) for entry in files if (parts := _named(entry.name))]
+    if not named or len(named) < len(files) or len({parts[1] for _, parts in named}) > 1:
+        return None
+    entry, (base, column) = named[0]
+    return DataError(
+        f"{entry.name} has no partner beside it: expected another {PurePosixPath(base).name}.… whose lines belong to those of this one, as "
+        f"{base}.{'de' if column != 'de' else 'en'}.\nAdd it; or, to learn to go on with the text itself, call it {base}.txt, and ask for: -> text."
+    )
 
 
 def _named(name: str) -> tuple[str, str] | None:
@@ -96,6 +128,7 @@ def open_pairs(name: str, pairs: Pairs) -> Source:
         )
     parts = parts if divided else [Part(part.source, part.label if len(parts) > 1 else "", None) for part in parts]
     said = [f"texts side by side, line by line: {', '.join(part.label or name for part in parts)} ({', '.join(parts[0].source.columns)})"]
+    said += [f"{entry.name}: {told}" for files in pairs.values() for entry in files.values() if (told := said_of_encoding(Path(entry.path)))]
     if len(parts) == 1:
         parts[0].source.said = said
         return parts[0].source

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from mapsto.cells import Continued
-from mapsto.data.dialect import LINE, decoder_of, find_dialect, find_encoding
+from mapsto.data.dialect import LINE, decoder_of, find_dialect, find_encoding, is_foreign, said_of_encoding
 from mapsto.data.files import Entry, fingerprint_of, kind_of, reading, unpacked
 from mapsto.data.joined import Part, join
 from mapsto.data.source import SPLITS, BadRow, Chunk, Source
@@ -22,6 +22,8 @@ from mapsto.errors import DataError
 SHARES = (0.9, 0.05, 0.05)
 PIECES, SMALLEST, LARGEST = 64, 1 << 12, 1 << 20  # pieces of a text that is divided by place, and bytes of a piece
 CHUNK = 1 << 22  # bytes handed on at once
+LEAST_FILLED = 0.8  # of the files: then a few empty ones among them do not matter
+MOST_FOREIGN = 0.05  # of a file's lines that are not in its encoding, and are left out
 MANY = 20  # files from which on each is a document
 SUFFIXES = (".txt", ".text", ".md")
 
@@ -40,18 +42,19 @@ class ProseSource(Source):
         texts: list[str] = []
         where: list[str] = []
         split: list[str | None] = []
-        held, bad = 0, self.bad
+        held, bad = 0, list(self.bad)
         for entry, given in zip(self.files, self.given, strict=True):
-            for start, text, part in pieces(entry, self.shares if given is None else ()):
+            for start, text, part in pieces(entry, self.shares if given is None else (), bad):
                 texts.append(text)
                 where.append(f"{entry.name}, byte {start:,}" if self.shares else entry.name)
                 split.append(given or part)
                 held += len(text)
                 if len(texts) >= size or held >= CHUNK:
-                    yield Chunk({"text": texts}, where, split, bad)
-                    texts, where, split, held, bad = [], [], [], 0, []
+                    yield Chunk({"text": texts}, where, split, tuple(bad))
+                    texts, where, split, held = [], [], [], 0
+                    bad.clear()
         if texts or bad:
-            yield Chunk({"text": texts}, where, split, bad)
+            yield Chunk({"text": texts}, where, split, tuple(bad))
 
     def lines(self) -> Source:
         from mapsto.data.table import open_delimited
@@ -69,18 +72,19 @@ def open_prose(name: str, files: Sequence[Entry], given: Sequence[str | None] = 
         raise DataError(f"{name}: expected text, found {'an empty file' if len(files) == 1 else 'empty files'}.\nGive a file with text in it.")
     named = len({split for _, split in filled}) > 1
     by_place = not named and len(filled) < MANY
+    coded = [f"{entry.name}: {told}" for entry, _ in filled[:MANY] if (told := said_of_encoding(Path(entry.path)))]
     how = "the first 90% of each file train, the next 5% validate, the last 5% test" if by_place else "each file is a document"
     return ProseSource(
         name=name,
         columns=("text",),
         fingerprint=fingerprint_of(files),
         guess="-> text:text",
-        said=[f"{len(filled):,} text file{'s' * (len(filled) != 1)} read as running text: {how if not named else 'divided as their names say'}"],
+        said=[f"{len(filled):,} text file{'s' * (len(filled) != 1)} read as running text: {how if not named else 'divided as their names say'}", *coded],
         divided=by_place or named,
         files=[entry for entry, _ in filled],
         given=[split if named else None for _, split in filled],
         shares=SHARES if by_place else (),
-        bad=[BadRow(entry.name, "the file is empty") for entry in files if not entry.size],
+        bad=[BadRow(entry.name, "the file is empty", slight=len(filled) >= LEAST_FILLED * len(files)) for entry in files if not entry.size],
     )
 
 
@@ -89,9 +93,10 @@ def is_prose(path: Path, known: Sequence[str] = ()) -> bool:
     return kind_of(path)[1] == "text" and find_dialect(path, known).delimiter == LINE
 
 
-def pieces(entry: Entry, shares: Sequence[float]) -> Iterator[tuple[int, str, str | None]]:
+def pieces(entry: Entry, shares: Sequence[float], bad: list[BadRow] | None = None) -> Iterator[tuple[int, str, str | None]]:
     """(place in bytes, text, split) of a file's pieces, which end with a line, or at least a word, where there is one. shares: parts of the
-    file that train, validate and test, () where it is not divided."""
+    file that train, validate and test, () where it is not divided. Lines that are not utf-8 where the rest is are left out, and `bad` told;
+    DataError where they are more than one in twenty."""
     path = Path(entry.path)
     with reading(path):
         with unpacked(path) as handle:
@@ -99,8 +104,48 @@ def pieces(entry: Entry, shares: Sequence[float]) -> Iterator[tuple[int, str, st
         size = _size(path, entry)
         borders = [round(size * sum(shares[: i + 1])) for i in range(len(shares) - 1)] + [size] if shares else [size]
         step = min(LARGEST, max(SMALLEST, size // PIECES)) if shares else LARGEST
+        known = _Known(entry.name)
         with unpacked(path) as handle:
-            yield from _cut(handle, decoder_of(encoding), borders, step, SPLITS if shares else (None,))
+            for start, text, split in _cut(handle, decoder_of(encoding), borders, step, SPLITS if shares else (None,)):
+                if text := known.of(text):
+                    yield start, text, split
+    if known.foreign:
+        if known.foreign > MOST_FOREIGN * max(1, known.lines):
+            raise DataError(
+                f"{entry.name}: expected utf-8, as most of it is; {known.said()}, of {max(1, known.lines):,}.\n"
+                f"Two encodings in one file? Save it as utf-8, or take these lines away ({path})."
+            )
+        if bad is not None:
+            bad.append(BadRow(entry.name, f"{known.said()}, as the rest of the file is: left out", slight=True))
+
+
+@dataclass
+class _Known:
+    """The lines of a file that are what the file is written in, and how many there are, and are not."""
+
+    name: str
+    lines: int = 0
+    foreign: int = 0
+    first: int = 0
+
+    def of(self, text: str) -> str:
+        """The text of a piece without the lines that are not."""
+        if not is_foreign(text):
+            self.lines += text.count("\n")
+            return text
+        kept = []
+        for number, line in enumerate(text.split("\n"), self.lines + 1):
+            if is_foreign(line):
+                self.foreign += 1
+                self.first = self.first or number
+            else:
+                kept.append(line)
+        self.lines += text.count("\n")
+        joined = "\n".join(kept)
+        return Continued(joined) if isinstance(text, Continued) else joined
+
+    def said(self) -> str:
+        return f"line {self.first:,} is not utf-8" if self.foreign == 1 else f"{self.foreign:,} lines (the first: {self.first:,}) are not utf-8"
 
 
 def _cut(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from mapsto.cells import Column
+from mapsto.cells import Beside, Column, is_missing
 from mapsto.config import Reading
+from mapsto.data.files import MEDIA
+from mapsto.data.pairs import NAME, PAIR
 from mapsto.data.scan import Scan
 from mapsto.data.source import Source
 from mapsto.errors import ConfigError, DataError, SignatureError, did_you_mean
@@ -44,6 +48,17 @@ def asked(text: str | None, source: Source, reading: Reading) -> tuple[Signature
     return _located(signature, source, reading)
 
 
+def as_asked(text: str | Signature | None, source: Source) -> Source:
+    """The source as a text that goes on, where `-> text` asks for one of a file (.txt) that might be a table, but has no column of that name."""
+    if text is None:
+        return source
+    signature = parse(text) if isinstance(text, str) else text
+    slots = signature.outputs
+    if signature.inputs or len(slots) > 1 or (slots[0].type or slots[0].name) != "text" or {slots[0].name, slots[0].column} & set(source.columns):
+        return source
+    return source.running()
+
+
 def _whole(signature: Signature, source: Source) -> Signature:
     """`messages -> text` where a cell of the input holds what is to be learned (`DataType.whole`), and no column is named right of the arrow: as
     it is learned, `-> messages`."""
@@ -60,7 +75,7 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     """Every slot knows its column; '*' stands for the columns nobody else claims."""
     said: Said = []
     claimed: set[str] = set()
-    signature = _side_by_side(signature, source)
+    signature = _side_by_side(signature, source, said)
     outputs = tuple(_locate(slot, source, claimed) for slot in signature.outputs)
     dropped = set(columns_named(reading.drop, source, "drop"))
     outside = set(dropped)
@@ -72,6 +87,7 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     claimed_inputs: set[str] = set()
     named = [slot for slot in signature.inputs if slot.name != ALL]
     inputs = [slot for slot in (_locate(slot, source, claimed_inputs) for slot in named) if slot.column not in dropped]
+    inputs = [_as_named(slot, source, (), said) for slot in inputs]
     if named and not inputs and len(named) == len(signature.inputs):
         raise ConfigError("--drop leaves no column to learn from.\nDrop fewer, or name others left of the arrow.")
     if len(named) < len(signature.inputs):
@@ -80,11 +96,29 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
         inputs += [Slot(name, column=name) for name in rest]
         if not inputs:
             raise SignatureError(f"{source.name}: no column is left to learn from.\nThe columns are: {_listed(source.columns)}")
+    outputs = tuple(_as_named(slot, source, None if _is_class(slot, outputs, inputs, source) else inputs, said) for slot in outputs)
     return signature.with_slots(tuple(inputs), outputs), said
 
 
-def _side_by_side(signature: Signature, source: Source) -> Signature:
-    """`text -> text` where the columns have other names, and as many are texts as are asked for: the first given, the last learned."""
+def _is_class(slot: Slot, outputs: Sequence[Slot], inputs: Sequence[Slot], source: Source) -> bool:
+    """May a column named `text` right of the arrow be a class? It is written only alone, and from what is no table."""
+    if slot.name != "text" or slot.type:
+        return False
+    head = next(iter(source.chunks(256)), None)
+    if len(outputs) > 1 or head is None:
+        return True
+    kinds = (one.type or _likely(Column(one.column, list(head.columns[one.column])))[0] for one in inputs)
+    return any(entry("types", kind).modality == "tabular" for kind in kinds if kind in names("types"))
+
+
+def _likely(column: Column, output: bool = False) -> tuple[str, dict[str, float]]:
+    """The type that is surest of a column, and how sure each is."""
+    sure = {name: room.sniff(column) for name in names("types") if (room := entry("types", name)).head_kinds or not output}
+    return max(sure, key=lambda name: sure[name]), sure
+
+
+def _side_by_side(signature: Signature, source: Source, said: Said) -> Signature:
+    """`text -> text` where the columns have other names, and as many are texts as are asked for: the first given, the last learned; said."""
     asked = [slot for slot in signature.slots if slot.column == "" and slot.name not in source.columns and slot.name in names("types")]
     kinds = {slot.type or slot.name for slot in asked}
     if len(asked) < 2 or len(asked) < len(signature.slots) or len(kinds) != 1:
@@ -95,7 +129,16 @@ def _side_by_side(signature: Signature, source: Source) -> Signature:
     if len(fitting) != len(asked):
         return signature
     placed = [replace(slot, column=name, type=slot.type or slot.name) for slot, name in zip(asked, fitting, strict=True)]
-    return signature.with_slots(tuple(placed[: len(signature.inputs)]), tuple(placed[len(signature.inputs) :]))
+    given, learned = placed[: len(signature.inputs)], placed[len(signature.inputs) :]
+    if len(given) == len(learned) == 1:
+        there, back = (f"{_plain(one)} -> {_plain(other)}" for one, other in ((given[0], learned[0]), (learned[0], given[0])))
+        said.append(f"{signature}: {there}, as the columns stand; for the other way write: {back}")
+    return signature.with_slots(tuple(given), tuple(learned))
+
+
+def _plain(slot: Slot) -> str:
+    """A column with its type, as a signature has them."""
+    return str(Slot(slot.column, slot.type))
 
 
 def _locate(slot: Slot, source: Source, claimed: set[str]) -> Slot:
@@ -108,6 +151,47 @@ def _locate(slot: Slot, source: Source, claimed: set[str]) -> Slot:
         raise SignatureError(f"'{slot}': unknown type '{slot.type}'.\n{did_you_mean(slot.type, names('types'))}")
     claimed.add(column)
     return replace(slot, column=column, type=slot.type or _laid_out(source).get(column, ""))
+
+
+def _as_named(slot: Slot, source: Source, inputs: Sequence[Slot] | None, said: Said) -> Slot:
+    """`text`, a column too, is a text, whatever else its cells look like; said where they do, and where they plainly are none. Words for the
+    columns of tables (number, category, categories) promise less. inputs: of an output's row, of which its cells may speak; () for an input."""
+    if slot.type or inputs is None or slot.name not in names("types") or entry("types", slot.name).modality == "tabular":
+        return slot
+    head = next(iter(source.chunks(256)), None)
+    column = Column(slot.column, list(head.columns[slot.column]) if head is not None else [])
+    if head is None or not column.known:
+        return slot
+    likely, sure = _likely(column, bool(inputs))
+    given = [(one, list(head.columns[one.column])) for one in inputs]
+    texts = [cells for one, cells in given if (one.type or _likely(Column(one.column, cells))[0]) == "text"]
+    if sure.get(slot.name, 0) < 0.5 and not _most_are(slot.name, column, texts):
+        said.append(f"'{slot.column}' holds no {slot.name}, though it is called so: {likely}; to insist, {slot.column}:{slot.name}")
+        return slot
+    if likely != slot.name:
+        said.append(f"'{slot.column}' is read as {slot.name}, as it is called; its cells alone look like {likely} ({slot.column}:{likely})")
+    return replace(slot, type=slot.name)
+
+
+def _most_are(kind: str, column: Column, within: Sequence[Sequence[Any]]) -> bool:
+    """Can most cells of a column be read as that type, beside another's where they speak of it, and are they nothing else plainly?"""
+    room = entry("types", kind)()
+    if type(room).into is not DataType.into:
+        return any(_share(room, [Beside(cell, other) for cell, other in zip(column.cells, cells, strict=True)]) > 0.5 for cells in within)
+    plain = max(entry("types", name).sniff(column) for name in ("number", "image", "audio", "messages") if name != kind)
+    return plain < 0.5 and _share(room, column.known) > 0.5
+
+
+def _share(room: DataType, cells: Sequence[Any]) -> float:
+    """Of the first cells that are not missing, those that can be read."""
+    some = [cell for cell in cells if not is_missing(cell.cell if isinstance(cell, Beside) else cell)][:32]
+    return 1 - len(room.read_all(some)[1]) / len(some) if some else 0.0
+
+
+def _is_named(column: str, source: Source) -> bool:
+    """Does the data name that column? Names that its layout gave, as to running text or to pictures in folders, a signature may change."""
+    made = {slot.name for slot in parse(source.guess).slots} if source.guess else set()
+    return column not in made and column not in MEDIA and not re.fullmatch(r"column_\d+", column)
 
 
 def _laid_out(source: Source) -> dict[str, str]:
@@ -125,8 +209,16 @@ def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
     if kind not in names("types"):
         raise SignatureError(f"'{slot}': unknown type '{kind}'.\n{did_you_mean(kind, names('types'))}")
     free = [name for name in source.columns if name not in claimed]
+    if slot.name not in names("types") and all(_is_named(column, source) for column in source.columns):
+        raise SignatureError(f"'{slot}': {source.name} has no column '{slot.name}'.\n{did_you_mean(slot.name, source.columns)}")
     if kind in free:
         return kind
+    if kind == NAME and len(there := [name for name in PAIR if name in source.columns]) == 1:
+        (lacking,) = set(PAIR) - set(there)
+        raise SignatureError(
+            f"'{slot}': {source.name} has a column '{there[0]}' but none '{lacking}', and a {NAME} is a pair of answers.\n"
+            f"Add a column '{lacking}' with the answer that people {'like less' if lacking == PAIR[1] else 'prefer'}."
+        )
     head = next(iter(source.chunks(256)), None)
     if head is None:
         raise DataError(f"{source.name}: expected rows, found none.\nCheck that the file is what it should be.")

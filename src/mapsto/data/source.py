@@ -25,10 +25,12 @@ SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that could not even be divided into cells. where: 'line 17' or a file; why: what was expected and what came."""
+    """A row that could not even be divided into cells. where: 'line 17' or a file; why: what was expected and what came; slight: listed, but
+    not among the rows of which too many end a training, as an empty document, with which nothing is lost."""
 
     where: str
     why: str
+    slight: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Source:
 
     def lines(self) -> Source:
         """The same as a table, where it was taken for a text that goes on: each line a row."""
+        return self
+
+    def running(self) -> Source:
+        """The other way round: the same as a text that goes on, where a file that may be one was taken for a table."""
         return self
 
     def tested_elsewhere(self) -> Source:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.data.conll import open_conll
-from mapsto.data.dialect import LINE, Dialect, Lines, find_dialect, records, text_of
+from mapsto.data.dialect import FOREIGN, LINE, Dialect, Lines, find_dialect, records, text_of
 from mapsto.data.files import CONLL_SUFFIXES, Entry, entry_of, fingerprint_of, inner_suffix, kind_of, reading, unpacked
 from mapsto.data.jsonrows import open_json
 from mapsto.data.parquet import open_parquet
-from mapsto.data.prose import open_prose
+from mapsto.data.prose import SUFFIXES, open_prose
 from mapsto.data.source import BadRow, Chunk, Source, split_name
 from mapsto.errors import DataError
 
@@ -50,6 +50,13 @@ class DelimitedSource(Source):
             if rows or bad:
                 yield self._chunk(rows, where, bad)
 
+    def running(self) -> Source:
+        if inner_suffix(self.path) not in SUFFIXES:
+            return self
+        source = open_prose(self.name, [entry_of(Path(self.path))])
+        source.locations = self.locations
+        return source
+
     def _rows(self, lines: Lines) -> Iterator[tuple[str, list[str] | BadRow]]:
         """(place, cells) of every row below the header; a BadRow where the cells are not as many as the columns."""
         found, width, skip = records(lines, self.dialect), len(self.columns), self.dialect.skip
@@ -64,7 +71,10 @@ class DelimitedSource(Source):
                 return
             if skip:
                 skip -= 1
-                lines.nul = False
+                lines.nul = lines.foreign = False
+            elif lines.foreign:
+                lines.foreign = lines.nul = False
+                yield from _bad(begun, lines.number, FOREIGN)
             elif lines.nul:
                 lines.nul = False
                 yield from _bad(begun, lines.number, "holds a NUL byte, which no text does")

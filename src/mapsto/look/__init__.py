@@ -18,6 +18,7 @@ from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import Settings
 from mapsto.data.encode import encode_chunk, spots
 from mapsto.data.open import open_source
+from mapsto.data.resolve import as_asked
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
@@ -86,7 +87,7 @@ class Looked:
 
 def look(data: Any, asked: str | None, settings: Settings) -> Looked:
     """Look at data. Raises MapstoError where a training would, for a signature, option or column that is not there."""
-    source = sample(open_source(data, settings.reading))
+    source = sample(as_asked(asked, open_source(data, settings.reading)))
     signature, said = asked_signature(asked, source, settings.reading)
     reading = settings.reading
     columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
