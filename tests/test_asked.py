@@ -12,7 +12,6 @@ from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked, asked
 from mapsto.errors import DataError, SignatureError
 
-
 # ---- what a column is called says what it is ----
 
 
@@ -98,7 +97,7 @@ def lines_of(place: object) -> tuple[str, list[str]]:
 
 
 def test_lines_of_a_text_that_are_not_utf8_are_left_out_and_counted(tmp_path: Path) -> None:
-    (path := tmp_path / "mixed.txt").write_bytes("A café.\n".encode() * 400 + "Ein größerer.\n".encode("cp1252") * 3 + "A plain line.\n".encode() * 400)
+    (path := tmp_path / "mixed.txt").write_bytes("A café.\n".encode() * 400 + "Ein größerer.\n".encode("cp1252") * 3 + b"A plain line.\n" * 400)
     (many := tmp_path / "many.txt").write_bytes("A café.\n".encode() * 100 + "Ein größerer.\n".encode("cp1252") * 30)
     (other := tmp_path / "other.txt").write_bytes("Ein größerer.\n".encode("cp1252") * 300)
 
@@ -126,7 +125,9 @@ def test_an_empty_document_among_others_is_quarantined_and_ends_nothing(tmp_path
     for i in range(10):
         (texts / f"{i}.txt").write_text("" if i == 4 else f"A cat {i} sat on the mat and saw the dog.\n" * 40)
 
-    run = mapsto.train(texts, "-> text:text(max=16)", steps=2, model="gpt(width=16, depth=1, heads=2)", plan="default", threads=1, out=tmp_path / "runs")
+    run = mapsto.train(
+        texts, "-> text:text(max=16)", steps=2, model="gpt(width=16, depth=1, heads=2)", plan="default", threads=1, out=tmp_path / "runs"
+    )
 
     assert "4.txt,,the file is empty" in (run.path / "quarantine.csv").read_text()
 
@@ -134,7 +135,7 @@ def test_an_empty_document_among_others_is_quarantined_and_ends_nothing(tmp_path
 def test_a_file_without_its_partner_is_named(tmp_path: Path) -> None:
     for name in ("train.en", "train.de", "val.en"):
         (tmp_path / name).write_text("a line of words\n" * 9)
-    with pytest.raises(DataError, match="val.en has no val.de beside it"):
+    with pytest.raises(DataError, match=r"val\.en has no val\.de beside it"):
         open_source(tmp_path)
 
     for name in ("train.de", "val.en"):

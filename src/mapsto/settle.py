@@ -21,9 +21,8 @@ from mapsto.config import Reading, Settings
 from mapsto.data.encode import list_bad, prepare, spots
 from mapsto.data.mirror import mirror_is_safe
 from mapsto.data.open import open_source
-from mapsto.data.resolve import as_asked
+from mapsto.data.resolve import as_asked, resolve
 from mapsto.data.resolve import asked as asked_signature
-from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Source
 from mapsto.data.split import TEST, TRAIN, Split, split

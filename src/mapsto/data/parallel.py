@@ -74,7 +74,7 @@ def pairs_among(files: Sequence[Entry]) -> Pairs:
 
 def _without_partner(found: Pairs, columns: set[str], files: Sequence[Entry]) -> DataError:
     """The error for files of which some lack what others have beside them."""
-    base, each = next((base, each) for base, each in found.items() if set(each) < columns)
+    each = next(each for each in found.values() if set(each) < columns)
     entry = next(iter(each.values()))
     (missing, *_) = sorted(columns - set(each))
     other = entry.name.replace(f".{_named(entry.name)[1]}", f".{missing}")  # type: ignore[index]

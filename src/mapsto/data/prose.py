@@ -79,7 +79,10 @@ def open_prose(name: str, files: Sequence[Entry], given: Sequence[str | None] = 
         columns=("text",),
         fingerprint=fingerprint_of(files),
         guess="-> text:text",
-        said=[f"{len(filled):,} text file{'s' * (len(filled) != 1)} read as running text: {how if not named else 'divided as their names say'}", *coded],
+        said=[
+            f"{len(filled):,} text file{'s' * (len(filled) != 1)} read as running text: {how if not named else 'divided as their names say'}",
+            *coded,
+        ],
         divided=by_place or named,
         files=[entry for entry, _ in filled],
         given=[split if named else None for _, split in filled],

@@ -53,10 +53,10 @@ def as_asked(text: str | Signature | None, source: Source) -> Source:
     if text is None:
         return source
     signature = parse(text) if isinstance(text, str) else text
-    slots = signature.outputs
-    if signature.inputs or len(slots) > 1 or (slots[0].type or slots[0].name) != "text" or {slots[0].name, slots[0].column} & set(source.columns):
+    if signature.inputs or len(signature.outputs) > 1:
         return source
-    return source.running()
+    (slot,) = signature.outputs
+    return source.running() if (slot.type or slot.name) == "text" and not {slot.name, slot.column} & set(source.columns) else source
 
 
 def _whole(signature: Signature, source: Source) -> Signature:

@@ -18,9 +18,8 @@ from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import Settings
 from mapsto.data.encode import encode_chunk, spots
 from mapsto.data.open import open_source
-from mapsto.data.resolve import as_asked
+from mapsto.data.resolve import as_asked, resolve
 from mapsto.data.resolve import asked as asked_signature
-from mapsto.data.resolve import resolve
 from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Chunk
 from mapsto.data.split import TRAIN, Split, split
