@@ -369,6 +369,14 @@ def test_missing_answers_are_told_of_every_type(tmp_path: Path, signature: str, 
     assert told.where == ("line 3", "line 32", "line 51")
 
 
+@pytest.mark.parametrize("signature", ["a:text -> a:text", "a:text -> y:text"])
+def test_a_text_that_is_its_own_answer_stops(signature: str) -> None:
+    rows = [{"a": text, "y": text} for text in _sentences()]
+    assert named(found_in(rows, signature=signature), "leakage").level == "stop"
+    rows[3]["y"] = "another answer"
+    assert signature.count("a:text") == 2 or "leakage" not in [finding.name for finding in found_in(rows, signature=signature)]
+
+
 def test_answers_to_nothing_are_told(tmp_path: Path) -> None:
     rows = [{"a": "" if i in (2, 31) else text, "y": text.upper()} for i, text in enumerate(_sentences())]
     told = named(found_in(rows, signature="a:text -> y:text"), "nothing given")
