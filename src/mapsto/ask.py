@@ -33,6 +33,7 @@ ORDER = (
     "baselines",
     "writing",
     "transcripts",
+    "tagging",
     "confusion",
     "classes",
     "reliability",

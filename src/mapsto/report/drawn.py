@@ -161,7 +161,8 @@ def matrix(block: Matrix, limits: Limits) -> Html:
 
 def gallery(block: Gallery, limits: Limits) -> Html:
     items = block.items[: limits.items]
-    shown = tag("ul", *(_item(item, limits) for item in items), class_="gallery texts" if any(item.pieces for item in items) else "gallery")
+    texts = any(item.pieces or item.texts for item in items)
+    shown = tag("ul", *(_item(item, limits) for item in items), class_="gallery texts" if texts else "gallery")
     pictures = sum(item.picture is not None or item.sound is not None for item in items)
     gone = f" {pictures:,} pictures or sounds are left out so that the page stays small." if pictures and not limits.side else ""
     return _figure(shown, joined([prose(block.caption), _left_out((len(block.items), len(items), "row")), gone]))
@@ -180,6 +181,9 @@ def _item(item: Item, limits: Limits) -> Html:
         parts.append(tag("strong", data_text(item.title, 80)))
     if item.pieces:
         parts.append(tag("p", _pieces(item.pieces, limits.letters * 3), class_="text", dir="auto"))
+    for name, words in item.texts:
+        label = tag("span", data_text(name, 80), class_="name") if name else Html("")
+        parts.append(tag("p", label, _labelled(words, limits.letters * 3), class_="text", dir="auto"))
     parts += [tag("span", data_text(line, limits.letters), class_="fact") for line in item.lines]
     return tag("li", *parts)
 
@@ -199,6 +203,19 @@ def _pieces(pieces: Sequence[tuple[str, float]], most: int) -> Html:
             kind = "for" if weight > 0 else "against"
             parts.append(tag("mark", shown, class_=kind, style=f"--w:{share:.2f}", title=f"{weight:+.2f}"))
     return joined(parts)
+
+
+def _labelled(parts: Sequence[tuple[str, str, bool]], most: int) -> Html:
+    """A text of which some parts have a label, behind them; cut to `most` letters in all."""
+    shown, left = [], most
+    for said, label, wrong in parts:
+        if left <= 0:
+            shown.append(safe(f" … ({sum(len(part) for part, _, _ in parts):,} letters in all)"))
+            break
+        text, left = clean(said)[:left], left - len(said)
+        kind = "label wrong" if wrong else "label"
+        shown.append(tag("mark", text, tag("small", label), class_=kind, title="wrong" if wrong else None) if label else safe(text))
+    return joined(shown)
 
 
 def picture(png: bytes, side: int) -> tuple[Html, tuple[int, int]] | None:
