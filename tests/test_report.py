@@ -277,6 +277,13 @@ def test_nothing_is_drawn_beside_the_figure(name: str, width: int) -> None:
     assert "nan" not in text and "inf" not in text
 
 
+@pytest.mark.parametrize(("values", "top"), [((0.0, 0.0), "1"), ((1.0, 1.0), "1"), ((0.0, 0.02), "0.02")])
+def test_an_axis_of_shares_stays_between_nothing_and_all(values: tuple[float, float], top: str) -> None:
+    drawing = lines(Lines((Line("F1", (1, 2), values),), "step", "F1"))
+    said = re.findall(r'text-anchor="end">([^<]+)<', drawing)
+    assert "0" in said and top in said and not any(one.startswith("-") for one in said)
+
+
 def test_many_points_are_thinned() -> None:
     assert len(lines(BLOCKS["many points"])) < 20_000  # type: ignore[arg-type]
 
