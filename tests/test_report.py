@@ -277,6 +277,12 @@ def test_nothing_is_drawn_beside_the_figure(name: str, width: int) -> None:
     assert "nan" not in text and "inf" not in text
 
 
+def test_every_row_of_a_wide_matrix_is_named() -> None:
+    letters, steps = tuple("abcdefghijklmnop"), tuple(map(str, range(100)))
+    drawing = heat_map(Matrix(letters, steps, ((0.5,) * 100,) * 16, "token", "step"))
+    assert all(f">{letter}<" in drawing for letter in letters)
+
+
 @pytest.mark.parametrize(("values", "top"), [((0.0, 0.0), "1"), ((1.0, 1.0), "1"), ((0.0, 0.02), "0.02")])
 def test_an_axis_of_shares_stays_between_nothing_and_all(values: tuple[float, float], top: str) -> None:
     drawing = lines(Lines((Line("F1", (1, 2), values),), "step", "F1"))
@@ -354,6 +360,20 @@ def test_the_verdict_says_no_more_than_the_intervals() -> None:
     assert facts.verdict(score(1.0, 0.9, 1.1, 2.0, (1.8, 2.2), higher=False)).startswith("Clearly better")
     assert "flatter" in facts.verdict(score(0.9, 0.8, 1.0, 0.5, (0.4, 0.6), split="validation"))
     assert "Nothing could be measured" in facts.verdict(None)
+
+
+def test_where_baselines_lack_the_metric_the_next_one_judges() -> None:
+    """Of a net that writes: the loss decides, which copying the input does not have."""
+    bleu = replace(score(0.0, 0.0, 0.0, 16.1, (15.0, 17.0)), metric="bleu")
+    loss = replace(score(5.4, 5.3, 5.5, 0.0, (0.0, 0.0), higher=False), metric="loss", beside={"copy": {"value": None}}, known=bleu)
+    assert facts.verdict(loss).startswith("By bleu (0.0000): It is not better than the best baseline (linear, 16.10)") and loss.poor
+    good = replace(loss, known=replace(score(30.0, 28.0, 32.0, 16.1, (15.0, 17.0)), metric="bleu"))
+    assert "Clearly better" in facts.verdict(good) and not good.poor
+
+
+def test_what_is_counted_is_named() -> None:
+    blocks = replace(score(2.7, 2.6, 2.8, 0.0, (0.0, 0.0)), beside={}, unit="blocks")
+    assert "100 blocks" in facts.verdict(blocks) and "rows" not in facts.verdict(blocks)
 
 
 def test_the_figure_that_matters_stands_first_with_its_interval(odd: Run) -> None:

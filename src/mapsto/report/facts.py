@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -32,6 +32,19 @@ class Score:
     figures: Mapping[str, Any]
     beside: Mapping[str, Mapping[str, Any]]
     higher_is_better: bool
+    unit: str = "rows"  # what is counted
+    known: Score | None = None  # the first metric that the baselines have as well, where this one they have not
+
+    @property
+    def judged(self) -> Score:
+        """By what it is held against the baselines."""
+        return self.known or self
+
+    @property
+    def poor(self) -> bool:
+        """Is nothing gained over the best baseline, or nothing known of it?"""
+        one = self.judged
+        return self.split != "test" or (one.rival is not None and not one.better(one.value or 0, one.rival[1]["value"]))
 
     @property
     def value(self) -> float | None:
@@ -74,9 +87,22 @@ def scores(run: Run) -> list[Score]:
     for slot, metrics in run.metrics.get(split, {}).items():
         if metrics:
             name = wanted if wanted in metrics and where in ("", slot) else next(iter(metrics))
-            beside = {rival: scores[name] for rival, scores in run.metrics.get("baselines", {}).get(slot, {}).items() if name in scores}
-            found.append(Score(slot, name, split, metrics[name], beside if split == "test" else {}, _higher(run, slot, name)))
+            several = (_score(run, slot, other, split) for other in (name, *metrics))
+            score = next(several)
+            beside = None if score.rival else next((other for other in several if other.rival and other.value is not None), None)
+            found.append(replace(score, known=beside))
     return sorted(found, key=lambda score: score.slot != where)
+
+
+def _score(run: Run, slot: str, name: str, split: str) -> Score:
+    rivals = run.metrics.get("baselines", {}).get(slot, {}) if split == "test" else {}
+    beside = {rival: scores[name] for rival, scores in rivals.items() if name in scores}
+    return Score(slot, name, split, run.metrics[split][slot][name], beside, _higher(run, slot, name), unit(run, slot))
+
+
+def unit(run: Run, slot: str) -> str:
+    """What an output's metrics count: blocks where texts are cut into these, else rows."""
+    return "blocks" if run.choice.kinds.get(slot) in ("tokens", "chat") else "rows"
 
 
 def _higher(run: Run, slot: str, name: str) -> bool:
@@ -89,11 +115,16 @@ def verdict(score: Score | None) -> str:
         return "Nothing could be measured: no row with a known answer was held back."
     if score.split != "test":
         return "No rows were held back to test on: these figures are of rows that also chose the weights, and flatter."
+    if score.known is not None and score.known.rival is not None:
+        return f"By {named(score.known.metric)} ({figure(score.known.value)}): {_against(score.known, *score.known.rival)}"
     if score.rival is None:
-        return f"Measured on {score.figures['n']:,} rows that it had never seen."
-    name, rival = score.rival
+        return f"Measured on {score.figures['n']:,} {score.unit} that it had never seen."
+    return _against(score, *score.rival)
+
+
+def _against(score: Score, name: str, rival: Mapping[str, Any]) -> str:
     there = f"the best baseline ({name}, {figure(rival['value'])})"
-    if not score.better(score.value, rival["value"]):
+    if score.value is None or not score.better(score.value, rival["value"]):
         return f"It is not better than {there}: use the baseline, or learn longer, or with more rows."
     mine, theirs = ("low", "high") if score.higher_is_better else ("high", "low")
     apart = None not in (score.figures[mine], rival[theirs]) and score.better(score.figures[mine], rival[theirs])
@@ -206,6 +237,7 @@ def data(run: Run, private: bool) -> Section:
     """Rows per split and what is known of each column."""
     rows = {split: count for split, count in run.record["rows"].items() if count}
     told = ", ".join(f"{rows[split]:,} {purpose}" for split, purpose in SPLITS.items() if split in rows)
+    told += "; metrics count the blocks they are cut into" if any(unit(run, slot) == "blocks" for slot in run.choice.kinds) else ""
     told += "; each was tested once, by the net of a fold that had not seen it" if "folds" in run.metrics else ""
     blocks: list[Block] = []
     sides = (("given", "input", run.signature.inputs), ("learned", "output", run.signature.outputs))
@@ -250,7 +282,7 @@ def metrics(run: Run) -> Section:
     for score in found:
         if len(found) > 1:
             blocks.append(Says(f"# {score.slot}\n{verdict(score)}"))
-            blocks += [beside(score)] if score.beside else []
+            blocks += [beside(score.judged)] if score.beside else []
         blocks.append(_metric_table(run, score.slot, split))
         blocks += [_folds(run, score.slot)] if "folds" in run.metrics else []
     meanings = {named(name): one["definition"] for score in found for name, one in run.metrics[split][score.slot].items()}
@@ -278,8 +310,8 @@ def _metric_table(run: Run, slot: str, split: str) -> Table:
         interval = f"{figure(one['low'])} – {figure(one['high'])}" if one["low"] is not None else None
         side = [scores.get(name, {}).get("value") for scores in (*rivals.values(), *(run.metrics[other][slot] for other in others))]
         rows.append((named(name), figure(one["value"]), interval, *(None if value is None else figure(value) for value in side), one["n"]))
-    columns = ("metric", split, "95% interval", *rivals, *others, "rows")
-    caption = f"Figures on {split} rows" + (", beside simple baselines on the same rows" if rivals else "")
+    columns = ("metric", split, "95% interval", *rivals, *others, unit(run, slot))
+    caption = f"Figures on {split} {unit(run, slot)}" + (", beside simple baselines on the same rows" if rivals else "")
     return Table(columns, tuple(rows), f"{caption}." + (" Validation rows chose the weights, training rows made them." if others else ""))
 
 

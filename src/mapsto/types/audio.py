@@ -316,7 +316,7 @@ class Audio(DataType):
         return file.getvalue()
 
     def picture(self, value: Sound | None) -> bytes | None:
-        """Its log-mel features, low notes below, as a PNG of at most 256 pixels."""
+        """Its log-mel features, low notes below, as a PNG of at most 512 pixels."""
         if value is None or not self.hertz:
             return None
         one = self._one(value)
@@ -325,7 +325,7 @@ class Audio(DataType):
         assert isinstance(values, Tensor)
         found = values[0, 0, :, : max(1, count)].numpy()
         shown = PIL.Image.fromarray((255 * np.clip((found[::-1] + 3) / 6, 0, 1)).astype(np.uint8))
-        shown.thumbnail((256, 256))
+        shown = shown.resize((min(512, shown.width), shown.height))  # every band: a long clip is squeezed in time alone
         shown.save(file := io.BytesIO(), "PNG", optimize=True)
         return file.getvalue()
 
