@@ -180,6 +180,7 @@ def test_the_page_shows_sentences_beside_the_truth_and_each_kind(run: mapsto.Run
     assert set(figures) == {"city", "person"} and all(one["right"] <= min(one["answered"], one["there"]) for one in figures.values())
     items = [item for block in sections["tagging"].blocks if isinstance(block, Gallery) for item in block.items]
     assert items and all([name for name, _ in item.texts] == ["true", "it says"] for item in items)
+    assert sections["sets"].title == "Do rows lie far from those it learned from?"  # no sets are promised here
     rows = next(block for block in sections["rows"].blocks if isinstance(block, Gallery))
     assert "person" in {label for item in rows.items for name, parts in item.texts if name == "tags" for _, label, _ in parts}
     assert "¶" not in (run.path / "report.html").read_text() and "<small>person</small>" in (run.path / "report.html").read_text()
