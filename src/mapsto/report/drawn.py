@@ -20,6 +20,7 @@ from mapsto.report.scales import column
 
 _NUMERAL = re.compile(r"[-–—]?|(?=.*\d)[\d\s.,:%×()±+/<>–−-]{1,40}")
 FAINTEST_MARK = 0.04  # of a piece of text; fainter weights are not marked
+STRIP = 4  # times as wide as high
 TINY = 64  # pixels a side: shown as the squares they are
 FOLDED, SHOWN = 24, 15  # a table of more rows shows so many, and the others on demand
 SMALL, LARGE = 16_000, 60_000  # bytes of a PNG that is carried as it is, and of one that is surely a photo
@@ -174,7 +175,7 @@ def _item(item: Item, limits: Limits) -> Html:
     if item.picture is not None and limits.side and (found := picture(item.picture, limits.side)):
         address, (width, height) = found
         said = clean(", ".join(filter(None, (item.title, *item.lines))))[:200] or "a picture of the data"
-        parts.append(tag("img", src=address, alt=said, width=width, height=height, class_="pixels" if max(width, height) <= TINY else None))
+        parts.append(tag("img", src=address, alt=said, width=width, height=height, class_=_look(width, height)))
     if item.sound is not None and limits.side:
         parts.append(tag("audio", controls=True, preload="none", src=_address("audio/wav", item.sound)))
     if item.title:
@@ -186,6 +187,11 @@ def _item(item: Item, limits: Limits) -> Html:
         parts.append(tag("p", label, _labelled(words, limits.letters * 3), class_="text", dir="auto"))
     parts += [tag("span", data_text(line, limits.letters), class_="fact") for line in item.lines]
     return tag("li", *parts)
+
+
+def _look(width: int, height: int) -> str | None:
+    """A class for pictures that would be too small to see as they are: tiny ones, and strips such as a long clip's spectrum."""
+    return "pixels" if max(width, height) <= TINY else "strip" if width > STRIP * height else None
 
 
 def _pieces(pieces: Sequence[tuple[str, float]], most: int) -> Html:
@@ -224,12 +230,15 @@ def picture(png: bytes, side: int) -> tuple[Html, tuple[int, int]] | None:
     try:
         with PIL.Image.open(io.BytesIO(png)) as found:
             found.load()
-            if max(found.size) <= side and len(png) < SMALL and found.format == "PNG":
+            if max(found.size) <= (2 * side if found.width > STRIP * found.height else side) and len(png) < SMALL and found.format == "PNG":
                 return _address("image/png", png), found.size
             shown = found.convert("RGB" if found.mode not in ("L", "1") else "L")
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         return None
-    shown.thumbnail((side, side))
+    if shown.width > STRIP * shown.height:
+        shown = shown.resize((min(shown.width, 2 * side), min(shown.height, side)))
+    else:
+        shown.thumbnail((side, side))
     written = {kind: io.BytesIO() for kind in (("png", "jpeg") if len(png) < LARGE else ("jpeg",))}
     for kind, file in written.items():
         shown.save(file, kind, quality=82, optimize=True)
