@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -18,7 +20,10 @@ from mapsto.run import Run
 from mapsto.signature import format_call
 from mapsto.terminal import duration, short, size
 
-LABELS = {"r2": "R²", "auc": "AUC", "mae": "MAE", "rmse": "RMSE", "f1": "F1"}  # metrics whose names are not words
+LABELS = {  # metrics whose names are not words
+    "r2": "R²", "auc": "AUC", "mae": "MAE", "rmse": "RMSE", "f1": "F1",
+    "bleu": "BLEU", "chrf": "chrF", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougel": "ROUGE-L",
+}  # fmt: skip
 SPLITS = {"train": "to learn from", "validation": "to choose by", "test": "to test on"}
 
 
@@ -147,12 +152,12 @@ def asked(run: Run) -> Section:
         ("data", data["name"]),
         ("where it lay", ", ".join(data["locations"]) or "in memory"),
         ("fingerprint", data["fingerprint"]),
-        ("asked for", run.record.get("asked") or "whatever the data suggests"),
+        ("asked for", (run.record.get("asked") or "").strip() or "whatever the data suggests"),
         ("understood as", signature(run, 600)),
         ("begun", run.record.get("created", "").replace("T", " ")),
     ]
     headline = f"Learn {signature(run, 200)} from {data['name']}."
-    return Section("asked", "What was asked", headline, (Code(command(run)), Table(("", ""), tuple(rows))))
+    return Section("asked", "What was asked", headline, (Code(command(run, run.path.absolute())), Table(("", ""), tuple(rows))))
 
 
 def signature(run: Run, most: int) -> str:
@@ -160,10 +165,10 @@ def signature(run: Run, most: int) -> str:
     return short(run.record.get("signature_text", ""), most).replace("->", "→")
 
 
-def command(run: Run) -> str:
-    """The command line that asks for this training; Python where the data lay in memory."""
-    locations, signature = run.record["data"]["locations"], run.record.get("asked")
-    options = wishes(run)
+def command(run: Run, at: Path) -> str:
+    """The command line that asks for this training; Python where the data lay in memory. at: how the run's folder is called."""
+    locations, signature = run.record["data"]["locations"], (run.record.get("asked") or "").strip()
+    options = wishes(run) | _placed(run, at)
     if not locations:
         given = "".join(f", {name}={value!r}" for name, value in options.items())
         return f"python -c 'import mapsto; mapsto.train(rows{', ' + repr(signature) if signature else ''}{given})'  # rows: from memory"
@@ -172,6 +177,16 @@ def command(run: Run) -> str:
         name = {"start": "from"}.get(name, name)
         words += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
+
+
+def _placed(run: Run, at: Path) -> dict[str, str]:
+    """Where the run lies and how it is called, where that is not the default: {"out", "name"}."""
+    found = {} if at.parent.name == "runs" else {"out": str(at.parent)}
+    dated = re.fullmatch(r"\d{4}-\d\d-\d\d-(.+)", at.name)
+    usual = re.sub(r"[^\w.-]+", "-", run.record["data"]["name"]).strip("-.")[:40]  # as `Run.create` has it
+    if dated and not re.fullmatch(rf"{re.escape(usual)}(-\d+)?", dated[1]):
+        found["name"] = dated[1]
+    return found
 
 
 def wishes(run: Run) -> dict[str, Any]:
@@ -309,7 +324,8 @@ def _metric_table(run: Run, slot: str, split: str) -> Table:
     for name, one in run.metrics[split][slot].items():
         interval = f"{figure(one['low'])} – {figure(one['high'])}" if one["low"] is not None else None
         side = [scores.get(name, {}).get("value") for scores in (*rivals.values(), *(run.metrics[other][slot] for other in others))]
-        rows.append((named(name), figure(one["value"]), interval, *(None if value is None else figure(value) for value in side), one["n"]))
+        scale = " (0–100)" if "0 to 100" in one["definition"] else ""
+        rows.append((named(name) + scale, figure(one["value"]), interval, *(None if value is None else figure(value) for value in side), one["n"]))
     columns = ("metric", split, "95% interval", *rivals, *others, unit(run, slot))
     caption = f"Figures on {split} {unit(run, slot)}" + (", beside simple baselines on the same rows" if rivals else "")
     return Table(columns, tuple(rows), f"{caption}." + (" Validation rows chose the weights, training rows made them." if others else ""))
