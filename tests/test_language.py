@@ -446,6 +446,12 @@ def test_passages_that_stand_in_training_are_found(tmp_path: Path) -> None:
     assert told["level"] == "warn" and told["figures"]["test"] > 0.95 and "test text's runs of 50 tokens" in told["what"]
 
 
+def test_the_page_keeps_lines_apart_and_names_blocks(run: Run) -> None:
+    (rows,) = (section for section in kept(run)[0] if section.name == "rows")
+    assert any("\n" in text for item in rows.blocks[0].items for _, parts in item.texts for text, _, _ in parts)  # type: ignore[union-attr]
+    assert "test blocks" in (run.path / "report.html").read_text() and "test rows" not in (run.path / "report.html").read_text()
+
+
 def test_speed_is_told_in_tokens(run: Run) -> None:
     speed = run.record["speed"]
     assert speed["tokens_per_second"] == pytest.approx(speed["rows_per_second"] * run.types["output", "text"].most, rel=0.01)

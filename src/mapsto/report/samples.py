@@ -65,7 +65,7 @@ def _shown(run: Run, cells: Rows) -> Gallery | Table:
     texts = [[(slot.name, run.types[side, slot.name].show(value)[:MOST_LETTERS]) for side, slot, value in row] for row in read]
     whole = [_whole(run, row) for row in read]
     caption = "Training rows, taken by lot."
-    tagged = {slot.name for slot in run.signature.outputs if isinstance(run.types["output", slot.name], Tags)}
+    tagged = {slot.name: room.within for slot in run.signature.outputs if isinstance(room := run.types["output", slot.name], Tags)}
     if not tagged and not any(any(row.values()) for row in pictures) and all(len(said) <= LONG for row in texts[:ROWS] for _, said in row):
         names = tuple(name for name, _ in texts[0])
         return Table(names, tuple(tuple(said for _, said in row) for row in texts[:ROWS]), caption, private=True)
@@ -73,8 +73,10 @@ def _shown(run: Run, cells: Rows) -> Gallery | Table:
     items = []
     for drawn, told, parts in zip(pictures, texts, whole, strict=True):
         seen = [name for name, picture in drawn.items() if picture]
-        shown = tuple((name, parts.get(name) or ((said, "", False),)) for name, said in told if name not in seen and (name in long or name in tagged))
-        facts = tuple(f"{name}: {said}" for name, said in told if name not in seen and name not in dict(shown))
+        said_there = [within for name, within in tagged.items() if name in parts]  # words that stand there with their tags
+        left = [(name, said) for name, said in told if name not in seen and name not in said_there]
+        shown = tuple((name, parts.get(name) or ((said, "", False),)) for name, said in left if name in long or name in tagged)
+        facts = tuple(f"{name}: {said}" for name, said in left if name not in dict(shown))
         shown = shown if len(told) > 1 else tuple(("", parts) for _, parts in shown)  # a name tells nothing where there is but one
         items.append(Item(picture=drawn[seen[0]] if seen else None, lines=facts[:12], texts=shown))
     return Gallery(tuple(items if any(any(row.values()) for row in pictures) else items[:ROWS]), caption)
