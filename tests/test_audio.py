@@ -110,6 +110,19 @@ def test_what_is_no_sound_is_refused_by_name(tmp_path: Path) -> None:
         Audio().read(str(tmp_path / "nothing.wav"))
 
 
+def test_a_broken_file_is_named_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+    whole = file(tone(440))
+    (tmp_path / "noise.wav").write_bytes(b"RIFF\x10\x00\x00\x00WAVEfmt nonsense")
+    (tmp_path / "half.wav").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "pipe.wav").write_bytes(whole[:40] + b"\xff\xff\xff\xff" + whole[44:])  # as ffmpeg writes to a pipe
+    with pytest.raises(CellError, match=r"noise\.wav: not a sound that can be read \('.+'\)") as caught:
+        Audio().read(Blob(str(tmp_path / "noise.wav"), "noise.wav"))
+    assert "object at" not in str(caught.value)
+    with pytest.raises(CellError, match=rf"half\.wav: cut off, {len(whole) - len(whole) // 2:,} bytes fewer than its head says"):
+        Audio().read(Blob(str(tmp_path / "half.wav"), "half.wav"))
+    assert len(Audio().read(Blob(str(tmp_path / "pipe.wav"), "pipe.wav")).samples) == 2400
+
+
 def test_a_missing_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = builtins.__import__
 

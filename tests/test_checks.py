@@ -345,6 +345,44 @@ def test_unreadable_and_missing_cells(tmp_path: Path) -> None:
     assert missing == {("q",): "warn", ("r",): "note"}
 
 
+def _sentences(rows: int = 60) -> list[str]:
+    return [f"{SUBJECTS[i % 8]} stood {ENDS[i // 8]}" for i in range(rows)]
+
+
+@pytest.mark.parametrize(
+    ("signature", "cells", "nothing"),
+    [
+        ("a:text -> y:text", _sentences(), [None, "", " "]),
+        ("-> y:text", _sentences(), [None, "", " "]),
+        ("a:text -> y:tags", [["O"] * len(text.split()) for text in _sentences()], [None]),
+        ("a:text -> y:span", [text.split()[1] for text in _sentences()], [None, ""]),
+        ("-> y:messages", [[{"role": "user", "content": "hi"}, {"role": "assistant", "content": text}] for text in _sentences()], [None]),
+    ],
+)
+def test_missing_answers_are_told_of_every_type(tmp_path: Path, signature: str, cells: list[Any], nothing: list[Any]) -> None:
+    answers = [nothing[i % len(nothing)] if i in (2, 31, 50) else cell for i, cell in enumerate(cells)]
+    rows = [{**({"a": text} if "a:" in signature else {}), "y": y} for text, y in zip(_sentences(), answers, strict=True)]
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = named(found_in(path, signature=signature), "unlabelled")
+    assert told.level == "warn" and told.count == 3 and "3 rows of 60" in told.what
+    assert told.where == ("line 3", "line 32", "line 51")
+
+
+@pytest.mark.parametrize("signature", ["a:text -> a:text", "a:text -> y:text"])
+def test_a_text_that_is_its_own_answer_stops(signature: str) -> None:
+    rows = [{"a": text, "y": text} for text in _sentences()]
+    assert named(found_in(rows, signature=signature), "leakage").level == "stop"
+    rows[3]["y"] = "another answer"
+    assert signature.count("a:text") == 2 or "leakage" not in [finding.name for finding in found_in(rows, signature=signature)]
+
+
+def test_answers_to_nothing_are_told(tmp_path: Path) -> None:
+    rows = [{"a": "" if i in (2, 31) else text, "y": text.upper()} for i, text in enumerate(_sentences())]
+    told = named(found_in(rows, signature="a:text -> y:text"), "nothing given")
+    assert told.level == "warn" and told.count == 2 and told.rows == (2, 31)
+
+
 # --- the command -----------------------------------------------------------------------------------------------------------------
 
 

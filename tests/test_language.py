@@ -440,10 +440,16 @@ def test_passages_that_stand_in_training_are_found(tmp_path: Path) -> None:
     new = mapsto.train(tmp_path / "new.txt", "-> text:text(max=32)", tell=ignore, **how)
     mapsto.train(tmp_path / "twice.txt", "-> text:text(max=32)", tell=events.append, **how)
 
-    (note,) = [found for found in json.loads((new.path / "findings.json").read_text()) if found["name"] == "overlap"]
+    notes = [found for found in json.loads((new.path / "findings.json").read_text()) if found["name"] == "overlap"]
     (told,) = [event for event in events if event["event"] == "finding" and event["name"] == "overlap"]
-    assert note["level"] == "note" and note["figures"]["test"] < 0.01
+    assert all(note["level"] == "note" and 0 < max(note["figures"]["test"], note["figures"]["validation"]) < 0.01 for note in notes)
     assert told["level"] == "warn" and told["figures"]["test"] > 0.95 and "test text's runs of 50 tokens" in told["what"]
+
+
+def test_the_page_keeps_lines_apart_and_names_blocks(run: Run) -> None:
+    (rows,) = (section for section in kept(run)[0] if section.name == "rows")
+    assert any("\n" in text for item in rows.blocks[0].items for _, parts in item.texts for text, _, _ in parts)  # type: ignore[union-attr]
+    assert "test blocks" in (run.path / "report.html").read_text() and "test rows" not in (run.path / "report.html").read_text()
 
 
 def test_speed_is_told_in_tokens(run: Run) -> None:

@@ -44,6 +44,8 @@ from mapsto.report.matrix import heat_map
 from mapsto.report.page import MOST_BYTES, Chapter, chapter, document, page
 from mapsto.report.scales import column, figure, log_ticks, ticks, told
 from mapsto.run import Run
+from mapsto.terminal import short
+from mapsto.terminal import table as table_of
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"br", "hr", "img", "meta", "link", "rect", "line", "circle", "path"}
@@ -277,6 +279,19 @@ def test_nothing_is_drawn_beside_the_figure(name: str, width: int) -> None:
     assert "nan" not in text and "inf" not in text
 
 
+def test_every_row_of_a_wide_matrix_is_named() -> None:
+    letters, steps = tuple("abcdefghijklmnop"), tuple(map(str, range(100)))
+    drawing = heat_map(Matrix(letters, steps, ((0.5,) * 100,) * 16, "token", "step"))
+    assert all(f">{letter}<" in drawing for letter in letters)
+
+
+@pytest.mark.parametrize(("values", "top"), [((0.0, 0.0), "1"), ((1.0, 1.0), "1"), ((0.0, 0.02), "0.02")])
+def test_an_axis_of_shares_stays_between_nothing_and_all(values: tuple[float, float], top: str) -> None:
+    drawing = lines(Lines((Line("F1", (1, 2), values),), "step", "F1"))
+    said = re.findall(r'text-anchor="end">([^<]+)<', drawing)
+    assert "0" in said and top in said and not any(one.startswith("-") for one in said)
+
+
 def test_many_points_are_thinned() -> None:
     assert len(lines(BLOCKS["many points"])) < 20_000  # type: ignore[arg-type]
 
@@ -349,6 +364,20 @@ def test_the_verdict_says_no_more_than_the_intervals() -> None:
     assert "Nothing could be measured" in facts.verdict(None)
 
 
+def test_where_baselines_lack_the_metric_the_next_one_judges() -> None:
+    """Of a net that writes: the loss decides, which copying the input does not have."""
+    bleu = replace(score(0.0, 0.0, 0.0, 16.1, (15.0, 17.0)), metric="bleu")
+    loss = replace(score(5.4, 5.3, 5.5, 0.0, (0.0, 0.0), higher=False), metric="loss", beside={"copy": {"value": None}}, known=bleu)
+    assert facts.verdict(loss).startswith("By BLEU (0.0000): It is not better than the best baseline (linear, 16.10)") and loss.poor
+    good = replace(loss, known=replace(score(30.0, 28.0, 32.0, 16.1, (15.0, 17.0)), metric="bleu"))
+    assert "Clearly better" in facts.verdict(good) and not good.poor
+
+
+def test_what_is_counted_is_named() -> None:
+    blocks = replace(score(2.7, 2.6, 2.8, 0.0, (0.0, 0.0)), beside={}, unit="blocks")
+    assert "100 blocks" in facts.verdict(blocks) and "rows" not in facts.verdict(blocks)
+
+
 def test_the_figure_that_matters_stands_first_with_its_interval(odd: Run) -> None:
     found = odd.metrics["test"]["=SUM(A1)"]["accuracy"]
 
@@ -363,7 +392,7 @@ def test_the_command_asked_again_asks_the_same(odd: Run, table: Path, tmp_path: 
     run = Run(tmp_path, {"settings": wished.to_json(), "data": {"name": "t", "locations": [str(table)], "fingerprint": ""}, "asked": "x -> y"})
 
     for one in (odd, run):
-        asked = parser()[0].parse_args(shlex.split(facts.command(one))[1:])
+        asked = parser()[0].parse_args(shlex.split(facts.command(one, one.path))[1:])
         given = {
             name: value
             for name, value in vars(asked).items()
@@ -371,6 +400,32 @@ def test_the_command_asked_again_asks_the_same(odd: Run, table: Path, tmp_path: 
         }
         assert settings_of(given) == one.settings
         assert asked.words == [*one.record["data"]["locations"], *([one.record["asked"]] if one.record["asked"] else [])]
+
+
+def test_the_command_says_where_the_run_goes_and_how_it_is_called(odd: Run) -> None:
+    record = {"settings": settings_of({}).to_json(), "data": {"name": "my data", "locations": ["d.txt"], "fingerprint": ""}, "asked": " -> text"}
+
+    def told(path: str) -> list[str]:
+        return shlex.split(facts.command(Run(Path(path), record), Path(path)))
+
+    assert told("/x/runs/2026-11-29-my-data-2") == ["mapsto", "train", "d.txt", "-> text"]
+    assert told("/x/mine/2026-11-29-first") == ["mapsto", "train", "d.txt", "-> text", "--out", "/x/mine", "--name", "first"]
+
+
+def test_a_long_clip_is_a_strip_that_can_be_seen() -> None:
+    png = io.BytesIO()
+    PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 500)).astype(np.uint8)).save(png, "PNG")
+    text = drawn(Gallery((Item(picture=png.getvalue()),)))
+    assert 'class="strip"' in text and 'width="500" height="40"' in text
+
+
+def test_conversations_and_scales_are_told_as_people_know_them() -> None:
+    assert short("-> messages") == "messages -> text" and short("-> chat:messages(max=64)") == "chat:messages(max=64) -> text"
+    assert short(" -> text") == "-> text"
+    one = {"value": 16.1, "low": 15.0, "high": 17.0, "n": 9}
+    test = {"y": {"bleu": {**one, "definition": "BLEU, 0 to 100"}, "rouge1": {**one, "definition": "F1"}}}
+    rows = "\n".join(table_of({"test": test, "baselines": {}}))
+    assert "bleu (0–100)" in rows and "rouge1  " in rows
 
 
 def test_findings_are_shown_worst_first_and_escaped(odd: Run) -> None:

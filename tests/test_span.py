@@ -14,7 +14,11 @@ from test_exact import ignore, killed_and_resumed, same
 
 import mapsto
 from mapsto.cells import Beside
+from mapsto.checks.base import look
+from mapsto.config import settings_of
+from mapsto.data.open import open_source
 from mapsto.errors import CellError, ConfigError
+from mapsto.settle import make_ready
 from mapsto.types.span import EXACT, F1, Pointed, Pointers, Span, normal, overlap
 
 TEXT = "Ann met Bob. Bob left for Paris."
@@ -36,13 +40,26 @@ def test_answers_are_found_where_they_stand() -> None:
         return () if found is None else found.places
 
     assert places("Bob") == ((8, 11),) and places({"text": "Bob", "answer_start": 13}) == ((13, 16),)
-    assert places({"text": "Bob", "answer_start": 14}) == ((13, 16),)  # counted otherwise elsewhere
+    assert places({"text": "Ann", "answer_start": 3}) == places({"text": "Ann", "answer_start": 99999}) == ((0, 3),)  # stands there only once
     assert places({"text": ["Bob", "Ann met Bob"], "answer_start": [8, 0]}) == ((8, 11), (0, 11))
     assert places(None) == places({"text": [], "answer_start": []}) == ()
     with pytest.raises(CellError, match="does not stand in its text"):
         places("Carl")
+    with pytest.raises(CellError, match="not stand at answer_start 14, but at 2 other places"):
+        places({"text": "Bob", "answer_start": 14})
     with pytest.raises(CellError, match="expected"):
         places({"text": 3})
+
+
+def test_moved_answers_are_counted(tmp_path: Path) -> None:
+    starts = [99_999 if i in (4, 21) else 3 if i == 9 else 0 for i in range(60)]
+    rows = [{"q": f"who left {i}?", "t": f"Person{i} left for Paris.", "a": {"text": f"Person{i}", "answer_start": at}} for i, at in enumerate(starts)]
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = settings_of({})
+    found = look(make_ready(open_source(path, given.reading), "q:text, t:text -> a:span", given, ignore).evidence)
+    told = next(finding for finding in found if finding.name == "moved")
+    assert told.count == 3 and told.where == ("line 5", "line 10", "line 22") and "taken from where it stands" in told.effect
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------------------

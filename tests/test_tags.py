@@ -16,9 +16,11 @@ from test_exact import ignore, killed_and_resumed, same
 
 import mapsto
 from mapsto.batch import Padded
+from mapsto.blocks import Gallery
 from mapsto.cells import Apart, Beside
 from mapsto.errors import CellError, SignatureError
-from mapsto.types.tags import Field, Tags, _forward, _rows, entities
+from mapsto.reporting import kept
+from mapsto.types.tags import Field, Tags, _forward, _rows, entities, labelled
 from mapsto.types.text import Text
 from mapsto.words import encoded, spans, words_of
 
@@ -161,6 +163,27 @@ def test_new_names_are_found_where_a_dictionary_finds_none(run: mapsto.Run) -> N
     found, beside = run.metrics["test"]["tags"], run.metrics["baselines"]["tags"]
     assert found["f1"]["value"] > 0.9 and found["f1"]["low"] <= found["f1"]["value"] <= found["f1"]["high"]
     assert found["f1"]["value"] > beside["frequent"]["f1"]["value"] + 0.3 and beside["dictionary"]["f1"]["value"] < 0.3
+
+
+def test_a_sentence_is_shown_in_names_and_what_is_wrong_is_marked() -> None:
+    words, true = ["Ann", "went", "to", "New", "York", "today"], ("B-per", "O", "O", "B-loc", "I-loc", "O")
+    assert labelled(words, true) == (
+        ("Ann", "per", False), (" ", "", False), ("went to ", "", False), ("New York", "loc", False), (" ", "", False), ("today", "", False)
+    )  # fmt: skip
+    assert [part for part in labelled(words, true, ("B-per", "O", "O", "B-loc", "O", "O")) if part[2]] == [("New York", "loc", True)]
+    assert labelled(["go", "home"], ("V", "N"), ("V", "A")) == (("go", "V", False), (" ", "", False), ("home", "N", True))
+
+
+def test_the_page_shows_sentences_beside_the_truth_and_each_kind(run: mapsto.Run) -> None:
+    sections = {section.name: section for section in kept(run)[0]}
+    figures = sections["tagging"].figures["tags"]
+    assert set(figures) == {"city", "person"} and all(one["right"] <= min(one["answered"], one["there"]) for one in figures.values())
+    items = [item for block in sections["tagging"].blocks if isinstance(block, Gallery) for item in block.items]
+    assert items and all([name for name, _ in item.texts] == ["true", "it says"] for item in items)
+    assert sections["sets"].title == "Do rows lie far from those it learned from?"  # no sets are promised here
+    rows = next(block for block in sections["rows"].blocks if isinstance(block, Gallery))
+    assert "person" in {label for item in rows.items for name, parts in item.texts if name == "tags" for _, label, _ in parts}
+    assert "¶" not in (run.path / "report.html").read_text() and "<small>person</small>" in (run.path / "report.html").read_text()
 
 
 def test_answers_name_words_and_entities(run: mapsto.Run) -> None:

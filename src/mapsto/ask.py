@@ -34,6 +34,7 @@ ORDER = (
     "baselines",
     "writing",
     "transcripts",
+    "tagging",
     "confusion",
     "classes",
     "reliability",

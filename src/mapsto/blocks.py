@@ -102,13 +102,15 @@ class Matrix:
 @dataclass(frozen=True)
 class Item:
     """A row as what it is: a picture (png), a sound to listen to (wav), pieces of text each with a weight from -1 to 1 (0: not marked), or
-    several of these; with what is said of it. lines: short facts below it, such as "true: cat" and "said: dog (.93)"."""
+    several of these; with what is said of it. lines: short facts below it, such as "true: cat" and "said: dog (.93)". texts: texts with their
+    names, each in parts (text, its label or "", is the label wrong?), such as a name found in a sentence and of what kind it is."""
 
     title: str = ""
     picture: bytes | None = None
     pieces: tuple[tuple[str, float], ...] = ()
     lines: tuple[str, ...] = ()
     sound: bytes | None = None
+    texts: tuple[tuple[str, tuple[tuple[str, str, bool], ...]], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,9 @@ def _gallery(block: Gallery) -> list[str]:
         if item.pieces:
             text = "".join(f"[{piece}{weight:+.2f}]" if abs(weight) >= 0.2 else piece for piece, weight in item.pieces)
             found += textwrap.wrap(" ".join(text.split()), WIDTH, initial_indent="      ", subsequent_indent="      ")[:6]
+        for name, parts in item.texts:
+            text = "".join(f"[{part} {'≠' * wrong}{label}]" if label else part for part, label, wrong in parts)
+            found += textwrap.wrap(f"{name}: {' '.join(text.split())}", WIDTH, initial_indent="      ", subsequent_indent="        ")[:6]
         found += [f"      {' '.join(line.split())}"[:WIDTH] for line in item.lines]
     return found
 

@@ -25,9 +25,23 @@ FLOOR = 1e-8  # of full scale's energy: 80 dB below; a clip that is no louder in
 FAINT = 1e-6  # of a clip's mean energy, 60 dB below: what is fainter is not told apart
 KNOTS = 6  # places on the mel scale at which another microphone hears more or less
 AT_ONCE = 1 << 23  # samples in windows that are transformed together: some 100 MB
+UNKNOWN = 0x7FFF0000  # sizes in a wav's head from which they stand for "unknown"
 FEWEST = 8  # windows of the longest clip at least, so that a net can pool them
 CHANNELS = 32  # of the convolutions that make frames tokens
 STRIDES = {1: (1, 1), 2: (2, 1), 4: (2, 2)}  # over time, of these convolutions, by frames that a token stands for
+
+
+def lacking(data: bytes) -> int:
+    """Bytes that a wav's samples have fewer than its head says; 0 where all are there, or where who wrote it did not know (ffmpeg to a pipe)."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return 0
+    at = 12
+    while at + 8 <= len(data):  # chunks: a name, the size, as many bytes, even
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if data[at : at + 4] == b"data":
+            return max(0, size - (len(data) - at - 8)) if size < UNKNOWN else 0
+        at += 8 + size + size % 2
+    return 0
 
 
 def steps_of(rate: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 Tell = Callable[[Mapping[str, Any]], None]
 Event = Mapping[str, Any]
 
+CONVERSATIONS = re.compile(r"^-> ((?:\S+:)?messages(?:\([^()]*\))?)$")
 EVERY = 10.0  # seconds between progress lines where nothing can be redrawn
 
 
@@ -184,6 +186,7 @@ def table(event: Event) -> list[str]:
     for slot, metrics in event["test"].items():
         for name, found in metrics.items():
             beside = [number(event["baselines"].get(slot, {}).get(b, {}).get(name, {}).get("value")) for b in _baseline_names(event)]
+            name = f"{name} (0–100)" if "0 to 100" in found.get("definition", "") else name
             rows.append((slot, name, number(found["value"]), f"{number(found['low'])} – {number(found['high'])}", f"{found['n']:,}", *beside))
     if len(rows) == 1:
         return ["no test rows: nothing was held back to measure on"]
@@ -225,7 +228,8 @@ def size(count: float) -> str:
 
 
 def short(signature: str, most: int = 160) -> str:
-    """A signature of hundreds of columns as one line."""
+    """A signature of hundreds of columns as one line. Conversations as they are asked for, which hold what is given and what is learned."""
+    signature = CONVERSATIONS.sub(r"\1 -> text", signature.strip())
     if len(signature) <= most:
         return signature
     left, _, right = signature.rpartition("->")

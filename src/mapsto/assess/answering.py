@@ -48,7 +48,7 @@ def assess(view: View, seconds: float) -> Section:
         told = f"{right:.0%} of its answers are {one}, letter for letter; in the median they are {np.median(sizes):.2f} times as long{as_which}."
         headlines.append(told)
         for name, chosen in (("worst", order[::-1][:SHOWN]), ("middling", order[len(order) // 2 :][:SHOWN]), ("best", order[:SHOWN])):
-            texts = [(_given(view, int(rows[i])), _cut(said[i]), _reference(said[i], true[i])) for i in chosen]
+            texts = [(_given(view, int(rows[i])), _cut(said[i]) or "(nothing)", _reference(said[i], true[i])) for i in chosen]
             written = tuple((*found, f"{alike[i]:.2f}", f"{nats[i]:.2f}") for i, found in zip(chosen, texts, strict=True))
             columns = ("given", "it writes", "reference", "alike", "nats a token")
             blocks.append(Table(columns, written, view.titled(slot, f"the {name} answers by the words they share with the reference"), private=True))

@@ -10,7 +10,7 @@ from mapsto.blocks import Gallery, Item, Section
 from mapsto.generate import Sampling, following
 from mapsto.tokens import ASSISTANT, END, SYSTEM, TOOL, USER, pieces_of
 
-TITLE = "What does it answer?"
+TITLE = "What does it reply?"
 NET = True  # it asks the net itself
 ANSWERS, TOKENS = 6, 120
 LETTERS = 600  # of a conversation that are shown

@@ -62,7 +62,7 @@ def assess(view: View, seconds: float) -> Section:
 
 def _item(view: View, row: Any, true: str, said: str, wrong: np.ndarray) -> Item:
     """A clip to listen to, what was said in it and what was heard."""
-    return view.item(int(row), (f"said: {true}", f"heard: {said or '—'}", f"{wrong[0]:.0f} of {wrong[1]:.0f} words wrong"))
+    return view.item(int(row), (f"said: {true}", f"heard: {said or '(nothing)'}", f"{wrong[0]:.0f} of {wrong[1]:.0f} words wrong"))
 
 
 def _confused(true: Sequence[str], said: Sequence[str]) -> tuple[dict[str, int], list[tuple[tuple[str, str], int]]]:

@@ -49,7 +49,7 @@ def assess(view: View, seconds: float) -> Section:
 
 def while_it_learned(run: Run) -> tuple[Table, ...]:
     """What it wrote at some looks, the same beginning each time."""
-    said = tuple((entry["step"], " ".join(entry["said"].split()) or "—") for entry in run.history if "said" in entry)
+    said = tuple((entry["step"], entry["said"].strip() or "(nothing)") for entry in run.history if "said" in entry)
     return (Table(("step", "what it wrote"), said, "What it wrote while it learned."),) if said else ()
 
 

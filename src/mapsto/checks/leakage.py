@@ -14,6 +14,7 @@ import numpy as np
 from mapsto.checks.base import Evidence, Fact, Finding, listed, to_drop
 from mapsto.measure import dependence
 from mapsto.measure.dependence import codes_of
+from mapsto.signature import Slot
 
 FEW = 200  # values of a column that is paired with others
 MOST_PAIRS = 5_000
@@ -26,7 +27,7 @@ LEARNED = "what is learned is to read the answer off it; on new rows, where it i
 
 
 def look(evidence: Evidence) -> list[Finding]:
-    found: list[Finding] = []
+    found = _itself(evidence)
     rows = evidence.distinct_rows
     for target in evidence.targets if len(rows) >= dependence.LEAST else ():
         alone, near = _alone(evidence, target, rows)
@@ -37,6 +38,35 @@ def look(evidence: Evidence) -> list[Finding]:
         together = _sums(evidence, target, rest, rows) or _coded_sums(evidence, target, rest, rows) or _pairs(evidence, target, rest, rows)
         found += together
     return found
+
+
+# --- the target itself -----------------------------------------------------------------------------------------------------------
+
+
+def _itself(evidence: Evidence) -> list[Finding]:
+    """Outputs that stand left of the arrow, too: the same column, or one with the same cells in every row. Of plain tables the rest tells."""
+    found = []
+    plain = {fact.slot.name for fact in evidence.targets}
+    for target in evidence.outputs:
+        for slot in evidence.inputs:
+            if slot.column == target.column:
+                what = f"'{slot.column}' stands on both sides of the arrow: the input is the target"
+            elif target.name not in plain and _equal(evidence, slot, target):
+                what = f"'{slot.column}' is '{target.column}' in every row: the input is the target{evidence.said_rows}"
+            else:
+                continue
+            fix, rows = "name another column on one side; or, to learn to copy, --allow leakage", tuple(evidence.rows[:5].tolist())
+            found.append(Finding("leakage", "stop", what, "what is learned is to copy it", fix, (slot.column,), 1, rows))
+    return found
+
+
+def _equal(evidence: Evidence, slot: Slot, target: Slot) -> bool:
+    """Are a text's cells those of the target in every row that has both?"""
+    given, true = evidence.texts(slot), evidence.cells(target.column)
+    if given is None or true is None:
+        return False
+    pairs = [(a, b) for a, b in zip(given, true, strict=True) if isinstance(a, str) and isinstance(b, str) and a.strip() and b.strip()]
+    return len(pairs) >= dependence.LEAST and all(a == b for a, b in pairs)
 
 
 # --- one column ------------------------------------------------------------------------------------------------------------------

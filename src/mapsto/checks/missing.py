@@ -7,15 +7,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mapsto.batch import Ragged
 from mapsto.cells import is_missing
-from mapsto.checks.base import Evidence, Finding, listed, plural, to_drop
+from mapsto.checks.base import EXAMPLES, PIECE, Evidence, Finding, listed, plural, to_drop
+from mapsto.signature import Slot
 
 HEAVY, SOME = 0.9, 0.2  # shares of missing cells in a column: too few left to learn from; worth knowing
 BAD = 0.005  # share of unreadable rows worth a warning
 
 
 def look(evidence: Evidence) -> list[Finding]:
-    return [*_unreadable(evidence), *_unlabelled(evidence), *_cells(evidence), *_left_out(evidence)]
+    return [*_unreadable(evidence), *_unlabelled(evidence), *_ungiven(evidence), *_cells(evidence), *_left_out(evidence)]
 
 
 def _unreadable(evidence: Evidence) -> list[Finding]:
@@ -44,13 +46,42 @@ def _unreadable(evidence: Evidence) -> list[Finding]:
 
 
 def _unlabelled(evidence: Evidence) -> list[Finding]:
+    """Outputs of which some rows in use hold nothing: of every type, asked of the encoded cells."""
     found = []
-    used = int((evidence.split_of >= 0).sum())
+    used = np.flatnonzero(evidence.split_of >= 0)
     for slot in evidence.outputs:
-        if count := evidence.store.unlabelled(slot.name):
-            what = f"'{slot.column}' is missing in {plural(count, 'row')} of {used:,} (an empty cell, NA, ?, …)"
-            found.append(Finding("unlabelled", "warn", what, "they neither teach nor test it", "fill them, or leave it so", (slot.column,), count))
+        rows = _unknown(evidence, slot, used)
+        if count := len(rows):
+            what = f"'{slot.column}' is missing in {plural(count, 'row')} of {len(used):,} (an empty cell, NA, ?, …)"
+            effect, fix, some = "they neither teach nor test it", "fill them, or leave it so", tuple(rows[:EXAMPLES].tolist())
+            found.append(Finding("unlabelled", "warn", what, effect, fix, (slot.column,), count, some))
     return found
+
+
+def _unknown(evidence: Evidence, slot: Slot, used: np.ndarray) -> np.ndarray:
+    """Those of the rows for which nothing is known of an output, ascending."""
+    room, spot, found = evidence.room("output", slot), ("output", slot.name), []
+    for low in range(0, len(used), PIECE):
+        rows = used[low : low + PIECE]
+        cells = evidence.store.raw(rows, {spot})[spot]
+        known = room.present(cells).reshape(len(rows), -1).any(1).cpu().numpy()
+        found.append(rows[~known | (cells.lengths.numpy() == 0)] if isinstance(cells, Ragged) else rows[~known])
+    return np.concatenate(found) if found else used
+
+
+def _ungiven(evidence: Evidence) -> list[Finding]:
+    """Rows of which no input holds anything: an answer to nothing."""
+    shares = dict(_shares(evidence))
+    if not evidence.inputs or {slot.column for slot in evidence.inputs} != set(shares):
+        return []
+    empty = np.flatnonzero(np.logical_and.reduce(list(shares.values())))
+    if not len(empty):
+        return []
+    columns = tuple(shares)
+    what = f"{plural(len(empty), 'row')} of {len(evidence.rows):,} hold{'s' * (len(empty) == 1)} nothing in {listed(columns)}"
+    rows = tuple(evidence.rows[empty[:EXAMPLES]].tolist())
+    effect, fix = "an answer to nothing is learned", "mend them, or leave them out"
+    return [Finding("nothing given", "warn", f"{what}{evidence.said_rows}", effect, fix, columns, len(empty), rows)]
 
 
 def _cells(evidence: Evidence) -> list[Finding]:

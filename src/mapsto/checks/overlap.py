@@ -39,6 +39,8 @@ def _of(evidence: Evidence, slot: Slot) -> Finding | None:
     shares = {split: float(found[np.searchsorted(asked, one)].mean()) for split, one in zip(splits, held, strict=True) if len(one)}
     said = " and ".join(f"{share:.1%} of the {split} text's" for split, share in shares.items())
     what = f"{said} runs of {length} tokens also stand in the training text"
+    if not any(shares.values()):
+        return None
     level = "warn" if max(shares.values()) >= MANY else "note"
     effect = "what is remembered flatters the figures: they say less of new text" if level == "warn" else "so few that the figures are of new text"
     fix = "take repeated passages out, or keep what belongs together on one side (--group COLUMN)" if level == "warn" else "nothing to do"

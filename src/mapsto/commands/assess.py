@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mapsto.blocks import Section
     from mapsto.run import Run
 
-SAYS = "put questions to a finished run; without a question, list them"
+SAYS = "put questions to a finished run; without a question, list those that fit it"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
 
     run = Run.open(asked.run)
     if not asked.questions:
-        return _list(ask.titles(), asked.json)
+        return _list(_fitting(run, ask.titles()), asked.json)
     _check(asked.out)
     view = ask.view_on(run, asked.data, _to_errors)
     sections = ask.ask_all(view, None if asked.questions == ["all"] else asked.questions)
@@ -48,6 +48,14 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     if asked.out and not asked.json:
         print(asked.out)
     return 0
+
+
+def _fitting(run: Run, titles: dict[str, str]) -> dict[str, str]:
+    """The questions that made sense for the run when all were asked; every one where that was never done."""
+    from mapsto.reporting import kept
+
+    found = {section.name: section.title for section in kept(run)[0] if section.name in titles}
+    return {name: found[name] for name in titles if name in found} or titles
 
 
 def _list(titles: dict[str, str], as_json: bool) -> int:

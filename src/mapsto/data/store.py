@@ -103,19 +103,6 @@ class Store(Batches):
         values, offsets, _ = self._ragged[spot]
         return values, offsets
 
-    def unlabelled(self, slot: str) -> int:
-        """Rows in use for which nothing is known of an output."""
-        for block, values in self._blocks:
-            if ("output", slot) in block.spots:
-                column = values[:, block.spots.index(("output", slot))]
-                used = np.sort(np.concatenate(list(self._rows.values())))
-                known = (
-                    self.types["output", slot].present(torch.from_numpy(np.ascontiguousarray(column[low])))
-                    for low in np.array_split(used, -(-len(used) // 65536) or 1)
-                )
-                return len(used) - sum(int(part.reshape(len(part), -1).any(1).sum()) for part in known)
-        return 0
-
     def raw(self, rows: np.ndarray, only: Collection[Spot] | None = None) -> dict[Spot, Any]:
         """Encoded cells of the rows: {spot: tensor (B, *shape), or Ragged}; of some spots only, where `only` names them."""
         found: dict[Spot, Any] = {}

@@ -43,7 +43,7 @@ def card(run: Run, sections: Sequence[Section], findings: Sequence[Finding], exa
         f"# {_plain(name)}",
         f"`{_code(short(run.record.get('signature_text', ''), 400))}`, learned by mapsto.",
         *(
-            f"**{_plain(str(score))}** of {_plain(score.slot)} on {score.figures['n']:,} {score.split} rows. {facts.verdict(score)}"
+            f"**{_plain(str(score))}** of {_plain(score.slot)} on {score.figures['n']:,} {score.split} {score.unit}. {facts.verdict(score)}"
             for score in found
         ),
         *([] if found else [facts.verdict(None)]),

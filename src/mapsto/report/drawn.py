@@ -20,6 +20,7 @@ from mapsto.report.scales import column
 
 _NUMERAL = re.compile(r"[-–—]?|(?=.*\d)[\d\s.,:%×()±+/<>–−-]{1,40}")
 FAINTEST_MARK = 0.04  # of a piece of text; fainter weights are not marked
+STRIP = 4  # times as wide as high
 TINY = 64  # pixels a side: shown as the squares they are
 FOLDED, SHOWN = 24, 15  # a table of more rows shows so many, and the others on demand
 SMALL, LARGE = 16_000, 60_000  # bytes of a PNG that is carried as it is, and of one that is surely a photo
@@ -161,7 +162,8 @@ def matrix(block: Matrix, limits: Limits) -> Html:
 
 def gallery(block: Gallery, limits: Limits) -> Html:
     items = block.items[: limits.items]
-    shown = tag("ul", *(_item(item, limits) for item in items), class_="gallery texts" if any(item.pieces for item in items) else "gallery")
+    texts = any(item.pieces or item.texts for item in items)
+    shown = tag("ul", *(_item(item, limits) for item in items), class_="gallery texts" if texts else "gallery")
     pictures = sum(item.picture is not None or item.sound is not None for item in items)
     gone = f" {pictures:,} pictures or sounds are left out so that the page stays small." if pictures and not limits.side else ""
     return _figure(shown, joined([prose(block.caption), _left_out((len(block.items), len(items), "row")), gone]))
@@ -173,15 +175,23 @@ def _item(item: Item, limits: Limits) -> Html:
     if item.picture is not None and limits.side and (found := picture(item.picture, limits.side)):
         address, (width, height) = found
         said = clean(", ".join(filter(None, (item.title, *item.lines))))[:200] or "a picture of the data"
-        parts.append(tag("img", src=address, alt=said, width=width, height=height, class_="pixels" if max(width, height) <= TINY else None))
+        parts.append(tag("img", src=address, alt=said, width=width, height=height, class_=_look(width, height)))
     if item.sound is not None and limits.side:
         parts.append(tag("audio", controls=True, preload="none", src=_address("audio/wav", item.sound)))
     if item.title:
         parts.append(tag("strong", data_text(item.title, 80)))
     if item.pieces:
         parts.append(tag("p", _pieces(item.pieces, limits.letters * 3), class_="text", dir="auto"))
+    for name, words in item.texts:
+        label = tag("span", data_text(name, 80), class_="name") if name else Html("")
+        parts.append(tag("p", label, _labelled(words, limits.letters * 3), class_="text", dir="auto"))
     parts += [tag("span", data_text(line, limits.letters), class_="fact") for line in item.lines]
     return tag("li", *parts)
+
+
+def _look(width: int, height: int) -> str | None:
+    """A class for pictures that would be too small to see as they are: tiny ones, and strips such as a long clip's spectrum."""
+    return "pixels" if max(width, height) <= TINY else "strip" if width > STRIP * height else None
 
 
 def _pieces(pieces: Sequence[tuple[str, float]], most: int) -> Html:
@@ -201,18 +211,34 @@ def _pieces(pieces: Sequence[tuple[str, float]], most: int) -> Html:
     return joined(parts)
 
 
+def _labelled(parts: Sequence[tuple[str, str, bool]], most: int) -> Html:
+    """A text of which some parts have a label, behind them; cut to `most` letters in all."""
+    shown, left = [], most
+    for said, label, wrong in parts:
+        if left <= 0:
+            shown.append(safe(f" … ({sum(len(part) for part, _, _ in parts):,} letters in all)"))
+            break
+        text, left = clean(said)[:left], left - len(said)
+        kind = "label wrong" if wrong else "label"
+        shown.append(tag("mark", text, tag("small", label), class_=kind, title="wrong" if wrong else None) if label else safe(text))
+    return joined(shown)
+
+
 def picture(png: bytes, side: int) -> tuple[Html, tuple[int, int]] | None:
     """A picture as the page carries it: a data: address, not larger than `side`, JPEG where that is smaller; and its width and height.
     None when it cannot be read."""
     try:
         with PIL.Image.open(io.BytesIO(png)) as found:
             found.load()
-            if max(found.size) <= side and len(png) < SMALL and found.format == "PNG":
+            if max(found.size) <= (2 * side if found.width > STRIP * found.height else side) and len(png) < SMALL and found.format == "PNG":
                 return _address("image/png", png), found.size
             shown = found.convert("RGB" if found.mode not in ("L", "1") else "L")
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         return None
-    shown.thumbnail((side, side))
+    if shown.width > STRIP * shown.height:
+        shown = shown.resize((min(shown.width, 2 * side), min(shown.height, side)))
+    else:
+        shown.thumbnail((side, side))
     written = {kind: io.BytesIO() for kind in (("png", "jpeg") if len(png) < LARGE else ("jpeg",))}
     for kind, file in written.items():
         shown.save(file, kind, quality=82, optimize=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -18,7 +20,10 @@ from mapsto.run import Run
 from mapsto.signature import format_call
 from mapsto.terminal import duration, short, size
 
-LABELS = {"r2": "R²", "auc": "AUC", "mae": "MAE", "rmse": "RMSE", "f1": "F1"}  # metrics whose names are not words
+LABELS = {  # metrics whose names are not words
+    "r2": "R²", "auc": "AUC", "mae": "MAE", "rmse": "RMSE", "f1": "F1",
+    "bleu": "BLEU", "chrf": "chrF", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougel": "ROUGE-L",
+}  # fmt: skip
 SPLITS = {"train": "to learn from", "validation": "to choose by", "test": "to test on"}
 
 
@@ -32,6 +37,19 @@ class Score:
     figures: Mapping[str, Any]
     beside: Mapping[str, Mapping[str, Any]]
     higher_is_better: bool
+    unit: str = "rows"  # what is counted
+    known: Score | None = None  # the first metric that the baselines have as well, where this one they have not
+
+    @property
+    def judged(self) -> Score:
+        """By what it is held against the baselines."""
+        return self.known or self
+
+    @property
+    def poor(self) -> bool:
+        """Is nothing gained over the best baseline, or nothing known of it?"""
+        one = self.judged
+        return self.split != "test" or (one.rival is not None and not one.better(one.value or 0, one.rival[1]["value"]))
 
     @property
     def value(self) -> float | None:
@@ -74,9 +92,22 @@ def scores(run: Run) -> list[Score]:
     for slot, metrics in run.metrics.get(split, {}).items():
         if metrics:
             name = wanted if wanted in metrics and where in ("", slot) else next(iter(metrics))
-            beside = {rival: scores[name] for rival, scores in run.metrics.get("baselines", {}).get(slot, {}).items() if name in scores}
-            found.append(Score(slot, name, split, metrics[name], beside if split == "test" else {}, _higher(run, slot, name)))
+            several = (_score(run, slot, other, split) for other in (name, *metrics))
+            score = next(several)
+            beside = None if score.rival else next((other for other in several if other.rival and other.value is not None), None)
+            found.append(replace(score, known=beside))
     return sorted(found, key=lambda score: score.slot != where)
+
+
+def _score(run: Run, slot: str, name: str, split: str) -> Score:
+    rivals = run.metrics.get("baselines", {}).get(slot, {}) if split == "test" else {}
+    beside = {rival: scores[name] for rival, scores in rivals.items() if name in scores}
+    return Score(slot, name, split, run.metrics[split][slot][name], beside, _higher(run, slot, name), unit(run, slot))
+
+
+def unit(run: Run, slot: str) -> str:
+    """What an output's metrics count: blocks where texts are cut into these, else rows."""
+    return "blocks" if run.choice.kinds.get(slot) in ("tokens", "chat") else "rows"
 
 
 def _higher(run: Run, slot: str, name: str) -> bool:
@@ -89,11 +120,16 @@ def verdict(score: Score | None) -> str:
         return "Nothing could be measured: no row with a known answer was held back."
     if score.split != "test":
         return "No rows were held back to test on: these figures are of rows that also chose the weights, and flatter."
+    if score.known is not None and score.known.rival is not None:
+        return f"By {named(score.known.metric)} ({figure(score.known.value)}): {_against(score.known, *score.known.rival)}"
     if score.rival is None:
-        return f"Measured on {score.figures['n']:,} rows that it had never seen."
-    name, rival = score.rival
+        return f"Measured on {score.figures['n']:,} {score.unit} that it had never seen."
+    return _against(score, *score.rival)
+
+
+def _against(score: Score, name: str, rival: Mapping[str, Any]) -> str:
     there = f"the best baseline ({name}, {figure(rival['value'])})"
-    if not score.better(score.value, rival["value"]):
+    if score.value is None or not score.better(score.value, rival["value"]):
         return f"It is not better than {there}: use the baseline, or learn longer, or with more rows."
     mine, theirs = ("low", "high") if score.higher_is_better else ("high", "low")
     apart = None not in (score.figures[mine], rival[theirs]) and score.better(score.figures[mine], rival[theirs])
@@ -116,12 +152,12 @@ def asked(run: Run) -> Section:
         ("data", data["name"]),
         ("where it lay", ", ".join(data["locations"]) or "in memory"),
         ("fingerprint", data["fingerprint"]),
-        ("asked for", run.record.get("asked") or "whatever the data suggests"),
+        ("asked for", (run.record.get("asked") or "").strip() or "whatever the data suggests"),
         ("understood as", signature(run, 600)),
         ("begun", run.record.get("created", "").replace("T", " ")),
     ]
     headline = f"Learn {signature(run, 200)} from {data['name']}."
-    return Section("asked", "What was asked", headline, (Code(command(run)), Table(("", ""), tuple(rows))))
+    return Section("asked", "What was asked", headline, (Code(command(run, run.path.absolute())), Table(("", ""), tuple(rows))))
 
 
 def signature(run: Run, most: int) -> str:
@@ -129,10 +165,10 @@ def signature(run: Run, most: int) -> str:
     return short(run.record.get("signature_text", ""), most).replace("->", "→")
 
 
-def command(run: Run) -> str:
-    """The command line that asks for this training; Python where the data lay in memory."""
-    locations, signature = run.record["data"]["locations"], run.record.get("asked")
-    options = wishes(run)
+def command(run: Run, at: Path) -> str:
+    """The command line that asks for this training; Python where the data lay in memory. at: how the run's folder is called."""
+    locations, signature = run.record["data"]["locations"], (run.record.get("asked") or "").strip()
+    options = wishes(run) | _placed(run, at)
     if not locations:
         given = "".join(f", {name}={value!r}" for name, value in options.items())
         return f"python -c 'import mapsto; mapsto.train(rows{', ' + repr(signature) if signature else ''}{given})'  # rows: from memory"
@@ -141,6 +177,16 @@ def command(run: Run) -> str:
         name = {"start": "from"}.get(name, name)
         words += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
+
+
+def _placed(run: Run, at: Path) -> dict[str, str]:
+    """Where the run lies and how it is called, where that is not the default: {"out", "name"}."""
+    found = {} if at.parent.name == "runs" else {"out": str(at.parent)}
+    dated = re.fullmatch(r"\d{4}-\d\d-\d\d-(.+)", at.name)
+    usual = re.sub(r"[^\w.-]+", "-", run.record["data"]["name"]).strip("-.")[:40]  # as `Run.create` has it
+    if dated and not re.fullmatch(rf"{re.escape(usual)}(-\d+)?", dated[1]):
+        found["name"] = dated[1]
+    return found
 
 
 def wishes(run: Run) -> dict[str, Any]:
@@ -206,6 +252,7 @@ def data(run: Run, private: bool) -> Section:
     """Rows per split and what is known of each column."""
     rows = {split: count for split, count in run.record["rows"].items() if count}
     told = ", ".join(f"{rows[split]:,} {purpose}" for split, purpose in SPLITS.items() if split in rows)
+    told += "; metrics count the blocks they are cut into" if any(unit(run, slot) == "blocks" for slot in run.choice.kinds) else ""
     told += "; each was tested once, by the net of a fold that had not seen it" if "folds" in run.metrics else ""
     blocks: list[Block] = []
     sides = (("given", "input", run.signature.inputs), ("learned", "output", run.signature.outputs))
@@ -250,7 +297,7 @@ def metrics(run: Run) -> Section:
     for score in found:
         if len(found) > 1:
             blocks.append(Says(f"# {score.slot}\n{verdict(score)}"))
-            blocks += [beside(score)] if score.beside else []
+            blocks += [beside(score.judged)] if score.beside else []
         blocks.append(_metric_table(run, score.slot, split))
         blocks += [_folds(run, score.slot)] if "folds" in run.metrics else []
     meanings = {named(name): one["definition"] for score in found for name, one in run.metrics[split][score.slot].items()}
@@ -277,9 +324,10 @@ def _metric_table(run: Run, slot: str, split: str) -> Table:
     for name, one in run.metrics[split][slot].items():
         interval = f"{figure(one['low'])} – {figure(one['high'])}" if one["low"] is not None else None
         side = [scores.get(name, {}).get("value") for scores in (*rivals.values(), *(run.metrics[other][slot] for other in others))]
-        rows.append((named(name), figure(one["value"]), interval, *(None if value is None else figure(value) for value in side), one["n"]))
-    columns = ("metric", split, "95% interval", *rivals, *others, "rows")
-    caption = f"Figures on {split} rows" + (", beside simple baselines on the same rows" if rivals else "")
+        scale = " (0–100)" if "0 to 100" in one["definition"] else ""
+        rows.append((named(name) + scale, figure(one["value"]), interval, *(None if value is None else figure(value) for value in side), one["n"]))
+    columns = ("metric", split, "95% interval", *rivals, *others, unit(run, slot))
+    caption = f"Figures on {split} {unit(run, slot)}" + (", beside simple baselines on the same rows" if rivals else "")
     return Table(columns, tuple(rows), f"{caption}." + (" Validation rows chose the weights, training rows made them." if others else ""))
 
 

@@ -125,8 +125,10 @@ def _frame(block: Lines, xs: Sequence[float], ys: Sequence[float], width: int, h
 def _range(values: Sequence[float]) -> tuple[float, float]:
     """From the lowest to the highest, with some air, and from zero where that is near."""
     low, high = min(values), max(values)
+    if low == high and 0 <= low <= 1:  # a share, most likely, which has no other place
+        return 0.0, 1.0
     if low == high:
-        low, high = low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10
+        low, high = low - abs(low) / 10, high + abs(high) / 10
     air = 0.05 * (high - low)
     bottom = 0.0 if 0 <= low < 0.35 * high else low - air if low < 0 else max(0.0, low - air)
     return bottom, (1.0 if high <= 1 < high + air else high + air)

@@ -18,6 +18,7 @@ from mapsto.report.scales import figure, finite
 FEW = 12  # up to so many columns, empty cells say 0, and a phone shows the whole
 ROOM = 22.0  # pixels of a cell that holds its figure
 NAMED = 40  # and up to so many, each cell is an element that can be pointed at
+TALL = 14.0  # pixels of a row, of many columns, that has its name
 MOST = 150  # rows and columns drawn
 SHADES = 24
 FAINTEST = 0.2  # of a cell that is not empty
@@ -31,16 +32,18 @@ def heat_map(block: Matrix, width: int = WIDE) -> Html:
         label_room = min(label_room, 110.0)
     left = label_room + (0 if narrow else 22)
     cell = min(46.0 if len(columns) > 4 else 68.0, max(7.0, (width - left - 6) / max(1, len(columns))))
+    # what is no square and has many columns has rows that can be named: sixteen letters by a hundred moments
+    tall = max(cell, TALL) if len(columns) > NAMED >= len(rows) else cell
     upright = max((len(name) for name in columns), default=1) * LETTER > cell - 4
     head = (min(110.0, 12 + LETTER * max(len(name) for name in columns)) if upright else 22.0) + 22
-    drawn = [_titles(block, left, head, cell, narrow), _names(rows, columns, left, head, cell, upright)]
+    drawn = [_titles(block, left, head, cell, tall, narrow), _names(rows, columns, left, head, cell, tall, upright)]
     shades = _shades(block, len(rows), len(columns))
     if len(columns) <= NAMED:
         drawn += [_cell(block, i, j, shades[i][j], left, head, cell) for i in range(len(rows)) for j in range(len(columns))]
     else:
-        drawn.append(_by_shade(shades, left, head, cell, confusion(block)))
-    edge = tag("rect", x=left, y=head, width=cell * len(columns), height=cell * len(rows), class_="edge")
-    return svg(left + cell * len(columns) + 6, head + cell * len(rows) + 6, _told(block), *drawn, edge, class_="own")
+        drawn.append(_by_shade(shades, left, head, cell, tall))
+    edge = tag("rect", x=left, y=head, width=cell * len(columns), height=tall * len(rows), class_="edge")
+    return svg(left + cell * len(columns) + 6, head + tall * len(rows) + 6, _told(block), *drawn, edge, class_="own")
 
 
 def confusion(block: Matrix) -> bool:
@@ -85,8 +88,8 @@ def _shades(block: Matrix, rows: int, columns: int) -> list[list[float]]:
     return found
 
 
-def _titles(block: Matrix, left: float, head: float, cell: float, narrow: bool) -> Html:
-    width, height = cell * len(block.columns[:MOST]), cell * len(block.rows[:MOST])
+def _titles(block: Matrix, left: float, head: float, cell: float, tall: float, narrow: bool) -> Html:
+    width, height = cell * len(block.columns[:MOST]), tall * len(block.rows[:MOST])
     if narrow or not block.row_title:
         both = "   ".join(filter(None, (block.row_title and f"{block.row_title} ↓", block.column_title and f"{block.column_title} →")))
         return text(0, 12, shortened(both, left + width), "a")
@@ -95,12 +98,12 @@ def _titles(block: Matrix, left: float, head: float, cell: float, narrow: bool) 
     return joined([top, text(12, head + height / 2, shortened(block.row_title, max(height, 60)), "a", "middle", transform=turned)])
 
 
-def _names(rows: Sequence[str], columns: Sequence[str], left: float, head: float, cell: float, upright: bool) -> Html:
-    every = max(1, math.ceil(11 / cell))
+def _names(rows: Sequence[str], columns: Sequence[str], left: float, head: float, cell: float, tall: float, upright: bool) -> Html:
+    every, each = (max(1, math.ceil(11 / side)) for side in (cell, tall))
     parts = []
     for i, name in enumerate(rows):
-        if i % every == 0:
-            parts.append(text(left - 8, head + cell * (i + 0.5) + 4, shortened(name, left - 10), _size(cell), "end"))
+        if i % each == 0:
+            parts.append(text(left - 8, head + tall * (i + 0.5) + 4, shortened(name, left - 10), _size(tall), "end"))
     for j, name in enumerate(columns):
         if j % every == 0:
             x, y = left + cell * (j + 0.5), head - 7
@@ -144,14 +147,14 @@ def _cell(block: Matrix, i: int, j: int, shade: float, left: float, head: float,
     return tag("g", title, drawn, text(x + cell / 2, y + cell / 2 + 4, said, inside, "middle"))
 
 
-def _by_shade(shades: Sequence[Sequence[float]], left: float, head: float, cell: float, same: bool) -> Html:
+def _by_shade(shades: Sequence[Sequence[float]], left: float, head: float, cell: float, tall: float) -> Html:
     """All cells of one shade as one path."""
     paths: dict[int, list[str]] = {}
-    side = f"h{cell - 0.4:.1f}v{cell - 0.4:.1f}h{0.4 - cell:.1f}z"
+    side = f"h{cell - 0.4:.1f}v{tall - 0.4:.1f}h{0.4 - cell:.1f}z"
     for i, line in enumerate(shades):
         for j, shade in enumerate(line):
             if level := round(shade * SHADES):
-                paths.setdefault(level, []).append(f"M{left + cell * j:.1f},{head + cell * i:.1f}{side}")
+                paths.setdefault(level, []).append(f"M{left + cell * j:.1f},{head + tall * i:.1f}{side}")
     return joined(
         tag("path", d="".join(places), class_="heat wrong" if level < 0 else "heat", fill_opacity=f"{abs(level) / SHADES:.2f}")
         for level, places in sorted(paths.items())

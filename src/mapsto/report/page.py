@@ -127,7 +127,7 @@ def _hero(run: Run) -> Html:
 
 def _result(run: Run, found: Sequence[facts.Score]) -> Html:
     main = found[0] if found else None
-    poor = main is None or main.split != "test" or (main.rival is not None and not main.better(main.value or 0, main.rival[1]["value"]))
+    poor = main is None or main.poor
     verdict = tag("p", facts.first_verdict(found), class_="verdict poor" if poor else "verdict")
     more = [(figure(score.value), f"{facts.named(score.metric)} of {score.slot}, {score.interval or 'no interval'}") for score in found[1:9]]
     tiles = tag("ul", *(tag("li", tag("strong", value), tag("span", what)) for value, what in [*more, *facts.tiles(run)]), class_="tiles")
@@ -135,7 +135,7 @@ def _result(run: Run, found: Sequence[facts.Score]) -> Html:
 
 
 def _top(score: facts.Score, several: bool) -> Html:
-    what = f"{facts.named(score.metric)}{f' of {score.slot}' if several else ''} on {score.figures['n']:,} {score.split} rows"
+    what = f"{facts.named(score.metric)}{f' of {score.slot}' if several else ''} on {score.figures['n']:,} {score.split} {score.unit}"
     interval = tag("p", f"95% interval {score.interval}", class_="interval") if score.interval else Html("")
     big = tag(
         "div",
@@ -145,7 +145,7 @@ def _top(score: facts.Score, several: bool) -> Html:
         tag("p", score.figures["definition"], class_="definition"),
         class_="big",
     )
-    block = facts.beside(score)
+    block = facts.beside(score.judged)
     chart = tag("div", tag("figure", both(lambda width: bars(block, width), BESIDE)), class_="beside") if score.beside else Html("")
     return tag("div", big, chart, class_="top")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from mapsto.data.store import Store
 from mapsto.errors import CellError
 from mapsto.files import write_atomic
 from mapsto.run import Run
+from mapsto.signature import Slot
+from mapsto.types.tags import Tags, labelled
+from mapsto.words import words_of
 
 ROWS = 8
 PICTURES = 12
@@ -60,19 +63,35 @@ def _shown(run: Run, cells: Rows) -> Gallery | Table:
     read = [[(side, slot, _value(run, side, slot, row)) for side, slot in spots(run.signature)] for row in cells]
     pictures = [{slot.name: run.types[side, slot.name].picture(value) for side, slot, value in row} for row in read]
     texts = [[(slot.name, run.types[side, slot.name].show(value)[:MOST_LETTERS]) for side, slot, value in row] for row in read]
+    whole = [_whole(run, row) for row in read]
     caption = "Training rows, taken by lot."
-    if not any(any(row.values()) for row in pictures) and all(len(said) <= LONG for row in texts[:ROWS] for _, said in row):
+    tagged = {slot.name: room.within for slot in run.signature.outputs if isinstance(room := run.types["output", slot.name], Tags)}
+    if not tagged and not any(any(row.values()) for row in pictures) and all(len(said) <= LONG for row in texts[:ROWS] for _, said in row):
         names = tuple(name for name, _ in texts[0])
         return Table(names, tuple(tuple(said for _, said in row) for row in texts[:ROWS]), caption, private=True)
     long = {name for row in texts for name, said in row if len(said) > LONG}
     items = []
-    for drawn, told in zip(pictures, texts, strict=True):
+    for drawn, told, parts in zip(pictures, texts, whole, strict=True):
         seen = [name for name, picture in drawn.items() if picture]
-        texts_of = [said for name, said in told if name not in seen and name in long]
-        facts = tuple(f"{name}: {said}" for name, said in told if name not in seen and name not in long)
-        pieces = ((" ¶ ".join(texts_of), 0.0),) if texts_of else ()
-        items.append(Item(picture=drawn[seen[0]] if seen else None, pieces=pieces, lines=facts[:12]))
+        said_there = [within for name, within in tagged.items() if name in parts]  # words that stand there with their tags
+        left = [(name, said) for name, said in told if name not in seen and name not in said_there]
+        shown = tuple((name, parts.get(name) or ((said, "", False),)) for name, said in left if name in long or name in tagged)
+        facts = tuple(f"{name}: {said}" for name, said in left if name not in dict(shown))
+        shown = shown if len(told) > 1 else tuple(("", parts) for _, parts in shown)  # a name tells nothing where there is but one
+        items.append(Item(picture=drawn[seen[0]] if seen else None, lines=facts[:12], texts=shown))
     return Gallery(tuple(items if any(any(row.values()) for row in pictures) else items[:ROWS]), caption)
+
+
+def _whole(run: Run, row: Sequence[tuple[str, Slot, Any]]) -> dict[str, tuple[tuple[str, str, bool], ...]]:
+    """Texts as they stand, line breaks and all, and words with their tags, by slot."""
+    found, values = {}, {slot.name: value for side, slot, value in row if side == "input"}
+    for side, slot, value in row:
+        room = run.types[side, slot.name]
+        if isinstance(room, Tags) and value is not None and side == "output":
+            found[slot.name] = labelled(words_of(values.get(room.within)), value)
+        elif room.prose and isinstance(value, str):
+            found[slot.name] = ((value.strip()[:MOST_LETTERS] + "…" * (len(value.strip()) > MOST_LETTERS), "", False),)
+    return found
 
 
 def _value(run: Run, side: str, slot: Any, row: Mapping[str, Any]) -> Any:

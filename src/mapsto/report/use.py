@@ -51,7 +51,7 @@ def reproduce(run: Run, at: Path) -> Section:
         Says("Execute the record of this run again, decisions and all, and compare the weights bit for bit:"),
         Code(shlex.join(["mapsto", "reproduce", str(at)])),
         Says("Ask the same again, and let the machine decide anew:"),
-        Code(command(run)),
+        Code(command(run, at)),
         Says("Learn on from here; `--data` adds new rows and new classes:"),
         Code(shlex.join(["mapsto", "extend", str(at), "--minutes", "5"])),
     )

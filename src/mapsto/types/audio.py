@@ -42,6 +42,7 @@ from mapsto.sounds import (
     energies,
     equalised,
     frames_of,
+    lacking,
     lengths,
     levelled,
     masked,
@@ -317,7 +318,7 @@ class Audio(DataType):
         return file.getvalue()
 
     def picture(self, value: Sound | None) -> bytes | None:
-        """Its log-mel features, low notes below, as a PNG of at most 256 pixels."""
+        """Its log-mel features, low notes below, as a PNG of at most 512 pixels."""
         if value is None or not self.hertz:
             return None
         one = self._one(value)
@@ -326,9 +327,8 @@ class Audio(DataType):
         assert isinstance(values, Tensor)
         found = values[0, 0, :, : max(1, count)].numpy()
         shown = PIL.Image.fromarray((255 * np.clip((found[::-1] + 3) / 6, 0, 1)).astype(np.uint8))
-        shown.thumbnail((256, 256))
-        file = io.BytesIO()
-        shown.save(file, "PNG", optimize=True)
+        shown = shown.resize((min(512, shown.width), shown.height))  # every band: a long clip is squeezed in time alone
+        shown.save(file := io.BytesIO(), "PNG", optimize=True)
         return file.getvalue()
 
 
@@ -386,7 +386,10 @@ def _from_file(name: str, data: bytes) -> Sound:
                 raise CellError(f"{name}: longer than {MOST_SECONDS // 60} minutes.\nCut it into clips.")
             rate, samples = file.samplerate, file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as problem:
-        raise CellError(f"{name}: not a sound that can be read ({shorten(problem, 80)}).\nReplace or delete it.") from problem
+        why = getattr(problem, "error_string", problem)  # without the object that was opened
+        raise CellError(f"{name}: not a sound that can be read ({shorten(why, 80)}).\nReplace or delete it.") from problem
+    if lacks := lacking(data):
+        raise CellError(f"{name}: cut off, {lacks:,} bytes fewer than its head says.\nReplace or delete it.")
     return _mixed(samples, rate, name)
 
 

@@ -158,12 +158,28 @@ def _answers(cell: Any) -> list[tuple[str, int | None]]:
 
 
 def _place(said: str, start: int | None, text: str) -> Place:
-    """Where an answer stands: where it is said to, or nearby, for texts are counted in other ways elsewhere; else its first place."""
+    """Where an answer stands: where it is said to; else its one place in the text. Without a place given, its first. CellError: it does not stand
+    there and elsewhere in no place or in several, of which none can be preferred."""
+    if start is not None and start >= 0 and text.startswith(said, start):
+        return start, start + len(said)
     starts = [found.start() for found in re.finditer(re.escape(said), text)]
     if not starts:
         raise CellError(f"the answer {shorten(said)} does not stand in its text, {shorten(text)}.\nGive words of the text itself.")
-    begin = starts[0] if start is None else min(starts, key=lambda place: abs(place - start))
-    return begin, begin + len(said)
+    if start is not None and len(starts) > 1:
+        raise CellError(
+            f"the answer {shorten(said)} does not stand at answer_start {start}, but at {len(starts)} other places of its text.\n"
+            "Count answer_start in characters from 0."
+        )
+    return starts[0], starts[0] + len(said)
+
+
+def moved(cell: Beside) -> bool:
+    """Does one of a raw cell's answers stand in its text, but not where it is said to begin? False where the cell cannot be read."""
+    text = text_of(cell.within) or ""
+    try:
+        return any(start is not None and _place(said, start, text)[0] != start for said, start in _answers(cell.cell))
+    except CellError:
+        return False
 
 
 def _all(texts: Any) -> list[np.ndarray]:

@@ -227,6 +227,22 @@ def entities(tags: Sequence[str]) -> list[Entity]:
     return found
 
 
+def labelled(words: Sequence[str], tags: Sequence[str], true: Sequence[str] | None = None) -> tuple[tuple[str, str, bool], ...]:
+    """A sentence in parts (text, label, wrong?): names whole with their type, other tags word by word. true: what they are held against."""
+    if are_names(tags) and are_names(true or ()):
+        found, others = entities(tags), None if true is None else {*entities(true)}
+    else:
+        found = [(i, i + 1, tag) for i, tag in enumerate(tags[: len(words)])]
+        others = None if true is None else {(i, i + 1, tag) for i, tag in enumerate(true)}
+    parts: list[tuple[str, str, bool]] = []
+    at = 0
+    for first, behind, kind in found:
+        parts += [(f"{' '.join(words[at:first])} ", "", False)] if first > at else []
+        parts += [(" ".join(words[first:behind]), kind, others is not None and (first, behind, kind) not in others), (" ", "", False)]
+        at = behind
+    return tuple([*parts, (" ".join(words[at:]), "", False)] if at < len(words) else parts[:-1])
+
+
 def figures(vocabulary: tuple[str, ...], names: bool) -> tuple[Metric, ...]:
     """Metrics of predicted {"value": rows of tag numbers} and target, rows likewise; the loss where there is "probability", rows (t, K)."""
 
