@@ -91,6 +91,22 @@ def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean 'train'" in capsys.readouterr().err
 
 
+def test_files_stand_before_and_behind_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table, out = a_table(tmp_path / "t.csv", rows()), ("--out", str(tmp_path / "runs"))
+    assert main(["train", "--threads", "1", "--steps", "2", table, "--model", "mlp(width=8,depth=1)", "a, b -> y", *out]) == 0
+    run = str(next((tmp_path / "runs").iterdir()))
+    for words in ([run, table, "--out", "o.csv"], [run, "--out", "o.csv", table], ["--out", "o.csv", run, table], [run, table, "--out", "o.csv", table]):
+        said = tmp_path / "o.csv"
+        assert main(["predict", *(str(said) if word == "o.csv" else word for word in words)]) == 0
+        assert len(said.read_text().splitlines()) == 1 + 40 * words.count(table)
+    assert main(["evaluate", "--json", run, table]) == 0 and main(["assess", run, "--no-samples", "cost"]) == 0
+    capsys.readouterr()
+    for words in ([table, "--text", "x"], ["--text", "x", table]):
+        assert main(["predict", run, *words]) == 2 and "got both" in capsys.readouterr().err
+        assert main(["score", run, *words]) == 2 and "got both" in capsys.readouterr().err
+    assert main(["evaluate", run, table, "more.csv"]) == 2 and "one word too many" in capsys.readouterr().err
+
+
 def test_a_read_only_output_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code = main(["train", a_table(tmp_path / "t.csv", rows()), "--target", "y", "--out", str(tmp_path / "file")])
