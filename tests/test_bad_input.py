@@ -442,12 +442,33 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatc
     def full(*words: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(RunError, match="the disk is full"):
+    with monkeypatch.context() as patched, pytest.raises(RunError, match="the disk is full.*\n.*mapsto resume"):
         patched.setattr("mapsto.files.os.fsync", full)
         checkpoint.save(tmp_path, {"w": torch.zeros(3)}, {"step": 2})
     tensors, note = checkpoint.load(tmp_path) or ({}, {})
     assert note["step"] == 1 and tensors["w"].sum() == 3
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.safetensors"}
+
+
+def test_a_full_disk_at_the_end_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors import SafetensorError
+
+    from mapsto import finish
+    from mapsto.files import write_text
+
+    def full(*words: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(finish, "save_file", full)
+    with pytest.raises(RunError, match=r"model.safetensors: the disk is full.*\n.*mapsto resume"):
+        api.train(a_table(tmp_path / "t.csv", rows()), "a, b -> y", out=tmp_path / "runs", steps=2, model="mlp(width=8,depth=1)", threads=1)
+
+    def no_space(*words: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mapsto.files.os.fsync", no_space)
+    with pytest.raises(RunError, match=r"the disk is full.\nFree some space, or choose another place"):  # a folder of outputs is no run
+        write_text(tmp_path / "said.csv", "1")
 
 
 def test_between_the_shell_and_the_optimizer_lie_eight_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
