@@ -94,7 +94,8 @@ def disk_error(path: Path, problem: OSError) -> RunError:
     """What a person can do about a failed write."""
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         then = f"What was written before is whole. Free some space, then: mapsto resume {path.parent}"
-        return RunError(f"{path}: the disk is full.\n{then if _in_training(path.parent) else 'Free some space, or choose another place, and try again.'}")
+        then = then if _in_training(path.parent) else "Free some space, or choose another place, and try again."
+        return RunError(f"{path}: the disk is full.\n{then}")
     if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
         return RunError(f"{path}: may not be written ({problem.strerror}).\nChoose another place with --out, or change its permissions.")
     return RunError(f"{path}: cannot be written ({problem.strerror or problem}).\nCheck the disk and the path.")
