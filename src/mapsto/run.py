@@ -114,6 +114,8 @@ class Run:
             )
         try:
             record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            if not isinstance(record, dict) or not {"format", "status"} <= set(record):
+                raise ValueError("it says no format and no status")
             written = int(record["format"])
         except (ValueError, KeyError, TypeError, OSError) as problem:
             raise RunError(f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made.") from None
@@ -125,14 +127,16 @@ class Run:
         return cls(path, record)
 
     @classmethod
-    def list(cls, folder: Path) -> list[Run]:
-        """Every run directly in a folder, oldest first; folders that are none are passed over."""
+    def list(cls, folder: Path, damaged: Callable[[Path, RunError], None] | None = None) -> list[Run]:
+        """Every run directly in a folder, oldest first; folders that are none are passed over, and those whose record cannot be read, of which
+        `damaged` hears."""
         found = []
-        for file in folder.glob("*/run.json"):
+        for file in sorted(folder.glob("*/run.json")):
             try:
                 found.append(cls.open(file.parent))
-            except RunError:
-                continue
+            except RunError as problem:
+                if damaged:
+                    damaged(file.parent, problem)
         return sorted(found, key=lambda run: run.record.get("created", ""))
 
     def save(self, **changes: Any) -> None:
@@ -197,6 +201,11 @@ class Run:
     def model(self) -> torch.nn.Module:
         """The net with its trained weights, in evaluation mode: a plain nn.Module."""
         path = self.path / "model.safetensors"
+        if not path.exists() and self.status == "done":
+            raise RunError(
+                f"{path}: expected the weights, the file is missing.\nCopy the run again from where it was made, or learn it anew: "
+                f"mapsto reproduce {self.path}"
+            )
         if not path.exists():
             raise RunError(f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto resume {self.path}")
         model = self.new_model()
