@@ -86,6 +86,14 @@ def test_words_that_mean_nothing(words: tuple[str, ...], hint: str, capsys: pyte
     assert any(part in said for part in hint.split("|")), said
 
 
+@pytest.mark.parametrize(("words", "hint"), [
+    (("--momentum", "1.5"), "less than 1"), (("--warmup", "3"), "at most 1"), (("--batch", "8", "--micro-batch", "64"), "at most the 8 rows"),
+    (("--threads", "9999"), "cores of this machine"), (("--lora", "0"), "rank of 1 or more"),
+])  # fmt: skip
+def test_options_out_of_range(words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert hint in refused(capsys, tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y", *words)
+
+
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian", "x"]) == 2
     assert "did you mean 'train'" in capsys.readouterr().err
@@ -423,6 +431,20 @@ def test_a_damaged_model(tmp_path: Path) -> None:
         api.load(path).predict({"a": 1, "b": "x"})
 
 
+def test_a_run_that_lost_its_weights_or_its_record(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "a, b -> y")
+    (path / "model.safetensors").unlink()
+    for command in (["predict", str(path), str(tmp_path / "t.csv")], ["resume", str(path)]):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert "the file is missing" in said and "Copy the run again" in said and "mapsto reproduce" in said
+    (path / "run.json").write_text("{}")
+    assert main(["predict", str(path), "x.csv"]) == 2 and "no format and no status" in capsys.readouterr().err
+    assert main(["runs", str(path.parent)]) == 0
+    said = capsys.readouterr().out
+    assert path.name in said and "damaged" in said
+
+
 def test_no_run_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["predict", str(tmp_path), "x.csv"]) == 2
     assert "expected a run" in capsys.readouterr().err
@@ -442,7 +464,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatc
     def full(*words: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(RunError, match="the disk is full.*\n.*mapsto resume"):
+    with monkeypatch.context() as patched, pytest.raises(RunError, match=r"the disk is full.*\n.*mapsto resume"):
         patched.setattr("mapsto.files.os.fsync", full)
         checkpoint.save(tmp_path, {"w": torch.zeros(3)}, {"step": 2})
     tensors, note = checkpoint.load(tmp_path) or ({}, {})
