@@ -114,8 +114,8 @@ def _not_better(run: Run) -> str:
     from mapsto.report.facts import first_verdict, scores
 
     found = scores(run) if run.metrics else []
-    rival = found[0].rival if found and found[0].value is not None and found[0].split == "test" else None
-    return first_verdict(found) if rival and not found[0].better(found[0].value, rival[1]["value"]) else ""
+    value, rival = (found[0].value, found[0].rival) if found and found[0].split == "test" else (None, None)
+    return "" if value is None or rival is None or found[0].better(value, rival[1]["value"]) else first_verdict(found)
 
 
 def _complaint(one: Complaint, mark: str) -> list[str]:
