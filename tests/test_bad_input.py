@@ -86,9 +86,33 @@ def test_words_that_mean_nothing(words: tuple[str, ...], hint: str, capsys: pyte
     assert any(part in said for part in hint.split("|")), said
 
 
+@pytest.mark.parametrize(("words", "hint"), [
+    (("--momentum", "1.5"), "less than 1"), (("--warmup", "3"), "at most 1"), (("--batch", "8", "--micro-batch", "64"), "at most the 8 rows"),
+    (("--threads", "9999"), "cores of this machine"), (("--lora", "0"), "rank of 1 or more"),
+])  # fmt: skip
+def test_options_out_of_range(words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert hint in refused(capsys, tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y", *words)
+
+
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian", "x"]) == 2
     assert "did you mean 'train'" in capsys.readouterr().err
+
+
+def test_files_stand_before_and_behind_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table, out = a_table(tmp_path / "t.csv", rows()), ("--out", str(tmp_path / "runs"))
+    assert main(["train", "--threads", "1", "--steps", "2", table, "--model", "mlp(width=8,depth=1)", "a, b -> y", *out]) == 0
+    run = str(next((tmp_path / "runs").iterdir()))
+    for words in ([run, table, "--out", "o.csv"], [run, "--out", "o.csv", table], ["--out", "o.csv", run, table], [run, table, "--out", "o.csv", table]):
+        said = tmp_path / "o.csv"
+        assert main(["predict", *(str(said) if word == "o.csv" else word for word in words)]) == 0
+        assert len(said.read_text().splitlines()) == 1 + 40 * words.count(table)
+    assert main(["evaluate", "--json", run, table]) == 0 and main(["assess", run, "--no-samples", "cost"]) == 0
+    capsys.readouterr()
+    for words in ([table, "--text", "x"], ["--text", "x", table]):
+        assert main(["predict", run, *words]) == 2 and "got both" in capsys.readouterr().err
+        assert main(["score", run, *words]) == 2 and "got both" in capsys.readouterr().err
+    assert main(["evaluate", run, table, "more.csv"]) == 2 and "one word too many" in capsys.readouterr().err
 
 
 def test_a_read_only_output_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -408,6 +432,20 @@ def test_a_damaged_model(tmp_path: Path) -> None:
         api.load(path).predict({"a": 1, "b": "x"})
 
 
+def test_a_run_that_lost_its_weights_or_its_record(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "a, b -> y")
+    (path / "model.safetensors").unlink()
+    for command in (["predict", str(path), str(tmp_path / "t.csv")], ["resume", str(path)]):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert "the file is missing" in said and "Copy the run again" in said and "mapsto reproduce" in said
+    (path / "run.json").write_text("{}")
+    assert main(["predict", str(path), "x.csv"]) == 2 and "no format and no status" in capsys.readouterr().err
+    assert main(["runs", str(path.parent)]) == 0
+    said = capsys.readouterr().out
+    assert path.name in said and "damaged" in said
+
+
 def test_no_run_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["predict", str(tmp_path), "x.csv"]) == 2
     assert "expected a run" in capsys.readouterr().err
@@ -427,12 +465,33 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatc
     def full(*words: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(RunError, match="the disk is full"):
+    with monkeypatch.context() as patched, pytest.raises(RunError, match=r"the disk is full.*\n.*mapsto resume"):
         patched.setattr("mapsto.files.os.fsync", full)
         checkpoint.save(tmp_path, {"w": torch.zeros(3)}, {"step": 2})
     tensors, note = checkpoint.load(tmp_path) or ({}, {})
     assert note["step"] == 1 and tensors["w"].sum() == 3
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.safetensors"}
+
+
+def test_a_full_disk_at_the_end_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors import SafetensorError
+
+    from mapsto import finish
+    from mapsto.files import write_text
+
+    def full(*words: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(finish, "save_file", full)
+    with pytest.raises(RunError, match=r"model.safetensors: the disk is full.*\n.*mapsto resume"):
+        api.train(a_table(tmp_path / "t.csv", rows()), "a, b -> y", out=tmp_path / "runs", steps=2, model="mlp(width=8,depth=1)", threads=1)
+
+    def no_space(*words: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mapsto.files.os.fsync", no_space)
+    with pytest.raises(RunError, match=r"the disk is full.\nFree some space, or choose another place"):  # a folder of outputs is no run
+        write_text(tmp_path / "said.csv", "1")
 
 
 def test_between_the_shell_and_the_optimizer_lie_eight_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -439,3 +439,11 @@ def test_in_order_says_where_the_order_breaks() -> None:
     assert in_order(messages_of([{"role": "user", "content": "a"}])) == (("user", "a"),)
     with pytest.raises(CellError, match="join what one says in a row"):
         in_order((("user", "a"), ("user", "b")))
+
+
+def test_what_the_net_does_not_read_is_said(chat_run: Run, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("What does the 牛 say?\n" + "What does the cow say? " * 60 + "\n"))
+    assert main(["chat", str(chat_run.path), "--tokens", "8", "--system", "Be kind. " * 60]) == 0
+    said = capsys.readouterr().err
+    assert said.count("the system's message is") == 1 and "(the message holds '牛'" in said
+    assert "tokens longer than the net reads at once: its end counts" in said.split("'牛'")[1]

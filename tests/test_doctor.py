@@ -483,3 +483,17 @@ def test_what_follows_from_a_complaint_is_one() -> None:
         part.value for node in tuples for part in node.elts if isinstance(part, ast.Constant) and isinstance(part.value, str) and "_" in part.value
     }
     assert len(known) >= 20 and named <= known, named - known
+
+
+def test_a_text_is_examined_and_its_baseline_said_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.txt").write_text("the cat sat on the mat and the dog sat on the log\n" * 120)
+    run = mapsto.train(
+        str(tmp_path / "t.txt"), "-> text(tokenizer=char)", steps=3, model="gpt(width=16,depth=1,heads=1)", out=tmp_path / "runs", threads=1,
+        plan="default", tell=lambda event: None,
+    )  # fmt: skip
+    assert main(["doctor", str(run.path)]) == 0
+    said = capsys.readouterr().out
+    assert "not better than the best baseline" in said.splitlines()[1] and "Beside that: " in said and "NoneType" not in said
+    assert "dead units" in said.split("not looked for")[0]
+    run.save(status="running")
+    assert main(["doctor", str(run.path)]) == 0 and "cut off at step" in capsys.readouterr().out

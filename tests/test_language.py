@@ -565,3 +565,12 @@ def test_new_text_is_measured(run: Run, book: Path) -> None:
     noise = run.evaluate([{"text": "".join(random.Random(0).choices("etaoin shrdlu", k=2000))}])["text"]
     assert found["loss"]["value"] == pytest.approx(run.metrics["train"]["text"]["loss"]["value"], rel=0.1)
     assert noise["loss"]["value"] > 1.3 * found["loss"]["value"] and noise["loss"]["n"] == 62
+
+
+def test_what_a_run_of_texts_cannot_do_is_said(run: Run, capsys) -> None:
+    assert main(["score", str(run.path), "--text", "牛🎉"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].startswith("text 1,,0,,,,") and "are not among those it learned" in err
+    assert main(["predict", str(run.path), "--text", "The"]) == 2 and "mapsto sample" in capsys.readouterr().err
+    assert main(["sample", str(run.path), "--stop", ""]) == 2 and "--stop" in capsys.readouterr().err
+    assert main(["sample", str(run.path), "--n", "99999999"]) == 2 and "at most 100000" in capsys.readouterr().err

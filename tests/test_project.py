@@ -41,6 +41,7 @@ ROOMS = (
     "recipes",
     "measure",
     "speech earlier",
+    "given",
     "run terminal plain",
     "checks assess",
     "gate clean",

@@ -23,9 +23,9 @@ from mapsto import ctc
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cli import main
 from mapsto.ctc import Ctc, Search, beamed, edits, greedy, least_steps, nats_of
-from mapsto.errors import ConfigError, DataError, RunError
+from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.models.conformer import Config, Conformer
-from mapsto.run import Run
+from mapsto.run import Answer, Run
 from mapsto.sounds import paced
 from mapsto.tokens import pieces_of
 from mapsto.types.audio import Audio
@@ -331,3 +331,14 @@ def test_a_language_model_must_write_the_same_letters(heard: Run, tmp_path: Path
         run.search(lm=heard.path)
     with pytest.raises(ConfigError, match="Name its run"):
         mapsto.load(heard.path).search(lm_weight=0.2)
+
+
+def test_one_sound_in_memory_is_one_row_and_a_beam_is_of_one_call(heard: Run) -> None:
+    samples = np.sin(np.arange(4000) / 5).astype(np.float32)
+    one, named = heard.predict(samples), heard.predict({heard.signature.inputs[0].column: samples})
+    assert isinstance(one, Answer) and isinstance(named, Answer) and one.predictions == named.predictions
+    assert len(heard.predict([samples, samples])) == 2  # type: ignore[arg-type]
+    assert isinstance(heard.predict(samples, beam=3), Answer)
+    assert heard.predict(samples).predictions == one.predictions
+    with pytest.raises(MapstoError, match="--beam: expected 1 or more"):
+        heard.predict(samples, beam=0)

@@ -209,3 +209,11 @@ def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
     assert same(
         *killed_and_resumed(tmp_path, str(tmp_path / "rows.jsonl"), "words:text -> tags", "--steps", "100", "--micro-batch", "5", "--ema", "0.9")
     )
+
+
+def test_words_in_a_dict_are_one_row(run: mapsto.Run) -> None:
+    words = ["Dr", "Miller", "is", "here"]
+    answer = run.predict({"words": words})
+    assert not isinstance(answer, list) and len(answer.predictions["tags"].value) == 4  # type: ignore[arg-type]
+    assert len(run.predict({"words": ["Dr Miller is here", "in Rotterdam"]})) == 2  # type: ignore[arg-type]  # texts: a column
+    assert len(run.predict([words, words[:2]])) == 2  # type: ignore[arg-type]

@@ -146,3 +146,32 @@ def test_batches_made_ahead_end_with_their_reader() -> None:
     items.close()
 
     assert threading.active_count() == before
+
+
+def test_equal_metrics_are_told_apart_by_the_loss() -> None:
+    """A tagger that finds nothing yet has F1 0 at every look: the weights of the lowest loss are kept, not the first."""
+    from types import SimpleNamespace
+    from typing import Any
+
+    from mapsto.training.judge import Judge
+
+    model = nn.Linear(1, 1, bias=False)
+    metric = SimpleNamespace(name="f1", better=lambda a, b: a > b)
+    learner: Any = SimpleNamespace(model=model, device=torch.device("cpu"), metrics=lambda slot: (metric,))
+    judge = Judge(learner, Budget(patience=0.1), ("tags", "f1"))
+    kept = []
+    for step, (f1, loss) in enumerate([(0.0, 3.0), (0.0, 2.0), (0.0, 2.5), (0.0, 2.0), (0.1, 9.0), (0.0, 1.0)]):
+        model.weight.data.fill_(step)
+        judge.hear(step, {"tags": {"f1": f1, "loss": loss}})
+        kept.append((judge.step, float((judge.best or {})["weight"])))
+        if step == 2:  # a resumed training decides alike
+            note, best = judge.note(), dict(judge.best or {})
+            judge = Judge(learner, Budget(patience=0.1), None)
+            judge.restore(note, best)
+        if step == 3:
+            assert judge.why_stop(3, {"tags": {"f1": f1, "loss": loss}}, 1, 10) == "no better for 3 steps"
+    assert kept == [(0, 0), (1, 1), (1, 1), (3, 3), (4, 4), (4, 4)]
+    judge = Judge(learner, Budget(), ("tags", "f1"))
+    for step in (5, 10):
+        judge.hear(step, {"tags": {"f1": 0.0}})
+    assert judge.step == 10  # without a loss, the later

@@ -5,6 +5,7 @@ cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer._run -> Learner.step 
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -135,6 +136,8 @@ def resume(path: str | Path, data: Any = None, tell: Tell | None = None) -> Run:
     run = Run.open(path)
     tell = tell or _printer()
     if run.status == "done":
+        if not (run.path / "model.safetensors").exists():
+            run.model  # noqa: B018  (says that the weights are missing, and what to do)
         tell({"event": "note", "text": f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5"})
         return run
     source = None if data is None else as_asked(run.record["asked"], open_source(data, run.settings.reading))
@@ -208,7 +211,9 @@ def report(path: str | Path, private: bool = True, tell: Tell | None = None) -> 
 
 
 def same_weights(a: Path, b: Path) -> bool:
-    """Do two runs hold the same weights, bit for bit?"""
+    """Do two runs hold the same weights, bit for bit? Not where one has lost them."""
+    if not all((path / "model.safetensors").exists() for path in (a, b)):
+        return False
     (left, _), (right, _) = (read(path / "model.safetensors") for path in (a, b))
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
@@ -277,6 +282,11 @@ def _failure_recorded(run: Run) -> Iterator[None]:
 def _check_early(settings: Settings) -> None:
     """What can be refused before any data is read."""
     goal_of(settings.budget.until)
+    cores = os.cpu_count() or 1
+    if (settings.training.threads or 0) > cores:
+        raise ConfigError(f"--threads: expected at most the {cores} cores of this machine, got {settings.training.threads}.\nMore wait for them.")
+    if str(settings.lora).strip() in ("0", "-1"):
+        raise ConfigError(f"--lora: expected a rank of 1 or more, got {settings.lora}.\nLeave it out to train all weights.")
     if settings.lora is not None and not settings.public:
         raise ConfigError("--lora trains adapters of a public model, and none is named.\nName one: --from hub:ID, or hub:./FOLDER.")
     if settings.public:

@@ -31,7 +31,8 @@ class Parser(argparse.ArgumentParser):
         elif message.startswith("unrecognized arguments:"):
             word = message.split(": ", 1)[1].split()[0]
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-            message = f"unknown option '{word}'.\n{did_you_mean(word, flags, most=40)}"
+            what = f"unknown option '{word}'" if word.startswith("-") else f"'{word}' is one word too many, or lacks its option"
+            message = f"{what}.\n{did_you_mean(word, flags, most=40)}"
         raise RunError(message)
 
 
@@ -82,11 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not words:
             top.print_help()
             return 0
-        asked, rest = top.parse_known_args(words)
-        if rest:
-            each[asked.command].error(f"unrecognized arguments: {' '.join(rest)}") if asked.command else top.error(
-                f"unrecognized arguments: {' '.join(rest)}"
-            )
+        asked = _asked(top, each, words)
         tell = _remembering(_tell(asked), runs)
         if asked.command == "train":  # called from here, so that nothing stands between the shell and the main path
             from mapsto.api import train
@@ -114,6 +111,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped:
         print(f"mapsto: saved; go on with: mapsto resume {runs[-1] if runs else 'RUN'}", file=sys.stderr)
         return 143
+
+
+def _asked(top: Parser, each: dict[str, Parser], words: Sequence[str]) -> argparse.Namespace:
+    """What was asked for. Files may stand before, between and behind options, which argparse allows only a command parsed by itself."""
+    command = each.get(words[0])
+    asked, rest = top.parse_known_args(words) if command is None else command.parse_known_intermixed_args(words[1:])
+    if rest:
+        (command or top).error(f"unrecognized arguments: {' '.join(rest)}")
+    if command is not None:
+        asked.command = words[0]
+    return asked
 
 
 def _tell(asked: argparse.Namespace) -> Any:

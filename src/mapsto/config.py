@@ -63,8 +63,8 @@ class Training:
     batch: int | None = setting(None, "rows per step (the global batch)", above=0)
     micro_batch: int | None = setting(None, "rows per forward pass; the step's gradient stays the same", above=0)
     weight_decay: float | None = setting(None, "decoupled weight decay; never on norms and biases", above=-1e-9)
-    momentum: float | None = setting(None, "momentum of sgd and muon, first beta of adamw", above=-1e-9)
-    warmup: float | None = setting(None, "share of the budget in which the rate rises", above=-1e-9)
+    momentum: float | None = setting(None, "momentum of sgd and muon, first beta of adamw", above=-1e-9, below=1)
+    warmup: float | None = setting(None, "share of the budget in which the rate rises", above=-1e-9, most=1)
     schedule: str | None = setting(None, "how the rate falls after warm-up", choices=("linear", "cosine", "constant", "flat"))
     clip: float | None = setting(None, "largest gradient norm (0: never clip)", above=-1e-9)
     ema: float | None = setting(None, "decay of the moving average of weights per step (0: none)", above=-1e-9)
@@ -130,6 +130,9 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     given = [k for k in ("minutes", "steps", "epochs") if getattr(settings.budget, k) is not None]
     if settings.reading.folds == 1:
         raise ConfigError("folds: expected 2 or more, got 1.\nLeave it out for one split.")
+    training = settings.training
+    if training.batch and training.micro_batch and training.micro_batch > training.batch:
+        raise ConfigError(f"--micro-batch: expected at most the {training.batch} rows of --batch, got {training.micro_batch}.\nLower it.")
     clash = [name for name in ("group", "folds") if getattr(settings.reading, name) and settings.reading.time]
     if clash:
         raise ConfigError(f"--time divides rows by time alone, --{clash[0]} otherwise.\nKeep one of them.")

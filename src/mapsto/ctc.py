@@ -81,8 +81,10 @@ class Ctc(Head):
 
     def searching(self, how: Mapping[str, Any], language: Any = None) -> None:
         search = options_of(Search, how, "search")
+        if how.get("beam") is not None and not search.beam:
+            raise ConfigError("--beam: expected 1 or more, got 0.\n1 takes the likeliest token of each step; so does leaving --beam out.")
         if (search.lm_weight != Search.lm_weight or search.bonus) and language is None:
-            raise ConfigError("lm-weight and bonus weigh a language model, and none was given.\nName its run: --lm RUN.")
+            raise ConfigError("--lm-weight (and bonus, in Python) weighs a language model, and none was given.\nName its run: --lm RUN.")
         self.search = replace(search, beam=search.beam or (WITH_LANGUAGE if language else 0))
         self.follows = None if language is None else continuations(language[0], language[1], self.pieces, self.kind)
 

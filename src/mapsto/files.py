@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from safetensors import SafetensorError
+
 from mapsto.errors import RunError
 
 
@@ -28,7 +30,11 @@ def write_atomic(path: Path, write: Callable[[Path], object], keep: Path | None 
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # what the user's mask gives; some writers are stricter
-        write(temporary)
+        try:
+            write(temporary)
+        except SafetensorError as problem:  # how it reports the system's errors
+            full = "No space left" in str(problem) or f"os error {errno.ENOSPC}" in str(problem)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(problem)) from problem
         temporary.chmod(mode)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -87,10 +93,17 @@ def mend_json_lines(path: Path) -> None:
 def disk_error(path: Path, problem: OSError) -> RunError:
     """What a person can do about a failed write."""
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(f"{path}: the disk is full.\nWhat was written before is whole. Free some space, then: mapsto resume {path.parent}")
+        then = f"What was written before is whole. Free some space, then: mapsto resume {path.parent}"
+        then = then if _in_training(path.parent) else "Free some space, or choose another place, and try again."
+        return RunError(f"{path}: the disk is full.\n{then}")
     if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
         return RunError(f"{path}: may not be written ({problem.strerror}).\nChoose another place with --out, or change its permissions.")
     return RunError(f"{path}: cannot be written ({problem.strerror or problem}).\nCheck the disk and the path.")
+
+
+def _in_training(folder: Path) -> bool:
+    """Is it a run that can be resumed, or may become one? Other folders hold what a command wrote, to be asked for again."""
+    return bool([*folder.glob("checkpoint*.safetensors")])
 
 
 def _sync_folder(folder: Path) -> None:

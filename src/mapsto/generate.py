@@ -34,6 +34,10 @@ class Sampling:
     seed: int = setting(0, "seed of the draws", above=-1)
     stop: str | None = setting(None, "end a text before this; \\n is a line's end")
 
+    def __post_init__(self) -> None:
+        if self.stop == "":
+            raise ConfigError("--stop: expected what to stop before, got nothing.\nLeave it out to write on.")
+
 
 def texts(model: Any, room: Any, prompt: str, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True) -> Iterator[list[str]]:
     """Texts of these numbers, written at the same time: what each token adds to each of them, "" once it has ended. ConfigError where

@@ -33,12 +33,9 @@ from safetensors import SafetensorError
 
 from mapsto import __version__, speech
 from mapsto.batch import Batch
-from mapsto.config import Reading, Settings, options_of
+from mapsto.config import Settings, options_of
 from mapsto.conversation import in_order, messages_of
-from mapsto.data.bare import all_bare, bare, is_column
 from mapsto.data.encode import encode_chunk, placed
-from mapsto.data.open import open_source
-from mapsto.data.resolve import as_asked
 from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, stored, tensors
 from mapsto.decode import Prediction
@@ -46,6 +43,7 @@ from mapsto.earlier import first_weights
 from mapsto.errors import CellError, DataError, RunError, SignatureError
 from mapsto.files import disk_error, read_json_lines, write_json
 from mapsto.generate import Sampling
+from mapsto.given import given
 from mapsto.learners import build as build_learner
 from mapsto.learners.base import Collected, Learner, collect
 from mapsto.measure import calibration
@@ -115,6 +113,8 @@ class Run:
             )
         try:
             record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            if not isinstance(record, dict) or not {"format", "status"} <= set(record):
+                raise ValueError("it says no format and no status")
             written = int(record["format"])
         except (ValueError, KeyError, TypeError, OSError) as problem:
             raise RunError(f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made.") from None
@@ -126,14 +126,16 @@ class Run:
         return cls(path, record)
 
     @classmethod
-    def list(cls, folder: Path) -> list[Run]:
-        """Every run directly in a folder, oldest first; folders that are none are passed over."""
+    def list(cls, folder: Path, damaged: Callable[[Path, RunError], None] | None = None) -> list[Run]:
+        """Every run directly in a folder, oldest first; folders that are none are passed over, and those whose record cannot be read, of which
+        `damaged` hears."""
         found = []
-        for file in folder.glob("*/run.json"):
+        for file in sorted(folder.glob("*/run.json")):
             try:
                 found.append(cls.open(file.parent))
-            except RunError:
-                continue
+            except RunError as problem:
+                if damaged:
+                    damaged(file.parent, problem)
         return sorted(found, key=lambda run: run.record.get("created", ""))
 
     def save(self, **changes: Any) -> None:
@@ -198,6 +200,9 @@ class Run:
     def model(self) -> torch.nn.Module:
         """The net with its trained weights, in evaluation mode: a plain nn.Module."""
         path = self.path / "model.safetensors"
+        if not path.exists() and self.status == "done":
+            mend = f"Copy the run again from where it was made, or learn it anew: mapsto reproduce {self.path}"
+            raise RunError(f"{path}: expected the weights, the file is missing.\n{mend}")
         if not path.exists():
             raise RunError(f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto resume {self.path}")
         model = self.new_model()
@@ -238,10 +243,24 @@ class Run:
 
     # ---- use it ----
 
-    def predict(self, data: Any) -> list[Answer] | Answer:
-        """Predictions for rows: a path, files, a PIL image or array, a dict (one row) or a list of any of these, a frame.
+    def predict(
+        self,
+        data: Any,
+        *,
+        beam: int | None = None,
+        penalty: float | None = None,
+        temperature: float | None = None,
+        lm: str | Path | None = None,
+        lm_weight: float | None = None,
+    ) -> list[Answer] | Answer:
+        """Predictions for rows: a path, files, a PIL image or array, a dict (one row) or a list of any of these, a frame. The keywords say how
+        answers are searched for, this once, as the command line does; `search` says it for good.
 
         One row in, one Answer out, or DataError when it cannot be read; many in, a list of them, where such rows have a `problem`."""
+        asked = {"beam": beam, "penalty": penalty, "temperature": temperature, "lm_weight": lm_weight}
+        how = {name: value for name, value in asked.items() if value is not None}
+        if how or lm is not None:
+            return Run(self.path, self.record).search(lm, **how).predict(data)
         single, source = self._source(data)
         answers = [answer for part in self.answers(source) for answer in part]
         if single and answers and answers[0].problem:
@@ -369,18 +388,8 @@ class Run:
         return speech.scores(self, source, self._located(source, targets=True).outputs[0].column)
 
     def _source(self, data: Any) -> tuple[bool, Source]:
-        """(was it one row, the rows as a source). Bare values are rows of the only input."""
-        if isinstance(data, Source):
-            return False, data
-        only = self.signature.inputs[0].column if len(self.signature.inputs) == 1 else None
-        prose = only is not None and self.types["input", self.signature.inputs[0].name].prose
-        if isinstance(data, Mapping) and not any(map(is_column, data.values())):
-            return True, open_source([dict(data)], Reading())
-        if only is not None and bare(data, prose):
-            return True, open_source([{only: data}], Reading())
-        if only is not None and isinstance(data, Sequence) and not isinstance(data, str) and all_bare(data, prose):
-            return False, open_source([{only: item} for item in data], Reading())
-        return False, as_asked(self.signature, open_source(data, Reading()))
+        """(was it one row, the rows as a source)."""
+        return given(data, self.signature, self.types)
 
     def _located(self, source: Source, targets: bool = False) -> Signature:
         """The signature with this source's columns: of the same name, or the only one that can be meant."""

@@ -29,10 +29,10 @@ class Scored:
     unknown: int
 
     def to_json(self) -> dict[str, Any]:
-        """Figures of `mapsto score`; None where there is no token."""
+        """Figures of `mapsto score`; None where there is no token; of letters that the net does not know alone it can say nothing."""
         each = self.nats / self.tokens if self.tokens else None
         return {
-            "log_probability": -self.nats,
+            "log_probability": -self.nats if self.tokens or not self.unknown else None,
             "tokens": self.tokens,
             "nats_per_token": each,
             "bits_per_byte": self.nats / math.log(2) / self.bytes if self.bytes else None,

@@ -12,6 +12,7 @@ from mapsto.errors import CellError, RunError
 from mapsto.generate import Sampling, answer, opened, texts
 from mapsto.next_token import sizes
 from mapsto.scored import scored
+from mapsto.tokens import UNKNOWN, token_numbers
 
 if TYPE_CHECKING:
     from mapsto.run import Run
@@ -28,6 +29,26 @@ def written(run: Run, prompt: str, numbers: Sequence[int], how: Sampling) -> tup
 def replies(run: Run, messages: Messages, how: Sampling, number: int = 0) -> tuple[Iterator[str], int]:
     """(what each token adds to the assistant's answer, messages that no longer fit). number: of the answer, which draws its own tokens."""
     return answer(run.learner.model.eval(), _room(run, "chat"), messages, how, number, run.learner.device)
+
+
+def unheard(run: Run, messages: Messages, how: Sampling) -> list[str]:
+    """What of a system's message and of the last message the net will not read: letters that it does not know, and what is too long."""
+    room, most = _room(run, "chat"), run.learner.model.most
+    limit = int(most - min(how.tokens, most // 2))  # type: ignore[call-overload, operator]
+    found, system = [], 0
+    for number, (role, content) in enumerate(messages):
+        if role != "system" and number < len(messages) - 1:
+            continue
+        (tokens,) = token_numbers([content], room.kind, room.codes, room.alphabet)
+        whose = "the system's message" if role == "system" else "the message"
+        if (tokens == UNKNOWN).any():
+            strange = [repr(letter) for letter in sorted(set(content) - set(room.alphabet))]
+            found.append(f"{whose} holds {', '.join(strange[:5]) or 'signs'}, which the training text does not: read as unknown")
+        size, space = len(tokens) + 2, limit // 4 if role == "system" else limit - 2 - system
+        if size > space:
+            found.append(f"{whose} is {size - space:,} tokens longer than the net reads at once: its end counts")
+        system = min(size, space) if role == "system" else system
+    return found
 
 
 def language(run: Run) -> tuple[Any, Any]:

@@ -83,9 +83,12 @@ class _Talk:
             _note(HELP if word == "/help" else f"unknown: {word}. /help says what can be done.")
 
     def answer(self, said: str) -> None:
-        from mapsto.speech import replies
+        from mapsto.speech import replies, unheard
 
         self.messages.append(("user", said))
+        for unread in unheard(self.run, tuple(self.messages), self.how):
+            if "system" not in unread or len(self.messages) == 2:  # of the system's message once
+                _note(unread)
         pieces, left_out = replies(self.run, tuple(self.messages), self.how, len(self.messages))
         if left_out > self.left_out:
             _note(f"the oldest {left_out} messages no longer fit into what it reads at once, and are left out")

@@ -86,11 +86,16 @@ def _undecided(run: Run, as_json: bool) -> int:
 
 def _lines(run: Run, patient: Patient, found: Diagnosis) -> list[str]:
     from mapsto.doctor import signs
+    from mapsto.files import is_locked
     from mapsto.plain import aligned
 
+    cut_off = run.status == "running" and not is_locked(run.path)
     many = len([one for one in found.complaints if not one.follows])
     head = f"{many} thing{'s are' if many != 1 else ' is'} wrong" if many else found.headline.rstrip(".")
-    lines = [f"{run.path} ({run.status}, {patient.steps:,} steps): {head}"]
+    status = f"cut off at step {patient.steps:,} or later, go on with: mapsto resume" if cut_off else f"{run.status}, {patient.steps:,} steps"
+    lines = [f"{run.path} ({status}): {head}"]
+    if not_better := _not_better(run):
+        lines = [f"{run.path} ({status}):", *_wrapped(not_better, "  "), f"  Beside that: {head[:1].lower()}{head[1:]}"]
     number = 0
     for one in found.complaints:
         number += not one.follows
@@ -102,6 +107,15 @@ def _lines(run: Run, patient: Patient, found: Diagnosis) -> list[str]:
     for reason, looks in found.unseen.items():
         lines += _wrapped(f"not looked for: {', '.join(looks)} ({reason})", "")
     return lines
+
+
+def _not_better(run: Run) -> str:
+    """Of a run that a simple baseline beats, that it does: whatever else is wrong, this comes first."""
+    from mapsto.report.facts import first_verdict, scores
+
+    found = scores(run) if run.metrics else []
+    value, rival = (found[0].value, found[0].rival) if found and found[0].split == "test" else (None, None)
+    return "" if value is None or rival is None or found[0].better(value, rival[1]["value"]) else first_verdict(found)
 
 
 def _complaint(one: Complaint, mark: str) -> list[str]:

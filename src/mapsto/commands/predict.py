@@ -54,6 +54,7 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
 
 def _rows(run: Run, texts: list[str]) -> list[dict[str, str]]:
     """Texts as cells of the only input."""
+    run._refuse_nothing()  # what has no inputs is no matter of files
     if not texts:
         raise RunError("expected rows to answer, got none.\nGive files, or a text: --text 'to be answered'.")
     if len(run.signature.inputs) != 1:

@@ -25,7 +25,8 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of runs, found none.\nTrain one: mapsto train DATA")
     lines = [("run", "signature", "status", "best metric on test", "seconds", "rows/s", "of peak")]
-    for one in Run.list(folder):
+    broken: list[tuple[str, str]] = []
+    for one in Run.list(folder, lambda path, problem: broken.append((str(path), str(problem)))):
         slot, scores = next(iter(one.metrics.get("test", {}).items()), ("", {}))
         best = (one.record.get("choice", {}).get("best") or [slot, next(iter(scores), "")])[1]
         found = scores.get(best)
@@ -52,6 +53,10 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
                     }
                 )
             )
+    for path, problem in broken:
+        lines.append((Path(path).name, "", "damaged: its run.json cannot be read", "—", "—", "—", "—"))
+        if asked.json:
+            print(json.dumps({"run": path, "status": "damaged", "problem": problem}))
     if not asked.json:
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         print(

@@ -24,7 +24,7 @@ FLAGS = {
 
 @dataclasses.dataclass(frozen=True)
 class _Many:
-    n: int = setting(1, "how many texts", above=0)
+    n: int = setting(1, "how many texts", above=0, most=100_000)
 
 
 def arguments(command: argparse.ArgumentParser) -> None:

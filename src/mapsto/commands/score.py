@@ -39,6 +39,8 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
             if isinstance(found, CellError):
                 print(f"mapsto: {name}: {' '.join(str(found).split())}", file=sys.stderr)
             else:
+                if found["unknown"]:
+                    print(f"mapsto: {name}: {found['unknown']:,} letters are not among those it learned: they are not counted", file=sys.stderr)
                 yield {"text": name, **found}
 
     write_rows(rows(), asked.out)

@@ -53,7 +53,7 @@ def examine(patient: Patient) -> Diagnosis:
                 found += complaints(patient)
                 looked.append(look)
             except FAILURES as problem:
-                unseen.setdefault(f"{problem}".strip().splitlines()[0] if f"{problem}".strip() else type(problem).__name__, []).append(look)
+                unseen.setdefault(_reason(problem), []).append(look)
     ordered = by_cause(found)
     return Diagnosis(
         tuple(one for one in ordered if not one.note),
@@ -61,6 +61,13 @@ def examine(patient: Patient) -> Diagnosis:
         tuple(looked),
         {reason: tuple(looks) for reason, looks in unseen.items()},
     )
+
+
+def _reason(problem: Exception) -> str:
+    """Why it could not be looked at. What Python says of a net it does not fit is no reason for people."""
+    if isinstance(problem, (AttributeError, TypeError, LookupError)):
+        return "not possible with this kind of net or data"
+    return f"{problem}".strip().splitlines()[0] if f"{problem}".strip() else type(problem).__name__
 
 
 def by_cause(found: list[Complaint]) -> list[Complaint]:

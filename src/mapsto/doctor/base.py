@@ -184,16 +184,21 @@ class Patient:
         rows = np.concatenate([self.store.rows(split) for split in splits])
         if not len(rows):
             raise Unseen(f"{' and '.join(splits)} rows: there are none")
-        return self.learner(self.first).ready(self.store.batch(rows[chosen(len(rows), self._most, key("doctor", *splits))]))
+        return self._ready(rows[chosen(len(rows), self._most, key("doctor", *splits))])
+
+    def _ready(self, rows: np.ndarray) -> Batch:
+        """These rows as the learner's net takes them."""
+        learner = self.learner(self.first)
+        return learner.ready(learner.batch_of(self.store, rows))
 
     @cached_property
     def multiplications(self) -> float:
         """Of one row's forward pass, counted by torch on two rows."""
         from torch.utils.flop_counter import FlopCounterMode
 
-        two = self.learner(self.first).ready(self.store.batch(self.store.rows("train")[:2]))
+        two = self._ready(self.store.rows("train")[:2])
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.first.eval()(two.inputs, size=two.size)
+            self.learner(self.first.eval()).outputs(two)
         return counter.get_total_flops() / 2 / max(1, two.size)
 
     @cached_property
@@ -265,7 +270,7 @@ class Patient:
         """Of the net before its first step on training rows, with batch statistics: a fresh net has no others."""
         torch.manual_seed(0)
         with torch.no_grad():
-            return self.losses_of(copy.deepcopy(self.first).train()(self.learned.inputs, size=self.learned.size), self.learned)
+            return self.losses_of(self.learner(copy.deepcopy(self.first).train()).outputs(self.learned), self.learned)
 
     def losses_of(self, outputs: Mapping[str, Any], batch: Batch) -> dict[str, Losses]:
         """{slot: its head's losses}. Slots without a known label in the batch are left out."""
@@ -310,6 +315,8 @@ def fitted_loss(head: nn.Module, output: Any, batch: Batch, name: str, each_row:
     number its variance), or of their own for each row (what label smoothing leaves). Found by L-BFGS, so that no kind of head need be known here."""
     if not isinstance(output, Tensor):
         raise Unseen(f"the loss of a constant answer: the output of '{name}' has no fixed shape")
+    if output.ndim == 3:  # (B, T, V)
+        raise Unseen(f"the loss of a constant answer: '{name}' has as many answers as its text has tokens")
     free = torch.zeros((len(output) if each_row else 1, *output.shape[1:]), device=output.device, requires_grad=True)
     optimizer = torch.optim.LBFGS([free], max_iter=100, line_search_fn="strong_wolfe")
 

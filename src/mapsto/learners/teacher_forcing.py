@@ -64,7 +64,10 @@ class TeacherForcing(Learner):
         options = {"beam", "penalty", "temperature", "top_p"}
         if unknown := sorted(set(how) - options):
             raise ConfigError(f"the search for answers has no option '{unknown[0]}'.\n{did_you_mean(unknown[0], options)}")
-        self.config = options_of(self.Config, {**vars(self.config), **how}, "search")
+        asked = options_of(self.Config, {**vars(self.config), **how}, "search")
+        if useless := [name for name in ("beam", "penalty") if name in how and asked.temperature > 0]:
+            raise ConfigError(f"--{useless[0]} is of the search, with --temperature {asked.temperature:g} tokens are drawn.\nKeep one of them.")
+        self.config = asked
 
     @cached_property
     def row_tokens(self) -> float:  # type: ignore[override]

@@ -7,7 +7,6 @@ heads would sum in another order, and resume would not be exact.
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,15 +30,7 @@ def save(folder: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -
     """Write the newest checkpoint; the one before it is kept."""
     newest = folder / NAME
     ready = unshared({name: value.detach().contiguous().cpu() for name, value in tensors.items()})
-
-    def write(temporary: Path) -> None:
-        try:
-            save_file(ready, temporary, {"note": json.dumps(note)})
-        except SafetensorError as problem:  # how it reports the system's errors
-            full = "No space left" in str(problem) or "os error 28" in str(problem)
-            raise OSError(errno.ENOSPC if full else errno.EIO, str(problem)) from problem
-
-    write_atomic(newest, write, keep=folder / PREVIOUS)
+    write_atomic(newest, lambda temporary: save_file(ready, temporary, {"note": json.dumps(note)}), keep=folder / PREVIOUS)
 
 
 def joined(parts: Mapping[str, Mapping[str, Tensor]], optimizers: Mapping[str, Optimizer]) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
