@@ -132,8 +132,7 @@ def _choice(signature: Signature, types: Mapping[tuple[str, str], DataType], set
     held = [cell for chunk in source.chunks() for slot in signature.outputs for cell in chunk.columns[slot.column] if isinstance(cell, str)]
     letters = int(sum(map(len, held)) / max(1, len(source.rows)) * rows)  # about as many as tokens
     device = choose_device(settings.training.device)
-    speeds = {"speed": lambda: machine_speed(device), "reaches": lambda: text_speed(device)}
-    facts = recipes.Facts(signature, types, rows, recipes.MINUTES, tokens=letters, **speeds)
+    facts = recipes.Facts(signature, types, rows, recipes.MINUTES, lambda: machine_speed(device), letters, reaches=lambda: text_speed(device))
     return recipes.choose(facts, settings)
 
 

@@ -84,12 +84,8 @@ class Audio(DataType):
     max: float | None = setting(None, "seconds read of a clip; default: enough for 99 of 100 training clips, at most 60", above=0)
     shift: float | None = setting(None, "training: speed, and time shifted by up to this share; default: the recipe decides", above=-1e-9, below=1)
     noise: float | None = setting(None, "training: share of clips with noise added; default: the recipe decides", above=-1e-9, below=1.001)
-    equaliser: float | None = setting(
-        None, "training: dB by which bands are louder or quieter, as other microphones hear them; default: the recipe decides", above=-1e-9, below=60
-    )
-    centre: bool | None = setting(
-        None, "take away each band's mean over the clip, and with it what the microphone did; default: the recipe decides, yes for speech"
-    )
+    equaliser: float | None = setting(None, "training: dB by which bands are louder or quieter; default: the recipe decides", above=-1e-9, below=60)
+    centre: bool | None = setting(None, "without each band's mean over the clip, which a microphone adds; default: for speech")
     masks: int | None = setting(None, "training: stretches of time, and of bands, hidden (SpecAugment); default: the recipe decides", above=-1)
     stride: int | None = setting(
         None, "frames of 10 ms that a token stands for where a model reads in order: 1, 2 or 4; default: the recipe decides", choices=(1, 2, 4)
