@@ -315,7 +315,7 @@ def fitted_loss(head: nn.Module, output: Any, batch: Batch, name: str, each_row:
     number its variance), or of their own for each row (what label smoothing leaves). Found by L-BFGS, so that no kind of head need be known here."""
     if not isinstance(output, Tensor):
         raise Unseen(f"the loss of a constant answer: the output of '{name}' has no fixed shape")
-    if output.ndim == 3:  # (B, T, V)
+    if head.takes == "tokens":  # (B, T, V)
         raise Unseen(f"the loss of a constant answer: '{name}' has as many answers as its text has tokens")
     free = torch.zeros((len(output) if each_row else 1, *output.shape[1:]), device=output.device, requires_grad=True)
     optimizer = torch.optim.LBFGS([free], max_iter=100, line_search_fn="strong_wolfe")
