@@ -104,7 +104,8 @@ def test_two_that_share_weights_learn_what_one_learns(cells: Path, tmp_path: Pat
     one = learn(cells, tmp_path, 1)
 
     assert unbroken.record["plan_measured"]["sharded"] and not one.record["plan_measured"]["sharded"]
-    assert [entry["loss"] for entry in unbroken.history] == pytest.approx([entry["loss"] for entry in one.history], rel=1e-5)
+    losses, wanted = ([entry["loss"] for entry in run.history] for run in (unbroken, one))
+    assert losses == pytest.approx(wanted, rel=1e-5, abs=1e-5 * wanted[0])  # small ones lie within the rounding of the first
     assert unbroken.metrics["test"]["y"]["r2"]["value"] == pytest.approx(one.metrics["test"]["y"]["r2"]["value"], abs=1e-3)
 
 
