@@ -53,7 +53,7 @@ def as_asked(text: str | Signature | None, source: Source) -> Source:
     if text is None:
         return source
     signature = parse(text) if isinstance(text, str) else text
-    if signature.inputs or len(signature.outputs) > 1:
+    if signature.inputs or len(signature.outputs) != 1:
         return source
     slot = signature.outputs[0]
     return source.running() if (slot.type or slot.name) == "text" and not {slot.name, slot.column} & set(source.columns) else source
