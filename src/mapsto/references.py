@@ -81,8 +81,9 @@ def collated(arrays: Ragged, draw: Draw | None) -> Padded:
     if draw is not None:
         chance = draw.uniform("reference", 1)[:, 0].cpu().numpy().astype(np.float64)
         chosen = chosen + np.minimum(chance * counts, counts - 1).astype(np.int64)
-    place = np.concatenate([np.arange(low, low + size) for low, size in zip(begin[chosen].tolist(), length[chosen].tolist(), strict=True)])
-    found = padded(arrays.flat.long()[torch.from_numpy(place)], torch.from_numpy(length[chosen]))
+    sizes = length[chosen]
+    place = np.arange(sizes.sum()) + np.repeat(begin[chosen] - (sizes.cumsum() - sizes), sizes)
+    found = padded(arrays.flat.long()[torch.from_numpy(place)], torch.from_numpy(sizes))
     return found if draw is not None else References(found.values, found.lengths, found.counts, Ragged(arrays.flat.long(), arrays.lengths))
 
 

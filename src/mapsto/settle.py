@@ -206,8 +206,8 @@ def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, ea
         if side == "output":
             spec["kind"] = recipes.kind_of(signature, slot, kind)
         if "beside" in spec:
-            cells = [cell for column in spec["beside"] for cell in _training(found, parts, column)]
-            spec["beside"] = [text for cell in cells for text in (cell if isinstance(cell, (list, tuple)) else (cell,)) if isinstance(text, str)]
+            both = [cell for column in spec["beside"] for cell in _training(found, parts, column)]
+            spec["beside"] = [text for cell in both for text in (cell if isinstance(cell, (list, tuple)) else (cell,)) if isinstance(text, str)]
         if not any(value is not None for value in values):
             raise DataError(
                 f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can be read as one{_why(room, cells)}.\n"

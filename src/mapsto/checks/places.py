@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mapsto.cells import Beside
-from mapsto.checks.base import Evidence, Finding, plural
+from mapsto.checks.base import EXAMPLES, Evidence, Finding, plural
 from mapsto.types.span import Span, moved
 
 
@@ -22,5 +22,5 @@ def look(evidence: Evidence) -> list[Finding]:
             what = f"'{slot.column}' of {plural(len(rows), 'row')} does not stand at its answer_start, and elsewhere in its text once"
             effect = "it is taken from where it stands"
             fix = "count answer_start in characters from 0"
-            found.append(Finding("moved", "warn", f"{what}{evidence.said_rows}", effect, fix, (slot.column,), len(rows), tuple(rows)))
+            found.append(Finding("moved", "warn", f"{what}{evidence.said_rows}", effect, fix, (slot.column,), len(rows), tuple(rows[:EXAMPLES])))
     return found
