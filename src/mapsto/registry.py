@@ -1,4 +1,5 @@
-"""The folder is the registry: a type, model, learner or assessment is one file in its folder, found by its name.
+"""The folder is the registry: a type, model, learner or assessment is one file in its folder, `NAME.py` or `NAME/__init__.py`, found by its
+name. A leading underscore is private to its folder.
 
 Outside packages add theirs by entry points (`mapsto.types`, `mapsto.models`, `mapsto.learners`, `mapsto.assess`) or by a path:
 `--model ./mine.py`. Listing names imports nothing, so no torch.
@@ -17,13 +18,19 @@ from types import ModuleType
 from mapsto.errors import ConfigError, did_you_mean
 
 HERE = Path(__file__).parent
-SHARED = {"base", "__init__"}  # what the files of a folder share is no entry of it
+SHARED = {"base"}  # what the files of a folder share is no entry of it
 
 
 def names(room: str) -> list[str]:
     """The names in a folder (`types`, `models`, `learners`, `assess`), outside packages included."""
-    own = {path.stem for path in (HERE / room).glob("*.py")} - SHARED
+    files = [path.stem for path in (HERE / room).glob("*.py")]
+    folders = [path.parent.name for path in (HERE / room).glob("*/__init__.py")]
+    own = {name for name in (*files, *folders) if _is_entry(name)}
     return sorted(own | {point.name for point in _outside(room)})
+
+
+def _is_entry(name: str) -> bool:
+    return not name.startswith("_") and name not in SHARED
 
 
 def module(room: str, name: str) -> ModuleType:
@@ -33,7 +40,8 @@ def module(room: str, name: str) -> ModuleType:
     for point in _outside(room):
         if point.name == name:
             return importlib.import_module(point.module)
-    if not (HERE / room / f"{name}.py").is_file() or name in SHARED:
+    own = (HERE / room / f"{name}.py").is_file() or (HERE / room / name / "__init__.py").is_file()
+    if not own or not _is_entry(name):
         what = {"assess": "assessment"}.get(room, room.rstrip("s"))
         raise ConfigError(f"unknown {what} '{name}'.\n{did_you_mean(name, names(room))}")
     return importlib.import_module(f"mapsto.{room}.{name}")
