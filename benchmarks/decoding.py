@@ -22,10 +22,10 @@ from mapsto.data.encode import encode_chunk
 from mapsto.data.open import open_source
 from mapsto.data.source import Chunk
 from mapsto.data.store import collate, tensors
+from mapsto.generation.beam import LOWEST
+from mapsto.outputs.sequence import NEVER
 from mapsto.run import Run
-from mapsto.search import LOWEST
-from mapsto.sequences import NEVER
-from mapsto.tokens import START
+from mapsto.types.text.tokenizers import START
 
 
 def batch_of(run: Run, data: str, rows: int) -> Batch:

@@ -32,7 +32,7 @@ from mapsto.config import Budget, settings_of
 from mapsto.data.open import open_source
 from mapsto.learners.base import Learner
 from mapsto.run import Run
-from mapsto.settle import store_of
+from mapsto.steps.prepare import store_of
 from mapsto.training.machine import choose_device, waited
 from mapsto.training.trainer import Trainer
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mapsto.texts import Texts
+from mapsto.types.text.stems import Texts
 
 
 class Lifted(nn.Module):

@@ -43,7 +43,7 @@ def settled(workload: Workload, files: list[str], folder: Path) -> Any:
     from mapsto.config import settings_of
     from mapsto.data.open import open_source
     from mapsto.run import Run
-    from mapsto.settle import settle, store_of
+    from mapsto.steps.prepare import settle, store_of
 
     settings = settings_of(workload.options())
     source = open_source(files[0], settings.reading)

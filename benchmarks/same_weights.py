@@ -27,7 +27,7 @@ from safetensors.numpy import load_file
 import mapsto
 
 OPTIONS = {"steps": 12, "batch": 16, "threads": 1, "plan": "default", "precision": "float32", "seed": 0, "no_samples": True, "allow": "leakage"}
-WORDS = "the a cat dog sits runs on under mat tree red blue good bad very old new house sea wind".split()
+WORDS = "the a cat dog sits runs on under mat tree red blue good bad very old new house sea wind".split()  # noqa: SIM905
 Case = tuple[Any, str | None, dict[str, Any]]
 
 
@@ -99,7 +99,8 @@ def cells(path: Path, draw: np.random.Generator) -> Path:
         price = 3 * a - b + (city == "Rome")
         labels = [name for name, there in (("a", a > 0), ("b", b > 0)) if there]
         day = f"2024-{1 + i % 12:02d}-{1 + i % 28:02d}"
-        rows.append({"a": a, "b": None if i % 11 == 0 else b, "city": city, "day": day, "price": price, "rich": ("no", "yes")[price > 0], "labels": labels})
+        answers = {"price": price, "rich": ("no", "yes")[price > 0], "labels": labels}
+        rows.append({"a": a, "b": None if i % 11 == 0 else b, "city": city, "day": day, **answers})
     return write_rows(path, rows)
 
 

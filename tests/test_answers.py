@@ -30,16 +30,16 @@ from mapsto.config import Reading
 from mapsto.data.open import open_source
 from mapsto.data.resolve import asked
 from mapsto.errors import CellError, ConfigError, DataError, SignatureError
+from mapsto.generation.beam import beam
 from mapsto.measure.scores import score
-from mapsto.overlap import rouge1, rouge2, rougel
-from mapsto.references import apart
+from mapsto.outputs.sequence import NEVER, told
 from mapsto.run import Run
-from mapsto.search import beam
-from mapsto.sequences import NEVER, told
 from mapsto.signature import parse
-from mapsto.texts import Texts
-from mapsto.tokens import FIRST, START
 from mapsto.types.text import Text
+from mapsto.types.text.references import apart
+from mapsto.types.text.similarity import rouge1, rouge2, rougel
+from mapsto.types.text.stems import Texts
+from mapsto.types.text.tokenizers import FIRST, START
 
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 PAIRS = [

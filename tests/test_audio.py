@@ -17,12 +17,11 @@ import soundfile
 import torch
 
 import mapsto
-from mapsto import sounds
 from mapsto.batch import Draw
 from mapsto.cells import Blob
 from mapsto.data.open import open_source
 from mapsto.errors import CellError, ConfigError, DataError, MapstoError
-from mapsto.types.audio import NOISE, QUIET, Audio, Sound
+from mapsto.types.audio import NOISE, QUIET, Audio, Sound, spectrum
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RANDOM = np.random.default_rng(0)
@@ -172,7 +171,7 @@ def test_resampling_keeps_the_tone() -> None:
     assert np.corrcoef(low, high)[0, 1] > 0.999
     ultrasound = stored(room, (tone(20_000, 0.5, 96_000), 96_000)).numpy()[0, 200:3800]
     assert np.abs(ultrasound).max() < 330  # 1% of full scale: nothing folds back
-    assert (stored(room, (np.array([5], np.int16), 96_000)) != sounds.GAP).sum() >= 1
+    assert (stored(room, (np.array([5], np.int16), 96_000)) != spectrum.GAP).sum() >= 1
 
 
 def test_of_a_long_clip_the_loudest_part_is_read() -> None:
@@ -187,24 +186,24 @@ def test_of_a_long_clip_the_loudest_part_is_read() -> None:
 
 def test_a_tone_lies_in_its_band_at_its_energy() -> None:
     for rate in (8000, 16_000, 44_100):
-        bands = sounds.bands_of(rate)
+        bands = spectrum.bands_of(rate)
         samples = torch.from_numpy((32767 * tone(1000, 0.2, rate, 1.0)).round().astype(np.int16))[None]
-        found = sounds.energies(samples, rate, bands)[0]
+        found = spectrum.energies(samples, rate, bands)[0]
         centres = 700 * (10 ** (torch.linspace(*(2595 * np.log10(1 + np.array([20, rate / 2]) / 700)), bands + 2)[1:-1] / 2595) - 1)
         assert abs(int(found.mean(0).argmax()) - int((centres - 1000).abs().argmin())) <= 1
         assert 0.5 < found.sum(1).mean() < 3  # a window's main lobe covers some bins
-        weights = sounds.filters(rate, bands)
+        weights = spectrum.filters(rate, bands)
         assert (weights.sum(0) > 0).all() and weights.max() <= 1
 
 
 def test_features_agree_with_a_plain_transform() -> None:
     samples = (3000 * RANDOM.normal(size=1000)).astype(np.int16)
-    window, hop = sounds.steps_of(8000)
-    found = sounds.energies(torch.from_numpy(samples)[None], 8000, 40)[0]
+    window, hop = spectrum.steps_of(8000)
+    found = spectrum.energies(torch.from_numpy(samples)[None], 8000, 40)[0]
     shape = np.hanning(window + 1)[:-1]
     for t in range(len(found)):
         part = samples[t * hop : t * hop + window] / 32768 * shape / (shape.sum() / 2)
-        wanted = np.abs(np.fft.rfft(part, 256)) ** 2 @ sounds.filters(8000, 40).numpy()
+        wanted = np.abs(np.fft.rfft(part, 256)) ** 2 @ spectrum.filters(8000, 40).numpy()
         np.testing.assert_allclose(found[t].numpy(), wanted, rtol=1e-3, atol=1e-9)
 
 
@@ -244,9 +243,9 @@ def test_a_quieter_clip_sounds_the_same_and_silence_stays_silent() -> None:
 
 
 def test_other_microphones_hear_bands_louder_or_quieter_but_neighbours_alike() -> None:
-    gain = 10 * sounds.equalised(torch.ones(64, 3, 40), 10.0, Draw(0, 0, 64)).log10()
+    gain = 10 * spectrum.equalised(torch.ones(64, 3, 40), 10.0, Draw(0, 0, 64)).log10()
     assert gain.abs().max() <= 10.001 and gain.std() > 3 and torch.equal(gain[:, 0], gain[:, 2])
-    assert (gain[:, 0, 1:] - gain[:, 0, :-1]).abs().max() <= 20 * (sounds.KNOTS - 1) / 39 + 0.01
+    assert (gain[:, 0, 1:] - gain[:, 0, :-1]).abs().max() <= 20 * (spectrum.KNOTS - 1) / 39 + 0.01
 
 
 def test_centred_clips_sound_alike_through_any_microphone() -> None:
@@ -259,19 +258,19 @@ def test_centred_clips_sound_alike_through_any_microphone() -> None:
 
 def test_masks_hide_up_to_a_fifth() -> None:
     ones = torch.ones(64, 50, 40)
-    hidden = sounds.masked(ones, 1, Draw(0, 0, 64)) == 0
+    hidden = spectrum.masked(ones, 1, Draw(0, 0, 64)) == 0
     assert (hidden.all(2).sum(1) <= 10).all() and (hidden.all(1).sum(1) <= 8).all() and 0.05 < hidden.float().mean() < 0.3
 
 
 def test_warps_move_time_and_pitch_by_up_to_a_tenth() -> None:
     count = torch.full((64,), 50)
     ramp = torch.arange(50.0)[None, :, None].expand(64, 50, 8)
-    found, known = sounds.warped(ramp, count, 0.1, Draw(0, 0, 64))
+    found, known = spectrum.warped(ramp, count, 0.1, Draw(0, 0, 64))
     steps = found[:, 1:, 0] - found[:, :-1, 0]
     inner = known[:, 1:] & known[:, :-1] & (found[:, 1:, 0] < 49)
     assert (steps[inner] > 0.89).all() and (steps[inner] < 1.11).all() and known.float().mean() > 0.8 and len(steps[inner].unique()) > 50
     bands = torch.arange(40.0)[None, None].expand(64, 50, 40)
-    found, _ = sounds.warped(bands, count, 0.0, Draw(0, 0, 64))
+    found, _ = spectrum.warped(bands, count, 0.0, Draw(0, 0, 64))
     assert (found[:, 10, 20] >= 17.9).all() and (found[:, 10, 20] <= 22.1).all() and found[:, 10, 20].std() > 0.5 and found.max() <= 39
 
 

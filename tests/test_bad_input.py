@@ -476,8 +476,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatc
 def test_a_full_disk_at_the_end_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors import SafetensorError
 
-    from mapsto import finish
     from mapsto.files import write_text
+    from mapsto.steps import finish
 
     def full(*words: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")

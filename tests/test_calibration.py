@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from mapsto.decode import Prediction
 from mapsto.measure import calibration, conformal
 from mapsto.measure.ece import binned, by_chance, debiased, ece, of_labels
+from mapsto.prediction import Prediction
 
 # --- expected calibration error
 

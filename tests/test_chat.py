@@ -22,18 +22,18 @@ import mapsto
 from mapsto import api
 from mapsto.cells import Column
 from mapsto.cli import main
-from mapsto.conversation import asking, in_order, messages_of, turns_of, windows
 from mapsto.data.open import open_source
 from mapsto.data.store import stored
-from mapsto.earlier import first_weights
 from mapsto.errors import CellError, ConfigError, RunError
 from mapsto.learners.chat import Packed, best_fit
-from mapsto.reporting import kept
+from mapsto.report.reporting import kept
 from mapsto.run import Run
-from mapsto.tokens import ASSISTANT, END, FIRST, PADDING, START, SYSTEM, USER
+from mapsto.run.warm_start import first_weights
 from mapsto.training.checkpoint import read
 from mapsto.types.messages import Messages
 from mapsto.types.preference import Preference
+from mapsto.types.text.conversation import asking, in_order, messages_of, turns_of, windows
+from mapsto.types.text.tokenizers import ASSISTANT, END, FIRST, PADDING, START, SYSTEM, USER
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

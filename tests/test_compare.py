@@ -15,11 +15,11 @@ from test_tags import sentences
 
 import mapsto
 from mapsto.cli import main
-from mapsto.compare import compared, contests, opened, write_page
 from mapsto.errors import ConfigError, DataError, RunError
 from mapsto.measure import tested
 from mapsto.measure.paired import difference, holm
 from mapsto.metrics import ACCURACY, MAE, R2
+from mapsto.report.compare import compared, contests, opened, write_page
 from mapsto.run import Run
 from mapsto.types.categories import Categories
 from mapsto.types.number import Number

@@ -22,10 +22,10 @@ from mapsto.blocks import Section
 from mapsto.cli import main
 from mapsto.commands.doctor import patient_of
 from mapsto.doctor import Diagnosis, Patient, by_cause, examine, section
+from mapsto.doctor._probes.overfit import overfit_one_batch
+from mapsto.doctor._probes.rates import rate_range
 from mapsto.doctor.base import Complaint
 from mapsto.doctor.labels import noise
-from mapsto.doctor.probes.overfit import overfit_one_batch
-from mapsto.doctor.probes.rates import rate_range
 from mapsto.errors import MapstoError, Stopped
 from mapsto.registry import module, names
 from mapsto.run import Run

@@ -20,7 +20,7 @@ from mapsto.config import Budget
 from mapsto.errors import ConfigError, MapstoError
 from mapsto.files import read_json_lines
 from mapsto.run import Run
-from mapsto.settle import store_of
+from mapsto.steps.prepare import store_of
 from mapsto.training import trainer as trainers
 from mapsto.training.average import Average
 from mapsto.training.decisions import Decisions

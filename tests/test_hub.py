@@ -14,18 +14,19 @@ import torch
 from test_exact import ignore
 
 import mapsto
-from mapsto import api, hub, models, public_tokens
+from mapsto import api, models
 from mapsto.batch import Ragged
 from mapsto.cli import main
 from mapsto.errors import ConfigError
-from mapsto.generate import Sampling, tokens
+from mapsto.generation.beam import beam
+from mapsto.generation.sampling import Sampling, tokens
+from mapsto.models import _hub_files as hub_files
+from mapsto.outputs.sequence import told
 from mapsto.run import Run
-from mapsto.search import beam
-from mapsto.sequences import told
 from mapsto.signature import Signature, parse
-from mapsto.tokens import FIRST, MISSING, PADDING, START, pieces_of
 from mapsto.types.category import Category
-from mapsto.types.text import Text
+from mapsto.types.text import Text, pretrained
+from mapsto.types.text.tokenizers import FIRST, MISSING, PADDING, START, pieces_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -129,7 +130,7 @@ def saved(kind: str, folder: Path) -> Path:
         model = transformers.BartForConditionalGeneration(
             transformers.BartConfig(vocab_size=len(own), d_model=32, max_position_embeddings=64, **sides)
         )
-    with hub.quiet():
+    with hub_files.quiet():
         model.eval().save_pretrained(folder)
         own.save_pretrained(folder)
     return folder
@@ -191,7 +192,7 @@ def test_an_encoder_sees_what_transformers_makes_it_see(public, kind: str) -> No
     texts = [*sentences(5), ODD]
     net, types = built("text -> category", public(kind), {"text": texts, "category": ["a", "b"]}, pooling="mean")
     own = transformers.AutoTokenizer.from_pretrained(public(kind), split_special_tokens=True)
-    with hub.quiet():
+    with hub_files.quiet():
         theirs = transformers.AutoModel.from_pretrained(public(kind)).eval()
     reads = theirs.get_encoder() if theirs.config.is_encoder_decoder else theirs
     with torch.no_grad():
@@ -206,7 +207,7 @@ def test_a_decoder_says_what_transformers_says(public, kind: str) -> None:
     texts = sentences(30)
     net, types = built("-> text(max=24)", public(kind), {"text": texts})
     room = types["output", "text"]
-    with hub.quiet():
+    with hub_files.quiet():
         theirs = transformers.AutoModelForCausalLM.from_pretrained(public(kind)).eval()
     numbers = torch.from_numpy(np.stack([room.encode(text)[:8] for text in texts[:4]]).astype(np.int64))
     ids = torch.where(numbers == START, theirs.config.bos_token_id, numbers - FIRST)
@@ -232,7 +233,7 @@ def test_an_encoder_decoder_learns_and_writes_as_transformers_does(public, kind:
     texts, answers = sentences(30), sentences(30, 1)
     net, types = built("text -> answer:text", public(kind), {"text": texts, "answer": answers})
     own = transformers.AutoTokenizer.from_pretrained(public(kind))
-    with hub.quiet():
+    with hub_files.quiet():
         theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(public(kind)).eval()
     inputs, target = {"text": collated(types["input", "text"], texts[:3])}, collated(types["output", "answer"], answers[:3])
     given = torch.cat([torch.full((3, 1), START), target.values[:, :-1]], 1)
@@ -254,10 +255,10 @@ def test_an_encoder_decoder_learns_and_writes_as_transformers_does(public, kind:
 def test_pieces_spell_texts() -> None:
     codes = bytes_tokenizer(["</s>"]).to_str()
     pieces = pieces_of("public", codes, "")
-    ids = public_tokens.content([ODD], codes)[0]
+    ids = pretrained.content([ODD], codes)[0]
     assert b"".join(pieces[number + FIRST] for number in ids).decode() == ODD and pieces[PADDING] == b"" and pieces[FIRST] == b""
     words = word_pieces().to_str()
-    ids = public_tokens.content(["red houses"], words)[0]
+    ids = pretrained.content(["red houses"], words)[0]
     assert b"".join(pieces_of("public", words, "")[number + FIRST] for number in ids).decode() == " red houses"
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import mapsto
-from mapsto.ask import view_on
 from mapsto.assess import labels
+from mapsto.assess._ask import view_on
 from mapsto.blocks import Gallery, Table
 from mapsto.measure import doubt
 

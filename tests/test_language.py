@@ -21,7 +21,6 @@ from test_exact import ignore, killed_and_resumed, only_run, same
 from torch import Tensor, nn
 
 import mapsto
-from mapsto.blockwise import Epochs, frequencies
 from mapsto.cells import Continued
 from mapsto.checks.overlap import hashes
 from mapsto.cli import main
@@ -30,18 +29,19 @@ from mapsto.data.files import entry_of
 from mapsto.data.open import open_source
 from mapsto.data.prose import SHARES, pieces
 from mapsto.errors import ConfigError, DataError, RunError
-from mapsto.generate import Sampling, drawn, opened, texts, tokens
+from mapsto.generation.sampling import Sampling, drawn, opened, texts, tokens
+from mapsto.learners._blocks import Epochs, frequencies
 from mapsto.learners.base import Batches
 from mapsto.learners.next_token import Stream
 from mapsto.models.gpt import Config, Gpt
-from mapsto.next_token import figures, sizes
+from mapsto.outputs.tokens import figures, sizes
 from mapsto.recipes import Facts, choose
-from mapsto.reporting import kept
+from mapsto.report.reporting import kept
 from mapsto.run import Run
 from mapsto.signature import parse
-from mapsto.tokens import FIRST, START, pieces_of
 from mapsto.types.base import Head
 from mapsto.types.text import Text
+from mapsto.types.text.tokenizers import FIRST, START, pieces_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,7 +83,7 @@ class OneHead(nn.Module):
 
 def decoder(vocabulary: int = 11, most: int = 8, **options) -> Gpt:
     """With every weight drawn: fresh ones are partly zero."""
-    from mapsto.next_token import NextToken as Says
+    from mapsto.outputs.tokens import NextToken as Says
 
     torch.manual_seed(0)
     config = Config(**{"width": 24, "depth": 2, "heads": 4, **options})

@@ -17,8 +17,8 @@ from mapsto.measure import baseline
 from mapsto.measure.baseline import Features, baselines
 from mapsto.measure.scores import interval, record, score
 from mapsto.metrics import Metric, area, mean_of, ratio_of
-from mapsto.texts import PlainBag, Texts
 from mapsto.types.base import DataType, Head
+from mapsto.types.text.stems import PlainBag, Texts
 
 
 def right(predicted, target):

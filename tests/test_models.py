@@ -15,11 +15,10 @@ import torch
 from torch import nn
 
 from mapsto import models, registry
-from mapsto.attention import attend
 from mapsto.batch import Padded, Ragged
-from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError, SignatureError
 from mapsto.models import alexnet, fusion, mlp, resnet, vit
+from mapsto.models._layers import Dropout, attend
 from mapsto.models.base import Net
 from mapsto.signature import Signature, parse, parse_call
 from mapsto.types.base import DataType, Head, Layout

@@ -14,7 +14,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import mapsto
-from mapsto.ask import ask_all, view_on
+from mapsto.assess._ask import ask_all, view_on
 from mapsto.cli import main
 from mapsto.errors import RunError
 from mapsto.measure import novelty

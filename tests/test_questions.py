@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support
 
 import mapsto
-from mapsto import ask, disturb
+from mapsto.assess import _ask as ask
 from mapsto.assess import slices
 from mapsto.assess.base import View
 from mapsto.blocks import KINDS, Gallery, Section, Table
@@ -27,10 +27,11 @@ from mapsto.errors import ConfigError
 from mapsto.learners.base import Collected
 from mapsto.measure import scaling
 from mapsto.measure.intervals import difference, ratio, wilson
-from mapsto.plain import lines_of
 from mapsto.registry import module, names
+from mapsto.report.text import lines_of
 from mapsto.run import Run
 from mapsto.training.spent import Spent
+from mapsto.types import _corruptions as corruptions
 
 SECRET = "secretword"  # stands in every row, in a column that the net does not see
 QUESTIONS = names("assess")
@@ -397,7 +398,7 @@ def test_robustness_measures_what_hiding_the_cells_costs(views: dict[str, View])
 
 def test_robustness_of_pictures_and_texts(views: dict[str, View]) -> None:
     pictures = asked(views["pictures"], "robustness").figures["category"]
-    assert set(disturb.PICTURES) <= set(pictures) and pictures["light (share left)"]["value"][0] == pictures["n"] / pictures["n"]
+    assert set(corruptions.PICTURES) <= set(pictures) and pictures["light (share left)"]["value"][0] == pictures["n"] / pictures["n"]
     texts = asked(views["texts"], "robustness").figures["stars"]
     dropped = next(found for name, found in texts.items() if "dropped" in name)
     assert dropped["value"][-1] < 0.9 <= dropped["value"][0]  # without the word nothing can be known
@@ -513,13 +514,13 @@ def test_ratio_and_difference_cover() -> None:
     assert np.isnan(ratio(np.array([[3.0]]))).all() and difference(np.ones((1, 1)), np.ones((1, 1)))[0] == 0
 
 
-@pytest.mark.parametrize("name", disturb.PICTURES)
+@pytest.mark.parametrize("name", corruptions.PICTURES)
 def test_corruptions_of_pictures_grow_with_their_level(name: str) -> None:
     draw = np.random.default_rng(0)
     picture = np.kron(draw.integers(0, 255, (4, 4, 3)), np.ones((6, 6, 1))).astype(np.uint8)
     changes = []
-    for level in disturb.PICTURES[name][1]:
-        found = disturb.corrupted(name, level, picture, np.random.default_rng(1))
+    for level in corruptions.PICTURES[name][1]:
+        found = corruptions.corrupted(name, level, picture, np.random.default_rng(1))
         assert found.shape == picture.shape and found.dtype == picture.dtype
         changes.append(np.abs(found.astype(float) - picture).mean())
     assert changes[0] > 0 and changes[-1] > changes[0]
@@ -527,10 +528,10 @@ def test_corruptions_of_pictures_grow_with_their_level(name: str) -> None:
 
 def test_windows_cover_every_pixel_and_are_hidden_one_by_one() -> None:
     picture = np.random.default_rng(0).integers(0, 255, (9, 13, 1), dtype=np.uint8)
-    hidden = disturb.hidden(picture, 30)
+    hidden = corruptions.hidden(picture, 30)
     touched = sum((copy != picture).astype(int) for copy in hidden)
     assert len(hidden) == 25 and (touched > 0).mean() > 0.97 and touched.max() <= 9
-    assert disturb.overlaid(picture, [0.5] * 24 + [-1.0]).startswith(b"\x89PNG")
+    assert corruptions.overlaid(picture, [0.5] * 24 + [-1.0]).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("kind", RUNS)

@@ -26,7 +26,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mapsto import api, reporting
+from mapsto import api
 from mapsto.blocks import Bars, Code, Gallery, Item, Line, Lines, Matrix, Says, Section, Table
 from mapsto.cells import for_spreadsheet
 from mapsto.checks.base import Finding
@@ -35,7 +35,7 @@ from mapsto.config import settings_of
 from mapsto.data.encode import list_bad
 from mapsto.data.source import BadRow
 from mapsto.errors import RunError
-from mapsto.report import facts
+from mapsto.report import facts, reporting
 from mapsto.report.card import card, metadata, yaml
 from mapsto.report.drawn import drawn
 from mapsto.report.figures import NARROW, WIDE, bars, lines

@@ -15,7 +15,7 @@ from mapsto import api
 from mapsto.errors import ConfigError, MapstoError
 from mapsto.learners.base import Learner
 from mapsto.run import Run
-from mapsto.settle import store_of
+from mapsto.steps.prepare import store_of
 from mapsto.training import checkpoint, memory, sharded
 from mapsto.training.company import Company, Copies
 from mapsto.training.processes import learn_together
@@ -29,7 +29,7 @@ WORKER = """
 import os, signal, sys
 from mapsto.training import sharded, trainer
 from mapsto.training.average import Average
-from mapsto.worker import main
+from mapsto.steps.worker import main
 
 sharded._beyond = lambda *words: True
 trainer.TICK = 0.0

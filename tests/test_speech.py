@@ -19,16 +19,17 @@ import torch
 from test_exact import ignore, killed_and_resumed, same
 
 import mapsto
-from mapsto import ctc
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cli import main
-from mapsto.ctc import Ctc, Search, beamed, edits, greedy, least_steps, nats_of
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.models.conformer import Config, Conformer
-from mapsto.run import Answer, Run
-from mapsto.sounds import paced
-from mapsto.tokens import pieces_of
+from mapsto.outputs import ctc
+from mapsto.outputs.ctc import Ctc, Search, beamed, edits, greedy, least_steps, nats_of
+from mapsto.prediction import Answer
+from mapsto.run import Run
 from mapsto.types.audio import Audio
+from mapsto.types.audio.spectrum import paced
+from mapsto.types.text.tokenizers import pieces_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RANDOM = np.random.default_rng(0)

@@ -19,10 +19,10 @@ from mapsto.batch import Padded
 from mapsto.blocks import Gallery
 from mapsto.cells import Apart, Beside
 from mapsto.errors import CellError, SignatureError
-from mapsto.reporting import kept
+from mapsto.report.reporting import kept
 from mapsto.types.tags import Field, Tags, _forward, _rows, entities, labelled
 from mapsto.types.text import Text
-from mapsto.words import encoded, spans, words_of
+from mapsto.types.text.words import encoded, spans, words_of
 
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 

@@ -25,13 +25,13 @@ from mapsto import api
 from mapsto.batch import Draw, Ragged
 from mapsto.cells import Blob, sound
 from mapsto.errors import CellError, ConfigError, DataError, SignatureError
-from mapsto.ngrams import grams
-from mapsto.public_tokens import PUBLIC
-from mapsto.reading import READINGS
 from mapsto.run import Run
-from mapsto.texts import Texts
-from mapsto.tokens import FIRST, MISSING, START, UNKNOWN, learn_tokenizer
 from mapsto.types.text import WINDOWS, Text
+from mapsto.types.text.inputs import READINGS
+from mapsto.types.text.ngrams import grams
+from mapsto.types.text.pretrained import PUBLIC
+from mapsto.types.text.stems import Texts
+from mapsto.types.text.tokenizers import FIRST, MISSING, START, UNKNOWN, learn_tokenizer
 
 KINDS = ("words", "bpe", "char", "ngrams")
 CORPUS = [
@@ -224,7 +224,7 @@ def test_tokenizers_learned_twice_are_equal() -> None:
     """In other processes too: nothing may hang on the order of a hash."""
     draw = np.random.default_rng(0)
     texts = [" ".join(f"w{k}é" for k in draw.integers(0, 300, 12)) for _ in range(300)]  # many words equally often
-    code = "import sys, hashlib; from mapsto.tokens import learn_tokenizer; t = sys.stdin.read().split('\\n')\nfor kind in ('words', 'bpe'): print(hashlib.md5(learn_tokenizer(kind, t, 150).encode()).hexdigest())"
+    code = "import sys, hashlib; from mapsto.types.text.tokenizers import learn_tokenizer; t = sys.stdin.read().split('\\n')\nfor kind in ('words', 'bpe'): print(hashlib.md5(learn_tokenizer(kind, t, 150).encode()).hexdigest())"
     here = [hashlib.md5(learn_tokenizer(kind, texts, 150).encode()).hexdigest() for kind in ("words", "bpe")]
     for _ in range(2):
         there = subprocess.run([sys.executable, "-c", code], input="\n".join(texts), capture_output=True, text=True, encoding="utf-8", check=True)
@@ -379,7 +379,7 @@ def learned(rows: Any, signature: str, out: Path, steps: int = 120, **options: A
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of a short training; others test it."""
-    monkeypatch.setattr("mapsto.reporting.written", lambda *words: "")
+    monkeypatch.setattr("mapsto.report.reporting.written", lambda *words: "")
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from torch import nn
 import mapsto
 from mapsto.config import Budget, Training
 from mapsto.errors import DataError
-from mapsto.optimizers import Muon, build_optimizer, orthogonalised
 from mapsto.training.ahead import ahead
 from mapsto.training.budget import Pace, shape
+from mapsto.training.optimizers import Muon, build_optimizer, orthogonalised
 from mapsto.training.plan import Plan
 from mapsto.training.trainer import Trainer
 
@@ -28,7 +28,7 @@ def ignore(event: object) -> None:
 
 
 def gradients(run: mapsto.run.Run, micro: int) -> torch.Tensor:  # type: ignore[name-defined]
-    from mapsto.settle import store_of
+    from mapsto.steps.prepare import store_of
 
     learner = run.new_learner(run.new_model(), store_of(run, lambda: None, ignore))  # type: ignore[arg-type, return-value]
     trainer = Trainer(learner, None, Budget(steps=1))

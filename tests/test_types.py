@@ -25,12 +25,12 @@ from mapsto import registry
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Blob, Column
 from mapsto.errors import CellError, ConfigError, DataError
-from mapsto.numerals import Moment
 from mapsto.types.base import DataType
 from mapsto.types.categories import Categories
 from mapsto.types.category import Category
 from mapsto.types.image import Image
 from mapsto.types.number import Number
+from mapsto.types.number.numerals import Moment
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RANDOM = np.random.default_rng(0)

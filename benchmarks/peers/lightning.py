@@ -1,4 +1,5 @@
-"""Lightning's Trainer with its defaults, as its "Lightning in 15 minutes" has them: https://lightning.ai/docs/pytorch/stable/starter/introduction.html
+"""Lightning's Trainer with its defaults, as its "Lightning in 15 minutes" has them:
+https://lightning.ai/docs/pytorch/stable/starter/introduction.html
 
 Without checkpoints, progress bar and model summary, which no other contender has here; logs of the loss as the page writes them.
 """

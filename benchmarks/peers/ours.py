@@ -10,7 +10,7 @@ from benchmarks.task import Task
 from benchmarks.workload import STEPS
 from mapsto.config import Budget
 from mapsto.run import Run
-from mapsto.settle import reopen, store_of
+from mapsto.steps.prepare import reopen, store_of
 from mapsto.training.trainer import Trainer
 
 

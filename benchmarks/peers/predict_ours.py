@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.clock import Clock
 from benchmarks.task import Task
 from mapsto.run import Run
-from mapsto.settle import reopen, store_of
+from mapsto.steps.prepare import reopen, store_of
 
 
 def run(task: Task, clock: Clock, rows: int) -> None:

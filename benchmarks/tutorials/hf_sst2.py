@@ -1,5 +1,6 @@
-"""Hugging Face's Trainer with its own defaults (AdamW 5e-5, batch 8, 3 epochs; https://huggingface.co/docs/transformers/tasks/sequence_classification),
-a BERT of 2 layers, 128 wide (Turc et al. 2019's tiny shape) from scratch over words."""
+"""Hugging Face's Trainer with its own defaults (AdamW 5e-5, batch 8, 3 epochs;
+https://huggingface.co/docs/transformers/tasks/sequence_classification), a BERT of 2 layers, 128 wide (Turc et al. 2019's tiny shape) from scratch
+over words."""
 
 from __future__ import annotations
 

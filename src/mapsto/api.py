@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +17,22 @@ from typing import Any
 
 import torch
 
-from mapsto import reporting
 from mapsto.config import Budget, Reading, Settings, options_of, settings_of
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.data.source import Source
-from mapsto.earlier import begin, first_weights
 from mapsto.errors import ConfigError, MapstoError, RunError
+from mapsto.events import Tell
 from mapsto.files import locked
-from mapsto.finish import finish, pooled
 from mapsto.learners.base import Collected
 from mapsto.models import config
 from mapsto.registry import entry, module
+from mapsto.report import reporting
 from mapsto.run import Run
-from mapsto.settle import reopen, settle, store_of
+from mapsto.run.warm_start import begin, first_weights
 from mapsto.signature import parse_call
+from mapsto.steps.finish import finish, pooled
+from mapsto.steps.prepare import reopen, settle, store_of
 from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.machine import choose_device
@@ -39,8 +40,6 @@ from mapsto.training.plan import Plan
 from mapsto.training.processes import learn_together
 from mapsto.training.spent import Spent
 from mapsto.training.trainer import Trainer
-
-Tell = Callable[[Mapping[str, Any]], None]
 
 
 def train(
@@ -91,7 +90,7 @@ def fit(run: Run, source: Source | None = None, tell: Tell | None = None, starte
             tell({"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")})
             devices = run.choice.training.devices or 1
             if devices > 1:  # they leave a last checkpoint, from which this process goes on
-                learn_together("mapsto.worker", run.path, devices, started, tell)
+                learn_together("mapsto.steps.worker", run.path, devices, started, tell)
             learner = run.new_learner(first_weights(run), store)
             trainer = Trainer(learner, run.path, run.choice.budget, run.choice.best, tell, elapsed=time.monotonic() - started)
             spent.on("reading and deciding")

@@ -7,11 +7,10 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-Tell = Callable[[Mapping[str, Any]], None]
-Event = Mapping[str, Any]
+from mapsto.events import Event, Tell
 
 CONVERSATIONS = re.compile(r"^-> ((?:\S+:)?messages(?:\([^()]*\))?)$")
 EVERY = 10.0  # seconds between progress lines where nothing can be redrawn

@@ -14,9 +14,9 @@ from mapsto.batch import Padded
 from mapsto.blocks import Block, Line, Lines, Matrix, Section, Table
 from mapsto.errors import CellError
 from mapsto.models.base import Writer
-from mapsto.overlap import likest
-from mapsto.references import apart
-from mapsto.tokens import FIRST, SPECIAL, pieces_of
+from mapsto.types.text.references import apart
+from mapsto.types.text.similarity import likest
+from mapsto.types.text.tokenizers import FIRST, SPECIAL, pieces_of
 
 TITLE = "What does it answer?"
 SHOWN = 6  # rows of each kind

@@ -7,7 +7,7 @@ A file holds
 and, where they hold, NET = True (it asks the net again, or anything else that must not have learned the rows: of a cross-validation it
 looks at validation rows, the others at every row as the fold that never saw it predicted it) and TIMED = True (its figures are seconds).
 The same file serves the report at the end of a training and `mapsto assess RUN QUESTION --data NEW`. Random choices are keyed by
-`view.seed`. A question may leave the net in whatever mode it likes: who asks (`mapsto.ask`) puts everything back.
+`view.seed`. A question may leave the net in whatever mode it likes: who asks (`mapsto.assess._ask`) puts everything back.
 """
 
 from __future__ import annotations

@@ -16,12 +16,12 @@ import numpy as np
 from mapsto.assess.base import View
 from mapsto.batch import key
 from mapsto.blocks import Block, Line, Lines, Section, Table
-from mapsto.decode import Prediction
 from mapsto.learners.base import Collected
 from mapsto.measure import calibration, ece
 from mapsto.measure.answers import in_words
 from mapsto.measure.intervals import wilson
 from mapsto.metrics import Arrays
+from mapsto.prediction import Prediction
 
 TITLE = "Can its probabilities and intervals be believed?"
 RESAMPLES = 300

@@ -12,7 +12,7 @@ from mapsto.assess.base import View
 from mapsto.blocks import Block, Gallery, Item, Section, Table
 from mapsto.errors import CellError
 from mapsto.types.tags import Entity, Tags, entities, labelled
-from mapsto.words import words_of
+from mapsto.types.text.words import words_of
 
 TITLE = "Which words does it tag, and which wrongly?"
 WORST, BEST = 8, 4  # sentences shown

@@ -7,8 +7,8 @@ import numpy as np
 from mapsto.assess.base import View
 from mapsto.assess.writing import while_it_learned
 from mapsto.blocks import Gallery, Item, Section
-from mapsto.generate import Sampling, following
-from mapsto.tokens import ASSISTANT, END, SYSTEM, TOOL, USER, pieces_of
+from mapsto.generation.sampling import Sampling, following
+from mapsto.types.text.tokenizers import ASSISTANT, END, SYSTEM, TOOL, USER, pieces_of
 
 TITLE = "What does it reply?"
 NET = True  # it asks the net itself

@@ -12,7 +12,7 @@ import torch
 from mapsto.assess.base import View
 from mapsto.batch import Padded
 from mapsto.blocks import Block, Gallery, Item, Matrix, Section, Table
-from mapsto.ctc import BLANK, Ctc, edits, jiwer, text_of
+from mapsto.outputs.ctc import BLANK, Ctc, edits, jiwer, text_of
 
 TITLE = "What does it hear?"
 NET = True  # it asks the net itself, for the moments

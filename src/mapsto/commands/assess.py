@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import Tell, takes_run
+from mapsto.commands.base import takes_run
+from mapsto.events import Tell
 
 if TYPE_CHECKING:
     from mapsto.blocks import Section
@@ -27,8 +28,8 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
-    from mapsto import ask
-    from mapsto.plain import lines_of
+    from mapsto.assess import _ask as ask
+    from mapsto.report.text import lines_of
     from mapsto.run import Run
 
     run = Run.open(asked.run)
@@ -52,7 +53,7 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
 
 def _fitting(run: Run, titles: dict[str, str]) -> dict[str, str]:
     """The questions that made sense for the run when all were asked; every one where that was never done."""
-    from mapsto.reporting import kept
+    from mapsto.report.reporting import kept
 
     found = {section.name: section.title for section in kept(run)[0] if section.name in titles}
     return {name: found[name] for name in titles if name in found} or titles

@@ -9,7 +9,7 @@ import dataclasses
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,6 @@ from mapsto.cells import for_spreadsheet
 from mapsto.errors import ConfigError, DataError, RunError
 from mapsto.files import disk_error, write_atomic
 
-Tell = Callable[[Mapping[str, Any]], None]
 Row = dict[str, Any]
 
 

@@ -6,8 +6,8 @@ import argparse
 import json
 import re
 
-from mapsto.commands.base import Tell
 from mapsto.errors import ConfigError
+from mapsto.events import Tell
 
 SAYS = "encoded data kept for the next training: what there is, how much may stay, or away with it"
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}

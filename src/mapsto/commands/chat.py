@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mapsto.commands.base import Tell, takes_run
+from mapsto.commands.base import takes_run
 from mapsto.config import options_of
 from mapsto.errors import MapstoError, RunError
+from mapsto.events import Tell
 from mapsto.files import disk_error
 
 if TYPE_CHECKING:
-    from mapsto.generate import Sampling
+    from mapsto.generation.sampling import Sampling
     from mapsto.run import Run
 
 SAYS = "talk to a run that learned from conversations"
@@ -41,9 +42,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
-    from mapsto.generate import Sampling
+    from mapsto.generation.sampling import Sampling
     from mapsto.run import Run
-    from mapsto.speech import replies
+    from mapsto.run.writing import replies
 
     known = {name.replace("-", "_") for name in FLAGS}
     how = options_of(Sampling, {name: value for name, value in vars(asked).items() if name in known and value is not None}, "chat")
@@ -83,7 +84,7 @@ class _Talk:
             _note(HELP if word == "/help" else f"unknown: {word}. /help says what can be done.")
 
     def answer(self, said: str) -> None:
-        from mapsto.speech import replies, unheard
+        from mapsto.run.writing import replies, unheard
 
         self.messages.append(("user", said))
         for unread in unheard(self.run, tuple(self.messages), self.how):

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import Tell, data_and_signature, settings, takes_words
+from mapsto.commands.base import data_and_signature, settings, takes_words
 from mapsto.config import Reading, settings_of
+from mapsto.events import Tell
 
 if TYPE_CHECKING:
     from mapsto.checks.base import Finding
@@ -27,11 +28,11 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
+    from mapsto.checks._clean import clean, refuse_to_overwrite
+    from mapsto.checks._gate import refusing
     from mapsto.checks.base import look
-    from mapsto.clean import clean, refuse_to_overwrite
     from mapsto.data.open import open_source
-    from mapsto.gate import refusing
-    from mapsto.settle import make_ready
+    from mapsto.steps.prepare import make_ready
 
     data, signature = data_and_signature(asked.words)
     given = settings_of({spot.name: value for spot in dataclasses.fields(Reading) if (value := getattr(asked, spot.name)) is not None})

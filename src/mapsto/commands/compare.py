@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mapsto.commands.base import Tell
+from mapsto.events import Tell
 
 SAYS = "which of several runs is better, whether that is chance, and at what cost"
 
@@ -18,8 +18,8 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
-    from mapsto.compare import compared, write_page
-    from mapsto.plain import lines_of
+    from mapsto.report.compare import compared, write_page
+    from mapsto.report.text import lines_of
 
     runs, sections = compared(asked.runs, asked.metric)
     page = write_page(runs, sections, Path(asked.out) if asked.out else None)

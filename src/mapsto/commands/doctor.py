@@ -7,7 +7,8 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import Tell, takes_run
+from mapsto.commands.base import takes_run
+from mapsto.events import Tell
 
 if TYPE_CHECKING:
     from mapsto.blocks import Section
@@ -26,8 +27,8 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
     from mapsto.doctor import examine, section
-    from mapsto.doctor.probes.overfit import overfit_one_batch
-    from mapsto.doctor.probes.rates import rate_range
+    from mapsto.doctor._probes.overfit import overfit_one_batch
+    from mapsto.doctor._probes.rates import rate_range
     from mapsto.run import Run
 
     run = Run.open(asked.run)
@@ -50,9 +51,9 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
 def patient_of(run: Run) -> Patient:
     """A run with its rows, where these can still be had."""
     from mapsto.doctor import Patient
-    from mapsto.earlier import first_weights
     from mapsto.errors import MapstoError
-    from mapsto.settle import reopen, store_of
+    from mapsto.run.warm_start import first_weights
+    from mapsto.steps.prepare import reopen, store_of
 
     _as_planned(run)
     store, moved = None, ""
@@ -87,7 +88,7 @@ def _undecided(run: Run, as_json: bool) -> int:
 def _lines(run: Run, patient: Patient, found: Diagnosis) -> list[str]:
     from mapsto.doctor import signs
     from mapsto.files import is_locked
-    from mapsto.plain import aligned
+    from mapsto.report.text import aligned
 
     cut_off = run.status == "running" and not is_locked(run.path)
     many = len([one for one in found.complaints if not one.follows])
@@ -129,7 +130,7 @@ def _wrapped(text: str, indent: str, rest: str = "  ") -> list[str]:
 
 
 def _tell_test(section: Section, as_json: bool) -> None:
-    from mapsto.plain import lines_of
+    from mapsto.report.text import lines_of
 
     told: Any = json.dumps(section.to_json()) if as_json else "\n".join(lines_of(section))
     print(told)

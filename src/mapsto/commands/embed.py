@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from mapsto.commands.base import Tell, places, takes_data, takes_run, write_rows
+from mapsto.commands.base import places, takes_data, takes_run, write_rows
 from mapsto.config import Reading
+from mapsto.events import Tell
 
 SAYS = "what the net knows of each row, as numbers"
 EVENTS = False

@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 
-from mapsto.commands.base import Tell, searched, takes_run, takes_search
+from mapsto.commands.base import searched, takes_run, takes_search
+from mapsto.events import Tell
 
 SAYS = "measure a run on data with answers"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from mapsto.commands.base import Tell, settings, takes_run
+from mapsto.commands.base import settings, takes_run
 from mapsto.config import Budget
+from mapsto.events import Tell
 
 SAYS = "learn on, with new data too"
 

@@ -6,8 +6,9 @@ import argparse
 import dataclasses
 import json
 
-from mapsto.commands.base import Tell, data_and_signature, settings, takes_words
+from mapsto.commands.base import data_and_signature, settings, takes_words
 from mapsto.config import Reading, settings_of
+from mapsto.events import Tell
 
 SAYS = "a few rows at each stage, from the raw cell to what the net is given; nothing is trained"
 

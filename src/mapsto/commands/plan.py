@@ -6,8 +6,9 @@ import argparse
 import dataclasses
 import json
 
-from mapsto.commands.base import Tell, data_and_signature, settings, takes_words
+from mapsto.commands.base import data_and_signature, settings, takes_words
 from mapsto.config import Budget, Reading, Training
+from mapsto.events import Tell
 
 SAYS = "time a training's step on this machine under every plan that matters; nothing is trained"
 
@@ -22,7 +23,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
     from mapsto.api import planned
-    from mapsto.plain import aligned
+    from mapsto.report.text import aligned
 
     data, signature = data_and_signature(asked.words)
     known = [spot.name for group in (Reading, Budget, Training) for spot in dataclasses.fields(group)] + ["model", "learner"]

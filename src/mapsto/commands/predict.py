@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mapsto.commands.base import Row, Tell, places, searched, takes_data, takes_run, takes_search, write_rows
+from mapsto.commands.base import Row, places, searched, takes_data, takes_run, takes_search, write_rows
 from mapsto.config import Reading
 from mapsto.errors import RunError
+from mapsto.events import Tell
 
 if TYPE_CHECKING:
-    from mapsto.run import Answer, Run
+    from mapsto.prediction import Answer
+    from mapsto.run import Run
 
 SAYS = "answers for new rows"
 EVENTS = False  # its output is rows

@@ -7,8 +7,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from mapsto.commands.base import Tell, takes_run
+from mapsto.commands.base import takes_run
 from mapsto.errors import ConfigError
+from mapsto.events import Tell
 
 SAYS = "watch some steps of a run: a trace, and a page that says where the time goes; the run stays as it is"
 
@@ -20,7 +21,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
-    from mapsto.profiling import profiled
+    from mapsto.steps.profiling import profiled
 
     if not asked.steps.isdigit() or not int(asked.steps):
         raise ConfigError(f"--steps: expected a whole number more than 0, got '{asked.steps}'.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from mapsto.commands.base import Tell, settings, takes_run
+from mapsto.commands.base import settings, takes_run
 from mapsto.config import Report
+from mapsto.events import Tell
 
 SAYS = "draw a run's page and model card again"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from mapsto.commands.base import Tell, takes_run
+from mapsto.commands.base import takes_run
+from mapsto.events import Tell
 
 SAYS = "execute a run's record again and compare"
 

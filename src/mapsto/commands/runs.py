@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from mapsto.commands.base import Tell
 from mapsto.errors import DataError
+from mapsto.events import Tell
 
 SAYS = "list the runs in a folder"
 

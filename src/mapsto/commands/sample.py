@@ -7,8 +7,9 @@ import dataclasses
 import sys
 from itertools import chain
 
-from mapsto.commands.base import Tell, takes_run
+from mapsto.commands.base import takes_run
 from mapsto.config import options_of, setting
+from mapsto.events import Tell
 
 SAYS = "write texts with a run that learned them"
 EVENTS = False  # its output is text
@@ -36,9 +37,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, tell: Tell) -> int:
-    from mapsto.generate import Sampling
+    from mapsto.generation.sampling import Sampling
     from mapsto.run import Run
-    from mapsto.speech import written
+    from mapsto.run.writing import written
 
     known = {spot.name for spot in dataclasses.fields(Sampling)}
     how = options_of(Sampling, {name: value for name, value in vars(asked).items() if name in known and value is not None}, "sample")

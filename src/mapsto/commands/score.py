@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import Row, Tell, takes_run, write_rows
+from mapsto.commands.base import Row, takes_run, write_rows
 from mapsto.errors import CellError, ConfigError
+from mapsto.events import Tell
 
 if TYPE_CHECKING:
     from mapsto.run import Run
@@ -49,7 +50,7 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
 
 def _scores(run: Run, asked: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any] | CellError]]:
     """Of texts given as they are, of what comes on standard input, or of files."""
-    from mapsto.speech import scores
+    from mapsto.run.writing import scores
 
     if asked.text or asked.files in ([], ["-"]):
         return scores(run, asked.text or [sys.stdin.buffer.read().decode("utf-8", "replace")])

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,9 +27,6 @@ from mapsto.errors import RunError
 from mapsto.models.base import Rooms
 from mapsto.signature import Signature, Slot
 
-# files beside the rooms' that decide how a cell is encoded
-OF_TEXTS = ("tokens", "public_tokens", "ngrams", "texts", "words", "reading", "next_token", "sequences", "references", "ctc", "conversation")
-ENCODERS = ("cells", "sounds", "batch", *OF_TEXTS)
 FORMAT = 2  # raise it when the meaning of the files changes
 Spot = tuple[str, str]  # ("input" | "output", slot name)
 
@@ -87,16 +85,27 @@ def _key(source: Source, signature: Signature, types: Rooms, rows: int, packs: b
 
 @functools.cache
 def code() -> str:
-    """The version of the code that encodes: a hash of the rooms' and readers' files."""
-    here = Path(__file__).parent
-    files = sorted(
-        [
-            *here.glob("*.py"),
-            *(here.parent / "types").glob("*.py"),
-            *(here.parent / f"{name}.py" for name in ENCODERS),
-        ]
-    )
-    return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=8).hexdigest()
+    """The version of the code that encodes: a hash of the types' and readers' files and of every module of mapsto that these import."""
+    here = Path(__file__).parents[1]
+    found = {file for room in ("types", "data") for file in (here / room).rglob("*.py")}
+    new = set(found)
+    while new:
+        new = {file for path in new for file in imported_files(path, here)} - found
+        found |= new
+    return hashlib.blake2b(b"".join(file.read_bytes() for file in sorted(found)), digest_size=8).hexdigest()
+
+
+IMPORT = re.compile(r"^\s*(?:from mapsto((?:\.\w+)*) import (\([^)]*\)|[^\n(#]+)|import mapsto((?:\.\w+)+))", re.MULTILINE)
+
+
+def imported_files(path: Path, here: Path) -> set[Path]:
+    """Files of mapsto (which lies in `here`) that a file imports, wherever in it: one too many only means to encode once more."""
+    names: set[str] = set()
+    for package, members, whole in IMPORT.findall(path.read_text(encoding="utf-8")):
+        names |= {package or whole, *(f"{package}.{member}" for member in re.findall(r"\w+", members))}
+    places = [here.joinpath(*name.split(".")[1:]) for name in names if name]
+    files = {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")}
+    return {file for file in files if file.is_file()}
 
 
 def spots(signature: Signature) -> list[tuple[str, Slot]]:

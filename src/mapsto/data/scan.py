@@ -18,7 +18,7 @@ import numpy as np
 from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.data.source import SPLITS, BadRow, Chunk, Source
 from mapsto.errors import DataError
-from mapsto.numerals import number_of
+from mapsto.types.number.numerals import number_of
 
 SAMPLE_ROWS = 50_000  # a column's sample: enough for every statistic a room fits
 SAMPLE_CHARACTERS = 100_000_000  # of its texts together, which may be long

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mapsto.doctor._probes.gradients import goes_on
 from mapsto.doctor.base import Complaint, Losses, Patient, Unseen, percent
-from mapsto.doctor.probes.gradients import goes_on
 from mapsto.errors import MapstoError
 from mapsto.models import build
 

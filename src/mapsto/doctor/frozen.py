@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import nn
 
+from mapsto.doctor._probes.gradients import gradients
 from mapsto.doctor.base import Complaint, Patient, listed, matrices, percent
-from mapsto.doctor.probes.gradients import gradients
 
 
 def frozen(patient: Patient) -> Iterable[Complaint]:

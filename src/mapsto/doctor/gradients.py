@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
+from mapsto.doctor._probes.gradients import Slope, gradients
 from mapsto.doctor.base import Complaint, Patient, Unseen
-from mapsto.doctor.probes.gradients import Slope, gradients
 
 VANISHED = 1e-5  # smallest beside largest gradient per weight's size between a net's layers; 1/300 to 1 in sound nets
 EXPLODED = 100.0  # |gradient| · |weight| / loss: changing a matrix by one percent then changes the loss by all of itself; about 1 in sound nets

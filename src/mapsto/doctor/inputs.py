@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mapsto.checks.base import Finding, to_drop
+from mapsto.doctor._probes.activity import watched
+from mapsto.doctor._probes.importance import MOST_INPUTS, heard_at_first, importance
 from mapsto.doctor.base import Complaint, Patient, Unseen, listed
-from mapsto.doctor.probes.activity import watched
-from mapsto.doctor.probes.importance import MOST_INPUTS, heard_at_first, importance
 
 SCALE = 30.0  # He's and Xavier's first weights take inputs of size 1; at 30 times that the first outputs, and their errors, are 30 times too large
 SQUEEZED = 0.02  # standard deviations that hold nine tenths of a column's values: the rest of its range is one outlier's

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from mapsto.doctor._probes.gradients import NOISE, goes_on, step_sizes, way
 from mapsto.doctor.base import PASSES, Complaint, Patient, Unseen, percent
-from mapsto.doctor.probes.gradients import NOISE, goes_on, step_sizes, way
 from mapsto.errors import MapstoError
 
 LARGE = 0.5  # |Δw| / |w| of one step at the peak rate, the median over matrices: a step of half a matrix overwrites what others learned

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from mapsto.doctor._probes.activity import Units, watched
 from mapsto.doctor.base import Complaint, Patient, Unseen
-from mapsto.doctor.probes.activity import Units, watched
 
 SHARE = 0.5  # of a layer's units; a few percent to a sixth are silent in sound nets
 FEW, SHARE_OF_FEW = 100, 0.9  # on few rows a unit may be silent by chance

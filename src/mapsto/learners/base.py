@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from mapsto.batch import Batch, Padded
 from mapsto.config import Training
-from mapsto.decode import Prediction
 from mapsto.metrics import Metric
 from mapsto.models.base import Rooms
-from mapsto.optimizers import build_optimizer
+from mapsto.prediction import Prediction
 from mapsto.signature import Signature
+from mapsto.training.optimizers import build_optimizer
 from mapsto.types.base import Simple
 
 if TYPE_CHECKING:

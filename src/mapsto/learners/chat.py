@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from mapsto.batch import Batch
-from mapsto.blockwise import Blockwise, Epochs
 from mapsto.errors import DataError
-from mapsto.generate import Sampling, following
+from mapsto.generation.sampling import Sampling, following
+from mapsto.learners._blocks import Blockwise, Epochs
 from mapsto.learners.base import Batches
-from mapsto.tokens import ASSISTANT, END, PADDING, START
+from mapsto.types.text.tokenizers import ASSISTANT, END, PADDING, START
 
 PIECE = 1 << 20  # stored tokens looked through at once
 SAID = 60  # tokens of an answer that is shown while it learns

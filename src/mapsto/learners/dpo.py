@@ -21,7 +21,7 @@ from mapsto.batch import Batch, Padded
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Batches, Collected, Learner, Logs
-from mapsto.tokens import PADDING
+from mapsto.types.text.tokenizers import PADDING
 
 SPLITS = ("train", "validation", "test")
 

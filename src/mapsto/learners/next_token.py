@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from mapsto.batch import Batch
-from mapsto.blockwise import Blockwise, Epochs
 from mapsto.errors import DataError
-from mapsto.generate import Sampling, texts
+from mapsto.generation.sampling import Sampling, texts
+from mapsto.learners._blocks import Blockwise, Epochs
 from mapsto.learners.base import Batches
 
 COUNTED, PIECE = 20_000_000, 1 << 20  # training tokens that frequencies are counted on, and how many at once

@@ -1,5 +1,5 @@
 """Teacher forcing (Williams & Zipser 1989): a net that writes an answer token by token learns each token given the true ones before it
-(Sutskever et al. 2014). When it predicts it goes on from its own: greedy, drawn, or by beam search (`mapsto.search`).
+(Sutskever et al. 2014). When it predicts it goes on from its own: greedy, drawn, or by beam search (`mapsto.generation.beam`).
 
 While it learns it is measured by its loss, which takes one pass; at the end, and by `mapsto evaluate`, its answers are written and compared.
 """
@@ -19,14 +19,14 @@ from torch import Tensor
 from mapsto.batch import Batch, Padded, key
 from mapsto.config import options_of, setting
 from mapsto.errors import ConfigError, did_you_mean
-from mapsto.generate import Sampling
-from mapsto.generate import drawn as drawn_token
+from mapsto.generation.beam import Found, beam, drawn
+from mapsto.generation.sampling import Sampling
+from mapsto.generation.sampling import drawn as drawn_token
 from mapsto.learners.base import Learner, Logs, Scores, answered
 from mapsto.metrics import ratio_of
-from mapsto.public_tokens import PUBLIC
-from mapsto.search import Found, beam, drawn
-from mapsto.sequences import WholeText, told, written
-from mapsto.tokens import START
+from mapsto.outputs.sequence import WholeText, told, written
+from mapsto.types.text.pretrained import PUBLIC
+from mapsto.types.text.tokenizers import START
 
 LOOKED = 1_000  # rows that are enough for a look while it learns
 AT_ONCE = 640  # answers written at the same time

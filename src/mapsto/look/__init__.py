@@ -30,8 +30,8 @@ from mapsto.look.sample import Sample, sample
 from mapsto.models import build
 from mapsto.models.base import Net
 from mapsto.registry import entry, names
-from mapsto.settle import fit_types
 from mapsto.signature import Signature, Slot
+from mapsto.steps.prepare import fit_types
 from mapsto.training.machine import choose_device, machine_speed, text_speed
 from mapsto.types.base import DataType
 

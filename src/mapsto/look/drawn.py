@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from mapsto.look import COLUMNS, Cell, Looked
-from mapsto.plain import aligned
+from mapsto.report.text import aligned
 from mapsto.terminal import short
 
 SIDE = 24  # columns of a picture

@@ -10,8 +10,8 @@ import numpy as np
 
 from mapsto.measure import calibration
 from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
-from mapsto.numerals import brief
 from mapsto.types.base import DataType, Head
+from mapsto.types.number.numerals import brief
 
 TINY = 1e-12
 

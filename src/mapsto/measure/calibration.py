@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.decode import Prediction
 from mapsto.measure import conformal
 from mapsto.measure.conformal import COVERAGE
 from mapsto.measure.scores import any_known
 from mapsto.metrics import Arrays
+from mapsto.prediction import Prediction
 
 FOLDS = 5
 TINY = 1e-12

@@ -98,8 +98,8 @@ class Net(nn.Module):
 
 
 class Writer(nn.Module):
-    """A net that writes answers token by token, for `learners.teacher_forcing` and `mapsto.search`: forward(inputs, given=tokens (B, T)) gives
-    {slot: logits (B, T, V)} of the token behind each. most: tokens an answer has at most."""
+    """A net that writes answers token by token, for `learners.teacher_forcing` and `mapsto.generation.beam`: forward(inputs, given=tokens (B, T))
+    gives {slot: logits (B, T, V)} of the token behind each. most: tokens an answer has at most."""
 
     most: int
 

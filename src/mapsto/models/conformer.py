@@ -1,9 +1,9 @@
 """Conformer (Gulati et al. 2020, arXiv:2005.08100): attention for what lies far apart, convolution for what lies side by side.
 
-A sound's frames come as tokens of 10 to 40 ms (`mapsto.sounds.Frames`). A block is half a feed-forward layer, self-attention, a convolution and
-the other half. Two things differ from the paper, so that a row's answer depends on that row alone: layer norm stands for batch norm in
-the convolution, which also makes accumulated gradients exact, and positions are turned into queries and keys (Su et al. 2021) rather than
-added. What lies behind a row's end is hidden everywhere.
+A sound's frames come as tokens of 10 to 40 ms (`mapsto.types.audio.spectrum.Frames`). A block is half a feed-forward layer, self-attention, a
+convolution and the other half. Two things differ from the paper, so that a row's answer depends on that row alone: layer norm stands for batch norm
+in the convolution, which also makes accumulated gradients exact, and positions are turned into queries and keys (Su et al. 2021) rather than added.
+What lies behind a row's end is hidden everywhere.
 
 A token looks at its neighbours only, and attention begins by adding nothing: what is heard is to be written where it is heard.
 
@@ -21,11 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mapsto.attention import attend
 from mapsto.batch import Padded
 from mapsto.config import setting
-from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
+from mapsto.models._layers import Dropout, attend
 from mapsto.models.base import Heads, Net, Only, Rooms, Stems, in_arithmetic, only_sequence
 from mapsto.models.gpt import rotary, turn
 from mapsto.signature import Signature

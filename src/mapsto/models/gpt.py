@@ -15,15 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mapsto.attention import attend
 from mapsto.batch import Field
 from mapsto.config import setting
-from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
+from mapsto.models._layers import Dropout, attend
 from mapsto.models.base import Heads, Rooms, in_arithmetic
-from mapsto.next_token import NextToken
+from mapsto.outputs.tokens import NextToken
 from mapsto.signature import Signature
-from mapsto.tokens import START
+from mapsto.types.text.tokenizers import START
 
 BASE = 10_000.0  # of the rotary frequencies
 EPS = 1e-6  # below which a vector is no longer brought to length 1

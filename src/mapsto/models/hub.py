@@ -17,17 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mapsto import hub
 from mapsto.batch import Field, Padded
 from mapsto.config import Budget, Training, setting
 from mapsto.errors import ConfigError
+from mapsto.models import _hub_files as hub_files
 from mapsto.models.base import Heads, Net, Rooms, Writer, pool
-from mapsto.next_token import NextToken
-from mapsto.public_tokens import PUBLIC
-from mapsto.sequences import WholeText
+from mapsto.outputs.sequence import WholeText
+from mapsto.outputs.tokens import NextToken
 from mapsto.signature import Signature
-from mapsto.tokens import FIRST, START, UNKNOWN
 from mapsto.types.base import learned
+from mapsto.types.text.pretrained import PUBLIC
+from mapsto.types.text.tokenizers import FIRST, START, UNKNOWN
 
 DEAD = -1e4  # the logit of a number that is never said: finite, so that a share of the truth may be spread over all
 LARGE = 50_000_000  # weights from which a model is trained more gently
@@ -58,19 +58,19 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     if not config.source:
         return {}
     part = _part(signature)
-    folder = hub.folder_of(config.source)
-    codes, reach, _ = hub.tokenizer(config.source, folder, hub.architecture(config.source, folder, part))
+    folder = hub_files.folder_of(config.source)
+    codes, reach, _ = hub_files.tokenizer(config.source, folder, hub_files.architecture(config.source, folder, part))
     return {slot.name: {"codes": codes, "reach": reach, "bag": False} for slot in signature.slots if slot.type == "text"}
 
 
 def find(signature: Signature, config: Config) -> dict[str, Any]:
     """What the folder says: everything that a run must keep to build the net without it."""
-    folder, part = hub.folder_of(_named(config).source), _part(signature)
-    record = hub.architecture(config.source, folder, part)
-    _, _, marks = hub.tokenizer(config.source, folder, record)
+    folder, part = hub_files.folder_of(_named(config).source), _part(signature)
+    record = hub_files.architecture(config.source, folder, part)
+    _, _, marks = hub_files.tokenizer(config.source, folder, record)
     if part != "encoder" and marks["end"] < 0:
         raise ConfigError(f"hub:{config.source}: has no mark that ends a text (eos_token_id), so it cannot write.\nTake another model.")
-    digest, weights = hub.fingerprint(folder)
+    digest, weights = hub_files.fingerprint(folder)
     return {"architecture": json.dumps(record), **marks, "weights": weights, "fingerprint": digest}
 
 
@@ -94,8 +94,8 @@ def defaults(facts: Any, config: Config) -> dict[str, Any]:
 
 def bring(model: nn.Module, signature: Signature, config: Config) -> list[str]:
     """The public weights into a net built from the same folder. What a person should hear of them, a sentence each."""
-    folder = hub.folder_of(config.source)
-    found, missing = hub.pretrained(config.source, folder, _part(signature))
+    folder = hub_files.folder_of(config.source)
+    found, missing = hub_files.pretrained(config.source, folder, _part(signature))
     body: Any = model.body if isinstance(model, Net) else model
     own = body.public.state_dict()
     for name, value in found.state_dict().items():
@@ -132,7 +132,7 @@ def _named(config: Config) -> Config:
 
 def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> nn.Module:
     part, record = _part(signature), json.loads(_named(config).architecture)
-    public = _adapted(hub.fresh(record, part), config.lora)
+    public = _adapted(hub_files.fresh(record, part), config.lora)
     numbers = Numbers(config)
     if part == "encoder":
         heads = Heads(signature, types, kinds, _width(public), "pooled")
@@ -156,11 +156,11 @@ def _adapted(public: nn.Module, rank: int) -> nn.Module:
     """With adapters in every linear layer but the last, which alone are trained; twice their rank is their weight."""
     if not rank:
         return public
-    peft, convolutions = hub.library("peft"), hub.library().pytorch_utils.Conv1D
+    peft, convolutions = hub_files.library("peft"), hub_files.library().pytorch_utils.Conv1D
     last = public.get_output_embeddings()  # type: ignore[operator]
     layers = {name: layer for name, layer in public.named_modules() if isinstance(layer, (nn.Linear, convolutions)) and layer is not last}
     turned = all(isinstance(layer, convolutions) for layer in layers.values())
-    with hub.quiet():
+    with hub_files.quiet():
         return peft.inject_adapter_in_model(peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(layers), fan_in_fan_out=turned), public)
 
 
@@ -170,7 +170,7 @@ def _width(public: Any) -> int:
 
 def _one_way(public: Any) -> bool:
     """Does each token see those before it alone?"""
-    transformers, kind = hub.library(), type(public.config)
+    transformers, kind = hub_files.library(), type(public.config)
     return kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
 
 
@@ -237,7 +237,7 @@ class Decoder(nn.Module):
 
     def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
         super().__init__()
-        self.public, self.numbers, self.heads, self.most, self.kept_as = public, numbers, heads, most, hub.kept_as(public)
+        self.public, self.numbers, self.heads, self.most, self.kept_as = public, numbers, heads, most, hub_files.kept_as(public)
 
     def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
         return self.heads(self.public(input_ids=self.numbers(given), use_cache=False).logits)
@@ -253,7 +253,7 @@ class Decoder(nn.Module):
 
     def cache(self, rows: int) -> Past:
         """An empty cache; it grows."""
-        return Past(hub.library().DynamicCache(config=self.public.config))
+        return Past(hub_files.library().DynamicCache(config=self.public.config))
 
 
 class Past:
@@ -268,7 +268,7 @@ class Answerer(Writer):
 
     def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
         super().__init__()
-        self.public, self.numbers, self.heads, self.most, self.kept_as = public, numbers, heads, most, hub.kept_as(public)
+        self.public, self.numbers, self.heads, self.most, self.kept_as = public, numbers, heads, most, hub_files.kept_as(public)
 
     def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
         (texts,) = inputs.values()
@@ -282,7 +282,7 @@ class Answerer(Writer):
         return pool(Padded(state.memory, state.there.sum(1)), "tokens")
 
     def begin(self, inputs: Mapping[str, Field]) -> Begun:
-        transformers, (texts,) = hub.library(), inputs.values()
+        transformers, (texts,) = hub_files.library(), inputs.values()
         tokens, there = self.numbers.read(texts)  # type: ignore[arg-type]
         memory = self.public.get_encoder()(input_ids=tokens, attention_mask=there).last_hidden_state  # type: ignore[operator]
         config = self.public.config
@@ -291,7 +291,7 @@ class Answerer(Writer):
 
     def next(self, tokens: Tensor, state: Begun) -> Tensor:
         found = self.public(
-            encoder_outputs=hub.library().modeling_outputs.BaseModelOutput(last_hidden_state=state.memory),
+            encoder_outputs=hub_files.library().modeling_outputs.BaseModelOutput(last_hidden_state=state.memory),
             attention_mask=state.there,
             decoder_input_ids=self.numbers(tokens[:, None]),
             use_cache=True,

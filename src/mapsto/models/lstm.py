@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mapsto.batch import Padded
 from mapsto.config import setting
-from mapsto.dropout import Dropout
+from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Net, Only, Rooms, Stems, WithSummary, only_sequence
 from mapsto.signature import Signature
 

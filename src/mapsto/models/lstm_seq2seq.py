@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mapsto.batch import Field, Padded
 from mapsto.config import setting
-from mapsto.dropout import Dropout
+from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Rooms, Stems, Writer, only_sequence, pool
 from mapsto.models.seq2seq import Config as Vocabulary
 from mapsto.models.seq2seq import only_text

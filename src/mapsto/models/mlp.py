@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mapsto.config import setting
-from mapsto.dropout import Dropout
+from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Net, Rooms, Stems, flat
 from mapsto.models.linear import feature_shapes, needs_input
 from mapsto.models.resnet import BatchNorm

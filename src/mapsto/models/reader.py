@@ -18,12 +18,12 @@ from torch.nn import functional as F
 
 from mapsto.batch import Field, Padded
 from mapsto.config import setting
-from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
+from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Net, Rooms, Stems
 from mapsto.models.tagger import BothWays
 from mapsto.signature import Signature
-from mapsto.words import BEGIN, NAME, STEM, Placed, rarity
+from mapsto.types.text.words import BEGIN, NAME, STEM, Placed, rarity
 
 WINDOWS = (5, 15, 41)  # words around a word in which those of the others are counted
 

@@ -15,15 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mapsto.attention import attend
 from mapsto.batch import Field, Padded
 from mapsto.config import setting
-from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
 from mapsto.models import gpt
+from mapsto.models._layers import Dropout, attend
 from mapsto.models.base import Heads, Rooms, Stems, Writer, features_of_nothing, in_arithmetic, pool
 from mapsto.models.gpt import linear, norm, rotary
-from mapsto.sequences import WholeText
+from mapsto.outputs.sequence import WholeText
 from mapsto.signature import Signature
 
 
@@ -130,7 +129,7 @@ class Seq2Seq(Writer):
             state.length = end
         return norm(x)
 
-    # ---- writing token by token (`mapsto.search`) ----
+    # ---- writing token by token (`mapsto.generation.beam`) ----
 
     def looks(self, inputs: Mapping[str, Field], tokens: Tensor) -> Tensor:
         """What the last block looks at, the mean over its heads."""

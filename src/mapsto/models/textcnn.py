@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from mapsto.batch import Padded
 from mapsto.config import setting
-from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
+from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Net, Only, Rooms, Stems, WithSummary, only_sequence
 from mapsto.signature import Signature
 

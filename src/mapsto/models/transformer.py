@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from mapsto.batch import Padded
 from mapsto.config import setting
-from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
+from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Net, Only, Rooms, Stems, WithSummary, in_arithmetic, only_sequence, pool
 from mapsto.models.vit import Block, init_linear
 from mapsto.signature import Signature

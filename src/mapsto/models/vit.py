@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mapsto.attention import attend
 from mapsto.config import setting
-from mapsto.dropout import Dropout
 from mapsto.errors import ConfigError
+from mapsto.models._layers import Dropout, attend
 from mapsto.models.base import Heads, Net, Rooms, Stems, in_arithmetic
 from mapsto.models.resnet import OnlyInput, drop_path, image_input
 from mapsto.signature import Signature

@@ -20,7 +20,7 @@ from mapsto.files import write_atomic
 from mapsto.run import Run
 from mapsto.signature import Slot
 from mapsto.types.tags import Tags, labelled
-from mapsto.words import words_of
+from mapsto.types.text.words import words_of
 
 ROWS = 8
 PICTURES = 12

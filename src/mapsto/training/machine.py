@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from mapsto.arithmetic import has_bfloat16
 from mapsto.errors import ConfigError
 from mapsto.files import cache_folder, write_json
+from mapsto.training.arithmetic import has_bfloat16
 
 TIMES = 6  # of which the least counts
 BUSY = 1.75  # times the cores

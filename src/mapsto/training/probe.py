@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mapsto.arithmetic import has_bfloat16
 from mapsto.batch import Batch, Padded
 from mapsto.errors import ConfigError
 from mapsto.files import cache_folder, write_json
 from mapsto.learners.base import Learner
 from mapsto.training import memory
+from mapsto.training.arithmetic import has_bfloat16
 from mapsto.training.company import Company
 from mapsto.training.gradients import updated
 from mapsto.training.machine import busy, machine, machine_peak, waited

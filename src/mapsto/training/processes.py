@@ -10,16 +10,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from mapsto.errors import RunError, Stopped
+from mapsto.events import Tell
 from mapsto.training.company import MEET
 from mapsto.training.signals import signals
 
-Tell = Callable[[Mapping[str, Any]], None]
 STOPPED = 143  # what a process gives that was asked to save and leave
 LOOK = 0.1  # seconds between looks at the processes
 GRACE = 5.0  # seconds the others have to end once one has failed: it says why

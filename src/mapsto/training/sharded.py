@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mapsto.arithmetic import has_bfloat16
 from mapsto.batch import Batch
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner
 from mapsto.training import memory
+from mapsto.training.arithmetic import has_bfloat16
 from mapsto.training.company import Company, Copies
 from mapsto.training.gradients import updated
 from mapsto.training.machine import waited

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import Tensor
 from mapsto.batch import Batch, key
 from mapsto.config import Budget
 from mapsto.errors import ConfigError, RunError, Stopped
+from mapsto.events import Tell
 from mapsto.learners.base import Learner, Logs
 from mapsto.training import checkpoint, memory, probe, sharded, state
 from mapsto.training.ahead import ahead
@@ -33,8 +34,6 @@ from mapsto.training.machine import choose_device, waited
 from mapsto.training.plan import Plan, apply, forecast
 from mapsto.training.signals import signals
 from mapsto.training.watch import Watch
-
-Tell = Callable[[Mapping[str, Any]], None]
 
 TICK = 0.5  # seconds between looks at the clock, the loss and the terminal
 SAVE = 5.0  # seconds between checkpoints, at least; or 20 times what one takes

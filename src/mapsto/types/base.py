@@ -20,9 +20,9 @@ from mapsto.batch import Batch, Draw, Field, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Column
 from mapsto.config import options_of
-from mapsto.decode import Prediction
 from mapsto.errors import CellError, ConfigError, SignatureError
 from mapsto.metrics import Metric
+from mapsto.prediction import Prediction
 from mapsto.signature import Signature
 
 MISSING_CELLS, SHARES = "missing cells (share)", (0.1, 0.25, 0.5)  # the corruption that every column of a table knows

@@ -16,9 +16,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from mapsto.batch import Draw
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import setting
-from mapsto.decode import Prediction, with_sets
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.metrics import MULTI_LABEL, Metric
+from mapsto.prediction import Prediction, with_sets
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned
 
 SEPARATORS = (";", "|", ",")

@@ -15,11 +15,11 @@ from torch.nn.functional import embedding, one_hot
 from mapsto.batch import Draw
 from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
-from mapsto.decode import Prediction, with_sets
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.metrics import Metric, classification
-from mapsto.numerals import Moment, leading_zeros, values_of
+from mapsto.prediction import Prediction, with_sets
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned
+from mapsto.types.number.numerals import Moment, leading_zeros, values_of
 
 MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, so these come first
 MOST_WEIGHT = 100.0  # of a class when balancing: one row in a million must not drown the rest

@@ -2,7 +2,7 @@
 
 `messages -> text` reads: given what was said before, the assistant's text. Both stand in one cell, for a conversation holds its answers, and
 every one of them is learned; so the signature that is learned is `-> messages`, as `-> text` is a text's, and what serves the one (packing,
-vocabularies, writing with a cache) serves the other. How a conversation is written as tokens is `mapsto.conversation`.
+vocabularies, writing with a cache) serves the other. How a conversation is written as tokens is `mapsto.types.text.conversation`.
 Letters: B batch, T tokens, D width, V vocabulary.
 """
 
@@ -16,13 +16,13 @@ import numpy as np
 
 from mapsto.cells import Column
 from mapsto.config import setting
-from mapsto.conversation import KEYS, in_order, messages_of, shown, turns_of, windows
-from mapsto.conversation import Messages as Said
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import Metric
-from mapsto.next_token import NextToken, figures, learned_from, sizes
-from mapsto.tokens import UNKNOWN, vocabulary_size
+from mapsto.outputs.tokens import NextToken, figures, learned_from, sizes
 from mapsto.types.base import DataType, Head, Layout, learned
+from mapsto.types.text.conversation import KEYS, in_order, messages_of, shown, turns_of, windows
+from mapsto.types.text.conversation import Messages as Said
+from mapsto.types.text.tokenizers import UNKNOWN, vocabulary_size
 
 FEWEST, LONGEST = 64, 512  # tokens read at once, where nobody says otherwise
 SHORT = 200_000  # characters of conversations up to which single ones are the tokens: of more, pieces let a net read further back

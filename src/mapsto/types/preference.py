@@ -18,13 +18,13 @@ from torch import Tensor
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Column
 from mapsto.config import setting
-from mapsto.conversation import Messages, begun, in_order, messages_of, shortened, shown, turns_of
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import Arrays, Metric, mean_of
-from mapsto.next_token import NextToken, learned_from
-from mapsto.tokens import vocabulary_size
+from mapsto.outputs.tokens import NextToken, learned_from
 from mapsto.types.base import DataType, Head, Layout, learned
 from mapsto.types.messages import vocabulary_of
+from mapsto.types.text.conversation import Messages, begun, in_order, messages_of, shortened, shown, turns_of
+from mapsto.types.text.tokenizers import vocabulary_size
 
 PARTS = ("prompt", "chosen", "rejected")
 LONGEST = 512  # tokens read at once, where nobody says otherwise

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.cells import Beside, Column, is_missing, shorten
 from mapsto.config import setting
-from mapsto.decode import Prediction
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import Arrays, Metric, mean_of
+from mapsto.prediction import Prediction
 from mapsto.signature import Signature
-from mapsto.texts import padded
 from mapsto.types.base import DataType, Head, Layout, Simple, last_text, learned
-from mapsto.words import BEGIN, END, NAME, Placed, name_of, text_of, words_of
+from mapsto.types.text.stems import padded
+from mapsto.types.text.words import BEGIN, END, NAME, Placed, name_of, text_of, words_of
 
 MOST = 60  # words of an answer
 NEAR = 10  # words on each side that the simple window looks at

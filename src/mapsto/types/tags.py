@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.cells import Beside, Column, is_missing, shorten
 from mapsto.config import setting
-from mapsto.decode import Prediction
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.metrics import Arrays, Metric, pooled_f1, ratio_of
+from mapsto.prediction import Prediction
 from mapsto.signature import Signature
-from mapsto.texts import padded
 from mapsto.types.base import DataType, Head, Layout, Simple, last_text, learned
-from mapsto.words import names_of, text_of, words_of
+from mapsto.types.text.stems import padded
+from mapsto.types.text.words import names_of, text_of, words_of
 
 OUTSIDE = "O"
 TINY = 1e-12

@@ -1,0 +1,441 @@
+"""A run: the one folder a person gets back. Create it, open it, predict, evaluate, embed, list.
+
+    run.json              what was asked, what was decided and why, types, data, machine (format 1)
+    decisions.jsonl       what clock, memory or a person decided while training
+    rows.npz              which row trained, validated, tested; weights and groups
+    log.jsonl             losses and metrics while training
+    checkpoint*.safetensors   the state of an unfinished training
+    model.safetensors     the best weights
+    metrics.json          train, validation, test, baselines: value, interval, n, definition
+    test-0.npz …          what was predicted for each test row, an output each
+    baselines.npz         how each baseline fares on each test row
+    novelty.safetensors   by what rows far from the training rows are known
+    quarantine.csv        rows that could not be read, and why
+    sections.json         what questions found; report.html and README.md are drawn from it
+
+Nothing in it is pickled or executed. Every file appears by rename, so it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from mapsto import __version__
+from mapsto.batch import Batch
+from mapsto.config import Settings, options_of
+from mapsto.data.encode import encode_chunk, placed
+from mapsto.data.rows import given
+from mapsto.data.source import Source
+from mapsto.data.store import Store, collate, stored, tensors
+from mapsto.errors import CellError, DataError, RunError, SignatureError
+from mapsto.files import disk_error, read_json_lines, write_json
+from mapsto.generation.sampling import Sampling
+from mapsto.learners import build as build_learner
+from mapsto.learners.base import Collected, Learner, collect
+from mapsto.measure import calibration
+from mapsto.measure.novelty import Looking, Novelty
+from mapsto.measure.scores import score
+from mapsto.models import build as build_model
+from mapsto.models.base import Rooms
+from mapsto.prediction import Answer, Prediction
+from mapsto.recipes import Choice
+from mapsto.registry import entry
+from mapsto.run import writing
+from mapsto.run.warm_start import first_weights
+from mapsto.signature import Signature, Slot
+from mapsto.training import checkpoint
+from mapsto.training.machine import choose_device
+from mapsto.types.text.conversation import in_order, messages_of
+
+FORMAT = 1
+PIECE = 1024  # rows predicted at once
+
+
+class Run:
+    """A trained model and everything known about it. Open one with `mapsto.load(path)`."""
+
+    def __init__(self, path: Path, record: dict[str, Any]):
+        self.path, self.record = path, record
+
+    # ---- create, open, list ----
+
+    @classmethod
+    def create(cls, out: Path, name: str, record: Mapping[str, Any]) -> Run:
+        """A new folder `out/<date>-<name>[-k]` with its record. RunError when it cannot be written."""
+        plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+        stem = f"{datetime.now():%Y-%m-%d}-{plain[:40]}"
+        for k in range(1, 100_000):
+            path = out / (stem if k == 1 else f"{stem}-{k}")
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:
+                if not path.is_dir():
+                    raise RunError(f"{path}: expected a folder, it is a file.\nChoose another place with --out.") from None
+            except OSError as problem:
+                raise disk_error(path, problem) from None
+        run = cls(
+            path, {"format": FORMAT, "mapsto": __version__, "created": datetime.now().isoformat(timespec="seconds"), "status": "running", **record}
+        )
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The run in a folder. RunError when there is none, or a newer mapsto wrote it."""
+        path = Path(path)
+        if path.name == "run.json":
+            path = path.parent
+        if not (path / "run.json").is_file():
+            near = [other.path for other in cls.list(path.parent)] if path.parent.is_dir() else []
+            raise RunError(
+                f"{path}: expected a run (a folder with run.json), found none.\n"
+                + (f"runs beside it: {', '.join(map(str, near[-5:]))}" if near else "Runs are listed by: mapsto runs")
+            )
+        try:
+            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            if not isinstance(record, dict) or not {"format", "status"} <= set(record):
+                raise ValueError("it says no format and no status")
+            written = int(record["format"])
+        except (ValueError, KeyError, TypeError, OSError) as problem:
+            raise RunError(f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made.") from None
+        if written > FORMAT:
+            raise RunError(
+                f"{path}: written by mapsto {record.get('mapsto')} in format {written}; this mapsto {__version__} reads up to {FORMAT}.\n"
+                "Update: pip install -U mapsto"
+            )
+        return cls(path, record)
+
+    @classmethod
+    def list(cls, folder: Path, damaged: Callable[[Path, RunError], None] | None = None) -> list[Run]:
+        """Every run directly in a folder, oldest first; folders that are none are passed over, and those whose record cannot be read, of which
+        `damaged` hears."""
+        found = []
+        for file in sorted(folder.glob("*/run.json")):
+            try:
+                found.append(cls.open(file.parent))
+            except RunError as problem:
+                if damaged:
+                    damaged(file.parent, problem)
+        return sorted(found, key=lambda run: run.record.get("created", ""))
+
+    def save(self, **changes: Any) -> None:
+        """Write the record, amended."""
+        self.record |= changes
+        write_json(self.path / "run.json", self.record)
+
+    # ---- what it is ----
+
+    @property
+    def status(self) -> str:
+        """running (or cut off: resume it), failed (and why, in the record's `problem`), done."""
+        return self.record["status"]
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings.from_json(self.record["settings"])
+
+    @property
+    def chosen(self) -> bool:
+        """Has everything been decided that stands before the first step?"""
+        return "choice" in self.record
+
+    @cached_property
+    def signature(self) -> Signature:
+        if "signature" not in self.record:
+            raise RunError(
+                f"{self.path}: the training ended before anything was decided ({self.status}).\nTrain again, or: mapsto resume {self.path}"
+            )
+        return Signature.from_json(self.record["signature"])
+
+    @cached_property
+    def choice(self) -> Choice:
+        return Choice.from_json(self.record["choice"])
+
+    @cached_property
+    def types(self) -> dict[tuple[str, str], Any]:
+        return {
+            (side, slot.name): entry("types", slot.type).from_json(self.record["types"][side][slot.name])
+            for side, slots in (("input", self.signature.inputs), ("output", self.signature.outputs))
+            for slot in slots
+        }
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json; {} while the run is not done."""
+        path = self.path / "metrics.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        return read_json_lines(self.path / "log.jsonl")
+
+    # ---- the model ----
+
+    def new_model(self) -> torch.nn.Module:
+        """The net with its first weights: a function of the choice and its seed."""
+        torch.manual_seed(self.choice.training.seed)
+        return build_model(self.choice.model, self.signature, self.types, self.choice.model_options, self.choice.kinds, self.choice.found)
+
+    @cached_property
+    def model(self) -> torch.nn.Module:
+        """The net with its trained weights, in evaluation mode: a plain nn.Module."""
+        path = self.path / "model.safetensors"
+        if not path.exists() and self.status == "done":
+            mend = f"Copy the run again from where it was made, or learn it anew: mapsto reproduce {self.path}"
+            raise RunError(f"{path}: expected the weights, the file is missing.\n{mend}")
+        if not path.exists():
+            raise RunError(f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto resume {self.path}")
+        model = self.new_model()
+        try:
+            tensors, _ = checkpoint.read(path)
+            model.load_state_dict(tensors)
+        except (SafetensorError, RuntimeError) as problem:
+            raise RunError(
+                f"{path}: is damaged or does not fit ({str(problem).splitlines()[0][:120]}).\nCopy the run again from where it was made."
+            ) from None
+        return model.eval()
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The trained learner, ready to predict on the machine at hand in float32."""
+        learner = self.new_learner(self.model, None)
+        learner.device = choose_device(self.settings.training.device if self.settings.training.device == "cpu" else None)
+        learner.model.to(learner.device)
+        return learner
+
+    def new_learner(self, model: torch.nn.Module, store: Store | None) -> Learner:
+        learner = build_learner(self.choice.learner, model, self.signature, self.types, store, self.choice.training, self.choice.learner_options)
+        learner.first = lambda: first_weights(self)
+        return learner
+
+    @cached_property
+    def calibration(self) -> dict[str, Any]:
+        return self.record.get("calibration", {})
+
+    @cached_property
+    def novelty(self) -> Novelty | None:
+        """By what rows far from the training rows are known; None where there were too few, and in runs of an older mapsto."""
+        return Novelty.load(self.path)
+
+    @cached_property
+    def _looking(self) -> Looking | None:
+        return Looking.at(self.learner.model, self.signature, self.types) if self.novelty else None
+
+    # ---- use it ----
+
+    def predict(
+        self,
+        data: Any,
+        *,
+        beam: int | None = None,
+        penalty: float | None = None,
+        temperature: float | None = None,
+        lm: str | Path | None = None,
+        lm_weight: float | None = None,
+    ) -> list[Answer] | Answer:
+        """Predictions for rows: a path, files, a PIL image or array, a dict (one row) or a list of any of these, a frame. The keywords say how
+        answers are searched for, this once, as the command line does; `search` says it for good.
+
+        One row in, one Answer out, or DataError when it cannot be read; many in, a list of them, where such rows have a `problem`."""
+        asked = {"beam": beam, "penalty": penalty, "temperature": temperature, "lm_weight": lm_weight}
+        how = {name: value for name, value in asked.items() if value is not None}
+        if how or lm is not None:
+            return Run(self.path, self.record).search(lm, **how).predict(data)
+        single, source = self._source(data)
+        answers = [answer for part in self.answers(source) for answer in part]
+        if single and answers and answers[0].problem:
+            raise DataError(answers[0].problem)
+        return answers[0] if single and answers else answers
+
+    def answers(self, source: Source) -> Iterator[list[Answer]]:
+        """Answers to a source's rows, piece by piece, so that any number of rows can be answered."""
+        self._refuse_nothing()
+        source = source.lines()
+        signature, types = self._located(source), self.types
+        for chunk in source.chunks(PIECE):
+            encoded, problems = encode_chunk(chunk, self._inputs_only(signature), types)
+            unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
+            found = placed(signature, self.signature.outputs, self.types, chunk, self._predictions(signature, encoded, len(chunk)), unread)
+            yield [
+                Answer(chunk.where[i], {}, unread[i]) if i in unread else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
+                for i in range(len(chunk))
+            ] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
+
+    def _predictions(self, signature: Signature, encoded: Mapping, size: int) -> dict[str, list[Prediction]]:
+        if not size:
+            return {}
+        learner, heads = self.learner, dict(self.model.heads.items())  # type: ignore[union-attr, operator]
+        parts: dict[str, list[Prediction]] = {}
+        step = learner.evaluation_batch
+        for low in range(0, size, step):
+            batch = self._batch(signature, encoded, low, min(size, low + step))
+            found, unsure = self._arrays(learner, batch)
+            for slot, arrays in found.items():
+                known = self.calibration.get(slot, {})
+                made = calibration.apply(heads[slot].decode, calibration.calibrated(arrays, known), known)
+                parts.setdefault(slot, []).extend(replace(one, unsure=far) for one, far in zip(made, unsure, strict=True))
+        return parts
+
+    def _arrays(self, learner: Learner, batch: Batch) -> tuple[dict[str, dict[str, np.ndarray]], list[bool | None]]:
+        """What the heads predict for a batch, and whether each row is far from the training rows; None where the run does not know."""
+        if self.novelty is None or self._looking is None:
+            return learner.arrays(batch), [None] * batch.size
+        with self._looking.listening() as heard:
+            arrays = learner.arrays(batch)
+        return arrays, (self.novelty.distance(self._looking.see(batch, heard[0])) > 1).tolist()
+
+    def _batch(self, signature: Signature, encoded: Mapping, low: int, high: int) -> Batch:
+        raw = {spot: tensors(value[low:high]) for spot, value in encoded.items()}
+        return collate(signature, self.types, raw, high - low, None, None, None)
+
+    def evaluate(self, data: Any, tell: Callable[[Mapping[str, Any]], None] | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+        """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers. DataError when there are none; rows
+        that cannot be read are left out, and `tell` hears of them."""
+        _, source = self._source(data)
+        signature = self._located(source, targets=True)
+        unread: list[str] = []
+        found = self._collected(source, signature, unread)
+        if unread and tell:
+            tell({"event": "note", "text": f"{len(unread):,} rows cannot be read and are left out; the first: {unread[0]}"})
+        if not found.target:
+            raise DataError(f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned: {self.signature}")
+        scores = {}
+        for slot in self.signature.outputs:
+            arrays = calibration.calibrated(found.predicted[slot.name], self.calibration.get(slot.name, {}))
+            scores[slot.name] = score(self.types["output", slot.name], arrays, found.target[slot.name], found.present[slot.name])
+        return scores
+
+    def _collected(self, source: Source, signature: Signature, unread: list[str]) -> Collected:
+        """What is predicted of rows with answers. unread gets a line for each that cannot be read."""
+        if not self.learner.packs:
+            return collect(self.learner, self._readable(source, signature, unread))
+        store = stored(source, signature, self.types)
+        store.device = self.learner.device
+        unread += [f"{row['where']}: {' '.join(row['why'].split())}" for row in (*store.bad, *store.problems)]
+        return self.learner.collect("test", store=store)
+
+    def _readable(self, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
+        for chunk in source.chunks(PIECE):
+            encoded, problems = encode_chunk(chunk, signature, self.types)
+            unread_rows += [f"{bad.where}: {bad.why}" for bad in chunk.bad]
+            unread_rows += [f"{problem['where']}, {problem['column']!r}: {' '.join(problem['why'].split())}" for problem in problems]
+            unread = {problem["row"] for problem in problems}
+            keep = [i for i in range(len(chunk)) if i not in unread]
+            taken = {spot: [value[i] for i in keep] if isinstance(value, list) else value[keep] for spot, value in encoded.items()}
+            step = self.learner.evaluation_batch
+            for low in range(0, len(keep), step):
+                yield self._batch(signature, taken, low, min(len(keep), low + step))
+
+    @torch.no_grad()
+    def embed(self, data: Any) -> np.ndarray:
+        """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are nan."""
+        self._refuse_nothing()
+        source = self._source(data)[1].lines()
+        signature = self._inputs_only(self._located(source))
+        parts, size = [], self.learner.evaluation_batch
+        for chunk in source.chunks(PIECE):
+            encoded, problems = encode_chunk(chunk, signature, self.types)
+            batches = (self._batch(signature, encoded, low, min(len(chunk), low + size)) for low in range(0, len(chunk), size))
+            found = [self.model.embed(self.learner.ready(batch).inputs).float().cpu().numpy() for batch in batches]  # type: ignore[union-attr, operator]
+            parts.append(np.concatenate(found) if found else np.empty((0, 0), np.float32))
+            parts[-1][[problem["row"] for problem in problems]] = np.nan
+        return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+    def search(self, lm: str | Path | None = None, **how: Any) -> Run:
+        """Search for answers so from now on: beam=10; of what is heard also lm, the folder of a run that learned `-> text`, lm_weight and
+        bonus. ConfigError where answers are not searched for, or the language model writes in other tokens."""
+        self.learner.searching(how, None if lm is None else writing.language(Run.open(lm)))
+        return self
+
+    def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[str]:
+        """Texts written by a run that learned `-> text`, each beginning with the prompt. how: tokens, temperature, top_p, seed, stop.
+        RunError for other runs."""
+        steps, _ = writing.written(self, prompt, range(n), options_of(Sampling, how, "sample"))
+        return [prompt + "".join(added) for added in zip(*steps, strict=True)]
+
+    def reply(self, messages: Sequence[Mapping[str, str]], **how: Any) -> str:
+        """The assistant's answer to a conversation, [{"role": "user", "content": …}, …], by a run that learned `messages -> text`. how: tokens,
+        temperature, top_p, seed. RunError for other runs, CellError for what is no conversation."""
+        pieces, _ = writing.replies(self, in_order(messages_of(messages) or ()), options_of(Sampling, how, "reply"))
+        return "".join(pieces)
+
+    def score(self, data: Any) -> Iterator[tuple[str, dict[str, Any] | CellError]]:
+        """(name, figures or why it cannot be read) of each text, by a run that learned `-> text`: {"log_probability", "tokens",
+        "nats_per_token", "bits_per_byte", "perplexity", "unknown"}. data: a list of texts, or what `predict` takes. RunError for other runs."""
+        if isinstance(data, (list, tuple)) and all(isinstance(text, str) and not Path(text[:250]).exists() for text in data):
+            return writing.scores(self, data)
+        _, source = self._source(data)
+        return writing.scores(self, source, self._located(source, targets=True).outputs[0].column)
+
+    def _source(self, data: Any) -> tuple[bool, Source]:
+        """(was it one row, the rows as a source)."""
+        return given(data, self.signature, self.types)
+
+    def _located(self, source: Source, targets: bool = False) -> Signature:
+        """The signature with this source's columns: of the same name, or the only one that can be meant."""
+
+        def find(slot: Slot) -> Slot:
+            for name in (slot.column, slot.name):
+                if name in source.columns:
+                    return replace(slot, column=name)
+            side = self.signature.outputs if slot in self.signature.outputs else self.signature.inputs
+            if slot.type in source.columns and sum(other.type == slot.type for other in side) == 1:
+                return replace(slot, column=slot.type)
+            if len(source.columns) == 1 == len(self.signature.inputs) and not targets and source.locations:  # a dict or frame names its cells
+                return replace(slot, column=source.columns[0])
+            found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
+            raise SignatureError(f"{source.name}: expected a column '{slot.column}', found {found}.\nThe run learned: {self.signature}")
+
+        outputs = tuple(find(slot) for slot in self.signature.outputs) if targets else self.signature.outputs
+        return Signature(tuple(find(slot) for slot in self.signature.inputs), outputs)
+
+    def _refuse_nothing(self) -> None:
+        if not self.signature.inputs:
+            raise RunError(f"{self.path}: learned {self.signature}, so rows give it nothing to answer.\nLet it write: mapsto sample {self.path}")
+
+    def _inputs_only(self, signature: Signature) -> Signature:
+        return Signature(signature.inputs, ())
+
+    # ---- show it ----
+
+    def __repr__(self) -> str:
+        return f"Run({self.path}: {self.record.get('signature_text', '')}, {self.status})"
+
+    def _repr_html_(self) -> str:
+        """A run shows itself in a notebook."""
+        from html import escape
+
+        rows = "".join(
+            f"<tr><td>{escape(slot)}</td><td>{escape(name)}</td><td>{_number(found['value'])}</td>"
+            f"<td>{_number(found['low'])} – {_number(found['high'])}</td><td>{found['n']}</td></tr>"
+            for slot, metrics in self.metrics.get("test", {}).items()
+            for name, found in metrics.items()
+        )
+        head = "<tr><th>output</th><th>metric</th><th>test</th><th>95% interval</th><th>n</th></tr>"
+        return (
+            f"<b>{escape(str(self.path))}</b><br>{escape(self.record.get('signature_text', ''))} ({escape(self.status)})<table>{head}{rows}</table>"
+        )
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.4g}"
+
+
+def rooms_to_json(signature: Signature, types: Rooms) -> dict[str, dict[str, Any]]:
+    """The fitted rooms by side and slot."""
+    return {
+        side: {slot.name: types[side, slot.name].to_json() for slot in slots}
+        for side, slots in (("input", signature.inputs), ("output", signature.outputs))
+    }

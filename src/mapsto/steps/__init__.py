@@ -1,0 +1,1 @@
+"""The main path: prepare, fit, finish, report."""

@@ -1,0 +1,225 @@
+"""What follows the last step: weights written, predictions calibrated, every figure with its interval, baselines beside them.
+
+The test split is opened here, once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_file
+
+from mapsto.data.split import TEST
+from mapsto.data.store import Store
+from mapsto.files import append_json, write_atomic, write_json
+from mapsto.learners.base import Collected, Learner
+from mapsto.measure import calibration, novelty
+from mapsto.measure.answers import plain_metric
+from mapsto.measure.baseline import TASKS, answers, chosen, features_of
+from mapsto.measure.scores import record, score, scored
+from mapsto.measure.tested import Tested, file_of, joined
+from mapsto.run import Run
+from mapsto.run.writing import WAYS
+from mapsto.training import memory
+from mapsto.training.checkpoint import unshared
+from mapsto.training.trainer import Trainer
+
+Event = dict[str, Any]
+
+TRAIN_ROWS = 5_000  # training rows scored, to show how much was learned by heart
+
+
+def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Event, dict[str, Collected]]:
+    """Write weights, calibration and metrics; then the run is done. What is to be told of it, as an event, and what was predicted, by split."""
+    memory.release_heap()
+    learner = trainer.learner
+    save_weights(run, learner)
+    (run.path / "log.jsonl").unlink(missing_ok=True)
+    for entry in trainer.judge.history:
+        append_json(run.path / "log.jsonl", entry)
+    found, heard = _predicted(run, learner, store)
+    scales = {
+        slot.name: calibration.fit(run.choice.kinds[slot.name], held.predicted[slot.name], held.target[slot.name], held.present[slot.name])
+        for slot in run.signature.outputs
+        if (held := found.get("validation")) is not None
+    }
+    groups = _groups(run)
+    metrics = {
+        split: {
+            slot: score(
+                run.types["output", slot],
+                calibration.calibrated(held.predicted[slot], scales.get(slot, {})),
+                held.target[slot],
+                held.present[slot],
+                None if groups is None else groups[held.rows],
+            )
+            for slot in held.predicted
+        }
+        for split, held in found.items()
+    }
+    beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
+    write_json(run.path / "metrics.json", record(metrics, beside))
+    _keep_predictions(run, learner, found.get("test"), scales, groups)
+    run.save(
+        status="done",
+        calibration=scales,
+        seconds=round(seconds, 2),
+        steps=trainer.step,
+        best_step=trainer.judge.step,
+        stopped=trainer.stop,
+        plan=str(trainer.plan),
+        plan_measured=asdict(trainer.plan),
+        speed=trainer.speed(),
+        novelty=_novelty(run, learner, store, heard),
+    )
+    for name in ("metrics", "novelty"):
+        vars(run).pop(name, None)
+    return _result(run, metrics.get("test", {}), beside, seconds, stopped=trainer.stop, best=trainer.judge.of), found
+
+
+def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Collected], dict[str, novelty.Heard]]:
+    """Predictions by split, and what the net made of training and validation rows meanwhile."""
+    looking = novelty.Looking.at(learner.model, run.signature, run.types)
+    found, heard = {}, {}
+    for split, most in (("train", min(TRAIN_ROWS, learner.looked)), ("validation", None), ("test", None)):
+        if not learner.size(split):
+            continue
+        if looking is not None and split != "test":
+            found[split], heard[split] = novelty.collected(learner, store, split, most, looking)
+        else:
+            found[split] = learner.collect(split, most)
+        memory.release_heap()  # rows walked by length leave blocks of every length
+    return found, heard
+
+
+def _novelty(run: Run, learner: Learner, store: Store, heard: Mapping[str, novelty.Heard]) -> dict[str, Any] | None:
+    """novelty.safetensors, by which later rows are known to be far from the training rows; its record, None where there can be none."""
+    looking = novelty.Looking.at(learner.model, run.signature, run.types)
+    learned = novelty.learn(looking, store, heard["train"], heard["validation"]) if looking and len(heard) == 2 else None
+    if learned is None:
+        (run.path / novelty.FILE).unlink(missing_ok=True)  # of an earlier segment
+        return None
+    learned.save(run.path)
+    return learned.record()
+
+
+def save_weights(run: Run, learner: Learner) -> None:
+    """model.safetensors: every weight and buffer by its name in `run.model`."""
+    state = unshared({name: value.detach().cpu().contiguous() for name, value in learner.model.state_dict().items()})
+    write_atomic(run.path / "model.safetensors", lambda path: save_file(state, path))
+
+
+def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
+    """metrics.json of a cross-validation: the test figures are of all folds' predictions together. What is to be told of it, as an event."""
+    test: dict[str, Any] = {}
+    for number, slot in enumerate(run.signature.outputs):
+        kept = [found for part in parts if (found := Tested.load(part.path, number)) is not None]
+        if len(kept) == len(parts):
+            whole = joined(kept)
+            groups = whole.groups if len(whole.groups) else None
+            room = run.types["output", slot.name]
+            if whole.statistics:
+                test[slot.name] = scored(room, whole.statistics, whole.present, groups)
+            elif whole.predicted:
+                test[slot.name] = score(room, whole.predicted, whole.target, whole.present, groups)
+            whole.thinned().save(run.path, number)
+    by_fold = [part.metrics["test"] for part in parts]
+    beside = _mean_baselines([part.metrics.get("baselines", {}) for part in parts])
+    write_json(run.path / "metrics.json", {**run.metrics, "test": test, "folds": by_fold, "baselines": beside})
+    run.save(seconds=round(seconds, 2))
+    vars(run).pop("metrics", None)
+    folds = [{slot: {name: figures["value"] for name, figures in scores.items()} for slot, scores in one.items()} for one in by_fold]
+    return _result(run, test, beside, seconds, folds=folds)
+
+
+def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], seconds: float, **more: Any) -> Event:
+    """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
+    figures = {
+        slot: {name: {key: value for key, value in found.items() if key != "definition"} for name, found in scores.items()}
+        for slot, scores in test.items()
+    }
+    ways = [WAYS[kind] for kind in run.choice.kinds.values() if kind in WAYS and not run.signature.inputs]
+    use = f"{ways[0]} {run.path}" if ways else f"predict with: mapsto predict {run.path} FILES"
+    return {"event": "done", "run": str(run.path), "use": use, "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
+
+
+def _keep_predictions(run: Run, learner: Learner, held: Collected | None, scales: Mapping[str, Any], groups: np.ndarray | None) -> None:
+    """test-N.npz of each output: all rows of a fold, which is measured together with the others, else some thousands."""
+    heads = dict(learner.model.heads.items())  # type: ignore[union-attr, operator]
+    for number, slot in enumerate(run.signature.outputs):
+        file_of(run.path, number).unlink(missing_ok=True)  # of an earlier segment
+        if held is not None:
+            predicted = calibration.calibrated(held.predicted[slot.name], scales.get(slot.name, {}))
+            hashes, of = _hashes(run, held.rows), np.empty(0) if groups is None else groups[held.rows]
+            tested = Tested(held.rows, hashes, held.target[slot.name], held.present[slot.name], of, predicted)
+            tested = tested if "fold" in run.record else tested.thinned()
+            tested.measured(run.types["output", slot.name], heads.get(slot.name)).save(run.path, number)
+
+
+def _hashes(run: Run, rows: np.ndarray) -> np.ndarray:
+    """(n,) of the inputs of test rows; (0,) where the run does not know them."""
+    with np.load(run.path / "rows.npz") as kept:
+        if "test_hash" not in kept.files:
+            return np.empty(0, np.uint64)
+        return kept["test_hash"][np.searchsorted(np.flatnonzero(kept["split"] == TEST), rows)]
+
+
+def _mean_baselines(found: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Each baseline's figures over folds: the mean value, and the widest interval of the means of ends."""
+
+    def mean(figures: list[Mapping[str, Any]]) -> dict[str, Any]:
+        known = {key: [one[key] for one in figures if one[key] is not None] for key in ("value", "low", "high")}
+        ends = {key: math.fsum(values) / len(values) if values else None for key, values in known.items()}
+        return {**ends, "n": sum(one["n"] for one in figures), "definition": figures[0]["definition"] + " (mean over folds)"}
+
+    first = found[0]
+    return {
+        slot: {
+            name: {metric: mean([one[slot][name][metric] for one in found if name in one.get(slot, {})]) for metric in scores}
+            for name, scores in by_name.items()
+        }
+        for slot, by_name in first.items()
+    }
+
+
+def _groups(run: Run) -> np.ndarray | None:
+    with np.load(run.path / "rows.npz") as kept:
+        return kept["group"] if "group" in kept.files else None
+
+
+def _baselines(run: Run, learner: Learner, store: Store, groups: np.ndarray | None, held: Collected) -> dict[str, Any]:
+    """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain features. What each says of each
+    row is kept in baselines.npz, so that the net can be compared row by row. Where no plain features tell an answer: what the learner or
+    the room calls simple."""
+    of = None if groups is None else groups[held.rows]
+    scores: dict[str, Any] = {
+        slot: {name: score(run.types["output", slot], answer, held.target[slot], held.present[slot], of) for name, answer in found.items()}
+        for slot, found in learner.simple("test").items()
+    }
+    if not any(kind in TASKS for kind in run.choice.kinds.values()) or not run.signature.inputs:
+        return scores
+    rows = store.rows("test")
+    train, test = features_of(store, store.rows("train")), features_of(store, rows, groups)
+    rows, kept = rows[chosen(len(rows))], {}
+    for number, slot in enumerate(run.signature.outputs):
+        if slot.name not in train:
+            continue
+        room, asked = run.types["output", slot.name], test[slot.name]
+        found = answers(train[slot.name], asked, room, run.choice.kinds[slot.name])
+        scores[slot.name] = {name: score(room, answer, asked.target, asked.present, asked.groups) for name, answer in found.items()}
+        metric = plain_metric(room)
+        kept |= {f"{number}.{name}": metric.rows(answer, asked.target).astype(np.float32) for name, answer in found.items() if metric}
+    _save(run.path / "baselines.npz", {"rows": rows, **kept})
+    return scores
+
+
+def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    write_atomic(path, write)

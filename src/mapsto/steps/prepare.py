@@ -1,0 +1,338 @@
+"""Everything that is decided before the first step: rows scanned, split, types inferred and fitted, cells encoded, recipe chosen.
+
+What was decided goes into the run's record; afterwards a run needs only that record, `rows.npz` and the encoded cells."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mapsto import recipes
+from mapsto.batch import Ragged
+from mapsto.cells import Beside, is_missing
+from mapsto.checks._gate import gate
+from mapsto.checks.base import Evidence
+from mapsto.config import Reading, Settings
+from mapsto.data.encode import list_bad, prepare, spots
+from mapsto.data.mirror import mirror_is_safe
+from mapsto.data.open import open_source
+from mapsto.data.resolve import as_asked, resolve
+from mapsto.data.resolve import asked as asked_signature
+from mapsto.data.scan import Scan, scan
+from mapsto.data.source import Source
+from mapsto.data.split import TEST, TRAIN, Split, split
+from mapsto.data.store import Store
+from mapsto.errors import CellError, DataError, RunError
+from mapsto.events import Tell
+from mapsto.files import write_atomic
+from mapsto.models import wants
+from mapsto.registry import entry
+from mapsto.run import Run, rooms_to_json
+from mapsto.run.warm_start import Earlier, bring
+from mapsto.signature import Signature
+from mapsto.training.machine import choose_device, machine, machine_speed, text_speed
+from mapsto.types.base import DataType
+
+Types = dict[tuple[str, str], DataType]
+
+
+def settle(run: Run, source: Source, tell: Tell) -> None:
+    """Decide, and write it into the run. The record's `fold` says which part of a cross-validation it is, -1 the net that follows it."""
+    source = as_asked(run.record["asked"], source)
+    earlier, fold = Earlier.of(run.record), run.record.get("fold")
+    settings = earlier.wished(run.settings) if earlier else run.settings
+    for sentence in source.said:
+        tell({"event": "said", "text": sentence})
+    ready = make_ready(source, run.record["asked"], settings, tell, fold, earlier, run.path)
+    store, found, parts = ready.store, ready.found, ready.parts
+    signature, types = store.signature, dict(store.types)
+    quiet = fold not in (None, 0)  # the parts of a cross-validation hold the same rows: said once
+    gate(ready.evidence, run.path, (lambda event: None) if quiet else tell, not settings.report.no_samples)
+    timed = settings.budget.steps is None and settings.budget.epochs is None
+    facts = recipes.Facts(
+        signature,
+        types,
+        store.size("train"),
+        (settings.budget.minutes or recipes.MINUTES) if timed else None,
+        lambda: machine_speed(choose_device(settings.training.device)),
+        0 if (lengths := store.lengths(store.rows("train"))) is None else int(lengths.sum()),
+        lambda: _said(store),
+        "start" in run.record,
+        earlier.found if earlier else {},
+        lambda: text_speed(choose_device(settings.training.device)),
+    )
+    choice = recipes.choose(facts, settings)
+    written = str(signature)
+    signature, types, augmented = _with_recipe(signature, types, choice, store)
+    begun = [f"starts from {earlier.name}: its model, what its rooms learned, its weights"] if earlier and earlier.model else []
+    said = [*begun, *ready.said, *ready.left_out, parts.said, *augmented, *_worth_saying(signature, types, choice)]
+    _save_rows(run, store, parts, found)
+    rows = {name: store.size(name) for name in ("train", "validation", "test")}
+    run.save(
+        signature=signature.to_json(),
+        signature_text=written,
+        types=rooms_to_json(signature, types),
+        choice=choice.to_json(),
+        store=str(store.folder),
+        rows=rows,
+        unreadable=len(store.bad) + len({p["row"] for p in store.problems}),
+        said=[*source.said, *said],
+        machine=machine(),
+    )
+    _forget(run)
+    said = [*bring(run), *said]
+    run.save(said=[*source.said, *said])
+    tell(
+        {
+            "event": "decided",
+            "signature": written,
+            "rows": rows,
+            "total": sum(rows.values()),
+            "classes": _classes(signature, types),
+            "choice": str(choice),
+            "reasons": list(choice.reasons),
+            "best": choice.best,
+            "said": said,
+            "unreadable": run.record["unreadable"],
+            "inferred": written != run.record["asked"],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Rows scanned, divided and encoded, before a recipe is chosen: what the data gate looks at. said: what was inferred; left_out:
+    columns that are not used, and why."""
+
+    source: Source
+    store: Store
+    found: Scan
+    parts: Split
+    reading: Reading
+    said: list[str]
+    left_out: list[str]
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(self.source, self.store, self.found, self.reading, self.left_out)
+
+
+def make_ready(
+    source: Source,
+    asked: str | None,
+    settings: Settings,
+    tell: Tell,
+    fold: int | None = None,
+    earlier: Earlier | None = None,
+    path: Path | None = None,
+) -> Ready:
+    """Scan, resolve, divide, fit and encode. path: the run's folder, which gets a quarantine.csv. DataError when too many rows are bad."""
+    reading, source = settings.reading, as_asked(asked, source)
+    signature, said = asked_signature(asked, source, reading)
+    columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
+    found = scan(source, *columns, group=reading.group, time=reading.time, weight=reading.weight)
+    if path and found.bad and len(found.bad) > reading.max_bad * (len(found) + len(found.bad)):
+        list_bad(path / "quarantine.csv", found.bad, [])
+    _refuse_bad(found.bad, len(found) + len(found.bad), reading.max_bad, source.name, path)
+    signature, left_out = resolve(signature, found, source)
+    parts = split(found, reading, fold) if fold != -1 else _all_rows(found, settings)
+    types = fit_types(signature, found, parts, settings, earlier)
+    folder = prepare(source, signature, types, len(found), lambda done, rows: tell({"event": "encode", "rows": done, "total": rows}), reading.store)
+    store = Store(folder, signature, types, parts.of, found.weights)
+    if path and (store.bad or store.problems):
+        shutil.copyfile(folder / "quarantine.csv", path / "quarantine.csv")
+    _refuse_bad([*store.bad, *store.problems], len(found), reading.max_bad, source.name, path)
+    return Ready(source, store, found, parts, reading, said, left_out)
+
+
+def reopen(run: Run) -> Source:
+    """The data a run was made from; RunError when it is gone or has changed."""
+    data = run.record["data"]
+    if not data["locations"]:
+        raise RunError(f"{run.path}: its data was given from memory and its encoded copy is gone.\nGive it again: mapsto.resume(run, data=…)")
+    source = open_source(data["locations"] if len(data["locations"]) > 1 else data["locations"][0], run.settings.reading)
+    if source.fingerprint != data["fingerprint"]:
+        raise RunError(
+            f"{source.name}: has changed since the training began, so it cannot be continued exactly.\n"
+            f"Put the data back, or start anew (or: mapsto extend {run.path} --data {source.name})."
+        )
+    return as_asked(run.signature if run.record.get("signature") else run.record["asked"], source)
+
+
+def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
+    """The run's encoded rows; encoded again when the cache was emptied."""
+    folder = Path(run.record["store"])
+    with np.load(run.path / "rows.npz") as kept:
+        rows = {name: kept[name] for name in kept.files}
+    if not (folder / "store.json").exists():
+        folder = prepare(
+            as_asked(run.signature, source()),
+            run.signature,
+            run.types,
+            len(rows["split"]),
+            lambda done, total: tell({"event": "encode", "rows": done, "total": total}),
+            run.settings.reading.store,
+        )
+        run.save(store=str(folder))
+    return Store(folder, run.signature, run.types, rows["split"], rows.get("weight"))
+
+
+def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, earlier: Earlier | None) -> Types:
+    """Rooms that know vocabulary and statistics, from training rows only. earlier: whose rooms they go on from, which output rooms extend."""
+    model, options = recipes.model_of(signature, settings)
+    wanted = {} if earlier and earlier.found else wants(model, signature, options)
+    rows = int((parts.of == TRAIN).sum())
+    types: Types = {}
+    for side, slot in spots(signature):
+        kind = entry("types", slot.type)
+        room = kind.with_options(slot.type, slot.options)
+        before = earlier.room(side, slot, room, signature) if earlier else None
+        if before is not None:
+            room = before
+            if side == "input":
+                types[side, slot.name] = room  # the net has learned these; unseen values are "other"
+                continue
+        within = room.into(signature) if side == "output" else None
+        cells = _training(found, parts, slot.column, signature.column_of(within) if within else None)
+        values = _read(room, cells)
+        distinct = _read(room, found.distinct.get(slot.column, [])) if side == "output" else []
+        spec = {"side": side, "rows": rows, "name": slot.name, "distinct": distinct, "into": within, **wanted.get(slot.name, {})}
+        if side == "output":
+            spec["kind"] = recipes.kind_of(signature, slot, kind)
+        if "beside" in spec:
+            both = [cell for column in spec["beside"] for cell in _training(found, parts, column)]
+            spec["beside"] = [text for cell in both for text in (cell if isinstance(cell, (list, tuple)) else (cell,)) if isinstance(text, str)]
+        if not any(value is not None for value in values):
+            raise DataError(
+                f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can be read as one{_why(room, cells)}.\n"
+                f"Leave it out (--drop), or give it another type: {slot.name}:TYPE."
+            )
+        types[side, slot.name] = room.fit(values, spec)
+        if earlier and before is not None:
+            earlier.fitting(slot, before, types[side, slot.name])
+    return types
+
+
+def _training(found: Scan, parts: Split, column: str, within: str | None = None) -> list[Any]:
+    """The sampled cells of a column that stand in training rows; each beside that of the column `within`, where it speaks of one."""
+    rows, cells = found.sample_rows[column], found.sample[column]
+    if within is not None:
+        others = dict(zip(found.sample_rows[within].tolist(), found.sample[within], strict=True))
+        cells = [Beside(cell, others.get(row)) for row, cell in zip(rows.tolist(), cells, strict=True)]
+    return [cell for cell, is_training in zip(cells, parts.of[rows] == TRAIN, strict=True) if is_training]
+
+
+def _read(room: DataType, cells: list[Any]) -> list[Any]:
+    """Cells as read values; unreadable ones are left to the quarantine. A text that repeats is read once."""
+    texts: dict[str, Any] = {}
+    values = []
+    for cell in cells:
+        if type(cell) is str and cell in texts:
+            values.append(texts[cell])
+            continue
+        try:
+            values.append(room.read(cell))
+        except CellError:
+            continue
+        if type(cell) is str:
+            texts[cell] = values[-1]
+    return values
+
+
+def _why(room: DataType, cells: list[Any]) -> str:
+    for cell in cells:
+        if not is_missing(cell):
+            try:
+                room.read(cell)
+            except CellError as problem:
+                return f" ({str(problem).splitlines()[0]})"
+    return " (all are missing)"
+
+
+def _all_rows(found: Scan, settings: Any) -> Split:
+    """Train and validation only: what a cross-validation's last net learns from."""
+    parts = split(found, settings.reading)
+    return Split(
+        np.where(parts.of == 2, np.int8(TRAIN), parts.of).astype(np.int8), f"all rows but validation; tested by {settings.reading.folds} folds"
+    )
+
+
+def _with_recipe(signature: Signature, types: Types, choice: recipes.Choice, store: Store) -> tuple[Signature, Types, list[str]]:
+    """The recipe's options into the rooms whose owner named none; mirrored pictures only where they mean the same."""
+    said: list[str] = []
+    sides: dict[str, list] = {"input": [], "output": []}
+    for side, slot in spots(signature):
+        options = {name: value for name, value in choice.rooms.get(side, {}).get(slot.type, {}).items() if slot.options.get(name) is None}
+        if "augment" in options:
+            safe, told = mirror_is_safe(store, slot.name)
+            options["augment"] += " flip" if safe else ""
+            said.append(told)
+        types = {**types, (side, slot.name): replace(types[side, slot.name], **options)}
+        sides[side].append(replace(slot, options={**slot.options, **options}))
+    return signature.with_slots(tuple(sides["input"]), tuple(sides["output"])), types, said
+
+
+def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
+    """(m,) steps of each training row's only input, and (m,) those that its answer takes at least; None where nothing is counted."""
+    signature, rows = store.signature, store.rows("train")
+    answers = store.raw(rows, [("output", slot.name) for slot in signature.outputs])
+    least = [store.types[spot].takes(cells) for spot, cells in answers.items() if isinstance(cells, Ragged)]
+    if len(signature.inputs) != 1 or len(least) != 1 or least[0] is None:
+        return None
+    offsets = store.flat(("input", signature.inputs[0].name))[1]
+    lengths = torch.from_numpy(offsets[rows + 1] - offsets[rows])
+    return store.types["input", signature.inputs[0].name].steps(Ragged(torch.zeros(0), lengths)), least[0]
+
+
+def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) -> list[str]:
+    """How columns are read where it is not obvious, and the optimizer's settings."""
+    twice = {slot.name for slot in signature.inputs} & {slot.name for slot in signature.outputs}  # `text -> text`: told apart by their columns
+    told = [(types[side, slot.name], slot.column if slot.name in twice else slot.name) for side, slot in spots(signature)]
+    said = [text for room, name in told if (text := room.said(name))]
+    t = choice.training
+    rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
+    said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")
+    return said
+
+
+def _refuse_bad(bad: list, rows: int, most: float, name: str, path: Path | None = None) -> None:
+    bad = [row for each in bad if not (row := each if isinstance(each, dict) else vars(each)).get("slight")]
+    if len(bad) > most * max(1, rows) and bad:
+        first = bad[0]
+        listed = f" All are listed in {path / 'quarantine.csv'}." if path else ""
+        raise DataError(
+            f"{name}: {len(bad)} of {rows} rows cannot be read, more than {most:.0%} (--max-bad).\n"
+            f"First: {first['where']}{', ' + repr(first['column']) if first.get('column') else ''}: {' '.join(str(first['why']).split())}\n"
+            f"Mend them, or raise --max-bad.{listed}"
+        )
+
+
+def _save_rows(run: Run, store: Store, parts: Split, found: Scan) -> None:
+    kept = {"split": parts.of, "test_hash": found.hashes[parts.of == TEST]}
+    if found.weights is not None:
+        kept["weight"] = found.weights
+    if found.groups is not None:
+        kept["group"] = found.groups
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez_compressed(file, **kept)  # type: ignore[arg-type]
+
+    write_atomic(run.path / "rows.npz", write)
+
+
+def _classes(signature: Signature, types: Types) -> dict[str, int]:
+    rooms = {slot.name: types["output", slot.name] for slot in signature.outputs}
+    return {name: len(room.vocabulary) for name, room in rooms.items() if "vocabulary" in vars(room)}  # type: ignore[attr-defined]
+
+
+def _forget(run: Run) -> None:
+    """Drop what was cached of the record before it was complete."""
+    for name in ("signature", "choice", "types", "settings"):
+        vars(run).pop(name, None)

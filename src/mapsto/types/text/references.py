@@ -1,0 +1,97 @@
+"""Several right answers to one input, as translations and summaries have them: the references of a row.
+
+They are stored behind each other, with a mark between each two. In training one of them is drawn, else the first is learned from; what is
+written is measured by all of them (`mapsto.types.text.similarity`). Letters: B batch, T tokens, N tokens of all references, P references of all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mapsto.batch import Draw, Padded, Ragged, moved
+from mapsto.cells import Apart
+from mapsto.types.text.stems import padded
+from mapsto.types.text.tokenizers import PADDING
+
+BETWEEN = PADDING  # two references: no text holds it. The START that ends a text would not do, as one that is cut has none
+
+
+@dataclass(frozen=True)
+class References(Padded):
+    """Of each row the first reference; and all of them, `BETWEEN` each two, where they are measured by."""
+
+    every: Ragged | None = None
+
+    def __getitem__(self, rows: slice | Tensor) -> References:
+        return References(*self._cut(rows), None if self.every is None else self.every[rows])
+
+    def to(self, device: torch.device | str) -> References:
+        """On the device what a net is given; the others stay where metrics read them."""
+        return References(moved(self.values, device), moved(self.lengths, device), self.counts, self.every)
+
+    def cells(self) -> list[Tensor]:
+        return super().cells() if self.every is None else list(self.every)
+
+
+def texts_of(value: str | None) -> tuple[str, ...]:
+    """The references of a read cell: one text, or those of a list that are not blank; () where it is missing."""
+    if isinstance(value, Apart):
+        return tuple(text for text in value.words if text.strip())
+    return () if value is None else (value,)
+
+
+def joined(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Tokens (n,) of each reference -> (N,) of all."""
+    between = np.array([BETWEEN], rows[0].dtype) if rows else np.empty(0, np.int32)
+    return np.concatenate([part for row in rows for part in (between, row)][1:]) if rows else between
+
+
+def apart(row: np.ndarray) -> list[np.ndarray]:
+    """The inverse of `joined`; an empty row is one empty text."""
+    places = [-1, *np.flatnonzero(row == BETWEEN).tolist(), len(row)]
+    return [row[low + 1 : high] for low, high in pairwise(places)]
+
+
+def cut(row: np.ndarray, most: int) -> np.ndarray:
+    """Of each reference `most` tokens at most."""
+    return joined([part[:most] for part in apart(row)])
+
+
+def longest(arrays: Ragged) -> np.ndarray:
+    """(B,) int64: tokens of each row's longest reference."""
+    row, _, length = _places(arrays)
+    found = np.zeros(len(arrays), np.int64)
+    np.maximum.at(found, row, length)
+    return found
+
+
+def collated(arrays: Ragged, draw: Draw | None) -> Padded:
+    """(B, T) int64: of each row one reference by `draw`; without it the first, with all beside it where any row has several."""
+    row, begin, length = _places(arrays)
+    if len(row) == len(arrays):
+        return padded(arrays.flat.long(), arrays.lengths)
+    counts = np.bincount(row, minlength=len(arrays))
+    chosen = counts.cumsum() - counts  # (B,): the first of each
+    if draw is not None:
+        chance = draw.uniform("reference", 1)[:, 0].cpu().numpy().astype(np.float64)
+        chosen = chosen + np.minimum(chance * counts, counts - 1).astype(np.int64)
+    sizes = length[chosen]
+    place = np.arange(sizes.sum()) + np.repeat(begin[chosen] - (sizes.cumsum() - sizes), sizes)
+    found = padded(arrays.flat.long()[torch.from_numpy(place)], torch.from_numpy(sizes))
+    return found if draw is not None else References(found.values, found.lengths, found.counts, Ragged(arrays.flat.long(), arrays.lengths))
+
+
+def _places(arrays: Ragged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(P,) each: whose each reference is, where it begins, and its tokens; an empty cell has one of none."""
+    lengths = arrays.lengths.numpy()
+    between, ends = np.flatnonzero(arrays.flat.numpy() == BETWEEN), lengths.cumsum()
+    row = np.concatenate([np.arange(len(arrays)), np.searchsorted(ends, between, "right")])
+    begin, end = np.concatenate([ends - lengths, between + 1]), np.concatenate([ends, between])
+    first, last = np.lexsort((begin, row)), np.lexsort((end, row))
+    return row[first], begin[first], end[last] - begin[first]

@@ -1,0 +1,210 @@
+"""What nets make of texts: a batch of token numbers and bags, and the stems that turn it into tokens or plain features.
+
+A bag is a text's counted runs, hashed into buckets (`mapsto.types.text.ngrams`), with weights tf · idf of length 1. Letters: B batch, T tokens,
+G counted runs, D width, F features, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mapsto.batch import Padded, Ragged
+from mapsto.types.number.numerals import values_of
+from mapsto.types.text.tokenizers import MISSING
+
+PATH = re.compile(r"^[\w./\\: -]{0,250}\.\w{2,4}$")  # what looks like a file's name
+BAG = 16  # width of a bag's vector
+COUNT_BITS = 8
+AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
+MOST_COUNT = (1 << COUNT_BITS) - 1  # a run's count beyond which it is the same
+_LOGS = 1 + torch.arange(MOST_COUNT + 1).clamp(min=1).log()  # (MOST_COUNT + 1,): 1 + ln(count)
+
+
+def is_path(text: str) -> bool:
+    return PATH.match(text) is not None
+
+
+def prose_share(known: Sequence[Any]) -> float:
+    """How sure it is that cells, none of them missing, are texts, 0 to 1 (`types.text`)."""
+    cells = [cell for cell in known if isinstance(cell, str)]
+    share = len(cells) / max(1, len(known))
+    distinct = set(cells)
+    if share <= 0.5 or (len(distinct) <= max(20, 0.3 * len(cells)) and len(cells) > 20):
+        return 0.0
+    if sum(value is not None for value in values_of(cells)) > 0.5 * len(cells) or sum(map(is_path, cells)) > 0.5 * len(cells):
+        return 0.0
+    spaced = [cell.split() for cell in cells]
+    if sum(map(len, spaced)) >= 2.5 * len(cells):
+        pieces = [piece for cell in spaced for piece in set(cell)]
+        return share * (0.82 if len(set(pieces)) < 0.9 * len(pieces) or len(cells) < 30 else 0.2)
+    lengths = {len(cell) for cell in cells}
+    mean, letters = sum(map(len, cells)) / len(cells), len(set("".join(cells)))
+    unspaced = sum(map(len, spaced)) < 1.1 * len(cells)
+    sequences = unspaced and mean >= 10 and (letters <= 8 or (len(lengths) > 5 and len(distinct) > 0.5 * len(cells)))
+    return 0.75 * share if sequences else 0.0
+
+
+@dataclass(frozen=True)
+class Texts(Padded):
+    """Token numbers (B, T), and beside them the bags: float32 (N, 2) of bucket and weight, those of all texts behind each other, or None."""
+
+    bags: Ragged | None = None
+
+    def __getitem__(self, rows: slice | Tensor) -> Texts:
+        return Texts(*self._cut(rows), None if self.bags is None else self.bags[rows])
+
+    def to(self, device: torch.device | str) -> Texts:
+        return Texts(self.values.to(device), self.lengths.to(device), self.counts, None if self.bags is None else self.bags.to(device))
+
+
+def padded(flat: Tensor, lengths: Tensor) -> Padded:
+    """(N, …) of all rows behind each other -> Padded (B, T, …), zeros beyond the lengths."""
+    counts = tuple(lengths.tolist())
+    values = torch.zeros(len(counts), max(counts, default=1), *flat.shape[1:], dtype=flat.dtype)
+    values.masked_scatter_((torch.arange(values.shape[1]) < lengths[:, None]).view(*values.shape[:2], *[1] * (flat.ndim - 1)), flat)
+    return Padded(values, lengths, counts)
+
+
+def window(tokens: Padded, start: Tensor, most: int) -> Padded:
+    """`most` tokens of each row from `start` (B,) on; the first place keeps what it says of the text."""
+    places = start[:, None] + torch.arange(most, device=start.device)
+    taken = tokens.values.gather(1, places.clamp(max=tokens.values.shape[1] - 1))
+    taken[:, 0] = tokens.values[:, 0]
+    lengths = (tokens.lengths - start).clamp(max=most)
+    return Padded(taken * (torch.arange(most, device=start.device) < lengths[:, None]), lengths)
+
+
+def windows(texts: Texts, most: int, views: int) -> list[Padded]:
+    """Windows of `most` tokens spread evenly over each text: the power of two of them that covers it, `views` of them at most, so that the mean
+    over all is the mean over a text's own windows, whatever else is in the batch. A short text is seen whole in each."""
+    filled = (texts.lengths.clamp(max=most * views) / most).ceil().clamp(min=1)
+    number = 2 ** filled.log2().ceil().long()  # (B,)
+    count, free = int(number.max()), (texts.lengths - most).clamp(min=0)
+    starts = [free * (k * number // count) // (number - 1).clamp(min=1) for k in range(count)]
+    found = [window(texts, start, most) for start in starts]
+    return [Texts(one.values, one.lengths, bags=texts.bags) for one in found]
+
+
+def tokens_of(encoded: Ragged) -> tuple[np.ndarray, Tensor]:
+    """Of encoded texts: (which of the numbers are tokens (N,) bool, how many each text has (B,) int64); the others are counted runs."""
+    token = encoded.flat.numpy() >= 0
+    below = np.concatenate([[0], token.cumsum()])  # tokens before each number
+    ends = encoded.lengths.numpy().cumsum()
+    return token, torch.from_numpy(below[ends] - below[ends - encoded.lengths.numpy()])
+
+
+@cache
+def rarities_of(text: str) -> Tensor:
+    """(buckets,) float32: 1 + ln((1 + texts) / (1 + texts with it)), the inverse document frequency, from its packed form."""
+    level = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    return torch.from_numpy(1 + level.astype(np.float32) * np.float32(np.log(2) / 16))
+
+
+def weighed(packed: Ragged, rarities: Tensor) -> Ragged:
+    """Counted runs, bucket and count in one number -> float32 (N, 2) of bucket and weight tf · idf. rarities: (buckets,). Words (the lower
+    buckets) and letters have length 1 each: many runs of letters must not drown the words."""
+    bucket, count = packed.flat >> COUNT_BITS, packed.flat & MOST_COUNT
+    weight = _LOGS.index_select(0, count).mul_(rarities.index_select(0, bucket))
+    part = (2 * packed.row).add_(bucket >= len(rarities) // 2)
+    norm = torch.zeros(2 * len(packed)).index_add_(0, part, weight * weight).sqrt_()
+    bags = torch.empty(len(weight), 2)
+    bags[:, 0], bags[:, 1] = bucket, weight.div_(norm.index_select(0, part))
+    return Ragged(bags, packed.lengths)
+
+
+class TextStem(nn.Module):
+    """Texts -> Padded (B, 1 + T, D): the bag, then the tokens; the tokens alone where nothing is counted; (B, 1, D), the bag alone, where
+    texts are bags only.
+
+    The bag fills the first BAG places of its token, the others are 0: a hundred thousand buckets need not be as wide as tokens."""
+
+    gives = "tokens"
+
+    def __init__(self, vocabulary: int | None, buckets: int, width: int):
+        super().__init__()
+        self.runs = nn.EmbeddingBag(buckets, min(width, BAG), mode="sum") if buckets else None
+        if self.runs is not None:
+            nn.init.normal_(self.runs.weight, std=0.1)
+        self.missing = nn.Parameter(torch.zeros(width)) if buckets else None
+        self.tokens = nn.Embedding(vocabulary, width, padding_idx=0) if vocabulary else None
+        if self.tokens is not None:
+            nn.init.normal_(self.tokens.weight, std=0.1)
+            self.tokens.weight.data[0] = 0
+
+    def forward(self, texts: Texts) -> Tensor | Padded:
+        if self.tokens is not None and texts.bags is None:
+            return Padded(self.tokens(texts.values), texts.lengths)
+        assert self.missing is not None and self.runs is not None and texts.bags is not None
+        first = (texts.values[:, :1] == MISSING).to(self.missing.dtype) * self.missing  # (B, D)
+        bag = self.runs(texts.bags.flat[:, 0].long(), texts.bags.starts, per_sample_weights=texts.bags.flat[:, 1].contiguous())
+        first = first + F.pad(bag, (0, first.shape[1] - bag.shape[1]))
+        if self.tokens is None:
+            return first[:, None]
+        tokens = self.tokens(texts.values)  # (B, T, D)
+        return Padded(torch.cat([first[:, None], tokens.to(first.dtype)], 1), texts.lengths + 1)
+
+
+class PlainBag(nn.Module):
+    """Texts -> (B, F): tf · idf of single words and pairs, of length 1; of runs of characters where there are no words, of tokens where
+    nothing is counted. What a linear n-gram model reads."""
+
+    gives = "pooled"
+
+    def __init__(self, vocabulary: int, buckets: int, upper: bool):
+        super().__init__()
+        self.each = buckets // 2  # buckets of words, and as many of characters
+        self.upper = upper
+        self.features = self.each or vocabulary
+
+    def forward(self, texts: Texts) -> Tensor:
+        if texts.bags is None:
+            counts = torch.zeros(len(texts.values), self.features, device=texts.values.device)
+            counts.scatter_add_(1, texts.values, texts.mask.to(counts.dtype))
+            return F.normalize((1 + counts.clamp(min=1).log()) * (counts > 0), dim=1)
+        bucket, weight = texts.bags.flat[:, 0].long(), texts.bags.flat[:, 1]
+        mine = (bucket >= self.each) == self.upper
+        found = torch.zeros(len(texts.bags) * self.features, device=weight.device)
+        found.index_add_(0, texts.bags.row * self.features + bucket % self.each, weight * mine)
+        return F.normalize(found.view(len(texts.bags), self.features), dim=1)
+
+    def sparse(self, texts: Texts) -> Any:
+        """The same as scipy's csr_array (B, F) float32: of tens of thousands of features a text has some dozens."""
+        from scipy.sparse import csr_array
+
+        if texts.bags is None:
+            row, feature = (side.numpy() for side in texts.mask.nonzero(as_tuple=True))
+            feature, weight = texts.values.numpy()[row, feature], np.ones(len(row), np.float32)
+        else:
+            bucket = texts.bags.flat[:, 0].long().numpy()
+            mine = np.flatnonzero((bucket >= self.each) == self.upper)
+            row, feature, weight = texts.bags.row.numpy()[mine], bucket[mine] % self.each, texts.bags.flat[:, 1].numpy()[mine]
+        found = csr_array((weight, (row, feature)), shape=(len(texts.values), self.features))
+        found.sum_duplicates()
+        if texts.bags is None:
+            found.data = 1 + np.log(found.data)
+        length = np.sqrt(np.add.reduceat(np.r_[found.data**2, 0], found.indptr[:-1]))  # of an empty row: another's, of nothing
+        found.data /= np.repeat(np.maximum(length, 1e-12), np.diff(found.indptr)).astype(np.float32)
+        return found
+
+
+def by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Consecutive texts of AT_ONCE characters together, or one that is longer."""
+    first = size = 0
+    for i, text in enumerate(texts):
+        if size and size + len(text) > AT_ONCE:
+            yield texts[first:i]
+            first, size = i, 0
+        size += len(text) + 1
+    if size:
+        yield texts[first:]
