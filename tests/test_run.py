@@ -13,10 +13,13 @@ import pandas as pd
 import PIL.Image
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mapsto
 from mapsto import api
 from mapsto.cli import main
+from mapsto.commands.predict import BOOKS, CLASSES, INTERVAL, columns
 from mapsto.errors import ConfigError, RunError
 from mapsto.run import Run
 
@@ -137,6 +140,42 @@ def test_predict_on_the_command_line(
     assert main(["predict", str(shops.path), "-"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert main(["predict", str(shops.path), str(table), "--out", "x.doc"]) == 2
+
+
+@given(st.dictionaries(st.text(min_size=1) | st.sampled_from(["row", "High", "low", "a", "a.low", "problem"]), st.sampled_from([CLASSES, INTERVAL])))
+def test_no_two_columns_of_a_prediction_are_called_alike(outputs: dict[str, tuple[str, ...]]) -> None:
+    named = columns(outputs)
+    assert list(named) == [(name, field) for name, fields in outputs.items() for field in fields]
+    assert len({*BOOKS, *named.values()}) == len(BOOKS) + len(named)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        (["high"], "row high.value high.low high.high unsure problem"),
+        (["row"], "row row.value row.low row.high unsure problem"),
+        (["Problem"], "row Problem.value Problem.low Problem.high unsure problem"),  # a parquet file tells no case apart
+        (["a", "a.low"], "row a.value a.low a.high a.low.value a.low.low a.low.high unsure problem"),
+        (["price"], "row price low high unsure problem"),
+    ],
+)
+def test_an_output_called_like_a_column_keeps_its_answers(
+    outputs: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"x": float(n), **{name: float(n + 1000 * k) for k, name in enumerate(outputs)}} for n in range(40)]
+    signature = f"x -> {', '.join(f'{chr(34)}{name}{chr(34)}:number' for name in outputs)}"
+    run = mapsto.train(rows, signature, steps=2, model="linear", out=tmp_path, tell=ignore)
+    pl.DataFrame(rows).write_csv(tmp_path / "new.csv")
+    for ending in ("csv", "jsonl", "parquet"):
+        assert main(["predict", str(run.path), str(tmp_path / "new.csv"), "--out", str(tmp_path / f"out.{ending}")]) == 0
+        assert ("called like another" in capsys.readouterr().err) == (expected.split()[1] not in outputs)
+    frames = [pl.read_csv(tmp_path / "out.csv"), pl.read_ndjson(tmp_path / "out.jsonl"), pl.read_parquet(tmp_path / "out.parquet")]
+    answers = [answer.predictions for answer in run.predict(rows)]
+    for frame in frames:
+        assert frame.columns == expected.split()
+        for name in outputs:
+            column = name if name in frame.columns and name == expected.split()[1] else f"{name}.value"
+            assert frame[column].to_list() == pytest.approx([found[name].value for found in answers])
 
 
 def test_predict_a_folder_with_a_broken_picture(bars: Run, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
