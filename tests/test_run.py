@@ -13,11 +13,14 @@ import pandas as pd
 import PIL.Image
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mapsto
 from mapsto import api
 from mapsto.cli import main
-from mapsto.errors import ConfigError, RunError
+from mapsto.commands.predict import BOOKS, CLASSES, INTERVAL, columns
+from mapsto.errors import ConfigError, MapstoError, RunError
 from mapsto.run import Run
 
 SMALL = "mlp(width=32,depth=2,members=4,adapter=output)"
@@ -139,6 +142,42 @@ def test_predict_on_the_command_line(
     assert main(["predict", str(shops.path), str(table), "--out", "x.doc"]) == 2
 
 
+@given(st.dictionaries(st.text(min_size=1) | st.sampled_from(["row", "High", "low", "a", "a.low", "problem"]), st.sampled_from([CLASSES, INTERVAL])))
+def test_no_two_columns_of_a_prediction_are_called_alike(outputs: dict[str, tuple[str, ...]]) -> None:
+    named = columns(outputs)
+    assert list(named) == [(name, field) for name, fields in outputs.items() for field in fields]
+    assert len({*BOOKS, *named.values()}) == len(BOOKS) + len(named)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        (["high"], "row high.value high.low high.high unsure problem"),
+        (["row"], "row row.value row.low row.high unsure problem"),
+        (["Problem"], "row Problem.value Problem.low Problem.high unsure problem"),  # a parquet file tells no case apart
+        (["a", "a.low"], "row a.value a.low a.high a.low.value a.low.low a.low.high unsure problem"),
+        (["price"], "row price low high unsure problem"),
+    ],
+)
+def test_an_output_called_like_a_column_keeps_its_answers(
+    outputs: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"x": float(n), **{name: float(n + 1000 * k) for k, name in enumerate(outputs)}} for n in range(40)]
+    signature = f"x -> {', '.join(f'{chr(34)}{name}{chr(34)}:number' for name in outputs)}"
+    run = mapsto.train(rows, signature, steps=2, model="linear", out=tmp_path, tell=ignore)
+    pl.DataFrame(rows).write_csv(tmp_path / "new.csv")
+    for ending in ("csv", "jsonl", "parquet"):
+        assert main(["predict", str(run.path), str(tmp_path / "new.csv"), "--out", str(tmp_path / f"out.{ending}")]) == 0
+        assert ("called like another" in capsys.readouterr().err) == (expected.split()[1] not in outputs)
+    frames = [pl.read_csv(tmp_path / "out.csv"), pl.read_ndjson(tmp_path / "out.jsonl"), pl.read_parquet(tmp_path / "out.parquet")]
+    answers = [answer.predictions for answer in run.predict(rows)]
+    for frame in frames:
+        assert frame.columns == expected.split()
+        for name in outputs:
+            column = name if name in frame.columns and name == expected.split()[1] else f"{name}.value"
+            assert frame[column].to_list() == pytest.approx([found[name].value for found in answers])
+
+
 def test_predict_a_folder_with_a_broken_picture(bars: Run, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("00.png", "01.png"):
         shutil.copy(photos / "down" / name, tmp_path / name)
@@ -233,13 +272,98 @@ def test_weights_count(tmp_path: Path) -> None:
 
 def test_extend_learns_new_rows_and_new_classes(table: Path, tmp_path: Path) -> None:
     run = mapsto.train(table, "x, shop -> sign", steps=150, model=SMALL, out=tmp_path, tell=ignore)
-    frame = pl.read_csv(table).with_columns(sign=pl.when(pl.col("x") > 1.0).then(pl.lit("far")).otherwise(pl.col("sign")))
+    frame = pl.read_csv(table).with_columns(x=pl.col("x") + 20, sign=pl.lit("far"))
     more = api.extend(run.path, frame, steps=300, tell=ignore)
     assert more.types["output", "sign"].vocabulary == ("down", "up", "far")
-    assert more.predict({"x": 2.0, "shop": "a"}).predictions["sign"].value == "far"
+    assert more.predict({"x": 20.0, "shop": "a"}).predictions["sign"].value == "far"
     assert (run.path / "segments" / "1" / "model.safetensors").exists()
     _, equal = api.reproduce(run.path, tell=ignore)
     assert equal
+
+
+def drawn(count: int, seed: int, shift: float = 0.0) -> pl.DataFrame:
+    """Two classes, told apart by the sum of two numbers; where they are shifted, the other way round."""
+    a, b = np.random.default_rng(seed).normal(size=(2, count))
+    return pl.DataFrame({"a": a + shift, "b": b, "y": np.where((a + b > 0) != (shift > 0), "yes", "no")})
+
+
+def accuracy(scores: dict) -> tuple[float, int]:
+    return scores["y"]["accuracy"]["value"], scores["y"]["accuracy"]["n"]
+
+
+def test_extend_does_not_forget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn(700, 0).write_csv(tmp_path / "old.csv")
+    drawn(140, 1, 6.0).write_csv(tmp_path / "new.csv")
+    run = mapsto.train(tmp_path / "old.csv", "a, b -> y", steps=200, model=SMALL, out=tmp_path / "runs", tell=ignore, threads=1)
+    had, split = accuracy(run.metrics["test"]), np.load(run.path / "rows.npz")["split"]
+    more = api.extend(run.path, tmp_path / "new.csv", steps=300)
+    told = capsys.readouterr().out
+    before, added = (accuracy(more.metrics["parts"][name]) for name in ("before", "added"))
+    assert had[0] > 0.9 and before[1] == had[1] and before[0] > had[0] - 0.05
+    assert added[1] == more.metrics["test"]["y"]["accuracy"]["n"] - had[1] > 15 and added[0] > 0.8
+    assert "rows before" in told and f"(n {had[1]})" in told and "rows added" in (run.path / "report.html").read_text()
+    assert np.array_equal(np.load(run.path / "rows.npz")["split"][:700], split)
+    third = api.extend(run.path, drawn(60, 2, -6.0), steps=20, tell=ignore)  # and once more, from memory
+    assert third.record["rows_before"] == 840 and accuracy(third.metrics["parts"]["before"])[1] == accuracy(more.metrics["test"])[1]
+    _, equal = api.reproduce(run.path, tell=ignore)
+    assert equal
+
+
+def test_old_test_rows_that_come_again_stay_test_rows(tmp_path: Path) -> None:
+    old = drawn(300, 0)
+    run = mapsto.train(old, "a, b -> y", steps=5, model="linear", out=tmp_path, tell=ignore)
+    split = np.load(run.path / "rows.npz")["split"]
+    api.extend(run.path, pl.concat([drawn(90, 1), old]), before=old, steps=5, tell=ignore)
+    now = np.load(run.path / "rows.npz")["split"]
+    assert np.array_equal(now[:300], split) and np.array_equal(now[390:], split)
+    assert set(now[300:390]) == {0, 1, 2}
+
+
+def test_a_killed_extension_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mapsto.training.trainer.SAVE", 0.0)
+    monkeypatch.setattr("mapsto.training.trainer.TICK", 0.0)
+    drawn(300, 0).write_csv(tmp_path / "old.csv")
+    drawn(90, 1, 6.0).write_csv(tmp_path / "new.csv")
+    whole = mapsto.train(tmp_path / "old.csv", "a, b -> y", steps=20, model="linear", out=tmp_path / "runs", tell=ignore, threads=1)
+
+    for event_of_cut in ("decided", "step"):  # before anything is learned, and later
+        cut = tmp_path / event_of_cut
+        shutil.copytree(whole.path, cut)
+
+        def stop(event: dict, at: str = event_of_cut) -> None:
+            if event["event"] == at and event.get("step", 99) >= 17:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            api.extend(cut, tmp_path / "new.csv", steps=30, tell=stop)
+        if event_of_cut == "decided":  # as if it had been killed before the rows were divided
+            run = Run.open(cut)
+            del run.record["choice"]
+            run.save()
+        assert api.resume(cut, tell=ignore).status == "done"
+    api.extend(whole.path, tmp_path / "new.csv", steps=30, tell=ignore)
+    assert all(api.same_weights(whole.path, tmp_path / name) for name in ("decided", "step"))
+
+
+def test_extend_says_what_it_cannot_learn_from(tmp_path: Path) -> None:
+    rows = drawn(120, 0)
+    rows.write_csv(tmp_path / "old.csv")
+    run = mapsto.train(tmp_path / "old.csv", "a, b -> y", steps=2, model="linear", out=tmp_path / "runs", tell=ignore)
+    held = mapsto.train(rows, "a, b -> y", steps=2, model="linear", out=tmp_path / "runs", tell=ignore)
+    folds = mapsto.train(rows, "a, b -> y", steps=2, model="linear", out=tmp_path / "runs", folds=2, tell=ignore)
+    for start, new, what in (
+        (run, rows.drop("b"), "it lacks column 'b'"),
+        (run, rows.with_columns(c=1), "it also has column 'c'"),
+        (run, rows.with_columns(y=pl.lit(None, pl.String)), "every cell is missing"),
+        (held, rows, "before=old"),
+        (folds, rows, "--folds"),
+    ):
+        with pytest.raises(MapstoError, match=what) as found:
+            api.extend(start.path, new, steps=2, tell=ignore)
+        assert str(found.value).count("\n") < 3 and Run.open(start.path).status == "done"
+    (tmp_path / "old.csv").unlink()
+    with pytest.raises(RunError, match=r"old\.csv.*\nPut them back"):
+        api.extend(run.path, rows, steps=2, tell=ignore)
 
 
 def test_resume_of_a_finished_run_changes_nothing(shops: Run) -> None:

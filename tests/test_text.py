@@ -528,7 +528,7 @@ def test_extend_learns_new_texts_and_a_new_topic(tmp_path: Path) -> None:
     run = learned(rows, "text -> topic", tmp_path)
     draw = np.random.default_rng(1)
     rocks = [{"text": " ".join(draw.choice(["granite", "quartz", "lava", "basalt", *COMMON], 10)), "topic": "rocks"} for _ in range(150)]
-    more = api.extend(run.path, rows + rocks, steps=200, tell=ignore)
+    more = api.extend(run.path, rocks, before=rows, steps=200, tell=ignore)
     assert more.types["output", "topic"].vocabulary == ("food", "sport", "rocks")
     assert more.predict("quartz and lava and granite").predictions["topic"].value == "rocks"
     assert more.predict("the team had a goal in the match").predictions["topic"].value == "sport"

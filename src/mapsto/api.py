@@ -15,13 +15,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 
 from mapsto.config import Budget, Reading, Settings, options_of, settings_of
+from mapsto.data.added import added
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.data.source import Source
-from mapsto.errors import ConfigError, MapstoError, RunError
+from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.events import Tell
 from mapsto.files import locked
 from mapsto.learners.base import Collected
@@ -32,7 +34,7 @@ from mapsto.run import Run
 from mapsto.run.warm_start import begin, first_weights
 from mapsto.signature import parse_call
 from mapsto.steps.finish import finish, pooled
-from mapsto.steps.prepare import reopen, settle, store_of
+from mapsto.steps.prepare import part_of, parts_of, reopen, settle, store_of
 from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.machine import choose_device
@@ -139,41 +141,41 @@ def resume(path: str | Path, data: Any = None, tell: Tell | None = None) -> Run:
             run.model  # noqa: B018  (says that the weights are missing, and what to do)
         tell({"event": "note", "text": f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5"})
         return run
-    source = None if data is None else as_asked(run.record["asked"], open_source(data, run.settings.reading))
+    extended = "parts" in run.record["data"]
+    source = None if data is None else reopen(run, data) if extended else as_asked(run.record["asked"], open_source(data, run.settings.reading))
     if run.record.get("fold") == -1:
         return _fit_folds(run, source or reopen(run), tell)
     return fit(run, source, tell)
 
 
-def extend(path: str | Path, data: Any = None, tell: Tell | None = None, **budget: Any) -> Run:
+def extend(path: str | Path, data: Any = None, tell: Tell | None = None, before: Any = None, **budget: Any) -> Run:
     """Learn on from a finished run's best weights, with a new budget and, when `data` is given, on new rows and new classes too.
 
-    What was there moves to `segments/<k>` inside the run, so the record stays complete."""
+    The rows it had are learned together with the new ones, and are divided as they were; both are measured. before: these rows again, where they
+    came from memory (a tuple, where several times). What was there moves to `segments/<k>` inside the run, so the record stays complete."""
     run, tell, started = Run.open(path), tell or _printer(), time.monotonic()
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
     asked = settings_of(budget).budget
     if asked == Budget():
         asked = Budget(minutes=run.choice.budget.minutes or 5.0)
-    if data is not None:
-        source = as_asked(run.signature, open_source(data, Reading()))
-        run._located(source, targets=True)  # its columns are there, or an error before anything is touched
+    source, known = (None, {}) if data is None else _with_new(run, data, before)  # an error before anything is touched
     with locked(run.path):
         kept = _archive(run)
         run = Run.open(run.path)
-        settings = replace(run.settings, budget=asked, reading=replace(run.settings.reading, target=None, test=None))
+        settings = replace(run.settings, budget=asked)
+        settings = settings if data is None else replace(settings, reading=_reading_of_new(run))
         record = {"status": "running", "settings": settings.to_json(), "start_from": f"{kept}/model.safetensors", "segment": kept}
         if data is None:
             choice = replace(run.choice, budget=replace(asked, patience=asked.patience or 0.0))
             run.save(**record, choice=choice.to_json())
         else:
-            known = {"data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}}
             run.record["known_types"], run.record["known_found"] = run.record["types"], run.record["choice"].get("found", {})
             del run.record["choice"]
             run.save(**record, **known, asked=run.record["signature_text"])
         run = Run.open(run.path)
     try:
-        return fit(run, None if data is None else source, tell, started)
+        return fit(run, source, tell, started)
     except MapstoError:
         if not any((run.path / name).exists() for name in (NAME, PREVIOUS, "model.safetensors")):
             _put_back(run, kept)
@@ -215,6 +217,35 @@ def same_weights(a: Path, b: Path) -> bool:
         return False
     (left, _), (right, _) = (read(path / "model.safetensors") for path in (a, b))
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def _with_new(run: Run, data: Any, before: Any) -> tuple[Source, dict[str, Any]]:
+    """The rows that a run has, then the new ones; and what its record says of them. RunError where the first cannot be read again, DataError
+    where the new ones do not fit."""
+    if "fold" in run.record:
+        raise RunError(f"{run.path}: learned from all its rows, by --folds, so none is left to test on.\nTrain on all of them: mapsto train OLD NEW")
+    try:
+        had = reopen(run, before)
+    except (RunError, DataError) as problem:
+        raise RunError(
+            f"{run.path}: new rows are learned together with those it has, else it forgot these, and they cannot be read again.\n"
+            f"{str(problem).splitlines()[0]}\n"
+            "Put them back, or give them: mapsto.api.extend(run, new, before=old)"
+        ) from None
+    reading = _reading_of_new(run)
+    new = as_asked(run.signature, open_source(data, reading))
+    source = added(had, new, run.signature, (reading.group, reading.time, reading.weight))
+    parts = [*parts_of(run), part_of(new, reading)]
+    locations = [place for part in parts for place in part["locations"]] if all(part["locations"] for part in parts) else []
+    with np.load(run.path / "rows.npz") as kept:
+        rows = len(kept["split"])
+    data = {"name": source.name, "locations": locations, "fingerprint": source.fingerprint, "parts": parts}
+    return source, {"data": data, "rows_before": rows}
+
+
+def _reading_of_new(run: Run) -> Reading:
+    """How new rows are opened: as the others, but for what the signature says by now, and the test rows, which are there."""
+    return replace(run.settings.reading, target=None, test=None)
 
 
 def _archive(run: Run) -> str:

@@ -181,10 +181,12 @@ def told_step(event: Event, score: str) -> str:
 
 def table(event: Event) -> list[str]:
     """The result beside its baselines, aligned."""
-    rows = [("output", "metric", "test", "95% interval", "n", *_baseline_names(event))]
+    parts = event.get("parts", {})  # test rows that a run had before others were added, and those
+    rows = [("output", "metric", "test", "95% interval", "n", *(f"rows {name}" for name in parts), *_baseline_names(event))]
     for slot, metrics in event["test"].items():
         for name, found in metrics.items():
             beside = [number(event["baselines"].get(slot, {}).get(b, {}).get(name, {}).get("value")) for b in _baseline_names(event)]
+            beside = [*_of_parts(parts, slot, name), *beside]
             name = f"{name} (0–100)" if "0 to 100" in found.get("definition", "") else name
             rows.append((slot, name, number(found["value"]), f"{number(found['low'])} – {number(found['high'])}", f"{found['n']:,}", *beside))
     if len(rows) == 1:
@@ -194,6 +196,11 @@ def table(event: Event) -> list[str]:
         "  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
         for row in rows
     ]
+
+
+def _of_parts(parts: Mapping[str, Any], slot: str, metric: str) -> list[str]:
+    found = [scores.get(slot, {}).get(metric) for scores in parts.values()]
+    return ["" if one is None else f"{number(one['value'])} (n {one['n']:,})" for one in found]
 
 
 def _baseline_names(event: Event) -> list[str]:

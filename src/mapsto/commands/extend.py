@@ -14,7 +14,7 @@ SAYS = "learn on, with new data too"
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
-    command.add_argument("--data", help="new rows to learn from")
+    command.add_argument("--data", help="new rows, learned together with those it has")
     settings(command, Budget)
 
 

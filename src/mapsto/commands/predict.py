@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import Row, places, searched, takes_data, takes_run, takes_search, write_rows
 from mapsto.config import Reading
@@ -14,11 +14,14 @@ from mapsto.errors import RunError
 from mapsto.events import Tell
 
 if TYPE_CHECKING:
-    from mapsto.prediction import Answer
+    from mapsto.prediction import Answer, Prediction
     from mapsto.run import Run
 
 SAYS = "answers for new rows"
 EVENTS = False  # its output is rows
+BOOKS = ("row", "unsure", "problem")  # columns that are no answers
+CLASSES, INTERVAL = ("value", "probability", "set"), ("value", "low", "high")  # fields of a prediction
+KNOWN = {*CLASSES, *INTERVAL}
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -36,6 +39,10 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     if asked.data and asked.text:
         raise RunError("expected data or --text, got both.\nKeep one of them.")
     source = open_source(places(asked.data) if asked.data else _rows(run, asked.text or []), Reading())
+    fields = _fields(run)
+    named = columns(fields)
+    if any(named[name, "value"] != name for name in fields):
+        print(f"mapsto: an output is called like another column, so answers stand in: {', '.join(named.values())}", file=sys.stderr)
     unread: list[Answer] = []
     answered: list[str] = []  # a row of every piece in which any was answered
 
@@ -43,7 +50,7 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
         for part in run.answers(source):
             unread.extend(answer for answer in part if answer.problem)
             answered.extend(answer.where for answer in part[:1] if not answer.problem or any(not other.problem for other in part))
-            yield from (_row(run, answer) for answer in part)
+            yield from (_row(named, answer) for answer in part)
 
     write_rows(rows(), asked.out)
     if unread:
@@ -64,23 +71,46 @@ def _rows(run: Run, texts: list[str]) -> list[dict[str, str]]:
     return [{run.signature.inputs[0].column: text} for text in texts]
 
 
-def _row(run: Run, answer: Answer) -> Row:
-    """One line of output: the row's place; every output's value with its probability and set, or its interval; whether the row is far from
-    the training rows; why it could not be read."""
+def columns(outputs: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
+    """{(output, field): column} of the table's answers, of {output: its fields, "value" first}. The one place that names them.
+
+    A value stands under its output's name; the other fields under their own where there is one output, else under OUTPUT.FIELD. Where two
+    names were equal, every one is OUTPUT.FIELD: outputs differ, and no field has a dot, so no two of these can be equal, nor one of BOOKS. Case
+    does not count, as a parquet file tells no names apart by it."""
+    spots = [(name, field) for name, fields in outputs.items() for field in fields]
+    several = len(outputs) > 1
+    short = {(name, field): name if field == "value" else f"{name}.{field}" if several else field for name, field in spots}
+    named = short if _differ([*BOOKS, *short.values()]) else {(name, field): f"{name}.{field}" for name, field in spots}
+    assert len({*BOOKS, *named.values()}) == len(BOOKS) + len(spots), "a column is written once"
+    return named
+
+
+def _differ(names: Sequence[str]) -> bool:
+    return len({name.casefold() for name in names}) == len(names)
+
+
+def _fields(run: Run) -> dict[str, tuple[str, ...]]:
+    """What a prediction of each output tells: its value with probability and set, or with its interval, and what its type adds."""
+    told = {slot.name: INTERVAL if run.choice.kinds[slot.name] == "regression" else CLASSES for slot in run.signature.outputs}
+    return {name: (*fields, *run.types["output", name].beside) for name, fields in told.items()}
+
+
+def _row(named: Mapping[tuple[str, str], str], answer: Answer) -> Row:
+    """One line of output: the row's place; every output's fields under their columns; whether the row is far from the training rows; why it
+    could not be read."""
     row: Row = {"row": answer.where}
-    several = len(run.signature.outputs) > 1
-    for slot in run.signature.outputs:
-        found = answer.predictions.get(slot.name)
-        known = found.to_json() if found else {"value": None}
-        kind = run.choice.kinds[slot.name]
-        keys = ("value", "probability", "set") if kind != "regression" else ("value", "low", "high")
-        for key in keys:
-            name = f"{slot.name}.{key}" if several and key != "value" else slot.name if key == "value" else key
-            value = known.get(key)
-            row[name] = ";".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-        for key in run.types["output", slot.name].beside:
-            more = found.detail.get(key) if found else None
-            row[f"{slot.name}.{key}" if several else key] = json.dumps(more, ensure_ascii=False) if isinstance(more, (list, dict)) else more
+    for (name, field), column in named.items():
+        found = answer.predictions.get(name)
+        row[column] = _cell(found, field) if found else None
     row["unsure"] = next((found.unsure for found in answer.predictions.values()), None)
     row["problem"] = " ".join(answer.problem.split())
     return row
+
+
+def _cell(found: Prediction, field: str) -> Any:
+    """A field as a table holds it."""
+    if field not in KNOWN:
+        value = found.detail.get(field)
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+    value = found.to_json().get(field)
+    return ";".join(map(str, value)) if isinstance(value, (list, tuple)) else value

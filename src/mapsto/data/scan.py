@@ -10,7 +10,7 @@ import hashlib
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ SAMPLE_CELLS = 1_000_000  # over all columns, for tables of thousands of columns
 SAMPLE_BYTES = 64 << 20  # cells that hold pictures: bytes
 HEAVY = 500  # and how many of them: a room decodes them all at once to see sizes and colours
 CLASS = 1_000  # letters of a class's name, at most
+OF_ROWS = ("hashes", "named", "groups", "times", "weights", "strata")  # what a scan knows of each row
 DISTINCT = 100_000  # classes beyond which a target is no category
 
 
@@ -47,6 +48,11 @@ class Scan:
 
     def __len__(self) -> int:
         return len(self.hashes)
+
+    def after(self, row: int) -> Scan:
+        """What splitting needs of the rows from `row` on."""
+        later = {name: None if (value := getattr(self, name)) is None else value[row:] for name in OF_ROWS}
+        return replace(self, **later)
 
     def column(self, name: str) -> Column:
         return Column(name, self.sample[name])

@@ -74,6 +74,23 @@ def split(scan: Scan, reading: Reading, fold: int | None = None) -> Split:
     return Split(of, "; ".join(said))
 
 
+def split_added(scan: Scan, reading: Reading, before: np.ndarray) -> Split:
+    """Divide rows of which the first are divided already: before (m,) their splits, in which they stay. A later row that equals one of them in
+    its inputs, or is of its group, goes where that one is, to the test before all; the others are divided as ever."""
+    m = len(before)
+    assert len(scan) >= m, "the rows that were there come first"
+    of = split(scan.after(m), reading).of.copy() if len(scan) - m > 1 else np.full(len(scan) - m, TRAIN, np.int8)
+    known, own = np.zeros(len(of), bool), np.full(len(of), TRAIN, np.int8)
+    for keys in (scan.hashes,) if scan.groups is None else (scan.hashes, scan.groups):
+        for index in (TRAIN, VALIDATION, TEST):
+            there = np.isin(keys[m:], keys[:m][before == index])
+            own[there], known = np.maximum(own[there], index), known | there
+    of[known] = own[known]
+    counts = ", ".join(f"{(of == index).sum():,} {SPLITS[index]}" for index in range(3))
+    also = f"; {known.sum():,} of the new ones belong to rows that were there, and go where those are" if known.any() else ""
+    return Split(np.concatenate([before, of]).astype(np.int8), f"the {m:,} rows it had stay divided as they were, new ones: {counts}{also}")
+
+
 def _give(of: np.ndarray, mixed: np.ndarray, keys: np.ndarray, scan: Scan, wanted: dict[int, float], only: np.ndarray | None = None) -> None:
     """Move shares of the TRAIN rows of `of` to other splits, in place."""
     among = np.flatnonzero((of == TRAIN) if only is None else (only & (of == TRAIN)))

@@ -5,6 +5,7 @@
     {"version": 1,
      "interval": how low and high were found,
      "train" | "validation" | "test": {SLOT: {METRIC: {"value", "low", "high", "n", "definition"}}},
+     "parts": {"before" | "added": {SLOT: as above}}, only of a run that rows were added to: its test rows of before, and the new ones,
      "baselines": {SLOT: {"majority" | "mean" | "linear" | "nearest": {METRIC: {the same five}}}}}
 
 value, low and high are numbers or null: value is null when the metric is undefined here (no known label, one class for an AUC,
@@ -64,9 +65,12 @@ def any_known(present: np.ndarray) -> np.ndarray:
     return np.asarray(present.any(axis=tuple(range(1, present.ndim))) if present.ndim > 1 else present, bool)
 
 
-def record(splits: Mapping[str, Mapping[str, Scores]], baselines: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
-    """The content of metrics.json. splits: {"train" | "validation" | "test": {slot: scores}}; baselines: {slot: {name: scores}}."""
-    return {"version": VERSION, "interval": INTERVAL, **splits, "baselines": dict(baselines)}
+def record(
+    splits: Mapping[str, Mapping[str, Scores]], baselines: Mapping[str, Mapping[str, Scores]], parts: Mapping[str, Mapping[str, Scores]] | None = None
+) -> dict[str, Any]:
+    """The content of metrics.json. splits: {"train" | "validation" | "test": {slot: scores}}; baselines: {slot: {name: scores}}; parts:
+    {"before" | "added": {slot: scores}}."""
+    return {"version": VERSION, "interval": INTERVAL, **splits, **({"parts": dict(parts)} if parts else {}), "baselines": dict(baselines)}
 
 
 def interval(statistics: np.ndarray, metric: Metric, groups: np.ndarray | None = None, seed: int = 0) -> tuple[float, float]:

@@ -320,15 +320,18 @@ def beside(score: Score) -> Bars:
 def _metric_table(run: Run, slot: str, split: str) -> Table:
     rivals = run.metrics.get("baselines", {}).get(slot, {}) if split == "test" else {}
     others = [name for name in ("validation", "train") if name != split and run.metrics.get(name, {}).get(slot)]
+    parts = run.metrics.get("parts", {}) if split == "test" else {}  # rows of before others were added, and those
+    found = [*rivals.values(), *(run.metrics[other][slot] for other in others), *(part.get(slot, {}) for part in parts.values())]
     rows = []
     for name, one in run.metrics[split][slot].items():
         interval = f"{figure(one['low'])} – {figure(one['high'])}" if one["low"] is not None else None
-        side = [scores.get(name, {}).get("value") for scores in (*rivals.values(), *(run.metrics[other][slot] for other in others))]
+        side = [scores.get(name, {}).get("value") for scores in found]
         scale = " (0–100)" if "0 to 100" in one["definition"] else ""
         rows.append((named(name) + scale, figure(one["value"]), interval, *(None if value is None else figure(value) for value in side), one["n"]))
-    columns = ("metric", split, "95% interval", *rivals, *others, unit(run, slot))
+    columns = ("metric", split, "95% interval", *rivals, *others, *(f"rows {part}" for part in parts), unit(run, slot))
     caption = f"Figures on {split} {unit(run, slot)}" + (", beside simple baselines on the same rows" if rivals else "")
-    return Table(columns, tuple(rows), f"{caption}." + (" Validation rows chose the weights, training rows made them." if others else ""))
+    added = " Rows before: the test rows it had before others were added; rows added: those of the new ones." if parts else ""
+    return Table(columns, tuple(rows), f"{caption}." + (" Validation rows chose the weights, training rows made them." if others else "") + added)
 
 
 def _folds(run: Run, slot: str) -> Table:

@@ -20,7 +20,7 @@ from mapsto.learners.base import Collected, Learner
 from mapsto.measure import calibration, novelty
 from mapsto.measure.answers import plain_metric
 from mapsto.measure.baseline import TASKS, answers, chosen, features_of
-from mapsto.measure.scores import record, score, scored
+from mapsto.measure.scores import Scores, record, score, scored
 from mapsto.measure.tested import Tested, file_of, joined
 from mapsto.run import Run
 from mapsto.run.writing import WAYS
@@ -48,21 +48,10 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
         if (held := found.get("validation")) is not None
     }
     groups = _groups(run)
-    metrics = {
-        split: {
-            slot: score(
-                run.types["output", slot],
-                calibration.calibrated(held.predicted[slot], scales.get(slot, {})),
-                held.target[slot],
-                held.present[slot],
-                None if groups is None else groups[held.rows],
-            )
-            for slot in held.predicted
-        }
-        for split, held in found.items()
-    }
+    metrics = {split: _scores(run, held, scales, groups) for split, held in found.items()}
+    parts = _parts(run, found.get("test"), scales, groups)
     beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
-    write_json(run.path / "metrics.json", record(metrics, beside))
+    write_json(run.path / "metrics.json", record(metrics, beside, parts))
     _keep_predictions(run, learner, found.get("test"), scales, groups)
     run.save(
         status="done",
@@ -78,7 +67,30 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     )
     for name in ("metrics", "novelty"):
         vars(run).pop(name, None)
-    return _result(run, metrics.get("test", {}), beside, seconds, stopped=trainer.stop, best=trainer.judge.of), found
+    return _result(run, metrics.get("test", {}), beside, seconds, stopped=trainer.stop, best=trainer.judge.of, parts=_told(parts)), found
+
+
+def _scores(run: Run, held: Collected, scales: Mapping[str, Any], groups: np.ndarray | None, at: np.ndarray | None = None) -> dict[str, Scores]:
+    """Every metric of every output over predicted rows; at (n,) bool: over these."""
+    at, of = np.ones(len(held.rows), bool) if at is None else at, None if groups is None else groups[held.rows]
+    return {
+        slot: score(
+            run.types["output", slot],
+            {name: values[at] for name, values in calibration.calibrated(predicted, scales.get(slot, {})).items()},
+            held.target[slot][at],
+            held.present[slot][at],
+            None if of is None else of[at],
+        )
+        for slot, predicted in held.predicted.items()
+    }
+
+
+def _parts(run: Run, held: Collected | None, scales: Mapping[str, Any], groups: np.ndarray | None) -> dict[str, dict[str, Scores]]:
+    """Of a run that rows were added to: the test rows it had before, and the new ones, by themselves."""
+    if held is None or "rows_before" not in run.record:
+        return {}
+    before = held.rows < run.record["rows_before"]
+    return {name: _scores(run, held, scales, groups, at) for name, at in (("before", before), ("added", ~before)) if at.any()}
 
 
 def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Collected], dict[str, novelty.Heard]]:
@@ -138,13 +150,19 @@ def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
 
 def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], seconds: float, **more: Any) -> Event:
     """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
-    figures = {
-        slot: {name: {key: value for key, value in found.items() if key != "definition"} for name, found in scores.items()}
-        for slot, scores in test.items()
-    }
+    figures = _told({"test": test})["test"]
     ways = [WAYS[kind] for kind in run.choice.kinds.values() if kind in WAYS and not run.signature.inputs]
     use = f"{ways[0]} {run.path}" if ways else f"predict with: mapsto predict {run.path} FILES"
     return {"event": "done", "run": str(run.path), "use": use, "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
+
+
+def _told(parts: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
+    """Figures without their definitions."""
+
+    def bare(scores: Scores) -> Scores:
+        return {name: {key: value for key, value in found.items() if key != "definition"} for name, found in scores.items()}
+
+    return {part: {slot: bare(scores) for slot, scores in by_slot.items()} for part, by_slot in parts.items()}
 
 
 def _keep_predictions(run: Run, learner: Learner, held: Collected | None, scales: Mapping[str, Any], groups: np.ndarray | None) -> None:

@@ -5,7 +5,7 @@ What was decided goes into the run's record; afterwards a run needs only that re
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mapsto.cells import Beside, is_missing
 from mapsto.checks._gate import gate
 from mapsto.checks.base import Evidence
 from mapsto.config import Reading, Settings
+from mapsto.data.added import together
 from mapsto.data.encode import list_bad, prepare, spots
 from mapsto.data.mirror import mirror_is_safe
 from mapsto.data.open import open_source
@@ -26,7 +27,7 @@ from mapsto.data.resolve import as_asked, resolve
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.scan import Scan, scan
 from mapsto.data.source import Source
-from mapsto.data.split import TEST, TRAIN, Split, split
+from mapsto.data.split import TEST, TRAIN, Split, split, split_added
 from mapsto.data.store import Store
 from mapsto.errors import CellError, DataError, RunError
 from mapsto.events import Tell
@@ -49,7 +50,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
     settings = earlier.wished(run.settings) if earlier else run.settings
     for sentence in source.said:
         tell({"event": "said", "text": sentence})
-    ready = make_ready(source, run.record["asked"], settings, tell, fold, earlier, run.path)
+    ready = make_ready(source, run.record["asked"], settings, tell, fold, earlier, run.path, _splits_before(run))
     store, found, parts = ready.store, ready.found, ready.parts
     signature, types = store.signature, dict(store.types)
     quiet = fold not in (None, 0)  # the parts of a cross-validation hold the same rows: said once
@@ -131,8 +132,10 @@ def make_ready(
     fold: int | None = None,
     earlier: Earlier | None = None,
     path: Path | None = None,
+    before: np.ndarray | None = None,
 ) -> Ready:
-    """Scan, resolve, divide, fit and encode. path: the run's folder, which gets a quarantine.csv. DataError when too many rows are bad."""
+    """Scan, resolve, divide, fit and encode. path: the run's folder, which gets a quarantine.csv; before (m,): splits of the first rows, which a
+    segment before has divided. DataError when too many rows are bad."""
     reading, source = settings.reading, as_asked(asked, source)
     signature, said = asked_signature(asked, source, reading)
     columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
@@ -141,7 +144,8 @@ def make_ready(
         list_bad(path / "quarantine.csv", found.bad, [])
     _refuse_bad(found.bad, len(found) + len(found.bad), reading.max_bad, source.name, path)
     signature, left_out = resolve(signature, found, source)
-    parts = split(found, reading, fold) if fold != -1 else _all_rows(found, settings)
+    whole = before is None and fold == -1
+    parts = _all_rows(found, settings) if whole else split(found, reading, fold) if before is None else split_added(found, reading, before)
     types = fit_types(signature, found, parts, settings, earlier)
     folder = prepare(source, signature, types, len(found), lambda done, rows: tell({"event": "encode", "rows": done, "total": rows}), reading.store)
     store = Store(folder, signature, types, parts.of, found.weights)
@@ -151,18 +155,51 @@ def make_ready(
     return Ready(source, store, found, parts, reading, said, left_out)
 
 
-def reopen(run: Run) -> Source:
-    """The data a run was made from; RunError when it is gone or has changed."""
+def reopen(run: Run, given: Any = None) -> Source:
+    """The data a run was made from, with all rows that were added later; RunError when it is gone or has changed. given: what came from memory,
+    again; a tuple where that was several times."""
+    parts = parts_of(run)
+    memory = [part for part in parts if not part["locations"]]
+    again = given if isinstance(given, tuple) else () if given is None else (given,)
+    if len(again) not in (len(memory), len(parts)):
+        times = f" {len(memory)} times" if len(memory) > 1 else ""
+        raise RunError(
+            f"{run.path}: its data was given from memory{times}, and is to be read again; got {len(again)}.\n"
+            f"Give it again: mapsto.resume(run, data=…){', a tuple of them, in order' if times else ''}"
+        )
+    place = iter(again)
+    sources = [_reopened(run, part, None if part["locations"] and len(again) < len(parts) else next(place, None)) for part in parts]
+    return together(sources)
+
+
+def parts_of(run: Run) -> list[dict[str, Any]]:
+    """Where a run's rows come from: {"name", "locations", "fingerprint", "reading"} of the first data, and of each that was added."""
     data = run.record["data"]
-    if not data["locations"]:
-        raise RunError(f"{run.path}: its data was given from memory and its encoded copy is gone.\nGive it again: mapsto.resume(run, data=…)")
-    source = open_source(data["locations"] if len(data["locations"]) > 1 else data["locations"][0], run.settings.reading)
-    if source.fingerprint != data["fingerprint"]:
+    return data.get("parts") or [{**data, "reading": run.record["settings"]["reading"]}]
+
+
+def part_of(source: Source, reading: Reading) -> dict[str, Any]:
+    """The record of one of them."""
+    return {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint, "reading": vars(reading)}
+
+
+def _reopened(run: Run, part: Mapping[str, Any], given: Any) -> Source:
+    places = part["locations"]
+    source = open_source(given if given is not None else places if len(places) > 1 else places[0], Reading(**part["reading"]))
+    if source.fingerprint != part["fingerprint"]:
         raise RunError(
             f"{source.name}: has changed since the training began, so it cannot be continued exactly.\n"
-            f"Put the data back, or start anew (or: mapsto extend {run.path} --data {source.name})."
+            "Put the data back as it was, or train anew: mapsto train DATA"
         )
     return as_asked(run.signature if run.record.get("signature") else run.record["asked"], source)
+
+
+def _splits_before(run: Run) -> np.ndarray | None:
+    """(m,) the splits of the rows that the segment before had; None where no rows were added."""
+    if "parts" not in run.record["data"]:
+        return None
+    with np.load(run.path / run.record["segment"] / "rows.npz") as kept:
+        return kept["split"]
 
 
 def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
