@@ -30,7 +30,7 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
-    "errors cells signature config registry files numerals blocks ngrams tokens public_tokens",
+    "errors cells signature config trust registry files numerals blocks ngrams tokens public_tokens",
     "batch metrics decode augment arithmetic attention dropout encodings texts words disturb sounds hub",
     "types next_token ctc conversation reading writing sequences references overlap",
     "models",
@@ -57,7 +57,7 @@ ROOMS = (
 HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.split()}
 
 FLAGS = {
-    "train": "--out --name --from --lora --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow "
+    "train": "--trust --out --name --from --lora --model --learner --metric --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
     "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --json --debug",
     "check": "--fix --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
@@ -65,22 +65,22 @@ FLAGS = {
     "plan": "--model --learner --target --drop --test --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
     "--patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup --schedule --clip --ema --precision --seed --device "
     "--threads --devices --plan --json --debug",
-    "doctor": "--overfit-one-batch --rate-range --json --debug",
-    "profile": "--steps --out --json --debug",
-    "report": "--no-samples --json --debug",
-    "compare": "--metric --out --json --debug",
-    "assess": "--data --out --no-samples --json --debug",
-    "resume": "--json --debug",
-    "extend": "--data --minutes --steps --epochs --until --patience --json --debug",
-    "reproduce": "--json --debug",
-    "evaluate": "--beam --penalty --temperature --lm --lm-weight --json --debug",
-    "predict": "--out --text --beam --penalty --temperature --lm --lm-weight --debug",
-    "embed": "--out --debug",
+    "doctor": "--trust --overfit-one-batch --rate-range --json --debug",
+    "profile": "--trust --steps --out --json --debug",
+    "report": "--trust --no-samples --json --debug",
+    "compare": "--trust --metric --out --json --debug",
+    "assess": "--trust --data --out --no-samples --json --debug",
+    "resume": "--trust --json --debug",
+    "extend": "--trust --data --minutes --steps --epochs --until --patience --json --debug",
+    "reproduce": "--trust --json --debug",
+    "evaluate": "--trust --beam --penalty --temperature --lm --lm-weight --json --debug",
+    "predict": "--trust --out --text --beam --penalty --temperature --lm --lm-weight --debug",
+    "embed": "--trust --out --debug",
     "runs": "--json --debug",
     "cache": "--limit --clear --json --debug",
-    "score": "--text --out --debug",
-    "chat": "--system --tokens --temperature --top-p --seed --debug",
-    "sample": "--prompt --n --tokens --temperature --top-p --seed --stop --debug",
+    "score": "--trust --text --out --debug",
+    "chat": "--trust --system --tokens --temperature --top-p --seed --debug",
+    "sample": "--trust --prompt --n --tokens --temperature --top-p --seed --stop --debug",
 }
 
 

@@ -26,6 +26,7 @@ from mapsto.registry import module, names
 from mapsto.run import Run
 from mapsto.settle import reopen, store_of
 from mapsto.training import memory
+from mapsto.trust import trust
 
 Tell = Callable[[Mapping[str, Any]], None]
 
@@ -194,6 +195,8 @@ def untouched(learner: Learner) -> Iterator[None]:
 def _module(name: str) -> ModuleType:
     if name not in questions() and not name.endswith(".py"):
         raise ConfigError(f"unknown question '{name}'.\n{did_you_mean(name, questions(), most=20)}")
+    if name.endswith(".py"):
+        trust(name, "a question")  # which stands on the command line, never in a record
     return module("assess", name)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
-from mapsto import models
+from mapsto import models, trust
 from mapsto.config import Settings
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import write_atomic
@@ -110,7 +110,7 @@ def begin(run: Run, start: str) -> None:
         "model_options": dict(from_run.choice.model_options),
         "found": dict(from_run.choice.found),
     }
-    run.save(start=record, start_from=START)
+    run.save(start=record, start_from=START, code=run.record["code"] | trust.fingerprints(from_run.record))
 
 
 def bring(run: Run) -> list[str]:

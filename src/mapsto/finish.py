@@ -27,6 +27,7 @@ from mapsto.speech import WAYS
 from mapsto.training import memory
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
+from mapsto.trust import flags
 
 Event = dict[str, Any]
 
@@ -143,7 +144,7 @@ def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], second
         for slot, scores in test.items()
     }
     ways = [WAYS[kind] for kind in run.choice.kinds.values() if kind in WAYS and not run.signature.inputs]
-    use = f"{ways[0]} {run.path}" if ways else f"predict with: mapsto predict {run.path} FILES"
+    use = f"{ways[0]} {run.path}" if ways else f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
     return {"event": "done", "run": str(run.path), "use": use, "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
 
 

@@ -1,20 +1,19 @@
 """The folder is the registry: a type, model, learner or assessment is one file in its folder, found by its name.
 
 Outside packages add theirs by entry points (`mapsto.types`, `mapsto.models`, `mapsto.learners`, `mapsto.assess`) or by a path:
-`--model ./mine.py`. Listing names imports nothing, so no torch.
+`--model ./mine.py`, of a file that a person has named (`mapsto.trust`). Listing names imports nothing, so no torch.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
-import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
 from mapsto.errors import ConfigError, did_you_mean
+from mapsto.trust import executed
 
 HERE = Path(__file__).parent
 SHARED = {"base", "__init__"}  # what the files of a folder share is no entry of it
@@ -27,13 +26,13 @@ def names(room: str) -> list[str]:
 
 
 def module(room: str, name: str) -> ModuleType:
-    """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match."""
+    """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match, RunError for a file not trusted."""
     if name.endswith(".py"):
-        return _from_path(room, Path(name))
+        return executed(name)
     for point in _outside(room):
         if point.name == name:
             return importlib.import_module(point.module)
-    if not (HERE / room / f"{name}.py").is_file() or name in SHARED:
+    if not name.isidentifier() or not (HERE / room / f"{name}.py").is_file() or name in SHARED:
         what = {"assess": "assessment"}.get(room, room.rstrip("s"))
         raise ConfigError(f"unknown {what} '{name}'.\n{did_you_mean(name, names(room))}")
     return importlib.import_module(f"mapsto.{room}.{name}")
@@ -52,19 +51,3 @@ def entry(room: str, name: str) -> type:
 def _outside(room: str) -> tuple[EntryPoint, ...]:
     """What outside packages add; asked of the system once."""
     return tuple(entry_points(group=f"mapsto.{room}"))
-
-
-def _from_path(room: str, path: Path) -> ModuleType:
-    key = f"mapsto_outside.{room}.{path.stem}"
-    if not path.is_file():
-        asked = {"assess": "a question"}.get(room, f"--{room.rstrip('s')}")
-        raise ConfigError(f"no file '{path}' for {asked}.\nGive a name ({', '.join(names(room))}) or the path of a .py file.")
-    loaded = sys.modules.get(key)
-    if loaded is not None and loaded.__file__ == str(path.resolve()):
-        return loaded
-    spec = importlib.util.spec_from_file_location(key, path.resolve())
-    assert spec is not None and spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    sys.modules[key] = found
-    spec.loader.exec_module(found)
-    return found

@@ -13,7 +13,8 @@
     quarantine.csv        rows that could not be read, and why
     sections.json         what questions found; report.html and README.md are drawn from it
 
-Nothing in it is pickled or executed. Every file appears by rename, so it is whole or absent.
+Nothing in it is pickled or executed; own files that it names are executed where a person names them again (`mapsto.trust`). Every file
+appears by rename, so it is whole or absent.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from mapsto import __version__, speech
+from mapsto import __version__, speech, trust
 from mapsto.batch import Batch
 from mapsto.config import Settings, options_of
 from mapsto.conversation import in_order, messages_of
@@ -50,7 +51,6 @@ from mapsto.measure import calibration
 from mapsto.measure.novelty import Looking, Novelty
 from mapsto.measure.scores import score
 from mapsto.models import build as build_model
-from mapsto.models.base import Rooms
 from mapsto.recipes import Choice
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
@@ -101,7 +101,13 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """The run in a folder. RunError when there is none, or a newer mapsto wrote it."""
+        """The run in a folder. RunError when there is none, a newer mapsto wrote it, or it needs an own file that is not trusted."""
+        run = cls._read(path)
+        trust.check(run.record, run.path)
+        return run
+
+    @classmethod
+    def _read(cls, path: str | Path) -> Run:
         path = Path(path)
         if path.name == "run.json":
             path = path.parent
@@ -132,7 +138,7 @@ class Run:
         found = []
         for file in sorted(folder.glob("*/run.json")):
             try:
-                found.append(cls.open(file.parent))
+                found.append(cls._read(file.parent))
             except RunError as problem:
                 if damaged:
                     damaged(file.parent, problem)
@@ -439,11 +445,3 @@ class Run:
 
 def _number(value: float | None) -> str:
     return "—" if value is None else f"{value:.4g}"
-
-
-def rooms_to_json(signature: Signature, types: Rooms) -> dict[str, dict[str, Any]]:
-    """The fitted rooms by side and slot."""
-    return {
-        side: {slot.name: types[side, slot.name].to_json() for slot in slots}
-        for side, slots in (("input", signature.inputs), ("output", signature.outputs))
-    }

@@ -1,4 +1,4 @@
-"""One of several processes that learn a run together:  python -m mapsto.worker RUN STARTED
+"""One of several processes that learn a run together:  python -m mapsto.worker RUN STARTED [TRUSTED FILE …]
 
 `mapsto train … --devices 2` starts them once everything is decided and encoded; when the last checkpoint stands, the process that
 started them goes on from there alone. A process ends with the one that started it: their standard input is a pipe of its.
@@ -23,11 +23,13 @@ from mapsto.settle import reopen, store_of
 from mapsto.training.company import company
 from mapsto.training.processes import STOPPED
 from mapsto.training.trainer import Trainer
+from mapsto.trust import trust_all
 
 
 def main(words: list[str]) -> int:
     """Learn until the last checkpoint is written. The exit code."""
     threading.Thread(target=_end_with_the_other, daemon=True).start()
+    trust_all(words[2:])
     run, started = Run.open(words[0]), float(words[1])
     together = company()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // together.size))

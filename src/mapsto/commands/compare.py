@@ -6,13 +6,14 @@ import argparse
 import json
 from pathlib import Path
 
-from mapsto.commands.base import Tell
+from mapsto.commands.base import Tell, takes_trust
 
 SAYS = "which of several runs is better, whether that is chance, and at what cost"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("runs", metavar="RUN", nargs="+", help="two or more runs' folders")
+    takes_trust(command)
     command.add_argument("--metric", help="what decides: METRIC or METRIC@OUTPUT; default: each output's first")
     command.add_argument("--out", metavar="PAGE.html", help="where to write the page (compare.html beside the first run)")
 

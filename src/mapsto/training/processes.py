@@ -18,6 +18,7 @@ from typing import Any
 from mapsto.errors import RunError, Stopped
 from mapsto.training.company import MEET
 from mapsto.training.signals import signals
+from mapsto.trust import trusted
 
 Tell = Callable[[Mapping[str, Any]], None]
 STOPPED = 143  # what a process gives that was asked to save and leave
@@ -61,7 +62,7 @@ def _start(module: str, run: Path, rank: int, size: int, started: float, folder:
     places = {"RANK": str(rank), "WORLD_SIZE": str(size), MEET: str(folder / "meet")}
     with (folder / f"{rank}.txt").open("w") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(run), repr(started)],
+            [sys.executable, "-m", module, str(run), repr(started), *(str(file.__file__) for file in trusted())],
             env={**os.environ, **places},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,
