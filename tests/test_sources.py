@@ -17,6 +17,8 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from mapsto.cells import Blob
@@ -488,6 +490,28 @@ def test_archives_open_as_folders(tmp_path: Path, kind: str, _cache: Path) -> No
     assert open_source(path).fingerprint == source.fingerprint  # the cache may come and go
 
 
+@pytest.mark.parametrize("kind", ["a.tar", "a.tar.gz"])
+def test_a_folder_packed_from_within(tmp_path: Path, kind: str) -> None:
+    """tar czf a.tar.gz -C flowers . names its entries ./ and ./roses/1.png."""
+    for name in ("roses", "daisies"):
+        (tmp_path / "flowers" / name).mkdir(parents=True)
+        picture(tmp_path / "flowers" / name / "1.png")
+    with tarfile.open(tmp_path / kind, "w:gz" if kind.endswith("gz") else "w") as handle:
+        handle.add(tmp_path / "flowers", arcname=".")
+        assert handle.getnames()[0] == "." and "./roses/1.png" in handle.getnames()
+    assert [row[1] for row in rows_of(open_source(tmp_path / kind))] == ["daisies", "roses"]
+
+
+@given(st.lists(st.sampled_from(["", ".", "..", "a", "b.png", "...", "..c"]), min_size=1, max_size=6).map("/".join))
+def test_a_member_is_written_into_the_folder_or_refused(name: str) -> None:
+    try:
+        found = archive.safe_name(name, Path("a.tar"))
+    except DataError:
+        assert name.startswith("/") or ".." in name.split("/") or os.path.normpath(name) == "."
+    else:
+        assert found == os.path.normpath(name) and not found.startswith(("/", "../"))
+
+
 def test_paths_into_archives(tmp_path: Path) -> None:
     path = zipped(tmp_path / "t.zip", {"top/a.csv": b"x,y\n1,2\n", "top/b-train.csv": b"u,v\n1,2\n", "top/b-test.csv": b"u,v\n3,4\n"})
     fails(path, "t.zip/", "b*")
@@ -499,7 +523,7 @@ def test_paths_into_archives(tmp_path: Path) -> None:
     fails(f"{write(tmp_path / 'c.csv', 'a,b')}/x.csv", "is a file")
 
 
-@pytest.mark.parametrize("name", ["../evil.csv", "/etc/evil.csv", "a/../../evil.csv", "..\\evil.csv", "C:\\evil.csv"])
+@pytest.mark.parametrize("name", ["../evil.csv", "./../evil.csv", "/etc/evil.csv", "a/../../evil.csv", "..\\evil.csv", "C:\\evil.csv"])
 def test_zip_slip(tmp_path: Path, name: str, _cache: Path) -> None:
     fails(zipped(tmp_path / "z.zip", {"a.csv": b"x\n1\n", name: b"x"}), "refused", "outside")
     if "\\" not in name:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from mapsto.files import locked
 from mapsto.learners.base import Collected
 from mapsto.models import config
 from mapsto.registry import entry, module
+from mapsto.registry.trust import trust_all, trust_asked
 from mapsto.report import reporting
 from mapsto.run import Run
 from mapsto.run.warm_start import begin, first_weights
@@ -52,23 +53,28 @@ def train(
     name: str | None = None,
     tell: Tell | None = None,
     started: float | None = None,
+    trust: Iterable[str | Path] = (),
     **options: Any,
 ) -> Run:
     """Learn the map `signature` from `data`; everything decided on the way is written into the run.
 
     data: a path (folder, table, archive, arrays), several paths, a pandas or polars frame, a list of dicts.
     options: `minutes`, `steps`, `model`, `metric`, … as the command line has them (`mapsto train --help`).
-    tell: called with every event; None prints them. Raises MapstoError; nothing half-written is left where nothing was learned.
+    trust: own files that the run to start from was made with. tell: called with every event; None prints them.
+    Raises MapstoError; nothing half-written is left where nothing was learned.
     """
     started = time.monotonic() if started is None else started
     tell = tell or _printer()
     settings = _absolute(settings_of(options))
+    trust_all(trust)
+    code = trust_asked(settings.model, settings.learner)
     _check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     asked = {
         "data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint},
         "asked": signature,
         "settings": settings.to_json(),
+        "code": code,
     }
     run = Run.create(Path(out), name or source.name, asked | ({"fold": -1} if settings.reading.folds else {}))
     try:
@@ -114,6 +120,7 @@ def planned(data: Any, signature: str | None = None, tell: Tell | None = None, *
     """The plan that `train` would take for the same words, with what was measured for it. Nothing is learned, no run is left."""
     started, tell = time.monotonic(), tell or _printer()
     settings = _absolute(settings_of(options))
+    trust_asked(settings.model, settings.learner)
     _check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     with TemporaryDirectory() as folder:
@@ -127,14 +134,15 @@ def planned(data: Any, signature: str | None = None, tell: Tell | None = None, *
     return trainer.plan
 
 
-def load(path: str | Path) -> Run:
-    """Open a run: `load(path).predict(rows)`."""
+def load(path: str | Path, trust: Iterable[str | Path] = ()) -> Run:
+    """Open a run: `load(path).predict(rows)`. trust: own files that it was made with, which nothing but being named here lets it execute."""
+    trust_all(trust)
     return Run.open(path)
 
 
-def resume(path: str | Path, data: Any = None, tell: Tell | None = None) -> Run:
-    """Go on with a training that was cut off, exactly. A finished run is returned as it is."""
-    run = Run.open(path)
+def resume(path: str | Path, data: Any = None, tell: Tell | None = None, trust: Iterable[str | Path] = ()) -> Run:
+    """Go on with a training that was cut off, exactly. A finished run is returned as it is. trust: as of `load`."""
+    run = load(path, trust)
     tell = tell or _printer()
     if run.status == "done":
         if not (run.path / "model.safetensors").exists():
@@ -275,7 +283,7 @@ def _fit_folds(run: Run, source: Source, tell: Tell) -> Run:
     """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns from all rows but validation.
     What is done already is not done again."""
     started, count, parts = time.monotonic(), run.settings.reading.folds, []
-    asked = {key: run.record[key] for key in ("data", "asked", "settings")}
+    asked = {key: run.record[key] for key in ("data", "asked", "settings", "code") if key in run.record}
     for fold in range(count):
         tell({"event": "note", "text": f"fold {fold + 1} of {count}"})
         there = next((part for part in Run.list(run.path / "folds") if part.record["fold"] == fold), None)

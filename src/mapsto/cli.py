@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from mapsto import __version__
-from mapsto.commands.base import data_and_signature, settings, takes_words
+from mapsto.commands.base import data_and_signature, settings, takes_trust, takes_words
 from mapsto.config import GROUPS
 from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean
 from mapsto.registry import module, names
+from mapsto.registry.trust import trust_all
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,6 +69,7 @@ def _train_arguments(command: Parser) -> None:
     command.add_argument("--metric", help="what decides which weights are best: METRIC or METRIC@OUTPUT")
     start = "a finished run to start from: its model, what its rooms learned, its weights; or a public model: hub:ID, hub:FOLDER"
     command.add_argument("--from", dest="start", metavar="RUN", help=start)
+    takes_trust(command)
     command.add_argument("--lora", metavar="RANK", help="with --from hub:…, train adapters of this rank in place of all weights")
     for group in GROUPS:
         settings(command, group)
@@ -84,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             top.print_help()
             return 0
         asked = _asked(top, each, words)
+        trust_all(getattr(asked, "trust", None) or ())
         tell = _remembering(_tell(asked), runs)
         if asked.command == "train":  # called from here, so that nothing stands between the shell and the main path
             from mapsto.api import train

@@ -24,6 +24,7 @@ from mapsto.events import Tell
 from mapsto.learners.base import Collected, Learner
 from mapsto.measure.tested import Tested
 from mapsto.registry import module, names
+from mapsto.registry.trust import trust
 from mapsto.run import Run
 from mapsto.steps.prepare import reopen, store_of
 from mapsto.training import memory
@@ -193,6 +194,8 @@ def untouched(learner: Learner) -> Iterator[None]:
 def _module(name: str) -> ModuleType:
     if name not in questions() and not name.endswith(".py"):
         raise ConfigError(f"unknown question '{name}'.\n{did_you_mean(name, questions(), most=20)}")
+    if name.endswith(".py"):
+        trust(name, "a question")  # which stands on the command line, never in a record
     return module("assess", name)
 
 

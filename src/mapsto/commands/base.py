@@ -32,6 +32,12 @@ def takes_words(command: argparse.ArgumentParser) -> None:
 
 def takes_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's folder")
+    takes_trust(command)
+
+
+def takes_trust(command: argparse.ArgumentParser) -> None:
+    """Own files, of commands that open a run."""
+    command.add_argument("--trust", action="append", metavar="FILE", help="a .py file of yours that a run was made with and may execute; repeatable")
 
 
 def takes_data(command: argparse.ArgumentParser, needed: bool = True) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from mapsto.commands.base import takes_trust
 from mapsto.events import Tell
 
 SAYS = "which of several runs is better, whether that is chance, and at what cost"
@@ -13,6 +14,7 @@ SAYS = "which of several runs is better, whether that is chance, and at what cos
 
 def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("runs", metavar="RUN", nargs="+", help="two or more runs' folders")
+    takes_trust(command)
     command.add_argument("--metric", help="what decides: METRIC or METRIC@OUTPUT; default: each output's first")
     command.add_argument("--out", metavar="PAGE.html", help="where to write the page (compare.html beside the first run)")
 

@@ -130,7 +130,8 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> 
 def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[Member, IO[bytes] | None]]:
     for info in archive:
         if info.isdir():
-            safe_name(info.name, path)
+            if PurePosixPath(info.name) != PurePosixPath("."):  # tar -C folder . names the folder itself, too
+                safe_name(info.name, path)
             continue
         name = safe_name(info.name, path)
         if info.issym() or info.islnk():

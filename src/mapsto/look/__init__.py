@@ -30,6 +30,7 @@ from mapsto.look.sample import Sample, sample
 from mapsto.models import build
 from mapsto.models.base import Net
 from mapsto.registry import entry, names
+from mapsto.registry.trust import trust_asked
 from mapsto.signature import Signature, Slot
 from mapsto.steps.prepare import fit_types
 from mapsto.training.machine import choose_device, machine_speed, text_speed
@@ -86,6 +87,7 @@ class Looked:
 
 def look(data: Any, asked: str | None, settings: Settings) -> Looked:
     """Look at data. Raises MapstoError where a training would, for a signature, option or column that is not there."""
+    trust_asked(settings.model, settings.learner)
     source = sample(as_asked(asked, open_source(data, settings.reading)))
     signature, said = asked_signature(asked, source, settings.reading)
     reading = settings.reading

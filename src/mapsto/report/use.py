@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.blocks import Block, Code, Says, Section
+from mapsto.registry.trust import flags
 from mapsto.report.facts import command
 from mapsto.run import Run
 
@@ -23,6 +24,10 @@ def use(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> Sectio
     row = cells(run, example, private, at)
     line = shell(row, at)
     blocks: list[Block] = [*([Code(line)] if line else []), Code(python(run, row, at), "python")]
+    if asked := flags(run.record):
+        blocks.append(
+            Says(f"It was made with a file of somebody's own. Every command that opens it needs{asked}; in Python: mapsto.load(…, trust=[FILE]).")
+        )
     if locations := run.record["data"]["locations"]:
         blocks.append(Says("Files, folders, tables and frames with these columns are answered too, any number of rows at once."))
         blocks.append(Code(shlex.join(["mapsto", "predict", str(at), locations[0], "--out", "answers.csv"])))

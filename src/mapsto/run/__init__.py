@@ -13,7 +13,8 @@
     quarantine.csv        rows that could not be read, and why
     sections.json         what questions found; report.html and README.md are drawn from it
 
-Nothing in it is pickled or executed. Every file appears by rename, so it is whole or absent.
+Nothing in it is pickled or executed; own files that it names are executed where a person names them again (`mapsto.registry.trust`). Every file
+appears by rename, so it is whole or absent.
 """
 
 from __future__ import annotations
@@ -47,10 +48,9 @@ from mapsto.measure import calibration
 from mapsto.measure.novelty import Looking, Novelty
 from mapsto.measure.scores import score
 from mapsto.models import build as build_model
-from mapsto.models.base import Rooms
 from mapsto.prediction import Answer, Prediction
 from mapsto.recipes import Choice
-from mapsto.registry import entry
+from mapsto.registry import entry, trust
 from mapsto.run import writing
 from mapsto.run.warm_start import first_weights
 from mapsto.signature import Signature, Slot
@@ -93,7 +93,13 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """The run in a folder. RunError when there is none, or a newer mapsto wrote it."""
+        """The run in a folder. RunError when there is none, a newer mapsto wrote it, or it needs an own file that is not trusted."""
+        run = cls._read(path)
+        trust.check(run.record, run.path)
+        return run
+
+    @classmethod
+    def _read(cls, path: str | Path) -> Run:
         path = Path(path)
         if path.name == "run.json":
             path = path.parent
@@ -124,7 +130,7 @@ class Run:
         found = []
         for file in sorted(folder.glob("*/run.json")):
             try:
-                found.append(cls.open(file.parent))
+                found.append(cls._read(file.parent))
             except RunError as problem:
                 if damaged:
                     damaged(file.parent, problem)
@@ -431,11 +437,3 @@ class Run:
 
 def _number(value: float | None) -> str:
     return "—" if value is None else f"{value:.4g}"
-
-
-def rooms_to_json(signature: Signature, types: Rooms) -> dict[str, dict[str, Any]]:
-    """The fitted rooms by side and slot."""
-    return {
-        side: {slot.name: types[side, slot.name].to_json() for slot in slots}
-        for side, slots in (("input", signature.inputs), ("output", signature.outputs))
-    }

@@ -19,7 +19,7 @@ from mapsto.config import Settings
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import write_atomic
 from mapsto.models import config
-from mapsto.registry import entry
+from mapsto.registry import entry, trust
 from mapsto.signature import Signature, Slot, format_call, parse_call
 from mapsto.training.checkpoint import read, unshared
 from mapsto.types.base import DataType
@@ -110,7 +110,7 @@ def begin(run: Run, start: str) -> None:
         "model_options": dict(from_run.choice.model_options),
         "found": dict(from_run.choice.found),
     }
-    run.save(start=record, start_from=START)
+    run.save(start=record, start_from=START, code=run.record["code"] | trust.fingerprints(from_run.record))
 
 
 def bring(run: Run) -> list[str]:

@@ -22,6 +22,7 @@ from mapsto.measure.answers import plain_metric
 from mapsto.measure.baseline import TASKS, answers, chosen, features_of
 from mapsto.measure.scores import Scores, record, score, scored
 from mapsto.measure.tested import Tested, file_of, joined
+from mapsto.registry.trust import flags
 from mapsto.run import Run
 from mapsto.run.writing import WAYS
 from mapsto.training import memory
@@ -152,7 +153,7 @@ def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], second
     """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
     figures = _told({"test": test})["test"]
     ways = [WAYS[kind] for kind in run.choice.kinds.values() if kind in WAYS and not run.signature.inputs]
-    use = f"{ways[0]} {run.path}" if ways else f"predict with: mapsto predict {run.path} FILES"
+    use = f"{ways[0]} {run.path}" if ways else f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
     return {"event": "done", "run": str(run.path), "use": use, "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
 
 

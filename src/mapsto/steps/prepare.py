@@ -34,7 +34,7 @@ from mapsto.events import Tell
 from mapsto.files import write_atomic
 from mapsto.models import wants
 from mapsto.registry import entry
-from mapsto.run import Run, rooms_to_json
+from mapsto.run import Run
 from mapsto.run.warm_start import Earlier, bring
 from mapsto.signature import Signature
 from mapsto.training.machine import choose_device, machine, machine_speed, text_speed
@@ -78,7 +78,7 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
     run.save(
         signature=signature.to_json(),
         signature_text=written,
-        types=rooms_to_json(signature, types),
+        types=_rooms_to_json(signature, types),
         choice=choice.to_json(),
         store=str(store.folder),
         rows=rows,
@@ -373,3 +373,11 @@ def _forget(run: Run) -> None:
     """Drop what was cached of the record before it was complete."""
     for name in ("signature", "choice", "types", "settings"):
         vars(run).pop(name, None)
+
+
+def _rooms_to_json(signature: Signature, types: Types) -> dict[str, dict[str, Any]]:
+    """The fitted rooms by side and slot."""
+    return {
+        side: {slot.name: types[side, slot.name].to_json() for slot in slots}
+        for side, slots in (("input", signature.inputs), ("output", signature.outputs))
+    }

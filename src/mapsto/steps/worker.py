@@ -1,4 +1,4 @@
-"""One of several processes that learn a run together:  python -m mapsto.steps.worker RUN STARTED
+"""One of several processes that learn a run together:  python -m mapsto.steps.worker RUN STARTED [TRUSTED FILE …]
 
 `mapsto train … --devices 2` starts them once everything is decided and encoded; when the last checkpoint stands, the process that
 started them goes on from there alone. A process ends with the one that started it: their standard input is a pipe of its.
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from mapsto.errors import MapstoError, Stopped
+from mapsto.registry.trust import trust_all
 from mapsto.run import Run
 from mapsto.run.warm_start import first_weights
 from mapsto.steps.prepare import reopen, store_of
@@ -28,6 +29,7 @@ from mapsto.training.trainer import Trainer
 def main(words: list[str]) -> int:
     """Learn until the last checkpoint is written. The exit code."""
     threading.Thread(target=_end_with_the_other, daemon=True).start()
+    trust_all(words[2:])
     run, started = Run.open(words[0]), float(words[1])
     together = company()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // together.size))

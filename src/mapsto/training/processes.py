@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mapsto.errors import RunError, Stopped
 from mapsto.events import Tell
+from mapsto.registry.trust import trusted
 from mapsto.training.company import MEET
 from mapsto.training.signals import signals
 
@@ -60,7 +61,7 @@ def _start(module: str, run: Path, rank: int, size: int, started: float, folder:
     places = {"RANK": str(rank), "WORLD_SIZE": str(size), MEET: str(folder / "meet")}
     with (folder / f"{rank}.txt").open("w") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(run), repr(started)],
+            [sys.executable, "-m", module, str(run), repr(started), *(str(file.__file__) for file in trusted())],
             env={**os.environ, **places},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,

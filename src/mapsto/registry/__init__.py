@@ -2,22 +2,21 @@
 name. A leading underscore is private to its folder.
 
 Outside packages add theirs by entry points (`mapsto.types`, `mapsto.models`, `mapsto.learners`, `mapsto.assess`) or by a path:
-`--model ./mine.py`. Listing names imports nothing, so no torch.
+`--model ./mine.py`, of a file that a person has named (`mapsto.registry.trust`). Listing names imports nothing, so no torch.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
-import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
 from mapsto.errors import ConfigError, did_you_mean
+from mapsto.registry.trust import executed
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 SHARED = {"base"}  # what the files of a folder share is no entry of it
 
 
@@ -34,14 +33,14 @@ def _is_entry(name: str) -> bool:
 
 
 def module(room: str, name: str) -> ModuleType:
-    """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match."""
+    """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match, RunError for a file not trusted."""
     if name.endswith(".py"):
-        return _from_path(room, Path(name))
+        return executed(name)
     for point in _outside(room):
         if point.name == name:
             return importlib.import_module(point.module)
     own = (HERE / room / f"{name}.py").is_file() or (HERE / room / name / "__init__.py").is_file()
-    if not own or not _is_entry(name):
+    if not name.isidentifier() or not own or not _is_entry(name):
         what = {"assess": "assessment"}.get(room, room.rstrip("s"))
         raise ConfigError(f"unknown {what} '{name}'.\n{did_you_mean(name, names(room))}")
     return importlib.import_module(f"mapsto.{room}.{name}")
@@ -60,19 +59,3 @@ def entry(room: str, name: str) -> type:
 def _outside(room: str) -> tuple[EntryPoint, ...]:
     """What outside packages add; asked of the system once."""
     return tuple(entry_points(group=f"mapsto.{room}"))
-
-
-def _from_path(room: str, path: Path) -> ModuleType:
-    key = f"mapsto_outside.{room}.{path.stem}"
-    if not path.is_file():
-        asked = {"assess": "a question"}.get(room, f"--{room.rstrip('s')}")
-        raise ConfigError(f"no file '{path}' for {asked}.\nGive a name ({', '.join(names(room))}) or the path of a .py file.")
-    loaded = sys.modules.get(key)
-    if loaded is not None and loaded.__file__ == str(path.resolve()):
-        return loaded
-    spec = importlib.util.spec_from_file_location(key, path.resolve())
-    assert spec is not None and spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    sys.modules[key] = found
-    spec.loader.exec_module(found)
-    return found
