@@ -1,15 +1,16 @@
 """`python -m benchmarks`: ours and peers, side by side in turn.
 
     python -m benchmarks                            everything; RESULTS.md and RESULTS.json beside this file
-    python -m benchmarks fashion_resnet adult       these only; the other rows of RESULTS.md stay as they were measured before
+    python -m benchmarks fashion_resnet adult       these only; RESULTS.md's other rows stay
     python -m benchmarks --only engines             engines, inference, startup or products
     python -m benchmarks --peers tuned,ours         only some contenders
-    python -m benchmarks --missing                  what RESULTS.json does not hold yet: goes on where an earlier call was cut off
+    python -m benchmarks --missing                  what RESULTS.json does not hold yet
     python -m benchmarks --quick                    a few steps each: does everything run?
 
-Peers live in an environment of their own, which `sh benchmarks/install.sh FOLDER` makes: name its interpreter by --peers-python or in
-MAPSTO_PEERS. What needs nothing but torch runs in ours. Data: --data or MAPSTO_DATA. Plans and variants that were measured on a busy
-machine are remembered in the --work folder: --fresh forgets them.
+Peers live in an environment of their own, which `sh benchmarks/install.sh FOLDER` makes: name its interpreter
+by --peers-python or in MAPSTO_PEERS. What needs nothing but torch runs in ours. Data: --data or MAPSTO_DATA.
+Plans and variants that were measured on a busy machine are remembered in the --work folder: --fresh forgets
+them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,12 @@ HERE = Path(__file__).parent
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m benchmarks", description="Ours against peers, side by side in turn.")
-    made.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="which (all); an unknown one is told which there are")
+    made = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Ours against peers, side by side in turn."
+    )
+    made.add_argument(
+        "workloads", nargs="*", metavar="WORKLOAD", help="which (all); an unknown one is told which there are"
+    )
     made.add_argument("--only", choices=PARTS, help="one part (all)")
     made.add_argument("--peers", help="contenders or tutorials, separated by commas (each workload's own)")
     made.add_argument("--missing", action="store_true", help="only what the results do not hold yet")
@@ -40,9 +45,19 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=5, help="turns of each contender (5)")
     made.add_argument("--seconds", type=float, default=2.0, help="seconds of a turn (2)")
     made.add_argument("--threads", type=int, help="processor threads of every contender (all)")
-    made.add_argument("--data", default=os.environ.get("MAPSTO_DATA"), help="folder with the data sets (MAPSTO_DATA)")
-    made.add_argument("--work", default=str(Path(tempfile.gettempdir()) / "mapsto-benchmarks"), help="folder for prepared arrays, reused")
-    made.add_argument("--peers-python", default=os.environ.get("MAPSTO_PEERS"), help="interpreter of the peers' environment (MAPSTO_PEERS)")
+    made.add_argument(
+        "--data", default=os.environ.get("MAPSTO_DATA"), help="folder with the data sets (MAPSTO_DATA)"
+    )
+    made.add_argument(
+        "--work",
+        default=str(Path(tempfile.gettempdir()) / "mapsto-benchmarks"),
+        help="folder for prepared arrays, reused",
+    )
+    made.add_argument(
+        "--peers-python",
+        default=os.environ.get("MAPSTO_PEERS"),
+        help="interpreter of the peers' environment (MAPSTO_PEERS)",
+    )
     made.add_argument("--results", default=str(HERE), help="folder of RESULTS.md and RESULTS.json (this one)")
     return made
 
@@ -69,7 +84,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def setting_of(asked: argparse.Namespace) -> Setting:
     rounds, seconds, steps = (1, 0.2, 2) if asked.quick else (asked.rounds, asked.seconds, 4)
-    return Setting(Path(asked.data), Path(asked.work), asked.peers_python, asked.threads, rounds, seconds, steps, asked.quick)
+    return Setting(
+        Path(asked.data),
+        Path(asked.work),
+        asked.peers_python,
+        asked.threads,
+        rounds,
+        seconds,
+        steps,
+        asked.quick,
+    )
 
 
 def forget(work: Path) -> None:

@@ -1,8 +1,8 @@
 """A contender's side of the turns: count rows while it is our turn, report, and wait.
 
-The keeper of time (`turns.py`) writes one JSON line a turn to our standard input, {"seconds": 2.0, "steps": 3, "quick": false}; when the
-turn is over we answer {"rows": 2560, "steps": 20, "seconds": 2.07, "cpu": 4.1} on the standard output we were started with. What a library
-prints goes to standard error.
+The keeper of time (`turns.py`) writes one JSON line a turn to our standard input, {"seconds": 2.0, "steps":
+3, "quick": false}; when the turn is over we answer {"rows": 2560, "steps": 20, "seconds": 2.07, "cpu": 4.1}
+on the standard output we were started with. What a library prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class Over(BaseException):
 
 
 class Clock:
-    """Made before anything heavy is loaded: it waits for the first turn, so that no two contenders load at once."""
+    """Made before anything heavy is loaded: it waits for the first turn, so that no two contenders load at
+    once."""
 
     def __init__(self) -> None:
         self._answers = os.fdopen(os.dup(1), "w")
@@ -28,9 +29,11 @@ class Clock:
         self._wait()
 
     def step(self, rows: int) -> None:
-        """Called after every step of learning. Between two turns it does not return; Over when there are no more.
+        """Called after every step of learning. Between two turns it does not return; Over when there are no
+        more.
 
-        The first step of all, in which nets are compiled, starts the first turn's time instead of counting."""
+        The first step of all, in which nets are compiled, starts the first turn's time instead of counting.
+        """
         if not self._begun:
             self._begun = True
             self._start()

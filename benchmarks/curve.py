@@ -7,11 +7,14 @@ import os
 import time
 from collections.abc import Callable
 
-STARTED = "BENCHMARKS_STARTED"  # the environment variable with time.monotonic() of the moment before the process was started
+STARTED = (  # the environment variable with time.monotonic() of the moment before the process was started
+    "BENCHMARKS_STARTED"
+)
 
 
 class Curve:
-    """Writes {"seconds", "score"} lines to the standard output it was started with; what libraries print goes to standard error."""
+    """Writes {"seconds", "score"} lines to the standard output it was started with; what libraries print goes
+    to standard error."""
 
     def __init__(self) -> None:
         self._started, self._paused = float(os.environ.get(STARTED, time.monotonic())), 0.0
@@ -19,7 +22,8 @@ class Curve:
         os.dup2(2, 1)
 
     def measure(self, score: Callable[[], float]) -> None:
-        """Note what `score()` gives, at the moment before it is called; time stands still while it is measured."""
+        """Note what `score()` gives, at the moment before it is called; time stands still while it is
+        measured."""
         now = time.monotonic()
         told = {"seconds": now - self._started - self._paused, "score": float(score())}
         self._lines.write(json.dumps(told) + "\n")

@@ -1,10 +1,11 @@
 """Answers written together, with a cache, beside answers written one at a time without.
 `python -m benchmarks.decoding RUN DATA [--rows 1000 --alone 100]`
 
-RUN learned `text -> text`; DATA holds rows for it. In float32, greedy and by a beam of 5. One at a time means plain loops: each token asks the
-net anew with all tokens before it. Of so many rows (`--alone`, spread evenly; all of them take an hour) seconds, texts and log-probabilities
-are compared, in turn and in this process. Bars: 20 times (greedy) and 8 times (beam) faster, 99.5% of the texts equal, the log-probabilities
-of others within 1e-4.
+RUN learned `text -> text`; DATA holds rows for it. In float32, greedy and by a beam of 5. One at a time means
+plain loops: each token asks the net anew with all tokens before it. Of so many rows (`--alone`, spread
+evenly; all of them take an hour) seconds, texts and log-probabilities are compared, in turn and in this
+process. Bars: 20 times (greedy) and 8 times (beam) faster, 99.5% of the texts equal, the log-probabilities of
+others within 1e-4.
 """
 
 from __future__ import annotations
@@ -29,15 +30,30 @@ from mapsto.types.text.tokenizers import START
 
 
 def batch_of(run: Run, data: str, rows: int) -> Batch:
-    """The test rows of the data (or its first rows, where it names none), sorted by length as `mapsto evaluate` walks them."""
+    """The test rows of the data (or its first rows, where it names none), sorted by length as `mapsto
+    evaluate` walks them."""
     source = open_source(data, Reading())
     cells: list[Any] = []
     (slot,) = run.signature.inputs
     for chunk in source.chunks(4096):
-        cells += [cell for cell, split in zip(chunk.columns[slot.column], chunk.split, strict=True) if split in ("test", None)]
+        cells += [
+            cell
+            for cell, split in zip(chunk.columns[slot.column], chunk.split, strict=True)
+            if split in ("test", None)
+        ]
     cells = sorted(cells[:rows], key=len)
-    encoded, _ = encode_chunk(Chunk({slot.column: cells}, [""] * len(cells), [None] * len(cells)), run.signature, run.types)
-    return collate(run.signature, run.types, {spot: tensors(value) for spot, value in encoded.items()}, len(cells), None, None, None)
+    encoded, _ = encode_chunk(
+        Chunk({slot.column: cells}, [""] * len(cells), [None] * len(cells)), run.signature, run.types
+    )
+    return collate(
+        run.signature,
+        run.types,
+        {spot: tensors(value) for spot, value in encoded.items()},
+        len(cells),
+        None,
+        None,
+        None,
+    )
 
 
 @torch.inference_mode()
@@ -70,10 +86,17 @@ def beam_alone(model: Any, batch: Batch, width: int, penalty: float) -> tuple[li
         for answer, total in going:
             found = scores(model, batch, answer)
             best = found.topk(width)
-            tried += [([*answer, int(token)], total + float(value)) for token, value in zip(best.indices, best.values, strict=True)]
+            tried += [
+                ([*answer, int(token)], total + float(value))
+                for token, value in zip(best.indices, best.values, strict=True)
+            ]
         kept = sorted(tried, key=lambda one: -one[1])[:width]
         normal = ((5 + length) / 6) ** penalty
-        ended += [(total / normal, answer, total) for answer, total in kept if answer[-1] == START or length == model.most]
+        ended += [
+            (total / normal, answer, total)
+            for answer, total in kept
+            if answer[-1] == START or length == model.most
+        ]
         ended = sorted(ended, key=lambda one: -one[0])[:width]
         going = [one for one in kept if one[0][-1] != START]
         if not going or (len(ended) == width and going[0][1] / normal <= ended[0][0]):
@@ -108,8 +131,9 @@ def main() -> None:
         alone = (time.perf_counter() - start) / len(places)
         gap = f"the others' log-probabilities differ by {max(gaps):.1e} at most" if gaps else "no others"
         print(
-            f"{name}: {batch.size:,} together {together * 1000:.2f} ms each, {len(places):,} alone {alone * 1000:.1f} ms each: "
-            f"{alone / together:.1f} times; {equal / len(places):.1%} of the texts equal, {gap}",
+            f"{name}: {batch.size:,} together {together * 1000:.2f} ms each, {len(places):,} alone"
+            f" {alone * 1000:.1f} ms each: {alone / together:.1f} times; {equal / len(places):.1%} of the"
+            f" texts equal, {gap}",
             flush=True,
         )
 

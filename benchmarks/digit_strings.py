@@ -1,5 +1,6 @@
-"""Strings of digits for speech recognition, joined from single spoken digits (Free Spoken Digit Dataset): 1 to 7 digits of one speaker, a tenth
-of a second of silence between them, and what is said: "7 3 0", or spelled out "seven three zero". The strings of two speakers are the test.
+"""Strings of digits for speech recognition, joined from single spoken digits (Free Spoken Digit Dataset): 1
+to 7 digits of one speaker, a tenth of a second of silence between them, and what is said: "7 3 0", or spelled
+out "seven three zero". The strings of two speakers are the test.
 
     python benchmarks/digit_strings.py FSDD.zip OUT.zip [--strings 2000] [--test-strings 300] [--spelled]
 """
@@ -43,12 +44,23 @@ def make(archive: Path, out: Path, strings: int, test: int, spelled: bool) -> No
             for number in range(count):
                 speaker = speakers[number % len(speakers)]
                 said = draw.integers(10, size=draw.integers(1, MOST + 1)).tolist()
-                parts = [part for digit in said for part in (spoken[speaker][digit][draw.integers(len(spoken[speaker][digit]))], silence)]
+                parts = [
+                    part
+                    for digit in said
+                    for part in (spoken[speaker][digit][draw.integers(len(spoken[speaker][digit]))], silence)
+                ]
                 held = io.BytesIO()
                 soundfile.write(held, np.concatenate(parts[:-1]), rate, format="FLAC")
                 name = f"audio/{split}-{number:05d}.flac"
                 files.writestr(name, held.getvalue())
-                rows.append({"file_name": name, "text": " ".join(WORDS[d] if spelled else str(d) for d in said), "speaker": speaker, "split": split})
+                rows.append(
+                    {
+                        "file_name": name,
+                        "text": " ".join(WORDS[d] if spelled else str(d) for d in said),
+                        "speaker": speaker,
+                        "split": split,
+                    }
+                )
         table = io.StringIO()
         writer = csv.DictWriter(table, list(rows[0]))
         writer.writeheader()

@@ -14,13 +14,20 @@ from benchmarks.turns import Contender, Process, take_turns
 from benchmarks.workloads import workload_of
 
 ROOT = Path(__file__).parents[1]
-OWN = ("ours", "tuned", "plain", "predict_ours", "predict_raw")  # these need torch alone, and run in our environment
+OWN = (
+    "ours",
+    "tuned",
+    "plain",
+    "predict_ours",
+    "predict_raw",
+)  # these need torch alone, and run in our environment
 WARM = 1.0  # seconds of steps that are not counted
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where things lie and how long turns are. seconds and steps: at least, of each turn. python: of the peers' environment."""
+    """Where things lie and how long turns are. seconds and steps: at least, of each turn. python: of the
+    peers' environment."""
 
     data: Path
     work: Path
@@ -32,7 +39,8 @@ class Setting:
     quick: bool = False
 
     def environment(self) -> dict[str, str]:
-        """For every contender: the same code, threads and cache of ours; nobody looks things up on the net."""
+        """For every contender: the same code, threads and cache of ours; nobody looks things up on the
+        net."""
         threads = str(self.threads or len(os.sched_getaffinity(0)))
         return {
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
@@ -49,18 +57,29 @@ def compare(name: str, setting: Setting, peers: Sequence[str] | None = None) -> 
     """One workload -> {"says", "batch", "bars", "contenders": {peer: rates or why it failed}}."""
     workload = workload_of(name)
     folder = setting.work / name
-    found: dict[str, Any] = {"says": workload.says, "batch": workload.batch, "bars": dict(workload.bars), "contenders": {}}
-    prepared = _python(sys.executable, ["benchmarks.prepare", name, str(setting.data), str(folder)], setting.environment())
+    found: dict[str, Any] = {
+        "says": workload.says,
+        "batch": workload.batch,
+        "bars": dict(workload.bars),
+        "contenders": {},
+    }
+    prepared = _python(
+        sys.executable, ["benchmarks.prepare", name, str(setting.data), str(folder)], setting.environment()
+    )
     if prepared:
         return found | {"failed": prepared}
     contenders: list[Contender] = []
     for peer in peers or workload.peers:
         python = sys.executable if peer.partition("@")[0] in OWN else setting.python
         if python is None:
-            found["contenders"][peer] = {"failed": "no environment for peers: benchmarks/install.sh, then --peers-python"}
+            found["contenders"][peer] = {
+                "failed": "no environment for peers: benchmarks/install.sh, then --peers-python"
+            }
             continue
         command = [python, "-m", "benchmarks.worker", peer, name, str(folder)]
-        contenders.append(Process(peer, command, setting.environment(), folder / f"{peer}.log", setting.quick))
+        contenders.append(
+            Process(peer, command, setting.environment(), folder / f"{peer}.log", setting.quick)
+        )
     warm = setting.seconds if setting.quick else WARM
     found["contenders"] |= take_turns(contenders, setting.rounds, setting.seconds, setting.steps, warm)
     return found
@@ -68,6 +87,8 @@ def compare(name: str, setting: Setting, peers: Sequence[str] | None = None) -> 
 
 def _python(python: str, words: Sequence[str], environment: Mapping[str, str]) -> str:
     """Run a module to its end -> the last line of what it complained of, "" when it went well."""
-    done = subprocess.run([python, "-m", *words], env={**os.environ, **environment}, capture_output=True, text=True)
+    done = subprocess.run(
+        [python, "-m", *words], env={**os.environ, **environment}, capture_output=True, text=True
+    )
     lines = done.stderr.strip().splitlines()
     return "" if done.returncode == 0 else (lines[-1][:200] if lines else f"exit code {done.returncode}")

@@ -2,11 +2,12 @@
 
     python -m benchmarks.gpu resnet50 gpt124 cifar --work FOLDER
 
-resnet50: ResNet-50 (post-activation) on 224 × 224 pictures made by chance, SGD. gpt124: a decoder of GPT-2's shape (12 layers, 768 wide,
-50,304 tokens, 1,024 at once) on tokens made by chance. cifar: resnet9, pictures of 32 × 32. By hand: bfloat16 autocast, channels-last,
-torch.compile, fused optimizer, four batches that lie ready on the device, nothing read back, kernels chosen by the clock. FLOP are counted by
-torch.utils.flop_counter; their share is of the most that a product of 8,192 × 8,192 matrices or a convolution reached on the same machine,
-and of what the maker states.
+resnet50: ResNet-50 (post-activation) on 224 × 224 pictures made by chance, SGD. gpt124: a decoder of GPT-2's
+shape (12 layers, 768 wide, 50,304 tokens, 1,024 at once) on tokens made by chance. cifar: resnet9, pictures
+of 32 × 32. By hand: bfloat16 autocast, channels-last, torch.compile, fused optimizer, four batches that lie
+ready on the device, nothing read back, kernels chosen by the clock. FLOP are counted by
+torch.utils.flop_counter; their share is of the most that a product of 8,192 × 8,192 matrices or a convolution
+reached on the same machine, and of what the maker states.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 import torch._inductor.config as inductor
 
-from mapsto.api import settle
+from mapsto.api import prepare
 from mapsto.batch import Batch
 from mapsto.config import Budget, settings_of
 from mapsto.data.open import open_source
@@ -36,7 +37,11 @@ from mapsto.steps.prepare import store_of
 from mapsto.training.machine import choose_device, waited
 from mapsto.training.trainer import Trainer
 
-STATED = {"NVIDIA H200": 989e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA A100-SXM4-80GB": 312e12}  # dense bfloat16, by data sheet
+STATED = {
+    "NVIDIA H200": 989e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+}  # dense bfloat16, by data sheet
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,26 @@ def pictures(side: int, rows: int, classes: int) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         path, draw = folder / f"pictures-{side}.npz", np.random.default_rng(0)
         if not path.exists():
-            np.savez(path, image=draw.integers(0, 256, (rows, side, side, 3), np.uint8), label=draw.integers(0, classes, rows))
+            np.savez(
+                path,
+                image=draw.integers(0, 256, (rows, side, side, 3), np.uint8),
+                label=draw.integers(0, classes, rows),
+            )
         return path
 
     return make
 
 
 def letters(folder: Path) -> Path:
-    """Text of 50,300 different letters, which with four marks are a vocabulary of GPT-2's size; of those that reading a text leaves as they are."""
+    """Text of 50,300 different letters, which with four marks are a vocabulary of GPT-2's size; of those that
+    reading a text leaves as they are."""
     path = folder / "letters.txt"
     if not path.exists():
-        some = (c for c in range(0x3400, 0x3400 + 60_000) if not 0xD800 <= c <= 0xDFFF and unicodedata.is_normalized("NFC", chr(c)))
+        some = (
+            c
+            for c in range(0x3400, 0x3400 + 60_000)
+            if not 0xD800 <= c <= 0xDFFF and unicodedata.is_normalized("NFC", chr(c))
+        )
         known = np.array(list(islice(some, 50_300)), np.uint32)
         drawn = np.concatenate([known, np.random.default_rng(0).choice(known, 6_000_000)])
         path.write_bytes(drawn.astype("<u4").tobytes().decode("utf-32-le").encode())
@@ -74,15 +88,31 @@ WORKLOADS = {
     "resnet50": Workload(
         pictures(224, 6_000, 1000),
         "image -> label:category",
-        {"model": "resnet(depth=50, preactivation=false)", "optimizer": "sgd", "lr": 0.1, "batch": 256, "learner": "supervised", "ema": 0.0},
+        {
+            "model": "resnet(depth=50, preactivation=false)",
+            "optimizer": "sgd",
+            "lr": 0.1,
+            "batch": 256,
+            "learner": "supervised",
+            "ema": 0.0,
+        },
     ),
     "gpt124": Workload(
         letters,
         "-> text:text(tokenizer=char, max=1024, size=50304)",
-        {"model": "gpt(width=768, depth=12, heads=6)", "optimizer": "adamw", "lr": 6e-4, "batch": 64, "ema": 0.0},
+        {
+            "model": "gpt(width=768, depth=12, heads=6)",
+            "optimizer": "adamw",
+            "lr": 6e-4,
+            "batch": 64,
+            "ema": 0.0,
+        },
     ),
     "cifar": Workload(
-        pictures(32, 50_000, 10), "image -> label:category", {"model": "resnet9(width=64)", "batch": 512, "learner": "supervised"}, steps=600
+        pictures(32, 50_000, 10),
+        "image -> label:category",
+        {"model": "resnet9(width=64)", "batch": 512, "learner": "supervised"},
+        steps=600,
     ),
 }
 
@@ -92,14 +122,21 @@ def settled(workload: Workload, folder: Path) -> Learner:
     source = open_source(str(workload.make(folder)))
     settings = settings_of({"plan": "thorough", **workload.options, "steps": 10, "allow": "leakage"})
     known = {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}
-    run = Run.create(folder / "runs", "gpu", {"data": known, "asked": workload.signature, "settings": settings.to_json()})
-    settle(run, source, lambda event: None)
+    run = Run.create(
+        folder / "runs", "gpu", {"data": known, "asked": workload.signature, "settings": settings.to_json()}
+    )
+    prepare(run, source, lambda event: None)
     store = store_of(run, lambda: source, lambda event: None)
     return run.new_learner(run.new_model(), store)
 
 
 def ours(learner: Learner, steps: int) -> dict[str, Any]:
-    trainer = Trainer(learner, None, Budget(steps=steps), tell=lambda event: print(event["text"], flush=True) if event["event"] == "plan" else None)
+    trainer = Trainer(
+        learner,
+        None,
+        Budget(steps=steps),
+        emit=lambda event: print(event["text"], flush=True) if event["event"] == "plan" else None,
+    )
     trainer.learn()
     return {**trainer.speed(), "plan": trainer.plan.name, "seconds": trainer.plan.seconds}
 
@@ -128,13 +165,18 @@ def by_hand(learner: Learner, steps: int) -> float:
 
 
 def freely() -> None:
-    """Undo what our engine asks of PyTorch for the sake of equal runs: by hand the fastest kernels are taken, whatever they are."""
+    """Undo what our engine asks of PyTorch for the sake of equal runs: by hand the fastest kernels are taken,
+    whatever they are."""
     torch.use_deterministic_algorithms(False)
     inductor.deterministic = False
-    torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = (
+        torch.backends.cuda.matmul.allow_tf32
+    ) = True
 
 
-def timed(step: Callable[[Batch], None], batches: Iterator[Batch], steps: int, size: int, device: torch.device) -> list[float]:
+def timed(
+    step: Callable[[Batch], None], batches: Iterator[Batch], steps: int, size: int, device: torch.device
+) -> list[float]:
     """Rows a second, of ten steps each, after ten to warm up."""
     found = []
     for round_ in range(max(2, steps // 10)):
@@ -162,12 +204,24 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in asked.names:
         found = compared(WORKLOADS[name], folder, asked.steps, asked.only)
-        print(json.dumps({"workload": name, "device": torch.cuda.get_device_name(), "torch": torch.__version__, **found}), flush=True)
+        print(
+            json.dumps(
+                {
+                    "workload": name,
+                    "device": torch.cuda.get_device_name(),
+                    "torch": torch.__version__,
+                    **found,
+                }
+            ),
+            flush=True,
+        )
         gc.collect()
         torch.cuda.empty_cache()
 
 
-def compared(workload: Workload, folder: Path, steps: int | None = None, only: str | None = None) -> dict[str, Any]:
+def compared(
+    workload: Workload, folder: Path, steps: int | None = None, only: str | None = None
+) -> dict[str, Any]:
     """Ours and by hand, one behind the other. only: "ours" or "hand"."""
     learner, found = settled(workload, folder), {}
     if only != "hand":

@@ -17,9 +17,14 @@ Measure = Callable[[Setting, Sequence[str] | None], dict[str, Any]]
 
 
 def measures(only: str | None, asked: Sequence[str]) -> list[tuple[str, str, Measure]]:
-    """(part, name, measure) in the order of the page: all, those of one part, or those asked for by name. ValueError for an unknown name."""
+    """(part, name, measure) in the order of the page: all, those of one part, or those asked for by name.
+    ValueError for an unknown name."""
     known: list[tuple[str, str, Measure]] = [("engines", name, _engine(name)) for name in names()]
-    known += [("inference", f"predict_{name}_{size}", _inference(name, size)) for name in PREDICTED for size in SIZES]
+    known += [
+        ("inference", f"predict_{name}_{size}", _inference(name, size))
+        for name in PREDICTED
+        for size in SIZES
+    ]
     known += [("startup", "startup", lambda setting, peers: startup.compare(setting))]
     known += [("products", name, _product(name)) for name in products.PRODUCTS]
     for name in asked:
@@ -35,7 +40,10 @@ def _engine(name: str) -> Measure:
 def _inference(name: str, size: int) -> Measure:
     def measure(setting: Setting, peers: Sequence[str] | None) -> dict[str, Any]:
         found = engines.compare(name, setting, (f"predict_ours@{size}", f"predict_raw@{size}"))
-        contenders = {peer.partition("@")[0].removeprefix("predict_"): told for peer, told in found["contenders"].items()}
+        contenders = {
+            peer.partition("@")[0].removeprefix("predict_"): told
+            for peer, told in found["contenders"].items()
+        }
         return {**found, "batch": size, "bars": {"raw": 0.9 if size == 1 else 0.95}, "contenders": contenders}
 
     return measure

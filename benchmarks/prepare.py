@@ -1,9 +1,10 @@
-"""Settle a workload once: mapsto reads the data and chooses nothing that the workload does not say; arrays and run go into a folder.
+"""Settle a workload once: mapsto reads the data and chooses nothing that the workload does not say; arrays
+and run go into a folder.
 
 python -m benchmarks.prepare NAME DATA_FOLDER FOLDER
 
 FOLDER/run         the run, settled and not trained: the net and its first weights
-FOLDER/*.npy       the training rows as the net takes them: x or numbers and codes or tokens and offsets, and y
+FOLDER/*.npy       the training rows as the net takes them: x or numbers and codes or tokens and offsets; y
 FOLDER/about.json  names of columns, size of the vocabulary
 """
 
@@ -43,13 +44,17 @@ def settled(workload: Workload, files: list[str], folder: Path) -> Any:
     from mapsto.config import settings_of
     from mapsto.data.open import open_source
     from mapsto.run import Run
-    from mapsto.steps.prepare import settle, store_of
+    from mapsto.steps.prepare import prepare, store_of
 
     settings = settings_of(workload.options())
     source = open_source(files[0], settings.reading)
     asked = {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}
-    made = Run.create(folder / "runs", workload.name, {"data": asked, "asked": workload.signature, "settings": settings.to_json()})
-    settle(made, source, lambda event: None)
+    made = Run.create(
+        folder / "runs",
+        workload.name,
+        {"data": asked, "asked": workload.signature, "settings": settings.to_json()},
+    )
+    prepare(made, source, lambda event: None)
     run = Run.open(Path(shutil.move(made.path, folder / "run")))
     return run, store_of(run, lambda: source, lambda event: None)
 
@@ -59,19 +64,37 @@ def arrays_of(workload: Workload, store: Any) -> tuple[dict[str, np.ndarray], di
     rows = store.rows("train")
     batches = [store.batch(rows[low : low + PIECE]) for low in range(0, len(rows), PIECE)]
     slot = next(iter(batches[0].inputs))
-    numbers = [name for name, value in batches[0].inputs.items() if workload.kind == "cells" and value.ndim == 2]
-    codes = [name for name, value in batches[0].inputs.items() if workload.kind == "cells" and value.ndim == 1]
+    numbers = [
+        name for name, value in batches[0].inputs.items() if workload.kind == "cells" and value.ndim == 2
+    ]
+    codes = [
+        name for name, value in batches[0].inputs.items() if workload.kind == "cells" and value.ndim == 1
+    ]
     arrays = {"y": np.concatenate([next(iter(batch.targets.values())).numpy() for batch in batches])}
     if workload.loss == "mse":
         arrays["y"] = ((arrays["y"] - arrays["y"].mean()) / arrays["y"].std()).astype(np.float32)
     if workload.kind == "pictures":
         arrays["x"] = np.concatenate([batch.inputs[slot].numpy() for batch in batches])
     elif workload.kind == "texts":
-        texts = [row[:length].numpy() for batch in batches for row, length in zip(batch.inputs[slot].values, batch.inputs[slot].lengths, strict=True)]
+        texts = [
+            row[:length].numpy()
+            for batch in batches
+            for row, length in zip(batch.inputs[slot].values, batch.inputs[slot].lengths, strict=True)
+        ]
         arrays |= {"tokens": np.concatenate(texts), "offsets": np.cumsum([0, *map(len, texts)])}
     else:
-        arrays["numbers"] = np.concatenate([_beside([batch.inputs[name].numpy() for name in numbers], batch.size, np.float32) for batch in batches])
-        arrays["codes"] = np.concatenate([_beside([batch.inputs[name].numpy() for name in codes], batch.size, np.int64) for batch in batches])
+        arrays["numbers"] = np.concatenate(
+            [
+                _beside([batch.inputs[name].numpy() for name in numbers], batch.size, np.float32)
+                for batch in batches
+            ]
+        )
+        arrays["codes"] = np.concatenate(
+            [
+                _beside([batch.inputs[name].numpy() for name in codes], batch.size, np.int64)
+                for batch in batches
+            ]
+        )
     return arrays, {"numbers": numbers, "codes": codes, "slot": slot}
 
 
@@ -86,7 +109,11 @@ def windows_of(run: Any, store: Any) -> tuple[dict[str, np.ndarray], dict[str, A
     slot = run.signature.outputs[0].name
     room = run.types["output", slot]
     stream = Stream(store, slot, "train", room.most)
-    return {"tokens": stream.tokens(np.zeros(1, np.int64), len(stream))[0]}, {"block": room.most, "vocabulary": room.vocabulary_size, "slot": slot}
+    return {"tokens": stream.tokens(np.zeros(1, np.int64), len(stream))[0]}, {
+        "block": room.most,
+        "vocabulary": room.vocabulary_size,
+        "slot": slot,
+    }
 
 
 def _code() -> str:
@@ -107,7 +134,9 @@ def prepare(workload: Workload, data: Path, folder: Path) -> None:
     arrays, about = windows_of(run, store) if workload.kind == "windows" else arrays_of(workload, store)
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values)
-    (folder / "about.json").write_text(json.dumps({"numbers": [], "codes": [], **about, "files": files, "stamp": stamp}))
+    (folder / "about.json").write_text(
+        json.dumps({"numbers": [], "codes": [], **about, "files": files, "stamp": stamp})
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Products: `mapsto train` with its defaults against tutorials with theirs: seconds from the start of the process to an accuracy.
+"""Products: `mapsto train` with its defaults against tutorials with theirs: seconds from the start of the
+process to an accuracy.
 
-A tutorial runs to its documented end (or for MOST seconds); its score on the test rows is measured after every pass, while its clock
-stands still. Then ours is asked for the best score that the tutorial reached (`--until`), with an empty cache; the time of its whole
-command, testing and report included, is told beside the time until the score was reached. Where one ends below, its score is what both
-are asked for: the accuracy that the slower one reaches.
+A tutorial runs to its documented end (or for MOST seconds); its score on the test rows is measured after
+every pass, while its clock stands still. Then ours is asked for the best score that the tutorial reached
+(`--until`), with an empty cache; the time of its whole command, testing and report included, is told beside
+the time until the score was reached. Where one ends below, its score is what both are asked for: the accuracy
+that the slower one reaches.
 """
 
 from __future__ import annotations
@@ -29,10 +31,11 @@ MOST = 400.0  # seconds after which a contender is ended
 
 @dataclass(frozen=True)
 class Product:
-    """words: of `mapsto train`, in which {name} is a file of the data folder (or `archive!member`). tutorials: modules of `tutorials/`.
-    metric: the validation metric that ours is asked for. higher: is more of it better? least: a score to reach instead of the tutorial's
-    best. own: tutorials that need nothing but our environment. bar: least ratio tutorial / ours. whole: is the bar one of ours' whole command,
-    with testing and report, rather than of the time until the score was reached?"""
+    """words: of `mapsto train`, in which {name} is a file of the data folder (or `archive!member`).
+    tutorials: modules of `tutorials/`. metric: the validation metric that ours is asked for. higher: is more
+    of it better? least: a score to reach instead of the tutorial's best. own: tutorials that need nothing but
+    our environment. bar: least ratio tutorial / ours. whole: is the bar one of ours' whole command, with
+    testing and report, rather than of the time until the score was reached?"""
 
     says: str
     words: tuple[str, ...]
@@ -100,25 +103,35 @@ PRODUCTS: dict[str, Product] = {
 
 
 def compare(name: str, setting: Setting, tutorials: Sequence[str] | None = None) -> dict[str, Any]:
-    """One product -> {"says", "bar", "contenders": {tutorial: {"reached", "seconds", "ours_seconds", …} or why it failed}}."""
+    """One product -> {"says", "bar", "contenders": {tutorial: {"reached", "seconds", "ours_seconds", …} or
+    why it failed}}."""
     product = PRODUCTS[name]
     folder = setting.work / f"product-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     files = {key: _found(place, setting.data, folder) for key, place in product.data.items()}
-    found: dict[str, Any] = {"says": product.says, "bar": product.bar, "whole": product.whole, "contenders": {}}
+    found: dict[str, Any] = {
+        "says": product.says,
+        "bar": product.bar,
+        "whole": product.whole,
+        "contenders": {},
+    }
     for tutorial in tutorials or product.tutorials:
         found["contenders"][tutorial] = _against(product, tutorial, files, folder, setting)
     return found
 
 
-def _against(product: Product, tutorial: str, files: Mapping[str, str], folder: Path, setting: Setting) -> dict[str, Any]:
+def _against(
+    product: Product, tutorial: str, files: Mapping[str, str], folder: Path, setting: Setting
+) -> dict[str, Any]:
     """Both in turn, and which accuracy both reach."""
     python = sys.executable if tutorial in product.own else setting.python
     if python is None:
         return {"failed": "no environment for peers: benchmarks/install.sh, then --peers-python"}
     quick = ["--quick"] if setting.quick else []
     command = [python, "-m", "benchmarks.tutorials", tutorial, json.dumps(dict(files)), *quick]
-    curve, _, failed = _watched(command, setting.environment(), folder / f"{tutorial}.log", lambda event, seconds: event)
+    curve, _, failed = _watched(
+        command, setting.environment(), folder / f"{tutorial}.log", lambda event, seconds: event
+    )
     if not curve:
         return {"failed": failed}
     best = (max if product.higher else min)(point["score"] for point in curve)
@@ -127,24 +140,56 @@ def _against(product: Product, tutorial: str, files: Mapping[str, str], folder: 
     if "failed" in ours:
         return ours
     common = (min if product.higher else max)(goal, best, ours["best"])
-    told = {"goal": goal, "common": common, "tutorial_best": best, "tutorial_total": curve[-1]["seconds"], **ours}
+    told = {
+        "goal": goal,
+        "common": common,
+        "tutorial_best": best,
+        "tutorial_total": curve[-1]["seconds"],
+        **ours,
+    }
     told["seconds"] = _reached(curve, common, product.higher)
     told["ours_learned"] = _reached(ours["curve"], common, product.higher)
     return {**told, "tutorial_curve": curve}
 
 
-def _ours(product: Product, goal: float, files: Mapping[str, str], folder: Path, setting: Setting) -> dict[str, Any]:
-    """`mapsto train … --until METRIC=GOAL` with an empty cache -> {"curve", "best", "ours_seconds", "ours_test"}."""
+def _ours(
+    product: Product, goal: float, files: Mapping[str, str], folder: Path, setting: Setting
+) -> dict[str, Any]:
+    """`mapsto train … --until METRIC=GOAL` with an empty cache -> {"curve", "best", "ours_seconds",
+    "ours_test"}."""
     words = [word.format(**files) for word in product.words]
     with tempfile.TemporaryDirectory(dir=folder) as place:
         budget = ["--steps", "20"] if setting.quick else []
-        command = [sys.executable, "-m", "mapsto.cli", "train", *words, "--json", "--out", f"{place}/runs", "--until", f"{product.metric}={goal:.4f}"]
+        command = [
+            sys.executable,
+            "-m",
+            "mapsto.cli",
+            "train",
+            *words,
+            "--json",
+            "--out",
+            f"{place}/runs",
+            "--until",
+            f"{product.metric}={goal:.4f}",
+        ]
         environment = {**setting.environment(), "MAPSTO_CACHE": f"{place}/cache"}
-        curve, seconds, failed = _watched([*command, *budget], environment, folder / "ours.log", lambda event, at: _point(event, product.metric, at))
+        curve, seconds, failed = _watched(
+            [*command, *budget],
+            environment,
+            folder / "ours.log",
+            lambda event, at: _point(event, product.metric, at),
+        )
         if not curve:
             return {"failed": f"ours: {failed}"}
-        test = next((json.loads(path.read_text()) for path in Path(place).glob("runs/*/metrics.json")), {}).get("test", {})
-    scores = [value["value"] for metrics in test.values() for name, value in metrics.items() if name == product.metric]
+        test = next(
+            (json.loads(path.read_text()) for path in Path(place).glob("runs/*/metrics.json")), {}
+        ).get("test", {})
+    scores = [
+        value["value"]
+        for metrics in test.values()
+        for name, value in metrics.items()
+        if name == product.metric
+    ]
     best = (max if product.higher else min)(point["score"] for point in curve)
     return {"curve": curve, "best": best, "ours_seconds": seconds, "ours_test": scores[0] if scores else None}
 
@@ -157,13 +202,22 @@ def _point(event: Mapping[str, Any], metric: str, seconds: float) -> dict[str, A
     return {"seconds": seconds, "score": scores[metric]} if metric in scores else None
 
 
-def _watched(command: Sequence[str], environment: Mapping[str, str], log: Path, point: Any) -> tuple[list[dict[str, Any]], float, str]:
+def _watched(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, point: Any
+) -> tuple[list[dict[str, Any]], float, str]:
     """Run a command to its end (or MOST) -> its curve, its seconds, and, when it failed, its last words."""
     curve: list[dict[str, Any]] = []
     started = time.monotonic()
     with log.open("w") as errors:
         surroundings = {**os.environ, **environment, STARTED: str(started)}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True, env=surroundings)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env=surroundings,
+        )
         assert process.stdout is not None
         for line in process.stdout:
             found = point(json.loads(line), time.monotonic() - started) if line.startswith("{") else None
@@ -173,12 +227,23 @@ def _watched(command: Sequence[str], environment: Mapping[str, str], log: Path, 
                 process.terminate()
         code = process.wait()
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return curve if code == 0 or curve else [], time.monotonic() - started, lines[-1][:200] if lines else f"exit code {code}"
+    return (
+        curve if code == 0 or curve else [],
+        time.monotonic() - started,
+        lines[-1][:200] if lines else f"exit code {code}",
+    )
 
 
 def _reached(curve: Sequence[Mapping[str, float]], goal: float, higher: bool) -> float | None:
     """Seconds at which a curve first was as good."""
-    return next((point["seconds"] for point in curve if (point["score"] >= goal - 5e-5 if higher else point["score"] <= goal + 5e-5)), None)
+    return next(
+        (
+            point["seconds"]
+            for point in curve
+            if (point["score"] >= goal - 5e-5 if higher else point["score"] <= goal + 5e-5)
+        ),
+        None,
+    )
 
 
 def _found(place: str, data: Path, folder: Path) -> str:
@@ -188,12 +253,17 @@ def _found(place: str, data: Path, folder: Path) -> str:
         return str(data / archive)
     target = folder / Path(member).name
     if not target.exists():
-        with zipfile.ZipFile(data / archive) as opened, opened.open(member) as source, target.open("wb") as copy:
+        with (
+            zipfile.ZipFile(data / archive) as opened,
+            opened.open(member) as source,
+            target.open("wb") as copy,
+        ):
             shutil.copyfileobj(source, copy)
     return str(target)
 
 
 def ratio_of(told: Mapping[str, Any], whole: bool) -> float | None:
-    """How many times faster ours is: the tutorial's seconds to the common score, over ours' until then, or over its whole command."""
+    """How many times faster ours is: the tutorial's seconds to the common score, over ours' until then, or
+    over its whole command."""
     ours = told.get("ours_seconds" if whole else "ours_learned")
     return told["seconds"] / ours if told.get("seconds") and ours else None

@@ -28,8 +28,14 @@ class Record:
         self.held: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def add(self, part: str, name: str, found: Mapping[str, Any], quick: bool) -> None:
-        """Keep one workload's figures, and write both files. Contenders not asked this time keep no old figures: they were not side by side."""
-        entry = {**found, "date": time.strftime("%Y-%m-%d %H:%M"), "machine": machine(self._python), "quick": quick}
+        """Keep one workload's figures, and write both files. Contenders not asked this time keep no old
+        figures: they were not side by side."""
+        entry = {
+            **found,
+            "date": time.strftime("%Y-%m-%d %H:%M"),
+            "machine": machine(self._python),
+            "quick": quick,
+        }
         self.held.setdefault(part, {})[name] = entry
         self.write()
 
@@ -47,14 +53,28 @@ class Record:
 def machine(python: str | None = None) -> dict[str, Any]:
     """Processor, cores, load before, versions; those of peers are asked of their interpreter."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    known = {"processor": model, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "python": platform.python_version()}
-    return known | {name: _version(name) for name in ("torch", "scikit-learn")} | (_versions(python) if python else {})
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    known = {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+    }
+    return (
+        known
+        | {name: _version(name) for name in ("torch", "scikit-learn")}
+        | (_versions(python) if python else {})
+    )
 
 
 def _versions(python: str) -> dict[str, str]:
     """Of the peers' environment."""
-    ask = f"import json; from importlib.metadata import version; print(json.dumps({{name: version(name) for name in {PEERS!r}}}))"
+    ask = (
+        "import json; from importlib.metadata import version; print(json.dumps({name: version(name) for"
+        f" name in {PEERS!r}}}))"
+    )
     done = subprocess.run([python, "-c", ask], capture_output=True, text=True)
     return json.loads(done.stdout) if done.returncode == 0 else {}
 
@@ -68,26 +88,46 @@ def _version(name: str) -> str:
 
 def rates(found: Mapping[str, Any]) -> dict[str, list[float]]:
     """{contender: rows per second a round} of those that ran through."""
-    return {name: told["rates"] for name, told in found["contenders"].items() if "failed" not in told and told.get("rates")}
+    return {
+        name: told["rates"]
+        for name, told in found["contenders"].items()
+        if "failed" not in told and told.get("rates")
+    }
 
 
 def ratios(found: Mapping[str, Any]) -> dict[str, float]:
     """{peer: ours / peer}."""
     known = rates(found)
-    return {name: ratio(known["ours"], other) for name, other in known.items() if name != "ours"} if "ours" in known else {}
+    return (
+        {name: ratio(known["ours"], other) for name, other in known.items() if name != "ours"}
+        if "ours" in known
+        else {}
+    )
 
 
 def effort(found: Mapping[str, Any]) -> dict[str, float]:
     """{peer: processor time per row, peer / ours}: steadier than the clock on a busy machine."""
-    used = {name: told["cpu"] for name, told in found["contenders"].items() if "failed" not in told and told.get("cpu")}
-    return {name: ratio(other, used["ours"]) for name, other in used.items() if name != "ours"} if "ours" in used else {}
+    used = {
+        name: told["cpu"]
+        for name, told in found["contenders"].items()
+        if "failed" not in told and told.get("cpu")
+    }
+    return (
+        {name: ratio(other, used["ours"]) for name, other in used.items() if name != "ours"}
+        if "ours" in used
+        else {}
+    )
 
 
 def line_of(part: str, name: str, found: Mapping[str, Any]) -> str:
     """One line for the terminal."""
     if "failed" in found:
         return f"{name}: {found['failed']}"
-    failed = [f"{peer} failed: {value['failed']}" for peer, value in found["contenders"].items() if "failed" in value]
+    failed = [
+        f"{peer} failed: {value['failed']}"
+        for peer, value in found["contenders"].items()
+        if "failed" in value
+    ]
     ran = {peer: told for peer, told in found["contenders"].items() if "failed" not in told}
     if part == "startup":
         said = [f"{peer} {middle(told['seconds']):.2f} s" for peer, told in ran.items()]
@@ -120,7 +160,18 @@ def page(held: Mapping[str, Any]) -> str:
         _failures(held),
         _made_on(held),
     ]
-    return "\n".join(["# Results", "", "Made by `python -m benchmarks`; do not edit.", "", *(line for part in parts for line in part)]) + "\n"
+    return (
+        "\n".join(
+            [
+                "# Results",
+                "",
+                "Made by `python -m benchmarks`; do not edit.",
+                "",
+                *(line for part in parts for line in part),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _engines(held: Mapping[str, Any]) -> list[str]:
@@ -160,8 +211,14 @@ def _inference(held: Mapping[str, Any]) -> list[str]:
 
 
 def _products(held: Mapping[str, Any]) -> list[str]:
-    lines = ["## Products: seconds from the start of the process to the score that the slower one reaches", ""]
-    lines += ["| data | tutorial | score | tutorial's best | tutorial | ours | whole command | on the test rows | times | times, whole command |"]
+    lines = [
+        "## Products: seconds from the start of the process to the score that the slower one reaches",
+        "",
+    ]
+    lines += [
+        "| data | tutorial | score | tutorial's best | tutorial | ours | whole command | on the test rows |"
+        " times | times, whole command |"
+    ]
     lines += ["|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for name, found in held.items():
         for peer, told in found.get("contenders", {}).items():
@@ -173,7 +230,14 @@ def _products(held: Mapping[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-PRODUCT_COLUMNS = (("common", 4), ("tutorial_best", 4), ("seconds", 1), ("ours_learned", 1), ("ours_seconds", 1), ("ours_test", 4))
+PRODUCT_COLUMNS = (
+    ("common", 4),
+    ("tutorial_best", 4),
+    ("seconds", 1),
+    ("ours_learned", 1),
+    ("ours_seconds", 1),
+    ("ours_test", 4),
+)
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -215,7 +279,11 @@ def _failures(held: Mapping[str, Any]) -> list[str]:
     for part in held.values():
         for name, found in part.items():
             lines += [f"- {name}: {found['failed']}"] if "failed" in found else []
-            lines += [f"- {name}, {peer}: {told['failed']}" for peer, told in found.get("contenders", {}).items() if "failed" in told]
+            lines += [
+                f"- {name}, {peer}: {told['failed']}"
+                for peer, told in found.get("contenders", {}).items()
+                if "failed" in told
+            ]
     return ["## What did not run", "", *lines, ""] if lines else []
 
 
@@ -226,6 +294,10 @@ def _made_on(held: Mapping[str, Any]) -> list[str]:
         for name, found in part.items():
             machine_told = dict(found["machine"])
             load = machine_told.pop("load")
-            told = ", ".join(f"{key} {value}" for key, value in machine_told.items() if value not in (None, "—"))
-            alike.setdefault(told, []).append(f"{name} ({found['date']}, load {load}{', quick' if found['quick'] else ''})")
+            told = ", ".join(
+                f"{key} {value}" for key, value in machine_told.items() if value not in (None, "—")
+            )
+            alike.setdefault(told, []).append(
+                f"{name} ({found['date']}, load {load}{', quick' if found['quick'] else ''})"
+            )
     return ["## Machine", "", *(f"- {told}: {', '.join(names)}" for told, names in alike.items())]

@@ -1,10 +1,12 @@
-"""Does a refactoring change what is learned? One tiny training of every signature of the README, on made data, fixed steps and seed.
+"""Does a refactoring change what is learned? One tiny training of every signature of the README, on made
+data, fixed steps and seed.
 
     python -m benchmarks.same_weights --save before.json       at the commit to compare with
     python -m benchmarks.same_weights --against before.json    at the commit that claims to change nothing
 
-Weights, test metrics and predictions are compared bit for bit: equal only on one machine with one PyTorch, so the record of one commit is made
-where the other's is. Uses what users use and nothing else (`mapsto.train`, `Run.predict`, the run's files), so that modules may move.
+Weights, test metrics and predictions are compared bit for bit: equal only on one machine with one PyTorch, so
+the record of one commit is made where the other's is. Uses what users use and nothing else (`mapsto.train`,
+`Run.predict`, the run's files), so that modules may move.
 """
 
 from __future__ import annotations
@@ -26,7 +28,16 @@ from safetensors.numpy import load_file
 
 import mapsto
 
-OPTIONS = {"steps": 12, "batch": 16, "threads": 1, "plan": "default", "precision": "float32", "seed": 0, "no_samples": True, "allow": "leakage"}
+OPTIONS = {
+    "steps": 12,
+    "batch": 16,
+    "threads": 1,
+    "plan": "default",
+    "precision": "float32",
+    "seed": 0,
+    "no_samples": True,
+    "allow": "leakage",
+}
 WORDS = "the a cat dog sits runs on under mat tree red blue good bad very old new house sea wind".split()  # noqa: SIM905
 Case = tuple[Any, str | None, dict[str, Any]]
 
@@ -53,7 +64,10 @@ def pictures(folder: Path, draw: np.random.Generator) -> Path:
         dark = i % 2 == 0
         picture(draw, 80 if dark else 170).save(folder / f"{i:03d}.png")
         shades = [name for name, there in (("dark", dark), ("odd", i % 3 == 0)) if there]
-        more = {"age": int(draw.integers(20, 60)) + 20 * dark, "notes": sentence(draw) + (" night" if dark else " day")}
+        more = {
+            "age": int(draw.integers(20, 60)) + 20 * dark,
+            "notes": sentence(draw) + (" night" if dark else " day"),
+        }
         rows.append({"file_name": f"{i:03d}.png", "kind": ("dark", "light")[i % 2], "shades": shades, **more})
     write_rows(folder / "metadata.jsonl", rows)
     return folder
@@ -73,20 +87,34 @@ def clips(folder: Path, draw: np.random.Generator) -> Path:
             file.setframerate(8000)
             file.writeframes(samples.astype("<i2").tobytes())
         said = ("low", "high")[i % 2]
-        rows.append({"file_name": f"{i:03d}.wav", "pitch": said, "text": " ".join([said] * int(draw.integers(1, 3)))})
+        rows.append(
+            {"file_name": f"{i:03d}.wav", "pitch": said, "text": " ".join([said] * int(draw.integers(1, 3)))}
+        )
     write_rows(folder / "metadata.jsonl", rows)
     return folder
 
 
 def texts(path: Path, draw: np.random.Generator) -> Path:
-    """200 sentences with what can be said of them: stars, tags of words, an answer that stands in them, a translation."""
+    """200 sentences with what can be said of them: stars, tags of words, an answer that stands in them, a
+    translation."""
     rows = []
     for i in range(200):
         words = [*draw.choice(WORDS, 6), ("good", "bad")[i % 2]]
         topics = [word for word in ("cat", "sea", "red") if word in words]
         tags = ["B-beast" if word in ("cat", "dog") else "O" for word in words]
-        row = {"review": " ".join(words), "stars": ("up", "down")[i % 2], "topics": topics, "length": len(" ".join(words))}
-        more = {"words": words, "tags": tags, "question": "which one ?", "answer": words[2], "backwards": " ".join(reversed(words))}
+        row = {
+            "review": " ".join(words),
+            "stars": ("up", "down")[i % 2],
+            "topics": topics,
+            "length": len(" ".join(words)),
+        }
+        more = {
+            "words": words,
+            "tags": tags,
+            "question": "which one ?",
+            "answer": words[2],
+            "backwards": " ".join(reversed(words)),
+        }
         rows.append({**row, **more})
     return write_rows(path, rows)
 
@@ -108,12 +136,26 @@ def talks(path: Path, draw: np.random.Generator) -> Path:
     rows = []
     for _ in range(60):
         asked = sentence(draw, 4)
-        rows.append({"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": asked.upper()}]})
+        rows.append(
+            {
+                "messages": [
+                    {"role": "user", "content": asked},
+                    {"role": "assistant", "content": asked.upper()},
+                ]
+            }
+        )
     return write_rows(path, rows)
 
 
 def liked(path: Path, draw: np.random.Generator) -> Path:
-    rows = [{"prompt": sentence(draw, 3), "chosen": sentence(draw, 3) + " good", "rejected": sentence(draw, 3) + " bad"} for _ in range(60)]
+    rows = [
+        {
+            "prompt": sentence(draw, 3),
+            "chosen": sentence(draw, 3) + " good",
+            "rejected": sentence(draw, 3) + " bad",
+        }
+        for _ in range(60)
+    ]
     return write_rows(path, rows)
 
 
@@ -145,11 +187,15 @@ def cases(folder: Path) -> dict[str, Callable[[], Case]]:
         "text -> categories": plain(read, "review:text -> topics:categories"),
         "text -> number": plain(read, "review:text -> length:number", model="lstm(width=16)"),
         "text by characters -> category": plain(read, "review:text(tokenizer=char) -> stars:category"),
-        "text, transformer -> category": plain(read, "review:text -> stars:category", model="transformer(width=32,depth=2,heads=2)"),
+        "text, transformer -> category": plain(
+            read, "review:text -> stars:category", model="transformer(width=32,depth=2,heads=2)"
+        ),
         "running text": plain(book, "-> text", **decoder),
         "messages -> text": plain(talk, "messages -> text", **decoder),
         "-> preference": liking,
-        "text -> text": plain(read, "review:text -> backwards:text", model="seq2seq(width=32,depth=1)", **small),
+        "text -> text": plain(
+            read, "review:text -> backwards:text", model="seq2seq(width=32,depth=1)", **small
+        ),
         "words -> tags": plain(read, "words:text -> tags", **small),
         "question, text -> span": plain(read, "question:text, review:text -> answer:span", **small),
         "* -> category": plain(table, f"{flat} -> rich:category", micro_batch=6),
@@ -157,8 +203,12 @@ def cases(folder: Path) -> dict[str, Callable[[], Case]]:
         "* -> categories": plain(table, f"{flat} -> labels:categories", model="linear"),
         "* -> number, folds": plain(table, f"{flat} -> price:number", folds=2, steps=4),
         "notes, age -> category": plain(seen, "notes:text, age:number -> kind:category"),
-        "image, age -> category, number": plain(seen, "image, notes:text -> kind:category, age:number", model="fusion(mix=attention,token=16)"),
-        "image, vit -> category": plain(seen, "image -> kind:category", model="vit(width=32,depth=2,heads=2,patch=4)"),
+        "image, age -> category, number": plain(
+            seen, "image, notes:text -> kind:category, age:number", model="fusion(mix=attention,token=16)"
+        ),
+        "image, vit -> category": plain(
+            seen, "image -> kind:category", model="vit(width=32,depth=2,heads=2,patch=4)"
+        ),
     }
 
 
@@ -178,18 +228,30 @@ def weights_of(run: Path) -> str:
 def predictions_of(run: Any, data: Path) -> str:
     if not run.signature.inputs:
         return ""
-    answers = [(name, found.value, found.probability) for answer in run.predict(data) for name, found in answer.predictions.items()]
+    answers = [
+        (name, found.value, found.probability)
+        for answer in run.predict(data)
+        for name, found in answer.predictions.items()
+    ]
     return digest(repr(answers))
 
 
 def train(name: str, case: Case, folder: Path) -> dict[str, str]:
     data, signature, options = case
-    run = mapsto.train(data, signature, out=folder / "runs", name=name, tell=lambda event: None, **{**OPTIONS, **options})
+    run = mapsto.train(
+        data, signature, out=folder / "runs", name=name, emit=lambda event: None, **{**OPTIONS, **options}
+    )
     shutil.move(run.path, folder / "runs" / name)
     run = mapsto.load(folder / "runs" / name)
     metrics = json.loads((run.path / "metrics.json").read_text())
-    values = {slot: {metric: of["value"] for metric, of in found.items()} for slot, found in metrics["test"].items()}
-    return {"weights": weights_of(run.path), "test": digest(json.dumps(values)), "predictions": predictions_of(run, data)}
+    values = {
+        slot: {metric: of["value"] for metric, of in found.items()} for slot, found in metrics["test"].items()
+    }
+    return {
+        "weights": weights_of(run.path),
+        "test": digest(json.dumps(values)),
+        "predictions": predictions_of(run, data),
+    }
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -207,9 +269,15 @@ def main(words: Sequence[str] | None = None) -> int:
         if given.only and given.only not in name:
             continue
         found[name] = train(name, made(), folder)
-        differs = [part for part, value in found[name].items() if name in before and before[name][part] != value]
+        differs = [
+            part for part, value in found[name].items() if name in before and before[name][part] != value
+        ]
         changed += [name] if differs else []
-        print(f"{name:32} {found[name]['weights']}  {'DIFFERS: ' + ', '.join(differs) if differs else 'equal' if name in before else ''}", flush=True)
+        print(
+            f"{name:32} {found[name]['weights']} "
+            f" {'DIFFERS: ' + ', '.join(differs) if differs else 'equal' if name in before else ''}",
+            flush=True,
+        )
     if given.save:
         given.save.write_text(json.dumps(found, indent=1) + "\n")
     if not given.keep:

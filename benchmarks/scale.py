@@ -1,8 +1,10 @@
-"""Ten times the rows: what a row costs, and what the whole takes of memory. `python -m benchmarks.scale [table pictures photos texts]`
+"""Ten times the rows: what a row costs, and what the whole takes of memory. `python -m benchmarks.scale
+[table pictures photos texts]`
 
-Each kind of data is made by this script at two sizes; `mapsto train … --steps 50` learns each in a process and a cache of its own.
-Time is the processor's, so that other programs disturb little; memory is the highest anonymous resident size (Linux: RssAnon), which leaves
-out what lies in files anyway. Bars: time a row at most 1.05 times, memory at most 1.2 times that of a tenth of the rows.
+Each kind of data is made by this script at two sizes; `mapsto train … --steps 50` learns each in a process
+and a cache of its own. Time is the processor's, so that other programs disturb little; memory is the highest
+anonymous resident size (Linux: RssAnon), which leaves out what lies in files anyway. Bars: time a row at most
+1.05 times, memory at most 1.2 times that of a tenth of the rows.
 """
 
 from __future__ import annotations
@@ -26,11 +28,19 @@ STEPS, EVERY = 50, 0.02  # updates; seconds between looks at a process's memory
 def table(place: Path, rows: int) -> tuple[Path, str]:
     """Ten columns of numbers and three of words, as csv."""
     draw = np.random.default_rng(0)
-    numbers, words = draw.normal(size=(rows, 10)).round(4), draw.choice(["north", "south", "east", "west"], (rows, 3))
+    numbers, words = (
+        draw.normal(size=(rows, 10)).round(4),
+        draw.choice(["north", "south", "east", "west"], (rows, 3)),
+    )
     answers = np.where(numbers[:, 0] + numbers[:, 1] > 0, "yes", "no")
-    lines = [",".join([*map(str, n), *w, a]) for n, w, a in zip(numbers.tolist(), words.tolist(), answers.tolist(), strict=True)]
+    lines = [
+        ",".join([*map(str, n), *w, a])
+        for n, w, a in zip(numbers.tolist(), words.tolist(), answers.tolist(), strict=True)
+    ]
     path = place / "table.csv"
-    path.write_text("\n".join([",".join([*(f"n{i}" for i in range(10)), "a", "b", "c", "answer"]), *lines]) + "\n")
+    path.write_text(
+        "\n".join([",".join([*(f"n{i}" for i in range(10)), "a", "b", "c", "answer"]), *lines]) + "\n"
+    )
     return path, "* -> answer"
 
 
@@ -53,11 +63,18 @@ def photos(place: Path, rows: int) -> tuple[Path, str]:
 def texts(place: Path, rows: int) -> tuple[Path, str]:
     """Texts of 10 to 80 words, as jsonl."""
     draw = np.random.default_rng(0)
-    words = np.array(["".join(draw.choice(list("abcdefghijklmnop"), int(draw.integers(2, 9)))) for _ in range(2000)])
+    words = np.array(
+        ["".join(draw.choice(list("abcdefghijklmnop"), int(draw.integers(2, 9)))) for _ in range(2000)]
+    )
     with (place / "texts.jsonl").open("w") as file:
         for _ in range(rows):
             said = words[draw.integers(0, 2000, int(draw.integers(10, 80)))].tolist()
-            file.write(json.dumps({"text": " ".join(said), "label": "long" if max(map(len, said[:5])) > 7 else "short"}) + "\n")
+            file.write(
+                json.dumps(
+                    {"text": " ".join(said), "label": "long" if max(map(len, said[:5])) > 7 else "short"}
+                )
+                + "\n"
+            )
     return place / "texts.jsonl", "text -> label"
 
 
@@ -85,15 +102,31 @@ def measured(make: Callable[[Path, int], tuple[Path, str]], rows: int) -> tuple[
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         data, signature = make(place, rows)
-        words = [sys.executable, "-m", "mapsto.cli", "train", str(data), signature, "--steps", str(STEPS), "--out", str(place / "runs"), "--json"]
+        words = [
+            sys.executable,
+            "-m",
+            "mapsto.cli",
+            "train",
+            str(data),
+            signature,
+            "--steps",
+            str(STEPS),
+            "--out",
+            str(place / "runs"),
+            "--json",
+        ]
         before, most = resource.getrusage(resource.RUSAGE_CHILDREN), 0
         with (place / "said").open("w") as said:
-            process = subprocess.Popen(words, stdout=said, stderr=said, env={**os.environ, "MAPSTO_CACHE": str(place / "cache")})
+            process = subprocess.Popen(
+                words, stdout=said, stderr=said, env={**os.environ, "MAPSTO_CACHE": str(place / "cache")}
+            )
             while process.poll() is None:
                 most = max(most, _anonymous(process.pid))
                 time.sleep(EVERY)
         if process.returncode:
-            raise SystemExit(f"{' '.join(words)}\nended with {process.returncode}:\n{(place / 'said').read_text()[-2000:]}")
+            raise SystemExit(
+                f"{' '.join(words)}\nended with {process.returncode}:\n{(place / 'said').read_text()[-2000:]}"
+            )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, most
 
@@ -108,13 +141,21 @@ def _anonymous(process: int) -> int:
 
 
 def main(names: list[str]) -> None:
-    print("| data | rows | processor s | ms a row | anonymous MB | time a row, × | memory, × |\n|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| data | rows | processor s | ms a row | anonymous MB | time a row, × | memory, ×"
+        " |\n|---|---|---|---|---|---|---|",
+        flush=True,
+    )
     for name in names or list(KINDS):
         make, rows = KINDS[name]
         (few, little), (many, much) = measured(make, rows), measured(make, 10 * rows)
         print(f"| {name} | {rows:,} | {few:.1f} | {1e3 * few / rows:.2f} | {little / 1e6:.0f} | | |")
         ratios = f"{many / few / 10:.2f} | {much / little:.2f}"
-        print(f"| {name} | {10 * rows:,} | {many:.1f} | {1e2 * many / rows:.2f} | {much / 1e6:.0f} | {ratios} |", flush=True)
+        print(
+            f"| {name} | {10 * rows:,} | {many:.1f} | {1e2 * many / rows:.2f} | {much / 1e6:.0f} |"
+            f" {ratios} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

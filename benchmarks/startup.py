@@ -10,7 +10,9 @@ from typing import Any
 
 from benchmarks.engines import Setting
 
-COMMANDS: dict[str, tuple[bool, list[str]]] = {  # name: (does it need the peers' environment, words behind the interpreter)
+COMMANDS: dict[
+    str, tuple[bool, list[str]]
+] = {  # name: (does it need the peers' environment, words behind the interpreter)
     "python": (False, ["-c", "pass"]),
     "import mapsto": (False, ["-c", "import mapsto"]),
     "mapsto --help": (False, ["-m", "mapsto.cli", "--help"]),

@@ -1,4 +1,5 @@
-"""The torch side of a workload: its arrays, its net, its loss, optimizer and schedule, as every contender gets them."""
+"""The torch side of a workload: its arrays, its net, its loss, optimizer and schedule, as every contender
+gets them."""
 
 from __future__ import annotations
 
@@ -32,7 +33,11 @@ class Task:
 
     def inputs(self) -> tuple[Tensor, ...]:
         """What the net takes, all rows, for kinds whose rows are of one shape."""
-        return (self.array("x"),) if self.workload.kind == "pictures" else (self.array("numbers"), self.array("codes"))
+        return (
+            (self.array("x"),)
+            if self.workload.kind == "pictures"
+            else (self.array("numbers"), self.array("codes"))
+        )
 
     def net(self) -> nn.Module:
         """The same net with the same first weights for everybody."""
@@ -56,7 +61,9 @@ class Task:
 
     def loader(self) -> DataLoader:
         """As the tutorials have it."""
-        return DataLoader(self.dataset(), batch_size=self.workload.batch, shuffle=True, collate_fn=self.collate)
+        return DataLoader(
+            self.dataset(), batch_size=self.workload.batch, shuffle=True, collate_fn=self.collate
+        )
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The mean over the batch."""
@@ -68,8 +75,14 @@ class Task:
 
     def groups(self, net: nn.Module) -> list[dict[str, Any]]:
         """Weight decay for matrices and filters only."""
-        decayed, plain = [p for p in net.parameters() if p.ndim >= 2], [p for p in net.parameters() if p.ndim < 2]
-        return [{"params": decayed, "weight_decay": self.workload.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        decayed, plain = (
+            [p for p in net.parameters() if p.ndim >= 2],
+            [p for p in net.parameters() if p.ndim < 2],
+        )
+        return [
+            {"params": decayed, "weight_decay": self.workload.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
 
     def optimizer(self, net: nn.Module, **how: Any) -> torch.optim.Optimizer:
         """how: fused or foreach; nothing: torch's default."""
@@ -112,11 +125,16 @@ class TextRows(Dataset):
 def padded_rows(rows: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
     """-> tokens (B, T) padded with 0, lengths (B,), labels (B,)."""
     texts, labels = zip(*rows, strict=True)
-    return pad_sequence(list(texts), batch_first=True), torch.tensor([len(text) for text in texts]), torch.stack(labels)
+    return (
+        pad_sequence(list(texts), batch_first=True),
+        torch.tensor([len(text) for text in texts]),
+        torch.stack(labels),
+    )
 
 
 class WithLoss(nn.Module):
-    """Net and loss in one, as Hugging Face's Trainer wants them: forward(a, b, …, labels) -> {"loss", "logits"}."""
+    """Net and loss in one, as Hugging Face's Trainer wants them: forward(a, b, …, labels) -> {"loss",
+    "logits"}."""
 
     def __init__(self, net: nn.Module, loss: Callable[[Tensor, Tensor], Tensor]):
         super().__init__()

@@ -1,8 +1,9 @@
 """Taking turns: A B C A B C …, medians, ratios. Nothing here loads torch.
 
-Every contender is a process of its own (a library may need its own environment), started once and kept waiting on a pipe, so that only one
-computes at any time; all see the same minutes of a machine that may be busier in one minute than in the next. A ratio is the median of the
-rounds' ratios, each between neighbours in time.
+Every contender is a process of its own (a library may need its own environment), started once and kept
+waiting on a pipe, so that only one computes at any time; all see the same minutes of a machine that may be
+busier in one minute than in the next. A ratio is the median of the rounds' ratios, each between neighbours in
+time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Contender(Protocol):
     name: str
 
     def turn(self, seconds: float, steps: int) -> dict[str, Any]:
-        """Compute for so long and for so many steps, whichever takes longer -> {"rows", "steps", "seconds", "cpu"}. Raises Failed."""
+        """Compute for so long and for so many steps, whichever takes longer -> {"rows", "steps", "seconds",
+        "cpu"}. Raises Failed."""
         ...
 
     def close(self) -> None:
@@ -38,19 +40,34 @@ class Contender(Protocol):
 
 
 class Process:
-    """A contender in a process of its own. log: its standard error, the last line of which is the reason when it fails."""
+    """A contender in a process of its own. log: its standard error, the last line of which is the reason when
+    it fails."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, quick: bool = False):
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        quick: bool = False,
+    ):
         self.name, self.log, self.quick = name, log, quick
         with log.open("w") as errors:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **environment}
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, **environment},
             )
 
     def turn(self, seconds: float, steps: int) -> dict[str, Any]:
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps({"seconds": seconds, "steps": steps, "quick": self.quick}) + "\n")
+            self._process.stdin.write(
+                json.dumps({"seconds": seconds, "steps": steps, "quick": self.quick}) + "\n"
+            )
             self._process.stdin.flush()
             line = self._answer()
         except BrokenPipeError:
@@ -73,7 +90,11 @@ class Process:
 
     def _reason(self) -> str:
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1][:200] if lines else f"ended with exit code {self._process.returncode} and without a word"
+        return (
+            lines[-1][:200]
+            if lines
+            else f"ended with exit code {self._process.returncode} and without a word"
+        )
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -87,9 +108,12 @@ class Process:
         self._process.stdout.close()
 
 
-def take_turns(contenders: Sequence[Contender], rounds: int, seconds: float, steps: int, warm: float) -> dict[str, dict[str, Any]]:
-    """Warm all up one after the other, then `rounds` times each in turn -> {name: {"rates": [rows per second a round], "cpu": [processor seconds
-    per thousand rows a round]}}, or {"failed": why}. Who fails is out; the others go on."""
+def take_turns(
+    contenders: Sequence[Contender], rounds: int, seconds: float, steps: int, warm: float
+) -> dict[str, dict[str, Any]]:
+    """Warm all up one after the other, then `rounds` times each in turn -> {name: {"rates": [rows per second
+    a round], "cpu": [processor seconds per thousand rows a round]}}, or {"failed": why}. Who fails is out;
+    the others go on."""
     found: dict[str, dict[str, Any]] = {}
     alive = [one for one in contenders if _turn(one, found, warm, steps) is not None]
     for _ in range(rounds):
@@ -106,7 +130,9 @@ def take_turns(contenders: Sequence[Contender], rounds: int, seconds: float, ste
     return found
 
 
-def _turn(one: Contender, found: dict[str, dict[str, Any]], seconds: float, steps: int) -> dict[str, Any] | None:
+def _turn(
+    one: Contender, found: dict[str, dict[str, Any]], seconds: float, steps: int
+) -> dict[str, Any] | None:
     try:
         return one.turn(seconds, steps)
     except Failed as problem:

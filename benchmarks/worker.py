@@ -1,4 +1,5 @@
-"""A contender's process: `python -m benchmarks.worker PEER WORKLOAD FOLDER` takes turns on standard input and output (`clock.py`).
+"""A contender's process: `python -m benchmarks.worker PEER WORKLOAD FOLDER` takes turns on standard input and
+output (`clock.py`).
 
 PEER is a file of `peers/`; "NAME@256" hands over a number of rows."""
 

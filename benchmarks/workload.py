@@ -1,7 +1,9 @@
-"""What is compared: a net, data, an optimizer. No torch here: the process that keeps time loads nothing that computes.
+"""What is compared: a net, data, an optimizer. No torch here: the process that keeps time loads nothing that
+computes.
 
-A workload is one file of `workloads/`, which holds `WORKLOAD`. Its data and its net are settled once by mapsto itself and written into a
-folder (`prepare.py`): all contenders then learn from the same arrays with the same net from the same first weights.
+A workload is one file of `workloads/`, which holds `WORKLOAD`. Its data and its net are settled once by
+mapsto itself and written into a folder (`prepare.py`): all contenders then learn from the same arrays with
+the same net from the same first weights.
 """
 
 from __future__ import annotations
@@ -10,17 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-STEPS = 10**9  # the schedule falls linearly to zero over so many steps: within a measurement the rate is as good as constant
+STEPS = (
+    10**9
+    # the schedule falls linearly to zero over so many steps: within a measurement the rate is as good as
+    # constant
+)
 
 
 @dataclass(frozen=True)
 class Workload:
     """One network on one data set with one optimizer and one batch size.
 
-    kind: what a row is: "pictures" (C, H, W), "texts" (tokens of unequal length), "cells" (numbers and codes), "windows" (tokens in,
-    the next tokens out). data: files of the data folder, `archive.zip!member` for one in an archive.
-    peers: who is compared unless asked.
-    bars: {peer: least ratio ours / peer}; "tuned" is the best loop written by hand."""
+    kind: what a row is: "pictures" (C, H, W), "texts" (tokens of unequal length), "cells" (numbers and
+    codes), "windows" (tokens in, the next tokens out). data: files of the data folder, `archive.zip!member`
+    for one in an archive. peers: who is compared unless asked. bars: {peer: least ratio ours / peer}; "tuned"
+    is the best loop written by hand."""
 
     name: str
     says: str
@@ -38,7 +44,8 @@ class Workload:
     bars: Mapping[str, float] = field(default_factory=lambda: {"tuned": 0.95})
 
     def options(self) -> dict[str, Any]:
-        """The same, as options of `mapsto train`: nothing that no peer does (no moving average, no clipping)."""
+        """The same, as options of `mapsto train`: nothing that no peer does (no moving average, no
+        clipping)."""
         return {
             "model": self.model,
             "optimizer": self.optimizer,

@@ -2,9 +2,9 @@
 
     python examples/demo.py [--write README.md]
 
-Writes demo/digits/{train,test}/<digit>/*.png (1,797 pictures of 8 × 8 pixels, every fifth of each digit for testing: 363), then runs
-`mapsto train demo/digits --minutes 0.6 --out demo/runs` and prints what it prints. --write puts that output between a file's
-<!-- demo --> marks.
+Writes demo/digits/{train,test}/<digit>/*.png (1,797 pictures of 8 × 8 pixels, every fifth of each digit for
+testing: 363), then runs `mapsto train demo/digits --minutes 0.6 --out demo/runs` and prints what it prints.
+--write puts that output between a file's <!-- demo --> marks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def write_digits(folder: Path) -> None:
     from sklearn.datasets import load_digits
 
     digits, seen = load_digits(), Counter()
-    for row, (pixels, digit) in enumerate(zip(digits.images, digits.target, strict=True)):  # (8, 8) of 0 to 16
+    for row, (pixels, digit) in enumerate(
+        zip(digits.images, digits.target, strict=True)
+    ):  # (8, 8) of 0 to 16
         place = folder / ("test" if seen[digit] % EVERY == 0 else "train") / str(digit)
         place.mkdir(parents=True, exist_ok=True)
         seen[digit] += 1
@@ -34,7 +36,8 @@ def write_digits(folder: Path) -> None:
 
 
 def run(command: str) -> str:
-    """Run a mapsto command as the shell would, showing its output while it comes. The output; exits when the command fails."""
+    """Run a mapsto command as the shell would, showing its output while it comes. The output; exits when the
+    command fails."""
     print(f"$ {command}", flush=True)
     words = [sys.executable, "-m", "mapsto.cli", *shlex.split(command)[1:]]
     lines = []
@@ -56,7 +59,13 @@ def main(arguments: list[str]) -> None:
         page = Path(arguments[1])
         block = f"<!-- demo -->\n```console\n$ {COMMAND}\n{output.rstrip()}\n```\n<!-- /demo -->"
         page.write_text(
-            re.sub(r"<!-- demo -->.*<!-- /demo -->", lambda _: block, page.read_text(encoding="utf-8"), flags=re.DOTALL), encoding="utf-8"
+            re.sub(
+                r"<!-- demo -->.*<!-- /demo -->",
+                lambda _: block,
+                page.read_text(encoding="utf-8"),
+                flags=re.DOTALL,
+            ),
+            encoding="utf-8",
         )
 
 

@@ -47,7 +47,7 @@ PAIRS = [
     for n in range(0, 28 * 12 * 131, 29)
 ]  # 1,518 dates
 SMALL = "seq2seq(width=64, depth=1, decoder=1, dropout=0.1)"
-WRITERS = ("seq2seq", "lstm_seq2seq")
+SEQ2SEQS = ("seq2seq", "lstm_seq2seq")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,7 +59,7 @@ def quiet(event: object) -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return mapsto.train(
-        PAIRS, "said:text -> iso:text", model=SMALL, steps=700, out=tmp_path_factory.mktemp("runs"), tell=quiet, threads=1, precision="float32"
+        PAIRS, "said:text -> iso:text", model=SMALL, steps=700, out=tmp_path_factory.mktemp("runs"), emit=quiet, threads=1, precision="float32"
     )
 
 
@@ -83,8 +83,8 @@ def writer(name: str, **options: object) -> tuple[nn.Module, dict[tuple[str, str
 
 
 def read(types: dict, texts: list[str]) -> dict[str, Texts]:
-    room = types["input", "a"]
-    return {"a": room.collate(Ragged.of(room.encode_all(texts)), None)}
+    column_type = types["input", "a"]
+    return {"a": column_type.collate(Ragged.of(column_type.encode_all(texts)), None)}
 
 
 def reference(model: nn.Module, source: list[int], answer: list[int]) -> Tensor:
@@ -156,7 +156,7 @@ def test_logits_are_those_of_a_plain_reference() -> None:
         torch.testing.assert_close(found[row], reference(model, source, answers[row].tolist()), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", SEQ2SEQS)
 @torch.no_grad()
 def test_padding_changes_nothing_and_steps_are_the_whole(name: str) -> None:
     model, types = writer(name)
@@ -172,7 +172,7 @@ def test_padding_changes_nothing_and_steps_are_the_whole(name: str) -> None:
     torch.testing.assert_close(steps, both, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", SEQ2SEQS)
 def test_accumulated_pieces_equal_one_batch(name: str) -> None:
     model, types = writer(name)
     inputs, head = read(types, ["two", "one two three", "a cat", "one"]), model.heads.list[0]
@@ -197,7 +197,7 @@ def test_a_shared_vocabulary_is_one_table(tmp_path: Path) -> None:
         model="seq2seq(width=32, depth=1, decoder=1, heads=2, shared=true)",
         steps=3,
         out=tmp_path,
-        tell=quiet,
+        emit=quiet,
         threads=1,
     )
 
@@ -252,7 +252,7 @@ def test_a_wide_beam_finds_the_best_answer(penalty: float) -> None:
         assert found.score[row] == pytest.approx(total, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", SEQ2SEQS)
 @pytest.mark.parametrize("width", [1, 4])
 @torch.no_grad()
 def test_answers_together_are_answers_alone(name: str, width: int) -> None:
@@ -302,10 +302,10 @@ def test_overlap_is_what_the_libraries_say(pairs: list[tuple[str, str]]) -> None
 def test_figures_of_many_texts_are_sacrebleus() -> None:
     true = ["The cat sat on the mat.", "A dog barks at the moon tonight", "Nobody came."] * 5
     said = ["The cat sat on a mat.", "The dog barks at the moon", "Nobody came."] * 5
-    room = Text(tokenizer="bpe").fit(true + said, {"side": "output", "name": "b", "kind": "sequence"})
-    tokens = [np.array(rows, object) for rows in (room.encode_all(said), room.encode_all(true))]
+    column_type = Text(tokenizer="bpe").fit(true + said, {"side": "output", "name": "b", "kind": "sequence"})
+    tokens = [np.array(rows, object) for rows in (column_type.encode_all(said), column_type.encode_all(true))]
 
-    found = score(room, {"value": tokens[0], "nats": np.ones(15)}, tokens[1], np.ones(15, bool))
+    found = score(column_type, {"value": tokens[0], "nats": np.ones(15)}, tokens[1], np.ones(15, bool))
 
     assert found["bleu"]["value"] == pytest.approx(BLEU().corpus_score(said, [true]).score)
     assert found["chrf"]["value"] == pytest.approx(CHRF().corpus_score(said, [true]).score)
@@ -317,12 +317,12 @@ def test_figures_of_many_texts_are_sacrebleus() -> None:
 @given(st.lists(st.text(min_size=1).filter(lambda text: text.strip()), min_size=1, max_size=5))
 @examples(max_examples=50, deadline=None)
 def test_an_answer_is_written_and_told_again(texts: list[str]) -> None:
-    room = Text(tokenizer="bpe").fit(texts, {"side": "output", "name": "b", "kind": "sequence"})
+    column_type = Text(tokenizer="bpe").fit(texts, {"side": "output", "name": "b", "kind": "sequence"})
 
-    again = told(room.encode_all(texts), room.kind, room.codes, room.alphabet)
+    again = told(column_type.encode_all(texts), column_type.kind, column_type.codes, column_type.alphabet)
 
     assert again == [unicodedata.normalize("NFC", text) for text in texts]
-    assert all(row[-1] == START for row in room.encode_all(texts)) and len(room.encode(None)) == 0
+    assert all(row[-1] == START for row in column_type.encode_all(texts)) and len(column_type.encode(None)) == 0
 
 
 # --- several references ----------------------------------------------------------------------------------------------------------
@@ -332,41 +332,41 @@ LISTS = [{"a": f"cats: {n}", "b": [f"{n} cats", f"cats, {n}", f"{n} of cats"][: 
 TEXTS = st.lists(st.text(max_size=12), max_size=4)
 
 
-def encoded(room: Text, *cells: object) -> list[np.ndarray]:
-    return room.encode_all([room.read(cell) for cell in cells])
+def encoded(column_type: Text, *cells: object) -> list[np.ndarray]:
+    return column_type.encode_all([column_type.read(cell) for cell in cells])
 
 
-def said_by(room: Text, rows: list[np.ndarray]) -> list[str]:
-    return told(rows, room.kind, room.codes, room.alphabet)
+def said_by(column_type: Text, rows: list[np.ndarray]) -> list[str]:
+    return told(rows, column_type.kind, column_type.codes, column_type.alphabet)
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=5).filter(lambda rows: any(text.strip() for row in rows for text in row)))
 @examples(max_examples=50, deadline=None)
 def test_references_are_stored_and_told_again(rows: list[list[str]]) -> None:
     blank = Text(tokenizer="bpe")
-    room = blank.fit([blank.read(row) for row in rows], OUTPUT)
+    column_type = blank.fit([blank.read(row) for row in rows], OUTPUT)
 
-    found = encoded(room, *rows)
+    found = encoded(column_type, *rows)
 
     known = [[unicodedata.normalize("NFC", text) for text in row if text.strip()] for row in rows]
-    assert [said_by(room, apart(row)) if len(row) else [] for row in found] == known
+    assert [said_by(column_type, apart(row)) if len(row) else [] for row in found] == known
     assert all(part[-1] == START for row in found if len(row) for part in apart(row))
 
 
 def test_one_reference_is_drawn_to_learn_from_and_the_first_is_measured() -> None:
-    room = Text().fit(["one", "two", "six", "ten"], OUTPUT)
-    cells = Ragged.of(encoded(room, ["one", "two", "six"], "ten", None, ["six", "ten"]))
+    column_type = Text().fit(["one", "two", "six", "ten"], OUTPUT)
+    cells = Ragged.of(encoded(column_type, ["one", "two", "six"], "ten", None, ["six", "ten"]))
 
-    drawn = [room.collate(cells, Draw(0, step, 4)) for step in range(60)]
-    again = room.collate(cells, Draw(0, 7, 4))
-    measured = room.collate(cells, None)
+    drawn = [column_type.collate(cells, Draw(0, step, 4)) for step in range(60)]
+    again = column_type.collate(cells, Draw(0, 7, 4))
+    measured = column_type.collate(cells, None)
 
-    heard = list(zip(*(said_by(room, [row.numpy() for row in batch.cells()]) for batch in drawn), strict=True))
+    heard = list(zip(*(said_by(column_type, [row.numpy() for row in batch.cells()]) for batch in drawn), strict=True))
     assert [set(row) for row in heard] == [{"one", "two", "six"}, {"ten"}, {""}, {"six", "ten"}]
     assert min(heard[0].count(text) for text in ("one", "two", "six")) >= 10
     assert torch.equal(again.values, drawn[7].values)
-    assert said_by(room, [row[:n].numpy() for row, n in zip(measured.values, measured.lengths, strict=True)]) == ["one", "ten", "", "six"]
-    assert [said_by(room, apart(row.numpy())) for row in measured[0:4:3].cells()] == [["one", "two", "six"], ["six", "ten"]]
+    assert said_by(column_type, [row[:n].numpy() for row, n in zip(measured.values, measured.lengths, strict=True)]) == ["one", "ten", "", "six"]
+    assert [said_by(column_type, apart(row.numpy())) for row in measured[0:4:3].cells()] == [["one", "two", "six"], ["six", "ten"]]
 
 
 def test_a_row_is_as_long_as_its_longest_reference() -> None:
@@ -388,11 +388,11 @@ SENTENCES = st.lists(st.sampled_from(["The", "cat", "sat", "on", "mat.", "a", "A
 @examples(max_examples=40, deadline=None)
 def test_figures_of_several_references_are_the_libraries(rows: list[tuple[str, list[str]]]) -> None:
     said, true = [one for one, _ in rows], [several for _, several in rows]
-    room = Text().fit([*said, *(text for several in true for text in several)], OUTPUT)
+    column_type = Text().fit([*said, *(text for several in true for text in several)], OUTPUT)
     value, target = (np.empty(len(rows), object) for _ in range(2))
-    value[:], target[:] = encoded(room, *said), encoded(room, *true)
+    value[:], target[:] = encoded(column_type, *said), encoded(column_type, *true)
 
-    found = score(room, {"value": value, "nats": np.ones(len(rows))}, target, np.ones(len(rows), bool))
+    found = score(column_type, {"value": value, "nats": np.ones(len(rows))}, target, np.ones(len(rows), bool))
 
     streams = [list(line) for line in itertools.zip_longest(*true)]
     for name, theirs in (("bleu", BLEU()), ("chrf", CHRF())):
@@ -408,15 +408,15 @@ def test_figures_of_several_references_are_the_libraries(rows: list[tuple[str, l
 
 
 def test_what_is_no_text_is_refused_and_what_is_one_stays_one() -> None:
-    room, stream = Text().fit(["a b"], OUTPUT), Text().fit(["a b"], {**OUTPUT, "kind": "tokens"})
+    column_type, stream = Text().fit(["a b"], OUTPUT), Text().fit(["a b"], {**OUTPUT, "kind": "tokens"})
 
-    _, problems = room.encode_column([[1, 2], ["a", None], ["a", ["b"]], {"a": "b"}, ["a", 0.5]])
-    missing = encoded(room, [], [""], [" ", ""])
-    one = encoded(room, '["a", "b"]', ["a", ""], ["a"])
+    _, problems = column_type.encode_column([[1, 2], ["a", None], ["a", ["b"]], {"a": "b"}, ["a", 0.5]])
+    missing = encoded(column_type, [], [""], [" ", ""])
+    one = encoded(column_type, '["a", "b"]', ["a", ""], ["a"])
 
     assert len(problems) == 5 and all("expected a list of texts" in problems[i] for i in (0, 1, 2, 4))
     with pytest.raises(CellError, match=r"expected a list of texts, got int '1' among them"):
-        room.read([1, 2])
+        column_type.read([1, 2])
     assert [len(row) for row in missing] == [0, 0, 0]
     assert [len(apart(row)) for row in one] == [1, 1, 1] and one[1].tolist() == one[2].tolist()
     assert encoded(stream, ["a", "b"])[0].tolist() == encoded(stream, "a b")[0].tolist()
@@ -431,7 +431,7 @@ def test_a_run_learns_from_lists_and_is_measured_by_all_of_them(tmp_path: Path) 
         model="seq2seq(width=32, depth=1, decoder=1, heads=2, shared=true)",
         steps=30,
         out=tmp_path,
-        tell=quiet,
+        emit=quiet,
         threads=1,
     )
     again = found.evaluate(tmp_path / "new.jsonl")["b"]
@@ -545,7 +545,7 @@ def test_killed_and_resumed_equals_unbroken(model: str, tmp_path: Path) -> None:
 
 def test_bad_input_is_said(tmp_path: Path) -> None:
     def train(rows, signature="a:text -> b:text", **options):
-        return mapsto.train(rows, signature, out=tmp_path / "runs", tell=quiet, steps=2, threads=1, **options)
+        return mapsto.train(rows, signature, out=tmp_path / "runs", emit=quiet, steps=2, threads=1, **options)
 
     rows = [{"a": f"text number {i}", "b": f"answer {i}"} for i in range(60)]
     with pytest.raises(ConfigError, match="one text that answers"):

@@ -38,12 +38,12 @@ def file(samples: np.ndarray, rate: int = 8000, form: str = "WAV", subtype: str 
 
 
 def fitted(cells: list[Any], **options: Any) -> Audio:
-    room = Audio.with_options("audio", options)
-    return room.fit([room.read(cell) for cell in cells], {"side": "input", "rows": len(cells), "name": "clip"})
+    column_type = Audio.with_options("audio", options)
+    return column_type.fit([column_type.read(cell) for cell in cells], {"side": "input", "rows": len(cells), "name": "clip"})
 
 
-def stored(room: Audio, *cells: Any) -> torch.Tensor:
-    return torch.from_numpy(np.stack([room.encode(room.read(cell)) for cell in cells]))
+def stored(column_type: Audio, *cells: Any) -> torch.Tensor:
+    return torch.from_numpy(np.stack([column_type.encode(column_type.read(cell)) for cell in cells]))
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------------------
@@ -57,11 +57,11 @@ def test_sixteen_bits_are_kept_as_they_are(tmp_path: Path) -> None:
             found = Audio().read(cell)
             assert found is not None and found.rate == 8000
             np.testing.assert_array_equal(found.samples, samples)
-    room = fitted([(samples, 8000)])
-    again = room.restored(room.encode(Sound(samples, 8000)))
+    column_type = fitted([(samples, 8000)])
+    again = column_type.decode_cell(column_type.encode(Sound(samples, 8000)))
     assert again is not None and again.rate == 8000
     np.testing.assert_array_equal(again.samples, samples)
-    assert room.restored(room.encode(None)) is None
+    assert column_type.decode_cell(column_type.encode(None)) is None
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_a_missing_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) 
             raise ImportError(name)
         return plain(name, *more)
 
-    data, room = file(tone(300)), fitted([(tone(300), 8000)])
+    data, column_type = file(tone(300)), fitted([(tone(300), 8000)])
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.delitem(sys.modules, "soundfile")
-    for ask in (lambda: Audio().read(data), lambda: room.encode(Sound(np.ones(90, np.int16), 16_000))):
+    for ask in (lambda: Audio().read(data), lambda: column_type.encode(Sound(np.ones(90, np.int16), 16_000))):
         with pytest.raises(MapstoError, match=r'pip install "mapsto\[audio\]"') as told:
             ask()
         assert len(str(told.value).splitlines()) == 1
@@ -144,11 +144,11 @@ def test_a_missing_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) 
 
 def test_rate_and_length_are_found_in_training_clips() -> None:
     clips = [(tone(300, 0.5, 8000), 8000)] * 3 + [(tone(300, 1.0, 96_000), 96_000)]
-    room = fitted(clips)
-    assert room.hertz == 8000 and 8000 <= room.most <= 8100 and room.bands == 40 and room.cut == 0
+    column_type = fitted(clips)
+    assert column_type.hertz == 8000 and 8000 <= column_type.most <= 8100 and column_type.bands == 40 and column_type.cut == 0
     assert fitted(clips[3:]).hertz == 32_000 and fitted(clips, rate=16_000).hertz == 16_000 and fitted([tone(300)]).hertz == 16_000
     assert fitted([*clips[:1]] * 198 + clips[3:]).most < 4200 and fitted([*clips[:1]] * 198 + clips[3:]).cut > 0
-    assert room.fit([Sound(np.ones(90, np.int16), 48_000)], {"side": "input"}) == room
+    assert column_type.fit([Sound(np.ones(90, np.int16), 48_000)], {"side": "input"}) == column_type
     minutes = (np.zeros(61 * 100, np.int16), 100)
     with pytest.raises(DataError, match=r"'clip'.*\n.*audio\(max=60\)"):
         fitted([minutes])
@@ -158,26 +158,26 @@ def test_rate_and_length_are_found_in_training_clips() -> None:
 def test_one_very_long_clip_among_few_is_cut_and_said() -> None:
     long, short = (np.ones(70 * 1000, np.int16), 1000), (tone(300, 0.5, 1000), 1000)
 
-    room = fitted([short] * 40 + [long])
+    column_type = fitted([short] * 40 + [long])
 
-    assert 500 <= room.most < 1000 and "of 2.4% of the clips, longer, the loudest part is read" in room.said("clip")
+    assert 500 <= column_type.most < 1000 and "of 2.4% of the clips, longer, the loudest part is read" in column_type.said("clip")
     with pytest.raises(DataError, match="the longest training clip has 70 s"):
         fitted([short] * 40 + [long] * 2)
 
 
 def test_resampling_keeps_the_tone() -> None:
-    room = fitted([(tone(440, 0.5), 8000)])
-    low, high = stored(room, (tone(440, 0.5), 8000), (tone(440, 0.5, 96_000), 96_000)).numpy()[:, 200:3800].astype(float)
+    column_type = fitted([(tone(440, 0.5), 8000)])
+    low, high = stored(column_type, (tone(440, 0.5), 8000), (tone(440, 0.5, 96_000), 96_000)).numpy()[:, 200:3800].astype(float)
     assert np.corrcoef(low, high)[0, 1] > 0.999
-    ultrasound = stored(room, (tone(20_000, 0.5, 96_000), 96_000)).numpy()[0, 200:3800]
+    ultrasound = stored(column_type, (tone(20_000, 0.5, 96_000), 96_000)).numpy()[0, 200:3800]
     assert np.abs(ultrasound).max() < 330  # 1% of full scale: nothing folds back
-    assert (stored(room, (np.array([5], np.int16), 96_000)) != spectrum.GAP).sum() >= 1
+    assert (stored(column_type, (np.array([5], np.int16), 96_000)) != spectrum.GAP).sum() >= 1
 
 
 def test_of_a_long_clip_the_loudest_part_is_read() -> None:
-    room = fitted([(tone(300, 0.2), 8000)])
-    quiet, loud = tone(300, 1.0, loud=0.01), tone(300, room.most / 8000)
-    found = stored(room, (np.concatenate([quiet, loud, quiet]), 8000))[0].numpy()
+    column_type = fitted([(tone(300, 0.2), 8000)])
+    quiet, loud = tone(300, 1.0, loud=0.01), tone(300, column_type.most / 8000)
+    found = stored(column_type, (np.concatenate([quiet, loud, quiet]), 8000))[0].numpy()
     np.testing.assert_array_equal(found, (loud * 32768).round())
 
 
@@ -208,8 +208,8 @@ def test_features_agree_with_a_plain_transform() -> None:
 
 
 def test_ends_and_missing_clips_are_zero_and_silence_is_not() -> None:
-    room = fitted([(tone(300, 1.0), 8000), (tone(900, 0.2), 8000)])
-    values = room.collate(stored(room, (tone(300, 0.2), 8000), None, (np.zeros(8000), 8000), (np.array([1], np.int16), 8000)), None)
+    column_type = fitted([(tone(300, 1.0), 8000), (tone(900, 0.2), 8000)])
+    values = column_type.collate(stored(column_type, (tone(300, 0.2), 8000), None, (np.zeros(8000), 8000), (np.array([1], np.int16), 8000)), None)
     assert values.shape[:3] == (4, 1, 40) and torch.isfinite(values).all()
     assert (values[0, ..., 20:] == 0).all() and (values[0, ..., :20] != 0).any() and (values[1] == 0).all()
     assert (values[2, ..., 10] < -0.5).any() and (values[3, ..., 0] != 0).any() and (values[3, ..., 1:] == 0).all()
@@ -227,17 +227,17 @@ def test_augmentation_is_the_draws_alone() -> None:
     arrays = stored(plain, *clips)
     before = arrays.clone()
     for change in ({"shift": 0.2}, {"noise": 1.0}, {"equaliser": 10.0}, {"masks": 2}, {"shift": 0.1, "noise": 0.5, "masks": 1}):
-        room = replace(plain, **change)
-        one, same, other = (room.collate(arrays, Draw(3, step, 6)) for step in (1, 1, 2))
+        column_type = replace(plain, **change)
+        one, same, other = (column_type.collate(arrays, Draw(3, step, 6)) for step in (1, 1, 2))
         assert torch.equal(one, same) and not torch.equal(one, other) and torch.isfinite(one).all()
-        assert torch.equal(room.collate(arrays, None), plain.collate(arrays, None))
+        assert torch.equal(column_type.collate(arrays, None), plain.collate(arrays, None))
     assert torch.equal(arrays, before)
 
 
 def test_a_quieter_clip_sounds_the_same_and_silence_stays_silent() -> None:
-    room = fitted([(tone(300, 0.5), 8000), (RANDOM.normal(0, 0.1, 4000), 8000)])
+    column_type = fitted([(tone(300, 0.5), 8000), (RANDOM.normal(0, 0.1, 4000), 8000)])
     clip = 0.5 * tone(500, 0.5) + RANDOM.normal(0, 0.05, 4000)
-    loud, quiet, nothing = room.collate(stored(room, (clip, 8000), (clip / 30, 8000), (np.zeros(4000), 8000)), None)
+    loud, quiet, nothing = column_type.collate(stored(column_type, (clip, 8000), (clip / 30, 8000), (np.zeros(4000), 8000)), None)
     assert (loud - quiet).abs().max() < 0.5 and (loud - quiet).abs().mean() < 0.02  # 30 dB quieter is nearer the steps of 16 bits
     assert (nothing <= loud).float().mean() > 0.99
 
@@ -251,8 +251,8 @@ def test_other_microphones_hear_bands_louder_or_quieter_but_neighbours_alike() -
 def test_centred_clips_sound_alike_through_any_microphone() -> None:
     clip = RANDOM.normal(0, 0.1, 4000).cumsum() / 30
     through = np.convolve(clip, [1.0, -0.6])[:4000]  # another microphone
-    room = fitted([(clip, 8000)], centre=True)
-    one, other = room.collate(stored(room, (clip, 8000), (through, 8000)), None)
+    column_type = fitted([(clip, 8000)], centre=True)
+    one, other = column_type.collate(stored(column_type, (clip, 8000), (through, 8000)), None)
     assert one.mean(-1).abs().max() < 1e-4 and (one - other).abs().mean() < 0.25 * one.abs().mean()
 
 
@@ -275,10 +275,10 @@ def test_warps_move_time_and_pitch_by_up_to_a_tenth() -> None:
 
 
 def test_noise_is_as_loud_as_said() -> None:
-    room = fitted([(tone(300, 1.0), 8000)])
-    value = room.read((tone(300, 1.0), 8000))
+    column_type = fitted([(tone(300, 1.0), 8000)])
+    value = column_type.read((tone(300, 1.0), 8000))
     assert value is not None
-    noisy, quiet = (room.corrupt(name, level, value, np.random.default_rng(0)) for name, level in ((NOISE, -10.0), (QUIET, 12.0)))
+    noisy, quiet = (column_type.corrupt(name, level, value, np.random.default_rng(0)) for name, level in ((NOISE, -10.0), (QUIET, 12.0)))
     assert noisy is not None and quiet is not None
     added = noisy.samples.astype(float) - value.samples
     assert 10 * np.log10((added**2).mean() / (value.samples.astype(float) ** 2).mean()) == pytest.approx(-10, abs=0.3)
@@ -286,13 +286,13 @@ def test_noise_is_as_loud_as_said() -> None:
 
 
 def test_parts_are_stretches_of_time() -> None:
-    room = fitted([(tone(300, 0.5), 8000)])
-    value = room.read((tone(300, 0.5), 8000))
+    column_type = fitted([(tone(300, 0.5), 8000)])
+    value = column_type.read((tone(300, 0.5), 8000))
     assert value is not None
-    parts = room.parts(value, 5)
+    parts = column_type.parts(value, 5)
     assert len(parts) == 5 and all((part.samples[k * 800 : (k + 1) * 800] == 0).all() for k, part in enumerate(parts))
-    assert [text.strip() for text, _ in room.marked(value, [0.0] * 5).pieces][:2] == ["0.00–0.10 s", "0.10–0.20 s"]
-    assert room.show(value) == "0.50 s, 8,000 Hz" and (room.picture(value) or b"").startswith(b"\x89PNG") and room.parts(None, 5) == []
+    assert [text.strip() for text, _ in column_type.marked(value, [0.0] * 5).pieces][:2] == ["0.00–0.10 s", "0.10–0.20 s"]
+    assert column_type.show(value) == "0.50 s, 8,000 Hz" and (column_type.picture(value) or b"").startswith(b"\x89PNG") and column_type.parts(None, 5) == []
 
 
 # --- data and runs ---------------------------------------------------------------------------------------------------------------

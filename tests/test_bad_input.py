@@ -522,10 +522,10 @@ def test_a_refused_extend_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file() and file.name != "lock"}
     for bad in ("a,b\n1,x\n2,y\n", "a,b,y\n1,x,\n2,y,\n"):
         with pytest.raises(MapstoError):
-            api.extend(path, a_table(tmp_path / "new.csv", bad), tell=lambda event: None, steps=2)
+            api.extend(path, a_table(tmp_path / "new.csv", bad), emit=lambda event: None, steps=2)
         assert api.load(path).status == "done"
         assert {name: (path / name).read_bytes() for name in before} == before
-    more = api.extend(path, a_table(tmp_path / "more.csv", rows(60)), tell=lambda event: None, steps=2)
+    more = api.extend(path, a_table(tmp_path / "more.csv", rows(60)), emit=lambda event: None, steps=2)
     assert more.status == "done"
 
 

@@ -22,7 +22,7 @@ from mapsto.cli import main
 from mapsto.config import settings_of
 from mapsto.data.open import open_source
 from mapsto.errors import DataError
-from mapsto.measure import dependence
+from mapsto.measure import dependency
 from mapsto.steps.prepare import make_ready
 
 Rows = list[dict[str, Any]]
@@ -132,7 +132,7 @@ def test_a_copied_target_stops(clean: tuple[Rows, str], tmp_path: Path) -> None:
     assert leak.level == "stop" and leak.columns == ("code",) and "--drop code" in leak.fix and "--allow leakage" in leak.fix
     assert len(leak.where) == 5 and "code='10'" in " ".join(leak.examples)
     with pytest.raises(DataError) as refused:
-        mapsto.train(leaking, target=target, steps=1, out=tmp_path, tell=ignore)
+        mapsto.train(leaking, target=target, steps=1, out=tmp_path, emit=ignore)
     said = str(refused.value)
     assert "'code'" in said and "--drop code" in said and "--allow leakage" in said and len(said.splitlines()) == 3
     assert not list(tmp_path.iterdir())
@@ -218,7 +218,7 @@ def test_what_determines_everything_and_stands_alone_is_no_leak() -> None:
 
 def test_allow_trains_in_spite_of_a_leak(tmp_path: Path) -> None:
     rows = [{**row, "copy": row["sold"]} for row in a_table(200)]
-    run = mapsto.train(rows, target="sold", allow="leakage", steps=1, model="linear", out=tmp_path, tell=ignore)
+    run = mapsto.train(rows, target="sold", allow="leakage", steps=1, model="linear", out=tmp_path, emit=ignore)
     kept = json.loads((run.path / "findings.json").read_text())
     assert [finding["name"] for finding in kept if finding["level"] == "stop"] == ["leakage"]
     assert Finding.from_json(kept[0]).to_json() == {**kept[0], **{k: tuple(v) for k, v in kept[0].items() if isinstance(v, list)}}
@@ -512,10 +512,10 @@ def test_fix_changes_nothing_but_what_it_lists(cells: list[tuple[int, str, str]]
 def test_a_dependency_needs_chances_to_fail() -> None:
     draw = np.random.default_rng(7)
     target = draw.integers(0, 2, 400)
-    assert dependence.determines(target * 3 + draw.integers(0, 3, 400), target) is not None  # six values, none beside both classes
-    assert dependence.determines(np.arange(400), target) is None  # each value once
-    assert dependence.determines(np.where(draw.random(400) < 0.99, target, 1 - target), target) is None  # wrong in one of a hundred
-    assert dependence.determines(np.zeros(400, int), np.zeros(400, int)) is None  # nothing to tell
+    assert dependency.determines(target * 3 + draw.integers(0, 3, 400), target) is not None  # six values, none beside both classes
+    assert dependency.determines(np.arange(400), target) is None  # each value once
+    assert dependency.determines(np.where(draw.random(400) < 0.99, target, 1 - target), target) is None  # wrong in one of a hundred
+    assert dependency.determines(np.zeros(400, int), np.zeros(400, int)) is None  # nothing to tell
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -523,6 +523,6 @@ def test_a_dependency_needs_chances_to_fail() -> None:
 def test_chance_is_no_dependency(seed: int) -> None:
     draw = np.random.default_rng(seed)
     target = (draw.random(500) < draw.uniform(0.02, 0.98)).astype(int)
-    assert dependence.determines(draw.integers(0, draw.integers(2, 300), 500), target) is None
-    assert not dependence.same_order(draw.normal(size=500), draw.normal(size=500))
-    assert dependence.linear_identity(list(draw.normal(size=(6, 500))), draw.normal(size=500)) is None
+    assert dependency.determines(draw.integers(0, draw.integers(2, 300), 500), target) is None
+    assert not dependency.same_order(draw.normal(size=500), draw.normal(size=500))
+    assert dependency.linear_identity(list(draw.normal(size=(6, 500))), draw.normal(size=500)) is None

@@ -16,8 +16,8 @@ from test_tags import sentences
 import mapsto
 from mapsto.cli import main
 from mapsto.errors import ConfigError, DataError, RunError
-from mapsto.measure import tested
-from mapsto.measure.paired import difference, holm
+from mapsto.measure import predictions
+from mapsto.measure.significance import difference, holm
 from mapsto.metrics import ACCURACY, MAE, R2
 from mapsto.report.compare import compared, contests, opened, write_page
 from mapsto.run import Run
@@ -91,21 +91,21 @@ def test_holm_of_a_worked_example() -> None:
 # --- rows
 
 
-def answered(rows: list[int], hashes: list[int] | None = None) -> tested.Tested:
+def answered(rows: list[int], hashes: list[int] | None = None) -> predictions.Tested:
     keys = np.array(rows if hashes is None else hashes, np.uint64)
     values = np.array(rows, np.float64)
-    return tested.Tested(np.array(rows), keys, values, np.ones(len(rows), bool), np.empty(0), {"value": values * 10})
+    return predictions.Tested(np.array(rows), keys, values, np.ones(len(rows), bool), np.empty(0), {"value": values * 10})
 
 
 def test_rows_meet_by_number_or_by_their_inputs() -> None:
     a, b = answered([1, 2, 3, 5], [11, 12, 12, 15]), answered([9, 2, 1, 7], [12, 15, 11, 12])
-    by_number = tested.common([a, b], same_data=True)
+    by_number = predictions.common([a, b], same_data=True)
     assert by_number[0].rows.tolist() == by_number[1].rows.tolist() == [1, 2] and by_number[1].predicted["value"].tolist() == [10, 20]
-    by_inputs = tested.common([a, b], same_data=False)
+    by_inputs = predictions.common([a, b], same_data=False)
     assert by_inputs[0].rows.tolist() == [1, 2, 3, 5] and by_inputs[1].rows.tolist() == [1, 9, 7, 2]  # the first of equal rows with the first
-    assert [len(one) for one in tested.common([a, answered([8])], same_data=True)] == [0, 0]
-    bare = tested.Tested(a.rows, np.empty(0, np.uint64), a.target, a.present, a.groups, a.predicted)
-    assert len(tested.common([a, bare], same_data=False)[0]) == 0 and len(tested.common([a, bare], same_data=True)[0]) == 4
+    assert [len(one) for one in predictions.common([a, answered([8])], same_data=True)] == [0, 0]
+    bare = predictions.Tested(a.rows, np.empty(0, np.uint64), a.target, a.present, a.groups, a.predicted)
+    assert len(predictions.common([a, bare], same_data=False)[0]) == 0 and len(predictions.common([a, bare], same_data=True)[0]) == 4
 
 
 def test_what_is_kept_is_bounded_and_the_same_rows_elsewhere(tmp_path: Path) -> None:
@@ -114,13 +114,13 @@ def test_what_is_kept_is_bounded_and_the_same_rows_elsewhere(tmp_path: Path) -> 
     kept, other = a.thinned(), b.thinned()
     assert len(kept) == 20_000 and set(kept.hashes.tolist()) == set(other.hashes.tolist()) and (np.diff(kept.rows) > 0).all()
     kept.save(tmp_path, 0)
-    again = tested.Tested.load(tmp_path, 0)
+    again = predictions.Tested.load(tmp_path, 0)
     assert again is not None and (again.hashes == kept.hashes).all() and (again.predicted["value"] == kept.predicted["value"]).all()
-    assert tested.Tested.load(tmp_path, 1) is None
-    assert tested.joined([answered([4, 6]), answered([5])]).rows.tolist() == [4, 5, 6]
+    assert predictions.Tested.load(tmp_path, 1) is None
+    assert predictions.joined([answered([4, 6]), answered([5])]).rows.tolist() == [4, 5, 6]
     (tmp_path / "test-0.npz").write_bytes(b"PK nothing")
     with pytest.raises(RunError, match="damaged"):
-        tested.Tested.load(tmp_path, 0)
+        predictions.Tested.load(tmp_path, 0)
 
 
 # --- runs
@@ -130,8 +130,8 @@ def test_what_is_kept_is_bounded_and_the_same_rows_elsewhere(tmp_path: Path) -> 
 def pair(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """A net that finds the rule and a line that cannot, on the same rows."""
     out = tmp_path_factory.mktemp("pair")
-    good = mapsto.train(table, "x, shop -> y, sign", steps=300, model=SMALL, out=out, name="net", tell=ignore)
-    return good, mapsto.train(table, "x, shop -> y, sign", steps=60, model="linear", out=out, name="line", tell=ignore)
+    good = mapsto.train(table, "x, shop -> y, sign", steps=300, model=SMALL, out=out, name="net", emit=ignore)
+    return good, mapsto.train(table, "x, shop -> y, sign", steps=60, model="linear", out=out, name="line", emit=ignore)
 
 
 def test_the_better_run_is_found_and_chance_ruled_out(pair: tuple[Run, Run]) -> None:
@@ -176,7 +176,7 @@ def test_rows_of_another_file_in_another_order_meet(pair: tuple[Run, Run], table
     test.write_csv(tmp_path / "test.csv")
     frame.write_csv(tmp_path / "all.csv")
     more = mapsto.train(
-        tmp_path / "all.csv", "x, shop -> y, sign", steps=60, model="linear", test=str(tmp_path / "test.csv"), out=tmp_path, tell=ignore
+        tmp_path / "all.csv", "x, shop -> y, sign", steps=60, model="linear", test=str(tmp_path / "test.csv"), out=tmp_path, emit=ignore
     )
     found = contests(opened([pair[0].path, more.path]))
     n = len(found[0].target)
@@ -186,8 +186,8 @@ def test_rows_of_another_file_in_another_order_meet(pair: tuple[Run, Run], table
 
 
 def test_three_runs_and_one_of_folds(pair: tuple[Run, Run], table: Path, tmp_path: Path) -> None:
-    folds = mapsto.train(table, "x, shop -> y", steps=60, model="linear", folds=3, out=tmp_path, tell=ignore)
-    kept = tested.Tested.load(folds.path, 0)
+    folds = mapsto.train(table, "x, shop -> y", steps=60, model="linear", folds=3, out=tmp_path, emit=ignore)
+    kept = predictions.Tested.load(folds.path, 0)
     assert kept is not None and len(kept) == 600 and (np.diff(kept.rows) > 0).all()
     _, sections = compared([*(run.path for run in pair), folds.path])
     found = sections[0].figures
@@ -198,9 +198,9 @@ def test_three_runs_and_one_of_folds(pair: tuple[Run, Run], table: Path, tmp_pat
 
 def test_classes_that_one_run_does_not_know_had_no_chance(pair: tuple[Run, Run], table: Path, tmp_path: Path) -> None:
     frame = pl.read_csv(table).with_columns(sign=pl.when(pl.col("x") > 1.2).then(pl.lit("far")).otherwise(pl.col("sign")))
-    more = mapsto.train(frame, "x, shop -> sign", steps=100, model=SMALL, out=tmp_path, tell=ignore)
+    more = mapsto.train(frame, "x, shop -> sign", steps=100, model=SMALL, out=tmp_path, emit=ignore)
     found = contests(opened([pair[0].path, more.path]))[0]
-    assert found.room.vocabulary == ("down", "up", "far") and found.predicted[0]["probability"].shape[1] == 3
+    assert found.column_type.vocabulary == ("down", "up", "far") and found.predicted[0]["probability"].shape[1] == 3
     assert (found.predicted[0]["probability"][:, 2] == 0).all() and any("different answers" in sentence for sentence in found.said)
     assert found.predicted[0]["probability"].sum(1) == pytest.approx(1, abs=1e-5)
 
@@ -213,11 +213,11 @@ def test_what_cannot_be_compared_says_why(pair: tuple[Run, Run], table: Path, tm
         compared([net, line], "accuracc@sign")
     with pytest.raises(ConfigError, match="no common output 'z'"):
         compared([net, line], "r2@z")
-    other = mapsto.train(table, "y -> shop", steps=3, model="linear", out=tmp_path, tell=ignore)
+    other = mapsto.train(table, "y -> shop", steps=3, model="linear", out=tmp_path, emit=ignore)
     with pytest.raises(DataError, match="no output in common"):
         compared([net, other.path])
     frame = pl.read_csv(table).with_columns(x=pl.col("x") + 7)
-    apart = mapsto.train(frame, "x, shop -> y, sign", steps=3, model="linear", out=tmp_path, tell=ignore)
+    apart = mapsto.train(frame, "x, shop -> y, sign", steps=3, model="linear", out=tmp_path, emit=ignore)
     with pytest.raises(DataError, match=r"none of the .* test rows"):
         compared([net, apart.path])
     (apart.path / "test-0.npz").unlink()
@@ -294,7 +294,7 @@ def test_runs_of_transcripts_are_compared(tmp_path: Path) -> None:
 
 
 def test_folds_of_unequal_answers_are_measured_together(tmp_path: Path) -> None:
-    run = mapsto.train(sentences(60), "words:text -> tags", steps=2, folds=2, threads=1, plan="default", tell=ignore, out=tmp_path)
+    run = mapsto.train(sentences(60), "words:text -> tags", steps=2, folds=2, threads=1, plan="default", emit=ignore, out=tmp_path)
     found = run.metrics["test"]["tags"]
     assert found["f1"]["n"] == 60 and found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
     parts = [Run.open(path).metrics["test"]["tags"]["accuracy"]["value"] for path in sorted((run.path / "folds").iterdir())]
@@ -306,10 +306,10 @@ def test_folds_of_unequal_answers_are_measured_together(tmp_path: Path) -> None:
 
 def test_labels_are_compared_where_both_know_them() -> None:
     a, b = Categories(vocabulary=("red", "green", "blue"), side="output"), Categories(vocabulary=("blue", "red", "old"), side="output")
-    room = a.together(b)
-    assert room.vocabulary == ("red", "blue")
-    predicted, target = b.told_by(
-        room, {"probability": np.array([[0.1, 0.7, 0.2]]), "value": np.array([[False, True, False]])}, np.array([[0, 1, -1]])
+    column_type = a.together(b)
+    assert column_type.vocabulary == ("red", "blue")
+    predicted, target = b.translate_from(
+        column_type, {"probability": np.array([[0.1, 0.7, 0.2]]), "value": np.array([[False, True, False]])}, np.array([[0, 1, -1]])
     )
     assert predicted["probability"].tolist() == [[0.7, 0.1]] and predicted["value"].tolist() == [[True, False]] and target.tolist() == [[1, 0]]
 

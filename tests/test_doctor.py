@@ -21,10 +21,10 @@ from mapsto import api
 from mapsto.blocks import Section
 from mapsto.cli import main
 from mapsto.commands.doctor import patient_of
-from mapsto.doctor import Diagnosis, Patient, by_cause, examine, section
+from mapsto.doctor import Diagnosis, Subject, by_cause, examine, section
 from mapsto.doctor._probes.overfit import overfit_one_batch
 from mapsto.doctor._probes.rates import rate_range
-from mapsto.doctor.base import Complaint
+from mapsto.doctor.base import Issue
 from mapsto.doctor.labels import noise
 from mapsto.errors import MapstoError, Stopped
 from mapsto.registry import module, names
@@ -250,7 +250,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
             data, signature = options.pop("data"), options.pop("signature", None)
             if "picture" not in data[0]:
                 data = written(place / f"{len(runs)}.csv", data)
-            runs[name] = mapsto.train(data, signature, out=place / "runs", name=f"r{len(runs)}", tell=lambda event: None, threads=1, **options)
+            runs[name] = mapsto.train(data, signature, out=place / "runs", name=f"r{len(runs)}", emit=lambda event: None, threads=1, **options)
         return runs[name]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -332,8 +332,8 @@ def test_columns_squeezed_by_an_outlier_are_noted(made: Made) -> None:
 
 
 def test_causes_come_before_what_follows_from_them() -> None:
-    def one(name: str, *explains: str, note: bool = False) -> Complaint:
-        return Complaint(name, name, "", explains, note)
+    def one(name: str, *explains: str, note: bool = False) -> Issue:
+        return Issue(name, name, "", explains, note)
 
     found = by_cause([one("effect"), one("middle", "effect"), one("cause", "middle"), one("known", note=True), one("other"), one("x", note=True)])
     assert [(c.name, c.follows) for c in found] == [("cause", ""), ("middle", "cause"), ("effect", "cause"), ("other", ""), ("known", ""), ("x", "")]
@@ -367,7 +367,7 @@ def test_an_unfinished_training_is_looked_at_from_its_checkpoint(table: Path, tm
             signal.raise_signal(signal.SIGTERM)  # saves, and leaves
 
     with pytest.raises(Stopped):
-        mapsto.train(table, target="sign", drop="y", steps=200, out=tmp_path, tell=stop, threads=1, lr=0.2)
+        mapsto.train(table, target="sign", drop="y", steps=200, out=tmp_path, emit=stop, threads=1, lr=0.2)
     run = Run.list(tmp_path)[0]
     patient = patient_of(run)
     assert run.status == "running" and patient.steps >= 60 and len(patient.curve) >= 3
@@ -379,7 +379,7 @@ def test_an_unfinished_training_is_looked_at_from_its_checkpoint(table: Path, tm
 def test_a_failed_training_says_why(tmp_path: Path, made: Made) -> None:
     data = written(tmp_path / "houses.csv", houses(200))
     with pytest.raises(MapstoError, match="became no number"):
-        mapsto.train(data, target="price", steps=60, optimizer="sgd", lr=1e9, out=tmp_path / "runs", tell=lambda event: None, threads=1, clip=0)
+        mapsto.train(data, target="price", steps=60, optimizer="sgd", lr=1e9, out=tmp_path / "runs", emit=lambda event: None, threads=1, clip=0)
     run = Run.list(tmp_path / "runs")[0]
     found = diagnosis(run)
     assert run.status == "failed" and found.complaints[0].name == "rate_high"
@@ -459,7 +459,7 @@ def test_what_a_broken_learner_does_hinders_no_other_look(made: Made) -> None:
 
     patient.learner = broken  # type: ignore[method-assign]
     found = examine(patient)
-    assert "no batches today" in found.unseen and found.looked and isinstance(patient, Patient)
+    assert "no batches today" in found.unseen and found.looked and isinstance(patient, Subject)
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------------------
@@ -468,17 +468,17 @@ def test_what_a_broken_learner_does_hinders_no_other_look(made: Made) -> None:
 @pytest.mark.parametrize("name", names("doctor"))
 def test_every_file_looks_for_something(name: str) -> None:
     found = module("doctor", name)
-    assert found.LOOKS and all(callable(look) and look.__doc__ for look in found.LOOKS.values()) and found.__doc__
+    assert found.PROBES and all(callable(look) and look.__doc__ for look in found.PROBES.values()) and found.__doc__
 
 
 def test_what_follows_from_a_complaint_is_one() -> None:
     """Names in `explains` are checked nowhere else."""
     files = [ast.parse(Path(str(module("doctor", name).__file__)).read_text()) for name in names("doctor")]
     calls = [
-        node for tree in files for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Complaint", "_complaint")
+        node for tree in files for node in ast.iterate(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Complaint", "_complaint")
     ]
     known = {node.args[0].value for node in calls if node.args and isinstance(node.args[0], ast.Constant)}
-    tuples = [node for tree in files for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) > 1]
+    tuples = [node for tree in files for node in ast.iterate(tree) if isinstance(node, ast.Tuple) and len(node.elts) > 1]
     named = {
         part.value for node in tuples for part in node.elts if isinstance(part, ast.Constant) and isinstance(part.value, str) and "_" in part.value
     }
@@ -489,7 +489,7 @@ def test_a_text_is_examined_and_its_baseline_said_first(tmp_path: Path, capsys: 
     (tmp_path / "t.txt").write_text("the cat sat on the mat and the dog sat on the log\n" * 120)
     run = mapsto.train(
         str(tmp_path / "t.txt"), "-> text(tokenizer=char)", steps=3, model="gpt(width=16,depth=1,heads=1)", out=tmp_path / "runs", threads=1,
-        plan="default", tell=lambda event: None,
+        plan="default", emit=lambda event: None,
     )  # fmt: skip
     assert main(["doctor", str(run.path)]) == 0
     said = capsys.readouterr().out

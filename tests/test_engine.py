@@ -22,8 +22,8 @@ from mapsto.files import read_json_lines
 from mapsto.run import Run
 from mapsto.steps.prepare import store_of
 from mapsto.training import trainer as trainers
-from mapsto.training.average import Average
 from mapsto.training.decisions import Decisions
+from mapsto.training.ema import Ema
 from mapsto.training.plan import Plan
 from mapsto.training.probe import Probe, Timings, _best, _candidates, _compilable
 from mapsto.training.trainer import Trainer
@@ -50,7 +50,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settled(cells: Path, tmp_path: Path) -> Run:
-    return mapsto.train(str(cells), target="y", steps=1, out=tmp_path / "settled", tell=lambda event: None, **EXACT)
+    return mapsto.train(str(cells), target="y", steps=1, out=tmp_path / "settled", emit=lambda event: None, **EXACT)
 
 
 def quiet(event: object) -> None:
@@ -97,7 +97,7 @@ def test_arithmetic_of_gpus_is_refused_elsewhere(precision: str, cells: Path, tm
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(ConfigError, match="arithmetic of GPUs"):
-        mapsto.train(str(cells), target="y", steps=2, precision=precision, out=tmp_path, tell=quiet)
+        mapsto.train(str(cells), target="y", steps=2, precision=precision, out=tmp_path, emit=quiet)
 
 
 def probed(settled: Run, device: str, **asked: object) -> Probe:
@@ -190,25 +190,25 @@ def planned_trainer(run: Run, folder: Path, plan: Plan) -> Trainer:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("plan", [Plan("cpu", compiled=True, ahead=True, micro_batch=20), HALF], ids=["compiled", "float16"])
+@pytest.mark.parametrize("plan", [Plan("cpu", compiled=True, prefetch=True, micro_batch=20), HALF], ids=["compiled", "float16"])
 def test_a_planned_training_resumes_exactly(plan: Plan, settled: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 32 in micro-batches of 20 and 12 (two shapes), with an embedded colour: killed in the 9th step, saved after the 5th."""
     whole = planned_trainer(settled, tmp_path / "whole", plan)
     whole.fit()
-    broken, follow = planned_trainer(settled, tmp_path / "broken", plan), Average.follow
+    broken, follow = planned_trainer(settled, tmp_path / "broken", plan), Ema.update
 
-    def watched(average: Average, step: int) -> None:
+    def watched(average: Ema, step: int) -> None:
         follow(average, step)
         if broken.step == 4:
             broken._saved_at = 0.0
         if broken.step == 8:
             raise Killed
 
-    monkeypatch.setattr(Average, "follow", watched)
+    monkeypatch.setattr(Ema, "update", watched)
     monkeypatch.setattr(trainers, "TICK", 0.0)
     with pytest.raises(Killed):
         broken.fit()
-    monkeypatch.setattr(Average, "follow", follow)
+    monkeypatch.setattr(Ema, "update", follow)
     again = planned_trainer(settled, tmp_path / "broken", plan)
     again.fit()
 
@@ -299,7 +299,7 @@ def test_two_processes_resume_exactly(cells: Path, tmp_path: Path, how: signal.S
     run = only(tmp_path / "broken").path
     assert broken.returncode == (143 if how == signal.SIGTERM else -9)
 
-    api.resume(run, tell=quiet)
+    api.resume(run, emit=quiet)
 
     assert api.same_weights(run, only(tmp_path / "whole").path)
 
@@ -307,5 +307,5 @@ def test_two_processes_resume_exactly(cells: Path, tmp_path: Path, how: signal.S
 def test_a_process_that_fails_ends_the_others_and_is_told(cells: Path, tmp_path: Path) -> None:
     """A rate at which no loss is a number: every process finds so, one line says it, and the run can be resumed."""
     with pytest.raises(MapstoError, match="became no number") as told:
-        mapsto.train(str(cells), target="y", steps=200, devices=2, out=tmp_path, tell=quiet, **{**EXACT, "clip": 0.0, "lr": 1e30, "optimizer": "sgd"})
+        mapsto.train(str(cells), target="y", steps=200, devices=2, out=tmp_path, emit=quiet, **{**EXACT, "clip": 0.0, "lr": 1e30, "optimizer": "sgd"})
     assert "resume" in str(told.value)

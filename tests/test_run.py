@@ -33,13 +33,13 @@ def ignore(event: object) -> None:
 @pytest.fixture(scope="module")
 def shops(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A table run with a number and a category right of the arrow."""
-    return mapsto.train(table, "x, shop -> y, sign", steps=300, model=SMALL, out=tmp_path_factory.mktemp("runs"), tell=ignore)
+    return mapsto.train(table, "x, shop -> y, sign", steps=300, model=SMALL, out=tmp_path_factory.mktemp("runs"), emit=ignore)
 
 
 @pytest.fixture(scope="module")
 def bars(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A picture run."""
-    return mapsto.train(photos, steps=60, model="resnet9(width=8)", out=tmp_path_factory.mktemp("runs"), tell=ignore)
+    return mapsto.train(photos, steps=60, model="resnet9(width=8)", out=tmp_path_factory.mktemp("runs"), emit=ignore)
 
 
 # ---- training beats the trivial answer, signature by signature ----
@@ -61,7 +61,7 @@ def test_a_picture_to_a_number(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     light = rng.uniform(20, 230, 200)
     rows = [{"photo": (np.full((12, 12), v) + rng.normal(0, 8, (12, 12))).clip(0, 255).astype(np.uint8), "light": float(v)} for v in light]
-    run = mapsto.train(rows, "photo:image -> light:number", steps=150, model="resnet9(width=8)", out=tmp_path, tell=ignore)
+    run = mapsto.train(rows, "photo:image -> light:number", steps=150, model="resnet9(width=8)", out=tmp_path, emit=ignore)
     assert run.metrics["test"]["light"]["r2"]["value"] > 0.9
 
 
@@ -75,7 +75,7 @@ def test_pictures_to_several_labels_some_unknown(tmp_path: Path) -> None:
         picture[:, 6:] += 90 * right
         labels = {"left": int(left) if rng.random() > 0.2 else None, "right": int(right)}
         rows.append({"photo": picture.clip(0, 255).astype(np.uint8), "marks": labels})
-    run = mapsto.train(rows, "photo:image -> marks:categories", steps=200, model="resnet9(width=8)", out=tmp_path, tell=ignore)
+    run = mapsto.train(rows, "photo:image -> marks:categories", steps=200, model="resnet9(width=8)", out=tmp_path, emit=ignore)
     assert run.metrics["test"]["marks"]["auc"]["value"] > 0.9
 
 
@@ -91,7 +91,7 @@ def test_a_picture_and_cells_to_two_outputs(tmp_path: Path) -> None:
         }
         for i, (v, a) in enumerate(zip(light, age, strict=True))
     ]
-    run = mapsto.train(rows, "photo:image, age:number -> case:category, days:number", steps=200, out=tmp_path, tell=ignore)
+    run = mapsto.train(rows, "photo:image, age:number -> case:category, days:number", steps=200, out=tmp_path, emit=ignore)
     assert run.choice.model == "fusion"
     assert run.metrics["test"]["case"]["accuracy"]["value"] > 0.9 and run.metrics["test"]["days"]["r2"]["value"] > 0.7
 
@@ -164,7 +164,7 @@ def test_an_output_called_like_a_column_keeps_its_answers(
 ) -> None:
     rows = [{"x": float(n), **{name: float(n + 1000 * k) for k, name in enumerate(outputs)}} for n in range(40)]
     signature = f"x -> {', '.join(f'{chr(34)}{name}{chr(34)}:number' for name in outputs)}"
-    run = mapsto.train(rows, signature, steps=2, model="linear", out=tmp_path, tell=ignore)
+    run = mapsto.train(rows, signature, steps=2, model="linear", out=tmp_path, emit=ignore)
     pl.DataFrame(rows).write_csv(tmp_path / "new.csv")
     for ending in ("csv", "jsonl", "parquet"):
         assert main(["predict", str(run.path), str(tmp_path / "new.csv"), "--out", str(tmp_path / f"out.{ending}")]) == 0
@@ -225,7 +225,7 @@ def test_the_last_json_line_is_the_result(table: Path, tmp_path: Path, capsys: p
 
 
 def test_folds_test_every_row_once(table: Path, tmp_path: Path) -> None:
-    run = mapsto.train(table, "x, shop -> y", steps=150, model=SMALL, folds=3, out=tmp_path, tell=ignore)
+    run = mapsto.train(table, "x, shop -> y", steps=150, model=SMALL, folds=3, out=tmp_path, emit=ignore)
     assert run.metrics["test"]["y"]["r2"]["n"] == 600 and len(run.metrics["folds"]) == 3
     assert run.metrics["test"]["y"]["r2"]["value"] > 0.6
     assert run.predict({"x": 1.0, "shop": "a"}).predictions["y"].value > 0
@@ -233,7 +233,7 @@ def test_folds_test_every_row_once(table: Path, tmp_path: Path) -> None:
 
 def test_groups_never_straddle(table: Path, tmp_path: Path) -> None:
     frame = pl.read_csv(table).with_row_index("i").with_columns((pl.col("i") // 6).alias("house"))
-    run = mapsto.train(frame.drop("i"), "x, shop -> y", group="house", steps=3, model="linear", out=tmp_path, tell=ignore)
+    run = mapsto.train(frame.drop("i"), "x, shop -> y", group="house", steps=3, model="linear", out=tmp_path, emit=ignore)
     with np.load(run.path / "rows.npz") as kept:
         split = kept["split"].reshape(100, 6)
     assert (split == split[:, :1]).all() and len(np.unique(split)) == 3
@@ -241,7 +241,7 @@ def test_groups_never_straddle(table: Path, tmp_path: Path) -> None:
 
 def test_time_tests_on_the_last_rows(table: Path, tmp_path: Path) -> None:
     frame = pl.read_csv(table).with_columns(day=pl.date_range(pl.date(2020, 1, 1), pl.date(2021, 8, 22), eager=True))
-    run = mapsto.train(frame, "x, day -> y", time="day", steps=3, model="linear", out=tmp_path, tell=ignore)
+    run = mapsto.train(frame, "x, day -> y", time="day", steps=3, model="linear", out=tmp_path, emit=ignore)
     with np.load(run.path / "rows.npz") as kept:
         assert (np.diff(kept["split"]) >= 0).all()
 
@@ -251,7 +251,7 @@ def test_equal_rows_never_straddle_and_the_split_is_stable(tmp_path: Path) -> No
     frame = pl.DataFrame({"a": rng.integers(0, 900, 7000), "b": rng.integers(0, 3, 7000)}).with_columns(y=(pl.col("a") * 0.5))
     splits = []
     for rows in (frame.head(4000), frame):
-        run = mapsto.train(rows, "a, b -> y", allow="leakage", steps=2, model="linear", out=tmp_path, tell=ignore)
+        run = mapsto.train(rows, "a, b -> y", allow="leakage", steps=2, model="linear", out=tmp_path, emit=ignore)
         with np.load(run.path / "rows.npz") as kept:
             splits.append(kept["split"])
     keys = (frame["a"] * 10 + frame["b"]).to_numpy()
@@ -263,7 +263,7 @@ def test_equal_rows_never_straddle_and_the_split_is_stable(tmp_path: Path) -> No
 
 def test_weights_count(tmp_path: Path) -> None:
     rows = [{"x": float(i % 2), "y": float(k), "w": 1.0 if k else 0.0} for i in range(400) for k in (0, 1)]
-    run = mapsto.train(rows, "x -> y:number", weight="w", steps=200, lr=0.05, model="linear", out=tmp_path, tell=ignore)
+    run = mapsto.train(rows, "x -> y:number", weight="w", steps=200, lr=0.05, model="linear", out=tmp_path, emit=ignore)
     assert run.predict({"x": 1.0}).predictions["y"].value == pytest.approx(1.0, abs=0.1)
 
 
@@ -271,13 +271,13 @@ def test_weights_count(tmp_path: Path) -> None:
 
 
 def test_extend_learns_new_rows_and_new_classes(table: Path, tmp_path: Path) -> None:
-    run = mapsto.train(table, "x, shop -> sign", steps=150, model=SMALL, out=tmp_path, tell=ignore)
+    run = mapsto.train(table, "x, shop -> sign", steps=150, model=SMALL, out=tmp_path, emit=ignore)
     frame = pl.read_csv(table).with_columns(x=pl.col("x") + 20, sign=pl.lit("far"))
-    more = api.extend(run.path, frame, steps=300, tell=ignore)
+    more = api.extend(run.path, frame, steps=300, emit=ignore)
     assert more.types["output", "sign"].vocabulary == ("down", "up", "far")
     assert more.predict({"x": 20.0, "shop": "a"}).predictions["sign"].value == "far"
     assert (run.path / "segments" / "1" / "model.safetensors").exists()
-    _, equal = api.reproduce(run.path, tell=ignore)
+    _, equal = api.reproduce(run.path, emit=ignore)
     assert equal
 
 
@@ -294,7 +294,7 @@ def accuracy(scores: dict) -> tuple[float, int]:
 def test_extend_does_not_forget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     drawn(700, 0).write_csv(tmp_path / "old.csv")
     drawn(140, 1, 6.0).write_csv(tmp_path / "new.csv")
-    run = mapsto.train(tmp_path / "old.csv", "a, b -> y", steps=200, model=SMALL, out=tmp_path / "runs", tell=ignore, threads=1)
+    run = mapsto.train(tmp_path / "old.csv", "a, b -> y", steps=200, model=SMALL, out=tmp_path / "runs", emit=ignore, threads=1)
     had, split = accuracy(run.metrics["test"]), np.load(run.path / "rows.npz")["split"]
     more = api.extend(run.path, tmp_path / "new.csv", steps=300)
     told = capsys.readouterr().out
@@ -303,17 +303,17 @@ def test_extend_does_not_forget(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert added[1] == more.metrics["test"]["y"]["accuracy"]["n"] - had[1] > 15 and added[0] > 0.8
     assert "rows before" in told and f"(n {had[1]})" in told and "rows added" in (run.path / "report.html").read_text()
     assert np.array_equal(np.load(run.path / "rows.npz")["split"][:700], split)
-    third = api.extend(run.path, drawn(60, 2, -6.0), steps=20, tell=ignore)  # and once more, from memory
+    third = api.extend(run.path, drawn(60, 2, -6.0), steps=20, emit=ignore)  # and once more, from memory
     assert third.record["rows_before"] == 840 and accuracy(third.metrics["parts"]["before"])[1] == accuracy(more.metrics["test"])[1]
-    _, equal = api.reproduce(run.path, tell=ignore)
+    _, equal = api.reproduce(run.path, emit=ignore)
     assert equal
 
 
 def test_old_test_rows_that_come_again_stay_test_rows(tmp_path: Path) -> None:
     old = drawn(300, 0)
-    run = mapsto.train(old, "a, b -> y", steps=5, model="linear", out=tmp_path, tell=ignore)
+    run = mapsto.train(old, "a, b -> y", steps=5, model="linear", out=tmp_path, emit=ignore)
     split = np.load(run.path / "rows.npz")["split"]
-    api.extend(run.path, pl.concat([drawn(90, 1), old]), before=old, steps=5, tell=ignore)
+    api.extend(run.path, pl.concat([drawn(90, 1), old]), before=old, steps=5, emit=ignore)
     now = np.load(run.path / "rows.npz")["split"]
     assert np.array_equal(now[:300], split) and np.array_equal(now[390:], split)
     assert set(now[300:390]) == {0, 1, 2}
@@ -324,7 +324,7 @@ def test_a_killed_extension_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("mapsto.training.trainer.TICK", 0.0)
     drawn(300, 0).write_csv(tmp_path / "old.csv")
     drawn(90, 1, 6.0).write_csv(tmp_path / "new.csv")
-    whole = mapsto.train(tmp_path / "old.csv", "a, b -> y", steps=20, model="linear", out=tmp_path / "runs", tell=ignore, threads=1)
+    whole = mapsto.train(tmp_path / "old.csv", "a, b -> y", steps=20, model="linear", out=tmp_path / "runs", emit=ignore, threads=1)
 
     for event_of_cut in ("decided", "step"):  # before anything is learned, and later
         cut = tmp_path / event_of_cut
@@ -335,22 +335,22 @@ def test_a_killed_extension_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            api.extend(cut, tmp_path / "new.csv", steps=30, tell=stop)
+            api.extend(cut, tmp_path / "new.csv", steps=30, emit=stop)
         if event_of_cut == "decided":  # as if it had been killed before the rows were divided
             run = Run.open(cut)
             del run.record["choice"]
             run.save()
-        assert api.resume(cut, tell=ignore).status == "done"
-    api.extend(whole.path, tmp_path / "new.csv", steps=30, tell=ignore)
+        assert api.resume(cut, emit=ignore).status == "done"
+    api.extend(whole.path, tmp_path / "new.csv", steps=30, emit=ignore)
     assert all(api.same_weights(whole.path, tmp_path / name) for name in ("decided", "step"))
 
 
 def test_extend_says_what_it_cannot_learn_from(tmp_path: Path) -> None:
     rows = drawn(120, 0)
     rows.write_csv(tmp_path / "old.csv")
-    run = mapsto.train(tmp_path / "old.csv", "a, b -> y", steps=2, model="linear", out=tmp_path / "runs", tell=ignore)
-    held = mapsto.train(rows, "a, b -> y", steps=2, model="linear", out=tmp_path / "runs", tell=ignore)
-    folds = mapsto.train(rows, "a, b -> y", steps=2, model="linear", out=tmp_path / "runs", folds=2, tell=ignore)
+    run = mapsto.train(tmp_path / "old.csv", "a, b -> y", steps=2, model="linear", out=tmp_path / "runs", emit=ignore)
+    held = mapsto.train(rows, "a, b -> y", steps=2, model="linear", out=tmp_path / "runs", emit=ignore)
+    folds = mapsto.train(rows, "a, b -> y", steps=2, model="linear", out=tmp_path / "runs", folds=2, emit=ignore)
     for start, new, what in (
         (run, rows.drop("b"), "it lacks column 'b'"),
         (run, rows.with_columns(c=1), "it also has column 'c'"),
@@ -359,51 +359,51 @@ def test_extend_says_what_it_cannot_learn_from(tmp_path: Path) -> None:
         (folds, rows, "--folds"),
     ):
         with pytest.raises(MapstoError, match=what) as found:
-            api.extend(start.path, new, steps=2, tell=ignore)
+            api.extend(start.path, new, steps=2, emit=ignore)
         assert str(found.value).count("\n") < 3 and Run.open(start.path).status == "done"
     (tmp_path / "old.csv").unlink()
     with pytest.raises(RunError, match=r"old\.csv.*\nPut them back"):
-        api.extend(run.path, rows, steps=2, tell=ignore)
+        api.extend(run.path, rows, steps=2, emit=ignore)
 
 
 def test_resume_of_a_finished_run_changes_nothing(shops: Run) -> None:
     before = (shops.path / "model.safetensors").read_bytes()
-    api.resume(shops.path, tell=ignore)
+    api.resume(shops.path, emit=ignore)
     assert (shops.path / "model.safetensors").read_bytes() == before
 
 
 def test_until_stops_at_the_goal(table: Path, tmp_path: Path) -> None:
-    run = mapsto.train(table, "x, shop -> sign", steps=3000, until="accuracy=0.8", model=SMALL, out=tmp_path, tell=ignore)
+    run = mapsto.train(table, "x, shop -> sign", steps=3000, until="accuracy=0.8", model=SMALL, out=tmp_path, emit=ignore)
     assert run.record["stopped"] == "accuracy reached 0.8" and run.record["steps"] < 3000
 
 
 def test_data_from_memory_is_resumed_from_its_encoded_copy(table: Path, tmp_path: Path) -> None:
-    run = mapsto.train(pl.read_csv(table), "x, shop -> y", steps=20, model="linear", out=tmp_path, tell=ignore)
-    _, equal = api.reproduce(run.path, tell=ignore)
+    run = mapsto.train(pl.read_csv(table), "x, shop -> y", steps=20, model="linear", out=tmp_path, emit=ignore)
+    _, equal = api.reproduce(run.path, emit=ignore)
     assert equal
     shutil.rmtree(run.record["store"])
     with pytest.raises(RunError, match="given from memory"):
-        api.reproduce(run.path, tell=ignore)
+        api.reproduce(run.path, emit=ignore)
 
 
 def test_changed_data_is_noticed(table: Path, tmp_path: Path) -> None:
     copy = tmp_path / "t.csv"
     shutil.copy(table, copy)
-    run = mapsto.train(copy, "x, shop -> y", steps=5, model="linear", out=tmp_path / "runs", tell=ignore)
+    run = mapsto.train(copy, "x, shop -> y", steps=5, model="linear", out=tmp_path / "runs", emit=ignore)
     copy.write_text(copy.read_text() + "1,a,1,up\n")
     shutil.rmtree(run.record["store"])
     with pytest.raises(RunError, match="has changed"):
-        api.reproduce(run.path, tell=ignore)
+        api.reproduce(run.path, emit=ignore)
 
 
 def test_diverging_training_rolls_back_with_a_lower_rate(tmp_path: Path) -> None:
     rows = [{"x": float(i), "y": float(i % 7) * 1e3} for i in range(200)]
     told: list[dict] = []
     with pytest.raises(RunError, match="no number"):
-        mapsto.train(rows, "x -> y", steps=2000, optimizer="sgd", lr=1e12, model="mlp(width=16)", out=tmp_path, tell=told.append)
+        mapsto.train(rows, "x -> y", steps=2000, optimizer="sgd", lr=1e12, model="mlp(width=16)", out=tmp_path, emit=told.append)
     assert [event["rate"] for event in told if event["event"] == "decision" and "rate" in event] == [0.3, 0.3, 0.3]
 
 
 def test_an_option_without_effect_is_an_error(table: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="mix pictures"):
-        mapsto.train(table, "x -> y", steps=2, learner="supervised(mixup=0.5)", out=tmp_path, tell=ignore)
+        mapsto.train(table, "x -> y", steps=2, learner="supervised(mixup=0.5)", out=tmp_path, emit=ignore)

@@ -34,7 +34,7 @@ from mapsto.metrics import Metric, mean_of
 from mapsto.models.base import Heads, Net
 from mapsto.models.linear import Flat
 from mapsto.signature import parse
-from mapsto.training.average import Average
+from mapsto.training.ema import Ema
 from mapsto.training.trainer import Trainer
 from mapsto.types.base import DataType, Head
 
@@ -86,7 +86,7 @@ class Endless(Batches):
             yield Batch(*self.make(torch.Generator().manual_seed(key(seed, split, step)), batch), batch)
             step += 1
 
-    def walk(self, split: str, batch: int, most: int | None = None) -> Iterator[Batch]:
+    def iterate(self, split: str, batch: int, most: int | None = None) -> Iterator[Batch]:
         for start in range(0, self.held_out, batch):
             rows = min(batch, self.held_out - start)
             yield Batch(*self.make(torch.Generator().manual_seed(key(split, start)), rows), rows)
@@ -102,7 +102,7 @@ class Surface(nn.Module):
         super().__init__()
         self.net = perceptron(2, 64, 64, 1)
 
-    def forward(self, inputs, given=None, size=None):
+    def forward(self, inputs, condition=None, size=None):
         return {"height": self.net(inputs["x"])[:, 0]}
 
 
@@ -152,7 +152,7 @@ class Held(list):
 
 def test_streamed_source_through_train(tmp_path):
     tide = Tide("tide", ("a", "b", "side"), "6,000 rows of seed 0")
-    run = mapsto.train(tide, "a:number, b:number -> side:category", out=tmp_path, tell=quiet, steps=100, threads=1, precision="float32",
+    run = mapsto.train(tide, "a:number, b:number -> side:category", out=tmp_path, emit=quiet, steps=100, threads=1, precision="float32",
                        model="mlp(width=32, depth=2, members=2)", batch=128, lr=5e-3)
     gc.collect()
     assert Tide.most <= 3 and not Tide.alive                                    # 12 chunks passed several times, never more than 3 at once
@@ -173,7 +173,7 @@ class Players(nn.Module):
         super().__init__()
         self.maker, self.critic = perceptron(4, 64, 2), perceptron(2, 64, 64, 1)
 
-    def forward(self, inputs, given=None, size=None):
+    def forward(self, inputs, condition=None, size=None):
         return {"point": self.maker(torch.randn(size, 4))}
 
 
@@ -223,8 +223,8 @@ class Velocity(nn.Module):
         super().__init__()
         self.net = perceptron(2, 64, 64, 1)
 
-    def forward(self, inputs, given=None, size=None):
-        noisy, time = given
+    def forward(self, inputs, condition=None, size=None):
+        noisy, time = condition
         return {"point": self.net(torch.cat([noisy, time], 1))}
 
 
@@ -234,14 +234,14 @@ class Flow(Learner):
     def loss(self, batch: Batch):
         clean = batch.targets["point"]
         noise, time = torch.randn_like(clean), torch.rand(len(clean), 1)
-        speed = self.model({}, given=(torch.lerp(noise, clean, time), time))["point"]
+        speed = self.model({}, condition=(torch.lerp(noise, clean, time), time))["point"]
         return (((speed - (clean - noise)) ** 2).sum(1), torch.ones(batch.size)), {}
 
     @torch.no_grad()
     def outputs(self, batch: Batch, steps: int = 30):
         point = torch.randn(batch.size, 1)
         for i in range(steps):
-            point = point + self.model({}, given=(point, torch.full_like(point, i / steps)))["point"] / steps
+            point = point + self.model({}, condition=(point, torch.full_like(point, i / steps)))["point"] / steps
         return {"point": point}
 
 
@@ -269,15 +269,15 @@ class Recurrent(nn.Module):
         super().__init__()
         self.table, self.cell, self.head = nn.Embedding(9, 32), nn.GRU(32, 64, batch_first=True), nn.Linear(64, 8)
 
-    def forward(self, inputs, given=None, size=None):
-        return {"text": self.head(self.cell(self.table(given.values))[0])}
+    def forward(self, inputs, condition=None, size=None):
+        return {"text": self.head(self.cell(self.table(condition.values))[0])}
 
 
 class NextToken(Learner):
     def loss(self, batch: Batch):
         text = batch.targets["text"]
         prefix = torch.cat([torch.full_like(text.values[:, :1], 8), text.values[:, :-1]], 1)     # (B, T): 8 begins
-        scores = self.model({}, given=Padded(prefix, text.lengths))["text"]
+        scores = self.model({}, condition=Padded(prefix, text.lengths))["text"]
         surprise = cross_entropy(scores.flatten(0, 1), text.values.flatten(), reduction="none").view_as(prefix) * text.mask
         return (surprise.sum(1), text.lengths.float()), {}
 
@@ -337,7 +337,7 @@ def test_sets():
     body = nn.Sequential(Flat(), *perceptron(25, 96, 64))
     net = Net(nn.Identity(), body, Heads(signature, types, {"points": "set"}, 64, "pooled"))
     learner = learn(Supervised(net, signature, types, Endless(lights, 512), settings(5e-3, 64), Supervised.Config(views=False)), 500)
-    found = learner.collect("validation")
+    found = learner.predict_split("validation")
     assert min(map(len, found.target["points"])) == 0 and found.target["points"].dtype == object
     assert learner.evaluate("validation")["points"]["count"] > 0.8              # always the same number: .25
 
@@ -349,7 +349,7 @@ class Policy(nn.Module):
         super().__init__()
         self.net = perceptron(9, 32, 2)
 
-    def forward(self, inputs, given=None, size=None):
+    def forward(self, inputs, condition=None, size=None):
         return {"action": self.net(inputs["observation"])}
 
 
@@ -395,7 +395,7 @@ def test_environment():
     trainer = Trainer(learner, None, Budget(steps=150))
     trainer.fit()
     assert before < 2.5 and learner.evaluate("validation")["action"]["return"] > 7       # the most is 9
-    assert trainer.judge.of == ("action", "return") and trainer.judge.value > 7
+    assert trainer.best_weights.of == ("action", "return") and trainer.best_weights.value > 7
 
 
 # --- 6. few-shot: a batch is an episode of two parts ------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.net = nn.Linear(24, 8)
 
-    def forward(self, inputs, given=None, size=None):
+    def forward(self, inputs, condition=None, size=None):
         return {"label": self.net(inputs["x"])}
 
 
@@ -490,7 +490,7 @@ def test_ensemble(tmp_path):
     (tmp_path / "together.py").write_text(TOGETHER)
     rng = np.random.default_rng(0)
     rows = [{"a": a, "b": b, "side": "same" if a * b > 0 else "other"} for a, b in rng.normal(size=(800, 2)).tolist()]
-    run = mapsto.train(rows, "a, b -> side", out=tmp_path / "runs", tell=quiet, steps=150, batch=64, threads=1, precision="float32", lr=5e-3,
+    run = mapsto.train(rows, "a, b -> side", out=tmp_path / "runs", emit=quiet, steps=150, batch=64, threads=1, precision="float32", lr=5e-3,
                        model=f"{tmp_path / 'twins.py'}(width=24)", learner=str(tmp_path / "together.py"))
     assert run.metrics["test"]["side"]["accuracy"]["value"] > 0.85             # majority .5
     answers = mapsto.load(run.path).predict([{"a": 1.0, "b": 1.0}, {"a": -1.0, "b": 1.0}])
@@ -536,10 +536,10 @@ def test_wants(tmp_path, monkeypatch):
         picture = rng.integers(0, 120, (20, 24, 3), np.uint8)
         picture[:, :12] += np.uint8(100 * (i % 2))
         rows.append({"photo": PIL.Image.fromarray(picture), "bright": ["right", "left"][i % 2]})
-    run = mapsto.train(rows, "photo:image -> bright:category", out="runs", tell=quiet, steps=40, batch=32, threads=1, lr=0.01, optimizer="adamw",
+    run = mapsto.train(rows, "photo:image -> bright:category", out="runs", emit=quiet, steps=40, batch=32, threads=1, lr=0.01, optimizer="adamw",
                        precision="float32", model="./mine.py")
-    room = run.types["input", "photo"]
-    assert (room.side, room.planes, room.mean, room.std) == (12, 1, (0.5,), (0.25,))
+    column_type = run.types["input", "photo"]
+    assert (column_type.side, column_type.planes, column_type.mean, column_type.std) == (12, 1, (0.5,), (0.25,))
     assert run.metrics["test"]["bright"]["accuracy"]["value"] > 0.9            # majority .5
     assert mapsto.load(run.path).predict(rows[1]).predictions["bright"].value == "left"
 
@@ -578,21 +578,21 @@ def test_exotic_learners_resume_exactly(make, tmp_path, monkeypatch):
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
     whole, first = learn(make(), 40, tmp_path / "whole"), Trainer(make(), tmp_path / "broken", Budget(steps=40))
-    follow = Average.follow
+    follow = Ema.update
 
-    def watched(average: Average, step: int) -> None:                                                      # called once a step, before it is counted
+    def watched(average: Ema, step: int) -> None:                                                      # called once a step, before it is counted
         follow(average, step)
         if first.step == 17:
             first._saved_at = 0.0                                               # a checkpoint is overdue
         if first.step == 23:
             raise Killed
 
-    monkeypatch.setattr(Average, "follow", watched)
+    monkeypatch.setattr(Ema, "update", watched)
     monkeypatch.setattr("mapsto.training.trainer.TICK", 0.0)
     with pytest.raises(Killed):
         first.fit()
-    monkeypatch.setattr(Average, "follow", follow)
-    second = Trainer(make(), tmp_path / "broken", Budget(steps=40), tell=(told := []).append)
+    monkeypatch.setattr(Ema, "update", follow)
+    second = Trainer(make(), tmp_path / "broken", Budget(steps=40), emit=(told := []).append)
     second.fit()
     assert next(event["step"] for event in told if event["event"] == "step") == 19 and first.step == 23
     for name, value in whole.model.state_dict().items():
@@ -602,8 +602,8 @@ def test_exotic_learners_resume_exactly(make, tmp_path, monkeypatch):
 class Remembering(Learner):
     """Two updates a step, whose noise it notes; and a memory that grows by one with every batch it makes."""
 
-    def __init__(self, *given):
-        super().__init__(*given)
+    def __init__(self, *condition):
+        super().__init__(*condition)
         self.noise, self.memory = [], []
 
     def batches(self, split: str, step: int):

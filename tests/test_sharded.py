@@ -17,7 +17,7 @@ from mapsto.learners.base import Learner
 from mapsto.run import Run
 from mapsto.steps.prepare import store_of
 from mapsto.training import checkpoint, memory, sharded
-from mapsto.training.company import Company, Copies
+from mapsto.training.distributed import Copies, Group
 from mapsto.training.processes import learn_together
 from mapsto.training.trainer import Trainer
 
@@ -28,22 +28,22 @@ BLOCKS = "fusion(mix=attention, token=16, dropout=0)"
 WORKER = """
 import os, signal, sys
 from mapsto.training import sharded, trainer
-from mapsto.training.average import Average
+from mapsto.training.ema import Ema
 from mapsto.steps.worker import main
 
 sharded._beyond = lambda *words: True
 trainer.TICK = 0.0
 trainer.Trainer._saving_due = property(lambda self: self.step == 20)
-follow = Average.follow
+update = Ema.update
 
 
 def watched(average, step):
-    follow(average, step)
+    update(average, step)
     if step == {killed}:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-Average.follow = watched
+Ema.update = watched
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -61,7 +61,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def settled(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     options = {**OPTIONS, "steps": 1, "model": "mlp(width=32, norm=batch)"}
-    return mapsto.train(str(cells), target="y", out=tmp_path_factory.mktemp("settled"), tell=quiet, **options)  # type: ignore[arg-type]
+    return mapsto.train(str(cells), target="y", out=tmp_path_factory.mktemp("settled"), emit=quiet, **options)  # type: ignore[arg-type]
 
 
 def quiet(event: object) -> None:
@@ -78,17 +78,17 @@ def shared(folder: Path, monkeypatch: pytest.MonkeyPatch, killed: int = -1) -> N
 
 
 def learn(cells: Path, out: Path, devices: int) -> Run:
-    return mapsto.train(str(cells), target="y", devices=devices, out=out, tell=quiet, model=BLOCKS, **OPTIONS)  # type: ignore[arg-type]
+    return mapsto.train(str(cells), target="y", devices=devices, out=out, emit=quiet, model=BLOCKS, **OPTIONS)  # type: ignore[arg-type]
 
 
 def of_run(run: Run) -> Learner:
     return run.new_learner(run.new_model(), store_of(run, lambda: None, quiet))  # type: ignore[arg-type, return-value]
 
 
-def two() -> Company:
-    company = Company()
-    company.size = 2  # type: ignore[misc]
-    return company
+def two() -> Group:
+    group = Group()
+    group.size = 2  # type: ignore[misc]
+    return group
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_killed_and_resumed_equals_unbroken_and_the_checkpoint_is_whole(
     tensors, note = checkpoint.read(broken / checkpoint.NAME)
     shared(tmp_path / "worker", monkeypatch)
 
-    api.resume(broken, tell=quiet)
+    api.resume(broken, emit=quiet)
 
     whole = {name: value.shape for name, value in unbroken.model.state_dict().items()}
     assert note["step"] == 20 and {name: value.shape for name, value in checkpoint.part(tensors, "model").items()} == whole
@@ -166,6 +166,6 @@ def test_what_does_not_go_with_parts_of_weights_is_refused(asked: dict[str, obje
 def test_a_record_decides_how_weights_are_held(settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan of copies is replayed as such, however little memory there is now; so is one from before there was a choice."""
     monkeypatch.setattr(sharded, "_beyond", lambda *words: True)
-    trainer = Trainer(of_run(settled), None, company=two())
+    trainer = Trainer(of_run(settled), None, group=two())
 
     assert [type(sharded.weights(trainer, recorded)) for recorded in ({"device": "cpu"}, {"device": "cpu", "sharded": False})] == [Copies, Copies]

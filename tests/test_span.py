@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_exact import ignore, killed_and_resumed, same
 
 import mapsto
-from mapsto.cells import Beside
+from mapsto.cells import Annotated
 from mapsto.checks.base import look
 from mapsto.config import settings_of
 from mapsto.data.open import open_source
@@ -27,7 +27,7 @@ TEXT = "Ann met Bob. Bob left for Paris."
 def encoded(*cells: object, text: str = TEXT) -> np.ndarray:
     rows = np.empty(len(cells), object)
     for i, cell in enumerate(cells):
-        rows[i] = Span().encode(Span().read(Beside(cell, text)))
+        rows[i] = Span().encode(Span().read(Annotated(cell, text)))
     return rows
 
 
@@ -36,7 +36,7 @@ def encoded(*cells: object, text: str = TEXT) -> np.ndarray:
 
 def test_answers_are_found_where_they_stand() -> None:
     def places(cell: object) -> tuple:
-        found = Span().read(Beside(cell, TEXT))
+        found = Span().read(Annotated(cell, TEXT))
         return () if found is None else found.places
 
     assert places("Bob") == ((8, 11),) and places({"text": "Bob", "answer_start": 13}) == ((13, 16),)
@@ -116,7 +116,7 @@ def questions(rows: int) -> list[dict]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> mapsto.Run:
     out = tmp_path_factory.mktemp("runs")
     return mapsto.train(
-        questions(400), "question:text, text -> answer:span", steps=250, lr=5e-3, threads=1, out=out, tell=ignore, precision="float32"
+        questions(400), "question:text, text -> answer:span", steps=250, lr=5e-3, threads=1, out=out, emit=ignore, precision="float32"
     )
 
 
@@ -134,7 +134,7 @@ def test_an_answer_says_where_it_stands(run: mapsto.Run) -> None:
 
 def test_reading_together_needs_two_texts(tmp_path) -> None:
     with pytest.raises(ConfigError, match="takes two texts or more"):
-        mapsto.train(questions(50), "text -> answer:category", model="reader", steps=1, out=tmp_path, tell=ignore)
+        mapsto.train(questions(50), "text -> answer:category", model="reader", steps=1, out=tmp_path, emit=ignore)
 
 
 def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:

@@ -40,12 +40,12 @@ def noise(seconds: float, rate: int = 8000) -> tuple[np.ndarray, int]:
 
 
 def in_order(cells: list[Any], **options: Any) -> Audio:
-    room = Audio.with_options("audio", options)
-    return room.fit([room.read(cell) for cell in cells], {"side": "input", "rows": len(cells), "name": "clip", "order": True})
+    column_type = Audio.with_options("audio", options)
+    return column_type.fit([column_type.read(cell) for cell in cells], {"side": "input", "rows": len(cells), "name": "clip", "order": True})
 
 
-def read(room: Audio, *cells: Any, draw: Draw | None = None) -> Padded:
-    found = room.collate(Ragged.of([room.encode(room.read(cell)) for cell in cells]), draw)
+def read(column_type: Audio, *cells: Any, draw: Draw | None = None) -> Padded:
+    found = column_type.collate(Ragged.of([column_type.encode(column_type.read(cell)) for cell in cells]), draw)
     assert isinstance(found, Padded)
     return found
 
@@ -76,33 +76,33 @@ def all_texts(scores: torch.Tensor) -> dict[tuple[int, ...], float]:
 
 def test_in_order_every_clip_is_whole_and_as_long_as_it_is() -> None:
     clips = [noise(0.3), noise(2.0), noise(0.0001), None]
-    room = in_order([noise(0.5)] * 3, max=0.5)
-    found = read(room, *clips)
+    column_type = in_order([noise(0.5)] * 3, max=0.5)
+    found = read(column_type, *clips)
     assert found.lengths.tolist() == [30, 200, 1, 0] and found.values.shape == (4, 200, 40)
     assert (found.values[~found.mask] == 0).all()
-    value = room.read(clips[1])
+    value = column_type.read(clips[1])
     assert value is not None
-    again = room.restored(room.encode(value))
+    again = column_type.decode_cell(column_type.encode(value))
     assert again is not None
     np.testing.assert_array_equal(again.samples, value.samples)
-    assert room.restored(room.encode(None)) is None
+    assert column_type.decode_cell(column_type.encode(None)) is None
 
 
 def test_a_minute_and_more_needs_no_word_in_order() -> None:
-    room = in_order([(np.zeros(90 * 1000, np.int16), 1000)] * 2)
-    assert room.most / room.hertz == pytest.approx(60, abs=0.1) and len(room.encode(room.read((np.ones(90_000), 1000)))) == 90_000
+    column_type = in_order([(np.zeros(90 * 1000, np.int16), 1000)] * 2)
+    assert column_type.most / column_type.hertz == pytest.approx(60, abs=0.1) and len(column_type.encode(column_type.read((np.ones(90_000), 1000)))) == 90_000
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_tokens_are_as_many_as_said_and_each_clip_is_read_by_itself(stride: int) -> None:
-    room = replace(in_order([noise(1.0)] * 2), stride=stride)
+    column_type = replace(in_order([noise(1.0)] * 2), stride=stride)
     torch.manual_seed(0)
-    stem, clips = room.stem(8).eval(), [noise(0.31), noise(1.7), noise(0.02)]
-    cells = [room.encode(room.read(clip)) for clip in clips]
-    whole = stem(room.collate(Ragged.of(cells), None))
-    assert whole.lengths.tolist() == room.steps(Ragged.of(cells)).tolist() == [-(-frames // stride) for frames in (31, 170, 2)]
+    stem, clips = column_type.stem(8).eval(), [noise(0.31), noise(1.7), noise(0.02)]
+    cells = [column_type.encode(column_type.read(clip)) for clip in clips]
+    whole = stem(column_type.collate(Ragged.of(cells), None))
+    assert whole.lengths.tolist() == column_type.steps(Ragged.of(cells)).tolist() == [-(-frames // stride) for frames in (31, 170, 2)]
     for row, clip in enumerate(clips):
-        alone = stem(read(room, clip))
+        alone = stem(read(column_type, clip))
         length = int(alone.lengths)
         torch.testing.assert_close(alone.values[0, :length], whole.values[row, :length], rtol=1e-4, atol=1e-5)
 

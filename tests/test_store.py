@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.config import Reading, Training
-from mapsto.data.encode import prepare
+from mapsto.data.encode import encode_source
 from mapsto.data.open import open_source
 from mapsto.data.order import Order
 from mapsto.data.packed import worth_packing
@@ -116,20 +116,20 @@ def of_texts(texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     source = open_source([{"x": text, "y": i % 2} for i, text in enumerate(texts)], Reading())
     signature = parse("x:text -> y:category")
     signature = signature.with_slots(*(tuple(replace(slot, column=slot.name) for slot in side) for side in (signature.inputs, signature.outputs)))
-    room = Text(max=300)
+    column_type = Text(max=300)
     types = {
-        ("input", "x"): room.fit([room.read(text) for text in texts], {"side": "input", "rows": len(texts), "name": "x"}),
+        ("input", "x"): column_type.fit([column_type.read(text) for text in texts], {"side": "input", "rows": len(texts), "name": "x"}),
         ("output", "y"): Category().fit(["0", "1"], {"side": "output"}),
     }
-    return Store(prepare(source, signature, types, len(texts)), signature, types, np.zeros(len(texts), np.int8), None)
+    return Store(encode_source(source, signature, types, len(texts)), signature, types, np.zeros(len(texts), np.int8), None)
 
 
 def test_ragged_cells_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["a b c", "", "word " * 50, "\u4f60\u597d \U0001f600", "a b c"]
     store = of_texts(texts, tmp_path, monkeypatch)
-    room = store.types["input", "x"]
+    column_type = store.types["input", "x"]
     for text, cell in zip(texts, store.raw(np.arange(5))["input", "x"], strict=True):
-        np.testing.assert_array_equal(cell.numpy(), room.encode(room.read(text)))
+        np.testing.assert_array_equal(cell.numpy(), column_type.encode(column_type.read(text)))
     assert store.lengths(np.array([4, 1])).tolist() == [4, 1]  # tokens, without the counted runs
     batch = store.batch(np.array([2, 0]))
     assert batch.inputs["x"].lengths.tolist() == [51, 4] and batch.slice(1, 2).inputs["x"].lengths.tolist() == [4]
@@ -217,14 +217,14 @@ def test_cells_come_back_and_the_second_time_nothing_is_encoded(tmp_path: Path, 
         *(tuple(type(s)(s.name, s.type, s.options, s.name) for s in side) for side in (signature.inputs, signature.outputs))
     )
     types = {("input", "x"): Number().fit([1.5, 2.5], {}), ("output", "y"): Category().fit(["a", "b"], {"side": "output"})}
-    folder = prepare(source, signature, types, 3)
+    folder = encode_source(source, signature, types, 3)
     store = Store(folder, signature, types, np.zeros(3, np.int8), None)
     raw = store.raw(np.arange(3))
     assert raw["input", "x"][0] == 1.5 and torch.isnan(raw["input", "x"][1:]).all()
     assert store.size("train") == 2 and store.problems[0]["row"] == 2 and "oops" in store.problems[0]["why"]
     assert "oops" in (folder / "quarantine.csv").read_text()
     monkeypatch.setattr(Number, "encode_column", lambda *words: pytest.fail("encoded twice"))
-    assert prepare(source, signature, types, 3) == folder
+    assert encode_source(source, signature, types, 3) == folder
 
 
 @pytest.mark.parametrize(("planes", "bits"), [(1, 8), (3, 8), (1, 16), (3, 16)])
@@ -233,9 +233,9 @@ def test_compressed_pictures_train_as_raw_ones_do(tmp_path: Path, monkeypatch: p
     pictures = np.random.default_rng(0).integers(0, 1 << bits, (40, 33, 40, planes)).astype(f"uint{bits}")
     source = open_source([{"x": picture, "y": i % 2} for i, picture in enumerate(pictures)], Reading())
     slots = (Slot("x", "image", {}, "x"),), (Slot("y", "category", {}, "y"),)
-    room = Image(size=33, augment="crop flip").fit(list(pictures[:4]), {"side": "input", "rows": 4, "name": "x"})
-    types = {("input", "x"): room, ("output", "y"): Category().fit(["0", "1"], {"side": "output"})}
-    folders = [prepare(source, Signature(*slots), types, 40, kept=kept) for kept in ("raw", "compressed", None)]
+    column_type = Image(size=33, augment="crop flip").fit(list(pictures[:4]), {"side": "input", "rows": 4, "name": "x"})
+    types = {("input", "x"): column_type, ("output", "y"): Category().fit(["0", "1"], {"side": "output"})}
+    folders = [encode_source(source, Signature(*slots), types, 40, kept=kept) for kept in ("raw", "compressed", None)]
     assert folders[0] != folders[1] and folders[2] == folders[0]  # so few fit into memory
     raw, compressed = (Store(folder, Signature(*slots), types, np.zeros(40, np.int8), None) for folder in folders[:2])
     assert list(folders[1].glob("p0.values.bin")) and not list(folders[0].glob("p0.*"))
@@ -251,10 +251,10 @@ def test_rows_of_a_store_held_on_the_device_are_those_of_the_host(tmp_path: Path
     pictures = draw.integers(0, 1 << bits, (40, 12, 12, 3)).astype(f"uint{bits}")
     source = open_source([{"x": picture, "a": i / 3, "b": -i, "y": i % 2} for i, picture in enumerate(pictures)], Reading())
     slots = (*(Slot(name, kind, {}, name) for name, kind in (("x", "image"), ("a", "number"), ("b", "number"))),), (Slot("y", "category", {}, "y"),)
-    room = Image(size=12, augment="crop flip").fit(list(pictures[:4]), {"side": "input", "rows": 4, "name": "x"})
+    column_type = Image(size=12, augment="crop flip").fit(list(pictures[:4]), {"side": "input", "rows": 4, "name": "x"})
     numbers = {("input", name): Number().fit([0.0, 1.0], {}) for name in "ab"}
-    types = {("input", "x"): room, **numbers, ("output", "y"): Category().fit(["0", "1"], {"side": "output"})}
-    folder = prepare(source, Signature(*slots), types, 40)
+    types = {("input", "x"): column_type, **numbers, ("output", "y"): Category().fit(["0", "1"], {"side": "output"})}
+    folder = encode_source(source, Signature(*slots), types, 40)
     host, held = (Store(folder, Signature(*slots), types, np.zeros(40, np.int8), None) for _ in range(2))
 
     held.hold()
@@ -311,7 +311,7 @@ def test_rows_without_chance_are_batched_several_steps_at_once_and_the_same_from
     slots = (Slot("a", "number", {}, "a"), Slot("b", "number", {}, "b")), (Slot("y", "category", {}, "y"),)
     numbers = {("input", name): Number().fit([1.0, 1e6], {"side": "input"}) for name in "ab"}
     types = {**numbers, ("output", "y"): Category().fit(["0", "1"], {"side": "output"})}
-    store = Store(prepare(source, Signature(*slots), types, 100), Signature(*slots), types, np.zeros(100, np.int8), None)
+    store = Store(encode_source(source, Signature(*slots), types, 100), Signature(*slots), types, np.zeros(100, np.int8), None)
     made = []
     batch_of = store.batch
     monkeypatch.setattr(store, "batch", lambda rows, *rest: made.append(len(rows)) or batch_of(rows, *rest))

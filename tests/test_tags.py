@@ -17,7 +17,7 @@ from test_exact import ignore, killed_and_resumed, same
 import mapsto
 from mapsto.batch import Padded
 from mapsto.blocks import Gallery
-from mapsto.cells import Apart, Beside
+from mapsto.cells import Annotated, Apart
 from mapsto.errors import CellError, SignatureError
 from mapsto.report.reporting import kept
 from mapsto.types.tags import Field, Tags, _forward, _rows, entities, labelled
@@ -27,7 +27,7 @@ from mapsto.types.text.words import encoded, spans, words_of
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 
 
-def room(*rows: tuple[str, ...], **options) -> Tags:
+def column_type(*rows: tuple[str, ...], **options) -> Tags:
     return Tags(**options).fit(rows or (TAGS,), {"name": "tags", "into": "words"})
 
 
@@ -49,24 +49,24 @@ def test_words_stand_where_they_are_said_to(text: str) -> None:
 
 
 def test_tags_are_read_beside_their_words() -> None:
-    assert Tags().read(Beside("B-a O", ["Ann", "ran"])) == ("B-a", "O") == Tags().read('["B-a", "O"]')
-    assert Tags().read(Beside(None, ["Ann"])) is None
+    assert Tags().read(Annotated("B-a O", ["Ann", "ran"])) == ("B-a", "O") == Tags().read('["B-a", "O"]')
+    assert Tags().read(Annotated(None, ["Ann"])) is None
     with pytest.raises(CellError, match="the text has 3 words, 2 tags came"):
-        Tags().read(Beside(["O", "O"], "Ann ran."))
+        Tags().read(Annotated(["O", "O"], "Ann ran."))
     with pytest.raises(CellError, match="not seen in training"):
-        room().read(["B-c"])
+        column_type().read(["B-c"])
 
 
 def test_types_of_names_have_both_marks_and_other_tags_stay_as_they_are() -> None:
-    assert room(("B-x", "O")).vocabulary == ("O", "B-x", "I-x") and room(("B-x", "O")).names
-    assert room(("NOUN", "VERB")).vocabulary == ("NOUN", "VERB") and [metric.name for metric in room(("NOUN",)).metrics] == ["accuracy", "loss"]
+    assert column_type(("B-x", "O")).vocabulary == ("O", "B-x", "I-x") and column_type(("B-x", "O")).names
+    assert column_type(("NOUN", "VERB")).vocabulary == ("NOUN", "VERB") and [metric.name for metric in column_type(("NOUN",)).metrics] == ["accuracy", "loss"]
 
 
 def test_tags_need_a_text() -> None:
     from mapsto.signature import parse
 
     with pytest.raises(SignatureError, match="needs a text left of the arrow"):
-        Tags().into(parse("age:number -> it:tags"))
+        Tags().annotates(parse("age:number -> it:tags"))
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_entity_figures_are_seqevals(rows: list[list[tuple[str, str]]]) -> None:
     seqeval = pytest.importorskip("seqeval.metrics")
     true, said = ([[pair[k] for pair in row] for row in rows] for k in range(2))
     numbers = [_rows([[TAGS.index(tag) for tag in row] for row in side]) for side in (said, true)]
-    found = {metric.name: metric.reduce(metric.rows({"value": numbers[0]}, numbers[1])) for metric in room().metrics}
+    found = {metric.name: metric.reduce(metric.rows({"value": numbers[0]}, numbers[1])) for metric in column_type().metrics}
     assert found["f1"] == pytest.approx(seqeval.f1_score(true, said, zero_division=0))
     assert found["precision"] == pytest.approx(seqeval.precision_score(true, said, zero_division=0))
     assert found["recall"] == pytest.approx(seqeval.recall_score(true, said, zero_division=0))
@@ -86,7 +86,7 @@ def test_entity_figures_are_seqevals(rows: list[list[tuple[str, str]]]) -> None:
 
 
 def test_what_was_not_read_counts_as_outside() -> None:
-    found = {metric.name: metric.reduce(metric.rows({"value": _rows([[1]])}, _rows([[1, 2, 0]]))) for metric in room().metrics}
+    found = {metric.name: metric.reduce(metric.rows({"value": _rows([[1]])}, _rows([[1, 2, 0]]))) for metric in column_type().metrics}
     assert found["accuracy"] == pytest.approx(2 / 3) and found["f1"] == 0
 
 
@@ -95,7 +95,7 @@ def test_what_was_not_read_counts_as_outside() -> None:
 
 def head(**options) -> Field:
     torch.manual_seed(0)
-    made = Field(room(**options), 6)
+    made = Field(column_type(**options), 6)
     for value in made.parameters():
         value.data = torch.randn_like(value)
     return made.eval()
@@ -156,7 +156,7 @@ def sentences(rows: int) -> list[dict]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> mapsto.Run:
     out = tmp_path_factory.mktemp("runs")
-    return mapsto.train(sentences(400), "words:text -> tags", steps=120, lr=5e-3, threads=1, out=out, tell=ignore, precision="float32")
+    return mapsto.train(sentences(400), "words:text -> tags", steps=120, lr=5e-3, threads=1, out=out, emit=ignore, precision="float32")
 
 
 def test_new_names_are_found_where_a_dictionary_finds_none(run: mapsto.Run) -> None:
@@ -199,7 +199,7 @@ def test_answers_name_words_and_entities(run: mapsto.Run) -> None:
 def test_rows_whose_tags_are_too_few_are_quarantined(tmp_path: Path) -> None:
     rows = sentences(120)
     rows[3] = {**rows[3], "tags": rows[3]["tags"][1:]}
-    made = mapsto.train(rows, "words:text -> tags", steps=2, threads=1, out=tmp_path, tell=ignore)
+    made = mapsto.train(rows, "words:text -> tags", steps=2, threads=1, out=tmp_path, emit=ignore)
     assert made.record["unreadable"] == 1 and "tags came" in (made.path / "quarantine.csv").read_text()
 
 

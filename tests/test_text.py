@@ -27,7 +27,7 @@ from mapsto.cells import Blob, sound
 from mapsto.errors import CellError, ConfigError, DataError, SignatureError
 from mapsto.run import Run
 from mapsto.types.text import WINDOWS, Text
-from mapsto.types.text.inputs import READINGS
+from mapsto.types.text.inputs import TEXT_INPUTS
 from mapsto.types.text.ngrams import grams
 from mapsto.types.text.pretrained import PUBLIC
 from mapsto.types.text.stems import Texts
@@ -70,12 +70,12 @@ _rooms: dict[str, Text] = {}
 
 
 def room_of(kind: str, texts: Sequence[str | None] = CORPUS, **options: Any) -> Text:
-    room = Text.with_options("text", {"tokenizer": kind, **options})
-    return room.fit([room.read(text) for text in texts], {"side": "input", "rows": len(texts), "name": "it"})
+    column_type = Text.with_options("text", {"tokenizer": kind, **options})
+    return column_type.fit([column_type.read(text) for text in texts], {"side": "input", "rows": len(texts), "name": "it"})
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def room(request: pytest.FixtureRequest) -> Text:
+def column_type(request: pytest.FixtureRequest) -> Text:
     return room_of(request.param)
 
 
@@ -87,13 +87,13 @@ def one_thread() -> Any:
     torch.set_num_threads(threads)
 
 
-def collated(room: Text, texts: Sequence[str | None], draw: Draw | None = None) -> Texts:
-    return room.collate(Ragged.of([room.encode(room.read(text)) for text in texts]), draw)
+def collated(column_type: Text, texts: Sequence[str | None], draw: Draw | None = None) -> Texts:
+    return column_type.collate(Ragged.of([column_type.encode(column_type.read(text)) for text in texts]), draw)
 
 
-def tokens_of(room: Text, text: str) -> list[int]:
+def tokens_of(column_type: Text, text: str) -> list[int]:
     """Without the bag."""
-    return [int(number) for number in room.encode(room.read(text)) if number >= 0]
+    return [int(number) for number in column_type.encode(column_type.read(text)) if number >= 0]
 
 
 # ---- encoding ----
@@ -104,39 +104,39 @@ def tokens_of(room: Text, text: str) -> list[int]:
 @example("\0")
 @example("a" * 3000)
 @settings(max_examples=150, deadline=None)
-def test_any_text_is_encoded_the_same_each_time(room: Text, text: str) -> None:
-    value = room.read(text)
-    once = room.encode(value)
-    column, problems = room.encode_column(["cat", text, None])
+def test_any_text_is_encoded_the_same_each_time(column_type: Text, text: str) -> None:
+    value = column_type.read(text)
+    once = column_type.encode(value)
+    column, problems = column_type.encode_column(["cat", text, None])
     assert not problems and once.dtype == np.int32
     np.testing.assert_array_equal(once, column[1])
-    np.testing.assert_array_equal(once, room.encode(value))
+    np.testing.assert_array_equal(once, column_type.encode(value))
     tokens, runs = once[once >= 0], once[once < 0]
     assert tokens[0] == (MISSING if value is None else START) and (tokens[1:] != MISSING).all() and (tokens[1:] > 0).all()
-    assert tokens.max() < max(room.vocabulary_size, FIRST) and (len(tokens) <= room.most or room.kind == "ngrams")
-    assert ((-1 - runs) // 256 < room.buckets).all() and ((-1 - runs) % 256 > 0).all()
-    batch = collated(room, [text, "cat"])
-    assert torch.isfinite(batch.bags.flat).all() and isinstance(room.show(value), str)
+    assert tokens.max() < max(column_type.vocabulary_size, FIRST) and (len(tokens) <= column_type.most or column_type.kind == "ngrams")
+    assert ((-1 - runs) // 256 < column_type.buckets).all() and ((-1 - runs) % 256 > 0).all()
+    batch = collated(column_type, [text, "cat"])
+    assert torch.isfinite(batch.bags.flat).all() and isinstance(column_type.show(value), str)
 
 
 @given(text=ANY)
 @settings(max_examples=150, deadline=None)
-def test_composed_and_decomposed_accents_are_the_same_text(room: Text, text: str) -> None:
+def test_composed_and_decomposed_accents_are_the_same_text(column_type: Text, text: str) -> None:
     text = sound(text)
     composed, decomposed = unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)
-    np.testing.assert_array_equal(room.encode(composed), room.encode(decomposed))
+    np.testing.assert_array_equal(column_type.encode(composed), column_type.encode(decomposed))
 
 
-@pytest.mark.parametrize("kind", READINGS)
+@pytest.mark.parametrize("kind", TEXT_INPUTS)
 def test_every_reading_keeps_the_contract(kind: str) -> None:
     wants = {PUBLIC: {"codes": learn_tokenizer("words", CORPUS, 100), "reach": 30}, "apart": {"apart": True}}.get(kind, {"tokenizer": kind})
-    room = Text().fit(CORPUS, {"side": "input", "rows": len(CORPUS), "name": "it", **wants})
-    assert room.kind == kind and room.about() and Text.from_json(room.to_json()) == room
-    encoded = Ragged.of([room.encode(text) for text in (*CORPUS, None)])
-    assert encoded.flat.numpy().dtype == room.layout.dtype and encoded.flat.shape[1:] == room.layout.shape[1:]
-    assert room.steps(encoded).shape == room.traits(encoded)["length"].shape == (len(CORPUS) + 1,) and len(room.likeness(encoded)) == len(CORPUS) + 1
-    values = room.collate(encoded, None)
-    pooled, stem = room.stem(None), room.stem(8)
+    column_type = Text().fit(CORPUS, {"side": "input", "rows": len(CORPUS), "name": "it", **wants})
+    assert column_type.kind == kind and column_type.about() and Text.from_json(column_type.to_json()) == column_type
+    encoded = Ragged.of([column_type.encode(text) for text in (*CORPUS, None)])
+    assert encoded.flat.numpy().dtype == column_type.layout.dtype and encoded.flat.shape[1:] == column_type.layout.shape[1:]
+    assert column_type.steps(encoded).shape == column_type.summary_stats(encoded)["length"].shape == (len(CORPUS) + 1,) and len(column_type.similarity_embedding(encoded)) == len(CORPUS) + 1
+    values = column_type.collate(encoded, None)
+    pooled, stem = column_type.stem(None), column_type.stem(8)
     assert pooled(values).shape == (len(CORPUS) + 1, pooled.features) and pooled.gives == "pooled" and stem.gives == "tokens"
     tokens = stem(values)
     assert (tokens if isinstance(tokens, torch.Tensor) else tokens.values).shape[::2] == (len(CORPUS) + 1, 8)
@@ -204,20 +204,20 @@ def test_runs_stay_within_a_text_and_many_are_counted_as_one() -> None:
 @example("<pad> <unknown> <missing> <start>")
 @settings(max_examples=150, deadline=None)
 def test_pieces_of_bytes_lose_nothing(text: str) -> None:
-    room = _rooms.setdefault("long bpe", room_of("bpe", max=5000))
-    tokenizer = Tokenizer.from_str(room.codes)
+    column_type = _rooms.setdefault("long bpe", room_of("bpe", max=5000))
+    tokenizer = Tokenizer.from_str(column_type.codes)
     tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
-    tokens = tokens_of(room, text)
+    tokens = tokens_of(column_type, text)
     assert UNKNOWN not in tokens
     assert tokenizer.decode(tokens[1:], skip_special_tokens=False) == unicodedata.normalize("NFC", sound(text) if text.strip() else "")
 
 
 def test_names_of_special_tokens_are_text() -> None:
     for kind in KINDS[:3]:
-        room = room_of(kind)
+        column_type = room_of(kind)
         for name in ("<pad>", "<missing>", "<start>", "<unknown>"):
-            assert not set(tokens_of(room, name)[1:]) & {0, MISSING, START}
-        assert tokens_of(room, "<pad>")[1:] and UNKNOWN not in tokens_of(room, "<pad>"), kind
+            assert not set(tokens_of(column_type, name)[1:]) & {0, MISSING, START}
+        assert tokens_of(column_type, "<pad>")[1:] and UNKNOWN not in tokens_of(column_type, "<pad>"), kind
 
 
 def test_tokenizers_learned_twice_are_equal() -> None:
@@ -233,14 +233,14 @@ def test_tokenizers_learned_twice_are_equal() -> None:
 
 
 def test_words_are_lower_case_and_punctuation_stands_alone() -> None:
-    room = room_of("words")
-    assert tokens_of(room, "THE cat, sat!") == [*tokens_of(room, "the cat , sat"), UNKNOWN]
-    assert tokens_of(room, "never-seen") == [START, UNKNOWN, tokens_of(room, "déjà-vu")[2], UNKNOWN]
+    column_type = room_of("words")
+    assert tokens_of(column_type, "THE cat, sat!") == [*tokens_of(column_type, "the cat , sat"), UNKNOWN]
+    assert tokens_of(column_type, "never-seen") == [START, UNKNOWN, tokens_of(column_type, "déjà-vu")[2], UNKNOWN]
 
 
 def test_characters_beyond_the_alphabet_are_unknown() -> None:
-    room = room_of("char", ["abcab", "abd"], size=9)
-    assert room.alphabet == "abcd" and tokens_of(room, "dza") == [START, FIRST + 3, UNKNOWN, FIRST]
+    column_type = room_of("char", ["abcab", "abd"], size=9)
+    assert column_type.alphabet == "abcd" and tokens_of(column_type, "dza") == [START, FIRST + 3, UNKNOWN, FIRST]
 
 
 def test_what_is_no_text_is_refused_in_two_lines(tmp_path: Path) -> None:
@@ -278,9 +278,9 @@ ALPHABET = "abcdefghijklmnopqrst"
 
 def test_the_start_the_ends_or_all_of_a_long_text() -> None:
     def read(long: str) -> str:
-        room = room_of("char", [ALPHABET] * 2, max=6, long=long)
-        assert room.cut == 1.0 and f"{room.most} tokens" in room.said("x")
-        return "".join(ALPHABET[number - FIRST] for number in tokens_of(room, ALPHABET)[1:])
+        column_type = room_of("char", [ALPHABET] * 2, max=6, long=long)
+        assert column_type.cut == 1.0 and f"{column_type.most} tokens" in column_type.said("x")
+        return "".join(ALPHABET[number - FIRST] for number in tokens_of(column_type, ALPHABET)[1:])
 
     assert read("start") == "abcde" and read("ends") == "abrst" and read("windows") == ALPHABET
     short = room_of("char", [ALPHABET] * 2)
@@ -288,17 +288,17 @@ def test_the_start_the_ends_or_all_of_a_long_text() -> None:
 
 
 def test_training_sees_one_window_and_testing_all() -> None:
-    room = room_of("char", [ALPHABET] * 2, max=6, long="windows")
-    seen = {tuple(collated(room, [ALPHABET, "ab"], Draw(0, step, 2)).values[0].tolist()) for step in range(200)}
+    column_type = room_of("char", [ALPHABET] * 2, max=6, long="windows")
+    seen = {tuple(collated(column_type, [ALPHABET, "ab"], Draw(0, step, 2)).values[0].tolist()) for step in range(200)}
     assert len(seen) == 21 - 6 + 1 and all(window[0] == START and np.diff(window[1:]).tolist() == [1] * 4 for window in seen)
-    values = collated(room, [ALPHABET, "abcdefgh", "ab", None])
-    views = room.views(values)
+    values = collated(column_type, [ALPHABET, "abcdefgh", "ab", None])
+    views = column_type.views(values)
     assert len(views) == 4 and all(view.values.shape == (4, 6) for view in views)
     letters = [{number for view in views for number in view.values[row].tolist()} for row in range(4)]
     assert letters[0] >= set(range(FIRST, FIRST + 20)) and letters[1] >= set(range(FIRST, FIRST + 8))
     assert all(torch.equal(view.values[2:], views[0].values[2:]) and view.lengths[2:].tolist() == [3, 1] for view in views)
     assert len({tuple(view.values[1].tolist()) for view in views}) == 2  # nine places fill two windows, each as often
-    assert len(room.views(collated(room, ["ab", "abc"]))) == 1
+    assert len(column_type.views(collated(column_type, ["ab", "abc"]))) == 1
     far = room_of("char", [ALPHABET * 50] * 2, max=6, long="windows")
     assert len(far.views(collated(far, [ALPHABET * 50]))) == WINDOWS
 
@@ -307,22 +307,22 @@ def test_a_million_characters_take_the_room_of_some_thousand() -> None:
     million = "".join(f"word{i} " for i in range(120_000))[:1_000_000]
     for kind in KINDS:
         for long in ("start", "ends", "windows"):
-            room = room_of(kind, ["a short text", million], long=long)
-            assert len(room.encode(million)) < 120_000 and "20,000 characters (50.0% of them)" in room.said("x")
+            column_type = room_of(kind, ["a short text", million], long=long)
+            assert len(column_type.encode(million)) < 120_000 and "20,000 characters (50.0% of them)" in column_type.said("x")
     ends = room_of("words", ["first", million], long="ends", grams=False)
     assert tokens_of(ends, "first" + million + " last")[-1] == UNKNOWN and tokens_of(ends, million + " first")[-1] == tokens_of(ends, "first")[1]
 
 
 def test_hidden_tokens_are_a_share_and_drawn() -> None:
-    room = replace(room_of("words", max=600), hide=0.25)
+    column_type = replace(room_of("words", max=600), hide=0.25)
     texts = ["the cat sat " * 60] * 40 + ["cat"]
-    plain, one, same, other = (collated(room, texts, draw) for draw in (None, Draw(0, 1, 41), Draw(0, 1, 41), Draw(0, 2, 41)))
+    plain, one, same, other = (collated(column_type, texts, draw) for draw in (None, Draw(0, 1, 41), Draw(0, 1, 41), Draw(0, 2, 41)))
     hidden = one.values != plain.values
     assert torch.equal(one.values, same.values) and not torch.equal(one.values, other.values)
     assert (one.values[hidden] == UNKNOWN).all() and not hidden[:, 0].any() and not hidden[~plain.mask].any()
     assert 0.2 < hidden[:40].float().mean() < 0.3 and torch.equal(one.bags.flat, plain.bags.flat)
     draw = Draw(0, 1, 2)  # another text of the row has another length
-    assert collated(room, ["cat", "the dog"], draw).values.shape != collated(room, ["cat"] * 2, draw).values.shape
+    assert collated(column_type, ["cat", "the dog"], draw).values.shape != collated(column_type, ["cat"] * 2, draw).values.shape
 
 
 # ---- what is said ----
@@ -335,8 +335,8 @@ def test_a_column_that_is_no_text_is_told_so() -> None:
         "names of files": [f"photos/{i}.png" for i in range(30)],
     }
     for words, texts in said.items():
-        room = Text().fit(texts, {"side": "input", "name": "it"})
-        assert words in room.said("it") and all(other not in room.said("it") for other in said if other != words)
+        column_type = Text().fit(texts, {"side": "input", "name": "it"})
+        assert words in column_type.said("it") and all(other not in column_type.said("it") for other in said if other != words)
     assert "would do" not in Text().fit(["one text", "another", "a third"], {"side": "input"}).said("it")
 
 
@@ -373,7 +373,7 @@ def ignore(event: object) -> None:
 
 
 def learned(rows: Any, signature: str, out: Path, steps: int = 120, **options: Any) -> Run:
-    return mapsto.train(rows, signature, steps=steps, batch=16, out=out, tell=ignore, threads=1, no_samples=True, **options)
+    return mapsto.train(rows, signature, steps=steps, batch=16, out=out, emit=ignore, threads=1, no_samples=True, **options)
 
 
 @pytest.fixture
@@ -514,11 +514,11 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: py
 
     whole = learned(table, "text -> topic", tmp_path / "whole", steps=30)
     with pytest.raises(KeyboardInterrupt):
-        mapsto.train(table, "text -> topic", steps=30, batch=16, out=tmp_path / "cut", tell=cut, threads=1)
+        mapsto.train(table, "text -> topic", steps=30, batch=16, out=tmp_path / "cut", emit=cut, threads=1)
     (path,) = (tmp_path / "cut").iterdir()
-    resumed = api.resume(path, tell=ignore)
+    resumed = api.resume(path, emit=ignore)
     assert resumed.status == "done" and api.same_weights(whole.path, path)
-    _, equal = api.reproduce(path, tell=ignore)
+    _, equal = api.reproduce(path, emit=ignore)
     assert equal
 
 
@@ -528,7 +528,7 @@ def test_extend_learns_new_texts_and_a_new_topic(tmp_path: Path) -> None:
     run = learned(rows, "text -> topic", tmp_path)
     draw = np.random.default_rng(1)
     rocks = [{"text": " ".join(draw.choice(["granite", "quartz", "lava", "basalt", *COMMON], 10)), "topic": "rocks"} for _ in range(150)]
-    more = api.extend(run.path, rocks, before=rows, steps=200, tell=ignore)
+    more = api.extend(run.path, rocks, before=rows, steps=200, emit=ignore)
     assert more.types["output", "topic"].vocabulary == ("food", "sport", "rocks")
     assert more.predict("quartz and lava and granite").predictions["topic"].value == "rocks"
     assert more.predict("the team had a goal in the match").predictions["topic"].value == "sport"

@@ -16,10 +16,10 @@ from torch import nn
 import mapsto
 from mapsto.config import Budget, Training
 from mapsto.errors import DataError
-from mapsto.training.ahead import ahead
-from mapsto.training.budget import Pace, shape
+from mapsto.training.budget import Schedule, shape
 from mapsto.training.optimizers import Muon, build_optimizer, orthogonalised
 from mapsto.training.plan import Plan
+from mapsto.training.prefetch import prefetched
 from mapsto.training.trainer import Trainer
 
 
@@ -47,7 +47,7 @@ def test_micro_batches_equal_one_batch(tmp_path: Path) -> None:
         for i in range(300)
     ]
     run = mapsto.train(
-        rows, "x, z -> y:number", steps=1, batch=48, weight="w", model="mlp(width=16,dropout=0,activation=tanh)", out=tmp_path, tell=ignore
+        rows, "x, z -> y:number", steps=1, batch=48, weight="w", model="mlp(width=16,dropout=0,activation=tanh)", out=tmp_path, emit=ignore
     )
     whole = gradients(run, 48)
     for micro in (1, 7, 16):
@@ -56,7 +56,7 @@ def test_micro_batches_equal_one_batch(tmp_path: Path) -> None:
 
 def test_a_micro_batch_of_any_size_trains_alike(table: Path, tmp_path: Path) -> None:
     values = [
-        mapsto.train(table, "x, shop -> y", steps=30, micro_batch=micro, model="mlp(width=16,dropout=0)", out=tmp_path, tell=ignore).metrics["test"][
+        mapsto.train(table, "x, shop -> y", steps=30, micro_batch=micro, model="mlp(width=16,dropout=0)", out=tmp_path, emit=ignore).metrics["test"][
             "y"
         ]["r2"]["value"]
         for micro in (32, 5)
@@ -111,10 +111,10 @@ def test_norms_and_biases_never_decay(name: str) -> None:
 
 
 def test_pace_is_a_function_of_decisions() -> None:
-    pace = Pace()
-    pace.lay_out(0, 100)
+    pace = Schedule()
+    pace.set_total(0, 100)
     assert pace.progress(50) == 0.5
-    pace.lay_out(50, 75)
+    pace.set_total(50, 75)
     assert pace.progress(50) == 0.5 and pace.progress(75) == 1.0 and pace.progress(60) == pytest.approx(0.7)
 
 
@@ -132,7 +132,7 @@ def test_batches_made_ahead_are_the_same_and_errors_arrive() -> None:
 
     seen = []
     with pytest.raises(DataError, match="sixth"):
-        for item in ahead(counted()):
+        for item in prefetched(counted()):
             seen.append((item, torch.get_num_threads()))
 
     assert seen == [(i, torch.get_num_threads()) for i in range(5)]
@@ -140,7 +140,7 @@ def test_batches_made_ahead_are_the_same_and_errors_arrive() -> None:
 
 def test_batches_made_ahead_end_with_their_reader() -> None:
     before = threading.active_count()
-    items = ahead(itertools.count())
+    items = prefetched(itertools.count())
     assert [next(items), next(items)] == [0, 1] and threading.active_count() == before + 1
 
     items.close()
@@ -153,25 +153,25 @@ def test_equal_metrics_are_told_apart_by_the_loss() -> None:
     from types import SimpleNamespace
     from typing import Any
 
-    from mapsto.training.judge import Judge
+    from mapsto.training.best_weights import BestWeights
 
     model = nn.Linear(1, 1, bias=False)
     metric = SimpleNamespace(name="f1", better=lambda a, b: a > b)
     learner: Any = SimpleNamespace(model=model, device=torch.device("cpu"), metrics=lambda slot: (metric,))
-    judge = Judge(learner, Budget(patience=0.1), ("tags", "f1"))
+    judge = BestWeights(learner, Budget(patience=0.1), ("tags", "f1"))
     kept = []
     for step, (f1, loss) in enumerate([(0.0, 3.0), (0.0, 2.0), (0.0, 2.5), (0.0, 2.0), (0.1, 9.0), (0.0, 1.0)]):
         model.weight.data.fill_(step)
-        judge.hear(step, {"tags": {"f1": f1, "loss": loss}})
+        judge.update(step, {"tags": {"f1": f1, "loss": loss}})
         kept.append((judge.step, float((judge.best or {})["weight"])))
         if step == 2:  # a resumed training decides alike
             note, best = judge.note(), dict(judge.best or {})
-            judge = Judge(learner, Budget(patience=0.1), None)
+            judge = BestWeights(learner, Budget(patience=0.1), None)
             judge.restore(note, best)
         if step == 3:
-            assert judge.why_stop(3, {"tags": {"f1": f1, "loss": loss}}, 1, 10) == "no better for 3 steps"
+            assert judge.stop_reason(3, {"tags": {"f1": f1, "loss": loss}}, 1, 10) == "no better for 3 steps"
     assert kept == [(0, 0), (1, 1), (1, 1), (3, 3), (4, 4), (4, 4)]
-    judge = Judge(learner, Budget(), ("tags", "f1"))
+    judge = BestWeights(learner, Budget(), ("tags", "f1"))
     for step in (5, 10):
-        judge.hear(step, {"tags": {"f1": 0.0}})
+        judge.update(step, {"tags": {"f1": 0.0}})
     assert judge.step == 10  # without a loss, the later

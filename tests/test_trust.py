@@ -137,9 +137,9 @@ def test_the_registry_executes_no_path(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     (tmp_path / "evil.py").write_text(EVIL.format(marker=str(marker)))
     for name in ("evil.py", "evil", "./evil.py"):
-        for room in ("models", "learners", "types", "assess"):
+        for column_type in ("models", "learners", "types", "assess"):
             with pytest.raises((RunError, ConfigError)):
-                registry.module(room, str(tmp_path / name))
+                registry.module(column_type, str(tmp_path / name))
     assert not marker.exists()
 
 

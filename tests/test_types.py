@@ -95,7 +95,7 @@ class Case:
         return CELLS[self.name][self.n]
 
     @property
-    def room(self) -> DataType:
+    def column_type(self) -> DataType:
         return fitted(self.name, self.cells, self.side, dict(self.options), **({"kind": self.kind} if self.kind else {}))
 
 
@@ -113,14 +113,14 @@ cases = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 def fitted(name: str, cells: list[Any], side: str = "input", options: dict[str, Any] | None = None, **spec: Any) -> DataType:
-    room = registry.entry("types", name).with_options(name, options or {})
-    return room.fit([room.read(cell) for cell in cells], {"side": side, "rows": len(cells), "name": "it", **spec})
+    column_type = registry.entry("types", name).with_options(name, options or {})
+    return column_type.fit([column_type.read(cell) for cell in cells], {"side": side, "rows": len(cells), "name": "it", **spec})
 
 
-def stored(room: DataType, cells: list[Any], rows: int | None = None) -> Any:
+def stored(column_type: DataType, cells: list[Any], rows: int | None = None) -> Any:
     """Encoded cells as `collate` takes them: a tensor, or Ragged."""
-    arrays = room.encode_column(cells)[0][:rows]
-    return Ragged.of(arrays) if room.layout.ragged else torch.from_numpy(arrays)
+    arrays = column_type.encode_column(cells)[0][:rows]
+    return Ragged.of(arrays) if column_type.layout.ragged else torch.from_numpy(arrays)
 
 
 def dense(found: Any) -> torch.Tensor:
@@ -133,67 +133,67 @@ def dense(found: Any) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", registry.names("types"))
 def test_every_file_holds_a_room_of_its_name(name: str) -> None:
-    room = registry.entry("types", name)
-    assert issubclass(room, DataType) and room.__doc__
-    assert room.sniff(Column("c", [])) < 0.5 and room.sniff(Column("c", [None, None])) < 0.5
-    assert set(room.reading) <= set(room.__dataclass_fields__)
+    column_type = registry.entry("types", name)
+    assert issubclass(column_type, DataType) and column_type.__doc__
+    assert column_type.sniff(Column("c", [])) < 0.5 and column_type.sniff(Column("c", [None, None])) < 0.5
+    assert set(column_type.reading) <= set(column_type.__dataclass_fields__)
     with pytest.raises(ConfigError, match="has no option"):
-        room.with_options(name, {"surely_not": 1})
+        column_type.with_options(name, {"surely_not": 1})
 
 
 @cases
 def test_a_fitted_room_survives_json(case: Case) -> None:
-    room = case.room
-    again = type(room).from_json(json.loads(json.dumps(room.to_json())))
-    assert again == room and hash(again) == hash(room)
+    column_type = case.column_type
+    again = type(column_type).from_json(json.loads(json.dumps(column_type.to_json())))
+    assert again == column_type and hash(again) == hash(column_type)
 
 
 @cases
 def test_fitting_twice_gives_the_same_room(case: Case) -> None:
-    assert case.room == case.room
+    assert case.column_type == case.column_type
 
 
 @cases
 def test_a_column_is_encoded_as_its_cells_are(case: Case) -> None:
-    cells, room = case.cells, case.room
-    array, problems = room.encode_column(cells)
+    cells, column_type = case.cells, case.column_type
+    array, problems = column_type.encode_column(cells)
     assert problems == {} and len(array) == len(cells)
-    shape = room.layout.shape
-    if not room.layout.ragged:
-        assert array.dtype == room.layout.dtype and array.shape == (len(cells), *shape)
+    shape = column_type.layout.shape
+    if not column_type.layout.ragged:
+        assert array.dtype == column_type.layout.dtype and array.shape == (len(cells), *shape)
     for row, cell in zip(array, cells, strict=True):
-        one = room.encode(room.read(cell))
-        assert one.dtype == row.dtype == room.layout.dtype and one.ndim == len(shape)
+        one = column_type.encode(column_type.read(cell))
+        assert one.dtype == row.dtype == column_type.layout.dtype and one.ndim == len(shape)
         assert all(side in (None, found) for side, found in zip(shape, one.shape, strict=True))
         np.testing.assert_array_equal(one, row)
-    empty, problems = room.encode_column([])
+    empty, problems = column_type.encode_column([])
     assert len(empty) == 0 and not problems
-    assert room.layout.ragged or (empty.shape == (0, *shape) and empty.dtype == room.layout.dtype)
-    assert all(isinstance(room.show(room.read(cell)), str) for cell in cells)
+    assert column_type.layout.ragged or (empty.shape == (0, *shape) and empty.dtype == column_type.layout.dtype)
+    assert all(isinstance(column_type.show(column_type.read(cell)), str) for cell in cells)
 
 
 @cases
 @pytest.mark.parametrize("rows", [0, 1, None])
 def test_batches_of_any_size_pass_stem_or_head(case: Case, rows: int | None) -> None:
-    room = case.room
-    arrays = stored(room, case.cells, rows)
+    column_type = case.column_type
+    arrays = stored(column_type, case.cells, rows)
     for draw in (None, Draw(0, 1, len(arrays))):
-        values = room.collate(arrays, draw)
+        values = column_type.collate(arrays, draw)
         assert len(dense(values)) == len(arrays)
         if case.side == "input":
-            assert all(torch.isfinite(dense(view)).all() and len(dense(view)) == len(arrays) for view in room.views(values))
-            assert (outside := room.outside(values)) is None or (outside.shape == (len(arrays),) and torch.isfinite(outside).all())
+            assert all(torch.isfinite(dense(view)).all() and len(dense(view)) == len(arrays) for view in column_type.views(values))
+            assert (outside := column_type.range_violation(values)) is None or (outside.shape == (len(arrays),) and torch.isfinite(outside).all())
     if case.side == "input":
-        check_stems(room, values)
+        check_stems(column_type, values)
     else:
-        check_head(room, case.kind, arrays, values)
+        check_head(column_type, case.kind, arrays, values)
 
 
-def check_stems(room: DataType, values: Any) -> None:
-    rows, plain = len(dense(values)), room.stem(None)
+def check_stems(column_type: DataType, values: Any) -> None:
+    rows, plain = len(dense(values)), column_type.stem(None)
     assert plain.gives == "pooled" and plain(values).shape == (rows, plain.features)
     for width in (None, 8):
-        one, many = room.stem(width), type(room).stems({"a.b": room, "c": room}, width)
+        one, many = column_type.stem(width), type(column_type).stems({"a.b": column_type, "c": column_type}, width)
         found = many({"a.b": values, "c": values})
         assert set(found) == set(many.gives) == {"a.b", "c"} and many.gives["c"] == one.gives
         assert dense(found["c"]).shape == dense(one(values)).shape and torch.isfinite(dense(found["a.b"])).all()
@@ -203,22 +203,22 @@ def check_stems(room: DataType, values: Any) -> None:
 @cases
 @pytest.mark.parametrize("rows", [0, 1, None])
 def test_what_the_gate_asks_has_a_line_a_row(case: Case, rows: int | None) -> None:
-    room = case.room
-    arrays = stored(room, case.cells, rows)
-    for found in (*room.facts(arrays).values(), *room.traits(arrays).values(), room.places(arrays), room.likeness(arrays)):
+    column_type = case.column_type
+    arrays = stored(column_type, case.cells, rows)
+    for found in (*column_type.as_columns(arrays).values(), *column_type.summary_stats(arrays).values(), column_type.pixels(arrays), column_type.similarity_embedding(arrays)):
         assert found is None or len(found) == len(arrays)
-    assert (likeness := room.likeness(arrays)) is None or (np.abs(np.linalg.norm(likeness, axis=1) - 0.5) <= 0.5 + 1e-4).all()
+    assert (likeness := column_type.similarity_embedding(arrays)) is None or (np.abs(np.linalg.norm(likeness, axis=1) - 0.5) <= 0.5 + 1e-4).all()
 
 
-def check_head(room: DataType, kind: str, arrays: Any, target: Any) -> None:
-    present, rows = room.present(arrays), len(dense(target))
+def check_head(column_type: DataType, kind: str, arrays: Any, target: Any) -> None:
+    present, rows = column_type.present(arrays), len(dense(target))
     assert present.dtype == torch.bool and present.shape in (dense(target).shape, dense(target).shape[:1])
-    head = room.head(16, kind)
-    assert head.takes in ("pooled", "tokens", "map", "maps")
+    head = column_type.head(16, kind)
+    assert head.expects in ("pooled", "tokens", "map", "maps")
     pooled = (torch.randn(rows, 16), torch.randn(rows, 3, 16))
-    steps = torch.randn(rows, 2 * dense(target).shape[1] if head.takes == "tokens" else 1, 16)  # twice as many, so that any text may be heard in them
+    steps = torch.randn(rows, 2 * dense(target).shape[1] if head.expects == "tokens" else 1, 16)  # twice as many, so that any text may be heard in them
     tokens = Padded(steps, torch.full((rows,), steps.shape[1])) if kind == "ctc" else steps[:, ::2]
-    for hidden in (tokens,) if head.takes == "tokens" else pooled:
+    for hidden in (tokens,) if head.expects == "tokens" else pooled:
         output = head(hidden)
         per_row, count = head.loss(output, target if kind != "tokens" else dense(target), present)
         assert per_row.shape == count.shape == (rows,) and torch.isfinite(per_row).all() and (count >= 0).all()
@@ -229,7 +229,7 @@ def check_head(room: DataType, kind: str, arrays: Any, target: Any) -> None:
         assert {len(value) for value in predicted.values()} == {rows}
         decoded = head.decode(predicted)
         assert len(decoded) == rows and json.dumps([one.to_json() for one in decoded])
-        for metric in room.metrics if head.takes == "pooled" else ():  # those of tokens are asked of their sums: tests/test_language.py
+        for metric in column_type.metrics if head.expects == "pooled" else ():  # those of tokens are asked of their sums: tests/test_language.py
             statistics = metric.rows(predicted, target.numpy())
             assert len(statistics) == rows and statistics.ndim == 2 and statistics.dtype.kind == "f"
             assert isinstance(metric.reduce(statistics), float)
@@ -237,19 +237,19 @@ def check_head(room: DataType, kind: str, arrays: Any, target: Any) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.side == "output" and case.name not in (*ANSWERS, *OUTPUTS)], ids=str)
 def test_members_are_averaged(case: Case) -> None:
-    room = case.room
-    arrays = stored(room, case.cells)
-    head, hidden, target = room.head(16, room.head_kinds[0]), torch.randn(len(arrays), 2, 16), room.collate(arrays, None)
-    both, _ = head.loss(head(hidden), target, room.present(arrays))
-    each = [head.loss(head(hidden[:, m]), target, room.present(arrays))[0] for m in range(2)]
+    column_type = case.column_type
+    arrays = stored(column_type, case.cells)
+    head, hidden, target = column_type.head(16, column_type.head_kinds[0]), torch.randn(len(arrays), 2, 16), column_type.collate(arrays, None)
+    both, _ = head.loss(head(hidden), target, column_type.present(arrays))
+    each = [head.loss(head(hidden[:, m]), target, column_type.present(arrays))[0] for m in range(2)]
     torch.testing.assert_close(both, (each[0] + each[1]) / 2)
 
 
 @pytest.mark.parametrize("name", sorted(CELLS))
 def test_all_cells_missing(name: str) -> None:
     if name not in OUTPUTS:
-        room = fitted(name, [None, None])
-        check_stems(room, room.collate(stored(room, [None, None]), None))
+        column_type = fitted(name, [None, None])
+        check_stems(column_type, column_type.collate(stored(column_type, [None, None]), None))
     if registry.entry("types", name).head_kinds:
         with pytest.raises(DataError, match="'it'"):
             fitted(name, [None, None], "output")
@@ -413,25 +413,25 @@ def test_size_channels_and_statistics_are_found() -> None:
 
 
 def test_long_pictures_are_padded_and_others_squeezed() -> None:
-    room = fitted("image", [np.zeros((32, 32, 1), np.uint8)])
-    wide = room.encode(np.full((10, 40, 1), 77, np.uint8))
+    column_type = fitted("image", [np.zeros((32, 32, 1), np.uint8)])
+    wide = column_type.encode(np.full((10, 40, 1), 77, np.uint8))
     assert wide.shape == (1, 32, 32) and (wide == 77).all()  # padded in its border's colour
     ramp = np.linspace(0, 255, 80, dtype=np.uint8)[None].repeat(64, 0)[..., None]
-    squeezed = room.encode(ramp)[0]
+    squeezed = column_type.encode(ramp)[0]
     assert squeezed[0, 0] < 10 and squeezed[0, -1] > 245  # nothing is cut away
 
 
 def test_a_whole_array_is_encoded_in_one_stroke() -> None:
     arrays = RANDOM.integers(0, 256, (5, 28, 28), dtype=np.uint8)
-    room = fitted("image", list(arrays))
-    np.testing.assert_array_equal(room.encode_column(arrays)[0], room.encode_column(list(arrays))[0])
+    column_type = fitted("image", list(arrays))
+    np.testing.assert_array_equal(column_type.encode_column(arrays)[0], column_type.encode_column(list(arrays))[0])
 
 
 def test_a_missing_picture_is_the_mean() -> None:
-    room = fitted("image", [np.full((8, 8), shade, np.uint8) for shade in (100, 200)], options={"augment": "crop flip colour cutout randaugment"})
-    arrays = torch.from_numpy(room.encode_column([None, np.full((8, 8), 90, np.uint8)])[0])
+    column_type = fitted("image", [np.full((8, 8), shade, np.uint8) for shade in (100, 200)], options={"augment": "crop flip colour cutout randaugment"})
+    arrays = torch.from_numpy(column_type.encode_column([None, np.full((8, 8), 90, np.uint8)])[0])
     for draw in (None, Draw(0, 0, 2)):
-        found = room.collate(arrays, draw)
+        found = column_type.collate(arrays, draw)
         assert (found[0] == 0).all() and not (found[1] == 0).all()
 
 
@@ -442,12 +442,12 @@ def test_augmentation_is_drawn_per_example_and_leaves_the_store_alone() -> None:
     before = arrays.clone()
     for words in ("crop", "flip", "colour", "cutout", "randaugment", "crop flip colour cutout randaugment"):
         for depth in (8, 16):
-            room = replace(fitted("image", list(pixels), options={"augment": words}), depth=depth)
+            column_type = replace(fitted("image", list(pixels), options={"augment": words}), depth=depth)
             stored = arrays if depth == 8 else torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.uint16) * 257)
-            one, same, other = (room.collate(stored, Draw(3, step, 6)) for step in (1, 1, 2))
+            one, same, other = (column_type.collate(stored, Draw(3, step, 6)) for step in (1, 1, 2))
             torch.testing.assert_close(one, same, rtol=0, atol=0)
             assert not torch.equal(one, other) and torch.isfinite(one).all() and one.shape == arrays.shape
-            torch.testing.assert_close(room.collate(stored, None), plain.collate(arrays, None), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(column_type.collate(stored, None), plain.collate(arrays, None), atol=1e-4, rtol=1e-4)
     assert torch.equal(arrays, before)
     assert len(plain.views(arrays)) == 1 and torch.equal(replace(plain, augment="flip").views(arrays)[1], arrays.flip(3))
     with pytest.raises(ConfigError, match="flip"):
@@ -457,9 +457,9 @@ def test_augmentation_is_drawn_per_example_and_leaves_the_store_alone() -> None:
 def test_crop_shifts_by_a_twelfth_with_mirrored_edges_and_flip_mirrors() -> None:
     size = 16
     ramp = np.arange(256, dtype=np.uint8).reshape(1, size, size)
-    room = Image(augment="crop flip").fit([ramp[0][..., None]], {})
+    column_type = Image(augment="crop flip").fit([ramp[0][..., None]], {})
     arrays = torch.from_numpy(np.concatenate([ramp] * 64))[:, None]
-    moved = room.collate(arrays, Draw(0, 0, 64)) * room.std[0] * 255 + room.mean[0] * 255
+    moved = column_type.collate(arrays, Draw(0, 0, 64)) * column_type.std[0] * 255 + column_type.mean[0] * 255
     wanted = set()
     padded = np.pad(ramp[0], 1, mode="reflect")
     for dy in range(3):
@@ -516,14 +516,14 @@ def test_numbers_as_people_write_them(cell: Any, value: float | None) -> None:
 def test_what_is_no_number(cell: Any) -> None:
     with pytest.raises(CellError):
         Number().read(cell)
-    room = fitted("number", [1.0, 2.0])
-    array, problems = room.encode_column([5, cell, "6"])
+    column_type = fitted("number", [1.0, 2.0])
+    array, problems = column_type.encode_column([5, cell, "6"])
     assert list(problems) == [1] and math.isnan(array[1]) and array[0] == 5 and array[2] == 6
 
 
 def test_decimal_comma() -> None:
-    room = Number(decimal=",")
-    assert room.read("1,234") == 1.234 and room.read("1.234") == 1234 and room.read("1.234,5") == 1234.5 and room.read("7") == 7
+    column_type = Number(decimal=",")
+    assert column_type.read("1,234") == 1.234 and column_type.read("1.234") == 1234 and column_type.read("1.234,5") == 1234.5 and column_type.read("7") == 7
 
 
 @pytest.mark.parametrize(
@@ -558,36 +558,36 @@ def test_times_and_halves_of_the_day() -> None:
 
 def test_day_or_month_first_is_a_column_matter() -> None:
     cells = ["01/02/2011", "13/02/2011", "03/04/2011"]
-    room = fitted("number", cells)
-    assert room.dates_day_first and room.show(room.read("01/02/2011")) == "2011-02-01"
+    column_type = fitted("number", cells)
+    assert column_type.dates_day_first and column_type.show(column_type.read("01/02/2011")) == "2011-02-01"
     assert fitted("number", ["01/02/2011"], options={"day_first": True}).show(Number(day_first=True).read("01/02/2011")) == "2011-02-01"
     assert not fitted("number", ["01/02/2011", "02/13/2011"]).dates_day_first
     with pytest.raises(CellError, match="expected a date"):
-        room.read("17")
+        column_type.read("17")
     with pytest.raises(CellError, match="expected a number"):
         fitted("number", [1.0, 2.0]).read("2011-01-01")
 
 
 def test_dates_know_calendar_and_trend() -> None:
     days = [str(np.datetime64("2011-01-01") + k) for k in range(800)]
-    room = fitted("number", days)
-    arrays = torch.from_numpy(room.encode_column(days)[0])
-    found = room.collate(arrays, None)
-    assert room.kind == "date" and not room.clock and found.shape == (800, 25)
+    column_type = fitted("number", days)
+    arrays = torch.from_numpy(column_type.encode_column(days)[0])
+    found = column_type.collate(arrays, None)
+    assert column_type.kind == "date" and not column_type.clock and found.shape == (800, 25)
     assert (found[:, 0].diff() > 0).all() and found[0, 18 + 5] == 1  # a Saturday
     assert found[31, 6 + 1] == 1 and (found[:, 6:18].sum(1) == 1).all()  # the first of February
     torch.testing.assert_close(found[0, 2:6], found[365, 2:6], atol=0.02, rtol=0)
     hours = fitted("number", ["2011-01-01 06:00", "2011-01-02 18:30"])
     assert hours.clock and hours.stem(8)(hours.collate(torch.zeros(3).double(), None)).shape == (3, 4, 8)
     stamps = np.array(days, "datetime64[ns]")
-    np.testing.assert_array_equal(room.encode_column(stamps)[0], arrays.numpy())
+    np.testing.assert_array_equal(column_type.encode_column(stamps)[0], arrays.numpy())
 
 
 def test_missing_numbers_have_their_own_vector() -> None:
-    room = fitted("number", [1.0, 2.0, 3.0, 4.0, None])
-    values = room.collate(torch.tensor([2.5, math.nan, 9.0], dtype=torch.float64), None)
+    column_type = fitted("number", [1.0, 2.0, 3.0, 4.0, None])
+    values = column_type.collate(torch.tensor([2.5, math.nan, 9.0], dtype=torch.float64), None)
     assert values[:, 1].tolist() == [0, 1, 0] and values[1, 0] == 0
-    stem = room.stem(4)
+    stem = column_type.stem(4)
     with torch.no_grad():
         stem.inner.chosen[0].missing.fill_(7.0)
     assert (stem(values)[1] == 7).all() and not (stem(values)[0] == 7).any()
@@ -609,33 +609,33 @@ def test_slots_of_several_encodings_keep_their_names(encoding: str) -> None:
 
 
 def test_piecewise_encoding_is_the_papers() -> None:
-    room = fitted("number", [0.0, 1.0, 3.0], "input", {"encoding": "piecewise"})
-    stem = room.stem(4).inner.chosen[0].encoding
-    value = room.collate(torch.tensor([2.0, 0.25, 7.0, -100.0]).double(), None)[:, 0]
+    column_type = fitted("number", [0.0, 1.0, 3.0], "input", {"encoding": "piecewise"})
+    stem = column_type.stem(4).inner.chosen[0].encoding
+    value = column_type.collate(torch.tensor([2.0, 0.25, 7.0, -100.0]).double(), None)[:, 0]
     torch.testing.assert_close(stem(value[:, None])[:, 0, :2], torch.tensor([[1, 0.5], [0.25, 0], [1, 2], [-1, 0]]))
 
 
 def test_fit_is_on_the_scale_of_logarithms_where_asked() -> None:
     values = [10.0**k for k in range(6)]
-    room = fitted("number", values, "output", {"log": True})
-    head, arrays = room.head(4, "regression"), torch.tensor(values, dtype=torch.float64)
-    wanted = (torch.log1p(arrays) - room.mean) / room.std
+    column_type = fitted("number", values, "output", {"log": True})
+    head, arrays = column_type.head(4, "regression"), torch.tensor(values, dtype=torch.float64)
+    wanted = (torch.log1p(arrays) - column_type.mean) / column_type.std
     torch.testing.assert_close(head.predict(wanted.float())["value"].double(), arrays, rtol=1e-4, atol=1e-3)
-    assert head.loss(wanted.float(), room.collate(arrays, None))[0].abs().max() < 1e-9
+    assert head.loss(wanted.float(), column_type.collate(arrays, None))[0].abs().max() < 1e-9
 
 
 def test_large_numbers_and_dates_stay_exact_as_targets() -> None:
     values = [10**12 + k for k in range(5)]
-    room = fitted("number", values, "output")
-    target = room.collate(torch.from_numpy(room.encode_column(values)[0]), None)
+    column_type = fitted("number", values, "output")
+    target = column_type.collate(torch.from_numpy(column_type.encode_column(values)[0]), None)
     assert target.tolist() == values
     dated = fitted("number", ["2011-01-01", "2011-01-02"], "output")
     assert dated.head(4, "regression").decode({"value": np.array([1293840000.0])})[0].value == "2011-01-01"
 
 
 def test_statistics_stay_when_a_room_is_extended() -> None:
-    room = fitted("number", [1.0, 2.0, 3.0])
-    assert room.fit([100.0, 200.0], {"side": "input"}) == room
+    column_type = fitted("number", [1.0, 2.0, 3.0])
+    assert column_type.fit([100.0, 200.0], {"side": "input"}) == column_type
     image = fitted("image", [np.zeros((8, 8), np.uint8)])
     assert image.fit([np.ones((9, 9, 3), np.uint8)], {"side": "input"}) == image
 
@@ -644,22 +644,22 @@ def test_statistics_stay_when_a_room_is_extended() -> None:
 
 
 def test_classes_are_sorted_as_numbers_or_words_and_new_ones_append() -> None:
-    room = fitted("category", ["10", "9", 2, "b", "A"], "output")
-    assert room.vocabulary == ("2", "9", "10", "A", "b")
-    more = room.fit(["5", "b", "a"], {"side": "output"})
+    column_type = fitted("category", ["10", "9", 2, "b", "A"], "output")
+    assert column_type.vocabulary == ("2", "9", "10", "A", "b")
+    more = column_type.fit(["5", "b", "a"], {"side": "output"})
     assert more.vocabulary == ("2", "9", "10", "A", "b", "5", "a") and more.counts == (1, 1, 1, 1, 2, 1, 1)
 
 
 def test_a_target_knows_every_distinct_value_however_rare() -> None:
-    room = fitted("category", ["b", "a"], "output", distinct=["b", "c", None])
-    assert room.vocabulary == ("a", "b", "c") and room.counts == (1, 1, 0) and room.head(4, "classes").weight.shape == (3,)
+    column_type = fitted("category", ["b", "a"], "output", distinct=["b", "c", None])
+    assert column_type.vocabulary == ("a", "b", "c") and column_type.counts == (1, 1, 0) and column_type.head(4, "classes").weight.shape == (3,)
     assert fitted("categories", ["a;b"], "output", distinct=["a;d"]).vocabulary == ("a", "b", "d")
 
 
 def test_true_one_and_text_are_told_apart() -> None:
-    room = fitted("category", [True, 1, "1", False, "true"], "output")
-    assert room.vocabulary == ("1", "false", "true") and room.encode_column([1, True, 1.0, "true", np.int64(1)])[0].tolist() == [0, 2, 0, 2, 0]
-    assert room.encode_column(np.array([1, 1, 1]))[0].tolist() == [0, 0, 0]
+    column_type = fitted("category", [True, 1, "1", False, "true"], "output")
+    assert column_type.vocabulary == ("1", "false", "true") and column_type.encode_column([1, True, 1.0, "true", np.int64(1)])[0].tolist() == [0, 2, 0, 2, 0]
+    assert column_type.encode_column(np.array([1, 1, 1]))[0].tolist() == [0, 0, 0]
 
 
 def test_unseen_classes_are_other_left_and_refused_right() -> None:
@@ -682,8 +682,8 @@ def test_rare_classes_of_an_input_are_other() -> None:
 
 def test_cross_entropy_is_the_textbooks() -> None:
     target = torch.tensor([0, 2, 1, -1])
-    room = fitted("category", ["a", "a", "a", "b", "c"], "output", {"smoothing": 0.1})
-    head, hidden = room.head(5, "classes"), torch.randn(4, 5)
+    column_type = fitted("category", ["a", "a", "a", "b", "c"], "output", {"smoothing": 0.1})
+    head, hidden = column_type.head(5, "classes"), torch.randn(4, 5)
     found, count = head.loss(head(hidden), target)
     wanted = torch.nn.functional.cross_entropy(head(hidden)[:3], target[:3], label_smoothing=0.1, reduction="none")
     torch.testing.assert_close(found[:3], wanted)
@@ -717,19 +717,19 @@ def test_labels_of_every_writing() -> None:
         ['["a", "b"]', '["c"]', None],
         [{"a", "b"}, {"c"}, None],
     ):
-        room = fitted("categories", cells, "output")
-        assert room.vocabulary == ("a", "b", "c") and room.encode_column(cells)[0].tolist() == wanted, cells
+        column_type = fitted("categories", cells, "output")
+        assert column_type.vocabulary == ("a", "b", "c") and column_type.encode_column(cells)[0].tolist() == wanted, cells
     assert fitted("categories", ["Smith, J; Lee", "Lee"]).vocabulary == ("Lee", "Smith, J")
     assert fitted("categories", ["a/b", "c"], options={"separator": "/"}).vocabulary == ("a", "b", "c")
 
 
 def test_unknown_labels_are_masked() -> None:
     cells = [{"p": 1, "q": None}, {"p": 0, "q": 1.0}, {"q": float("nan"), "p": "1"}, {"q": 0}]
-    room = fitted("categories", cells, "output")
-    arrays = torch.from_numpy(room.encode_column(cells)[0])
+    column_type = fitted("categories", cells, "output")
+    arrays = torch.from_numpy(column_type.encode_column(cells)[0])
     assert arrays.tolist() == [[1, -1], [0, 1], [1, -1], [-1, 0]]
-    head = room.head(4, "labels")
-    per_row, count = head.loss(torch.zeros(4, 2), room.collate(arrays, None), room.present(arrays))
+    head = column_type.head(4, "labels")
+    per_row, count = head.loss(torch.zeros(4, 2), column_type.collate(arrays, None), column_type.present(arrays))
     assert count.tolist() == [1, 2, 1, 1]
     torch.testing.assert_close(per_row, count * math.log(2))
     assert fitted("categories", [{"p": 1}, {"q": 1}]).encode({"p": True}).tolist() == [1, 0]  # only positives are ever named: closed
@@ -737,18 +737,18 @@ def test_unknown_labels_are_masked() -> None:
 
 def test_arrays_name_labels_by_number() -> None:
     arrays = RANDOM.integers(0, 2, (5, 12))
-    room = fitted("categories", list(arrays), "output")
-    assert room.vocabulary == tuple(map(str, range(12)))
-    np.testing.assert_array_equal(room.encode_column(arrays)[0], arrays)
-    np.testing.assert_array_equal(room.encode_column(list(arrays.astype(float)))[0], arrays)
+    column_type = fitted("categories", list(arrays), "output")
+    assert column_type.vocabulary == tuple(map(str, range(12)))
+    np.testing.assert_array_equal(column_type.encode_column(arrays)[0], arrays)
+    np.testing.assert_array_equal(column_type.encode_column(list(arrays.astype(float)))[0], arrays)
     with pytest.raises(CellError, match="12 labels"):
-        room.read(np.array([0, 1]))
+        column_type.read(np.array([0, 1]))
     with pytest.raises(CellError, match="not seen"):
-        room.encode(("12",))
+        column_type.encode(("12",))
 
 
 def test_decoded_labels_are_those_above_one_half() -> None:
-    room = Categories().fit([("a",), ("b",)], {"side": "output"})
-    head = room.head(2, "labels")
+    column_type = Categories().fit([("a",), ("b",)], {"side": "output"})
+    head = column_type.head(2, "labels")
     predicted = {name: value.numpy() for name, value in head.predict(torch.tensor([[3.0, -3.0], [-1.0, -2.0]])).items()}
     assert [one.value for one in head.decode(predicted)] == [["a"], []]

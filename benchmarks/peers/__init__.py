@@ -1,4 +1,5 @@
-"""One file a contender, with `run(task, clock)`: learn without end and call `clock.step(rows)` after every step.
+"""One file a contender, with `run(task, clock)`: learn without end and call `clock.step(rows)` after every
+step.
 
 ours.py             mapsto's trainer with the plan it measured itself
 tuned.py            the best loop we can write by hand: the limit

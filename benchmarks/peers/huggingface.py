@@ -1,6 +1,7 @@
 """Hugging Face's Trainer with its defaults: https://huggingface.co/docs/transformers/main_classes/trainer
 
-Its own optimizer is replaced by the workload's (`optimizers=`), as its page allows; nothing is saved or reported.
+Its own optimizer is replaced by the workload's (`optimizers=`), as its page allows; nothing is saved or
+reported.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Keras 3: `model.compile` and `model.fit` with their defaults (https://keras.io/guides/training_with_built_in_methods/).
+"""Keras 3: `model.compile` and `model.fit` with their defaults
+(https://keras.io/guides/training_with_built_in_methods/).
 
-The nets are written with Keras's own layers: ResNet-20 with pre-activation ("ResNet v2" of https://keras.io/examples/vision/), and a decoder
-of `MultiHeadAttention` with a causal mask as in https://keras.io/examples/generative/text_generation_gpt/. Layers, widths and heads are
-those of the others' nets; learned positions, layer norm and GELU stand where mapsto's decoder has rotary positions, RMS norm and ReLU²: as
-many products, and fewer small operations. Letters: B batch, T time, V vocabulary.
+The nets are written with Keras's own layers: ResNet-20 with pre-activation ("ResNet v2" of
+https://keras.io/examples/vision/), and a decoder of `MultiHeadAttention` with a causal mask as in
+https://keras.io/examples/generative/text_generation_gpt/. Layers, widths and heads are those of the others'
+nets; learned positions, layer norm and GELU stand where mapsto's decoder has rotary positions, RMS norm and
+ReLU²: as many products, and fewer small operations. Letters: B batch, T time, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from mapsto.signature import parse_call
 def run(task: Task, clock: Clock) -> None:
     """The backend is chosen by KERAS_BACKEND before Keras is loaded."""
     cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[: int(os.environ.get("OMP_NUM_THREADS", len(cores)))])  # XLA asks for no number of threads
+    os.sched_setaffinity(
+        0, cores[: int(os.environ.get("OMP_NUM_THREADS", len(cores)))]
+    )  # XLA asks for no number of threads
     import keras
 
     class Turns(keras.callbacks.Callback):
@@ -34,7 +38,14 @@ def run(task: Task, clock: Clock) -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(_optimizer(keras, task), loss)
     whole = len(target) // task.workload.batch * task.workload.batch
-    model.fit(inputs[:whole], target[:whole], batch_size=task.workload.batch, epochs=10**6, verbose=0, callbacks=[Turns()])
+    model.fit(
+        inputs[:whole],
+        target[:whole],
+        batch_size=task.workload.batch,
+        epochs=10**6,
+        verbose=0,
+        callbacks=[Turns()],
+    )
 
 
 def _optimizer(keras: Any, task: Task) -> Any:

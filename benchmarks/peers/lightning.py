@@ -1,7 +1,8 @@
 """Lightning's Trainer with its defaults, as its "Lightning in 15 minutes" has them:
 https://lightning.ai/docs/pytorch/stable/starter/introduction.html
 
-Without checkpoints, progress bar and model summary, which no other contender has here; logs of the loss as the page writes them.
+Without checkpoints, progress bar and model summary, which no other contender has here; logs of the loss as
+the page writes them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class Module(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.task.optimizer(self.net)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.task.schedule(optimizer), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.task.schedule(optimizer), "interval": "step"},
+        }
 
 
 class Turns(lightning.Callback):

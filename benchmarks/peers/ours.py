@@ -1,4 +1,5 @@
-"""mapsto: its own trainer over its own store, with the plan it measures itself. What `mapsto train` runs, from the settled run on."""
+"""mapsto: its own trainer over its own store, with the plan it measures itself. What `mapsto train` runs,
+from the settled run on."""
 
 from __future__ import annotations
 

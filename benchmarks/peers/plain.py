@@ -1,4 +1,5 @@
-"""The loop of PyTorch's tutorials, defaults everywhere: https://docs.pytorch.org/tutorials/beginner/basics/optimization_tutorial.html"""
+"""The loop of PyTorch's tutorials, defaults everywhere:
+https://docs.pytorch.org/tutorials/beginner/basics/optimization_tutorial.html"""
 
 from __future__ import annotations
 

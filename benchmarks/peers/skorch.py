@@ -64,7 +64,14 @@ def run(task: Task, clock: Clock) -> None:
         train_split=None,
         callbacks=[
             ("turns", Turns(clock)),
-            ("rate", LRScheduler(policy=torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda step: max(0.0, 1 - step / STEPS), step_every="batch")),
+            (
+                "rate",
+                LRScheduler(
+                    policy=torch.optim.lr_scheduler.LambdaLR,
+                    lr_lambda=lambda step: max(0.0, 1 - step / STEPS),
+                    step_every="batch",
+                ),
+            ),
         ],
         callbacks__print_log=None,
         callbacks__valid_acc=None,

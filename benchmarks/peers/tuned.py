@@ -1,14 +1,18 @@
-"""The best loop we can write by hand for these nets on a processor. Every trick is tried, and the fastest combination of this workload taken:
+"""The best loop we can write by hand for these nets on a processor. Every trick is tried, and the fastest
+combination of this workload taken:
 
 - arithmetic: float32, bfloat16 autocast, or weights in bfloat16 with float32 masters
 - pictures channels-last; torch.compile; all threads or fewer; fused or foreach optimizer
-- attention of short sequences as two products and a softmax: the backward of torch's fused kernel is 3 to 8 times slower in bfloat16
+- attention of short sequences as two products and a softmax: the backward of torch's fused kernel is 3 to 8
+  times slower in bfloat16
 - dropout's masks from packed random bits, which take a quarter of the time of bernoulli_
-- all rows as tensors in memory, a batch is one index; texts in the batches that ours learns from (`mapsto.data.order`), which rows go
+- all rows as tensors in memory, a batch is one index; texts in the batches that ours learns from
+  (`mapsto.data.order`), which rows go
   together being part of the recipe, as a whole or in two pieces of like length
-- memory kept on the heap (mallopt) instead of handed back to the kernel after every step; no .item() in a step
+- memory kept on the heap (mallopt) instead of handed back to the kernel each step; no .item() in a step
 
-Variants are tried in turn for a second each, the best two once more, before the first turn; what won is remembered beside the arrays.
+Variants are tried in turn for a second each, the best two once more, before the first turn; what won is
+remembered beside the arrays.
 """
 
 from __future__ import annotations
@@ -65,7 +69,11 @@ def chosen(task: Task, quick: bool) -> Variant:
     tried: dict[Variant, float] = {}
     precise = [replace(base, precision=precision) for precision in ("float32", "autocast", "masters")]
     best = _best(task, tried, [*precise, *(replace(variant, by_hand=True) for variant in precise if small)])
-    best = _best(task, tried, [best, *(replace(best, threads=n) for n in range(1, threads)), replace(best, fused=False)])
+    best = _best(
+        task,
+        tried,
+        [best, *(replace(best, threads=n) for n in range(1, threads)), replace(best, fused=False)],
+    )
     best = _best(task, tried, [best, replace(best, pieces=True)]) if kind == "texts" else best
     best = _best(task, tried, [best, replace(best, compiled=True)])
     told = [{**asdict(variant), "milliseconds": round(1000 * took, 3)} for variant, took in tried.items()]
@@ -74,7 +82,8 @@ def chosen(task: Task, quick: bool) -> Variant:
 
 
 def _best(task: Task, tried: dict[Variant, float], variants: list[Variant], seconds: float = 1.0) -> Variant:
-    """Of some variants, timed in turn, twice; the lower quartile counts, for what disturbs only slows down."""
+    """Of some variants, timed in turn, twice; the lower quartile counts, for what disturbs only slows
+    down."""
     running = [(variant, steps(task, variant)) for variant in variants]
     for _, each in running:
         next(each)  # builds, and compiles
@@ -101,7 +110,9 @@ def steps(task: Task, variant: Variant) -> Iterator[int]:
     net.train()
     if variant.channels_last:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    masters = [nn.Parameter(p.detach().clone()) for p in net.parameters()] if variant.precision == "masters" else []
+    masters = (
+        [nn.Parameter(p.detach().clone()) for p in net.parameters()] if variant.precision == "masters" else []
+    )
     if masters:
         net.bfloat16()
     optimizer = _optimizer(task, net, masters, variant)
@@ -112,7 +123,10 @@ def steps(task: Task, variant: Variant) -> Iterator[int]:
     for pieces in batches:
         rows = sum(len(target) for _, target in pieces)
         with torch.autocast("cpu", torch.bfloat16, enabled=cast):
-            losses = [task.loss(forward(*inputs).float(), target) * (len(target) / rows) for inputs, target in pieces]
+            losses = [
+                task.loss(forward(*inputs).float(), target) * (len(target) / rows)
+                for inputs, target in pieces
+            ]
         loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         loss.backward()
         if masters:
@@ -140,8 +154,16 @@ def dropout(values: Tensor, p: float = 0.5, training: bool = True, inplace: bool
     return values * (keep.to(values.dtype) / (1 - p))
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False, enable_gqa: bool = False) -> Tensor:
-    """softmax(q kᵀ / √H) v by hand. q, k, v (B, N, T, H) -> (B, N, T, H); attn_mask bool, true where a token may be seen."""
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None = None,
+    is_causal: bool = False,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(q kᵀ / √H) v by hand. q, k, v (B, N, T, H) -> (B, N, T, H); attn_mask bool, true where a token
+    may be seen."""
     scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5  # (B, N, T, T)
     if is_causal:
         time = q.shape[2]
@@ -151,7 +173,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, 
     return scores.softmax(-1).to(v.dtype) @ v
 
 
-def _optimizer(task: Task, net: nn.Module, masters: list[nn.Parameter], variant: Variant) -> torch.optim.Optimizer:
+def _optimizer(
+    task: Task, net: nn.Module, masters: list[nn.Parameter], variant: Variant
+) -> torch.optim.Optimizer:
     """Over the net's own weights, or over its float32 masters."""
     how = {"fused": True} if variant.fused else {"foreach": True}
     if not masters:
@@ -162,7 +186,9 @@ def _optimizer(task: Task, net: nn.Module, masters: list[nn.Parameter], variant:
     return task.optimizer(holder, **how)
 
 
-def _step_masters(optimizer: torch.optim.Optimizer, masters: list[nn.Parameter], weights: list[nn.Parameter]) -> None:
+def _step_masters(
+    optimizer: torch.optim.Optimizer, masters: list[nn.Parameter], weights: list[nn.Parameter]
+) -> None:
     """bfloat16 gradients into float32, one step, and the weights back."""
     for master, weight in zip(masters, weights, strict=True):
         master.grad = None if weight.grad is None else weight.grad.float()
@@ -183,7 +209,11 @@ def batches_of(task: Task, variant: Variant) -> Iterator[Batch]:
 
 
 def _laid_out(values: Tensor, variant: Variant) -> Tensor:
-    values = values.bfloat16() if variant.precision != "float32" and values.is_floating_point() and values.ndim == 4 else values
+    values = (
+        values.bfloat16()
+        if variant.precision != "float32" and values.is_floating_point() and values.ndim == 4
+        else values
+    )
     values = values.bfloat16() if variant.precision == "masters" and values.is_floating_point() else values
     return values.contiguous(memory_format=torch.channels_last) if variant.channels_last else values
 

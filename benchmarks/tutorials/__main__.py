@@ -9,4 +9,6 @@ from importlib import import_module
 from benchmarks.curve import Curve
 
 curve = Curve()
-import_module(f"benchmarks.tutorials.{sys.argv[1]}").run(json.loads(sys.argv[2]), curve, "--quick" in sys.argv)
+import_module(f"benchmarks.tutorials.{sys.argv[1]}").run(
+    json.loads(sys.argv[2]), curve, "--quick" in sys.argv
+)

@@ -15,10 +15,17 @@ from benchmarks.curve import Curve
 
 def learned(files: dict[str, str], curve: Curve, model: Any) -> None:
     (x, y), (x_test, y_test) = table(files["train"]), table(files["test"])
-    numbers = [i for i in range(x.shape[1]) if all(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in x[:200, i])]
+    numbers = [
+        i
+        for i in range(x.shape[1])
+        if all(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in x[:200, i])
+    ]
     rest = [i for i in range(x.shape[1]) if i not in numbers]
     prepared = ColumnTransformer(
-        [("numbers", StandardScaler(), numbers), ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), rest)]
+        [
+            ("numbers", StandardScaler(), numbers),
+            ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), rest),
+        ]
     )
     fitted = make_pipeline(prepared, model).fit(x, y)
     curve.measure(lambda: fitted.score(x_test, y_test))

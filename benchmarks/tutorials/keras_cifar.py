@@ -1,6 +1,9 @@
-"""TensorFlow's "Convolutional Neural Network (CNN)" tutorial (https://www.tensorflow.org/tutorials/images/cnn): 10 epochs, Keras's batch of 32, Adam.
+"""TensorFlow's "Convolutional Neural Network (CNN)" tutorial
+(https://www.tensorflow.org/tutorials/images/cnn): 10 epochs, Keras's batch of 32, Adam.
 
-On the JAX backend, Keras's fastest here. JPEG pictures are decoded with Pillow, which counts, as it does for ours."""
+On the JAX backend, Keras's fastest here. JPEG pictures are decoded with Pillow, which counts, as it does for
+ours.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,16 @@ def run(files: dict[str, str], curve: Curve, quick: bool) -> None:
             layers.Dense(10),
         ]
     )
-    model.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model.compile(
+        optimizer="adam",
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
 
     class Measured(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            curve.measure(lambda: (model.predict(x_test, batch_size=512, verbose=0).argmax(1) == y_test).mean())
+            curve.measure(
+                lambda: (model.predict(x_test, batch_size=512, verbose=0).argmax(1) == y_test).mean()
+            )
 
     model.fit(x, y, epochs=1 if quick else 10, verbose=0, callbacks=[Measured()])

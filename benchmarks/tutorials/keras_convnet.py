@@ -1,5 +1,5 @@
-"""Keras, "Simple MNIST convnet" (https://keras.io/examples/vision/mnist_convnet/), on Fashion-MNIST: 15 epochs of batch 128, Adam, a tenth
-for validation. On the JAX backend, Keras's fastest here."""
+"""Keras, "Simple MNIST convnet" (https://keras.io/examples/vision/mnist_convnet/), on Fashion-MNIST: 15
+epochs of batch 128, Adam, a tenth for validation. On the JAX backend, Keras's fastest here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,19 @@ def run(files: dict[str, str], curve: Curve, quick: bool) -> None:
 
     class Measured(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            curve.measure(lambda: (model.predict(x_test, batch_size=512, verbose=0).argmax(1) == y_test.argmax(1)).mean())
+            curve.measure(
+                lambda: (
+                    model.predict(x_test, batch_size=512, verbose=0).argmax(1) == y_test.argmax(1)
+                ).mean()
+            )
 
     most = 1024 if quick else len(x)
-    model.fit(x[:most], y[:most], batch_size=128, epochs=1 if quick else 15, validation_split=0.1, verbose=0, callbacks=[Measured()])
+    model.fit(
+        x[:most],
+        y[:most],
+        batch_size=128,
+        epochs=1 if quick else 15,
+        validation_split=0.1,
+        verbose=0,
+        callbacks=[Measured()],
+    )

@@ -1,8 +1,9 @@
 """nanoGPT's README, "I only have a macbook" (https://github.com/karpathy/nanoGPT): a validation loss of 1.88.
 
-`python train.py config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 --log_interval=1 --block_size=64
---batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --max_iters=2000 --lr_decay_iters=2000 --dropout=0.0`: AdamW .9/.99, rate 1e-3 after 100
-steps, cosine to 1e-4, weight decay .1, clipped at 1.
+`python train.py config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20
+--log_interval=1 --block_size=64 --batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --max_iters=2000
+--lr_decay_iters=2000 --dropout=0.0`: AdamW .9/.99, rate 1e-3 after 100 steps, cosine to 1e-4, weight decay
+.1, clipped at 1.
 
 Letters: B batch, T time, D width, N heads, V vocabulary.
 """
@@ -32,10 +33,14 @@ class GPT(nn.Module):
         self.tokens.weight = self.head.weight
         for name, value in self.named_parameters():
             if value.ndim == 2:
-                nn.init.normal_(value, std=0.02 / math.sqrt(2 * layers) if name.endswith("_out.weight") else 0.02)
+                nn.init.normal_(
+                    value, std=0.02 / math.sqrt(2 * layers) if name.endswith("_out.weight") else 0.02
+                )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(self.norm(self.blocks(self.tokens(tokens) + self.places(torch.arange(tokens.shape[1])))))
+        return self.head(
+            self.norm(self.blocks(self.tokens(tokens) + self.places(torch.arange(tokens.shape[1]))))
+        )
 
 
 class Block(nn.Module):
@@ -45,12 +50,22 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width, bias=False), nn.LayerNorm(width, bias=False)
-        self.qkv, self.mixed_out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
-        self.up, self.down_out = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
+        self.qkv, self.mixed_out = (
+            nn.Linear(width, 3 * width, bias=False),
+            nn.Linear(width, width, bias=False),
+        )
+        self.up, self.down_out = (
+            nn.Linear(width, 4 * width, bias=False),
+            nn.Linear(4 * width, width, bias=False),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         batch, time, width = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)  # each (B, N, T, D/N)
+        q, k, v = (
+            self.qkv(self.norm1(x))
+            .view(batch, time, 3, self.heads, width // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )  # each (B, N, T, D/N)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.mixed_out(mixed.transpose(1, 2).reshape(batch, time, width))
         return x + self.down_out(F.gelu(self.up(self.norm2(x))))
@@ -64,7 +79,10 @@ def run(files: dict[str, str], curve: Curve, quick: bool) -> None:
     train, held = tokens[:cut], tokens[cut:]
     torch.manual_seed(1337)
     net = GPT(len(place))
-    groups = [{"params": [p for p in net.parameters() if (p.ndim > 1) == two], "weight_decay": 0.1 * two} for two in (True, False)]
+    groups = [
+        {"params": [p for p in net.parameters() if (p.ndim > 1) == two], "weight_decay": 0.1 * two}
+        for two in (True, False)
+    ]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99))
     for step in range(40 if quick else STEPS):
         for group in optimizer.param_groups:
@@ -83,7 +101,9 @@ def run(files: dict[str, str], curve: Curve, quick: bool) -> None:
 def batch_of(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Windows at random places and the same shifted by one: (B, T) each."""
     starts = torch.randint(len(tokens) - BLOCK, (BATCH,)).tolist()
-    return torch.stack([tokens[i : i + BLOCK] for i in starts]), torch.stack([tokens[i + 1 : i + 1 + BLOCK] for i in starts])
+    return torch.stack([tokens[i : i + BLOCK] for i in starts]), torch.stack(
+        [tokens[i + 1 : i + 1 + BLOCK] for i in starts]
+    )
 
 
 def rate(step: int) -> float:

@@ -10,4 +10,8 @@ def run(files: dict[str, str], curve: Curve, quick: bool) -> None:
 
     from benchmarks.tutorials.adult import learned
 
-    learned(files, curve, HistGradientBoostingClassifier(max_iter=2) if quick else HistGradientBoostingClassifier())
+    learned(
+        files,
+        curve,
+        HistGradientBoostingClassifier(max_iter=2) if quick else HistGradientBoostingClassifier(),
+    )

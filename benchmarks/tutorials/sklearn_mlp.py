@@ -1,4 +1,5 @@
-"""scikit-learn's MLPClassifier with its defaults behind its usual preparation of mixed columns: numbers standardised, categories one-hot
+"""scikit-learn's MLPClassifier with its defaults behind its usual preparation of mixed columns: numbers
+standardised, categories one-hot
 (https://scikit-learn.org/stable/auto_examples/compose/plot_column_transformer_mixed_types.html)."""
 
 from __future__ import annotations

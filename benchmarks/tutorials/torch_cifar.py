@@ -1,4 +1,5 @@
-"""PyTorch's "Training a classifier" (https://docs.pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html): its net, SGD .001 with momentum .9,
+"""PyTorch's "Training a classifier"
+(https://docs.pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html): its net, SGD .001 with momentum .9,
 batch 4, 2 epochs. The pictures are decoded beforehand, as torchvision's data set has them."""
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ class Net(nn.Module):
 
 def run(files: dict[str, str], curve: Curve, quick: bool) -> None:
     parts = [cifar(files[part], 512 if quick else None) for part in ("train", "test")]
-    (x, y), (x_test, y_test) = [((torch.from_numpy(a).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5, torch.from_numpy(b)) for a, b in parts]
+    (x, y), (x_test, y_test) = [
+        ((torch.from_numpy(a).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5, torch.from_numpy(b))
+        for a, b in parts
+    ]
     loader = DataLoader(TensorDataset(x, y), batch_size=4, shuffle=True)
     net, criterion = Net(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9)

@@ -14,5 +14,13 @@ WORKLOAD = Workload(
     weight_decay=5e-4,
     batch=128,
     peers=("plain", "tuned", "ours", "lightning", "huggingface", "skorch", "keras_jax", "keras_torch"),
-    bars={"tuned": 0.95, "plain": 2, "lightning": 2, "huggingface": 2, "skorch": 2, "keras_jax": 2, "keras_torch": 2},
+    bars={
+        "tuned": 0.95,
+        "plain": 2,
+        "lightning": 2,
+        "huggingface": 2,
+        "skorch": 2,
+        "keras_jax": 2,
+        "keras_torch": 2,
+    },
 )

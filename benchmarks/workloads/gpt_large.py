@@ -1,4 +1,5 @@
-"""nanoGPT's shakespeare_char net (config/train_shakespeare_char.py: n_layer 6, n_head 6, n_embd 384, block_size 256) with a batch for a processor."""
+"""nanoGPT's shakespeare_char net (config/train_shakespeare_char.py: n_layer 6, n_head 6, n_embd 384,
+block_size 256) with a batch for a processor."""
 
 from benchmarks.workload import Workload
 
@@ -13,5 +14,13 @@ WORKLOAD = Workload(
     weight_decay=0.1,
     batch=8,
     peers=("plain", "tuned", "ours", "lightning", "huggingface", "skorch", "keras_jax", "keras_torch"),
-    bars={"tuned": 0.95, "plain": 2.3, "lightning": 2.3, "huggingface": 2.3, "skorch": 2.3, "keras_jax": 2.3, "keras_torch": 2.3},
+    bars={
+        "tuned": 0.95,
+        "plain": 2.3,
+        "lightning": 2.3,
+        "huggingface": 2.3,
+        "skorch": 2.3,
+        "keras_jax": 2.3,
+        "keras_torch": 2.3,
+    },
 )

@@ -1,4 +1,5 @@
-"""nanoGPT's setting for a laptop's processor (README: n_layer 4, n_head 4, n_embd 128, block_size 64, batch_size 12), characters of Shakespeare."""
+"""nanoGPT's setting for a laptop's processor (README: n_layer 4, n_head 4, n_embd 128, block_size 64,
+batch_size 12), characters of Shakespeare."""
 
 from benchmarks.workload import Workload
 
@@ -13,5 +14,13 @@ WORKLOAD = Workload(
     weight_decay=0.1,
     batch=12,
     peers=("plain", "tuned", "ours", "lightning", "huggingface", "skorch", "keras_jax", "keras_torch"),
-    bars={"tuned": 0.95, "plain": 1.1, "lightning": 1.1, "huggingface": 1.1, "skorch": 1.1, "keras_jax": 1.1, "keras_torch": 1.1},
+    bars={
+        "tuned": 0.95,
+        "plain": 1.1,
+        "lightning": 1.1,
+        "huggingface": 1.1,
+        "skorch": 1.1,
+        "keras_jax": 1.1,
+        "keras_torch": 1.1,
+    },
 )

@@ -1,6 +1,7 @@
 """The main path: train, and what a run can do afterwards. Readable as one function each.
 
-cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer._run -> Learner.step -> Trainer.update -> optimizer.step
+cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer._run -> Learner.step -> Trainer.update ->
+optimizer.step
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.data.source import Source
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError
-from mapsto.events import Tell
+from mapsto.events import Emit
 from mapsto.files import locked
-from mapsto.learners.base import Collected
+from mapsto.learners.base import Predictions
 from mapsto.models import config
 from mapsto.registry import entry, module
 from mapsto.registry.trust import trust_all, trust_asked
 from mapsto.report import reporting
 from mapsto.run import Run
-from mapsto.run.warm_start import begin, first_weights
+from mapsto.run.warm_start import first_weights, start_from
 from mapsto.signature import parse_call
 from mapsto.steps.finish import finish, pooled
-from mapsto.steps.prepare import part_of, parts_of, reopen, settle, store_of
+from mapsto.steps.prepare import part_of, parts_of, prepare, reopen, store_of
 from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.machine import choose_device
 from mapsto.training.plan import Plan
 from mapsto.training.processes import learn_together
-from mapsto.training.spent import Spent
+from mapsto.training.timer import Timer
 from mapsto.training.trainer import Trainer
 
 
@@ -51,7 +52,7 @@ def train(
     *,
     out: str | Path = "runs",
     name: str | None = None,
-    tell: Tell | None = None,
+    emit: Emit | None = None,
     started: float | None = None,
     trust: Iterable[str | Path] = (),
     **options: Any,
@@ -60,11 +61,11 @@ def train(
 
     data: a path (folder, table, archive, arrays), several paths, a pandas or polars frame, a list of dicts.
     options: `minutes`, `steps`, `model`, `metric`, … as the command line has them (`mapsto train --help`).
-    trust: own files that the run to start from was made with. tell: called with every event; None prints them.
-    Raises MapstoError; nothing half-written is left where nothing was learned.
+    trust: own files that the run to start from was made with. tell: called with every event; None prints
+    them. Raises MapstoError; nothing half-written is left where nothing was learned.
     """
     started = time.monotonic() if started is None else started
-    tell = tell or _printer()
+    emit = emit or _printer()
     settings = _absolute(settings_of(options))
     trust_all(trust)
     code = trust_asked(settings.model, settings.learner)
@@ -79,55 +80,73 @@ def train(
     run = Run.create(Path(out), name or source.name, asked | ({"fold": -1} if settings.reading.folds else {}))
     try:
         if settings.start and not settings.public:
-            begin(run, settings.start)
-        return _fit_folds(run, source, tell) if settings.reading.folds else fit(run, source, tell, started)
+            start_from(run, settings.start)
+        return _fit_folds(run, source, emit) if settings.reading.folds else fit(run, source, emit, started)
     except BaseException:
         _discard_if_empty(run)
         raise
 
 
-def fit(run: Run, source: Source | None = None, tell: Tell | None = None, started: float | None = None) -> Run:
+def fit(
+    run: Run, source: Source | None = None, emit: Emit | None = None, started: float | None = None
+) -> Run:
     """Do what the record says and what is not done yet: train, resume, extend and reproduce all end here."""
-    started, tell = time.monotonic() if started is None else started, tell or _printer()
-    spent = Spent(time.monotonic() - started)
+    started, emit = time.monotonic() if started is None else started, emit or _printer()
+    timer = Timer(time.monotonic() - started)
     with locked(run.path):
         with _failure_recorded(run):
             if not run.chosen:
-                settle(run, source or reopen(run), tell)
-            store = store_of(run, lambda: source or reopen(run), tell)
-            tell({"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")})
+                prepare(run, source or reopen(run), emit)
+            store = store_of(run, lambda: source or reopen(run), emit)
+            emit(
+                {"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")}
+            )
             devices = run.choice.training.devices or 1
             if devices > 1:  # they leave a last checkpoint, from which this process goes on
-                learn_together("mapsto.steps.worker", run.path, devices, started, tell)
+                learn_together("mapsto.steps.worker", run.path, devices, started, emit)
             learner = run.new_learner(first_weights(run), store)
-            trainer = Trainer(learner, run.path, run.choice.budget, run.choice.best, tell, elapsed=time.monotonic() - started)
-            spent.on("reading and deciding")
+            trainer = Trainer(
+                learner,
+                run.path,
+                run.choice.budget,
+                run.choice.best,
+                emit,
+                elapsed=time.monotonic() - started,
+            )
+            timer.lap("reading and deciding")
             trainer.fit()
-            spent.on("learning")
+            timer.lap("learning")
             done, made = finish(run, trainer, store, time.monotonic() - started)
-            spent.on("measuring")
-            run.save(cost=spent.record(learner.device))
+            timer.lap("measuring")
+            run.save(cost=timer.record(learner.device))
             for checkpoint in (NAME, PREVIOUS):
                 (run.path / checkpoint).unlink(missing_ok=True)
         if "fold" not in run.record:  # a cross-validation is reported, and told, as a whole
-            _report_and_tell(run, done, source, tell, made)
+            _report_and_tell(run, done, source, emit, made)
         elif run.record["fold"] != -1:
-            tell(done)
+            emit(done)
     return run
 
 
-def planned(data: Any, signature: str | None = None, tell: Tell | None = None, **options: Any) -> Plan:
-    """The plan that `train` would take for the same words, with what was measured for it. Nothing is learned, no run is left."""
-    started, tell = time.monotonic(), tell or _printer()
+def planned(data: Any, signature: str | None = None, emit: Emit | None = None, **options: Any) -> Plan:
+    """The plan that `train` would take for the same words, with what was measured for it. Nothing is learned,
+    no run is left."""
+    started, emit = time.monotonic(), emit or _printer()
     settings = _absolute(settings_of(options))
     trust_asked(settings.model, settings.learner)
     _check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     with TemporaryDirectory() as folder:
-        data_known = {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint}
-        run = Run.create(Path(folder), "plan", {"data": data_known, "asked": signature, "settings": settings.to_json()})
-        settle(run, source, tell)
-        store = store_of(run, lambda: source, tell)
+        data_known = {
+            "name": source.name,
+            "locations": list(source.locations),
+            "fingerprint": source.fingerprint,
+        }
+        run = Run.create(
+            Path(folder), "plan", {"data": data_known, "asked": signature, "settings": settings.to_json()}
+        )
+        prepare(run, source, emit)
+        store = store_of(run, lambda: source, emit)
         learner = run.new_learner(run.new_model(), store)
         trainer = Trainer(learner, None, run.choice.budget, elapsed=time.monotonic() - started)
         trainer.prepare()
@@ -135,88 +154,134 @@ def planned(data: Any, signature: str | None = None, tell: Tell | None = None, *
 
 
 def load(path: str | Path, trust: Iterable[str | Path] = ()) -> Run:
-    """Open a run: `load(path).predict(rows)`. trust: own files that it was made with, which nothing but being named here lets it execute."""
+    """Open a run: `load(path).predict(rows)`. trust: own files that it was made with, which nothing but being
+    named here lets it execute."""
     trust_all(trust)
     return Run.open(path)
 
 
-def resume(path: str | Path, data: Any = None, tell: Tell | None = None, trust: Iterable[str | Path] = ()) -> Run:
-    """Go on with a training that was cut off, exactly. A finished run is returned as it is. trust: as of `load`."""
+def resume(
+    path: str | Path, data: Any = None, emit: Emit | None = None, trust: Iterable[str | Path] = ()
+) -> Run:
+    """Go on with a training that was cut off, exactly. A finished run is returned as it is. trust: as of
+    `load`."""
     run = load(path, trust)
-    tell = tell or _printer()
+    emit = emit or _printer()
     if run.status == "done":
         if not (run.path / "model.safetensors").exists():
             run.model  # noqa: B018  (says that the weights are missing, and what to do)
-        tell({"event": "note", "text": f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5"})
+        emit(
+            {
+                "event": "note",
+                "text": f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5",
+            }
+        )
         return run
     extended = "parts" in run.record["data"]
-    source = None if data is None else reopen(run, data) if extended else as_asked(run.record["asked"], open_source(data, run.settings.reading))
+    source = (
+        None
+        if data is None
+        else (
+            reopen(run, data)
+            if extended
+            else as_asked(run.record["asked"], open_source(data, run.settings.reading))
+        )
+    )
     if run.record.get("fold") == -1:
-        return _fit_folds(run, source or reopen(run), tell)
-    return fit(run, source, tell)
+        return _fit_folds(run, source or reopen(run), emit)
+    return fit(run, source, emit)
 
 
-def extend(path: str | Path, data: Any = None, tell: Tell | None = None, before: Any = None, **budget: Any) -> Run:
-    """Learn on from a finished run's best weights, with a new budget and, when `data` is given, on new rows and new classes too.
+def extend(
+    path: str | Path, data: Any = None, emit: Emit | None = None, before: Any = None, **budget: Any
+) -> Run:
+    """Learn on from a finished run's best weights, with a new budget and, when `data` is given, on new rows
+    and new classes too.
 
-    The rows it had are learned together with the new ones, and are divided as they were; both are measured. before: these rows again, where they
-    came from memory (a tuple, where several times). What was there moves to `segments/<k>` inside the run, so the record stays complete."""
-    run, tell, started = Run.open(path), tell or _printer(), time.monotonic()
+    The rows it had are learned together with the new ones, and are divided as they were; both are measured.
+    before: these rows again, where they came from memory (a tuple, where several times). What was there moves
+    to `segments/<k>` inside the run, so the record stays complete.
+    """
+    run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
     asked = settings_of(budget).budget
     if asked == Budget():
         asked = Budget(minutes=run.choice.budget.minutes or 5.0)
-    source, known = (None, {}) if data is None else _with_new(run, data, before)  # an error before anything is touched
+    source, known = (
+        (None, {}) if data is None else _with_new(run, data, before)
+    )  # an error before anything is touched
     with locked(run.path):
         kept = _archive(run)
         run = Run.open(run.path)
         settings = replace(run.settings, budget=asked)
         settings = settings if data is None else replace(settings, reading=_reading_of_new(run))
-        record = {"status": "running", "settings": settings.to_json(), "start_from": f"{kept}/model.safetensors", "segment": kept}
+        record = {
+            "status": "running",
+            "settings": settings.to_json(),
+            "start_from": f"{kept}/model.safetensors",
+            "segment": kept,
+        }
         if data is None:
             choice = replace(run.choice, budget=replace(asked, patience=asked.patience or 0.0))
             run.save(**record, choice=choice.to_json())
         else:
-            run.record["known_types"], run.record["known_found"] = run.record["types"], run.record["choice"].get("found", {})
+            run.record["known_types"], run.record["known_found"] = (
+                run.record["types"],
+                run.record["choice"].get("found", {}),
+            )
             del run.record["choice"]
             run.save(**record, **known, asked=run.record["signature_text"])
         run = Run.open(run.path)
     try:
-        return fit(run, source, tell, started)
+        return fit(run, source, emit, started)
     except MapstoError:
         if not any((run.path / name).exists() for name in (NAME, PREVIOUS, "model.safetensors")):
             _put_back(run, kept)
         raise
 
 
-def reproduce(path: str | Path, tell: Tell | None = None) -> tuple[Run, bool]:
-    """Execute a finished run's record again, decisions and all, into a folder beside it. (the new run, are the weights equal bit for bit)."""
-    run, tell = Run.open(path), tell or _printer()
+def reproduce(path: str | Path, emit: Emit | None = None) -> tuple[Run, bool]:
+    """Execute a finished run's record again, decisions and all, into a folder beside it. (the new run, are
+    the weights equal bit for bit)."""
+    run, emit = Run.open(path), emit or _printer()
     if run.status != "done":
-        raise RunError(f"{run.path}: the training is not finished, there is nothing to compare with.\nGo on with: mapsto resume {run.path}")
-    record = {key: value for key, value in run.record.items() if key not in ("status", "created", "format", "mapsto")}
-    record["choice"] = {**record["choice"], "budget": {**record["choice"]["budget"], "minutes": None, "steps": None, "epochs": None}}
+        raise RunError(
+            f"{run.path}: the training is not finished, there is nothing to compare with.\nGo on with: mapsto"
+            f" resume {run.path}"
+        )
+    record = {
+        key: value
+        for key, value in run.record.items()
+        if key not in ("status", "created", "format", "mapsto")
+    }
+    record["choice"] = {
+        **record["choice"],
+        "budget": {**record["choice"]["budget"], "minutes": None, "steps": None, "epochs": None},
+    }
     again = Run.create(run.path.parent, f"{run.path.name[11:]}-reproduced", record)
     for name in ("decisions.jsonl", "rows.npz"):
         shutil.copyfile(run.path / name, again.path / name)
     if "start_from" in run.record:
         (again.path / run.record["start_from"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run.path / run.record["start_from"], again.path / run.record["start_from"])
-    again = fit(again, None, tell)
+    again = fit(again, None, emit)
     equal = same_weights(run.path, again.path)
-    tell({"event": "reproduced", "equal": equal, "run": str(again.path), "of": str(run.path)})
+    emit({"event": "reproduced", "equal": equal, "run": str(again.path), "of": str(run.path)})
     return again, equal
 
 
-def report(path: str | Path, private: bool = True, tell: Tell | None = None) -> Path:
-    """Draw a finished run's page and model card again, from what it holds: its data may have moved. What was never asked is asked first.
-    private False: no row of the data is shown. The page's path."""
+def report(path: str | Path, private: bool = True, emit: Emit | None = None) -> Path:
+    """Draw a finished run's page and model card again, from what it holds: its data may have moved. What was
+    never asked is asked first. private False: no row of the data is shown. The page's path."""
     run = Run.open(path)
     if run.status != "done":
-        raise RunError(f"{run.path}: the training is not finished, there is nothing to report yet.\nGo on with: mapsto resume {run.path}")
+        raise RunError(
+            f"{run.path}: the training is not finished, there is nothing to report yet.\nGo on with: mapsto"
+            f" resume {run.path}"
+        )
     with locked(run.path):
-        return reporting.redrawn(run, private, tell or _printer())
+        return reporting.redrawn(run, private, emit or _printer())
 
 
 def same_weights(a: Path, b: Path) -> bool:
@@ -228,23 +293,30 @@ def same_weights(a: Path, b: Path) -> bool:
 
 
 def _with_new(run: Run, data: Any, before: Any) -> tuple[Source, dict[str, Any]]:
-    """The rows that a run has, then the new ones; and what its record says of them. RunError where the first cannot be read again, DataError
-    where the new ones do not fit."""
+    """The rows that a run has, then the new ones; and what its record says of them. RunError where the first
+    cannot be read again, DataError where the new ones do not fit."""
     if "fold" in run.record:
-        raise RunError(f"{run.path}: learned from all its rows, by --folds, so none is left to test on.\nTrain on all of them: mapsto train OLD NEW")
+        raise RunError(
+            f"{run.path}: learned from all its rows, by --folds, so none is left to test on.\nTrain on all of"
+            " them: mapsto train OLD NEW"
+        )
     try:
         had = reopen(run, before)
     except (RunError, DataError) as problem:
         raise RunError(
-            f"{run.path}: new rows are learned together with those it has, else it forgot these, and they cannot be read again.\n"
-            f"{str(problem).splitlines()[0]}\n"
-            "Put them back, or give them: mapsto.api.extend(run, new, before=old)"
+            f"{run.path}: new rows are learned together with those it has, else it forgot these, and they"
+            f" cannot be read again.\n{str(problem).splitlines()[0]}\nPut them back, or give them:"
+            " mapsto.api.extend(run, new, before=old)"
         ) from None
     reading = _reading_of_new(run)
     new = as_asked(run.signature, open_source(data, reading))
     source = added(had, new, run.signature, (reading.group, reading.time, reading.weight))
     parts = [*parts_of(run), part_of(new, reading)]
-    locations = [place for part in parts for place in part["locations"]] if all(part["locations"] for part in parts) else []
+    locations = (
+        [place for part in parts for place in part["locations"]]
+        if all(part["locations"] for part in parts)
+        else []
+    )
     with np.load(run.path / "rows.npz") as kept:
         rows = len(kept["split"])
     data = {"name": source.name, "locations": locations, "fingerprint": source.fingerprint, "parts": parts}
@@ -252,13 +324,16 @@ def _with_new(run: Run, data: Any, before: Any) -> tuple[Source, dict[str, Any]]
 
 
 def _reading_of_new(run: Run) -> Reading:
-    """How new rows are opened: as the others, but for what the signature says by now, and the test rows, which are there."""
+    """How new rows are opened: as the others, but for what the signature says by now, and the test rows,
+    which are there."""
     return replace(run.settings.reading, target=None, test=None)
 
 
 def _archive(run: Run) -> str:
     """Move the finished segment's files into `segments/<k>`; the folder's name."""
-    number = 1 + max((int(folder.name) for folder in (run.path / "segments").glob("*") if folder.name.isdigit()), default=0)
+    number = 1 + max(
+        (int(folder.name) for folder in (run.path / "segments").glob("*") if folder.name.isdigit()), default=0
+    )
     folder = run.path / "segments" / str(number)
     folder.mkdir(parents=True)
     for name in ("run.json", "rows.npz", "metrics.json"):
@@ -279,31 +354,37 @@ def _put_back(run: Run, kept: str) -> None:
         (run.path / kept).parent.rmdir()
 
 
-def _fit_folds(run: Run, source: Source, tell: Tell) -> Run:
-    """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns from all rows but validation.
-    What is done already is not done again."""
+def _fit_folds(run: Run, source: Source, emit: Emit) -> Run:
+    """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns
+    from all rows but validation. What is done already is not done again."""
     started, count, parts = time.monotonic(), run.settings.reading.folds, []
     asked = {key: run.record[key] for key in ("data", "asked", "settings", "code") if key in run.record}
     for fold in range(count):
-        tell({"event": "note", "text": f"fold {fold + 1} of {count}"})
+        emit({"event": "note", "text": f"fold {fold + 1} of {count}"})
         there = next((part for part in Run.list(run.path / "folds") if part.record["fold"] == fold), None)
         part = there or Run.create(run.path / "folds", f"fold-{fold + 1}", {**asked, "fold": fold})
-        parts.append(part if part.status == "done" else fit(part, source, tell))
-    tell({"event": "note", "text": "the final net, from all rows"})
-    fit(run, source, tell)
+        parts.append(part if part.status == "done" else fit(part, source, emit))
+    emit({"event": "note", "text": "the final net, from all rows"})
+    fit(run, source, emit)
     with locked(run.path):
         done = pooled(run, parts, time.monotonic() - started)
-        _report_and_tell(run, done, source, tell)
+        _report_and_tell(run, done, source, emit)
     return run
 
 
-def _report_and_tell(run: Run, done: Mapping[str, Any], source: Source | None, tell: Tell, made: Mapping[str, Collected] | None = None) -> None:
+def _report_and_tell(
+    run: Run,
+    done: Mapping[str, Any],
+    source: Source | None,
+    emit: Emit,
+    made: Mapping[str, Predictions] | None = None,
+) -> None:
     """Write the report, then tell the result; the result in any case."""
     page = ""
     try:
-        page = reporting.written(run, source, tell, made)
+        page = reporting.written(run, source, emit, made)
     finally:
-        tell({**done, "report": page})
+        emit({**done, "report": page})
 
 
 @contextmanager
@@ -322,27 +403,46 @@ def _check_early(settings: Settings) -> None:
     goal_of(settings.budget.until)
     cores = os.cpu_count() or 1
     if (settings.training.threads or 0) > cores:
-        raise ConfigError(f"--threads: expected at most the {cores} cores of this machine, got {settings.training.threads}.\nMore wait for them.")
+        raise ConfigError(
+            f"--threads: expected at most the {cores} cores of this machine, got"
+            f" {settings.training.threads}.\nMore wait for them."
+        )
     if str(settings.lora).strip() in ("0", "-1"):
-        raise ConfigError(f"--lora: expected a rank of 1 or more, got {settings.lora}.\nLeave it out to train all weights.")
+        raise ConfigError(
+            f"--lora: expected a rank of 1 or more, got {settings.lora}.\nLeave it out to train all weights."
+        )
     if settings.lora is not None and not settings.public:
-        raise ConfigError("--lora trains adapters of a public model, and none is named.\nName one: --from hub:ID, or hub:./FOLDER.")
+        raise ConfigError(
+            "--lora trains adapters of a public model, and none is named.\nName one: --from hub:ID, or"
+            " hub:./FOLDER."
+        )
     if settings.public:
         config("hub", settings.public)
         if settings.model and (name := parse_call(settings.model, "model")[0]) != "hub":
-            raise ConfigError(f"--from {settings.start}: the public model is the model, asked for is '{name}'.\nKeep one of --from and --model.")
+            raise ConfigError(
+                f"--from {settings.start}: the public model is the model, asked for is '{name}'.\nKeep one of"
+                " --from and --model."
+            )
     if settings.start and not settings.public and settings.reading.folds:
-        raise ConfigError("--from and --folds: the run that it starts from has perhaps seen the rows of every fold.\nKeep one of them.")
+        raise ConfigError(
+            "--from and --folds: the run that it starts from has perhaps seen the rows of every fold.\nKeep"
+            " one of them."
+        )
     choose_device(settings.training.device)
-    for room, asked in (("models", settings.model), ("learners", settings.learner)):
+    for column_type, asked in (("models", settings.model), ("learners", settings.learner)):
         if asked is not None:
-            name, options = parse_call(asked, room.rstrip("s"))
-            kind = module(room, name).Config if room == "models" else entry(room, name).Config
-            options_of(kind, options, f"{room.rstrip('s')} '{name}'")
+            name, options = parse_call(asked, column_type.rstrip("s"))
+            kind = (
+                module(column_type, name).Config
+                if column_type == "models"
+                else entry(column_type, name).Config
+            )
+            options_of(kind, options, f"{column_type.rstrip('s')} '{name}'")
 
 
 def _absolute(settings: Settings) -> Settings:
-    """Paths that the record must still find from another folder: of a model or learner in a file, of the test rows, of a run to start from."""
+    """Paths that the record must still find from another folder: of a model or learner in a file, of the test
+    rows, of a run to start from."""
 
     def whole(text: str | None) -> str | None:
         name, mark, options = (text or "").partition("(")
@@ -350,11 +450,19 @@ def _absolute(settings: Settings) -> Settings:
 
     test, start = settings.reading.test, settings.start
     if settings.public:
-        start = f"hub:{Path(settings.public['source']).absolute()}" if Path(settings.public["source"]).is_dir() else start
+        start = (
+            f"hub:{Path(settings.public['source']).absolute()}"
+            if Path(settings.public["source"]).is_dir()
+            else start
+        )
     elif start:
         start = str(Path(start).absolute())
-    reading = replace(settings.reading, test=str(Path(test).absolute()) if test and Path(test).exists() else test)
-    return replace(settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading, start=start)
+    reading = replace(
+        settings.reading, test=str(Path(test).absolute()) if test and Path(test).exists() else test
+    )
+    return replace(
+        settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading, start=start
+    )
 
 
 def _discard_if_empty(run: Run) -> None:
@@ -364,7 +472,7 @@ def _discard_if_empty(run: Run) -> None:
         shutil.rmtree(run.path, ignore_errors=True)
 
 
-def _printer() -> Tell:
+def _printer() -> Emit:
     from mapsto.terminal import printer
 
     return printer()

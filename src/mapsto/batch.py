@@ -17,7 +17,8 @@ from torch import Tensor
 
 
 def moved(value: Tensor, device: torch.device | str) -> Tensor:
-    """A tensor on a device. To a GPU it goes through pinned memory, so that nobody waits: kernels that read it come behind it in the queue."""
+    """A tensor on a device. To a GPU it goes through pinned memory, so that nobody waits: kernels that read
+    it come behind it in the queue."""
     if torch.device(device).type == "cuda" and value.device.type == "cpu":
         return value.pin_memory().to(device, non_blocking=True)
     return value.to(device)
@@ -25,8 +26,8 @@ def moved(value: Tensor, device: torch.device | str) -> Tensor:
 
 @dataclass(frozen=True)
 class Ragged:
-    """Cells of unequal length behind each other. flat (N, ...), lengths (B,) int64, which sum to N and stay in the processor's memory, so
-    that cutting waits for no device."""
+    """Cells of unequal length behind each other. flat (N, ...), lengths (B,) int64, which sum to N and stay
+    in the processor's memory, so that cutting waits for no device."""
 
     flat: Tensor
     lengths: Tensor
@@ -37,7 +38,14 @@ class Ragged:
         lengths = torch.tensor([len(array) for array in arrays], dtype=torch.int64)
         if not len(arrays):
             return cls(torch.zeros(0, dtype=torch.int32), lengths)
-        return cls(torch.cat(list(arrays)) if isinstance(arrays[0], Tensor) else torch.from_numpy(np.concatenate(arrays)), lengths)
+        return cls(
+            (
+                torch.cat(list(arrays))
+                if isinstance(arrays[0], Tensor)
+                else torch.from_numpy(np.concatenate(arrays))
+            ),
+            lengths,
+        )
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -55,7 +63,9 @@ class Ragged:
             first = int(ends[low - 1]) if low else 0
             return Ragged(self.flat[first : first + int(chosen.sum())], chosen)
         starts = (ends - self.lengths)[rows.cpu()]
-        place = torch.arange(int(chosen.sum())) + torch.repeat_interleave(starts - (chosen.cumsum(0) - chosen), chosen)
+        place = torch.arange(int(chosen.sum())) + torch.repeat_interleave(
+            starts - (chosen.cumsum(0) - chosen), chosen
+        )
         return Ragged(self.flat[place.to(self.flat.device)], chosen)
 
     def to(self, device: torch.device | str) -> Ragged:
@@ -74,8 +84,8 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Padded:
-    """Sequences of unequal length. values (B, T, ...), lengths (B,) int64. counts: the lengths as plain numbers where they are at hand:
-    rows that are cut out are then as wide as the longest of them."""
+    """Sequences of unequal length. values (B, T, ...), lengths (B,) int64. counts: the lengths as plain
+    numbers where they are at hand: rows that are cut out are then as wide as the longest of them."""
 
     values: Tensor
     lengths: Tensor
@@ -110,11 +120,12 @@ Field = Tensor | Padded | Ragged | list
 class Batch:
     """Rows as tensors, inputs and targets in two namespaces: no model can see its target.
 
-    size: rows (B); `-> image` has no inputs to count. rows (B,) int64 row numbers in the source. weight (B,) float32.
-    present[slot] bool, the target's shape: which labels are known. geometry: per-row transform back to the original
-    pixels. cuts: places at which the batch is best cut, because the rows between them are of like length. parts: batches inside
-    this one (support/query, two views, a mixup partner); sliced and moved with it when they have its size. Parts that belong
-    together, such as an episode's support and query, make one row: size 1 is never cut.
+    size: rows (B); `-> image` has no inputs to count. rows (B,) int64 row numbers in the source. weight (B,)
+    float32. present[slot] bool, the target's shape: which labels are known. geometry: per-row transform back
+    to the original pixels. cuts: places at which the batch is best cut, because the rows between them are of
+    like length. parts: batches inside this one (support/query, two views, a mixup partner); sliced and moved
+    with it when they have its size. Parts that belong together, such as an episode's support and query, make
+    one row: size 1 is never cut.
     """
 
     inputs: Mapping[str, Field]
@@ -128,23 +139,36 @@ class Batch:
     parts: Mapping[str, Batch] = field(default_factory=dict)
 
     def slice(self, low: int, high: int) -> Batch:
-        """Rows low..high as a batch of their own. Parts of the same size are sliced too; parts of another size stay whole."""
+        """Rows low..high as a batch of their own. Parts of the same size are sliced too; parts of another
+        size stay whole."""
         cuts = tuple(place - low for place in self.cuts if low < place < high)
         return self._picked(slice(low, high), min(high, self.size) - low, cuts)
 
     def every(self, first: int, step: int) -> Batch:
         """Rows first, first + step, first + 2 · step … as a batch of their own."""
         before = [len(range(first, place, step)) for place in (*self.cuts, self.size)]
-        return self._picked(slice(first, None, step), before[-1], tuple(place for place in before[:-1] if 0 < place < before[-1]))
+        return self._picked(
+            slice(first, None, step),
+            before[-1],
+            tuple(place for place in before[:-1] if 0 < place < before[-1]),
+        )
 
     def _picked(self, rows: slice, size: int, cuts: tuple[int, ...]) -> Batch:
-        parts = {name: part._picked(rows, size, ()) if part.size == self.size else part for name, part in self.parts.items()}
+        parts = {
+            name: part._picked(rows, size, ()) if part.size == self.size else part
+            for name, part in self.parts.items()
+        }
         return replace(self._map(lambda value: value[rows]), size=size, cuts=cuts, parts=parts)
 
     def pieces(self, most: int) -> list[tuple[int, int]]:
-        """[(low, high)]: what goes through a net at once, `most` rows at most; the whole batch where that fits and nothing asks for cuts."""
+        """[(low, high)]: what goes through a net at once, `most` rows at most; the whole batch where that
+        fits and nothing asks for cuts."""
         edges = (0, *self.cuts, max(1, self.size))
-        return [(low, min(high, low + most)) for start, high in pairwise(edges) for low in range(start, high, most)]
+        return [
+            (low, min(high, low + most))
+            for start, high in pairwise(edges)
+            for low in range(start, high, most)
+        ]
 
     def to(self, device: torch.device | str) -> Batch:
         def move(value: Field) -> Field:
@@ -174,8 +198,9 @@ def key(*parts: Any) -> int:
 class Draw:
     """The random choices for one global batch, made per example and by name.
 
-    Every slot that asks for "flip" gets the same numbers, so a flipped image flips its boxes and its mask. Numbers are drawn
-    for the whole global batch and then cut to `low:high`, so ranks and micro-batches do not change them.
+    Every slot that asks for "flip" gets the same numbers, so a flipped image flips its boxes and its mask.
+    Numbers are drawn for the whole global batch and then cut to `low:high`, so ranks and micro-batches do not
+    change them.
     """
 
     def __init__(self, seed: int, step: int, size: int, device: torch.device | str = "cpu"):

@@ -1,8 +1,8 @@
 """What a page is made of: a few kinds of blocks that say what was found, and know nothing of how it is drawn.
 
-Assessments, the doctor and comparisons give `Section`s; `report/` draws them as html, the command line as text. Everything is
-plain values and turns into JSON and back, so a page can be drawn again when the data is gone. A block that shows rows of the data
-is `private`: it is left out where samples may not be shown.
+Assessments, the doctor and comparisons give `Section`s; `report/` draws them as html, the command line as
+text. Everything is plain values and turns into JSON and back, so a page can be drawn again when the data is
+gone. A block that shows rows of the data is `private`: it is left out where samples may not be shown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Number = float | int | None
 
 
 @dataclass(frozen=True)
-class Says:
+class Paragraph:
     """A sentence or two for people."""
 
     text: str
@@ -36,7 +36,8 @@ class Code:
 
 @dataclass(frozen=True)
 class Table:
-    """rows of cells (text, numbers, None), one per column name. marked: numbers of rows to be set off, such as the worst."""
+    """rows of cells (text, numbers, None), one per column name. marked: numbers of rows to be set off, such
+    as the worst."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -47,7 +48,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: equally long x and y; low and high, where given, are a band around it. points: draw the places measured."""
+    """One curve: equally long x and y; low and high, where given, are a band around it. points: draw the
+    places measured."""
 
     name: str
     x: tuple[Number, ...]
@@ -59,8 +61,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """Curves over a common axis. log_x: logarithmic. diagonal: draw y = x, as in a reliability diagram. marks: places on the x axis
-    with what is there, such as (160, "best")."""
+    """Curves over a common axis. log_x: logarithmic. diagonal: draw y = x, as in a reliability diagram.
+    marks: places on the x axis with what is there, such as (160, "best")."""
 
     lines: tuple[Line, ...]
     x: str
@@ -74,7 +76,8 @@ class Lines:
 
 @dataclass(frozen=True)
 class Bars:
-    """One bar a label; low and high, where given, are an interval around each. marked: numbers of bars to be set off from the others."""
+    """One bar a label; low and high, where given, are an interval around each. marked: numbers of bars to be
+    set off from the others."""
 
     labels: tuple[str, ...]
     values: tuple[Number, ...]
@@ -101,9 +104,11 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Item:
-    """A row as what it is: a picture (png), a sound to listen to (wav), pieces of text each with a weight from -1 to 1 (0: not marked), or
-    several of these; with what is said of it. lines: short facts below it, such as "true: cat" and "said: dog (.93)". texts: texts with their
-    names, each in parts (text, its label or "", is the label wrong?), such as a name found in a sentence and of what kind it is."""
+    """A row as what it is: a picture (png), a sound to listen to (wav), pieces of text each with a weight
+    from -1 to 1 (0: not marked), or several of these; with what is said of it. lines: short facts below it,
+    such as "true: cat" and "said: dog (.93)". texts: texts with their names, each in parts (text, its label
+    or "", is the label wrong?), such as a name found in a sentence and of what kind it is.
+    """
 
     title: str = ""
     picture: bytes | None = None
@@ -122,15 +127,17 @@ class Gallery:
     private: bool = True
 
 
-Block = Says | Code | Table | Lines | Bars | Matrix | Gallery
-KINDS: Mapping[str, type] = {kind.__name__: kind for kind in (Says, Code, Table, Lines, Bars, Matrix, Gallery)}
+Block = Paragraph | Code | Table | Lines | Bars | Matrix | Gallery
+KINDS: Mapping[str, type] = {
+    kind.__name__: kind for kind in (Paragraph, Code, Table, Lines, Bars, Matrix, Gallery)
+}
 PARTS: Mapping[tuple[str, str], type] = {("Lines", "lines"): Line, ("Gallery", "items"): Item}
 
 
 @dataclass(frozen=True)
 class Section:
-    """What one question found. name: the file that asked; title: the question in words; headline: the answer in one sentence;
-    figures: the numbers behind it by name, for programs; blocks: what is shown."""
+    """What one question found. name: the file that asked; title: the question in words; headline: the answer
+    in one sentence; figures: the numbers behind it by name, for programs; blocks: what is shown."""
 
     name: str
     title: str
@@ -144,7 +151,10 @@ class Section:
 
     def to_json(self) -> dict[str, Any]:
         """JSON knows no number that is none: null stands for it."""
-        return {**{k: _plain(v) for k, v in vars(self).items() if k != "blocks"}, "blocks": [block_to_json(block) for block in self.blocks]}
+        return {
+            **{k: _plain(v) for k, v in vars(self).items() if k != "blocks"},
+            "blocks": [block_to_json(block) for block in self.blocks],
+        }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Section:
@@ -177,5 +187,9 @@ def _plain(value: Any) -> Any:
 
 def _back(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return base64.b64decode(value["base64"]) if set(value) == {"base64"} else {name: _back(item) for name, item in value.items()}
+        return (
+            base64.b64decode(value["base64"])
+            if set(value) == {"base64"}
+            else {name: _back(item) for name, item in value.items()}
+        )
     return tuple(map(_back, value)) if isinstance(value, (list, tuple)) else value

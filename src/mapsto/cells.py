@@ -12,18 +12,51 @@ from typing import Any
 
 from mapsto.errors import CellError
 
-# Words that mean "nothing here" in the tables people have, lower case. '?' is UCI's, '-' and 'n/a' spreadsheets'.
-MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "--", ".", "#n/a", "#na", "<na>", "nil", "missing", "(null)"})
+# Words that mean "nothing here" in the tables people have, lower case. '?' is UCI's, '-' and 'n/a'
+# spreadsheets'.
+MISSING_WORDS = frozenset(
+    {
+        "",
+        "na",
+        "n/a",
+        "nan",
+        "null",
+        "none",
+        "?",
+        "-",
+        "--",
+        ".",
+        "#n/a",
+        "#na",
+        "<na>",
+        "nil",
+        "missing",
+        "(null)",
+    }
+)
 
 
-FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP's list, with the full-width letters that Excel takes for them
+FORMULA_MARKS = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # OWASP's list, with the full-width letters that Excel takes for them
 _HALF = re.compile("[\ud800-\udfff]")  # of a character beyond U+FFFF, in UTF-16
 _NUMERAL = re.compile(r"[-+]?(\d[\d.,]*|\.\d+)([eE][-+]?\d+)?\s?%?")
 
 
 @dataclass(frozen=True)
 class Blob:
-    """A file's bytes, read when asked for. `name` is what a person would call it; `root` a folder names are relative to."""
+    """A file's bytes, read when asked for. `name` is what a person would call it; `root` a folder names are
+    relative to."""
 
     path: str
     name: str
@@ -52,11 +85,11 @@ class Apart(str):
 
 
 @dataclass(frozen=True)
-class Beside:
+class Annotated:
     """A cell of an output that says something of places in an input of its row, and that input's cell."""
 
     cell: Any
-    within: Any
+    source: Any
 
 
 @dataclass(frozen=True)
@@ -83,7 +116,9 @@ def is_missing(cell: Any) -> bool:
         return cell.strip().lower() in MISSING_WORDS
     if isinstance(cell, float):
         return math.isnan(cell)
-    return type(cell).__name__ in ("NaTType", "NAType") or (type(cell).__name__ == "datetime64" and str(cell) == "NaT")
+    return type(cell).__name__ in ("NaTType", "NAType") or (
+        type(cell).__name__ == "datetime64" and str(cell) == "NaT"
+    )
 
 
 def decoded(cell: bytes | Blob) -> str:
@@ -92,15 +127,23 @@ def decoded(cell: bytes | Blob) -> str:
     try:
         return (cell if isinstance(cell, bytes) else cell.read()).decode("utf-8")
     except UnicodeDecodeError as problem:
-        raise CellError(f"{name}: expected utf-8 text, byte {problem.start} is none.\nSave it as utf-8.") from None
+        raise CellError(
+            f"{name}: expected utf-8 text, byte {problem.start} is none.\nSave it as utf-8."
+        ) from None
     except OSError as problem:
-        raise CellError(f"{name}: cannot be opened ({problem.strerror}).\nPut the file there, or leave the row out.") from None
+        raise CellError(
+            f"{name}: cannot be opened ({problem.strerror}).\nPut the file there, or leave the row out."
+        ) from None
 
 
 def sound(text: str) -> str:
-    """Text that can be written: halves of characters, as cutting through an emoji leaves them in JSON, become U+FFFD, and two that belong
-    together one character."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace") if _HALF.search(text) else text
+    """Text that can be written: halves of characters, as cutting through an emoji leaves them in JSON, become
+    U+FFFD, and two that belong together one character."""
+    return (
+        text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        if _HALF.search(text)
+        else text
+    )
 
 
 def shorten(cell: Any, most: int = 40) -> str:
@@ -110,6 +153,9 @@ def shorten(cell: Any, most: int = 40) -> str:
 
 
 def for_spreadsheet(cell: Any) -> Any:
-    """Spreadsheets run cells that begin like formulas; a quote in front keeps them text. Numerals, negative ones too, stay as they are."""
-    formula = isinstance(cell, str) and len(cell) > 1 and cell[0] in FORMULA_MARKS and not _NUMERAL.fullmatch(cell)
+    """Spreadsheets run cells that begin like formulas; a quote in front keeps them text. Numerals, negative
+    ones too, stay as they are."""
+    formula = (
+        isinstance(cell, str) and len(cell) > 1 and cell[0] in FORMULA_MARKS and not _NUMERAL.fullmatch(cell)
+    )
     return f"'{cell}" if formula else cell

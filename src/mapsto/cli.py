@@ -1,6 +1,8 @@
-"""Words to the api. The only place that turns a MapstoError into lines and an exit code. Loads no torch for --help.
+"""Words to the api. The only place that turns a MapstoError into lines and an exit code. Loads no torch for
+--help.
 
-Exit codes: 0 done, 1 not equal (reproduce) or a leak (check), 2 an error that is the user's to solve, 130 Ctrl-C, 143 SIGTERM (resumable).
+Exit codes: 0 done, 1 not equal (reproduce) or a leak (check), 2 an error that is the user's to solve, 130
+Ctrl-C, 143 SIGTERM (resumable).
 """
 
 from __future__ import annotations
@@ -31,22 +33,32 @@ class Parser(argparse.ArgumentParser):
             message = f"unknown command '{word}'.\n{did_you_mean(word, [*names('commands'), 'train'])}"
         elif message.startswith("unrecognized arguments:"):
             word = message.split(": ", 1)[1].split()[0]
-            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-            what = f"unknown option '{word}'" if word.startswith("-") else f"'{word}' is one word too many, or lacks its option"
+            flags = [
+                flag for action in self._actions for flag in action.option_strings if flag.startswith("--")
+            ]
+            what = (
+                f"unknown option '{word}'"
+                if word.startswith("-")
+                else f"'{word}' is one word too many, or lacks its option"
+            )
             message = f"{what}.\n{did_you_mean(word, flags, most=40)}"
         raise RunError(message)
 
 
 def parser() -> tuple[Parser, dict[str, Parser]]:
     """The whole command line; flags and their help come from the settings' own fields."""
-    top = Parser(prog="mapsto", description="Say what maps to what, point at data, and it learns the map.", allow_abbrev=False)
+    top = Parser(
+        prog="mapsto",
+        description="Say what maps to what, point at data, and it learns the map.",
+        allow_abbrev=False,
+    )
     top.add_argument("--version", action="version", version=f"mapsto {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     each = {"train": _command(commands, "train", "learn a map from data", True)}
     _train_arguments(each["train"])
     for name in names("commands"):
         found = module("commands", name)
-        each[name] = _command(commands, name, found.SAYS, getattr(found, "EVENTS", True))
+        each[name] = _command(commands, name, found.HELP, getattr(found, "EVENTS", True))
         found.arguments(each[name])
     return top, each
 
@@ -64,13 +76,22 @@ def _train_arguments(command: Parser) -> None:
     takes_words(command)
     command.add_argument("--out", default="runs", help="the folder that gets the run (runs)")
     command.add_argument("--name", help="the run's name (the data's)")
-    command.add_argument("--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file")
+    command.add_argument(
+        "--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file"
+    )
     command.add_argument("--learner", help="a way of learning, with options in parentheses")
     command.add_argument("--metric", help="what decides which weights are best: METRIC or METRIC@OUTPUT")
-    start = "a finished run to start from: its model, what its rooms learned, its weights; or a public model: hub:ID, hub:FOLDER"
+    start = (
+        "a finished run to start from: its model, what its rooms learned, its weights; or a public model:"
+        " hub:ID, hub:FOLDER"
+    )
     command.add_argument("--from", dest="start", metavar="RUN", help=start)
     takes_trust(command)
-    command.add_argument("--lora", metavar="RANK", help="with --from hub:…, train adapters of this rank in place of all weights")
+    command.add_argument(
+        "--lora",
+        metavar="RANK",
+        help="with --from hub:…, train adapters of this rank in place of all weights",
+    )
     for group in GROUPS:
         settings(command, group)
 
@@ -78,7 +99,10 @@ def _train_arguments(command: Parser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. The exit code."""
     started = time.monotonic()
-    words = [f" {word}" if word.startswith("->") else word for word in (sys.argv[1:] if arguments is None else arguments)]  # "->text" is no flag
+    words = [
+        f" {word}" if word.startswith("->") else word
+        for word in (sys.argv[1:] if arguments is None else arguments)
+    ]  # "->text" is no flag
     debug, runs = "--debug" in words, []
     try:
         top, each = parser()
@@ -87,24 +111,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         asked = _asked(top, each, words)
         trust_all(getattr(asked, "trust", None) or ())
-        tell = _remembering(_tell(asked), runs)
-        if asked.command == "train":  # called from here, so that nothing stands between the shell and the main path
+        emit = _remembering(_tell(asked), runs)
+        if (
+            asked.command == "train"
+        ):  # called from here, so that nothing stands between the shell and the main path
             from mapsto.api import train
 
             data, signature = data_and_signature(asked.words)
-            train(data, signature, out=asked.out, name=asked.name, tell=tell, started=started, **_options(asked))
+            train(
+                data, signature, out=asked.out, name=asked.name, emit=emit, started=started, **_options(asked)
+            )
             return 0
         if asked.command is None:
             top.print_help()
             return 2
-        return int(module("commands", asked.command).do(asked, tell) or 0)
+        return int(module("commands", asked.command).do(asked, emit) or 0)
     except MapstoError as problem:
         if debug:
             raise
         print("\n".join(f"mapsto: {problem}".splitlines()[:3]), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"mapsto: stopped. Go on with: mapsto resume {runs[-1]}" if runs else "mapsto: stopped before anything was learned.", file=sys.stderr)
+        print(
+            (
+                f"mapsto: stopped. Go on with: mapsto resume {runs[-1]}"
+                if runs
+                else "mapsto: stopped before anything was learned."
+            ),
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:  # the reader went away: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -117,9 +152,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _asked(top: Parser, each: dict[str, Parser], words: Sequence[str]) -> argparse.Namespace:
-    """What was asked for. Files may stand before, between and behind options, which argparse allows only a command parsed by itself."""
+    """What was asked for. Files may stand before, between and behind options, which argparse allows only a
+    command parsed by itself."""
     command = each.get(words[0])
-    asked, rest = top.parse_known_args(words) if command is None else command.parse_known_intermixed_args(words[1:])
+    asked, rest = (
+        top.parse_known_args(words) if command is None else command.parse_known_intermixed_args(words[1:])
+    )
     if rest:
         (command or top).error(f"unrecognized arguments: {' '.join(rest)}")
     if command is not None:
@@ -133,20 +171,26 @@ def _tell(asked: argparse.Namespace) -> Any:
     return printer(getattr(asked, "json", False))
 
 
-def _remembering(tell: Any, runs: list[str]) -> Any:
+def _remembering(emit: Any, runs: list[str]) -> Any:
     """The teller, which also notes the folder a training writes to once there is something to resume."""
 
     def heard(event: Any) -> None:
         if event["event"] == "fit":
             runs.append(event["run"])
-        tell(event)
+        emit(event)
 
     return heard
 
 
 def _options(asked: argparse.Namespace) -> dict[str, Any]:
     """What was given, by name. Text stays text: the settings check and convert it."""
-    known = [spot.name for group in GROUPS for spot in dataclasses.fields(group)] + ["model", "learner", "metric", "start", "lora"]
+    known = [spot.name for group in GROUPS for spot in dataclasses.fields(group)] + [
+        "model",
+        "learner",
+        "metric",
+        "start",
+        "lora",
+    ]
     return {name: getattr(asked, name) for name in known if getattr(asked, name, None) is not None}
 
 

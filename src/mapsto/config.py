@@ -1,6 +1,8 @@
-"""The settings of a training. Each field carries its sentence and unit; flags, help and checks derive from here.
+"""The settings of a training. Each field carries its sentence and unit; flags, help and checks derive from
+here.
 
-Nothing here knows torch. Options of types, models and learners live with them, in frozen dataclasses read by `options_of`.
+Nothing here knows torch. Options of types, models and learners live with them, in frozen dataclasses read by
+`options_of`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ T = TypeVar("T")
 
 
 def setting(default: Any, says: str, **more: Any) -> Any:
-    """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0`, `below=1` and `most=1` bound it."""
+    """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0`, `below=1` and `most=1`
+    bound it."""
     return field(default=default, metadata={"help": says, **more})
 
 
@@ -26,8 +29,12 @@ def setting(default: Any, says: str, **more: Any) -> Any:
 class Reading:
     """How the data is opened, which columns count, and how rows are divided."""
 
-    target: str | None = setting(None, "column to learn, when no signature is given (several: separate with commas)")
-    drop: str | None = setting(None, "columns to leave out, separated by commas; without its split column the data is divided anew")
+    target: str | None = setting(
+        None, "column to learn, when no signature is given (several: separate with commas)"
+    )
+    drop: str | None = setting(
+        None, "columns to leave out, separated by commas; without its split column the data is divided anew"
+    )
     test: str | None = setting(None, "a separate file or folder of test rows")
     split_seed: int = setting(0, "seed of the hash that divides the rows", above=-1)
     group: str | None = setting(None, "column whose equal values never straddle the splits")
@@ -37,7 +44,8 @@ class Reading:
     max_bad: float = setting(0.05, "share of unreadable rows above which training stops", above=-1e-9)
     store: str | None = setting(
         None,
-        "how encoded pictures are kept; compressed loses nothing. Default: compressed where raw ones would fill half of the free memory or disk",
+        "how encoded pictures are kept; compressed loses nothing. Default: compressed where raw ones would"
+        " fill half of the free memory or disk",
         choices=("raw", "compressed"),
     )
     allow: str | None = setting(None, "findings of the data gate to train in spite of", choices=("leakage",))
@@ -45,13 +53,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to learn. The rate is laid out over the budget, so it ends annealed. Default: the recipe's minutes."""
+    """How long to learn. The rate is laid out over the budget, so it ends annealed. Default: the recipe's
+    minutes."""
 
     minutes: float | None = setting(None, "minutes from the command's start to the best weights", above=0)
     steps: int | None = setting(None, "optimizer steps", above=0)
     epochs: float | None = setting(None, "passes over the training rows", above=0)
     until: str | None = setting(None, "stop once the validation metric reaches this: accuracy=0.94")
-    patience: float | None = setting(None, "stop early after this share of the budget without a better metric (0: never)", above=-1e-9)
+    patience: float | None = setting(
+        None, "stop early after this share of the budget without a better metric (0: never)", above=-1e-9
+    )
 
 
 @dataclass(frozen=True)
@@ -61,19 +72,37 @@ class Training:
     optimizer: str | None = setting(None, "optimizer", choices=("adamw", "sgd", "muon"))
     lr: float | None = setting(None, "peak learning rate", above=0)
     batch: int | None = setting(None, "rows per step (the global batch)", above=0)
-    micro_batch: int | None = setting(None, "rows per forward pass; the step's gradient stays the same", above=0)
-    weight_decay: float | None = setting(None, "decoupled weight decay; never on norms and biases", above=-1e-9)
-    momentum: float | None = setting(None, "momentum of sgd and muon, first beta of adamw", above=-1e-9, below=1)
+    micro_batch: int | None = setting(
+        None, "rows per forward pass; the step's gradient stays the same", above=0
+    )
+    weight_decay: float | None = setting(
+        None, "decoupled weight decay; never on norms and biases", above=-1e-9
+    )
+    momentum: float | None = setting(
+        None, "momentum of sgd and muon, first beta of adamw", above=-1e-9, below=1
+    )
     warmup: float | None = setting(None, "share of the budget in which the rate rises", above=-1e-9, most=1)
-    schedule: str | None = setting(None, "how the rate falls after warm-up", choices=("linear", "cosine", "constant", "flat"))
+    schedule: str | None = setting(
+        None, "how the rate falls after warm-up", choices=("linear", "cosine", "constant", "flat")
+    )
     clip: float | None = setting(None, "largest gradient norm (0: never clip)", above=-1e-9)
-    ema: float | None = setting(None, "decay of the moving average of weights per step (0: none)", above=-1e-9)
+    ema: float | None = setting(
+        None, "decay of the moving average of weights per step (0: none)", above=-1e-9
+    )
     precision: str | None = setting(None, "arithmetic", choices=("float32", "tf32", "bfloat16", "float16"))
     seed: int = setting(0, "seed of everything random in training", above=-1)
     device: str | None = setting(None, "where to compute: cpu, cuda, cuda:1, mps")
     threads: int | None = setting(None, "processor threads", above=0)
-    devices: int | None = setting(None, "processes that learn together, each a part of every batch: one a GPU, or sharing the processor", above=0)
-    plan: str = setting("measured", "how arithmetic, memory format and compiling are chosen", choices=("measured", "default", "thorough"))
+    devices: int | None = setting(
+        None,
+        "processes that learn together, each a part of every batch: one a GPU, or sharing the processor",
+        above=0,
+    )
+    plan: str = setting(
+        "measured",
+        "how arithmetic, memory format and compiling are chosen",
+        choices=("measured", "default", "thorough"),
+    )
 
 
 @dataclass(frozen=True)
@@ -97,7 +126,9 @@ class Settings:
     model: str | None = None
     learner: str | None = None
     metric: str | None = None
-    start: str | None = None  # a run whose model, rooms and weights it starts from, or hub:… for a public model
+    start: str | None = (
+        None  # a run whose model, rooms and weights it starts from, or hub:… for a public model
+    )
     lora: str | None = None  # rank of the adapters that alone are trained of a public model
 
     @property
@@ -106,7 +137,10 @@ class Settings:
         if not (self.start or "").startswith("hub:"):
             return {}
         lora = self.lora
-        return {"source": (self.start or "")[4:], **({} if lora is None else {"lora": int(lora) if str(lora).isdigit() else lora})}
+        return {
+            "source": (self.start or "")[4:],
+            **({} if lora is None else {"lora": int(lora) if str(lora).isdigit() else lora}),
+        }
 
     def to_json(self) -> dict:
         return dataclasses.asdict(self)
@@ -114,35 +148,50 @@ class Settings:
     @classmethod
     def from_json(cls, record: Mapping) -> Settings:
         rest = {key: record[key] for key in ("model", "learner", "metric")}
-        groups = Reading(**record["reading"]), Budget(**record["budget"]), Training(**record["training"]), Report(**record.get("report", {}))
+        groups = (
+            Reading(**record["reading"]),
+            Budget(**record["budget"]),
+            Training(**record["training"]),
+            Report(**record.get("report", {})),
+        )
         return cls(*groups, **rest, start=record.get("start"), lora=record.get("lora"))
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
-    """Flat options (`minutes=5, model="resnet"`) -> Settings. ConfigError names the option and the nearest match."""
+    """Flat options (`minutes=5, model="resnet"`) -> Settings. ConfigError names the option and the nearest
+    match."""
     known = {f.name: group for group in GROUPS for f in dataclasses.fields(group)}
     plain = ("model", "learner", "metric", "start", "lora")
     for name in options:
         if name not in known and name not in plain:
             raise ConfigError(f"unknown option '{name}'.\n{did_you_mean(name, [*known, *plain], most=40)}")
-    groups = [options_of(group, {k: v for k, v in options.items() if known.get(k) is group}, group.__name__.lower()) for group in GROUPS]
+    groups = [
+        options_of(group, {k: v for k, v in options.items() if known.get(k) is group}, group.__name__.lower())
+        for group in GROUPS
+    ]
     settings = Settings(*groups, **{k: options[k] for k in plain if options.get(k) is not None})
     given = [k for k in ("minutes", "steps", "epochs") if getattr(settings.budget, k) is not None]
     if settings.reading.folds == 1:
         raise ConfigError("folds: expected 2 or more, got 1.\nLeave it out for one split.")
     training = settings.training
     if training.batch and training.micro_batch and training.micro_batch > training.batch:
-        raise ConfigError(f"--micro-batch: expected at most the {training.batch} rows of --batch, got {training.micro_batch}.\nLower it.")
+        raise ConfigError(
+            f"--micro-batch: expected at most the {training.batch} rows of --batch, got"
+            f" {training.micro_batch}.\nLower it."
+        )
     clash = [name for name in ("group", "folds") if getattr(settings.reading, name) and settings.reading.time]
     if clash:
         raise ConfigError(f"--time divides rows by time alone, --{clash[0]} otherwise.\nKeep one of them.")
     if len(given) > 1:
-        raise ConfigError(f"expected one budget, got {' and '.join('--' + k for k in given)}.\nKeep one of them.")
+        raise ConfigError(
+            f"expected one budget, got {' and '.join('--' + k for k in given)}.\nKeep one of them."
+        )
     return settings
 
 
 def options_of(kind: type[T], options: Mapping[str, Any], what: str) -> T:
-    """Build the frozen dataclass `kind` from user options, checked against its fields. `what` names it in errors."""
+    """Build the frozen dataclass `kind` from user options, checked against its fields. `what` names it in
+    errors."""
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init and not f.metadata.get("learned")}  # type: ignore[arg-type]
     hints = typing.get_type_hints(kind)
     checked = {}

@@ -1,4 +1,5 @@
-"""What happens while mapsto works, told as it happens: dictionaries with the key "event", which `mapsto.terminal` shows or prints as JSON."""
+"""What happens while mapsto works, told as it happens: dictionaries with the key "event", which
+`mapsto.terminal` shows or prints as JSON."""
 
 from __future__ import annotations
 
@@ -6,4 +7,4 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Event = Mapping[str, Any]
-Tell = Callable[[Event], None]
+Emit = Callable[[Event], None]

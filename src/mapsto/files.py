@@ -24,8 +24,8 @@ def cache_folder() -> Path:
 
 
 def write_atomic(path: Path, write: Callable[[Path], object], keep: Path | None = None) -> None:
-    """`write(temporary)` then rename to `path`; what stood there is kept as `keep`. RunError when the disk is full or the folder
-    read-only; `path` is then untouched."""
+    """`write(temporary)` then rename to `path`; what stood there is kept as `keep`. RunError when the disk is
+    full or the folder read-only; `path` is then untouched."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.touch()
@@ -51,7 +51,9 @@ def write_atomic(path: Path, write: Callable[[Path], object], keep: Path | None 
 
 def write_text(path: Path, text: str) -> None:
     """Text, whole or absent."""
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
+    write_atomic(
+        path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    )
 
 
 def write_json(path: Path, record: Any) -> None:
@@ -79,7 +81,10 @@ def read_json_lines(path: Path) -> list[Any]:
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError as problem:
-            raise RunError(f"{path}: expected JSON lines, found {line[:40]!r} ({problem.msg}).\nThe run's record is damaged; start again.") from None
+            raise RunError(
+                f"{path}: expected JSON lines, found {line[:40]!r} ({problem.msg}).\nThe run's record is"
+                " damaged; start again."
+            ) from None
     return records
 
 
@@ -94,15 +99,23 @@ def disk_error(path: Path, problem: OSError) -> RunError:
     """What a person can do about a failed write."""
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         then = f"What was written before is whole. Free some space, then: mapsto resume {path.parent}"
-        then = then if _in_training(path.parent) else "Free some space, or choose another place, and try again."
+        then = (
+            then if _in_training(path.parent) else "Free some space, or choose another place, and try again."
+        )
         return RunError(f"{path}: the disk is full.\n{then}")
     if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-        return RunError(f"{path}: may not be written ({problem.strerror}).\nChoose another place with --out, or change its permissions.")
-    return RunError(f"{path}: cannot be written ({problem.strerror or problem}).\nCheck the disk and the path.")
+        return RunError(
+            f"{path}: may not be written ({problem.strerror}).\nChoose another place with --out, or change"
+            " its permissions."
+        )
+    return RunError(
+        f"{path}: cannot be written ({problem.strerror or problem}).\nCheck the disk and the path."
+    )
 
 
 def _in_training(folder: Path) -> bool:
-    """Is it a run that can be resumed, or may become one? Other folders hold what a command wrote, to be asked for again."""
+    """Is it a run that can be resumed, or may become one? Other folders hold what a command wrote, to be
+    asked for again."""
     return bool([*folder.glob("checkpoint*.safetensors")])
 
 
@@ -119,7 +132,8 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One folder, one writer. The system frees the lock when its owner dies, however it dies. RunError names the owner."""
+    """One folder, one writer. The system frees the lock when its owner dies, however it dies. RunError names
+    the owner."""
     path = folder / "lock"
     try:
         file = path.open("a+", encoding="utf-8")

@@ -1,11 +1,13 @@
 """Metrics as two functions, so that any of them bootstraps over rows or groups.
 
-`rows(predicted, target)` gives per-row statistics (n, k); `reduce(statistics)` turns the statistics of any selection of rows
-into the value. `predicted` is what a head's `predict` gave, as numpy arrays; `target` what the room's collate gave. Rows whose
-label is not known (-1 for classes, NaN for numbers) count in no metric. Statistics of several folds may be concatenated.
+`rows(predicted, target)` gives per-row statistics (n, k); `reduce(statistics)` turns the statistics of any
+selection of rows into the value. `predicted` is what a head's `predict` gave, as numpy arrays; `target` what
+the room's collate gave. Rows whose label is not known (-1 for classes, NaN for numbers) count in no metric.
+Statistics of several folds may be concatenated.
 
-Where a metric is a function of sums over rows, or of ranks that one sorting finds, it may say so (`sums` and `of_sums`, or `weighted`):
-then all resamples of a bootstrap are one product of matrices, or one pass, in place of a reduction each.
+Where a metric is a function of sums over rows, or of ranks that one sorting finds, it may say so (`sums` and
+`of_sums`, or `weighted`): then all resamples of a bootstrap are one product of matrices, or one pass, in
+place of a reduction each.
 """
 
 from __future__ import annotations
@@ -29,10 +31,18 @@ class Metric:
     rows: Callable[[Arrays, np.ndarray], np.ndarray]  # -> (n, k) float64
     reduce: Callable[[np.ndarray], float]  # (n, k) -> value; nan when undefined
     higher_is_better: bool = True
-    sums: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None  # (n, k), units (n,) 0 … U-1, U -> (U, j)
-    of_sums: Callable[[np.ndarray], np.ndarray] | None = None  # (R, j), sums over R selections of rows -> their values (R,)
-    weighted: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # (n, k), how often each row counts (R, n) float32 -> (R,)
-    says: Callable[[np.ndarray], str] | None = None  # target -> the definition, where it depends on the targets
+    sums: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = (
+        None  # (n, k), units (n,) 0 … U-1, U -> (U, j)
+    )
+    of_sums: Callable[[np.ndarray], np.ndarray] | None = (
+        None  # (R, j), sums over R selections of rows -> their values (R,)
+    )
+    weighted: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = (
+        None  # (n, k), how often each row counts (R, n) float32 -> (R,)
+    )
+    says: Callable[[np.ndarray], str] | None = (
+        None  # target -> the definition, where it depends on the targets
+    )
 
     def better(self, a: float, b: float) -> bool:
         """Is `a` better than `b`? nan is worse than everything."""
@@ -42,20 +52,23 @@ class Metric:
 
 
 def mean_of(statistics: np.ndarray) -> float:
-    """The reduce of every metric that is a plain mean over rows. (n, k) -> mean of the first column; NaN rows do not count."""
+    """The reduce of every metric that is a plain mean over rows. (n, k) -> mean of the first column; NaN rows
+    do not count."""
     column = statistics[:, 0] if len(statistics) else np.empty(0)
     known = column[~np.isnan(column)]
     return float(known.mean()) if len(known) else NAN
 
 
 def ratio_of(statistics: np.ndarray) -> float:
-    """(n, 2) -> the first column's sum over the second's: a mean over labels where rows hold unequally many."""
+    """(n, 2) -> the first column's sum over the second's: a mean over labels where rows hold unequally
+    many."""
     count = statistics[:, 1].sum()
     return float(statistics[:, 0].sum() / count) if count else NAN
 
 
 def area(truth: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve: the share of (positive, negative) pairs ranked rightly, ties half. truth (n,) bool, score (n,)."""
+    """Area under the ROC curve: the share of (positive, negative) pairs ranked rightly, ties half. truth (n,)
+    bool, score (n,)."""
     positive = int(truth.sum())
     negative = len(truth) - positive
     if not positive or not negative or np.isnan(score).any():
@@ -92,10 +105,14 @@ def _mean_areas(found: list[np.ndarray]) -> np.ndarray:
     values = np.stack(found)
     defined = ~np.isnan(values)
     count = defined.sum(0)
-    return np.divide(np.where(defined, values, 0).sum(0), count, out=np.full(values.shape[1], NAN), where=count > 0)
+    return np.divide(
+        np.where(defined, values, 0).sum(0), count, out=np.full(values.shape[1], NAN), where=count > 0
+    )
 
 
-def pooled_f1(what: str, alike: str, rows: Callable[[Arrays, np.ndarray], np.ndarray]) -> tuple[Metric, Metric, Metric]:
+def pooled_f1(
+    what: str, alike: str, rows: Callable[[Arrays, np.ndarray], np.ndarray]
+) -> tuple[Metric, Metric, Metric]:
     """F1, precision and recall over all rows together. rows gives (n, 3): found rightly, answered, there."""
 
     def share(above: int, below: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
@@ -107,21 +124,39 @@ def pooled_f1(what: str, alike: str, rows: Callable[[Arrays, np.ndarray], np.nda
 
     def metric(name: str, definition: str, below: tuple[int, ...]) -> Metric:
         of_sums = share(0, below)
-        return Metric(name, definition, rows, lambda s: float(of_sums(s.sum(0)[None])[0]) if len(s) else NAN, sums=summed, of_sums=of_sums)
+        return Metric(
+            name,
+            definition,
+            rows,
+            lambda s: float(of_sums(s.sum(0)[None])[0]) if len(s) else NAN,
+            sums=summed,
+            of_sums=of_sums,
+        )
 
     return (
-        metric("f1", f"Harmonic mean of precision and recall: a {what} counts as found where one {alike} is answered.", (1, 2)),
+        metric(
+            "f1",
+            f"Harmonic mean of precision and recall: a {what} counts as found where one {alike} is answered.",
+            (1, 2),
+        ),
         metric("precision", f"Share of the {what}s answered that are there, {alike}.", (1,)),
         metric("recall", f"Share of the {what}s there that are answered, {alike}.", (2,)),
     )
 
 
-# --- one class of several: target (n,) class numbers, predicted {"probability": (n, K), "value": (n,)} -------------------------
+# --- one class of several: target (n,) class numbers, predicted {"probability": (n, K), "value": (n,)}
+# -------------------------
 
 
 def classification(classes: int) -> tuple[Metric, ...]:
     """The metrics of a category with so many classes; accuracy first."""
-    found = [ACCURACY, *(metric if classes <= MOST_SUMMED else replace(metric, sums=None, of_sums=None) for metric in (BALANCED_ACCURACY, F1))]
+    found = [
+        ACCURACY,
+        *(
+            metric if classes <= MOST_SUMMED else replace(metric, sums=None, of_sums=None)
+            for metric in (BALANCED_ACCURACY, F1)
+        ),
+    ]
     if 2 <= classes <= 100:  # beyond, n × K statistics are too many to keep
         found.append(AUC_BINARY if classes == 2 else AUC_MACRO)
     return (*found, LOG_LOSS, TOP5) if classes > 10 else (*found, LOG_LOSS)
@@ -155,7 +190,8 @@ def _f1(statistics: np.ndarray) -> float:
 
 
 def _class_sums(statistics: np.ndarray, units: np.ndarray, count: int) -> np.ndarray:
-    """Pairs (n, 2) -> (U, 3K): rows of each class, rows it was said of, and hits. Rows that are not known count nowhere."""
+    """Pairs (n, 2) -> (U, 3K): rows of each class, rows it was said of, and hits. Rows that are not known
+    count nowhere."""
     known = statistics[:, 0] >= 0
     truth, value = statistics[known].astype(np.int64).T
     units, classes = units[known], int(statistics.max()) + 1
@@ -164,7 +200,9 @@ def _class_sums(statistics: np.ndarray, units: np.ndarray, count: int) -> np.nda
     def per_class(of: np.ndarray, unit: np.ndarray) -> np.ndarray:
         return np.bincount(unit * classes + of, minlength=count * classes).reshape(count, classes)
 
-    return np.concatenate([per_class(truth, units), per_class(value, units), per_class(truth[hit], units[hit])], 1)
+    return np.concatenate(
+        [per_class(truth, units), per_class(value, units), per_class(truth[hit], units[hit])], 1
+    )
 
 
 def _balanced_of_sums(sums: np.ndarray) -> np.ndarray:
@@ -206,7 +244,9 @@ def _auc_binary_weighted(statistics: np.ndarray, weight: np.ndarray) -> np.ndarr
 def _auc_macro_weighted(statistics: np.ndarray, weight: np.ndarray) -> np.ndarray:
     known = statistics[:, 0] >= 0
     statistics, weight = statistics[known], weight[:, known]
-    return _mean_areas([areas(statistics[:, 0] == k, statistics[:, k + 1], weight) for k in range(statistics.shape[1] - 1)])
+    return _mean_areas(
+        [areas(statistics[:, 0] == k, statistics[:, k + 1], weight) for k in range(statistics.shape[1] - 1)]
+    )
 
 
 def _mean(values: list[float]) -> float:
@@ -250,16 +290,23 @@ AUC_BINARY = Metric(
 )
 AUC_MACRO = Metric(
     "auc",
-    "Mean over the classes that occur of the probability that their rows are ranked above the others' (one against the rest).",
+    "Mean over the classes that occur of the probability that their rows are ranked above the others' (one"
+    " against the rest).",
     _scores,
     _auc_macro,
     weighted=_auc_macro_weighted,
 )
-LOG_LOSS = Metric("log_loss", "Mean negative logarithm (nats) of the probability given to the true class.", _surprise, mean_of, False)
+LOG_LOSS = Metric(
+    "log_loss",
+    "Mean negative logarithm (nats) of the probability given to the true class.",
+    _surprise,
+    mean_of,
+    False,
+)
 TOP5 = Metric("top5", "Share of rows whose true class is among the five most probable.", _among_five, mean_of)
 
 
-# --- numbers: target (n,), predicted {"value": (n,)} ---------------------------------------------------------------------------
+# --- numbers: target (n,), predicted {"value": (n,)} ----------------------------------------------
 
 
 def _numbers(predicted: Arrays, target: np.ndarray) -> np.ndarray:
@@ -283,7 +330,8 @@ def _r2(statistics: np.ndarray) -> float:
 
 
 def _r2_sums(statistics: np.ndarray, units: np.ndarray, count: int) -> np.ndarray:
-    """Pairs (n, 2) -> (U, 4): rows, their truth and its square (about the mean of all, for the sake of arithmetic), squared errors."""
+    """Pairs (n, 2) -> (U, 4): rows, their truth and its square (about the mean of all, for the sake of
+    arithmetic), squared errors."""
     truth, value = statistics.T
     moved = truth - truth.mean()
     return summed(np.stack([np.ones_like(truth), moved, moved**2, (truth - value) ** 2], 1), units, count)
@@ -325,7 +373,8 @@ MAE = Metric("mae", "Mean absolute error, in the target's unit.", _error, mean_o
 REGRESSION = (R2, RMSE, MAE)
 
 
-# --- several labels at once: target (n, K) of 1, 0 and -1 (not known), predicted {"probability", "value": (n, K)} ---------------
+# --- several labels at once: target (n, K) of 1, 0 and -1 (not known), predicted {"probability", "value": (n,
+# K)} ---------------
 
 
 def _label_scores(predicted: Arrays, target: np.ndarray) -> np.ndarray:
@@ -339,7 +388,9 @@ def _auc_labels(statistics: np.ndarray) -> float:
 
 def _auc_labels_weighted(statistics: np.ndarray, weight: np.ndarray) -> np.ndarray:
     truth, score = np.split(statistics, 2, 1)
-    return _mean_areas([areas(t[t >= 0] == 1, s[t >= 0], weight[:, t >= 0]) for t, s in zip(truth.T, score.T, strict=True)])
+    return _mean_areas(
+        [areas(t[t >= 0] == 1, s[t >= 0], weight[:, t >= 0]) for t, s in zip(truth.T, score.T, strict=True)]
+    )
 
 
 def _confusion(predicted: Arrays, target: np.ndarray) -> np.ndarray:
@@ -390,13 +441,21 @@ MULTI_LABEL = (
     ),
     Metric(
         "f1",
-        "Harmonic mean of precision and recall over all labels of all rows (micro F1) at probability one half.",
+        "Harmonic mean of precision and recall over all labels of all rows (micro F1) at probability one"
+        " half.",
         _confusion,
         _f1_micro,
         sums=summed,
         of_sums=_micro_of_sums,
     ),
-    Metric("f1_macro", "Mean over labels of their F1 at probability one half.", _confusion, _f1_macro, sums=summed, of_sums=_macro_of_sums),
+    Metric(
+        "f1_macro",
+        "Mean over labels of their F1 at probability one half.",
+        _confusion,
+        _f1_macro,
+        sums=summed,
+        of_sums=_macro_of_sums,
+    ),
     Metric("subset_accuracy", "Share of rows of which every known label is right.", _exact, mean_of),
     Metric("hamming", "Share of known labels that are wrong.", _wrong, ratio_of, False),
 )

@@ -11,11 +11,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Prediction:
-    """value: in the data's own terms. probability: of that value, None where there is none. low, high: an interval that
-    holds the true number 9 times in 10 (None where there is none). set: classes that hold the true one 9 times in 10, likeliest first;
-    empty where none is likely enough; of several labels those among which 9 in 10 of the true ones are found (None where not known).
-    unsure: is the row so far from the training rows that nothing here can be relied on? None where that is not known.
-    detail: what else is known, e.g. each class's probability."""
+    """value: in the data's own terms. probability: of that value, None where there is none. low, high: an
+    interval that holds the true number 9 times in 10 (None where there is none). set: classes that hold the
+    true one 9 times in 10, likeliest first; empty where none is likely enough; of several labels those among
+    which 9 in 10 of the true ones are found (None where not known). unsure: is the row so far from the
+    training rows that nothing here can be relied on? None where that is not known. detail: what else is
+    known, e.g. each class's probability."""
 
     value: Any
     probability: float | None = None
@@ -33,17 +34,24 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known of one row. predictions: {output: Prediction}; problem: why the row could not be read, else ""."""
+    """What is known of one row. predictions: {output: Prediction}; problem: why the row could not be read,
+    else ""."""
 
     where: str
     predictions: Mapping[str, Prediction]
     problem: str = ""
 
 
-def with_sets(found: list[Prediction], names: Sequence[str], predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-    """Predictions of classes or labels with their sets, where `predicted` holds them: set (n, K) bool beside probability (n, K)."""
+def with_sets(
+    found: list[Prediction], names: Sequence[str], predicted: Mapping[str, np.ndarray]
+) -> list[Prediction]:
+    """Predictions of classes or labels with their sets, where `predicted` holds them: set (n, K) bool beside
+    probability (n, K)."""
     if "set" not in predicted:
         return found
     order = np.argsort(-predicted["probability"], axis=1, kind="stable")
-    sets = (tuple(names[k] for k in row[inside[row]].tolist()) for row, inside in zip(order, predicted["set"], strict=True))
+    sets = (
+        tuple(names[k] for k in row[inside[row]].tolist())
+        for row, inside in zip(order, predicted["set"], strict=True)
+    )
     return [replace(one, set=held) for one, held in zip(found, sets, strict=True)]

@@ -1,4 +1,5 @@
-"""What a person sees while mapsto works: live progress in a terminal, plain lines elsewhere, JSON lines on request."""
+"""What a person sees while mapsto works: live progress in a terminal, plain lines elsewhere, JSON lines on
+request."""
 
 from __future__ import annotations
 
@@ -10,17 +11,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mapsto.events import Event, Tell
+from mapsto.events import Emit, Event
 
 CONVERSATIONS = re.compile(r"^-> ((?:\S+:)?messages(?:\([^()]*\))?)$")
 EVERY = 10.0  # seconds between progress lines where nothing can be redrawn
 
 
-def printer(as_json: bool = False) -> Tell:
+def printer(as_json: bool = False) -> Emit:
     """The teller that fits where output goes."""
     if as_json:
         return _json
-    return Live() if sys.stdout.isatty() else Plain()
+    return LivePrinter() if sys.stdout.isatty() else PlainPrinter()
 
 
 def _json(event: Event) -> None:
@@ -36,7 +37,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-class Plain:
+class PlainPrinter:
     """One line an event; progress at most every ten seconds."""
 
     def __init__(self) -> None:
@@ -56,7 +57,9 @@ class Plain:
         return [f"  {event['text']}"]
 
     def _finding(self, event: Event) -> list[str]:
-        return [f"  warning: {event['what']}: {event['effect']}" + (f" ({event['fix']})" if event["fix"] else "")]
+        return [
+            f"  warning: {event['what']}: {event['effect']}" + (f" ({event['fix']})" if event["fix"] else "")
+        ]
 
     def _note(self, event: Event) -> list[str]:
         return [event["text"]]
@@ -69,11 +72,21 @@ class Plain:
 
     def _decided(self, event: Event) -> list[str]:
         rows, classes = event["rows"], event["classes"]
-        counts = f"{event['total']:,} rows ({rows['train']:,} train, {rows['validation']:,} validation, {rows['test']:,} test)"
-        kinds = "".join(f", {count:,} class{'es' * (count != 1)}" + (f" of {name}" if len(classes) > 1 else "") for name, count in classes.items())
+        counts = (
+            f"{event['total']:,} rows ({rows['train']:,} train, {rows['validation']:,} validation,"
+            f" {rows['test']:,} test)"
+        )
+        kinds = "".join(
+            f", {count:,} class{'es' * (count != 1)}" + (f" of {name}" if len(classes) > 1 else "")
+            for name, count in classes.items()
+        )
         best = (
             f"; best by {event['best'][1]}"
-            + (f" of {event['best'][0]}" if len(event["best"]) > 1 and "," in event["signature"].split("->")[1] else "")
+            + (
+                f" of {event['best'][0]}"
+                if len(event["best"]) > 1 and "," in event["signature"].split("->")[1]
+                else ""
+            )
             if event["best"]
             else ""
         )
@@ -84,11 +97,17 @@ class Plain:
         ]
         lines += [f"  {sentence}" for sentence in [*event["reasons"], *event["said"]]]
         if event["unreadable"]:
-            lines.append(f"  {event['unreadable']:,} row{'s' * (event['unreadable'] != 1)} could not be read: see quarantine.csv")
+            lines.append(
+                f"  {event['unreadable']:,} row{'s' * (event['unreadable'] != 1)} could not be read: see"
+                " quarantine.csv"
+            )
         return lines
 
     def _forecast(self, event: Event) -> list[str]:
-        return [f"  forecast: {duration(event['seconds'])}, {size(event['memory'])} of memory, {size(event['disk'])} of disk"]
+        return [
+            f"  forecast: {duration(event['seconds'])}, {size(event['memory'])} of memory,"
+            f" {size(event['disk'])} of disk"
+        ]
 
     def _plan(self, event: Event) -> list[str]:
         return [f"  plan: {event['text']}"]
@@ -112,11 +131,16 @@ class Plain:
             return []
         slot, name = event["metric"]
         value = event["scores"].get(slot, {}).get(name)
-        self._score = "" if value is None else f"  validation {name} {value:.4f}{' (best)' if event['best'] else ''}"
+        self._score = (
+            "" if value is None else f"  validation {name} {value:.4f}{' (best)' if event['best'] else ''}"
+        )
         return []
 
     def _reproduced(self, event: Event) -> list[str]:
-        return [f"{event['run']}: weights {'equal bit for bit' if event['equal'] else 'DIFFER'} from {event['of']}"]
+        return [
+            f"{event['run']}: weights {'equal bit for bit' if event['equal'] else 'DIFFER'} from"
+            f" {event['of']}"
+        ]
 
     def _done(self, event: Event) -> list[str]:
         lines = ["", *table(event), "", f"{event['run']}  ({duration(event['seconds'])})"]
@@ -124,7 +148,7 @@ class Plain:
         return [*lines, event["use"]]
 
 
-class Live(Plain):
+class LivePrinter(PlainPrinter):
     """A bar that is redrawn, and lines above it."""
 
     def __init__(self) -> None:
@@ -147,7 +171,9 @@ class Live(Plain):
     def _open(self, words: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self._progress = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), transient=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), transient=True
+        )
         self._task = self._progress.add_task(words, total=1.0, told="")
         self._progress.start()
 
@@ -161,7 +187,9 @@ class Live(Plain):
             self._open("reading" if event["event"] == "encode" else "learning")
         assert self._progress is not None
         if event["event"] == "encode":
-            self._progress.update(self._task, completed=event["rows"] / max(1, event["total"]), told=f"{event['rows']:,} rows")
+            self._progress.update(
+                self._task, completed=event["rows"] / max(1, event["total"]), told=f"{event['rows']:,} rows"
+            )
         elif event["event"] == "evaluate":
             self._evaluate(event)
         else:
@@ -182,18 +210,43 @@ def told_step(event: Event, score: str) -> str:
 def table(event: Event) -> list[str]:
     """The result beside its baselines, aligned."""
     parts = event.get("parts", {})  # test rows that a run had before others were added, and those
-    rows = [("output", "metric", "test", "95% interval", "n", *(f"rows {name}" for name in parts), *_baseline_names(event))]
+    rows = [
+        (
+            "output",
+            "metric",
+            "test",
+            "95% interval",
+            "n",
+            *(f"rows {name}" for name in parts),
+            *_baseline_names(event),
+        )
+    ]
     for slot, metrics in event["test"].items():
         for name, found in metrics.items():
-            beside = [number(event["baselines"].get(slot, {}).get(b, {}).get(name, {}).get("value")) for b in _baseline_names(event)]
+            beside = [
+                number(event["baselines"].get(slot, {}).get(b, {}).get(name, {}).get("value"))
+                for b in _baseline_names(event)
+            ]
             beside = [*_of_parts(parts, slot, name), *beside]
             name = f"{name} (0–100)" if "0 to 100" in found.get("definition", "") else name
-            rows.append((slot, name, number(found["value"]), f"{number(found['low'])} – {number(found['high'])}", f"{found['n']:,}", *beside))
+            rows.append(
+                (
+                    slot,
+                    name,
+                    number(found["value"]),
+                    f"{number(found['low'])} – {number(found['high'])}",
+                    f"{found['n']:,}",
+                    *beside,
+                )
+            )
     if len(rows) == 1:
         return ["no test rows: nothing was held back to measure on"]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
-        "  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
 
@@ -221,7 +274,9 @@ def duration(seconds: float) -> str:
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    return (
+        f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    )
 
 
 def size(count: float) -> str:
@@ -234,7 +289,8 @@ def size(count: float) -> str:
 
 
 def short(signature: str, most: int = 160) -> str:
-    """A signature of hundreds of columns as one line. Conversations as they are asked for, which hold what is given and what is learned."""
+    """A signature of hundreds of columns as one line. Conversations as they are asked for, which hold what is
+    given and what is learned."""
     signature = CONVERSATIONS.sub(r"\1 -> text", signature.strip())
     if len(signature) <= most:
         return signature

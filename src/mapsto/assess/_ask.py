@@ -1,4 +1,5 @@
-"""Questions put to a run: what they look at, in which order they are asked, and that nothing of the run changes by it."""
+"""Questions put to a run: what they look at, in which order they are asked, and that nothing of the run
+changes by it."""
 
 from __future__ import annotations
 
@@ -14,15 +15,15 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from mapsto.assess.base import View
-from mapsto.blocks import Says, Section
+from mapsto.blocks import Paragraph, Section
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.data.source import Source
 from mapsto.data.store import Store, stored
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
-from mapsto.events import Tell
-from mapsto.learners.base import Collected, Learner
-from mapsto.measure.tested import Tested
+from mapsto.events import Emit
+from mapsto.learners.base import Learner, Predictions
+from mapsto.measure.predictions import TestPredictions
 from mapsto.registry import module, names
 from mapsto.registry.trust import trust
 from mapsto.run import Run
@@ -51,25 +52,36 @@ SECONDS = 12.0  # for all questions on a small set
 HEAVY = 4  # of the questions ask the net or learn anew; each may take so many-th a part of the seconds
 FOLDS = "On all rows, each as the fold's net that never saw it predicted it."
 TRAIN_ROWS = 5_000  # training rows predicted, as in `finish`
-# What data that nobody thought of, a net's arithmetic, the machine or a question from outside may do: a finished training must not end in
+# What data that nobody thought of, a net's arithmetic, the machine or a question from outside may do: a
+# finished training must not end in
 # a traceback, so the question then says so in place of an answer.
-FAILURES = (MapstoError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, ArithmeticError, MemoryError, OSError)
+FAILURES = (
+    MapstoError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    OSError,
+)
 
 
-class Predictions(Mapping[str, Collected]):
+class PredictionsBySplit(Mapping[str, Predictions]):
     """Predictions by split, each made when it is first asked for. made: those that are there already."""
 
-    def __init__(self, learner: Learner, store: Store, made: Mapping[str, Collected] | None = None):
+    def __init__(self, learner: Learner, store: Store, made: Mapping[str, Predictions] | None = None):
         self._learner, self._store = learner, store
         self._splits = [split for split in ("train", "validation", "test") if store.size(split)]
         self._made = dict(made or {})
 
-    def __getitem__(self, split: str) -> Collected:
+    def __getitem__(self, split: str) -> Predictions:
         if split not in self._splits:
             raise KeyError(split)
         if split not in self._made:
             most = TRAIN_ROWS if split == "train" else None
-            self._made[split] = self._learner.collect(split, most, self._store)
+            self._made[split] = self._learner.predict_split(split, most, self._store)
         return self._made[split]
 
     def __iter__(self) -> Iterator[str]:
@@ -79,32 +91,52 @@ class Predictions(Mapping[str, Collected]):
         return len(self._splits)
 
 
-def view_of(run: Run, learner: Learner, store: Store, source: Source | None, found: Mapping[str, Collected]) -> View:
-    """What questions look at when a training ends: the rows held back, or where none were the validation rows."""
+def view_of(
+    run: Run, learner: Learner, store: Store, source: Source | None, found: Mapping[str, Predictions]
+) -> View:
+    """What questions look at when a training ends: the rows held back, or where none were the validation
+    rows."""
     return View(run, learner, store, found, _split(found), source, groups=_groups(run, store))
 
 
-def view_on(run: Run, data: Any = None, tell: Tell | None = None) -> View:
-    """A finished run on new rows with answers, or on its own (its stored cells where the data has moved). DataError where no row can be
-    read, RunError where the run's own data and its stored cells are both gone."""
-    tell = tell or (lambda event: None)
+def view_on(run: Run, data: Any = None, emit: Emit | None = None) -> View:
+    """A finished run on new rows with answers, or on its own (its stored cells where the data has moved).
+    DataError where no row can be read, RunError where the run's own data and its stored cells are both
+    gone."""
+    emit = emit or (lambda event: None)
     learner = run.learner
     if data is None:
         source = _own_source(run)
-        store = store_of(run, lambda: source or reopen(run), tell)
+        store = store_of(run, lambda: source or reopen(run), emit)
         store.device = learner.device
-        return view_of(run, learner, store, source, Predictions(learner, store))
+        return view_of(run, learner, store, source, PredictionsBySplit(learner, store))
     source = as_asked(run.signature, open_source(data))
     signature = run._located(source, targets=True)
-    store = stored(source, signature, run.types, lambda done, total: tell({"event": "encode", "rows": done, "total": total}))
+    store = stored(
+        source,
+        signature,
+        run.types,
+        lambda done, total: emit({"event": "encode", "rows": done, "total": total}),
+    )
     store.device = learner.device
     unread = [*store.bad, *store.problems]
     if unread:
         why = " ".join(str(unread[0]["why"]).split())
-        tell({"event": "note", "text": f"{len(unread):,} cells or rows cannot be read and are left out; the first: {unread[0]['where']}: {why}"})
+        emit(
+            {
+                "event": "note",
+                "text": (
+                    f"{len(unread):,} cells or rows cannot be read and are left out; the first:"
+                    f" {unread[0]['where']}: {why}"
+                ),
+            }
+        )
     if not store.size("test"):
-        raise DataError(f"{source.name}: expected rows to look at, found none that can be read.\nThe run learned: {run.signature}")
-    return View(run, learner, store, Predictions(learner, store), "test", source)
+        raise DataError(
+            f"{source.name}: expected rows to look at, found none that can be read.\nThe run learned:"
+            f" {run.signature}"
+        )
+    return View(run, learner, store, PredictionsBySplit(learner, store), "test", source)
 
 
 def questions() -> list[str]:
@@ -119,60 +151,86 @@ def titles() -> dict[str, str]:
 
 
 def ask_all(view: View, names: Sequence[str] | None = None, seconds: float = SECONDS) -> list[Section]:
-    """Sections of the questions named, or of all that make sense for the run. A named one that makes no sense says so.
+    """Sections of the questions named, or of all that make sense for the run. A named one that makes no sense
+    says so.
 
-    Nothing of the run changes: modes, gradients, random numbers and devices are put back. ConfigError for a name that is none."""
+    Nothing of the run changes: modes, gradients, random numbers and devices are put back. ConfigError for a
+    name that is none.
+    """
     wanted = questions() if names is None else list(names)
     found = {name: _module(name) for name in wanted}
     sections = []
     whole = out_of_fold(view) or view
     for name, asked in found.items():
         memory.release_heap()  # what one question freed is not for the next to build upon
-        with threadpool_limits(1, user_api="blas"):  # whose threads spin against each other on a busy machine; torch's do not
+        with threadpool_limits(
+            1, user_api="blas"
+        ):  # whose threads spin against each other on a busy machine; torch's do not
             section = ask(view if getattr(asked, "NET", False) else whole, name, asked, seconds / HEAVY)
         if section is None and names is not None:
-            section = Section(name, asked.TITLE, "It does not apply here: nothing of what was learned, or of the rows at hand, can answer it.")
+            section = Section(
+                name,
+                asked.TITLE,
+                "It does not apply here: nothing of what was learned, or of the rows at hand, can answer it.",
+            )
         if section is not None:
             sections.append(section)
     return sections
 
 
 def ask(view: View, name: str, asked: ModuleType, seconds: float) -> Section | None:
-    """One question's section; None where it makes no sense. A question that fails becomes a section that says why."""
+    """One question's section; None where it makes no sense. A question that fails becomes a section that says
+    why."""
     with untouched(view.learner):
         try:
             return _noted(view, asked, asked.assess(view, seconds)) if asked.asks(view) else None
         except FAILURES as problem:
             why = " ".join(str(problem).split()) or type(problem).__name__
-            return Section(name, asked.TITLE, f"It could not be answered: {why[:300]}", figures={"failed": type(problem).__name__})
+            return Section(
+                name,
+                asked.TITLE,
+                f"It could not be answered: {why[:300]}",
+                figures={"failed": type(problem).__name__},
+            )
 
 
 def _noted(view: View, asked: ModuleType, section: Section) -> Section:
     """The section, which says so where its rows are no plain test rows."""
     if view.split == "test" or getattr(asked, "TIMED", False):
         return section
-    text = f"On the {view.split} rows, because no rows were held back to test on; the weights were chosen by them, so these figures flatter a little."
-    return replace(section, blocks=(Says(FOLDS if view.split == "folds" else text), *section.blocks))
+    text = (
+        f"On the {view.split} rows, because no rows were held back to test on; the weights were chosen by"
+        " them, so these figures flatter a little."
+    )
+    return replace(section, blocks=(Paragraph(FOLDS if view.split == "folds" else text), *section.blocks))
 
 
 def out_of_fold(view: View) -> View | None:
-    """Of a cross-validation: every row as the fold's net that never saw it predicted it, with that fold's calibration. None for other runs,
-    and where that was not kept."""
+    """Of a cross-validation: every row as the fold's net that never saw it predicted it, with that fold's
+    calibration. None for other runs, and where that was not kept."""
     if view.run.record.get("fold") != -1 or view.split == "test":
         return None
-    kept = {slot.name: Tested.load(view.run.path, number) for number, slot in enumerate(view.run.signature.outputs)}
+    kept = {
+        slot.name: TestPredictions.load(view.run.path, number)
+        for number, slot in enumerate(view.run.signature.outputs)
+    }
     known = {slot: found for slot, found in kept.items() if found is not None and not found.statistics}
     if len(known) < len(kept):
         return None
     rows = functools.reduce(np.intersect1d, [found.rows for found in known.values()])
-    parts = {slot: found.take(np.argsort(found.rows)[np.searchsorted(np.sort(found.rows), rows)]) for slot, found in known.items()}
-    joined = Collected(
+    parts = {
+        slot: found.take(np.argsort(found.rows)[np.searchsorted(np.sort(found.rows), rows)])
+        for slot, found in known.items()
+    }
+    joined = Predictions(
         {slot: part.predicted for slot, part in parts.items()},
         {slot: part.target for slot, part in parts.items()},
         {slot: part.present for slot, part in parts.items()},
         rows,
     )
-    calibrated = Run(view.run.path, {**view.run.record, "calibration": {}})  # each by its fold; nothing is left to do
+    calibrated = Run(
+        view.run.path, {**view.run.record, "calibration": {}}
+    )  # each by its fold; nothing is left to do
     return replace(view, found={"folds": joined}, split="folds", run=calibrated)
 
 
@@ -199,7 +257,7 @@ def _module(name: str) -> ModuleType:
     return module("assess", name)
 
 
-def _split(found: Mapping[str, Collected]) -> str:
+def _split(found: Mapping[str, Predictions]) -> str:
     split = next((split for split in ("test", "validation", "train") if split in found), None)
     if split is None:
         raise DataError("expected rows to look at, found none.\nGive rows with answers: --data")

@@ -1,4 +1,5 @@
-"""What a run that writes answers says to rows it never saw: the worst and the best beside their references."""
+"""What a run that writes answers says to rows it never saw: the worst and the best beside their
+references."""
 
 from __future__ import annotations
 
@@ -33,30 +34,69 @@ def assess(view: View, seconds: float) -> Section:
     headlines, figures = [], {}
     for slot in view.outputs("sequence"):
         predicted, target, rows = view.of(slot)
-        by_name = {metric.name: metric for metric in view.room(slot).metrics}
+        by_name = {metric.name: metric for metric in view.column_type(slot).metrics}
         tokens = [apart(row) for row in target]  # of each reference
-        length = np.array([max(1, len(several[0])) for several in tokens])  # of the first, which the net was asked about
+        length = np.array(
+            [max(1, len(several[0])) for several in tokens]
+        )  # of the first, which the net was asked about
         alike = by_name["exact_match" if np.median(length) < 4 else "rougel"].rows(predicted, target)[:, 0]
         nats = predicted["nats"] / length
         order = np.lexsort((nats, -alike))  # the best first
         order = order[np.isin(rows[order], view.looked)]
-        said, each = _said(view, slot, predicted["value"]), iter(_said(view, slot, chain.from_iterable(tokens)))
+        said, each = (
+            _said(view, slot, predicted["value"]),
+            iter(_said(view, slot, chain.from_iterable(tokens))),
+        )
         true = [[next(each) for _ in several] for several in tokens]
         right = float(np.mean([text in references for text, references in zip(said, true, strict=True)]))
         sizes = np.array([len(row) for row in predicted["value"]]) / np.maximum(1, length - 1)
-        one, as_which = ("the reference", "") if all(len(several) == 1 for several in tokens) else ("one of the references", " as the first")
-        told = f"{right:.0%} of its answers are {one}, letter for letter; in the median they are {np.median(sizes):.2f} times as long{as_which}."
+        one, as_which = (
+            ("the reference", "")
+            if all(len(several) == 1 for several in tokens)
+            else ("one of the references", " as the first")
+        )
+        told = (
+            f"{right:.0%} of its answers are {one}, letter for letter; in the median they are"
+            f" {np.median(sizes):.2f} times as long{as_which}."
+        )
         headlines.append(told)
-        for name, chosen in (("worst", order[::-1][:SHOWN]), ("middling", order[len(order) // 2 :][:SHOWN]), ("best", order[:SHOWN])):
-            texts = [(_given(view, int(rows[i])), _cut(said[i]) or "(nothing)", _reference(said[i], true[i])) for i in chosen]
-            written = tuple((*found, f"{alike[i]:.2f}", f"{nats[i]:.2f}") for i, found in zip(chosen, texts, strict=True))
+        for name, chosen in (
+            ("worst", order[::-1][:SHOWN]),
+            ("middling", order[len(order) // 2 :][:SHOWN]),
+            ("best", order[:SHOWN]),
+        ):
+            texts = [
+                (_given(view, int(rows[i])), _cut(said[i]) or "(nothing)", _reference(said[i], true[i]))
+                for i in chosen
+            ]
+            written = tuple(
+                (*found, f"{alike[i]:.2f}", f"{nats[i]:.2f}") for i, found in zip(chosen, texts, strict=True)
+            )
             columns = ("given", "it writes", "reference", "alike", "nats a token")
-            blocks.append(Table(columns, written, view.titled(slot, f"the {name} answers by the words they share with the reference"), private=True))
-        blocks += [found for i in order[: SHOWN // 2] if (found := _alignment(view, slot, rows[i : i + 1])) is not None][:1]
+            blocks.append(
+                Table(
+                    columns,
+                    written,
+                    view.titled(slot, f"the {name} answers by the words they share with the reference"),
+                    private=True,
+                )
+            )
+        blocks += [
+            found
+            for i in order[: SHOWN // 2]
+            if (found := _alignment(view, slot, rows[i : i + 1])) is not None
+        ][:1]
         curve = _by_length(length, nats)
         if len(curve) > 1:
             line = Line("loss", tuple(size for size, _ in curve), tuple(value for _, value in curve))
-            blocks.append(Lines((line,), "tokens of the reference", "loss (nats a token)", view.titled(slot, "the loss by length of the reference")))
+            blocks.append(
+                Lines(
+                    (line,),
+                    "tokens of the reference",
+                    "loss (nats a token)",
+                    view.titled(slot, "the loss by length of the reference"),
+                )
+            )
         figures[slot] = {"equal": right, "relative_length": float(np.median(sizes))}
     return Section("answering", TITLE, " ".join(headlines), tuple(blocks), figures)
 
@@ -68,20 +108,37 @@ def _alignment(view: View, slot: str, row: np.ndarray) -> Matrix | None:
     if not isinstance(model, Writer) or len(inputs) != 1:
         return None
     batch = view.learner.ready(view.learner.batch_of(view.store, row))
-    weights = model.eval().looks(batch.inputs, view.learner.given(batch))
+    weights = model.eval().looks(batch.inputs, view.learner.condition(batch))
     given, target = batch.inputs[inputs[0].name], batch.targets[slot]
-    if weights is None or not isinstance(given, Padded) or not isinstance(target, Padded) or max(weights.shape[1:]) > WIDEST:
+    if (
+        weights is None
+        or not isinstance(given, Padded)
+        or not isinstance(target, Padded)
+        or max(weights.shape[1:]) > WIDEST
+    ):
         return None
     read, written = (
-        _tokens(room, field.values[0].tolist()) for room, field in ((view.run.types["input", inputs[0].name], given), (view.room(slot), target))
+        _tokens(column_type, field.values[0].tolist())
+        for column_type, field in (
+            (view.run.types["input", inputs[0].name], given),
+            (view.column_type(slot), target),
+        )
     )
     values = tuple(tuple(round(float(one), 3) for one in line) for line in weights[0].cpu().numpy())
-    return Matrix(written, read, values, "written", "read", view.titled(slot, "what it looks at when it writes each token"), private=True)
+    return Matrix(
+        written,
+        read,
+        values,
+        "written",
+        "read",
+        view.titled(slot, "what it looks at when it writes each token"),
+        private=True,
+    )
 
 
-def _tokens(room: Any, numbers: list[int]) -> tuple[str, ...]:
+def _tokens(column_type: Any, numbers: list[int]) -> tuple[str, ...]:
     """Each token as it reads, marks by their names."""
-    pieces = pieces_of(room.kind, room.codes, room.alphabet)
+    pieces = pieces_of(column_type.kind, column_type.codes, column_type.alphabet)
     return tuple(SPECIAL[n] if n < FIRST else pieces[n].decode("utf-8", "replace") for n in numbers)
 
 

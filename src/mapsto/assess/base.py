@@ -3,11 +3,12 @@
 A file holds
     TITLE                               the question in words, as the report's heading
     asks(view) -> bool                  does it make sense for this run?
-    assess(view, seconds) -> Section    the answer; `seconds` is a hint of how long it may take, from sizes, never from the clock
-and, where they hold, NET = True (it asks the net again, or anything else that must not have learned the rows: of a cross-validation it
-looks at validation rows, the others at every row as the fold that never saw it predicted it) and TIMED = True (its figures are seconds).
-The same file serves the report at the end of a training and `mapsto assess RUN QUESTION --data NEW`. Random choices are keyed by
-`view.seed`. A question may leave the net in whatever mode it likes: who asks (`mapsto.assess._ask`) puts everything back.
+    assess(view, seconds) -> Section    the answer; `seconds`: how long it may take, by sizes, not the clock
+and, where they hold, NET = True (it asks the net again, or anything else that must not have learned the rows:
+of a cross-validation it looks at validation rows, the others at every row as the fold that never saw it
+predicted it) and TIMED = True (its figures are seconds). The same file serves the report at the end of a
+training and `mapsto assess RUN QUESTION --data NEW`. Random choices are keyed by `view.seed`. A question may
+leave the net in whatever mode it likes: who asks (`mapsto.assess._ask`) puts everything back.
 """
 
 from __future__ import annotations
@@ -27,37 +28,47 @@ from mapsto.blocks import Item
 from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, tensors
 from mapsto.errors import CellError, DataError
-from mapsto.learners.base import Collected, Learner, collect
+from mapsto.learners.base import Learner, Predictions, predict_split
 from mapsto.measure import calibration
-from mapsto.measure.answers import KINDS, said, truths
 from mapsto.measure.baseline import chosen
+from mapsto.measure.row_errors import KINDS, said, truths
 from mapsto.models.base import Heads
 from mapsto.run import Run
 from mapsto.signature import Slot
 from mapsto.types.base import DataType, Head
 
-MOST_ROWS, FEWEST_ROWS, MOST_BYTES = 20_000, 300, 1e8  # rows whose cells are held at once: fewer where encoded cells are large
+MOST_ROWS, FEWEST_ROWS, MOST_BYTES = (
+    20_000,
+    300,
+    1e8,
+)  # rows whose cells are held at once: fewer where encoded cells are large
 WORST = 40  # rows of each output whose cells are held for being the worst
-# What forward passes are taken to cost, in multiplications: a guess that only sizes, and never decides, the work
+# What forward passes are taken to cost, in multiplications: a guess that only sizes, and never decides, the
+# work
 SPEED = 2e10  # a second
 ROW, ROW_INPUT = 2e5, 5e3  # beside the net's own, for each row and for each of its inputs
 PASS, PASS_INPUT = 1e7, 1e5  # for each pass through the net, and for each input
-MOST_CELLS, LONG, MOST_LETTERS = 12, 60, 600  # of a row that is shown: cells; a text longer than LONG stands by itself, cut
+MOST_CELLS, LONG, MOST_LETTERS = (
+    12,
+    60,
+    600,
+)  # of a row that is shown: cells; a text longer than LONG stands by itself, cut
 
 
 @dataclass(frozen=True)
 class View:
     """What a question may look at.
 
-    store: encoded rows; `store.batch(rows)` gives any of them as the net takes them. split: which of its splits is asked about
-    ("test", or "validation" where nothing was held back; new data is all "test"). found: predictions by split as the heads gave
-    them, not yet calibrated (`raw`), and with the run's calibration (`held`). source: the data itself, None when it has moved.
-    groups: (rows of the store,) group of each row where rows come in groups (--group), else None."""
+    store: encoded rows; `store.batch(rows)` gives any of them as the net takes them. split: which of its
+    splits is asked about ("test", or "validation" where nothing was held back; new data is all "test").
+    found: predictions by split as the heads gave them, not yet calibrated (`raw`), and with the run's
+    calibration (`held`). source: the data itself, None when it has moved. groups: (rows of the store,) group
+    of each row where rows come in groups (--group), else None."""
 
     run: Run
     learner: Learner
     store: Store
-    found: Mapping[str, Collected]
+    found: Mapping[str, Predictions]
     split: str
     source: Source | None
     seed: int = 0
@@ -66,34 +77,45 @@ class View:
     # ---- predictions ----
 
     @property
-    def raw(self) -> Collected:
+    def raw(self) -> Predictions:
         """Predictions on the rows asked about, before calibration."""
         return self.found[self.split]
 
     @cached_property
-    def held(self) -> Collected:
+    def held(self) -> Predictions:
         """Predictions on the rows asked about, calibrated as `predict` gives them."""
         raw = self.raw
-        arrays = {slot: calibration.calibrated(values, self.run.calibration.get(slot, {})) for slot, values in raw.predicted.items()}
-        return Collected(arrays, raw.target, raw.present, raw.rows)
+        arrays = {
+            slot: calibration.calibrated(values, self.run.calibration.get(slot, {}))
+            for slot, values in raw.predicted.items()
+        }
+        return Predictions(arrays, raw.target, raw.present, raw.rows)
 
     def of(self, slot: str) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-        """(predicted arrays, target, row numbers) of the held rows whose label of `slot` is known wholly or in part; calibrated."""
+        """(predicted arrays, target, row numbers) of the held rows whose label of `slot` is known wholly or
+        in part; calibrated."""
         known = self.held.present[slot].reshape(len(self.held.rows), -1).any(1)
         if not known.any():
-            raise DataError(f"'{slot}': no row with a known answer to look at.\nGive rows with answers: --data")
-        return {name: values[known] for name, values in self.held.predicted[slot].items()}, self.held.target[slot][known], self.held.rows[known]
+            raise DataError(
+                f"'{slot}': no row with a known answer to look at.\nGive rows with answers: --data"
+            )
+        return (
+            {name: values[known] for name, values in self.held.predicted[slot].items()},
+            self.held.target[slot][known],
+            self.held.rows[known],
+        )
 
     def kind(self, slot: str) -> str:
         """The kind of head of an output: "classes", "regression", "labels", …"""
         return self.run.choice.kinds[slot]
 
     def outputs(self, *kinds: str) -> list[str]:
-        """Outputs with a head of one of these kinds (any that `measure.answers` knows by default) and a known answer among the held rows."""
+        """Outputs with a head of one of these kinds (any that `measure.answers` knows by default) and a known
+        answer among the held rows."""
         names = [slot.name for slot in self.run.signature.outputs if self.kind(slot.name) in (kinds or KINDS)]
         return [name for name in names if self.held.present[name].any()]
 
-    def room(self, slot: str) -> DataType:
+    def column_type(self, slot: str) -> DataType:
         """The room of an output."""
         return self.run.types["output", slot]
 
@@ -120,7 +142,8 @@ class View:
         return counter.get_total_flops() / 2
 
     def rows_in(self, seconds: float) -> int:
-        """About how many forward passes of a row fit into so many seconds on an ordinary machine: from the net's and the rows' size alone."""
+        """About how many forward passes of a row fit into so many seconds on an ordinary machine: from the
+        net's and the rows' size alone."""
         size = self.learner.evaluation_batch
         return int(seconds * size / self.seconds_of(size))
 
@@ -133,11 +156,14 @@ class View:
         """At most `most` of the held rows (row numbers, ascending): a keyed sample."""
         return self.held.rows[chosen(len(self.held.rows), max(1, most), key(self.seed, *name))]
 
-    def predicted(self, batches: Iterator[Batch]) -> Collected:
+    def predicted(self, batches: Iterator[Batch]) -> Predictions:
         """What the net says of batches, calibrated."""
-        found = collect(self.learner, batches)
-        arrays = {slot: calibration.calibrated(values, self.run.calibration.get(slot, {})) for slot, values in found.predicted.items()}
-        return Collected(arrays, found.target, found.present, found.rows)
+        found = predict_split(self.learner, batches)
+        arrays = {
+            slot: calibration.calibrated(values, self.run.calibration.get(slot, {}))
+            for slot, values in found.predicted.items()
+        }
+        return Predictions(arrays, found.target, found.present, found.rows)
 
     def pieces(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Rows in pieces as long as the net takes at once."""
@@ -145,23 +171,33 @@ class View:
         return (rows[low : low + size] for low in range(0, len(rows), size))
 
     def batch_of(self, rows: np.ndarray, changed: Mapping[str, Sequence[Any]]) -> Batch:
-        """The rows as a batch in which some inputs hold other values. changed: {input: a read value for each row}."""
+        """The rows as a batch in which some inputs hold other values. changed: {input: a read value for each
+        row}."""
         raw = self.store.raw(rows)
         for name, values in changed.items():
-            room = self.run.types["input", name]
-            encoded = room.encode_all(values)
-            cells = encoded if room.layout.ragged else np.stack(encoded).astype(room.layout.dtype, copy=False)
+            column_type = self.run.types["input", name]
+            encoded = column_type.encode_all(values)
+            cells = (
+                encoded
+                if column_type.layout.ragged
+                else np.stack(encoded).astype(column_type.layout.dtype, copy=False)
+            )
             raw["input", name] = tensors(cells, self.store.device)
-        return collate(self.run.signature, self.run.types, raw, len(rows), _tensor(rows, self.store.device), None, None)
+        return collate(
+            self.run.signature, self.run.types, raw, len(rows), _tensor(rows, self.store.device), None, None
+        )
 
     # ---- the data behind the rows ----
 
     @cached_property
     def fair(self) -> np.ndarray:
-        """Rows (ascending row numbers) that stand for all held rows and whose cells are at hand: all, or a keyed sample of MOST_ROWS (fewer
-        of large pictures)."""
+        """Rows (ascending row numbers) that stand for all held rows and whose cells are at hand: all, or a
+        keyed sample of MOST_ROWS (fewer of large pictures)."""
         layouts = [self.run.types["input", slot.name].layout for slot in self.run.signature.inputs]
-        size = sum(np.dtype(layout.dtype).itemsize * math.prod(side or 1000 for side in layout.shape) for layout in layouts)
+        size = sum(
+            np.dtype(layout.dtype).itemsize * math.prod(side or 1000 for side in layout.shape)
+            for layout in layouts
+        )
         return self.sample(int(np.clip(MOST_BYTES / max(1, size), FEWEST_ROWS, MOST_ROWS)), "looked")
 
     @cached_property
@@ -195,14 +231,18 @@ class View:
 
     @property
     def cells(self) -> Mapping[str, Sequence[Any]]:
-        """Raw cells of the rows `looked`, by column of the source. Columns not used by the net are there too: they can be slices.
-        {} when the data has moved."""
+        """Raw cells of the rows `looked`, by column of the source. Columns not used by the net are there too:
+        they can be slices. {} when the data has moved."""
         return {} if self.source is None else self._found_cells[0]
 
     @property
     def where(self) -> Sequence[str]:
         """What a person would call each of the rows `looked`; row numbers when the data has moved."""
-        return [f"row {row + 1}" for row in self.looked.tolist()] if self.source is None else self._found_cells[1]
+        return (
+            [f"row {row + 1}" for row in self.looked.tolist()]
+            if self.source is None
+            else self._found_cells[1]
+        )
 
     def place(self, rows: np.ndarray) -> np.ndarray:
         """Positions of rows in `looked`, `cells` and `where`. DataError when one is not held."""
@@ -212,17 +252,22 @@ class View:
         return at
 
     def values(self, slot: Slot, rows: np.ndarray, stored: bool = False) -> list[Any]:
-        """Read values of an input for rows of `looked`: from the data's own cells, or from the store's where the data has moved (or
-        first of all, when `stored`: pictures need not be decoded again). CellError when a type keeps no way back from its encoding."""
-        room = self.run.types["input", slot.name]
+        """Read values of an input for rows of `looked`: from the data's own cells, or from the store's where
+        the data has moved (or first of all, when `stored`: pictures need not be decoded again). CellError
+        when a type keeps no way back from its encoding.
+        """
+        column_type = self.run.types["input", slot.name]
         if stored or slot.column not in self.cells:
             try:
-                return [room.restored(value.cpu().numpy()) for value in self.store.raw(rows, [("input", slot.name)])["input", slot.name]]
+                return [
+                    column_type.decode_cell(value.cpu().numpy())
+                    for value in self.store.raw(rows, [("input", slot.name)])["input", slot.name]
+                ]
             except CellError:
                 if slot.column not in self.cells:
                     raise
         column = self.cells[slot.column]
-        return [room.read(column[at]) for at in self.place(rows).tolist()]
+        return [column_type.read(column[at]) for at in self.place(rows).tolist()]
 
     def items(self, slot: str, rows: np.ndarray) -> tuple[Item, ...]:
         """Rows of `looked` as what they are, with the truth and what was said of one output."""
@@ -230,25 +275,29 @@ class View:
         predicted = {name: values[at] for name, values in self.held.predicted[slot].items()}
         true = truths(self.head(slot), self.kind(slot), self.held.target[slot][at], predicted)
         told = said(self.head(slot), predicted, self.run.calibration.get(slot, {}))
-        return tuple(self.item(int(row), (f"true: {a}", f"said: {b}")) for row, a, b in zip(rows, true, told, strict=True))
+        return tuple(
+            self.item(int(row), (f"true: {a}", f"said: {b}"))
+            for row, a, b in zip(rows, true, told, strict=True)
+        )
 
     def item(self, row: int, lines: tuple[str, ...] = ()) -> Item:
-        """One row of `looked`: its first picture, its first sound, its long texts as pieces, its other cells as lines behind those given."""
+        """One row of `looked`: its first picture, its first sound, its long texts as pieces, its other cells
+        as lines behind those given."""
         rows = np.array([row])
         picture, sound, pieces, cells = None, None, [], []
         for slot in self.run.signature.inputs:
             if len(cells) >= MOST_CELLS:
                 cells.append(f"… and {len(self.run.signature.inputs) - MOST_CELLS} more columns")
                 break
-            room = self.run.types["input", slot.name]
+            column_type = self.run.types["input", slot.name]
             try:
                 value = self.values(slot, rows)[0]
             except CellError:
                 cells.append(f"{slot.name}: not at hand, the data has moved")
                 continue
-            shown = room.picture(value) if picture is None else None
-            text = room.show(value)
-            sound = sound or room.sound(value)
+            shown = column_type.picture(value) if picture is None else None
+            text = column_type.show(value)
+            sound = sound or column_type.sound(value)
             if shown is not None:
                 picture = shown
             elif len(text) > LONG:
@@ -263,7 +312,16 @@ def taken(field: Any, order: np.ndarray) -> Any:
     if isinstance(field, list):
         return [field[i] for i in order.tolist()]
     return field[
-        _tensor(order, field.values.device if isinstance(field, Padded) else field.flat.device if isinstance(field, Ragged) else field.device)
+        _tensor(
+            order,
+            (
+                field.values.device
+                if isinstance(field, Padded)
+                else field.flat.device
+                if isinstance(field, Ragged)
+                else field.device
+            ),
+        )
     ]
 
 

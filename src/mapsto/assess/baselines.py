@@ -1,4 +1,5 @@
-"""Is the net better than what is simple: each baseline of the training on the same rows, and whether the difference is chance."""
+"""Is the net better than what is simple: each baseline of the training on the same rows, and whether the
+difference is chance."""
 
 from __future__ import annotations
 
@@ -9,12 +10,15 @@ import numpy as np
 
 from mapsto.assess.base import View
 from mapsto.blocks import Section, Table
-from mapsto.measure.answers import plain_metric
 from mapsto.measure.intervals import difference
+from mapsto.measure.row_errors import plain_metric
 from mapsto.metrics import Metric
 
 TITLE = "Is it better than something simple?"
-NAMES: Mapping[str, str] = {"linear": "a linear model", "nearest": "five nearest neighbours"}  # others are always one answer
+NAMES: Mapping[str, str] = {
+    "linear": "a linear model",
+    "nearest": "five nearest neighbours",
+}  # others are always one answer
 
 
 def asks(view: View) -> bool:
@@ -26,21 +30,45 @@ def assess(view: View, seconds: float) -> Section:
     kept = _kept(view)
     numbers = {slot.name: number for number, slot in enumerate(view.run.signature.outputs)}
     for slot in _outputs(view):
-        metric = plain_metric(view.room(slot))
+        metric = plain_metric(view.column_type(slot))
         assert metric is not None
         mine = f"{numbers[slot]}."
         found = {name.removeprefix(mine): rows for name, rows in kept.items() if name.startswith(mine)}
-        compared = [_compared(view, slot, metric, name, statistics, kept["rows"]) for name, statistics in found.items()]
-        headlines.append(view.titled(slot, _headline(metric, compared) if compared else "there is no baseline for it."))
+        compared = [
+            _compared(view, slot, metric, name, statistics, kept["rows"])
+            for name, statistics in found.items()
+        ]
+        headlines.append(
+            view.titled(slot, _headline(metric, compared) if compared else "there is no baseline for it.")
+        )
         figures[slot] = {one["against"]: one for one in compared}
         for one in compared:
             if not one["better"]:
                 marked.append(len(table))
             ends = f"{one['low']:+.3g} – {one['high']:+.3g}" if one["low"] is not None else "—"
-            table.append((slot, _name(one["against"]), metric.name, one["net"], one["value"], f"{one['difference']:+.3g}", ends))
-    caption = "the net and each baseline on the same rows; the difference is paired, with its 95% interval. Marked: not better beyond chance."
+            table.append(
+                (
+                    slot,
+                    _name(one["against"]),
+                    metric.name,
+                    one["net"],
+                    one["value"],
+                    f"{one['difference']:+.3g}",
+                    ends,
+                )
+            )
+    caption = (
+        "the net and each baseline on the same rows; the difference is paired, with its 95% interval. Marked:"
+        " not better beyond chance."
+    )
     columns = ("output", "against", "metric", "net", "baseline", "difference", "95%")
-    return Section("baselines", TITLE, " ".join(headlines), (Table(columns, tuple(table), caption, tuple(marked)),), figures)
+    return Section(
+        "baselines",
+        TITLE,
+        " ".join(headlines),
+        (Table(columns, tuple(table), caption, tuple(marked)),),
+        figures,
+    )
 
 
 def _kept(view: View) -> dict[str, np.ndarray]:
@@ -49,23 +77,35 @@ def _kept(view: View) -> dict[str, np.ndarray]:
     if view.split != "test" or not view.store.size("train") or not path.exists():
         return {}
     with np.load(path) as kept:
-        return {name: kept[name] for name in kept.files} if np.isin(kept["rows"], view.held.rows).all() else {}
+        return (
+            {name: kept[name] for name in kept.files} if np.isin(kept["rows"], view.held.rows).all() else {}
+        )
 
 
 def _outputs(view: View) -> list[str]:
-    return [slot for slot in view.outputs() if plain_metric(view.room(slot))]
+    return [slot for slot in view.outputs() if plain_metric(view.column_type(slot))]
 
 
 def _name(baseline: str) -> str:
     return NAMES.get(baseline, f"always the {baseline}")
 
 
-def _compared(view: View, slot: str, metric: Metric, name: str, theirs: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
-    """The net and one baseline by the metric on the rows that both know an answer of. theirs: the metric's statistics of `rows`."""
+def _compared(
+    view: View, slot: str, metric: Metric, name: str, theirs: np.ndarray, rows: np.ndarray
+) -> dict[str, Any]:
+    """The net and one baseline by the metric on the rows that both know an answer of. theirs: the metric's
+    statistics of `rows`."""
     at = np.searchsorted(view.held.rows, rows)
-    net, target = {what: values[at] for what, values in view.held.predicted[slot].items()}, view.held.target[slot][at]
+    net, target = (
+        {what: values[at] for what, values in view.held.predicted[slot].items()},
+        view.held.target[slot][at],
+    )
     ours = np.asarray(metric.rows(net, target), np.float64)
-    known = view.held.present[slot][at].reshape(len(target), -1).any(1) & ~np.isnan(ours).any(1) & ~np.isnan(theirs).any(1)
+    known = (
+        view.held.present[slot][at].reshape(len(target), -1).any(1)
+        & ~np.isnan(ours).any(1)
+        & ~np.isnan(theirs).any(1)
+    )
     groups = view.group_of(rows[known])
     gain, low, high = difference(theirs[known], ours[known], groups)
     better = bool(low > 0 if metric.higher_is_better else high < 0)

@@ -1,7 +1,8 @@
 """Class by class (or label by label): precision, recall and F1 with their intervals.
 
-Without groups an interval is Wilson's (1927) for a share. F1 is 2J / (1 + J) of the Jaccard index J, the share of hits among the
-rows that are or are said to be of the class, so its interval is Wilson's for J, mapped. With groups all are bootstraps over them.
+Without groups an interval is Wilson's (1927) for a share. F1 is 2J / (1 + J) of the Jaccard index J, the
+share of hits among the rows that are or are said to be of the class, so its interval is Wilson's for J,
+mapped. With groups all are bootstraps over them.
 """
 
 from __future__ import annotations
@@ -28,18 +29,26 @@ def asks(view: View) -> bool:
 def assess(view: View, seconds: float) -> Section:
     headlines, blocks, figures = [], [], {}
     for slot in view.outputs("classes", "labels"):
-        names, counts = view.room(slot).classes, _counts(view, slot)
+        names, counts = view.column_type(slot).classes, _counts(view, slot)
         f1, low, high = counts.share("f1")
         order = np.argsort(np.where(np.isnan(f1), np.inf, f1), kind="stable")
         order = [int(k) for k in order if counts.n[k] or counts.said[k]]
         worst = order[0]
         of = "label" if view.kind(slot) == "labels" else "class"
-        lowest = f"'{names[worst]}' is found worst: F1 {f1[worst]:.2f} ({low[worst]:.2f} – {high[worst]:.2f}, {int(counts.n[worst]):,} rows)."
+        lowest = (
+            f"'{names[worst]}' is found worst: F1 {f1[worst]:.2f} ({low[worst]:.2f} – {high[worst]:.2f},"
+            f" {int(counts.n[worst]):,} rows)."
+        )
         headlines.append(view.titled(slot, lowest))
         blocks += _blocks(view, slot, of, names, counts, order)
         figures[slot] = {
-            names[k]: {what: float(counts.share(what)[0][k]) if np.isfinite(counts.share(what)[0][k]) else None for what in PARTS}
-            | {"n": int(counts.n[k])}
+            names[k]: (
+                {
+                    what: float(counts.share(what)[0][k]) if np.isfinite(counts.share(what)[0][k]) else None
+                    for what in PARTS
+                }
+                | {"n": int(counts.n[k])}
+            )
             for k in order
         }
     return Section("classes", TITLE, " ".join(headlines), tuple(blocks), figures)
@@ -50,8 +59,8 @@ PARTS = ("precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class Counts:
-    """Of each class (K,): rows of it, rows said to be of it, rows rightly so. resampled: the same three (R, K) with other draws of the
-    groups, or None where rows stand alone."""
+    """Of each class (K,): rows of it, rows said to be of it, rows rightly so. resampled: the same three (R,
+    K) with other draws of the groups, or None where rows stand alone."""
 
     n: np.ndarray
     said: np.ndarray
@@ -79,7 +88,7 @@ def _whole(what: str, n: np.ndarray, said: np.ndarray, hits: np.ndarray) -> np.n
 
 def _counts(view: View, slot: str) -> Counts:
     predicted, target, rows = view.of(slot)
-    classes = len(view.room(slot).classes)
+    classes = len(view.column_type(slot).classes)
     groups = view.group_of(rows)
     if groups is None:
         return Counts(*_events(predicted, target, classes, np.zeros(len(rows), np.int64))[:, 0])
@@ -87,13 +96,16 @@ def _counts(view: View, slot: str) -> Counts:
     units = np.unique(groups, return_inverse=True)[1].reshape(-1)
     units = (draw.permutation(units.max() + 1) % BLOCKS)[units]  # very many groups fall into blocks at random
     events = _events(predicted, target, classes, units)  # (3, U, K)
-    weights = draw.multinomial(events.shape[1], np.full(events.shape[1], 1 / events.shape[1]), RESAMPLES)  # (R, U)
+    weights = draw.multinomial(
+        events.shape[1], np.full(events.shape[1], 1 / events.shape[1]), RESAMPLES
+    )  # (R, U)
     n, said, hits = weights @ events  # (R, K) each
     return Counts(*events.sum(1), resampled=(n, said, hits))
 
 
 def _events(predicted: Arrays, target: np.ndarray, classes: int, units: np.ndarray) -> np.ndarray:
-    """(3, U, K): rows of each class, rows said to be of it, and both, in each unit; labels that are not known count in none."""
+    """(3, U, K): rows of each class, rows said to be of it, and both, in each unit; labels that are not known
+    count in none."""
     size = int(units.max()) + 1
     if target.ndim == 2:
         said = predicted["value"].astype(bool) & (target >= 0)
@@ -104,13 +116,23 @@ def _events(predicted: Arrays, target: np.ndarray, classes: int, units: np.ndarr
     known = target >= 0
     value = predicted["value"].astype(np.int64)
     events = ((known, target), (known, value), (known & (value == target), target))
-    return np.stack([np.bincount(units[on] * classes + of[on], minlength=size * classes).reshape(size, classes) for on, of in events]).astype(float)
+    return np.stack(
+        [
+            np.bincount(units[on] * classes + of[on], minlength=size * classes).reshape(size, classes)
+            for on, of in events
+        ]
+    ).astype(float)
 
 
-def _blocks(view: View, slot: str, of: str, names: tuple[str, ...], counts: Counts, order: list[int]) -> list[Block]:
+def _blocks(
+    view: View, slot: str, of: str, names: tuple[str, ...], counts: Counts, order: list[int]
+) -> list[Block]:
     """A table in the order of the classes, and bars of F1 from the worst."""
     shown = order[:SHOWN]
-    caption = f"precision: of the rows said to be of the {of}, how many are; recall: of its rows, how many are found; 95% intervals."
+    caption = (
+        f"precision: of the rows said to be of the {of}, how many are; recall: of its rows, how many are"
+        " found; 95% intervals."
+    )
     if len(order) > SHOWN:
         caption += f" The {SHOWN} worst of {len(order):,}."
     rows = []
@@ -123,7 +145,14 @@ def _blocks(view: View, slot: str, of: str, names: tuple[str, ...], counts: Coun
     columns = (of, "rows", "precision", "95%", "recall", "95%", "F1", "95%")
     marked = tuple(i for i, k in enumerate(sorted(shown)) if k == order[0])
     f1, low, high = (part[shown] for part in counts.share("f1"))
-    bars = Bars(tuple(names[k] for k in shown), _plain(f1), "F1", view.titled(slot, f"F1 of each {of}, worst first."), _plain(low), _plain(high))
+    bars = Bars(
+        tuple(names[k] for k in shown),
+        _plain(f1),
+        "F1",
+        view.titled(slot, f"F1 of each {of}, worst first."),
+        _plain(low),
+        _plain(high),
+    )
     return [Table(columns, tuple(rows), view.titled(slot, caption), marked), bars]
 
 

@@ -1,4 +1,5 @@
-"""What is taken for what: a confusion matrix and the most confused pairs; for numbers, where predictions lie beside the truth."""
+"""What is taken for what: a confusion matrix and the most confused pairs; for numbers, where predictions lie
+beside the truth."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from mapsto.assess.base import View
 from mapsto.blocks import Block, Line, Lines, Matrix, Section, Table
-from mapsto.measure.answers import in_words
+from mapsto.measure.row_errors import in_words
 from mapsto.metrics import Arrays
 
 TITLE = "What is taken for what?"
@@ -35,7 +36,7 @@ def assess(view: View, seconds: float) -> Section:
 
 
 def _of_classes(view: View, slot: str, predicted: Arrays, target: np.ndarray) -> Found:
-    names = view.room(slot).classes
+    names = view.column_type(slot).classes
     counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, (target, predicted["value"].astype(np.int64)), 1)
     off = counts - np.diag(np.diag(counts))
@@ -60,9 +61,19 @@ def _matrix(view: View, slot: str, names: tuple[str, ...], counts: np.ndarray, o
     caption = "rows of each true class by the class that was said."
     if len(names) > SHOWN:
         shown = np.sort(np.argsort(-(off.sum(0) + off.sum(1)), kind="stable")[:SHOWN])
-        caption = f"rows of each true class by the class that was said; the {SHOWN} most confused of {len(names):,} classes."
+        caption = (
+            f"rows of each true class by the class that was said; the {SHOWN} most confused of {len(names):,}"
+            " classes."
+        )
     labels = tuple(names[k] for k in shown)
-    return Matrix(labels, labels, tuple(map(tuple, counts[np.ix_(shown, shown)].tolist())), "true", "said", view.titled(slot, caption))
+    return Matrix(
+        labels,
+        labels,
+        tuple(map(tuple, counts[np.ix_(shown, shown)].tolist())),
+        "true",
+        "said",
+        view.titled(slot, caption),
+    )
 
 
 def _largest(counts: np.ndarray) -> list[tuple[int, int]]:
@@ -73,22 +84,35 @@ def _largest(counts: np.ndarray) -> list[tuple[int, int]]:
 
 def _of_labels(view: View, slot: str, predicted: Arrays, target: np.ndarray) -> Found:
     """Per label hits, misses and false alarms; and which label is missed where another is falsely said."""
-    names = view.room(slot).classes
+    names = view.column_type(slot).classes
     value, true, known = predicted["value"].astype(bool), target == 1, target >= 0
     missed, false = true & ~value, known & ~true & value
     each = tuple(
-        (name, int((true & value)[:, k].sum()), int(missed[:, k].sum()), int(false[:, k].sum()), int((known & ~true & ~value)[:, k].sum()))
+        (
+            name,
+            int((true & value)[:, k].sum()),
+            int(missed[:, k].sum()),
+            int(false[:, k].sum()),
+            int((known & ~true & ~value)[:, k].sum()),
+        )
         for k, name in enumerate(names)
     )
-    together = missed.T.astype(np.int64) @ false.astype(np.int64)  # (K, K): label i missed in rows where j is falsely said
+    together = missed.T.astype(np.int64) @ false.astype(
+        np.int64
+    )  # (K, K): label i missed in rows where j is falsely said
     pairs = _largest(together)
     wrong, n = int((missed | false).sum()), int(known.sum())
-    told = f"{wrong:,} of {n:,} labels are wrong ({wrong / n:.1%}): {int(missed.sum()):,} missed, {int(false.sum()):,} said falsely."
+    told = (
+        f"{wrong:,} of {n:,} labels are wrong ({wrong / n:.1%}): {int(missed.sum()):,} missed,"
+        f" {int(false.sum()):,} said falsely."
+    )
     columns = ("label", "found", "missed", "said falsely", "rightly not said")
     blocks: list[Block] = [Table(columns, each, view.titled(slot, "what becomes of each label."))]
     if pairs:
         rows = tuple((names[i], names[j], int(together[i, j])) for i, j in pairs)
-        blocks.append(Table(("missed", "said instead", "rows"), rows, view.titled(slot, "the most confused pairs.")))
+        blocks.append(
+            Table(("missed", "said instead", "rows"), rows, view.titled(slot, "the most confused pairs."))
+        )
     figures = {
         "wrong": wrong,
         "n": n,
@@ -104,18 +128,34 @@ def _of_numbers(view: View, slot: str, predicted: Arrays, target: np.ndarray) ->
     value = predicted["value"].astype(np.float64)
     error = target - value
     half, most = (float(q) for q in np.quantile(np.abs(error), (0.5, 0.9)))
-    told = f"half of the predictions are within {in_words(half)} of the truth, nine in ten within {in_words(most)}."
+    told = (
+        f"half of the predictions are within {in_words(half)} of the truth, nine in ten within"
+        f" {in_words(most)}."
+    )
     order = np.argsort(value, kind="stable")
     bins = np.array_split(order, min(BINS, max(1, len(order) // BIN_ROWS)))
     at = tuple(float(np.median(value[part])) for part in bins)
     truth = _band("true value: median, 10% to 90% of rows", at, [target[part] for part in bins])
     residual = _band("true less predicted", at, [error[part] for part in bins])
-    caption = f"the true value over the predicted, in {len(bins)} bins of about {len(order) // len(bins):,} rows; a perfect net lies on the diagonal."
+    caption = (
+        f"the true value over the predicted, in {len(bins)} bins of about {len(order) // len(bins):,} rows; a"
+        " perfect net lies on the diagonal."
+    )
     blocks: list[Block] = [
         Lines((truth,), "predicted", "true", view.titled(slot, caption), diagonal=True),
-        Lines((residual,), "predicted", "true − predicted", view.titled(slot, "what is left over: above 0 the net says too little, below too much.")),
+        Lines(
+            (residual,),
+            "predicted",
+            "true − predicted",
+            view.titled(slot, "what is left over: above 0 the net says too little, below too much."),
+        ),
     ]
-    figures = {"n": len(value), "within_half": half, "within_nine_in_ten": most, "mean_residual": float(error.mean())}
+    figures = {
+        "n": len(value),
+        "within_half": half,
+        "within_nine_in_ten": most,
+        "mean_residual": float(error.mean()),
+    }
     return told, blocks, figures
 
 

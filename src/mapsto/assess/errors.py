@@ -6,7 +6,7 @@ import numpy as np
 
 from mapsto.assess.base import View
 from mapsto.blocks import Gallery, Section
-from mapsto.measure.answers import KINDS
+from mapsto.measure.row_errors import KINDS
 
 TITLE = "Where is it most wrong?"
 SHOWN = 12  # rows in all, divided among the outputs, at least 4 of each
@@ -33,9 +33,18 @@ def assess(view: View, seconds: float) -> Section:
             if order
             else "no row is wrong"
         )
-        headlines.append(view.titled(slot, told + (", half of them below " + f"{np.median(loss):.4g}." if numbers else ".")))
+        headlines.append(
+            view.titled(
+                slot, told + (", half of them below " + f"{np.median(loss):.4g}." if numbers else ".")
+            )
+        )
         if shown:
             caption = "rows with the largest errors." if numbers else "wrong answers, the surest first."
             blocks.append(Gallery(view.items(slot, rows[shown]), view.titled(slot, caption)))
-        figures[slot] = {"wrong": len(order), "n": len(rows), "rows": rows[shown].tolist(), "loss": [float(loss[i]) for i in shown]}
+        figures[slot] = {
+            "wrong": len(order),
+            "n": len(rows),
+            "rows": rows[shown].tolist(),
+            "loss": [float(loss[i]) for i in shown],
+        }
     return Section("errors", TITLE, " ".join(headlines), tuple(blocks), figures)

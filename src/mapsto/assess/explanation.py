@@ -1,8 +1,10 @@
-"""What the net looks at. Inside an input (windows of a picture, words of a text): each part is hidden in turn, and its weight is how
-much the answer given loses (occlusion, Zeiler & Fergus 2014). Between inputs: an input's cells are dealt anew among the rows, and its
-importance is what the metric loses (permutation importance, Breiman 2001; Fisher, Rudin & Dominici 2019).
+"""What the net looks at. Inside an input (windows of a picture, words of a text): each part is hidden in
+turn, and its weight is how much the answer given loses (occlusion, Zeiler & Fergus 2014). Between inputs: an
+input's cells are dealt anew among the rows, and its importance is what the metric loses (permutation
+importance, Breiman 2001; Fisher, Rudin & Dominici 2019).
 
-Neither asks how the net is built, so every model answers alike. Inputs that say the same share their importance.
+Neither asks how the net is built, so every model answers alike. Inputs that say the same share their
+importance.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from mapsto.assess.base import View, taken
 from mapsto.batch import Batch, key
 from mapsto.blocks import Bars, Block, Gallery, Section
 from mapsto.errors import CellError
-from mapsto.measure.answers import plain_metric
 from mapsto.measure.intervals import difference
+from mapsto.measure.row_errors import plain_metric
 from mapsto.metrics import Arrays, Metric
 from mapsto.signature import Slot
 
@@ -30,7 +32,9 @@ FEWEST_PARTS, MOST_PARTS = 25, 144
 REPEATS, ROWS, FEWEST_ROWS, BARS = 2, 2_000, 100, 20  # of the permutations; and bars shown
 MEMORY = 3e8  # bytes of the rows that are permuted
 TINY = 1e-6
-FAINT = 0.1  # of log odds, or of the spread of predicted numbers: a row in which nothing moves the answer more is marked faintly
+# of log odds, or of the spread of predicted numbers: a row in which nothing moves the answer more is marked
+# faintly
+FAINT = 0.1
 
 
 def asks(view: View) -> bool:
@@ -41,10 +45,12 @@ def assess(view: View, seconds: float) -> Section:
     headlines, blocks, figures = [], [], {}
     inputs = view.run.signature.inputs
     inside = [slot for slot in inputs if _has_parts(view, slot)]
-    between = len(inputs) > 1 and any(plain_metric(view.room(slot)) for slot in view.outputs())
+    between = len(inputs) > 1 and any(plain_metric(view.column_type(slot)) for slot in view.outputs())
     share = seconds / (len(inside) + between or 1)
     if between:
-        told, found, figures["importance"] = _between(view, share / 2)  # at which its intervals are told apart well enough
+        told, found, figures["importance"] = _between(
+            view, share / 2
+        )  # at which its intervals are told apart well enough
         headlines.append(told)
         blocks += found
     for slot in inside:
@@ -54,11 +60,14 @@ def assess(view: View, seconds: float) -> Section:
     if not headlines and view.source is None:
         headlines = ["What is inside its one input cannot be looked at: the data has moved."]
     elif not headlines:
-        headlines = [f"It has one input, '{next(iter(inputs)).name}', without parts to hide: there is nothing to tell apart."]
+        headlines = [
+            f"It has one input, '{next(iter(inputs)).name}', without parts to hide: there is nothing to tell"
+            " apart."
+        ]
     return Section("explanation", TITLE, " ".join(headlines), tuple(blocks), figures)
 
 
-# --- between inputs: permutation importance ------------------------------------------------------------------------------------
+# --- between inputs: permutation importance -------------------------------------------------------
 
 
 def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, Any]]:
@@ -75,16 +84,29 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
         found = {name: by_output[slot] for name, by_output in losses.items()}
         order = sorted(found, key=lambda name: -found[name][0])
         best = order[0]
-        counted = f"{len(tried):,} of {len(names):,} inputs, found by halving; " if len(tried) < len(names) else ""
-        told = f"most hangs on '{best}': with its cells dealt anew, {metric.name} is worse by {found[best][0]:.3g}."
+        counted = (
+            f"{len(tried):,} of {len(names):,} inputs, found by halving; " if len(tried) < len(names) else ""
+        )
+        told = (
+            f"most hangs on '{best}': with its cells dealt anew, {metric.name} is worse by"
+            f" {found[best][0]:.3g}."
+        )
         if not found[best][1] > 0:
             told = f"on no single input does {metric.name} hang beyond chance."
         headlines.append(view.titled(slot, told))
         shown = order[:BARS]
-        caption = f"what {metric.name} loses when an input's cells are dealt anew among the rows; {counted}the mean of {REPEATS} deals"
-        caption += f" on {dealing.batch.size:,} rows, with its 95% interval. Inputs that say the same share their importance."
+        caption = (
+            f"what {metric.name} loses when an input's cells are dealt anew among the rows; {counted}the mean"
+            f" of {REPEATS} deals"
+        )
+        caption += (
+            f" on {dealing.batch.size:,} rows, with its 95% interval. Inputs that say the same share their"
+            " importance."
+        )
         value, low, high = (tuple(found[name][i] for name in shown) for i in range(3))
-        blocks.append(Bars(tuple(shown), value, f"loss of {metric.name}", view.titled(slot, caption), low, high))
+        blocks.append(
+            Bars(tuple(shown), value, f"loss of {metric.name}", view.titled(slot, caption), low, high)
+        )
         figures[slot] = {"metric": metric.name, "rows": dealing.batch.size} | {
             name: dict(zip(("value", "low", "high"), found[name], strict=True)) for name in order
         }
@@ -93,13 +115,14 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
 
 def _metrics(view: View) -> dict[str, Metric]:
     """{output: its metric that is a mean over rows}: so a loss has an interval over rows."""
-    found = {slot: plain_metric(view.room(slot)) for slot in view.outputs()}
+    found = {slot: plain_metric(view.column_type(slot)) for slot in view.outputs()}
     return {slot: metric for slot, metric in found.items() if metric is not None}
 
 
 @dataclass(frozen=True)
 class Dealing:
-    """Rows as one batch, how the net fares on each, {output: (n, k)}, and their groups: what inputs are dealt anew among."""
+    """Rows as one batch, how the net fares on each, {output: (n, k)}, and their groups: what inputs are dealt
+    anew among."""
 
     view: View
     batch: Batch
@@ -110,32 +133,44 @@ class Dealing:
     def of(cls, view: View, most: int) -> Dealing:
         """At most `most` rows, fewer where they would not lie in memory."""
         layouts = [view.run.types["input", slot.name].layout for slot in view.run.signature.inputs]
-        size = sum(4 * int(np.prod([side or 500 for side in layout.shape], dtype=np.int64)) for layout in layouts)
+        size = sum(
+            4 * int(np.prod([side or 500 for side in layout.shape], dtype=np.int64)) for layout in layouts
+        )
         rows = view.sample(int(np.clip(MEMORY / max(1, size), 20, most)), "permuted")
         batch = view.store.batch(rows)
         return cls(view, batch, _statistics(view, batch), view.group_of(rows))
 
     def losses(self, inputs: Sequence[str], repeats: int) -> dict[str, tuple[float, float, float]]:
-        """{output: (what its metric loses with the cells of these inputs dealt anew together, low, high)}: each row's loss is the mean of the
-        repeats, the interval is over rows, or over whole groups."""
+        """{output: (what its metric loses with the cells of these inputs dealt anew together, low, high)}:
+        each row's loss is the mean of the repeats, the interval is over rows, or over whole groups."""
         after: dict[str, Any] = {}
         for repeat in range(repeats):
-            order = np.random.default_rng(key(self.view.seed, "permuted", repeat)).permutation(self.batch.size)
+            order = np.random.default_rng(key(self.view.seed, "permuted", repeat)).permutation(
+                self.batch.size
+            )
             dealt = {**self.batch.inputs, **{name: taken(self.batch.inputs[name], order) for name in inputs}}
             for slot, found in _statistics(self.view, dataclasses.replace(self.batch, inputs=dealt)).items():
                 after[slot] = after.get(slot, 0) + found / repeats
-        return {slot: self._loss(metric, self.before[slot], after[slot]) for slot, metric in _metrics(self.view).items()}
+        return {
+            slot: self._loss(metric, self.before[slot], after[slot])
+            for slot, metric in _metrics(self.view).items()
+        }
 
     def _loss(self, metric: Metric, before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
         known = ~np.isnan(before).any(1)
-        better, worse = (after[known], before[known]) if metric.higher_is_better else (before[known], after[known])
+        better, worse = (
+            (after[known], before[known]) if metric.higher_is_better else (before[known], after[known])
+        )
         return difference(better, worse, None if self.groups is None else self.groups[known])
 
 
 def _searched(dealing: Dealing, names: Sequence[str], passes: int) -> list[str]:
-    """Of many inputs those that matter most, at most as many as can be told well in as many passes: the group of inputs whose cells, dealt
-    anew together, cost most is halved, and again, until single ones are left or the passes are spent."""
-    spread = {slot: max(float(np.nanstd(found[:, 0])), 1e-12) for slot, found in dealing.before.items()}  # outputs have units of their own
+    """Of many inputs those that matter most, at most as many as can be told well in as many passes: the group
+    of inputs whose cells, dealt anew together, cost most is halved, and again, until single ones are left or
+    the passes are spent."""
+    spread = {
+        slot: max(float(np.nanstd(found[:, 0])), 1e-12) for slot, found in dealing.before.items()
+    }  # outputs have units of their own
     groups: list[tuple[float, list[str]]] = [(0.0, list(names))]
     singles: list[tuple[float, list[str]]] = []
     for _ in range(max(1, passes // 2)):
@@ -155,39 +190,62 @@ def _statistics(view: View, batch: Batch) -> dict[str, np.ndarray]:
     """{output: its metric's statistics of each row (n, k)}."""
     size = view.learner.evaluation_batch
     found = view.predicted(batch.slice(low, low + size) for low in range(0, batch.size, size))
-    return {slot: np.asarray(metric.rows(found.predicted[slot], found.target[slot]), np.float64) for slot, metric in _metrics(view).items()}
+    return {
+        slot: np.asarray(metric.rows(found.predicted[slot], found.target[slot]), np.float64)
+        for slot, metric in _metrics(view).items()
+    }
 
 
-# --- inside an input: what is hidden costs ---------------------------------------------------------------------------------------
+# --- inside an input: what is hidden costs --------------------------------------------------------
 
 
 def _has_parts(view: View, slot: Slot) -> bool:
     try:
-        return any(view.run.types["input", slot.name].parts(value, 4) for value in view.values(slot, view.looked[:5]))
+        return any(
+            view.run.types["input", slot.name].parts(value, 4) for value in view.values(slot, view.looked[:5])
+        )
     except CellError:
         return False
 
 
 def _inside(view: View, slot: Slot, seconds: float) -> tuple[str, list[Block], dict[str, Any]]:
     output = view.outputs()[0]
-    room = view.run.types["input", slot.name]
+    column_type = view.run.types["input", slot.name]
     rows = _few(view, output)
     most = int(np.clip(view.rows_in(seconds) // max(1, len(rows)), FEWEST_PARTS, MOST_PARTS))
-    least = FAINT * (1 if view.kind(output) != "regression" else max(float(view.held.predicted[output]["value"].std()), 1e-12))
+    least = FAINT * (
+        1
+        if view.kind(output) != "regression"
+        else max(float(view.held.predicted[output]["value"].std()), 1e-12)
+    )
     marked, shares = [], []
     for item, row, value in zip(view.items(output, rows), rows, view.values(slot, rows), strict=True):
-        hidden = room.parts(value, most)
+        hidden = column_type.parts(value, most)
         if hidden:
             effect = _effect(view, output, int(row), slot.name, hidden)
             weights = effect / max(float(np.abs(effect).max()), least)
-            drawn = room.marked(value, weights.tolist())
-            lines = tuple(line for line in item.lines if not (drawn.pieces and line.startswith(f"{slot.name}: ")))
-            marked.append(dataclasses.replace(item, picture=drawn.picture or item.picture, pieces=drawn.pieces or item.pieces, lines=lines))
+            drawn = column_type.marked(value, weights.tolist())
+            lines = tuple(
+                line for line in item.lines if not (drawn.pieces and line.startswith(f"{slot.name}: "))
+            )
+            marked.append(
+                dataclasses.replace(
+                    item,
+                    picture=drawn.picture or item.picture,
+                    pieces=drawn.pieces or item.pieces,
+                    lines=lines,
+                )
+            )
             shares.append(_half(np.abs(effect)))
     share = float(np.mean(shares)) if shares else float("nan")
-    told = f"In '{slot.name}' half of what moves its answer lies in {share:.0%} of the parts, on average over {len(marked)} rows."
+    told = (
+        f"In '{slot.name}' half of what moves its answer lies in {share:.0%} of the parts, on average over"
+        f" {len(marked)} rows."
+    )
     caption = "what moves the answer given: red (or positive) speaks for it, blue (or negative) against it."
-    caption += f" Each part is hidden in turn. {'Half of the rows are its worst errors.' if len(marked) > 1 else ''}"
+    caption += (
+        f" Each part is hidden in turn. {'Half of the rows are its worst errors.' if len(marked) > 1 else ''}"
+    )
     blocks: list[Block] = [Gallery(tuple(marked), f"{slot.name}: {caption}")]
     return told, blocks, {"output": output, "rows": rows.tolist(), "half_in_share": share}
 
@@ -205,7 +263,9 @@ def _effect(view: View, output: str, row: int, slot: str, hidden: Sequence[Any])
     clean = view.predicted(iter([view.store.batch(np.array([row]))])).predicted[output]
     size = view.learner.evaluation_batch
     pieces = (hidden[low : low + size] for low in range(0, len(hidden), size))
-    found = view.predicted(view.batch_of(np.full(len(piece), row), {slot: piece}) for piece in pieces).predicted[output]
+    found = view.predicted(
+        view.batch_of(np.full(len(piece), row), {slot: piece}) for piece in pieces
+    ).predicted[output]
     return EFFECTS[view.kind(output)](clean, found)
 
 
@@ -236,4 +296,8 @@ EFFECTS: Mapping[str, Any] = {
 def _half(size: np.ndarray) -> float:
     """The smallest share of the parts that holds half of all effect."""
     ordered = np.sort(size)[::-1].cumsum()
-    return float((np.searchsorted(ordered, ordered[-1] / 2) + 1) / len(size)) if len(size) and ordered[-1] > 0 else 1.0
+    return (
+        float((np.searchsorted(ordered, ordered[-1] / 2) + 1) / len(size))
+        if len(size) and ordered[-1] > 0
+        else 1.0
+    )

@@ -1,8 +1,10 @@
-"""Labels that are likely wrong, in the rows held back and in those learned from: each with the class that it looks like.
+"""Labels that are likely wrong, in the rows held back and in those learned from: each with the class that it
+looks like.
 
-A row held back is judged by the net, which never saw it, and by two linear models of other rows: on plain features, and on what the net
-knows of a row before its heads. Training rows are judged by the two models alone, out of fold; where the net has learned them by heart,
-by plain features alone, because its own agree with a wrong label. (Confident learning, Northcutt, Jiang & Chuang 2021.)
+A row held back is judged by the net, which never saw it, and by two linear models of other rows: on plain
+features, and on what the net knows of a row before its heads. Training rows are judged by the two models
+alone, out of fold; where the net has learned them by heart, by plain features alone, because its own agree
+with a wrong label. (Confident learning, Northcutt, Jiang & Chuang 2021.)
 """
 
 from __future__ import annotations
@@ -15,16 +17,18 @@ import torch
 
 from mapsto.assess.base import View
 from mapsto.batch import Ragged, key
-from mapsto.blocks import Block, Gallery, Says, Section, Table
-from mapsto.learners.base import Collected
-from mapsto.measure import doubt
+from mapsto.blocks import Block, Gallery, Paragraph, Section, Table
+from mapsto.learners.base import Predictions
+from mapsto.measure import label_errors
 from mapsto.measure.baseline import chosen, features_of
 
 TITLE = "Which labels are likely wrong?"
 FEWEST = 50  # rows with a known class
 MOST_ROWS = 20_000
 WORK = 8e8  # multiplications a second of the linear models, with their overhead: a guess that sizes the work
-BY_HEART = 0.05  # how much better a model of the net's features may be on training rows than on those held back
+BY_HEART = (
+    0.05  # how much better a model of the net's features may be on training rows than on those held back
+)
 SHOWN, LISTED = 12, 100
 
 
@@ -38,7 +42,7 @@ def assess(view: View, seconds: float) -> Section:
     for slot in outputs:
         rows = _rows(view, slot, seconds / len(outputs))
         found = _judged(view, slot, rows)
-        order = doubt.doubted(found.probability, found.target)
+        order = label_errors.doubted(found.probability, found.target)
         headline, more = _told(view, slot, found, order)
         headlines.append(view.titled(slot, headline))
         blocks += more
@@ -51,7 +55,8 @@ def _outputs(view: View) -> list[str]:
     return [
         slot
         for slot in view.outputs("classes")
-        if len(view.room(slot).classes) > 1 and _known(view, slot, np.concatenate([view.held.rows, view.store.rows("train")])) >= FEWEST
+        if len(view.column_type(slot).classes) > 1
+        and _known(view, slot, np.concatenate([view.held.rows, view.store.rows("train")])) >= FEWEST
     ]
 
 
@@ -66,10 +71,14 @@ def _targets(view: View, slot: str, rows: np.ndarray) -> np.ndarray:
 
 def _rows(view: View, slot: str, seconds: float) -> np.ndarray:
     """Rows to judge, ascending: those held back and those learned from, as many as the seconds allow."""
-    every = np.unique(np.concatenate([view.held.rows, *(view.store.rows(split) for split in ("train", "validation", "test"))]))
+    every = np.unique(
+        np.concatenate(
+            [view.held.rows, *(view.store.rows(split) for split in ("train", "validation", "test"))]
+        )
+    )
     known = every[_targets(view, slot, every) >= 0]
-    size = len(view.room(slot).classes) * _width(view, known[:64])
-    by_models = int(WORK * seconds / ((doubt.FOLDS + 1) * doubt.STEPS * size))
+    size = len(view.column_type(slot).classes) * _width(view, known[:64])
+    by_models = int(WORK * seconds / ((label_errors.FOLDS + 1) * label_errors.STEPS * size))
     most = int(np.clip(min(by_models, view.rows_in(seconds)), 1_000, MOST_ROWS))
     return known[chosen(len(known), most, key(view.seed, "labels", slot))]
 
@@ -82,7 +91,8 @@ def _width(view: View, rows: np.ndarray) -> int:
 
 @dataclass(frozen=True)
 class Judged:
-    """rows (n,) ascending, their given classes, probabilities (n, K) by models that did not learn from the row; held: (n,) bool."""
+    """rows (n,) ascending, their given classes, probabilities (n, K) by models that did not learn from the
+    row; held: (n,) bool."""
 
     rows: np.ndarray
     target: np.ndarray
@@ -93,10 +103,12 @@ class Judged:
 
 def _judged(view: View, slot: str, rows: np.ndarray) -> Judged:
     target = _targets(view, slot, rows)
-    classes = len(view.room(slot).classes)
+    classes = len(view.column_type(slot).classes)
     held = np.isin(rows, view.held.rows)
-    plain = doubt.out_of_fold(features_of(view.store, rows, most=len(rows))[slot].values, target, classes, view.seed)
-    known = doubt.out_of_fold(_embedded(view, rows), target, classes, view.seed)
+    plain = label_errors.out_of_fold(
+        features_of(view.store, rows, most=len(rows))[slot].values, target, classes, view.seed
+    )
+    known = label_errors.out_of_fold(_embedded(view, rows), target, classes, view.seed)
     right = known.argmax(1) == target
     by_heart = held.any() and not held.all() and right[~held].mean() - right[held].mean() > BY_HEART
     probability = np.where(held[:, None] | (not by_heart), (plain + known) / 2, plain)
@@ -120,11 +132,13 @@ def _embedded(view: View, rows: np.ndarray) -> np.ndarray:
 
 def _told(view: View, slot: str, found: Judged, order: np.ndarray) -> tuple[str, list[Block]]:
     """The headline, and the doubted rows as a table and as what they are."""
-    looked = f"{len(found.rows):,} rows" + (f" looked at (of {found.of:,})" if len(found.rows) < found.of else "")
+    looked = f"{len(found.rows):,} rows" + (
+        f" looked at (of {found.of:,})" if len(found.rows) < found.of else ""
+    )
     if not len(order):
         return f"none of {looked} has a label that is clearly denied.", []
     shown = _subview(view, slot, found, order[:LISTED])
-    names = view.room(slot).classes
+    names = view.column_type(slot).classes
     lines, items = [], []
     for number, i in enumerate(order[:LISTED].tolist()):
         row, given, likely = int(found.rows[i]), names[found.target[i]], names[_likely(found, i)]
@@ -134,10 +148,16 @@ def _told(view: View, slot: str, found: Judged, order: np.ndarray) -> tuple[str,
         if number < SHOWN:
             items.append(shown.item(row, (f"given: {given}", f"looks like: {likely} ({sure:.2f})")))
     more = f"; the first {LISTED} are listed" if len(order) > LISTED else ""
-    headline = f"{len(order):,} of {looked} ({len(order) / len(found.rows):.1%}) carry a label that models of other rows deny{more}."
+    headline = (
+        f"{len(order):,} of {looked} ({len(order) / len(found.rows):.1%}) carry a label that models of other"
+        f" rows deny{more}."
+    )
     columns = ("row", "given", "looks like", "probability", "was")
     return headline, [
-        Says("Look at them before you mend them: rare but right rows look the same. A wrong label costs more among the rows measured on."),
+        Paragraph(
+            "Look at them before you mend them: rare but right rows look the same. A wrong label costs more"
+            " among the rows measured on."
+        ),
         Table(columns, tuple(lines), view.titled(slot, "labels in doubt, the surest first."), private=True),
         Gallery(tuple(items), view.titled(slot, "the same, as what they are.")),
     ]
@@ -150,11 +170,12 @@ def _likely(found: Judged, i: int) -> int:
 
 
 def _subview(view: View, slot: str, found: Judged, order: np.ndarray) -> View:
-    """A view of the doubted rows, so that their cells and names are at hand wherever they stand in the data."""
+    """A view of the doubted rows, so that their cells and names are at hand wherever they stand in the
+    data."""
     order = np.sort(order)
     rows = found.rows[order]
     absent = {other.name: np.zeros(len(rows), bool) for other in view.run.signature.outputs}
-    part = Collected(
+    part = Predictions(
         {slot: {"probability": found.probability[order], "value": found.probability[order].argmax(1)}},
         {slot: found.target[order]},
         {**absent, slot: np.ones(len(rows), bool)},
@@ -168,7 +189,7 @@ def _figures(found: Judged, order: np.ndarray) -> dict[str, Any]:
         "doubted": len(order),
         "rows": len(found.rows),
         "held": int(found.held[order].sum()),
-        "wrong_share": doubt.wrong_share(found.probability, found.target),
+        "wrong_share": label_errors.wrong_share(found.probability, found.target),
         "where": found.rows[order[:LISTED]].tolist(),
         "given": found.target[order[:LISTED]].tolist(),
         "likely": [_likely(found, i) for i in order[:LISTED].tolist()],

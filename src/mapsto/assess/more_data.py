@@ -1,7 +1,9 @@
-"""What more labels would buy: the error of a cheap stand-in on parts of the training rows, continued to twice and four times as many.
+"""What more labels would buy: the error of a cheap stand-in on parts of the training rows, continued to twice
+and four times as many.
 
-The net itself is not trained again, so this is said of a stand-in (`measure.scaling`); a net that has learned all labels could not
-stand in for itself, because its features know them. What may carry over is the proportion by which the error falls.
+The net itself is not trained again, so this is said of a stand-in (`measure.scaling`); a net that has learned
+all labels could not stand in for itself, because its features know them. What may carry over is the
+proportion by which the error falls.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from mapsto.assess.base import View
 from mapsto.batch import key
 from mapsto.blocks import Block, Line, Lines, Section, Table
 from mapsto.measure import scaling
-from mapsto.measure.answers import plain_metric
 from mapsto.measure.baseline import TASKS, Features, chosen, features_of, taken
 from mapsto.measure.intervals import ratio
+from mapsto.measure.row_errors import plain_metric
 from mapsto.measure.scores import any_known
 from mapsto.metrics import Metric
 
@@ -37,24 +39,32 @@ def assess(view: View, seconds: float) -> Section:
     headlines, blocks, figures = [], [], {}
     outputs = _outputs(view)
     for slot in outputs:
-        metric = plain_metric(view.room(slot))
+        metric = plain_metric(view.column_type(slot))
         assert metric is not None
-        headline, found, figures[slot] = _of_output(view, slot, metric, features[slot], view.group_of(rows), seconds / len(outputs))
+        headline, found, figures[slot] = _of_output(
+            view, slot, metric, features[slot], view.group_of(rows), seconds / len(outputs)
+        )
         headlines.append(view.titled(slot, headline))
         blocks += found
     return Section("more_data", TITLE, " ".join(headlines), tuple(blocks), figures)
 
 
 def _outputs(view: View) -> list[str]:
-    return [slot for slot in view.outputs(*TASKS) if plain_metric(view.room(slot))]
+    return [slot for slot in view.outputs(*TASKS) if plain_metric(view.column_type(slot))]
 
 
 def _features(view: View) -> tuple[np.ndarray, dict[str, Features]]:
-    """Rows learned from and held back together, and their plain features: every row is asked of stand-ins that did not learn it."""
+    """Rows learned from and held back together, and their plain features: every row is asked of stand-ins
+    that did not learn it."""
     layouts = [view.run.types["input", slot.name].layout for slot in view.run.signature.inputs]
-    size = sum(np.dtype(layout.dtype).itemsize * int(np.prod([side or 1000 for side in layout.shape])) for layout in layouts)
+    size = sum(
+        np.dtype(layout.dtype).itemsize * int(np.prod([side or 1000 for side in layout.shape]))
+        for layout in layouts
+    )
     rows = np.unique(np.concatenate([view.store.rows("train"), view.held.rows]))
-    rows = rows[chosen(len(rows), int(np.clip(MOST_BYTES / size, 1_000, MOST_ROWS)), key(view.seed, "more data"))]
+    rows = rows[
+        chosen(len(rows), int(np.clip(MOST_BYTES / size, 1_000, MOST_ROWS)), key(view.seed, "more data"))
+    ]
     return rows, features_of(view.store, rows, most=len(rows))
 
 
@@ -62,16 +72,28 @@ def _of_output(
     view: View, slot: str, metric: Metric, found: Features, groups: np.ndarray | None, seconds: float
 ) -> tuple[str, list[Block], dict[str, Any]]:
     known = any_known(found.present)
-    sizes, rowwise = _curve(view, slot, metric, found, known, None if groups is None else groups[known], seconds)
+    sizes, rowwise = _curve(
+        view, slot, metric, found, known, None if groups is None else groups[known], seconds
+    )
     law = scaling.law(sizes, rowwise, key(view.seed, slot, "law"))
     now, net, errors = view.store.size("train"), _net_error(view, slot, metric), rowwise.mean(1)
     what = _error_name(metric)
     share, low, high = law.gain(now, 2 * now)
-    told = f"of a stand-in, twice the labels would take {what} from {law.at(now)[0]:.3g} to {law.at(2 * now)[0]:.3g}"
+    told = (
+        f"of a stand-in, twice the labels would take {what} from {law.at(now)[0]:.3g} to"
+        f" {law.at(2 * now)[0]:.3g}"
+    )
     told += f", {share:.0%} less ({low:.0%} to {high:.0%})"
-    told += f"; in the same proportion the net's {net:.3g} would become {net * (1 - share):.3g}." if net > 0 else "."
+    told += (
+        f"; in the same proportion the net's {net:.3g} would become {net * (1 - share):.3g}."
+        if net > 0
+        else "."
+    )
     if errors[-1] < 0.8 * net:
-        told += f" The stand-in itself does better than the net ({what} {errors[-1]:.3g}): another model may buy more than labels."
+        told += (
+            f" The stand-in itself does better than the net ({what} {errors[-1]:.3g}): another model may buy"
+            " more than labels."
+        )
     figures = {
         "metric": metric.name,
         "rows": now,
@@ -85,14 +107,25 @@ def _of_output(
 
 
 def _curve(
-    view: View, slot: str, metric: Metric, found: Features, known: np.ndarray, groups: np.ndarray | None, seconds: float
+    view: View,
+    slot: str,
+    metric: Metric,
+    found: Features,
+    known: np.ndarray,
+    groups: np.ndarray | None,
+    seconds: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(rows that the stand-ins of each level learned from (S,), the error of each row by those that had not learned it (S, m))."""
-    task, width = TASKS[view.kind(slot)], max(1, len(view.room(slot).classes))
+    """(rows that the stand-ins of each level learned from (S,), the error of each row by those that had not
+    learned it (S, m))."""
+    task, width = TASKS[view.kind(slot)], max(1, len(view.column_type(slot).classes))
     target = found.target[known]
     wanted, mask = task.wanted(target, found.present[known], width)
-    wanted = np.where(mask > 0, wanted, (wanted * mask).sum(0) / np.maximum(mask.sum(0), 1))  # labels not known: their mean
-    values = scaling.features(taken(found.values, np.flatnonzero(known)), scaling.how_many(len(target), WORK * seconds), view.seed)
+    wanted = np.where(
+        mask > 0, wanted, (wanted * mask).sum(0) / np.maximum(mask.sum(0), 1)
+    )  # labels not known: their mean
+    values = scaling.features(
+        taken(found.values, np.flatnonzero(known)), scaling.how_many(len(target), WORK * seconds), view.seed
+    )
     every = scaling.fits(len(target), groups, key(view.seed, slot))
     levels = 1 + max(fit.level for fit in every)
     sums, counts, sizes = np.zeros((levels, len(target))), np.zeros((levels, len(target))), np.zeros(levels)
@@ -105,7 +138,8 @@ def _curve(
 
 
 def _errors(metric: Metric, predicted: dict[str, np.ndarray], target: np.ndarray) -> np.ndarray:
-    """(m,) per row: 1 less the metric where higher is better, else the metric; a ratio's rows relative to their mean denominator."""
+    """(m,) per row: 1 less the metric where higher is better, else the metric; a ratio's rows relative to
+    their mean denominator."""
     statistics = np.asarray(metric.rows(predicted, target), np.float64)
     values = statistics[:, 0] if statistics.shape[1] == 1 else statistics[:, 0] / statistics[:, 1].mean()
     return 1 - values if metric.higher_is_better else values
@@ -121,18 +155,53 @@ def _error_name(metric: Metric) -> str:
     return f"1 − {metric.name}" if metric.higher_is_better else metric.name
 
 
-def _blocks(view: View, slot: str, what: str, sizes: np.ndarray, rowwise: np.ndarray, law: scaling.Law, now: int) -> list[Block]:
+def _blocks(
+    view: View, slot: str, what: str, sizes: np.ndarray, rowwise: np.ndarray, law: scaling.Law, now: int
+) -> list[Block]:
     ends = [ratio(errors[:, None]) for errors in rowwise]
-    measured = Line("measured, 95%", tuple(sizes.tolist()), tuple(rowwise.mean(1).tolist()), *zip(*ends, strict=True), points=True)
+    measured = Line(
+        "measured, 95%",
+        tuple(sizes.tolist()),
+        tuple(rowwise.mean(1).tolist()),
+        *zip(*ends, strict=True),
+        points=True,
+    )
     places = np.geomspace(sizes[0], 4 * now, 24).round()
     value, low, high = zip(*(law.at(float(place)) for place in places), strict=True)
     curve = Line("power law, 95%", tuple(places.astype(int).tolist()), value, low, high)
-    caption = f"{what} of the stand-in over the training rows it learned from; the curve is {law.a:.3g} + {law.b:.3g} · rows^−{law.c:.2f}."
-    caption += f" Stand-in: ridge regression on plain and random Fourier features, {scaling.FOLDS} folds of the rows; the net is not trained again."
-    lines = Lines((measured, curve), "training rows", what, view.titled(slot, caption), log_x=True, marks=((float(now), "now"),))
+    caption = (
+        f"{what} of the stand-in over the training rows it learned from; the curve is {law.a:.3g} +"
+        f" {law.b:.3g} · rows^−{law.c:.2f}."
+    )
+    caption += (
+        f" Stand-in: ridge regression on plain and random Fourier features, {scaling.FOLDS} folds of the"
+        " rows; the net is not trained again."
+    )
+    lines = Lines(
+        (measured, curve),
+        "training rows",
+        what,
+        view.titled(slot, caption),
+        log_x=True,
+        marks=((float(now), "now"),),
+    )
     rows = []
     for times in TIMES:
         value, low, high = law.at(times * now)
         share, least, most = law.gain(now, times * now)
-        rows.append((times * now, value, f"{low:.3g} – {high:.3g}", "—" if times == 1 else f"{share:.0%} ({least:.0%} – {most:.0%})"))
-    return [lines, Table(("training rows", what, "95%", "less than now"), tuple(rows), view.titled(slot, "what the power law says of the stand-in."))]
+        rows.append(
+            (
+                times * now,
+                value,
+                f"{low:.3g} – {high:.3g}",
+                "—" if times == 1 else f"{share:.0%} ({least:.0%} – {most:.0%})",
+            )
+        )
+    return [
+        lines,
+        Table(
+            ("training rows", what, "95%", "less than now"),
+            tuple(rows),
+            view.titled(slot, "what the power law says of the stand-in."),
+        ),
+    ]

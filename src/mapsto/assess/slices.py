@@ -1,8 +1,10 @@
-"""Every column as slice: how the net fares on each part of the data, and whether the worst part is worse than chance would make it.
+"""Every column as slice: how the net fares on each part of the data, and whether the worst part is worse than
+chance would make it.
 
-Parts are a type's own (a category's values, a number's quartiles, …), of every column, used by the net or not, and whether a cell is
-missing. The metric is the room's first that is a mean over rows, so that parts of any size compare. The worst of many parts looks bad
-by luck alone: its p-value is that of the largest deviation of all parts under shuffled rows (Westfall & Young 1993, single step).
+Parts are a type's own (a category's values, a number's quartiles, …), of every column, used by the net or
+not, and whether a cell is missing. The metric is the room's first that is a mean over rows, so that parts of
+any size compare. The worst of many parts looks bad by luck alone: its p-value is that of the largest
+deviation of all parts under shuffled rows (Westfall & Young 1993, single step).
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from mapsto.batch import key
 from mapsto.blocks import Block, Section, Table
 from mapsto.cells import Column, is_missing
 from mapsto.errors import CellError
-from mapsto.measure.answers import plain_metric
 from mapsto.measure.intervals import ratio
+from mapsto.measure.row_errors import plain_metric
 from mapsto.metrics import Metric
 from mapsto.registry import entry, names
 from mapsto.types.base import DataType
@@ -29,7 +31,11 @@ FEWEST = 10  # rows of a part that can be the worst
 FEWEST_GROUPS = 8  # below, signs can change in too few ways to tell chance
 PRIVATE = 5  # parts of fewer rows are close to single rows: not shown where samples may not be
 MOST_PARTS, SHOWN = 400, 60
-SHUFFLES, FEWEST_SHUFFLES, WORK = 2_000, 200, 1e8  # resamples, and memberships times resamples in all: about a second
+SHUFFLES, FEWEST_SHUFFLES, WORK = (
+    2_000,
+    200,
+    1e8,
+)  # resamples, and memberships times resamples in all: about a second
 SNIFFED = 500  # cells by which the type of a column that the net does not use is guessed
 
 
@@ -43,14 +49,14 @@ class Part:
 
 
 def asks(view: View) -> bool:
-    return any(plain_metric(view.room(slot)) for slot in view.outputs())
+    return any(plain_metric(view.column_type(slot)) for slot in view.outputs())
 
 
 def assess(view: View, seconds: float) -> Section:
     every = list(parts(view))[:MOST_PARTS]
     headlines, blocks, figures = [], [], {}
     for slot in view.outputs():
-        metric = plain_metric(view.room(slot))
+        metric = plain_metric(view.column_type(slot))
         if metric is not None:
             headline, found, figures[slot] = _of_output(view, slot, metric, _own_left_out(view, slot, every))
             headlines.append(view.titled(slot, headline))
@@ -58,39 +64,60 @@ def assess(view: View, seconds: float) -> Section:
     return Section("slices", TITLE, " ".join(headlines), tuple(blocks), figures)
 
 
-# --- parts ---------------------------------------------------------------------------------------------------------------------
+# --- parts ----------------------------------------------------------------------------------------
 
 
 def parts(view: View) -> list[Part]:
-    """All parts of the rows `looked`, column by column: the net's inputs and outputs first, then what else the data holds."""
-    slots = {slot.column: view.run.types[side, slot.name] for side in ("output", "input") for slot in getattr(view.run.signature, f"{side}s")}
+    """All parts of the rows `looked`, column by column: the net's inputs and outputs first, then what else
+    the data holds."""
+    slots = {
+        slot.column: view.run.types[side, slot.name]
+        for side in ("output", "input")
+        for slot in getattr(view.run.signature, f"{side}s")
+    }
     found: list[Part] = []
     for slot in view.run.signature.inputs:
-        room = slots[slot.column]
-        if slot.column not in view.cells or (room.layout.shape and not room.layout.ragged):  # pictures need not be decoded again
+        column_type = slots[slot.column]
+        if slot.column not in view.cells or (
+            column_type.layout.shape and not column_type.layout.ragged
+        ):  # pictures need not be decoded again
             try:
-                found += _of_values(slot.column, room, view.values(slot, view.looked, stored=True))
+                found += _of_values(slot.column, column_type, view.values(slot, view.looked, stored=True))
             except CellError:
                 continue
     done = {part.column for part in found}
-    columns = [name for name in view.cells if name in slots and name not in done] + [name for name in view.cells if name not in slots]
-    return found + [part for name in columns for part in of_column(name, slots.get(name) or _guessed(name, view.cells[name]), view.cells[name])]
+    columns = [name for name in view.cells if name in slots and name not in done] + [
+        name for name in view.cells if name not in slots
+    ]
+    return found + [
+        part
+        for name in columns
+        for part in of_column(name, slots.get(name) or _guessed(name, view.cells[name]), view.cells[name])
+    ]
 
 
-def of_column(column: str, room: DataType | None, cells: Sequence[Any]) -> list[Part]:
+def of_column(column: str, column_type: DataType | None, cells: Sequence[Any]) -> list[Part]:
     """The parts of one column. Cells that cannot be read are in none but "known"."""
-    found = _of_values(column, room, _read(room, cells)) if room is not None else []
+    found = _of_values(column, column_type, _read(column_type, cells)) if column_type is not None else []
     missing = np.array([_empty(cell) for cell in cells], bool)
     return [part for part in found if part.name not in ("missing", "known")] + _missing(column, missing)
 
 
-def _of_values(column: str, room: DataType, values: Sequence[Any]) -> list[Part]:
-    found = [Part(column, name, rows) for name, rows in room.slices(values).items() if 0 < rows.sum() < len(values)]
+def _of_values(column: str, column_type: DataType, values: Sequence[Any]) -> list[Part]:
+    found = [
+        Part(column, name, rows)
+        for name, rows in column_type.slices(values).items()
+        if 0 < rows.sum() < len(values)
+    ]
     return found + _missing(column, np.array([value is None for value in values], bool))
 
 
 def _missing(column: str, missing: np.ndarray) -> list[Part]:
-    return [Part(column, "missing", missing), Part(column, "known", ~missing)] if 0 < missing.sum() < len(missing) else []
+    return (
+        [Part(column, "missing", missing), Part(column, "known", ~missing)]
+        if 0 < missing.sum() < len(missing)
+        else []
+    )
 
 
 def _empty(cell: Any) -> bool:
@@ -106,16 +133,18 @@ def _guessed(column: str, cells: Sequence[Any]) -> DataType | None:
     best = max(sure, key=lambda name: sure[name])
     if sure[best] <= 0:
         return None
-    room = entry("types", best).with_options(best, {})
-    return room.fit(_read(room, head.known), {"side": "input", "name": column, "rows": len(cells)})
+    column_type = entry("types", best).with_options(best, {})
+    return column_type.fit(
+        _read(column_type, head.known), {"side": "input", "name": column, "rows": len(cells)}
+    )
 
 
-def _read(room: DataType, cells: Sequence[Any]) -> list[Any]:
+def _read(column_type: DataType, cells: Sequence[Any]) -> list[Any]:
     """Read values; cells that cannot be read as missing. A text that repeats is read once."""
 
     def value(cell: Any) -> Any:
         try:
-            return None if _empty(cell) else room.read(cell)
+            return None if _empty(cell) else column_type.read(cell)
         except CellError:
             return None
 
@@ -125,40 +154,74 @@ def _read(room: DataType, cells: Sequence[Any]) -> list[Any]:
 
 def _own_left_out(view: View, slot: str, every: Sequence[Part]) -> list[Part]:
     """Without the output's own classes: those are another question's. A number's own quartiles stay."""
-    own = {one.column for one in view.run.signature.outputs if one.name == slot and view.room(slot).classes}
+    own = {
+        one.column
+        for one in view.run.signature.outputs
+        if one.name == slot and view.column_type(slot).classes
+    }
     return [part for part in every if part.column not in own]
 
 
-# --- how they fare -------------------------------------------------------------------------------------------------------------
+# --- how they fare --------------------------------------------------------------------------------
 
 
-def _of_output(view: View, slot: str, metric: Metric, every: Sequence[Part]) -> tuple[str, list[Block], dict[str, Any]]:
+def _of_output(
+    view: View, slot: str, metric: Metric, every: Sequence[Part]
+) -> tuple[str, list[Block], dict[str, Any]]:
     predicted, target, rows = view.of(slot)
-    looked = np.isin(view.looked, rows) & np.isin(view.looked, view.fair)  # the worst rows were held for showing only
+    looked = np.isin(view.looked, rows) & np.isin(
+        view.looked, view.fair
+    )  # the worst rows were held for showing only
     at = np.searchsorted(rows, view.looked[looked])
-    statistics = np.asarray(metric.rows({name: values[at] for name, values in predicted.items()}, target[at]), np.float64)
+    statistics = np.asarray(
+        metric.rows({name: values[at] for name, values in predicted.items()}, target[at]), np.float64
+    )
     known = ~np.isnan(statistics).any(1)
     statistics = statistics[known]
     groups = view.group_of(rows[at][known])
     members = [part.rows[looked][known] for part in every]
-    own = {held.tobytes() for held in _classes_of(target[at][known], view.room(slot).classes)}
-    first = {held.tobytes(): i for i, held in reversed(list(enumerate(members))) if held.any() and held.tobytes() not in own}  # equal ones once
+    own = {held.tobytes() for held in _classes_of(target[at][known], view.column_type(slot).classes)}
+    first = {
+        held.tobytes(): i
+        for i, held in reversed(list(enumerate(members)))
+        if held.any() and held.tobytes() not in own
+    }  # equal ones once
     every, members = [every[i] for i in sorted(first.values())], [members[i] for i in sorted(first.values())]
     overall = metric.reduce(statistics)
     if not every:
-        return "no column divides the rows.", [], {"metric": metric.name, "value": overall, "n": len(statistics), "parts": []}
-    deviation, p = worst_of_many(_badness(statistics, metric), members, groups, key(view.seed, "slices", slot))
+        return (
+            "no column divides the rows.",
+            [],
+            {"metric": metric.name, "value": overall, "n": len(statistics), "parts": []},
+        )
+    deviation, p = worst_of_many(
+        _badness(statistics, metric), members, groups, key(view.seed, "slices", slot)
+    )
     told = []
     for i in np.argsort(np.where(np.isnan(deviation), np.inf, -deviation), kind="stable")[:SHOWN]:
         held = members[i]
         low, high = ratio(statistics[held], None if groups is None else groups[held])
         numbers = {"low": low, "high": high, "z": float(deviation[i]), "p": float(p[i])}
         told.append(
-            {"column": every[i].column, "part": every[i].name, "n": int(held.sum()), "value": metric.reduce(statistics[held])}
+            {
+                "column": every[i].column,
+                "part": every[i].name,
+                "n": int(held.sum()),
+                "value": metric.reduce(statistics[held]),
+            }
             | {name: number if np.isfinite(number) else None for name, number in numbers.items()}
         )
-    figures = {"metric": metric.name, "value": overall, "n": len(statistics), "parts": [one for one in told if one["n"] >= PRIVATE]}
-    return _headline(metric, overall, told, len(every)), _tables(view, slot, metric, told, overall, len(every)), figures
+    figures = {
+        "metric": metric.name,
+        "value": overall,
+        "n": len(statistics),
+        "parts": [one for one in told if one["n"] >= PRIVATE],
+    }
+    return (
+        _headline(metric, overall, told, len(every)),
+        _tables(view, slot, metric, told, overall, len(every)),
+        figures,
+    )
 
 
 def _classes_of(target: np.ndarray, classes: Sequence[str]) -> Iterator[np.ndarray]:
@@ -168,17 +231,24 @@ def _classes_of(target: np.ndarray, classes: Sequence[str]) -> Iterator[np.ndarr
 
 
 def _badness(statistics: np.ndarray, metric: Metric) -> np.ndarray:
-    """(n,) per row, larger is worse, mean 0: for a ratio of sums a row's share of the numerator beyond its share of the denominator."""
+    """(n,) per row, larger is worse, mean 0: for a ratio of sums a row's share of the numerator beyond its
+    share of the denominator."""
     values = statistics[:, 0]
     if statistics.shape[1] == 2:
-        values = (values - statistics[:, 1] * metric.reduce(statistics)) / max(float(statistics[:, 1].mean()), 1e-12)
+        values = (values - statistics[:, 1] * metric.reduce(statistics)) / max(
+            float(statistics[:, 1].mean()), 1e-12
+        )
     return (values - values.mean()) * (-1 if metric.higher_is_better else 1)
 
 
-def worst_of_many(badness: np.ndarray, members: Sequence[np.ndarray], groups: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(how many standard errors each part is worse than the other rows, its p-value for being the worst of so many). badness (n,) has
-    mean 0; members: (n,) bool a part; nan for parts of fewer than FEWEST rows inside or outside. Rows are shuffled; rows of one group
-    may depend on each other, so with groups their deviations change signs together (wild cluster bootstrap, Cameron et al. 2008)."""
+def worst_of_many(
+    badness: np.ndarray, members: Sequence[np.ndarray], groups: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(how many standard errors each part is worse than the other rows, its p-value for being the worst of so
+    many). badness (n,) has mean 0; members: (n,) bool a part; nan for parts of fewer than FEWEST rows inside
+    or outside. Rows are shuffled; rows of one group may depend on each other, so with groups their deviations
+    change signs together (wild cluster bootstrap, Cameron et al. 2008).
+    """
     from scipy.sparse import csr_array
 
     inside = np.array([held.sum() for held in members], np.float64)
@@ -191,7 +261,9 @@ def worst_of_many(badness: np.ndarray, members: Sequence[np.ndarray], groups: np
     matrix = csr_array(np.stack([members[int(i)] for i in tested]).astype(np.float64))  # (P, n)
     inside = inside[tested]
     if groups is None:
-        scale = n / (inside * (n - inside)) / (spread * np.sqrt(1 / inside + 1 / (n - inside)))  # of the sum inside, as the total is 0
+        scale = (
+            n / (inside * (n - inside)) / (spread * np.sqrt(1 / inside + 1 / (n - inside)))
+        )  # of the sum inside, as the total is 0
     else:
         units = np.unique(groups, return_inverse=True)[1].reshape(-1)
         sums = csr_array(matrix @ csr_array((badness, (np.arange(n), units))))  # (P, U)
@@ -215,17 +287,32 @@ def worst_of_many(badness: np.ndarray, members: Sequence[np.ndarray], groups: np
 def _headline(metric: Metric, overall: float, told: Sequence[Mapping[str, Any]], parts: int) -> str:
     worst = told[0]
     if worst["z"] is None:
-        return f"no part of {FEWEST} rows or more stands against {FEWEST} others, in enough groups: nothing can be said of slices."
+        return (
+            f"no part of {FEWEST} rows or more stands against {FEWEST} others, in enough groups: nothing can"
+            " be said of slices."
+        )
     value = f"{metric.name} {worst['value']:.3g} against {overall:.3g} over all, {worst['n']:,} rows"
-    chance = f"p {'<' if worst['p'] < 0.001 else '='} {max(worst['p'], 0.001):.3f} as the worst of {parts:,} parts"
+    chance = (
+        f"p {'<' if worst['p'] < 0.001 else '='} {max(worst['p'], 0.001):.3f} as the worst of {parts:,} parts"
+    )
     if worst["p"] <= 0.05:
-        return f"it fares worst where {worst['column']} is '{worst['part']}': {value}; more than chance explains ({chance})."
-    return f"no part is worse than chance explains; the lowest is {worst['column']} '{worst['part']}': {value} ({chance})."
+        return (
+            f"it fares worst where {worst['column']} is '{worst['part']}': {value}; more than chance explains"
+            f" ({chance})."
+        )
+    return (
+        f"no part is worse than chance explains; the lowest is {worst['column']} '{worst['part']}': {value}"
+        f" ({chance})."
+    )
 
 
-def _tables(view: View, slot: str, metric: Metric, told: Sequence[Mapping[str, Any]], overall: float, parts: int) -> list[Block]:
+def _tables(
+    view: View, slot: str, metric: Metric, told: Sequence[Mapping[str, Any]], overall: float, parts: int
+) -> list[Block]:
     """The parts from the worst; those of few rows apart."""
-    definition = f"{metric.name} of each part, from the worst; over all rows {overall:.4g}. {metric.definition}"
+    definition = (
+        f"{metric.name} of each part, from the worst; over all rows {overall:.4g}. {metric.definition}"
+    )
     definition += " p: how often the worst of all parts would be as bad with rows shuffled."
     definition += f" {SHOWN} of {parts:,} parts." if parts > SHOWN else ""
     blocks: list[Block] = []
@@ -234,7 +321,9 @@ def _tables(view: View, slot: str, metric: Metric, told: Sequence[Mapping[str, A
         if those:
             marked = tuple(i for i, one in enumerate(those) if one["p"] is not None and one["p"] <= 0.05)
             columns = ("column", "part", "rows", metric.name, "95%", "p")
-            blocks.append(Table(columns, tuple(map(_row, those)), view.titled(slot, caption), marked, private))
+            blocks.append(
+                Table(columns, tuple(map(_row, those)), view.titled(slot, caption), marked, private)
+            )
     return blocks
 
 

@@ -24,27 +24,53 @@ def asks(view: View) -> bool:
 def assess(view: View, seconds: float) -> Section:
     """The likeliest answers to the first questions of some rows, evenly spread."""
     (slot,) = view.run.signature.outputs
-    room, model = view.run.types["output", slot.name], view.learner.model.eval()
-    pieces = pieces_of(room.kind, room.codes, room.alphabet)
+    column_type, model = view.run.types["output", slot.name], view.learner.model.eval()
+    pieces = pieces_of(column_type.kind, column_type.codes, column_type.alphabet)
     values, offsets = view.store.flat(("output", slot.name))
     rows = view.store.rows(view.split)
     items, same = [], 0
-    for row in rows[np.unique(np.linspace(0, max(0, len(rows) - 1), ANSWERS).astype(int))] if len(rows) else []:
-        cell = values[offsets[row] : offsets[row + 1]].reshape(int(offsets[row + 1] - offsets[row]), -1)[:, 0]  # of two answers the chosen one
+    for row in (
+        rows[np.unique(np.linspace(0, max(0, len(rows) - 1), ANSWERS).astype(int))] if len(rows) else []
+    ):
+        cell = values[offsets[row] : offsets[row + 1]].reshape(int(offsets[row + 1] - offsets[row]), -1)[
+            :, 0
+        ]  # of two answers the chosen one
         learned = np.flatnonzero(cell & 1)
         if not len(learned):
             continue
         first, tokens = int(learned[0]), (cell >> 1).astype(np.int64)
         ends = np.flatnonzero(tokens[first:] == END)
         wanted = _text(tokens[first : first + int(ends[0])] if len(ends) else tokens[first:], pieces)
-        steps = following(model, room, tokens[:first], [0], Sampling(tokens=TOKENS, temperature=0.0), view.learner.device, end=END)
+        steps = following(
+            model,
+            column_type,
+            tokens[:first],
+            [0],
+            Sampling(tokens=TOKENS, temperature=0.0),
+            view.learner.device,
+            end=END,
+        )
         said = "".join(added[0] for added in steps)
         same += said == wanted
-        items.append(Item(f"row {row}", pieces=((_text(tokens[:first], pieces)[-LETTERS:] + said, 0.0),), lines=(f"in the data: {wanted}",)))
-    headline = f"Its likeliest answers to {len(items)} questions of the {view.split} rows; {same} are word for word those of the data."
-    blocks = (*while_it_learned(view.run), Gallery(tuple(items), "What was asked, and what it answers, behind its mark.", private=True))
+        items.append(
+            Item(
+                f"row {row}",
+                pieces=((_text(tokens[:first], pieces)[-LETTERS:] + said, 0.0),),
+                lines=(f"in the data: {wanted}",),
+            )
+        )
+    headline = (
+        f"Its likeliest answers to {len(items)} questions of the {view.split} rows; {same} are word for word"
+        " those of the data."
+    )
+    blocks = (
+        *while_it_learned(view.run),
+        Gallery(tuple(items), "What was asked, and what it answers, behind its mark.", private=True),
+    )
     return Section("talking", TITLE, headline, blocks, {"asked": len(items), "same": same})
 
 
 def _text(tokens: np.ndarray, pieces: list[bytes]) -> str:
-    return b"".join(NAMES[token].encode() if token in NAMES else pieces[token] for token in tokens.tolist()).decode("utf-8", "replace")
+    return b"".join(
+        NAMES[token].encode() if token in NAMES else pieces[token] for token in tokens.tolist()
+    ).decode("utf-8", "replace")

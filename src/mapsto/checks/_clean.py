@@ -1,7 +1,9 @@
-"""A cleaned copy of the data: faults that need no judgement are taken out, every change is written down, the original is not touched.
+"""A cleaned copy of the data: faults that need no judgement are taken out, every change is written down, the
+original is not touched.
 
-Out go rows that cannot be read, repeated rows, training rows that also stand among those held back or are nearly the same, equal inputs
-with different answers, and columns that are constant or number the rows. A table stays a table and a folder a folder:
+Out go rows that cannot be read, repeated rows, training rows that also stand among those held back or are
+nearly the same, equal inputs with different answers, and columns that are constant or number the rows. A
+table stays a table and a folder a folder:
 
     OUT/<name>.csv, .jsonl or .parquet    a table; train and test files keep their names
     OUT/<class>/<picture>                 class folders as they were
@@ -48,14 +50,20 @@ class Change:
 
 
 def clean(evidence: Evidence, out: Path) -> list[Change]:
-    """Write the cleaned copy. DataError when `out` is there already, or the data is of a kind that cannot be written back."""
+    """Write the cleaned copy. DataError when `out` is there already, or the data is of a kind that cannot be
+    written back."""
     refuse_to_overwrite(out)
     gone = rows_to_remove(evidence)
-    columns = sorted(evidence.ids & {slot.column for slot in evidence.inputs}, key=list(evidence.source.columns).index)
+    columns = sorted(
+        evidence.ids & {slot.column for slot in evidence.inputs}, key=list(evidence.source.columns).index
+    )
     place = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         place.mkdir(parents=True)
-        changes = [Change("", name, "column removed", "it is the same in every row, or only numbers the rows") for name in columns]
+        changes = [
+            Change("", name, "column removed", "it is the same in every row, or only numbers the rows")
+            for name in columns
+        ]
         changes += _write(evidence.source, place, gone, columns)
         _write_log(place / LOG, changes)
         if out.is_dir():
@@ -71,22 +79,28 @@ def clean(evidence: Evidence, out: Path) -> list[Change]:
 def refuse_to_overwrite(out: Path) -> None:
     """DataError when something stands where the copy is to go."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: is there already, and nothing is overwritten.\nName a folder that does not exist yet: --fix OUT")
+        raise DataError(
+            f"{out}: is there already, and nothing is overwritten.\nName a folder that does not exist yet:"
+            " --fix OUT"
+        )
 
 
-# --- which rows ------------------------------------------------------------------------------------------------------------------
+# --- which rows -----------------------------------------------------------------------------------
 
 
 def rows_to_remove(evidence: Evidence) -> dict[int, str]:
     """{row: why}."""
-    gone = {int(problem["row"]): f"cannot be read: {problem['column']}: {_line(problem['why'])}" for problem in evidence.store.problems}
+    gone = {
+        int(problem["row"]): f"cannot be read: {problem['column']}: {_line(problem['why'])}"
+        for problem in evidence.store.problems
+    }
     if not evidence.inputs or evidence.repeats_are_natural:
         return gone
     for row in contradictions.apart(evidence).tolist():
         gone.setdefault(row, "equal inputs stand beside another answer")
     for row, why in _repeated(evidence, gone):
         gone.setdefault(row, why)
-    for slot in evidence.answering("likeness"):
+    for slot in evidence.answering("similarity_embedding"):
         for kept, row in near.pairs_of(evidence, slot):
             if kept not in gone:
                 gone.setdefault(row, f"nearly the same '{slot.column}' is held back for testing")
@@ -97,8 +111,8 @@ def rows_to_remove(evidence: Evidence) -> dict[int, str]:
 
 
 def _repeated(evidence: Evidence, gone: Mapping[int, str]) -> Iterator[tuple[int, str]]:
-    """Rows equal to an earlier one, answers too; and, where the data names its splits, rows whose inputs stand in one that is measured on:
-    test rows stay before validation rows, those before training rows."""
+    """Rows equal to an earlier one, answers too; and, where the data names its splits, rows whose inputs
+    stand in one that is measured on: test rows stay before validation rows, those before training rows."""
     named = np.maximum(evidence.scan.named, 0)
     used = np.flatnonzero(evidence.split_of >= 0)
     seen: set[tuple[int, int]] = set()
@@ -114,7 +128,7 @@ def _repeated(evidence: Evidence, gone: Mapping[int, str]) -> Iterator[tuple[int
         seen.add((value, answer))
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 
 Row = tuple[str | None, dict[str, Any]]  # the split the data names, cells by column
 
@@ -134,14 +148,24 @@ def _write(source: Source, place: Path, gone: Mapping[int, str], columns: Sequen
         elif isinstance(part, ParquetSource):
             for _ in rows:  # the log; duckdb copies the rows
                 continue
-            _write_parquet(part, _free(place, f"{part.name}.parquet"), [row - first for row in gone if first <= row < counted[0]], columns)
+            _write_parquet(
+                part,
+                _free(place, f"{part.name}.parquet"),
+                [row - first for row in gone if first <= row < counted[0]],
+                columns,
+            )
         elif isinstance(part, (JsonLines, JsonList)):
             _write_json(rows, _free(place, f"{part.name}.jsonl"))
         elif isinstance(part, DelimitedSource):
-            _write_csv([name for name in part.columns if name not in columns], (cells for _, cells in rows), _free(place, f"{part.name}.csv"))
+            _write_csv(
+                [name for name in part.columns if name not in columns],
+                (cells for _, cells in rows),
+                _free(place, f"{part.name}.csv"),
+            )
         else:
             raise DataError(
-                f"{part.name}: a cleaned copy is written of folders of pictures or sounds, csv, jsonl and parquet.\nSave it as one of these."
+                f"{part.name}: a cleaned copy is written of folders of pictures or sounds, csv, jsonl and"
+                " parquet.\nSave it as one of these."
             )
         first = counted[0]
     return changes
@@ -159,10 +183,16 @@ def _parts(source: Source) -> Iterator[Source]:
         yield source
 
 
-def _kept(part: Source, counted: list[int], gone: Mapping[int, str], columns: Sequence[str], changes: list[Change]) -> Iterator[Row]:
-    """The rows that stay, without the columns that go; `counted[0]` moves on, and what goes is added to `changes`."""
+def _kept(
+    part: Source, counted: list[int], gone: Mapping[int, str], columns: Sequence[str], changes: list[Change]
+) -> Iterator[Row]:
+    """The rows that stay, without the columns that go; `counted[0]` moves on, and what goes is added to
+    `changes`."""
     for chunk in part.chunks():
-        changes += [Change(f"{part.name} {bad.where}", "", "row removed", f"cannot be read: {_line(bad.why)}") for bad in chunk.bad]
+        changes += [
+            Change(f"{part.name} {bad.where}", "", "row removed", f"cannot be read: {_line(bad.why)}")
+            for bad in chunk.bad
+        ]
         names = [name for name in chunk.columns if name not in columns]
         for i in range(len(chunk)):
             row = counted[0] + i
@@ -185,7 +215,11 @@ def _write_metadata(rows: Iterator[Row], place: Path, medium: str) -> None:
     """Pictures or sounds, and metadata.jsonl beside them: its cells keep their kinds."""
     with (place / "metadata.jsonl").open("a", encoding="utf-8") as file:
         for split, cells in rows:
-            named = {"file_name": _copy(cells.pop(medium), place), **cells, **({"split": split} if split else {})}
+            named = {
+                "file_name": _copy(cells.pop(medium), place),
+                **cells,
+                **({"split": split} if split else {}),
+            }
             file.write(_json(named))
 
 
@@ -213,8 +247,14 @@ def _write_parquet(part: ParquetSource, path: Path, gone: Sequence[int], columns
         base.execute("CREATE TABLE gone (row BIGINT)")
         if gone:
             base.executemany("INSERT INTO gone VALUES (?)", [[row] for row in gone])
-        rows = f"SELECT * EXCLUDE ({without}) FROM read_parquet({_text(literal(part.path))}, file_row_number=true)"
-        base.execute(f"COPY ({rows} WHERE file_row_number NOT IN (SELECT row FROM gone)) TO {_text(str(path))} (FORMAT parquet)")
+        rows = (
+            f"SELECT * EXCLUDE ({without}) FROM read_parquet({_text(literal(part.path))},"
+            " file_row_number=true)"
+        )
+        base.execute(
+            f"COPY ({rows} WHERE file_row_number NOT IN (SELECT row FROM gone)) TO {_text(str(path))} (FORMAT"
+            " parquet)"
+        )
 
 
 def _text(value: str) -> str:

@@ -1,4 +1,5 @@
-"""The gate that a training passes: what the checks found goes into the run and is said once; a leak stops it."""
+"""The gate that a training passes: what the checks found goes into the run and is said once; a leak stops
+it."""
 
 from __future__ import annotations
 
@@ -9,14 +10,15 @@ from pathlib import Path
 from mapsto.checks.base import Evidence, Finding, look, to_drop
 from mapsto.checks.leakage import ALLOW
 from mapsto.errors import DataError
-from mapsto.events import Tell
+from mapsto.events import Emit
 from mapsto.files import write_json
 
 MOST = 8  # warnings said; the others are counted
 
 
-def gate(evidence: Evidence, run: Path, tell: Tell, samples: bool = True) -> None:
-    """findings.json in the run's folder, warnings told. DataError when one stops, unless it is allowed. samples: may cells be written?"""
+def gate(evidence: Evidence, run: Path, emit: Emit, samples: bool = True) -> None:
+    """findings.json in the run's folder, warnings told. DataError when one stops, unless it is allowed.
+    samples: may cells be written?"""
     found = look(evidence)
     if not samples:
         found = [dataclasses.replace(finding, examples=()) for finding in found]
@@ -26,9 +28,9 @@ def gate(evidence: Evidence, run: Path, tell: Tell, samples: bool = True) -> Non
         raise DataError(refusal(stops))
     said = [finding for finding in found if finding.level != "note"]
     for finding in said[:MOST]:
-        tell({"event": "finding", **finding.to_json()})
+        emit({"event": "finding", **finding.to_json()})
     if len(said) > MOST:
-        tell({"event": "said", "text": f"and {len(said) - MOST} more warnings: see findings.json"})
+        emit({"event": "said", "text": f"and {len(said) - MOST} more warnings: see findings.json"})
 
 
 def refusing(found: Sequence[Finding], allow: str | None) -> list[Finding]:

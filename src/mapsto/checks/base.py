@@ -1,7 +1,8 @@
-"""The data gate: what is wrong with the data before anything is learned from it. One file in this folder is one fault looked for.
+"""The data gate: what is wrong with the data before anything is learned from it. One file in this folder is
+one fault looked for.
 
-A file holds `look(evidence) -> list[Finding]`. It reads what the scan and the encoded store already hold, a few passes of array
-code over bounded samples: seconds, whatever the size of the set.
+A file holds `look(evidence) -> list[Finding]`. It reads what the scan and the encoded store already hold, a
+few passes of array code over bounded samples: seconds, whatever the size of the set.
 """
 
 from __future__ import annotations
@@ -25,20 +26,27 @@ from mapsto.registry import module, names
 from mapsto.signature import Slot
 from mapsto.types.base import DataType
 
-LEVELS = ("stop", "warn", "note")  # stop: `train` refuses; warn: said once; note: only in the record and the report
+LEVELS = (
+    "stop",
+    "warn",
+    "note",
+)  # stop: `train` refuses; warn: said once; note: only in the record and the report
 MOST_ROWS = 20_000  # rows whose values are compared
 MOST_BYTES = 1 << 30  # of encoded cells read for one look
 MOST_FACTS = 20_000_000  # values held, over all columns
 PIECE = 1024  # rows read at once
 EXAMPLES = 5  # rows named of each finding
-BITS = 10  # beyond what makes accidental repeats unlikely (twice log2 of the rows), before a repeated row is strange
+# beyond what makes accidental repeats unlikely (twice log2 of the rows), before a repeated row is strange
+BITS = 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault. name: what to call it ("leakage", "duplicates", "constant", …); level: one of LEVELS; what: one sentence with the
-    count; effect: what it would do to the result; fix: the flag or command that mends it; columns: those concerned; count: rows or
-    cells; rows: row numbers of examples; where: what a person would call them ("line 17"); examples: their cells, private."""
+    """One fault. name: what to call it ("leakage", "duplicates", "constant", …); level: one of LEVELS; what:
+    one sentence with the count; effect: what it would do to the result; fix: the flag or command that mends
+    it; columns: those concerned; count: rows or cells; rows: row numbers of examples; where: what a person
+    would call them ("line 17"); examples: their cells, private.
+    """
 
     name: str
     level: str
@@ -57,14 +65,18 @@ class Finding:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Finding:
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+        }
         return cls(**values)
 
 
 @dataclass(frozen=True, eq=False)
 class Fact:
-    """One column of a plain table, as a room gives it. part: "" where it is the whole cell, "moment" of a date, else a label's name or
-    what was measured. values (m,): float64, nan where missing, when they have an order; else int64 codes: -1 missing, -2 not told apart."""
+    """One column of a plain table, as a room gives it. part: "" where it is the whole cell, "moment" of a
+    date, else a label's name or what was measured. values (m,): float64, nan where missing, when they have an
+    order; else int64 codes: -1 missing, -2 not told apart.
+    """
 
     side: str
     slot: Slot
@@ -90,8 +102,9 @@ class Fact:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a check may look at. store: every row encoded, divided as it will be trained; scan: hashes of all rows' inputs and targets,
-    and a sample of raw cells; left_out: columns that `resolve` does not use, and why."""
+    """What a check may look at. store: every row encoded, divided as it will be trained; scan: hashes of all
+    rows' inputs and targets, and a sample of raw cells; left_out: columns that `resolve` does not use, and
+    why."""
 
     source: Source
     store: Store
@@ -111,12 +124,12 @@ class Evidence:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """(m,) used rows whose values are compared, in order: all, or those of the scan's sample, at most MOST_ROWS. Equal rows are
-        in it together."""
+        """(m,) used rows whose values are compared, in order: all, or those of the scan's sample, at most
+        MOST_ROWS. Equal rows are in it together."""
         found = list(self.scan.sample_rows.values())
         sampled = max(found, key=len) if found else np.arange(self.store.n)
         used = sampled[self.split_of[sampled] >= 0]
-        layouts = [room.layout for room in self.store.types.values()]
+        layouts = [column_type.layout for column_type in self.store.types.values()]
         width = sum((one.shape[0] or 1) if len(one.shape) == 1 else 1 for one in layouts)  # labels count each
         return used[chosen(len(used), max(500, min(MOST_ROWS, MOST_FACTS // width)), "rows")]
 
@@ -132,7 +145,8 @@ class Evidence:
         return np.sort(np.unique(self.scan.hashes[self.rows], return_index=True)[1])
 
     def asked(self, method: str, spots: Sequence[Spot], rows: np.ndarray) -> dict[Spot, list[Any]]:
-        """What rooms say by `facts`, `traits`, `places` or `likeness` of rows, piece by piece; spots that say nothing are left out."""
+        """What rooms say by `facts`, `traits`, `places` or `likeness` of rows, piece by piece; spots that say
+        nothing are left out."""
         answering = [spot for spot in spots if spot in self._answering(method)]
         found: dict[Spot, list[Any]] = {spot: [] for spot in answering}
         for low in range(0, len(rows) if answering else 0, PIECE):
@@ -149,8 +163,16 @@ class Evidence:
         """Spots whose rooms say something of a row by a method: asked of one row, once."""
         if method not in self._answered:
             raw = self.store.raw(np.zeros(min(1, self.store.n), np.int64))
-            said = {spot: getattr(self.store.types[spot], method)(array) for spot, array in raw.items()} if self.store.n else {}
-            self._answered[method] = {spot for spot, found in said.items() if found is not None and not (isinstance(found, dict) and not found)}
+            said = (
+                {spot: getattr(self.store.types[spot], method)(array) for spot, array in raw.items()}
+                if self.store.n
+                else {}
+            )
+            self._answered[method] = {
+                spot
+                for spot, found in said.items()
+                if found is not None and not (isinstance(found, dict) and not found)
+            }
         return self._answered[method]
 
     @cached_property
@@ -159,8 +181,14 @@ class Evidence:
 
     def affordable(self, slot: Slot, most: int) -> int:
         """How many rows of an input may be read for one look."""
-        layout = self.room("input", slot).layout
-        cell = 4096 if layout.ragged else int(np.dtype(layout.dtype).itemsize * np.prod([side for side in layout.shape if side is not None]))
+        layout = self.column_type("input", slot).layout
+        cell = (
+            4096
+            if layout.ragged
+            else int(
+                np.dtype(layout.dtype).itemsize * np.prod([side for side in layout.shape if side is not None])
+            )
+        )
         return min(most, max(500, MOST_BYTES // cell))
 
     def cells(self, column: str) -> Sequence[Any] | None:
@@ -189,40 +217,49 @@ class Evidence:
     def outputs(self) -> tuple[Slot, ...]:
         return self.store.signature.outputs
 
-    def room(self, side: str, slot: Slot) -> DataType:
+    def column_type(self, side: str, slot: Slot) -> DataType:
         return self.store.types[side, slot.name]
 
     @cached_property
-    def facts(self) -> list[Fact]:
-        """Every slot as columns of a plain table, over `rows`; slots that are none (pictures, prose) have no fact."""
-        return self._as_facts("facts", [*self._spots("input"), *self._spots("output")], self.rows)
+    def as_columns(self) -> list[Fact]:
+        """Every slot as columns of a plain table, over `rows`; slots that are none (pictures, prose) have no
+        fact."""
+        return self._as_facts("as_columns", [*self._spots("input"), *self._spots("output")], self.rows)
 
     @cached_property
-    def traits(self) -> list[Fact]:
+    def summary_stats(self) -> list[Fact]:
         """What can be measured of the other inputs, over `trait_rows`."""
-        return self._as_facts("traits", self._spots("input"), self.trait_rows)
+        return self._as_facts("summary_stats", self._spots("input"), self.trait_rows)
 
     @cached_property
     def trait_rows(self) -> np.ndarray:
         """Those of `rows` of which pictures and prose can be read in seconds."""
-        most = min((self.affordable(slot, MOST_ROWS) for slot in self.answering("traits")), default=MOST_ROWS)
+        most = min(
+            (self.affordable(slot, MOST_ROWS) for slot in self.answering("summary_stats")), default=MOST_ROWS
+        )
         return self.rows[chosen(len(self.rows), most, "traits")]
 
     def facts_of(self, side: str, slots: Sequence[Slot], rows: np.ndarray) -> list[Fact]:
         """Facts of some slots, over other rows than `rows`."""
-        return self._as_facts("facts", [(side, slot.name) for slot in slots], rows)
+        return self._as_facts("as_columns", [(side, slot.name) for slot in slots], rows)
 
     def _spots(self, side: str) -> list[Spot]:
         return [(side, slot.name) for slot in (self.inputs if side == "input" else self.outputs)]
 
     def _as_facts(self, method: str, spots: Sequence[Spot], rows: np.ndarray) -> list[Fact]:
-        slots = {("input", slot.name): slot for slot in self.inputs} | {("output", slot.name): slot for slot in self.outputs}
+        slots = {("input", slot.name): slot for slot in self.inputs} | {
+            ("output", slot.name): slot for slot in self.outputs
+        }
         found = self.asked(method, spots, rows)
-        return [Fact(spot[0], slots[spot], part, np.concatenate([one[part] for one in parts])) for spot, parts in found.items() for part in parts[0]]
+        return [
+            Fact(spot[0], slots[spot], part, np.concatenate([one[part] for one in parts]))
+            for spot, parts in found.items()
+            for part in parts[0]
+        ]
 
     @cached_property
     def given(self) -> list[Fact]:
-        return [fact for fact in self.facts if fact.side == "input"]
+        return [fact for fact in self.as_columns if fact.side == "input"]
 
     @cached_property
     def plain(self) -> set[str]:
@@ -231,7 +268,7 @@ class Evidence:
 
     @cached_property
     def targets(self) -> list[Fact]:
-        return [fact for fact in self.facts if fact.side == "output"]
+        return [fact for fact in self.as_columns if fact.side == "output"]
 
     @cached_property
     def ids(self) -> set[str]:
@@ -242,14 +279,16 @@ class Evidence:
 
     @property
     def divided(self) -> bool:
-        """Do data or user say which rows train and which test, at least some of them? Otherwise chance does."""
+        """Do data or user say which rows train and which test, at least some of them? Otherwise chance
+        does."""
         return bool((self.scan.named >= 0).any() or self.reading.group or self.reading.time)
 
     # ---- rows by value ----
 
     @cached_property
     def keys(self) -> np.ndarray:
-        """(n,) uint64 of each row's inputs, columns that only number rows left out: equal rows have equal keys."""
+        """(n,) uint64 of each row's inputs, columns that only number rows left out: equal rows have equal
+        keys."""
         used = [slot.column for slot in self.inputs if slot.column not in self.ids]
         return self.scan.hashes if len(used) in (0, len(self.inputs)) else self.hashes(used)
 
@@ -268,11 +307,14 @@ class Evidence:
 
     @cached_property
     def repeats_are_natural(self) -> bool:
-        """Are rows described by so few different values that equal ones must occur? Their collision entropy, as if columns were
-        independent, is then below that of as many random rows; or most rows have an equal."""
+        """Are rows described by so few different values that equal ones must occur? Their collision entropy,
+        as if columns were independent, is then below that of as many random rows; or most rows have an
+        equal."""
         facts = [fact for fact in self.given if fact.column not in self.ids]
         apart = np.unique(self.keys[self.rows], return_index=True)[1]
-        bits = sum(_collision_bits(fact.values[apart]) for fact in facts) + 64.0 * sum(slot.name not in self.plain for slot in self.inputs)
+        bits = sum(_collision_bits(fact.values[apart]) for fact in facts) + 64.0 * sum(
+            slot.name not in self.plain for slot in self.inputs
+        )
         used = self.keys[self.split_of >= 0]
         return bits < 2 * np.log2(max(2, len(used))) + BITS or len(np.unique(used)) < 0.5 * len(used)
 
@@ -286,7 +328,8 @@ def hash_of(cells: Sequence[Any]) -> int:
 
 
 def _collision_bits(values: np.ndarray) -> float:
-    """-log2 of the share of pairs of rows that are equal in a column (half a pair is added, so that it is never none)."""
+    """-log2 of the share of pairs of rows that are equal in a column (half a pair is added, so that it is
+    never none)."""
     counts = np.unique(values, return_counts=True, equal_nan=True)[1] if len(values) else np.empty(0)
     pairs = len(values) * (len(values) - 1) / 2
     return float(-np.log2(((counts * (counts - 1)).sum() / 2 + 0.5) / pairs)) if pairs else 0.0
@@ -307,13 +350,17 @@ def look(evidence: Evidence) -> list[Finding]:
 
 
 def _with_examples(found: list[Finding], evidence: Evidence) -> list[Finding]:
-    """Names of the rows and the cells concerned: one pass over the source, no further than the last of them."""
+    """Names of the rows and the cells concerned: one pass over the source, no further than the last of
+    them."""
     wanted = {row for finding in found for row in finding.rows[:EXAMPLES]}
     cells: dict[int, tuple[str, dict[str, Any]]] = {}
     first = 0
     for chunk in evidence.source.chunks() if wanted else ():
         for row in wanted.intersection(range(first, first + len(chunk))):
-            cells[row] = chunk.where[row - first], {name: column[row - first] for name, column in chunk.columns.items()}
+            cells[row] = (
+                chunk.where[row - first],
+                {name: column[row - first] for name, column in chunk.columns.items()},
+            )
         first += len(chunk)
         if len(cells) == len(wanted):
             break
@@ -322,7 +369,10 @@ def _with_examples(found: list[Finding], evidence: Evidence) -> list[Finding]:
             finding,
             rows=finding.rows[:EXAMPLES],
             where=finding.where or tuple(cells[row][0] for row in finding.rows[:EXAMPLES] if row in cells),
-            examples=finding.examples or tuple(_shown(cells[row][1], finding, evidence) for row in finding.rows[:EXAMPLES] if row in cells),
+            examples=finding.examples
+            or tuple(
+                _shown(cells[row][1], finding, evidence) for row in finding.rows[:EXAMPLES] if row in cells
+            ),
         )
         for finding in found
     ]
@@ -337,7 +387,9 @@ def _shown(cells: Mapping[str, Any], finding: Finding, evidence: Evidence) -> st
 
 def listed(columns: Sequence[str], most: int = 6) -> str:
     """'a', 'b' and 3 more."""
-    return ", ".join(f"'{name}'" for name in columns[:most]) + (f" and {len(columns) - most} more" if len(columns) > most else "")
+    return ", ".join(f"'{name}'" for name in columns[:most]) + (
+        f" and {len(columns) - most} more" if len(columns) > most else ""
+    )
 
 
 def to_drop(columns: Sequence[str]) -> str:

@@ -14,19 +14,40 @@ RATIO, SOME = 20, 5  # of the most to the least frequent class: worth a warning,
 def look(evidence: Evidence) -> list[Finding]:
     found: list[Finding] = []
     for slot in evidence.outputs:
-        names = evidence.room("output", slot).classes
-        facts = [fact for fact in evidence.facts_of("output", [slot], evidence.store.rows("train")) if not fact.ordered]
+        names = evidence.column_type("output", slot).classes
+        facts = [
+            fact
+            for fact in evidence.facts_of("output", [slot], evidence.store.rows("train"))
+            if not fact.ordered
+        ]
         if len(facts) == 1 and not facts[0].part:
-            found += _one_of_several(evidence, slot, names, np.bincount(facts[0].values[facts[0].values >= 0], minlength=len(names)))
+            found += _one_of_several(
+                evidence,
+                slot,
+                names,
+                np.bincount(facts[0].values[facts[0].values >= 0], minlength=len(names)),
+            )
         elif facts:
             found += _labels(slot, [(fact.part, fact.values) for fact in facts])
     return found
 
 
-def _one_of_several(evidence: Evidence, slot: Slot, names: tuple[str, ...], counts: np.ndarray) -> list[Finding]:
+def _one_of_several(
+    evidence: Evidence, slot: Slot, names: tuple[str, ...], counts: np.ndarray
+) -> list[Finding]:
     if (counts > 0).sum() <= 1:
         what = f"'{slot.column}' has one class only ({names[int(counts.argmax())] if len(names) else 'none'})"
-        return [Finding("one class", "warn", what, "there is nothing to tell apart", "--target another column, or add rows", (slot.column,), 1)]
+        return [
+            Finding(
+                "one class",
+                "warn",
+                what,
+                "there is nothing to tell apart",
+                "--target another column, or add rows",
+                (slot.column,),
+                1,
+            )
+        ]
     found = []
     rare = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k] < RARE]
     if rare:
@@ -36,25 +57,47 @@ def _one_of_several(evidence: Evidence, slot: Slot, names: tuple[str, ...], coun
         fix = "add rows, or leave out or join such classes"
         rows = _rows_of(evidence, slot, rare[0])
         level = "warn" if len(rare) < 0.5 * len(counts) or len(counts) < 20 else "note"
-        found.append(Finding("few rows", level, what, "they will hardly be recognised", fix, (slot.column,), len(rare), rows))
+        found.append(
+            Finding(
+                "few rows",
+                level,
+                what,
+                "they will hardly be recognised",
+                fix,
+                (slot.column,),
+                len(rare),
+                rows,
+            )
+        )
     found += _uneven(slot, names, counts)
     return found
 
 
 def _uneven(slot: Slot, names: tuple[str, ...], counts: np.ndarray) -> list[Finding]:
-    """Imbalance; where very many classes share the rows, the common against the middle one, since a tail is natural."""
+    """Imbalance; where very many classes share the rows, the common against the middle one, since a tail is
+    natural."""
     least = counts[counts > 0].min() if len(counts) <= 20 else np.median(counts[counts > 0])
     ratio = counts.max() / least
     if ratio < SOME:
         return []
     share = counts.max() / counts.sum()
     top, other = names[int(counts.argmax())], "least" if len(counts) <= 20 else "middle"
-    what = f"'{slot.column}' is uneven: {share:.1%} of the training rows are {top}, {ratio:,.0f} times the {other} frequent class"
+    what = (
+        f"'{slot.column}' is uneven: {share:.1%} of the training rows are {top}, {ratio:,.0f} times the"
+        f" {other} frequent class"
+    )
     effect = f"always saying {top} is right in {share:.1%}: look at balanced_accuracy, not accuracy"
     fix = f"{slot.name}:category(balance=true), or --metric balanced_accuracy"
     return [
         Finding(
-            "imbalance", "warn" if ratio >= RATIO else "note", what, effect, fix, (slot.column,), int(counts.max()), figures={"ratio": float(ratio)}
+            "imbalance",
+            "warn" if ratio >= RATIO else "note",
+            what,
+            effect,
+            fix,
+            (slot.column,),
+            int(counts.max()),
+            figures={"ratio": float(ratio)},
         )
     ]
 
@@ -66,9 +109,24 @@ def _labels(slot: Slot, labels: list[tuple[str, np.ndarray]]) -> list[Finding]:
     rare = [name for name in held if min(held[name], absent[name]) < RARE]
     if not rare:
         return []
-    told = ", ".join(f"{name} ({held[name]} of {plural(held[name] + absent[name], 'row')})" for name in rare[:5]) + (", …" if len(rare) > 5 else "")
-    what = f"{len(rare):,} of {plural(len(labels), 'label')} of '{slot.column}' hold for hardly any training row, or for all: {told}"
-    return [Finding("few rows", "warn", what, "they will hardly be recognised", "add rows, or leave such labels out", (slot.column,), len(rare))]
+    told = ", ".join(
+        f"{name} ({held[name]} of {plural(held[name] + absent[name], 'row')})" for name in rare[:5]
+    ) + (", …" if len(rare) > 5 else "")
+    what = (
+        f"{len(rare):,} of {plural(len(labels), 'label')} of '{slot.column}' hold for hardly any training"
+        f" row, or for all: {told}"
+    )
+    return [
+        Finding(
+            "few rows",
+            "warn",
+            what,
+            "they will hardly be recognised",
+            "add rows, or leave such labels out",
+            (slot.column,),
+            len(rare),
+        )
+    ]
 
 
 def _rows_of(evidence: Evidence, slot: Slot, k: int) -> tuple[int, ...]:

@@ -15,7 +15,8 @@ def look(evidence: Evidence) -> list[Finding]:
         Finding(
             "constant",
             "warn",
-            f"{listed(columns)} {'says' if len(columns) == 1 else 'say'} the same in every row{evidence.said_rows}",
+            f"{listed(columns)} {'says' if len(columns) == 1 else 'say'} the same in every"
+            f" row{evidence.said_rows}",
             "nothing can be learned from it",
             to_drop(columns),
             tuple(columns),

@@ -14,14 +14,20 @@ def look(evidence: Evidence) -> list[Finding]:
     if not evidence.inputs:
         return []
     rows, groups = candidates(evidence)
-    return [finding for slot in evidence.outputs if (finding := _of(evidence, slot, rows, groups))] if len(rows) else []
+    return (
+        [finding for slot in evidence.outputs if (finding := _of(evidence, slot, rows, groups))]
+        if len(rows)
+        else []
+    )
 
 
 def candidates(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
     """(rows (k,) whose inputs stand elsewhere with another answer, their group (k,))."""
     used = np.flatnonzero(evidence.split_of >= 0)
     _, group = np.unique(evidence.keys[used], return_inverse=True)
-    pairs = np.unique(np.stack([group.astype(np.uint64), evidence.answers[used]], 1), axis=0)[:, 0].astype(np.int64)
+    pairs = np.unique(np.stack([group.astype(np.uint64), evidence.answers[used]], 1), axis=0)[:, 0].astype(
+        np.int64
+    )
     several = np.bincount(pairs, minlength=group.max() + 1 if len(group) else 0) > 1
     taken = several[group]
     return used[taken], group[taken]
@@ -56,11 +62,21 @@ def _of(evidence: Evidence, slot: Slot, rows: np.ndarray, groups: np.ndarray) ->
     effect = (
         "rows are described by few values, so this is the part that cannot be foreseen"
         if natural
-        else "no prediction can be right for all of them" + ("" if numbers else f": at least {plural(wrong, 'label')} must be wrong")
+        else "no prediction can be right for all of them"
+        + ("" if numbers else f": at least {plural(wrong, 'label')} must be wrong")
     )
     fix = "" if natural else "mend the labels, or take such rows out: mapsto check DATA --fix OUT"
     order = rows[apart][np.argsort(groups[apart], kind="stable")]
-    return Finding("contradictions", "note" if few else "warn", what, effect, fix, (slot.column,), count, tuple(order[:4].tolist()))
+    return Finding(
+        "contradictions",
+        "note" if few else "warn",
+        what,
+        effect,
+        fix,
+        (slot.column,),
+        count,
+        tuple(order[:4].tolist()),
+    )
 
 
 def _differing(fact: Fact, groups: np.ndarray) -> tuple[np.ndarray, int]:

@@ -25,11 +25,31 @@ def _across(evidence: Evidence) -> list[Finding]:
             continue
         natural = evidence.repeats_are_natural
         few = len(seen) <= FEW * len(held) or natural
-        places = "training" + (" or validation" if "validation" in others and evidence.store.size("validation") else "")
-        what = f"{plural(len(seen), f'{split} row')} of {len(held):,} {'has' if len(seen) == 1 else 'have'} inputs that also stand in {places}"
-        effect = "rows are described by few values, so equal ones must occur" if natural else f"the {split} figures flatter: such rows are remembered"
+        places = "training" + (
+            " or validation" if "validation" in others and evidence.store.size("validation") else ""
+        )
+        what = (
+            f"{plural(len(seen), f'{split} row')} of {len(held):,} {'has' if len(seen) == 1 else 'have'}"
+            f" inputs that also stand in {places}"
+        )
+        effect = (
+            "rows are described by few values, so equal ones must occur"
+            if natural
+            else f"the {split} figures flatter: such rows are remembered"
+        )
         fix = "mapsto check DATA --fix OUT (takes them out of training)"
-        found.append(Finding("duplicates across splits", "note" if few else "warn", what, effect, fix, (), len(seen), tuple(seen[:5].tolist())))
+        found.append(
+            Finding(
+                "duplicates across splits",
+                "note" if few else "warn",
+                what,
+                effect,
+                fix,
+                (),
+                len(seen),
+                tuple(seen[:5].tolist()),
+            )
+        )
     return found
 
 
@@ -42,10 +62,28 @@ def _inside(evidence: Evidence) -> list[Finding]:
     if not len(again):
         return []
     natural = evidence.repeats_are_natural
-    what = f"{plural(len(again), 'training row')} of {len(rows):,} {'repeats' if len(again) == 1 else 'repeat'} an earlier one"
-    effect = "rows are described by few values, so equal ones must occur" if natural else "repeated rows weigh more in what is learned"
+    what = (
+        f"{plural(len(again), 'training row')} of {len(rows):,} {'repeats' if len(again) == 1 else 'repeat'}"
+        " an earlier one"
+    )
+    effect = (
+        "rows are described by few values, so equal ones must occur"
+        if natural
+        else "repeated rows weigh more in what is learned"
+    )
     level = "warn" if len(again) > MANY * len(rows) and not natural else "note"
-    return [Finding("duplicates", level, what, effect, "mapsto check DATA --fix OUT", (), len(again), tuple(again[:5].tolist()))]
+    return [
+        Finding(
+            "duplicates",
+            level,
+            what,
+            effect,
+            "mapsto check DATA --fix OUT",
+            (),
+            len(again),
+            tuple(again[:5].tolist()),
+        )
+    ]
 
 
 def _spread(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Columns that number or name the rows: every value differs, and they count upward, follow the rows' order, or are names."""
+"""Columns that number or name the rows: every value differs, and they count upward, follow the rows' order,
+or are names."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from mapsto.signature import Slot
 LEAST = 20  # rows
 SHORT = 40  # characters of an id in the mean, at most
 ALL = 0.999  # share of rows that must differ: a few rows may stand twice
-NAME = re.compile(r"(^|[^a-z])(id|ids|uid|uuid|guid|key|index|idx|no|nr|rowid|row|serial|record)([^a-z]|$)", re.IGNORECASE)
+NAME = re.compile(
+    r"(^|[^a-z])(id|ids|uid|uuid|guid|key|index|idx|no|nr|rowid|row|serial|record)([^a-z]|$)", re.IGNORECASE
+)
 TIME = re.compile(r"year|month|week|day|date|hour|time|age", re.IGNORECASE)  # these count something
 CAMEL = re.compile(r"[a-z](Id|ID|Key|Index|No|Nr)$")  # PassengerId
 
@@ -21,7 +24,9 @@ def look(evidence: Evidence) -> list[Finding]:
     columns = found(evidence)
     if not columns:
         return []
-    told = "differ in every row and only number" if len(columns) > 1 else "differs in every row and only numbers"
+    told = (
+        "differ in every row and only number" if len(columns) > 1 else "differs in every row and only numbers"
+    )
     return [
         Finding(
             "id",
@@ -41,7 +46,9 @@ def found(evidence: Evidence) -> list[str]:
         return []
     asked = [fact for fact in evidence.given if not fact.part and fact.column != evidence.reading.time]
     named = [slot for slot in evidence.inputs if NAME.search(slot.column) or CAMEL.search(slot.column)]
-    return [fact.column for fact in asked if _numbers_rows(fact, evidence)] + [slot.column for slot in named if _names_rows(slot, evidence)]
+    return [fact.column for fact in asked if _numbers_rows(fact, evidence)] + [
+        slot.column for slot in named if _names_rows(slot, evidence)
+    ]
 
 
 def _names_rows(slot: Slot, evidence: Evidence) -> bool:
@@ -55,8 +62,8 @@ def _names_rows(slot: Slot, evidence: Evidence) -> bool:
 
 
 def _numbers_rows(fact: Fact, evidence: Evidence) -> bool:
-    """Are all values different, and whole numbers that would have met were they drawn by chance, that follow the rows' order or are named
-    like an id; or equal steps; or names?"""
+    """Are all values different, and whole numbers that would have met were they drawn by chance, that follow
+    the rows' order or are named like an id; or equal steps; or names?"""
     distinct = evidence.distinct_rows
     if len(distinct) < LEAST or not fact.known.all():
         return False
@@ -71,6 +78,8 @@ def _numbers_rows(fact: Fact, evidence: Evidence) -> bool:
         return bool(steps[0]) and np.allclose(steps, steps[0], rtol=1e-6)
     if TIME.search(fact.column):
         return False
-    drawn_apart = np.ptp(values) < len(values) ** 2 / 20  # as many numbers drawn from that range would meet ten times
+    drawn_apart = (
+        np.ptp(values) < len(values) ** 2 / 20
+    )  # as many numbers drawn from that range would meet ten times
     in_order = bool((steps > 0).all() or (steps < 0).all())
     return bool(drawn_apart or in_order or NAME.search(fact.column) or CAMEL.search(fact.column))

@@ -1,7 +1,9 @@
-"""Inputs that copy or determine the target: alone, or several together. With such a column nothing is learned but where to look.
+"""Inputs that copy or determine the target: alone, or several together. With such a column nothing is learned
+but where to look.
 
-Exactness decides, never accuracy (`measure.dependence`): iris petals, spam words and a good score predict very well and pass. Where
-the columns found are all the inputs there are, they are no shortcut past anything: that is said, and stops nothing.
+Exactness decides, never accuracy (`measure.dependence`): iris petals, spam words and a good score predict
+very well and pass. Where the columns found are all the inputs there are, they are no shortcut past anything:
+that is said, and stops nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from itertools import combinations
 import numpy as np
 
 from mapsto.checks.base import Evidence, Fact, Finding, listed, to_drop
-from mapsto.measure import dependence
-from mapsto.measure.dependence import codes_of
+from mapsto.measure import dependency
+from mapsto.measure.dependency import codes_of
 from mapsto.signature import Slot
 
 FEW = 200  # values of a column that is paired with others
@@ -23,28 +25,36 @@ NEAR = 0.1  # of the trivial answer's errors: a column that leaves fewer almost 
 NEAR_ROWS = 500
 NEAR_R = 0.9995  # correlation with a numeric target, likewise
 ALLOW = "; or, if it is known when predicting, --allow leakage"
-LEARNED = "what is learned is to read the answer off it; on new rows, where it is not known yet, that is worth nothing"
+LEARNED = (
+    "what is learned is to read the answer off it; on new rows, where it is not known yet, that is worth"
+    " nothing"
+)
 
 
 def look(evidence: Evidence) -> list[Finding]:
     found = _itself(evidence)
     rows = evidence.distinct_rows
-    for target in evidence.targets if len(rows) >= dependence.LEAST else ():
+    for target in evidence.targets if len(rows) >= dependency.LEAST else ():
         alone, near = _alone(evidence, target, rows)
         found += _said_alone(evidence, target, alone)
         found += _said_near(evidence, target, near)
         taken = {fact.column for facts in alone.values() for fact in facts}
         rest = [fact for fact in evidence.given if fact.column not in taken]
-        together = _sums(evidence, target, rest, rows) or _coded_sums(evidence, target, rest, rows) or _pairs(evidence, target, rest, rows)
+        together = (
+            _sums(evidence, target, rest, rows)
+            or _coded_sums(evidence, target, rest, rows)
+            or _pairs(evidence, target, rest, rows)
+        )
         found += together
     return found
 
 
-# --- the target itself -----------------------------------------------------------------------------------------------------------
+# --- the target itself ----------------------------------------------------------------------------
 
 
 def _itself(evidence: Evidence) -> list[Finding]:
-    """Outputs that stand left of the arrow, too: the same column, or one with the same cells in every row. Of plain tables the rest tells."""
+    """Outputs that stand left of the arrow, too: the same column, or one with the same cells in every row. Of
+    plain tables the rest tells."""
     found = []
     plain = {fact.slot.name for fact in evidence.targets}
     for target in evidence.outputs:
@@ -52,11 +62,21 @@ def _itself(evidence: Evidence) -> list[Finding]:
             if slot.column == target.column:
                 what = f"'{slot.column}' stands on both sides of the arrow: the input is the target"
             elif target.name not in plain and _equal(evidence, slot, target):
-                what = f"'{slot.column}' is '{target.column}' in every row: the input is the target{evidence.said_rows}"
+                what = (
+                    f"'{slot.column}' is '{target.column}' in every row: the input is the"
+                    f" target{evidence.said_rows}"
+                )
             else:
                 continue
-            fix, rows = "name another column on one side; or, to learn to copy, --allow leakage", tuple(evidence.rows[:5].tolist())
-            found.append(Finding("leakage", "stop", what, "what is learned is to copy it", fix, (slot.column,), 1, rows))
+            fix, rows = (
+                "name another column on one side; or, to learn to copy, --allow leakage",
+                tuple(evidence.rows[:5].tolist()),
+            )
+            found.append(
+                Finding(
+                    "leakage", "stop", what, "what is learned is to copy it", fix, (slot.column,), 1, rows
+                )
+            )
     return found
 
 
@@ -65,11 +85,15 @@ def _equal(evidence: Evidence, slot: Slot, target: Slot) -> bool:
     given, true = evidence.texts(slot), evidence.cells(target.column)
     if given is None or true is None:
         return False
-    pairs = [(a, b) for a, b in zip(given, true, strict=True) if isinstance(a, str) and isinstance(b, str) and a.strip() and b.strip()]
-    return len(pairs) >= dependence.LEAST and all(a == b for a, b in pairs)
+    pairs = [
+        (a, b)
+        for a, b in zip(given, true, strict=True)
+        if isinstance(a, str) and isinstance(b, str) and a.strip() and b.strip()
+    ]
+    return len(pairs) >= dependency.LEAST and all(a == b for a, b in pairs)
 
 
-# --- one column ------------------------------------------------------------------------------------------------------------------
+# --- one column -----------------------------------------------------------------------------------
 
 
 def _alone(evidence: Evidence, target: Fact, rows: np.ndarray) -> tuple[dict[str, list[Fact]], list[Fact]]:
@@ -87,25 +111,33 @@ def _alone(evidence: Evidence, target: Fact, rows: np.ndarray) -> tuple[dict[str
     return found, near
 
 
-def _determined(fact: Fact, target: Fact, rows: np.ndarray, answer: np.ndarray, classes: np.ndarray, evidence: Evidence) -> str:
+def _determined(
+    fact: Fact, target: Fact, rows: np.ndarray, answer: np.ndarray, classes: np.ndarray, evidence: Evidence
+) -> str:
     """How a fact tells the target: "copy", "order", "cut"; "" when it does not."""
     values, known = fact.values[rows], fact.known[rows]
-    there = "" if known.all() or dependence.determines(known.astype(np.int64), classes) is None else "copy"
+    there = "" if known.all() or dependency.determines(known.astype(np.int64), classes) is None else "copy"
     if there or (fact.part == "moment" and target.part != "moment"):
         return there
-    if target.ordered and fact.ordered and dependence.same_order(values, answer):
+    if target.ordered and fact.ordered and dependency.same_order(values, answer):
         return "" if fact.column in evidence.ids else "order"
     codes = codes_of(values)
-    exact = dependence.determines(codes, classes)
+    exact = dependency.determines(codes, classes)
     if exact is None and not known.all():  # missing may be a value as well
-        exact = dependence.determines(np.where(known, codes + 1, 0) if fact.ordered else np.where(values == -2, -1, codes + 1), classes)
+        exact = dependency.determines(
+            np.where(known, codes + 1, 0) if fact.ordered else np.where(values == -2, -1, codes + 1), classes
+        )
     elif exact is not None and exact.rows < 0.5 * len(rows):
         exact = None
     if exact is None:
-        few = not target.ordered or len(np.unique(answer[~np.isnan(answer)])) < dependence.LEVELS
-        return "cut" if fact.ordered and few and dependence.threshold(values, classes) else ""
-    if fact.ordered and exact.values > 2 * (classes.max() + 1) and _runs(values, classes) <= 2 * (classes.max() + 1):
-        return "cut" if dependence.threshold(values, classes) else ""
+        few = not target.ordered or len(np.unique(answer[~np.isnan(answer)])) < dependency.LEVELS
+        return "cut" if fact.ordered and few and dependency.threshold(values, classes) else ""
+    if (
+        fact.ordered
+        and exact.values > 2 * (classes.max() + 1)
+        and _runs(values, classes) <= 2 * (classes.max() + 1)
+    ):
+        return "cut" if dependency.threshold(values, classes) else ""
     return "copy"
 
 
@@ -120,14 +152,17 @@ def _nearly(values: np.ndarray, answer: np.ndarray, classes: np.ndarray, numbers
     if len(values) < NEAR_ROWS:
         return False
     if numbers:
-        return abs(dependence.correlation(values[:1000], answer[:1000])) > NEAR_R and abs(dependence.correlation(values, answer)) > NEAR_R
+        return (
+            abs(dependency.correlation(values[:1000], answer[:1000])) > NEAR_R
+            and abs(dependency.correlation(values, answer)) > NEAR_R
+        )
     codes = codes_of(values)
     codes = codes + 1 if (codes < 0).any() else codes  # missing is a value
     if codes.max() >= 2 * max(10, classes.max() + 1):
         codes = (codes > 0).astype(np.int64)  # of a column of many values: is there one at all?
     if codes.max() < 1 or classes.max() < 1 or classes.max() > 100:
         return False
-    wrong, trivial = dependence.errors(codes, classes)
+    wrong, trivial = dependency.errors(codes, classes)
     return 0 < wrong <= NEAR * trivial
 
 
@@ -141,8 +176,20 @@ def _said_alone(evidence: Evidence, target: Fact, found: dict[str, list[Fact]]) 
             "order": ("determines", "determine", "it rises or falls with {} without exception"),
             "cut": ("decides", "decide", "{} changes exactly where it passes a fixed value"),
         }[how]
-        what = f"{listed(columns)} {words[0] if len(columns) == 1 else words[1]} {target}: {words[2].format(target)}{evidence.said_rows}"
-        said.append(_finding(evidence, target, columns, what, stops=how != "cut" or known >= CUT_ROWS, rows=_examples(evidence, facts[0])))
+        what = (
+            f"{listed(columns)} {words[0] if len(columns) == 1 else words[1]} {target}:"
+            f" {words[2].format(target)}{evidence.said_rows}"
+        )
+        said.append(
+            _finding(
+                evidence,
+                target,
+                columns,
+                what,
+                stops=how != "cut" or known >= CUT_ROWS,
+                rows=_examples(evidence, facts[0]),
+            )
+        )
     return said
 
 
@@ -151,12 +198,26 @@ def _said_near(evidence: Evidence, target: Fact, near: list[Fact]) -> list[Findi
     if not columns:
         return []
     verb = "copies" if len(columns) == 1 else "copy"
-    what = f"{listed(columns)} almost {verb} {target}: alone it leaves less than a tenth of the errors{evidence.said_rows}"
+    what = (
+        f"{listed(columns)} almost {verb} {target}: alone it leaves less than a tenth of the"
+        f" errors{evidence.said_rows}"
+    )
     effect = "if it is only known once the answer is, the figures flatter"
-    return [Finding("nearly leaking", "warn", what, effect, to_drop(columns), tuple(columns), len(columns), rows=_examples(evidence, near[0]))]
+    return [
+        Finding(
+            "nearly leaking",
+            "warn",
+            what,
+            effect,
+            to_drop(columns),
+            tuple(columns),
+            len(columns),
+            rows=_examples(evidence, near[0]),
+        )
+    ]
 
 
-# --- several columns -------------------------------------------------------------------------------------------------------------
+# --- several columns ------------------------------------------------------------------------------
 
 
 def _sums(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: np.ndarray) -> list[Finding]:
@@ -169,13 +230,32 @@ def _sums(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: np.ndar
         answer = names[np.maximum(answer, 0)] + 0 * classes if names is not None else classes
     numbers = [fact for fact in facts if fact.ordered and fact.part != "moment"]
     columns = [fact.values[rows] for fact in numbers]
-    found = dependence.linear_identity(columns, answer)
+    found = dependency.linear_identity(columns, answer)
     if found is not None:
         told = _sum_of([numbers[i] for i in found.columns], found.weights, found.simple)
-        return [_joint(evidence, target, [numbers[i] for i in found.columns], f"{told} is {target}", stops=found.simple)]
-    if target.ordered and (found := dependence.product_identity(columns, answer)) is not None:
-        told = " ".join(f"{'×' if power > 0 else '÷'} {numbers[i]}" for i, power in zip(found.columns, found.weights, strict=True))
-        return [_joint(evidence, target, [numbers[i] for i in found.columns], f"{told.removeprefix('× ')} is {target}", stops=True)]
+        return [
+            _joint(
+                evidence,
+                target,
+                [numbers[i] for i in found.columns],
+                f"{told} is {target}",
+                stops=found.simple,
+            )
+        ]
+    if target.ordered and (found := dependency.product_identity(columns, answer)) is not None:
+        told = " ".join(
+            f"{'×' if power > 0 else '÷'} {numbers[i]}"
+            for i, power in zip(found.columns, found.weights, strict=True)
+        )
+        return [
+            _joint(
+                evidence,
+                target,
+                [numbers[i] for i in found.columns],
+                f"{told.removeprefix('× ')} is {target}",
+                stops=True,
+            )
+        ]
     return []
 
 
@@ -188,16 +268,30 @@ def _coded_sums(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: n
     for (a, x), (b, y) in _first(combinations(numbers, 2), MOST_PAIRS):
         for told, value in (("+", x + y), ("-", x - y)):
             value = np.round(value, 6)
-            few = len(np.unique(value[: dependence.FIRST])) <= 2 * (classes.max() + 1) < len(np.unique(x[: dependence.FIRST]))
-            if few and dependence.determines(codes_of(value), classes) is not None:
-                return [_joint(evidence, target, [a, b], f"{a} {told} {b} is a number of its own for each class", stops=True)]
+            few = (
+                len(np.unique(value[: dependency.FIRST]))
+                <= 2 * (classes.max() + 1)
+                < len(np.unique(x[: dependency.FIRST]))
+            )
+            if few and dependency.determines(codes_of(value), classes) is not None:
+                return [
+                    _joint(
+                        evidence,
+                        target,
+                        [a, b],
+                        f"{a} {told} {b} is a number of its own for each class",
+                        stops=True,
+                    )
+                ]
     return []
 
 
 def _numbers(evidence: Evidence, target: Fact) -> np.ndarray | None:
     """The classes as the numbers they are named by, or None."""
     try:
-        return np.array([float(name) for name in getattr(evidence.room("output", target.slot), "vocabulary", ())])
+        return np.array(
+            [float(name) for name in getattr(evidence.column_type("output", target.slot), "vocabulary", ())]
+        )
     except ValueError:
         return None
 
@@ -211,15 +305,24 @@ def _sum_of(facts: Sequence[Fact], weights: Sequence[float], simple: bool) -> st
 
 
 def _pairs(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: np.ndarray) -> list[Finding]:
-    """Two columns whose values together always stand beside the same target: halves of its name, digits, an exclusive or."""
+    """Two columns whose values together always stand beside the same target: halves of its name, digits, an
+    exclusive or."""
     classes = codes_of(target.values[rows])
     coded = [(fact, codes_of(fact.values[rows])) for fact in facts]
     few = [(fact, codes) for fact, codes in coded if 0 < codes.max() < FEW]
     for (a, x), (b, y) in _first(combinations(few, 2), MOST_PAIRS):
         both = np.where((x >= 0) & (y >= 0), x * (int(y.max()) + 1) + y, -1)
-        exact = dependence.determines(both, classes)
+        exact = dependency.determines(both, classes)
         if exact is not None and exact.rows >= 0.5 * len(rows):
-            return [_joint(evidence, target, [a, b], "equal pairs of their values always stand beside the same answer", stops=True)]
+            return [
+                _joint(
+                    evidence,
+                    target,
+                    [a, b],
+                    "equal pairs of their values always stand beside the same answer",
+                    stops=True,
+                )
+            ]
     return []
 
 
@@ -233,19 +336,34 @@ def _joint(evidence: Evidence, target: Fact, facts: Sequence[Fact], why: str, st
     return _finding(evidence, target, columns, what, stops, _examples(evidence, facts[0]))
 
 
-# --- saying it -------------------------------------------------------------------------------------------------------------------
+# --- saying it ------------------------------------------------------------------------------------
 
 
-def _finding(evidence: Evidence, target: Fact, columns: Sequence[str], what: str, stops: bool, rows: tuple[int, ...]) -> Finding:
+def _finding(
+    evidence: Evidence, target: Fact, columns: Sequence[str], what: str, stops: bool, rows: tuple[int, ...]
+) -> Finding:
     """A leak; where it takes all the inputs there are, or is a rule rather than a copy, only a warning."""
     all_of_them = {slot.column for slot in evidence.inputs} <= set(columns)
     if all_of_them:
-        what, effect, fix = f"{what} (there is no other input)", "the answer can be looked up without learning anything", "--target another column"
+        what, effect, fix = (
+            f"{what} (there is no other input)",
+            "the answer can be looked up without learning anything",
+            "--target another column",
+        )
     else:
         effect, fix = LEARNED, to_drop(columns)
     level = "stop" if stops and not all_of_them else "warn"
     fix += ALLOW if level == "stop" else ""
-    return Finding("leakage" if level == "stop" else "determined", level, what, effect, fix, tuple(columns), len(columns), rows=rows)
+    return Finding(
+        "leakage" if level == "stop" else "determined",
+        level,
+        what,
+        effect,
+        fix,
+        tuple(columns),
+        len(columns),
+        rows=rows,
+    )
 
 
 def _columns(facts: Iterable[Fact]) -> list[str]:

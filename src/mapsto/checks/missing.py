@@ -17,7 +17,13 @@ BAD = 0.005  # share of unreadable rows worth a warning
 
 
 def look(evidence: Evidence) -> list[Finding]:
-    return [*_unreadable(evidence), *_unlabelled(evidence), *_ungiven(evidence), *_cells(evidence), *_left_out(evidence)]
+    return [
+        *_unreadable(evidence),
+        *_unlabelled(evidence),
+        *_ungiven(evidence),
+        *_cells(evidence),
+        *_left_out(evidence),
+    ]
 
 
 def _unreadable(evidence: Evidence) -> list[Finding]:
@@ -52,20 +58,29 @@ def _unlabelled(evidence: Evidence) -> list[Finding]:
     for slot in evidence.outputs:
         rows = _unknown(evidence, slot, used)
         if count := len(rows):
-            what = f"'{slot.column}' is missing in {plural(count, 'row')} of {len(used):,} (an empty cell, NA, ?, …)"
-            effect, fix, some = "they neither teach nor test it", "fill them, or leave it so", tuple(rows[:EXAMPLES].tolist())
+            what = (
+                f"'{slot.column}' is missing in {plural(count, 'row')} of {len(used):,} (an empty cell, NA,"
+                " ?, …)"
+            )
+            effect, fix, some = (
+                "they neither teach nor test it",
+                "fill them, or leave it so",
+                tuple(rows[:EXAMPLES].tolist()),
+            )
             found.append(Finding("unlabelled", "warn", what, effect, fix, (slot.column,), count, some))
     return found
 
 
 def _unknown(evidence: Evidence, slot: Slot, used: np.ndarray) -> np.ndarray:
     """Those of the rows for which nothing is known of an output, ascending."""
-    room, spot, found = evidence.room("output", slot), ("output", slot.name), []
+    column_type, spot, found = evidence.column_type("output", slot), ("output", slot.name), []
     for low in range(0, len(used), PIECE):
         rows = used[low : low + PIECE]
         cells = evidence.store.raw(rows, {spot})[spot]
-        known = room.present(cells).reshape(len(rows), -1).any(1).cpu().numpy()
-        found.append(rows[~known | (cells.lengths.numpy() == 0)] if isinstance(cells, Ragged) else rows[~known])
+        known = column_type.present(cells).reshape(len(rows), -1).any(1).cpu().numpy()
+        found.append(
+            rows[~known | (cells.lengths.numpy() == 0)] if isinstance(cells, Ragged) else rows[~known]
+        )
     return np.concatenate(found) if found else used
 
 
@@ -78,10 +93,17 @@ def _ungiven(evidence: Evidence) -> list[Finding]:
     if not len(empty):
         return []
     columns = tuple(shares)
-    what = f"{plural(len(empty), 'row')} of {len(evidence.rows):,} hold{'s' * (len(empty) == 1)} nothing in {listed(columns)}"
+    what = (
+        f"{plural(len(empty), 'row')} of {len(evidence.rows):,} hold{'s' * (len(empty) == 1)} nothing in"
+        f" {listed(columns)}"
+    )
     rows = tuple(evidence.rows[empty[:EXAMPLES]].tolist())
     effect, fix = "an answer to nothing is learned", "mend them, or leave them out"
-    return [Finding("nothing given", "warn", f"{what}{evidence.said_rows}", effect, fix, columns, len(empty), rows)]
+    return [
+        Finding(
+            "nothing given", "warn", f"{what}{evidence.said_rows}", effect, fix, columns, len(empty), rows
+        )
+    ]
 
 
 def _cells(evidence: Evidence) -> list[Finding]:
@@ -93,11 +115,20 @@ def _cells(evidence: Evidence) -> list[Finding]:
         if those:
             columns = [column for column, _ in those]
             worst = max(missing.mean() for _, missing in those)
-            what = f"{listed(columns)}: {'up to ' if len(those) > 1 else ''}{worst:.0%} of the cells are missing{evidence.said_rows}"
-            effect = "little is left to learn from" if level == "warn" else "missing is learned as a value of its own"
+            what = (
+                f"{listed(columns)}: {'up to ' if len(those) > 1 else ''}{worst:.0%} of the cells are"
+                f" missing{evidence.said_rows}"
+            )
+            effect = (
+                "little is left to learn from"
+                if level == "warn"
+                else "missing is learned as a value of its own"
+            )
             rows = tuple(evidence.rows[np.flatnonzero(those[0][1])[:5]].tolist())
             count = sum(int(missing.sum()) for _, missing in those)
-            found.append(Finding("missing", level, what, effect, to_drop(columns), tuple(columns), count, rows))
+            found.append(
+                Finding("missing", level, what, effect, to_drop(columns), tuple(columns), count, rows)
+            )
     return found
 
 
@@ -117,5 +148,15 @@ def _left_out(evidence: Evidence) -> list[Finding]:
     for text in evidence.left_out:
         column = text[text.find("'") + 1 : text.rfind("'")] if "'" in text else ""
         name = "id" if "differs in nearly every row" in text else "left out"
-        found.append(Finding(name, "note", text, "it is not learned from", f"nothing to do; {to_drop([column])} says so", (column,), 1))
+        found.append(
+            Finding(
+                name,
+                "note",
+                text,
+                "it is not learned from",
+                f"nothing to do; {to_drop([column])} says so",
+                (column,),
+                1,
+            )
+        )
     return found

@@ -1,7 +1,8 @@
-"""Passages of texts held back that also stand, word for word, in texts that are learned from: what is remembered need not be understood.
+"""Passages of texts held back that also stand, word for word, in texts that are learned from: what is
+remembered need not be understood.
 
-Runs of so many tokens that hardly recur by chance (`DataType.passage`) are hashed; a sample of those held back is looked for in the training
-text, which goes by once in pieces.
+Runs of so many tokens that hardly recur by chance (`DataType.passage`) are hashed; a sample of those held
+back is looked for in the training text, which goes by once in pieces.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def look(evidence: Evidence) -> list[Finding]:
 
 
 def _of(evidence: Evidence, slot: Slot) -> Finding | None:
-    length, store = evidence.room("output", slot).passage, evidence.store
+    length, store = evidence.column_type("output", slot).overlap_length, evidence.store
     if not length or not store.size("train"):
         return None
     values, offsets = store.flat(("output", slot.name))
@@ -36,20 +37,35 @@ def _of(evidence: Evidence, slot: Slot) -> Finding | None:
     if not len(asked):
         return None
     found = _found(asked, _pieces(values, offsets, store.rows("train"), length))
-    shares = {split: float(found[np.searchsorted(asked, one)].mean()) for split, one in zip(splits, held, strict=True) if len(one)}
+    shares = {
+        split: float(found[np.searchsorted(asked, one)].mean())
+        for split, one in zip(splits, held, strict=True)
+        if len(one)
+    }
     said = " and ".join(f"{share:.1%} of the {split} text's" for split, share in shares.items())
     what = f"{said} runs of {length} tokens also stand in the training text"
     if not any(shares.values()):
         return None
     level = "warn" if max(shares.values()) >= MANY else "note"
-    effect = "what is remembered flatters the figures: they say less of new text" if level == "warn" else "so few that the figures are of new text"
-    fix = "take repeated passages out, or keep what belongs together on one side (--group COLUMN)" if level == "warn" else "nothing to do"
+    effect = (
+        "what is remembered flatters the figures: they say less of new text"
+        if level == "warn"
+        else "so few that the figures are of new text"
+    )
+    fix = (
+        "take repeated passages out, or keep what belongs together on one side (--group COLUMN)"
+        if level == "warn"
+        else "nothing to do"
+    )
     count = round(max(shares.values()) * len(asked))
-    return Finding("overlap", level, what, effect, fix, (slot.column,), count, figures={"tokens": length, **shares})
+    return Finding(
+        "overlap", level, what, effect, fix, (slot.column,), count, figures={"tokens": length, **shares}
+    )
 
 
 def hashes(values: np.ndarray, length: int) -> np.ndarray:
-    """(N,) -> (N − length + 1,) uint64: a hash of each run of `length` values, put together from those of half the length."""
+    """(N,) -> (N − length + 1,) uint64: a hash of each run of `length` values, put together from those of
+    half the length."""
     if len(values) < length:
         return np.empty(0, np.uint64)
     power, size = values.astype(np.uint64) * PRIME + np.uint64(1), 1  # of runs of `size`

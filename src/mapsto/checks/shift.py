@@ -1,4 +1,5 @@
-"""Do test rows come from where training rows come from? Column by column, and by a linear model that tries to tell them apart."""
+"""Do test rows come from where training rows come from? Column by column, and by a linear model that tries to
+tell them apart."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsto.checks.base import Evidence, Fact, Finding, chosen, listed, to_drop
-from mapsto.measure.lines import logistic
+from mapsto.measure.linear import logistic
 
 LARGE, SOME = 0.25, 0.12  # greatest difference between the two distributions: worth a warning, worth knowing
 CHANCE = 1e-6  # over all columns: how likely such a difference is between parts of one whole
@@ -34,21 +35,41 @@ def _finding(evidence: Evidence, level: str, facts: dict[Fact, float]) -> Findin
     worst = max(facts, key=lambda fact: facts[fact])
     told = str(worst) if len(facts) == 1 else f"{listed(columns)}, most of all {worst},"
     verb, size = "is" if len(facts) == 1 else "are", f"{facts[worst]:.0%}"
-    what = f"{told} {verb} spread differently in test than in training (by {size} of the rows){evidence.said_rows}"
+    what = (
+        f"{told} {verb} spread differently in test than in training (by {size} of the"
+        f" rows){evidence.said_rows}"
+    )
     effect = EFFECT
     inputs = [column for column in columns if any(slot.column == column for slot in evidence.inputs)]
-    fix = "let mapsto divide the rows: give them together, without --test" if evidence.divided else f"{to_drop(inputs)}" if inputs else ""
+    fix = (
+        "let mapsto divide the rows: give them together, without --test"
+        if evidence.divided
+        else f"{to_drop(inputs)}"
+        if inputs
+        else ""
+    )
     if evidence.reading.time:
         level, effect, fix = "note", "as time passes columns drift; that is what --time measures", ""
     return Finding(
-        "shift", level, what, effect, fix, tuple(columns), len(columns), figures={str(fact): round(size, 4) for fact, size in facts.items()}
+        "shift",
+        level,
+        what,
+        effect,
+        fix,
+        tuple(columns),
+        len(columns),
+        figures={str(fact): round(size, 4) for fact, size in facts.items()},
     )
 
 
 def _columns(evidence: Evidence) -> list[tuple[Fact, float]]:
     """Facts and traits whose distributions differ by more than chance, with how much."""
-    asked = [(fact, evidence.rows) for fact in evidence.facts if fact.column not in evidence.ids and fact.column != evidence.reading.time]
-    asked += [(fact, evidence.trait_rows) for fact in evidence.traits]
+    asked = [
+        (fact, evidence.rows)
+        for fact in evidence.as_columns
+        if fact.column not in evidence.ids and fact.column != evidence.reading.time
+    ]
+    asked += [(fact, evidence.trait_rows) for fact in evidence.summary_stats]
     found = []
     for fact, rows in asked:
         of = evidence.split_of[rows]
@@ -64,42 +85,68 @@ def _columns(evidence: Evidence) -> list[tuple[Fact, float]]:
 
 def _missing_apart(train: np.ndarray, test: np.ndarray) -> float:
     """Difference between the shares of missing cells."""
-    shares = [np.isnan(side).mean() if side.dtype.kind == "f" else (side == -1).mean() for side in (train, test)]
+    shares = [
+        np.isnan(side).mean() if side.dtype.kind == "f" else (side == -1).mean() for side in (train, test)
+    ]
     return float(abs(shares[0] - shares[1]))
 
 
 def _apart(train: np.ndarray, test: np.ndarray) -> float:
-    """Kolmogorov and Smirnov's distance where values have an order; else the total variation, less what chance would give it."""
+    """Kolmogorov and Smirnov's distance where values have an order; else the total variation, less what
+    chance would give it."""
     if train.dtype.kind == "f":
         train, test = np.sort(train[~np.isnan(train)]), np.sort(test[~np.isnan(test)])
         if min(len(train), len(test)) < LEAST:
             return 0.0
         both = np.concatenate([train, test])
-        return float(np.abs(np.searchsorted(train, both, "right") / len(train) - np.searchsorted(test, both, "right") / len(test)).max())
+        return float(
+            np.abs(
+                np.searchsorted(train, both, "right") / len(train)
+                - np.searchsorted(test, both, "right") / len(test)
+            ).max()
+        )
     train, test = train[train != -1], test[test != -1]
     if min(len(train), len(test)) < LEAST:
         return 0.0
     codes = np.unique(np.concatenate([train, test]), return_inverse=True)[1]
-    p, q = (np.bincount(side, minlength=codes.max() + 1) / len(side) for side in (codes[: len(train)], codes[len(train) :]))
-    chance = 0.5 * np.sqrt(2 / np.pi * (p + q) / 2 * (1 / len(train) + 1 / len(test))).sum()  # mean of |p - q| under one distribution
+    p, q = (
+        np.bincount(side, minlength=codes.max() + 1) / len(side)
+        for side in (codes[: len(train)], codes[len(train) :])
+    )
+    chance = (
+        0.5 * np.sqrt(2 / np.pi * (p + q) / 2 * (1 / len(train) + 1 / len(test))).sum()
+    )  # mean of |p - q| under one distribution
     return float(max(0.0, 0.5 * np.abs(p - q).sum() - chance))
 
 
 def _by_model(evidence: Evidence) -> list[Finding]:
     """Can a linear model tell training from test pictures or texts that it has not seen?"""
     found = []
-    for slot in evidence.answering("likeness"):
+    for slot in evidence.answering("similarity_embedding"):
         spot = ("input", slot.name)
         rows = [evidence.store.rows(name) for name in ("train", "test")]
-        train, test = (of[chosen(len(of), evidence.affordable(slot, SIDE), name)] for of, name in zip(rows, ("train", "test"), strict=True))
+        train, test = (
+            of[chosen(len(of), evidence.affordable(slot, SIDE), name)]
+            for of, name in zip(rows, ("train", "test"), strict=True)
+        )
         if min(len(train), len(test)) < 5 * LEAST:
             continue
-        area = _area(*(np.concatenate(evidence.asked("likeness", [spot], side)[spot]) for side in (train, test)))
+        area = _area(
+            *(
+                np.concatenate(evidence.asked("similarity_embedding", [spot], side)[spot])
+                for side in (train, test)
+            )
+        )
         if area >= SUSPECT:
-            what = f"'{slot.column}' tells test from training rows: a linear model does so with an area under the curve of {area:.2f} (.50 is chance)"
+            what = (
+                f"'{slot.column}' tells test from training rows: a linear model does so with an area under"
+                f" the curve of {area:.2f} (.50 is chance)"
+            )
             fix = "let mapsto divide the rows: give them together, without --test"
             level = "warn" if area >= TOLD else "note"
-            found.append(Finding("shift", level, what, EFFECT, fix, (slot.column,), 1, figures={"auc": round(area, 4)}))
+            found.append(
+                Finding("shift", level, what, EFFECT, fix, (slot.column,), 1, figures={"auc": round(area, 4)})
+            )
     return found
 
 
@@ -119,4 +166,7 @@ def _area(train: np.ndarray, test: np.ndarray) -> float:
             scores[ask] = np.argsort(np.argsort(line(scaled[ask])[:, 1])) / ask.sum()
     order = np.argsort(np.argsort(scores))
     positive = side == 1
-    return float((order[positive].sum() - positive.sum() * (positive.sum() - 1) / 2) / (positive.sum() * (~positive).sum()))
+    return float(
+        (order[positive].sum() - positive.sum() * (positive.sum() - 1) / 2)
+        / (positive.sum() * (~positive).sum())
+    )

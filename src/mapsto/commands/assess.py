@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import takes_run
-from mapsto.events import Tell
+from mapsto.events import Emit
 
 if TYPE_CHECKING:
     from mapsto.blocks import Section
     from mapsto.run import Run
 
-SAYS = "put questions to a finished run; without a question, list those that fit it"
+HELP = "put questions to a finished run; without a question, list those that fit it"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-samples", action="store_true", help="show no row of the data")
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.assess import _ask as ask
     from mapsto.report.text import lines_of
     from mapsto.run import Run

@@ -1,5 +1,6 @@
-"""What commands share. A command is one file in this folder: its help in one line (SAYS), its `arguments`, and what it does (`do`),
-which gives an exit code. The files are read for `mapsto --help`, so nothing heavy is imported before `do`."""
+"""What commands share. A command is one file in this folder: its help in one line (SAYS), its `arguments`,
+and what it does (`do`), which gives an exit code. The files are read for `mapsto --help`, so nothing heavy is
+imported before `do`."""
 
 from __future__ import annotations
 
@@ -37,13 +38,25 @@ def takes_run(command: argparse.ArgumentParser) -> None:
 
 def takes_trust(command: argparse.ArgumentParser) -> None:
     """Own files, of commands that open a run."""
-    command.add_argument("--trust", action="append", metavar="FILE", help="a .py file of yours that a run was made with and may execute; repeatable")
+    command.add_argument(
+        "--trust",
+        action="append",
+        metavar="FILE",
+        help="a .py file of yours that a run was made with and may execute; repeatable",
+    )
 
 
 def takes_data(command: argparse.ArgumentParser, needed: bool = True) -> None:
     """Rows in, a table out."""
-    command.add_argument("data", metavar="DATA", nargs="+" if needed else "*", help="files, a folder, a table, or - for a csv on standard input")
-    command.add_argument("--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output")
+    command.add_argument(
+        "data",
+        metavar="DATA",
+        nargs="+" if needed else "*",
+        help="files, a folder, a table, or - for a csv on standard input",
+    )
+    command.add_argument(
+        "--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output"
+    )
 
 
 SEARCH = ("beam", "penalty", "temperature", "lm_weight")
@@ -51,10 +64,19 @@ SEARCH = ("beam", "penalty", "temperature", "lm_weight")
 
 def takes_search(command: argparse.ArgumentParser) -> None:
     """How answers are searched for, of runs that write or hear texts."""
-    command.add_argument("--beam", help="texts that the search for an answer keeps, 1: the likeliest token each time; default: as trained")
+    command.add_argument(
+        "--beam",
+        help=(
+            "texts that the search for an answer keeps, 1: the likeliest token each time; default: as trained"
+        ),
+    )
     command.add_argument("--penalty", help="of what is written: how much longer answers are favoured (1)")
-    command.add_argument("--temperature", help="of what is written: draw tokens, 1 as the net believes; 0: search (0)")
-    command.add_argument("--lm", metavar="RUN", help="of what is heard: a language model beside, a run that learned -> text")
+    command.add_argument(
+        "--temperature", help="of what is written: draw tokens, 1 as the net believes; 0: search (0)"
+    )
+    command.add_argument(
+        "--lm", metavar="RUN", help="of what is heard: a language model beside, a run that learned -> text"
+    )
     command.add_argument("--lm-weight", metavar="WEIGHT", help="how much it counts (0.5)")
 
 
@@ -69,14 +91,22 @@ def data_and_signature(words: list[str]) -> tuple[Any, str | None]:
     signatures = [word for word in words if "->" in word or "→" in word]
     data = [word for word in words if word not in signatures]
     if len(signatures) > 1:
-        raise RunError(f"expected one signature, got {len(signatures)}: {', '.join(signatures)}.\nKeep one of them.")
+        raise RunError(
+            f"expected one signature, got {len(signatures)}: {', '.join(signatures)}.\nKeep one of them."
+        )
     if not data:
         raise RunError('expected data, got only a signature.\nmapsto train DATA "image -> category"')
     unknown = [
-        word for word in data[1:] if not Path(word.split("*")[0]).exists() and not any(Path(p).exists() for p in Path(word).parents if str(p) != ".")
+        word
+        for word in data[1:]
+        if not Path(word.split("*")[0]).exists()
+        and not any(Path(p).exists() for p in Path(word).parents if str(p) != ".")
     ]
     if unknown:
-        raise RunError(f"'{unknown[0]}' is neither a file nor a signature.\nA signature has an arrow and stands in quotes: \"image -> category\".")
+        raise RunError(
+            f"'{unknown[0]}' is neither a file nor a signature.\nA signature has an arrow and stands in"
+            ' quotes: "image -> category".'
+        )
     return (data[0] if len(data) == 1 else data), (signatures[0] if signatures else None)
 
 
@@ -85,7 +115,12 @@ def settings(command: argparse.ArgumentParser, group: type) -> None:
     section = command.add_argument_group(group.__name__.lower())
     for spot in dataclasses.fields(group):
         if isinstance(spot.default, bool):
-            section.add_argument(f"--{spot.name.replace('_', '-')}", help=spot.metadata["help"], action="store_true", default=None)
+            section.add_argument(
+                f"--{spot.name.replace('_', '-')}",
+                help=spot.metadata["help"],
+                action="store_true",
+                default=None,
+            )
             continue
         choices = f" ({', '.join(spot.metadata['choices'])})" if "choices" in spot.metadata else ""
         default = f" [{spot.default}]" if spot.default not in (None, 0) else ""
@@ -96,7 +131,7 @@ def settings(command: argparse.ArgumentParser, group: type) -> None:
         )
 
 
-def places(words: list[str]) -> Any:
+def input_paths(words: list[str]) -> Any:
     """Paths as given; '-' is a csv on standard input."""
     if words != ["-"]:
         return words[0] if len(words) == 1 else words

@@ -7,18 +7,24 @@ import json
 import re
 
 from mapsto.errors import ConfigError
-from mapsto.events import Tell
+from mapsto.events import Emit
 
-SAYS = "encoded data kept for the next training: what there is, how much may stay, or away with it"
+HELP = "encoded data kept for the next training: what there is, how much may stay, or away with it"
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--limit", metavar="SIZE", help="keep at most so much from now on, such as 20GB; what was used longest ago goes first")
-    command.add_argument("--clear", action="store_true", help="take away everything that no training reads now")
+    command.add_argument(
+        "--limit",
+        metavar="SIZE",
+        help="keep at most so much from now on, such as 20GB; what was used longest ago goes first",
+    )
+    command.add_argument(
+        "--clear", action="store_true", help="take away everything that no training reads now"
+    )
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.data import cache
     from mapsto.data.encode import code
 
@@ -26,11 +32,21 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
         cache.set_limit(size_of(asked.limit))
     if asked.limit is not None or asked.clear:
         freed = cache.shrink(code(), most=0 if asked.clear else None, recent=0.0)
-        tell({"event": "note", "text": f"{told(freed)} freed"})
+        emit({"event": "note", "text": f"{told(freed)} freed"})
     found = cache.kept()[::-1]
     if asked.json:
         for one in found:
-            print(json.dumps({"folder": str(one.folder), "data": one.name, "bytes": one.bytes, "used": one.used, "in_use": cache.in_use(one.folder)}))
+            print(
+                json.dumps(
+                    {
+                        "folder": str(one.folder),
+                        "data": one.name,
+                        "bytes": one.bytes,
+                        "used": one.used,
+                        "in_use": cache.in_use(one.folder),
+                    }
+                )
+            )
         return 0
     print("\n".join(_lines(found, code())))
     print(f"{told(sum(one.bytes for one in found))} of at most {told(cache.limit())} in {cache.stores()}")
@@ -61,6 +77,10 @@ def _lines(found: list, current: str) -> list[str]:
     rows = [("data", "size", "last used", "")] if found else []
     for one in found:
         note = "in use" if cache.in_use(one.folder) else "" if one.code == current else "of another version"
-        rows.append((one.name, told(one.bytes), time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used)), note))
+        rows.append(
+            (one.name, told(one.bytes), time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used)), note)
+        )
     widths = [max(len(row[i]) for row in rows) for i in range(4)] if rows else []
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

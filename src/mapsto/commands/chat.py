@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from mapsto.commands.base import takes_run
 from mapsto.config import options_of
 from mapsto.errors import MapstoError, RunError
-from mapsto.events import Tell
+from mapsto.events import Emit
 from mapsto.files import disk_error
 
 if TYPE_CHECKING:
     from mapsto.generation.sampling import Sampling
     from mapsto.run import Run
 
-SAYS = "talk to a run that learned from conversations"
+HELP = "talk to a run that learned from conversations"
 EVENTS = False  # its output is text
 HELP = """/undo        take back your last message and its answer
 /save FILE   add the conversation to FILE, as a line of JSON that can be trained on
@@ -36,18 +36,24 @@ FLAGS = {
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
-    command.add_argument("--system", default="", help="what stands before the conversation, as the system's message")
+    command.add_argument(
+        "--system", default="", help="what stands before the conversation, as the system's message"
+    )
     for name, says in FLAGS.items():
         command.add_argument(f"--{name}", help=says)
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.generation.sampling import Sampling
     from mapsto.run import Run
     from mapsto.run.writing import replies
 
     known = {name.replace("-", "_") for name in FLAGS}
-    how = options_of(Sampling, {name: value for name, value in vars(asked).items() if name in known and value is not None}, "chat")
+    how = options_of(
+        Sampling,
+        {name: value for name, value in vars(asked).items() if name in known and value is not None},
+        "chat",
+    )
     run = Run.open(asked.run)
     replies(run, (("user", "?"),), how)  # can it talk? Else an error before anybody writes
     talk = _Talk(run, how, [("system", asked.system)] if asked.system else [])
@@ -92,7 +98,9 @@ class _Talk:
                 _note(unread)
         pieces, left_out = replies(self.run, tuple(self.messages), self.how, len(self.messages))
         if left_out > self.left_out:
-            _note(f"the oldest {left_out} messages no longer fit into what it reads at once, and are left out")
+            _note(
+                f"the oldest {left_out} messages no longer fit into what it reads at once, and are left out"
+            )
         self.left_out, heard = left_out, []
         try:
             for piece in pieces:

@@ -12,22 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import data_and_signature, settings, takes_words
 from mapsto.config import Reading, settings_of
-from mapsto.events import Tell
+from mapsto.events import Emit
 
 if TYPE_CHECKING:
     from mapsto.checks.base import Finding
 
-SAYS = "what is wrong with data, before anything is learned from it; exit code 1: an input gives the target away"
+HELP = (
+    "what is wrong with data, before anything is learned from it; exit code 1: an input gives the target away"
+)
 WIDTH = 110  # characters of a line
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_words(command)
-    command.add_argument("--fix", metavar="OUT", help="write a cleaned copy into this new folder, with a log of every change")
+    command.add_argument(
+        "--fix", metavar="OUT", help="write a cleaned copy into this new folder, with a log of every change"
+    )
     settings(command, Reading)
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.checks._clean import clean, refuse_to_overwrite
     from mapsto.checks._gate import refusing
     from mapsto.checks.base import look
@@ -35,14 +39,28 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     from mapsto.steps.prepare import make_ready
 
     data, signature = data_and_signature(asked.words)
-    given = settings_of({spot.name: value for spot in dataclasses.fields(Reading) if (value := getattr(asked, spot.name)) is not None})
+    given = settings_of(
+        {
+            spot.name: value
+            for spot in dataclasses.fields(Reading)
+            if (value := getattr(asked, spot.name)) is not None
+        }
+    )
     if asked.fix:
         refuse_to_overwrite(Path(asked.fix))
     source = open_source(data, given.reading)
-    lenient = dataclasses.replace(given, reading=dataclasses.replace(given.reading, max_bad=1.0))  # bad rows are findings here, not errors
-    evidence = make_ready(source, signature, lenient, tell).evidence
+    lenient = dataclasses.replace(
+        given, reading=dataclasses.replace(given.reading, max_bad=1.0)
+    )  # bad rows are findings here, not errors
+    evidence = make_ready(source, signature, lenient, emit).evidence
     found = look(evidence)
-    told = {"event": "checked", "data": source.name, "signature": str(evidence.store.signature), "rows": evidence.store.n, **_counts(found)}
+    told = {
+        "event": "checked",
+        "data": source.name,
+        "signature": str(evidence.store.signature),
+        "rows": evidence.store.n,
+        **_counts(found),
+    }
     _tell(found, told, asked.json)
     if asked.fix:
         changes = clean(evidence, Path(asked.fix))
@@ -66,8 +84,14 @@ def _tell(found: Sequence[Finding], told: dict[str, Any], as_json: bool) -> None
     print(f"{told['data']}: {told['rows']:,} rows, {short(told['signature'])}")
     for finding in found:
         print("\n".join(_lines(finding)))
-    names = (("stop", "stops a training", "stop a training"), ("warn", "warning", "warnings"), ("note", "note", "notes"))
-    parts = [f"{told[level]} {one if told[level] == 1 else many}" for level, one, many in names if told[level]]
+    names = (
+        ("stop", "stops a training", "stop a training"),
+        ("warn", "warning", "warnings"),
+        ("note", "note", "notes"),
+    )
+    parts = [
+        f"{told[level]} {one if told[level] == 1 else many}" for level, one, many in names if told[level]
+    ]
     print(", ".join(parts) if parts else "nothing found")
 
 
@@ -77,16 +101,28 @@ def _lines(finding: Finding) -> list[str]:
     lines += _wrapped(finding.effect, "  ") if finding.effect else []
     lines += _wrapped(f"fix: {finding.fix}", "  ") if finding.fix else []
     examples = finding.examples or [""] * len(finding.where)
-    lines += [f"  {place}{': ' if cells else ''}{cells}"[:WIDTH] for place, cells in list(zip(finding.where, examples, strict=False))[:3]]
+    lines += [
+        f"  {place}{': ' if cells else ''}{cells}"[:WIDTH]
+        for place, cells in list(zip(finding.where, examples, strict=False))[:3]
+    ]
     return lines
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False, break_long_words=False)
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _tell_fix(out: Path, count: int, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"event": "cleaned", "out": str(out), "changes": count}))
     else:
-        print(f"\n{out}: a cleaned copy, {count:,} change{'s' * (count != 1)} (listed in {out / 'changes.csv'})")
+        print(
+            f"\n{out}: a cleaned copy, {count:,} change{'s' * (count != 1)} (listed in {out / 'changes.csv'})"
+        )

@@ -8,24 +8,32 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import takes_run
-from mapsto.events import Tell
+from mapsto.events import Emit
 
 if TYPE_CHECKING:
     from mapsto.blocks import Section
-    from mapsto.doctor import Complaint, Diagnosis, Patient
+    from mapsto.doctor import Diagnosis, Issue, Subject
     from mapsto.run import Run
 
-SAYS = "what is wrong with a run, in plain words, and what to try"
+HELP = "what is wrong with a run, in plain words, and what to try"
 WIDTH = 110  # characters of a line
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
-    command.add_argument("--overfit-one-batch", action="store_true", help="test instead: can a fresh copy of the net learn one batch by heart?")
-    command.add_argument("--rate-range", action="store_true", help="test instead: which learning rates does a fresh copy of the net bear?")
+    command.add_argument(
+        "--overfit-one-batch",
+        action="store_true",
+        help="test instead: can a fresh copy of the net learn one batch by heart?",
+    )
+    command.add_argument(
+        "--rate-range",
+        action="store_true",
+        help="test instead: which learning rates does a fresh copy of the net bear?",
+    )
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.doctor import examine, section
     from mapsto.doctor._probes.overfit import overfit_one_batch
     from mapsto.doctor._probes.rates import rate_range
@@ -35,22 +43,35 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     if not run.chosen:
         return _undecided(run, asked.json)
     patient = patient_of(run)
-    tests = [test for wanted, test in ((asked.overfit_one_batch, overfit_one_batch), (asked.rate_range, rate_range)) if wanted]
+    tests = [
+        test
+        for wanted, test in ((asked.overfit_one_batch, overfit_one_batch), (asked.rate_range, rate_range))
+        if wanted
+    ]
     if tests:
         for test in tests:
             _tell_test(test(patient), asked.json)
         return 0
     found = examine(patient)
     if asked.json:
-        print(json.dumps({"run": str(run.path), "status": run.status, **found.to_json(), "section": section(patient, found).to_json()}))
+        print(
+            json.dumps(
+                {
+                    "run": str(run.path),
+                    "status": run.status,
+                    **found.to_json(),
+                    "section": section(patient, found).to_json(),
+                }
+            )
+        )
     else:
         print("\n".join(_lines(run, patient, found)))
     return 0
 
 
-def patient_of(run: Run) -> Patient:
+def patient_of(run: Run) -> Subject:
     """A run with its rows, where these can still be had."""
-    from mapsto.doctor import Patient
+    from mapsto.doctor import Subject
     from mapsto.errors import MapstoError
     from mapsto.run.warm_start import first_weights
     from mapsto.steps.prepare import reopen, store_of
@@ -61,7 +82,7 @@ def patient_of(run: Run) -> Patient:
         store = store_of(run, lambda: reopen(run), lambda event: None)
     except (MapstoError, OSError) as problem:
         moved = str(problem)
-    return Patient(run, store, moved, lambda: first_weights(run))
+    return Subject(run, store, moved, lambda: first_weights(run))
 
 
 def _as_planned(run: Run) -> None:
@@ -70,7 +91,14 @@ def _as_planned(run: Run) -> None:
 
     from mapsto.files import read_json_lines
 
-    plan = next((decision["plan"] for decision in read_json_lines(run.path / "decisions.jsonl") if "plan" in decision), None)
+    plan = next(
+        (
+            decision["plan"]
+            for decision in read_json_lines(run.path / "decisions.jsonl")
+            if "plan" in decision
+        ),
+        None,
+    )
     if plan:
         torch.set_num_threads(max(1, min(torch.get_num_threads(), plan["threads"])))
 
@@ -85,7 +113,7 @@ def _undecided(run: Run, as_json: bool) -> int:
     return 0
 
 
-def _lines(run: Run, patient: Patient, found: Diagnosis) -> list[str]:
+def _lines(run: Run, patient: Subject, found: Diagnosis) -> list[str]:
     from mapsto.doctor import signs
     from mapsto.files import is_locked
     from mapsto.report.text import aligned
@@ -93,17 +121,27 @@ def _lines(run: Run, patient: Patient, found: Diagnosis) -> list[str]:
     cut_off = run.status == "running" and not is_locked(run.path)
     many = len([one for one in found.complaints if not one.follows])
     head = f"{many} thing{'s are' if many != 1 else ' is'} wrong" if many else found.headline.rstrip(".")
-    status = f"cut off at step {patient.steps:,} or later, go on with: mapsto resume" if cut_off else f"{run.status}, {patient.steps:,} steps"
+    status = (
+        f"cut off at step {patient.steps:,} or later, go on with: mapsto resume"
+        if cut_off
+        else f"{run.status}, {patient.steps:,} steps"
+    )
     lines = [f"{run.path} ({status}): {head}"]
     if not_better := _not_better(run):
-        lines = [f"{run.path} ({status}):", *_wrapped(not_better, "  "), f"  Beside that: {head[:1].lower()}{head[1:]}"]
+        lines = [
+            f"{run.path} ({status}):",
+            *_wrapped(not_better, "  "),
+            f"  Beside that: {head[:1].lower()}{head[1:]}",
+        ]
     number = 0
     for one in found.complaints:
         number += not one.follows
         lines += ["", *_complaint(one, "   from this follows: " if one.follows else f"{number}. ")]
     for one in found.notes:
         lines += ["", *_complaint(one, "note: ")]
-    lines += ["", *aligned([table.columns, *table.rows])] if (table := next(iter(signs(patient)), None)) else []
+    lines += (
+        ["", *aligned([table.columns, *table.rows])] if (table := next(iter(signs(patient)), None)) else []
+    )
     lines += ["", *_wrapped(f"looked for: {', '.join(found.looked) or 'nothing'}", "")]
     for reason, looks in found.unseen.items():
         lines += _wrapped(f"not looked for: {', '.join(looks)} ({reason})", "")
@@ -116,17 +154,31 @@ def _not_better(run: Run) -> str:
 
     found = scores(run) if run.metrics else []
     value, rival = (found[0].value, found[0].rival) if found and found[0].split == "test" else (None, None)
-    return "" if value is None or rival is None or found[0].better(value, rival[1]["value"]) else first_verdict(found)
+    return (
+        ""
+        if value is None or rival is None or found[0].better(value, rival[1]["value"])
+        else first_verdict(found)
+    )
 
 
-def _complaint(one: Complaint, mark: str) -> list[str]:
+def _complaint(one: Issue, mark: str) -> list[str]:
     indent = " " * (3 if not one.follows else 5)
     said = f"{one.what[:1].upper()}{one.what[1:]}" if not one.follows and not one.note else one.what
-    return [*_wrapped(f"{mark}{said}", "", indent), *([] if one.follows else _wrapped(f"try: {one.advice}", indent, indent + "     "))]
+    return [
+        *_wrapped(f"{mark}{said}", "", indent),
+        *([] if one.follows else _wrapped(f"try: {one.advice}", indent, indent + "     ")),
+    ]
 
 
 def _wrapped(text: str, indent: str, rest: str = "  ") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False)
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _tell_test(section: Section, as_json: bool) -> None:

@@ -7,9 +7,9 @@ import json
 import sys
 
 from mapsto.commands.base import searched, takes_run, takes_search
-from mapsto.events import Tell
+from mapsto.events import Emit
 
-SAYS = "measure a run on data with answers"
+HELP = "measure a run on data with answers"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -18,15 +18,20 @@ def arguments(command: argparse.ArgumentParser) -> None:
     takes_search(command)
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.run import Run
     from mapsto.terminal import number
 
-    scores = searched(Run.open(asked.run), asked).evaluate(asked.data, lambda event: print(f"mapsto: {event['text']}", file=sys.stderr))
+    scores = searched(Run.open(asked.run), asked).evaluate(
+        asked.data, lambda event: print(f"mapsto: {event['text']}", file=sys.stderr)
+    )
     if asked.json:
         print(json.dumps(scores))
         return 0
     for slot, metrics in scores.items():
         for name, found in metrics.items():
-            print(f"{slot}  {name}  {number(found['value'])}  ({number(found['low'])} – {number(found['high'])}, n {found['n']:,})")
+            print(
+                f"{slot}  {name}  {number(found['value'])}  ({number(found['low'])} –"
+                f" {number(found['high'])}, n {found['n']:,})"
+            )
     return 0

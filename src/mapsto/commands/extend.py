@@ -7,9 +7,9 @@ import dataclasses
 
 from mapsto.commands.base import settings, takes_run
 from mapsto.config import Budget
-from mapsto.events import Tell
+from mapsto.events import Emit
 
-SAYS = "learn on, with new data too"
+HELP = "learn on, with new data too"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -18,9 +18,13 @@ def arguments(command: argparse.ArgumentParser) -> None:
     settings(command, Budget)
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto import api
 
-    budget = {spot.name: getattr(asked, spot.name) for spot in dataclasses.fields(Budget) if getattr(asked, spot.name) is not None}
-    api.extend(asked.run, asked.data, tell=tell, **budget)
+    budget = {
+        spot.name: getattr(asked, spot.name)
+        for spot in dataclasses.fields(Budget)
+        if getattr(asked, spot.name) is not None
+    }
+    api.extend(asked.run, asked.data, emit=emit, **budget)
     return 0

@@ -8,23 +8,36 @@ import json
 
 from mapsto.commands.base import data_and_signature, settings, takes_words
 from mapsto.config import Reading, settings_of
-from mapsto.events import Tell
+from mapsto.events import Emit
 
-SAYS = "a few rows at each stage, from the raw cell to what the net is given; nothing is trained"
+HELP = "a few rows at each stage, from the raw cell to what the net is given; nothing is trained"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_words(command)
-    command.add_argument("--model", help="the model whose stems are shown, with options in parentheses: 'resnet(depth=56)', or a .py file")
+    command.add_argument(
+        "--model",
+        help=(
+            "the model whose stems are shown, with options in parentheses: 'resnet(depth=56)', or a .py file"
+        ),
+    )
     settings(command, Reading)
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.look import look
     from mapsto.look.drawn import can_draw, lines_of
 
     data, signature = data_and_signature(asked.words)
     known = [*(spot.name for spot in dataclasses.fields(Reading)), "model"]
-    looked = look(data, signature, settings_of({name: value for name in known if (value := getattr(asked, name)) is not None}))
-    print(json.dumps(looked.to_json(), ensure_ascii=False) if asked.json else "\n".join(lines_of(looked, can_draw())))
+    looked = look(
+        data,
+        signature,
+        settings_of({name: value for name in known if (value := getattr(asked, name)) is not None}),
+    )
+    print(
+        json.dumps(looked.to_json(), ensure_ascii=False)
+        if asked.json
+        else "\n".join(lines_of(looked, can_draw()))
+    )
     return 0

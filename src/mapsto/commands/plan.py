@@ -8,26 +8,36 @@ import json
 
 from mapsto.commands.base import data_and_signature, settings, takes_words
 from mapsto.config import Budget, Reading, Training
-from mapsto.events import Tell
+from mapsto.events import Emit
 
-SAYS = "time a training's step on this machine under every plan that matters; nothing is trained"
+HELP = "time a training's step on this machine under every plan that matters; nothing is trained"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_words(command)
-    command.add_argument("--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file")
+    command.add_argument(
+        "--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file"
+    )
     command.add_argument("--learner", help="a way of learning, with options in parentheses")
     for group in (Reading, Budget, Training):
         settings(command, group)
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.api import planned
     from mapsto.report.text import aligned
 
     data, signature = data_and_signature(asked.words)
-    known = [spot.name for group in (Reading, Budget, Training) for spot in dataclasses.fields(group)] + ["model", "learner"]
-    plan = planned(data, signature, tell, **{name: value for name in known if (value := getattr(asked, name)) is not None})
+    known = [spot.name for group in (Reading, Budget, Training) for spot in dataclasses.fields(group)] + [
+        "model",
+        "learner",
+    ]
+    plan = planned(
+        data,
+        signature,
+        emit,
+        **{name: value for name in known if (value := getattr(asked, name)) is not None},
+    )
     if asked.json:
         print(json.dumps(dataclasses.asdict(plan)))
         return 0
@@ -35,7 +45,14 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     rows = [("", "step", "rows/s", "of the default")]
     for name, took in sorted(plan.seconds.items(), key=lambda item: item[1]):
         mark = "→" if abs(took - plan.seconds_per_micro) < 1e-9 else ""
-        rows.append((f"{mark:2}{name}", f"{1000 * took:,.1f} ms", f"{plan.micro_batch / took:,.0f}", f"{default / took:.2f}×" if default else "—"))
+        rows.append(
+            (
+                f"{mark:2}{name}",
+                f"{1000 * took:,.1f} ms",
+                f"{plan.micro_batch / took:,.0f}",
+                f"{default / took:.2f}×" if default else "—",
+            )
+        )
     print("\n".join(aligned(rows)))
     print(f"plan: {plan}")
     return 0

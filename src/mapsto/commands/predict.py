@@ -8,16 +8,16 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import Row, places, searched, takes_data, takes_run, takes_search, write_rows
+from mapsto.commands.base import Row, input_paths, searched, takes_data, takes_run, takes_search, write_rows
 from mapsto.config import Reading
 from mapsto.errors import RunError
-from mapsto.events import Tell
+from mapsto.events import Emit
 
 if TYPE_CHECKING:
     from mapsto.prediction import Answer, Prediction
     from mapsto.run import Run
 
-SAYS = "answers for new rows"
+HELP = "answers for new rows"
 EVENTS = False  # its output is rows
 BOOKS = ("row", "unsure", "problem")  # columns that are no answers
 CLASSES, INTERVAL = ("value", "probability", "set"), ("value", "low", "high")  # fields of a prediction
@@ -27,36 +27,48 @@ KNOWN = {*CLASSES, *INTERVAL}
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
     takes_data(command, needed=False)
-    command.add_argument("--text", action="append", help="a text to answer, in place of data; may be given several times")
+    command.add_argument(
+        "--text", action="append", help="a text to answer, in place of data; may be given several times"
+    )
     takes_search(command)
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.data.open import open_source
     from mapsto.run import Run
 
     run = searched(Run.open(asked.run), asked)
     if asked.data and asked.text:
         raise RunError("expected data or --text, got both.\nKeep one of them.")
-    source = open_source(places(asked.data) if asked.data else _rows(run, asked.text or []), Reading())
+    source = open_source(input_paths(asked.data) if asked.data else _rows(run, asked.text or []), Reading())
     fields = _fields(run)
     named = columns(fields)
     if any(named[name, "value"] != name for name in fields):
-        print(f"mapsto: an output is called like another column, so answers stand in: {', '.join(named.values())}", file=sys.stderr)
+        print(
+            "mapsto: an output is called like another column, so answers stand in:"
+            f" {', '.join(named.values())}",
+            file=sys.stderr,
+        )
     unread: list[Answer] = []
     answered: list[str] = []  # a row of every piece in which any was answered
 
     def rows() -> Iterable[Row]:
         for part in run.answers(source):
             unread.extend(answer for answer in part if answer.problem)
-            answered.extend(answer.where for answer in part[:1] if not answer.problem or any(not other.problem for other in part))
+            answered.extend(
+                answer.where
+                for answer in part[:1]
+                if not answer.problem or any(not other.problem for other in part)
+            )
             yield from (_row(named, answer) for answer in part)
 
     write_rows(rows(), asked.out)
     if unread:
         what = "row" if len(unread) == 1 else "rows"
         print(
-            f"mapsto: {len(unread):,} {what} could not be read; the first: {unread[0].where}: {' '.join(unread[0].problem.split())}", file=sys.stderr
+            f"mapsto: {len(unread):,} {what} could not be read; the first: {unread[0].where}:"
+            f" {' '.join(unread[0].problem.split())}",
+            file=sys.stderr,
         )
     return 0 if answered else 2
 
@@ -67,20 +79,31 @@ def _rows(run: Run, texts: list[str]) -> list[dict[str, str]]:
     if not texts:
         raise RunError("expected rows to answer, got none.\nGive files, or a text: --text 'to be answered'.")
     if len(run.signature.inputs) != 1:
-        raise RunError(f"--text answers texts alone, this run learned {run.signature}.\nGive its rows in a file.")
+        raise RunError(
+            f"--text answers texts alone, this run learned {run.signature}.\nGive its rows in a file."
+        )
     return [{run.signature.inputs[0].column: text} for text in texts]
 
 
 def columns(outputs: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
-    """{(output, field): column} of the table's answers, of {output: its fields, "value" first}. The one place that names them.
+    """{(output, field): column} of the table's answers, of {output: its fields, "value" first}. The one place
+    that names them.
 
-    A value stands under its output's name; the other fields under their own where there is one output, else under OUTPUT.FIELD. Where two
-    names were equal, every one is OUTPUT.FIELD: outputs differ, and no field has a dot, so no two of these can be equal, nor one of BOOKS. Case
-    does not count, as a parquet file tells no names apart by it."""
+    A value stands under its output's name; the other fields under their own where there is one output, else
+    under OUTPUT.FIELD. Where two names were equal, every one is OUTPUT.FIELD: outputs differ, and no field
+    has a dot, so no two of these can be equal, nor one of BOOKS. Case does not count, as a parquet file tells
+    no names apart by it."""
     spots = [(name, field) for name, fields in outputs.items() for field in fields]
     several = len(outputs) > 1
-    short = {(name, field): name if field == "value" else f"{name}.{field}" if several else field for name, field in spots}
-    named = short if _differ([*BOOKS, *short.values()]) else {(name, field): f"{name}.{field}" for name, field in spots}
+    short = {
+        (name, field): name if field == "value" else f"{name}.{field}" if several else field
+        for name, field in spots
+    }
+    named = (
+        short
+        if _differ([*BOOKS, *short.values()])
+        else {(name, field): f"{name}.{field}" for name, field in spots}
+    )
     assert len({*BOOKS, *named.values()}) == len(BOOKS) + len(spots), "a column is written once"
     return named
 
@@ -90,14 +113,18 @@ def _differ(names: Sequence[str]) -> bool:
 
 
 def _fields(run: Run) -> dict[str, tuple[str, ...]]:
-    """What a prediction of each output tells: its value with probability and set, or with its interval, and what its type adds."""
-    told = {slot.name: INTERVAL if run.choice.kinds[slot.name] == "regression" else CLASSES for slot in run.signature.outputs}
+    """What a prediction of each output tells: its value with probability and set, or with its interval, and
+    what its type adds."""
+    told = {
+        slot.name: INTERVAL if run.choice.kinds[slot.name] == "regression" else CLASSES
+        for slot in run.signature.outputs
+    }
     return {name: (*fields, *run.types["output", name].beside) for name, fields in told.items()}
 
 
 def _row(named: Mapping[tuple[str, str], str], answer: Answer) -> Row:
-    """One line of output: the row's place; every output's fields under their columns; whether the row is far from the training rows; why it
-    could not be read."""
+    """One line of output: the row's place; every output's fields under their columns; whether the row is far
+    from the training rows; why it could not be read."""
     row: Row = {"row": answer.where}
     for (name, field), column in named.items():
         found = answer.predictions.get(name)

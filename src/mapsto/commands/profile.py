@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mapsto.commands.base import takes_run
 from mapsto.errors import ConfigError
-from mapsto.events import Tell
+from mapsto.events import Emit
 
-SAYS = "watch some steps of a run: a trace, and a page that says where the time goes; the run stays as it is"
+HELP = "watch some steps of a run: a trace, and a page that says where the time goes; the run stays as it is"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", help="where trace.json and profile.md go (RUN/profile)")
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.steps.profiling import profiled
 
     if not asked.steps.isdigit() or not int(asked.steps):
@@ -28,6 +28,6 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     folder = Path(asked.out) if asked.out else Path(asked.run) / "profile"
     if folder.is_file():
         raise ConfigError(f"--out {folder}: expected a folder, this is a file.\nName another.")
-    found = profiled(asked.run, int(asked.steps), folder, tell)
+    found = profiled(asked.run, int(asked.steps), folder, emit)
     print(json.dumps(asdict(found)) if asked.json else f"{found.text()}\n{folder / 'profile.md'}")
     return 0

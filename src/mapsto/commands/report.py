@@ -7,9 +7,9 @@ import json
 
 from mapsto.commands.base import settings, takes_run
 from mapsto.config import Report
-from mapsto.events import Tell
+from mapsto.events import Emit
 
-SAYS = "draw a run's page and model card again"
+HELP = "draw a run's page and model card again"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -17,9 +17,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
     settings(command, Report)
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto import api
 
-    page = str(api.report(asked.run, private=not asked.no_samples, tell=tell))
+    page = str(api.report(asked.run, private=not asked.no_samples, emit=emit))
     print(json.dumps({"report": page}) if asked.json else page)
     return 0

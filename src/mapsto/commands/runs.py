@@ -7,16 +7,16 @@ import json
 from pathlib import Path
 
 from mapsto.errors import DataError
-from mapsto.events import Tell
+from mapsto.events import Emit
 
-SAYS = "list the runs in a folder"
+HELP = "list the runs in a folder"
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", nargs="?", default="runs", help="the folder they lie in (runs)")
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.files import is_locked
     from mapsto.run import Run
     from mapsto.terminal import number, short
@@ -35,7 +35,11 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
                 one.path.name,
                 short(one.record.get("signature_text", ""), 60),
                 "cut off (resume)" if one.status == "running" and not is_locked(one.path) else one.status,
-                f"{best} {number(found['value'])} ({number(found['low'])} – {number(found['high'])})" if found else "—",
+                (
+                    f"{best} {number(found['value'])} ({number(found['low'])} – {number(found['high'])})"
+                    if found
+                    else "—"
+                ),
                 str(one.record.get("seconds", "—")),
                 f"{speed['rows_per_second']:,.0f}" if (speed := one.record.get("speed", {})) else "—",
                 f"{speed['share']:.0%}" if speed.get("share") else "—",
@@ -60,7 +64,10 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     if not asked.json:
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         print(
-            "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+            "\n".join(
+                "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+                for line in lines
+            )
             if len(lines) > 1
             else f"no runs in {folder}"
         )

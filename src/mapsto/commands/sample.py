@@ -9,9 +9,9 @@ from itertools import chain
 
 from mapsto.commands.base import takes_run
 from mapsto.config import options_of, setting
-from mapsto.events import Tell
+from mapsto.events import Emit
 
-SAYS = "write texts with a run that learned them"
+HELP = "write texts with a run that learned them"
 EVENTS = False  # its output is text
 
 FLAGS = {
@@ -36,20 +36,27 @@ def arguments(command: argparse.ArgumentParser) -> None:
         command.add_argument(f"--{name}", help=says)
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.generation.sampling import Sampling
     from mapsto.run import Run
     from mapsto.run.writing import written
 
     known = {spot.name for spot in dataclasses.fields(Sampling)}
-    how = options_of(Sampling, {name: value for name, value in vars(asked).items() if name in known and value is not None}, "sample")
+    how = options_of(
+        Sampling,
+        {name: value for name, value in vars(asked).items() if name in known and value is not None},
+        "sample",
+    )
     many = options_of(_Many, {"n": asked.n}, "sample").n
     run = Run.open(asked.run)
     for number in range(many):
         pieces, beyond = written(run, asked.prompt, [number], how)
         first = next(pieces, [""])  # a prompt that cannot be read is refused before anything is printed
         if beyond and number == 0:
-            print(f"mapsto: the prompt is {beyond:,} tokens longer than the net reads at once: its end counts", file=sys.stderr)
+            print(
+                f"mapsto: the prompt is {beyond:,} tokens longer than the net reads at once: its end counts",
+                file=sys.stderr,
+            )
         if many > 1:
             print(f"--- {number + 1} ---")
         print(asked.prompt, end="", flush=True)

@@ -9,23 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import Row, takes_run, write_rows
 from mapsto.errors import CellError, ConfigError
-from mapsto.events import Tell
+from mapsto.events import Emit
 
 if TYPE_CHECKING:
     from mapsto.run import Run
 
-SAYS = "how probable texts are to a run that learned them"
+HELP = "how probable texts are to a run that learned them"
 EVENTS = False  # its output is rows
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
-    command.add_argument("files", metavar="FILE", nargs="*", help="texts, or tables with a text a row; - or nothing: one text on standard input")
+    command.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="texts, or tables with a text a row; - or nothing: one text on standard input",
+    )
     command.add_argument("--text", action="append", help="a text itself (several: give it again)")
-    command.add_argument("--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output")
+    command.add_argument(
+        "--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output"
+    )
 
 
-def do(asked: argparse.Namespace, tell: Tell) -> int:
+def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.run import Run
 
     if asked.text and asked.files:
@@ -36,12 +43,19 @@ def do(asked: argparse.Namespace, tell: Tell) -> int:
     def rows() -> Iterator[Row]:
         nonlocal counted, unread
         for name, found in _scores(run, asked):
-            counted, unread = counted + (not isinstance(found, CellError)), unread + isinstance(found, CellError)
+            counted, unread = (
+                counted + (not isinstance(found, CellError)),
+                unread + isinstance(found, CellError),
+            )
             if isinstance(found, CellError):
                 print(f"mapsto: {name}: {' '.join(str(found).split())}", file=sys.stderr)
             else:
                 if found["unknown"]:
-                    print(f"mapsto: {name}: {found['unknown']:,} letters are not among those it learned: they are not counted", file=sys.stderr)
+                    print(
+                        f"mapsto: {name}: {found['unknown']:,} letters are not among those it learned: they"
+                        " are not counted",
+                        file=sys.stderr,
+                    )
                 yield {"text": name, **found}
 
     write_rows(rows(), asked.out)

@@ -1,7 +1,9 @@
-"""Archives: zip, tar, tar.gz, unpacked once into the cache folder and from then on read as the folder they are.
+"""Archives: zip, tar, tar.gz, unpacked once into the cache folder and from then on read as the folder they
+are.
 
-Nothing in an archive is trusted: names that leave the folder, links out of it, devices, and contents that would fill the disk are
-refused before or while they are written. What is written contains no links, so nothing can be written through one.
+Nothing in an archive is trusted: names that leave the folder, links out of it, devices, and contents that
+would fill the disk are refused before or while they are written. What is written contains no links, so
+nothing can be written through one.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ def cache_root() -> Path:
 
 
 def unpack(path: Path) -> Path:
-    """The folder holding the archive's contents, written now or earlier. Raises DataError for what must not be unpacked."""
+    """The folder holding the archive's contents, written now or earlier. Raises DataError for what must not
+    be unpacked."""
     target = cache_root() / "unpacked" / archive_fingerprint(path)
     if target.is_dir():
         return target
@@ -56,8 +59,8 @@ def unpack(path: Path) -> Path:
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
     except OSError as error:
         raise DataError(
-            f"cannot unpack {path.name} into {target.parent}: {error.strerror}.\nSet MAPSTO_CACHE to a folder with room, or unpack it "
-            "yourself and name the folder."
+            f"cannot unpack {path.name} into {target.parent}: {error.strerror}.\nSet MAPSTO_CACHE to a folder"
+            " with room, or unpack it yourself and name the folder."
         ) from None
     try:
         _unpack_into(path, building)
@@ -68,7 +71,8 @@ def unpack(path: Path) -> Path:
                 raise
     except OSError as error:
         raise DataError(
-            f"cannot unpack {path.name} into {target.parent}: {error.strerror or error}.\nSet MAPSTO_CACHE to a folder with room."
+            f"cannot unpack {path.name} into {target.parent}: {error.strerror or error}.\nSet MAPSTO_CACHE to"
+            " a folder with room."
         ) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -76,10 +80,14 @@ def unpack(path: Path) -> Path:
 
 
 def archive_fingerprint(path: Path) -> str:
-    """blake2b over name, size, time, and the first and last 64 kB (a zip's last ones hold every file's checksum)."""
+    """blake2b over name, size, time, and the first and last 64 kB (a zip's last ones hold every file's
+    checksum)."""
     with reading(path):
         status = path.stat()
-        digest = hashlib.blake2b(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogatepass"), digest_size=16)
+        digest = hashlib.blake2b(
+            f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogatepass"),
+            digest_size=16,
+        )
         with open(path, "rb") as handle:
             digest.update(handle.read(1 << 16))
             handle.seek(max(0, status.st_size - (1 << 16)))
@@ -100,15 +108,27 @@ def _unpack_into(path: Path, folder: Path) -> None:
     try:
         if is_zip:
             with zipfile.ZipFile(path) as archive:
-                members = [_zip_member(archive, info, path) for info in archive.infolist() if not info.is_dir()]
+                members = [
+                    _zip_member(archive, info, path) for info in archive.infolist() if not info.is_dir()
+                ]
                 total = sum(member.size for member in members)
                 _check_sizes(path, total, len(members), folder, coming=total)
                 _write(path, folder, ((member, _open_zip(archive, member)) for member in members))
         else:
             with tarfile.open(path, "r:*") as archive:
                 _write(path, folder, _tar_members(archive, path))
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, UnicodeError) as error:
-        raise DataError(f"{path.name} is damaged or no archive mapsto can read: {error}.\nDownload or pack it again ({path}).") from None
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        UnicodeError,
+    ) as error:
+        raise DataError(
+            f"{path.name} is damaged or no archive mapsto can read: {error}.\nDownload or pack it again"
+            f" ({path})."
+        ) from None
     except RuntimeError as error:  # zipfile: 'encrypted, password required'
         raise DataError(f"{path.name}: {error}.\nUnpack it yourself and name the folder ({path}).") from None
 
@@ -136,7 +156,11 @@ def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[Member,
         name = safe_name(info.name, path)
         if info.issym() or info.islnk():
             # a hard link names its target from the archive's top, a symbolic one from its own folder
-            target = info.linkname if info.issym() else os.path.relpath(info.linkname, os.path.dirname(name) or ".")
+            target = (
+                info.linkname
+                if info.issym()
+                else os.path.relpath(info.linkname, os.path.dirname(name) or ".")
+            )
             yield Member(name, 0, target, info), None
         elif info.isfile():
             yield Member(name, info.size, None, info), archive.extractfile(info)
@@ -147,19 +171,27 @@ def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[Member,
 def safe_name(name: str, archive: Path) -> str:
     """A member's name as a relative path. Raises DataError when it is absolute or climbs out ('zip slip')."""
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\0" in name or (len(name) > 1 and name[1] == ":"):
+    if (
+        not parts
+        or name.startswith("/")
+        or ".." in parts
+        or "\0" in name
+        or (len(name) > 1 and name[1] == ":")
+    ):
         raise _refused(archive, name, "would be written outside the folder it is unpacked into")
     return "/".join(part for part in parts if part != ".")
 
 
 def _refused(archive: Path, member: str, why: str) -> DataError:
     return DataError(
-        f"refused to unpack {archive.name}: its entry '{member[:120]}' {why}.\nNothing was kept. Pack it again from a plain folder ({archive})."
+        f"refused to unpack {archive.name}: its entry '{member[:120]}' {why}.\nNothing was kept. Pack it"
+        f" again from a plain folder ({archive})."
     )
 
 
 def _write(path: Path, folder: Path, members: Iterator[tuple[Member, IO[bytes] | None]]) -> None:
-    """Write every member, with the archive's time; sizes are counted as they come, whatever the archive says."""
+    """Write every member, with the archive's time; sizes are counted as they come, whatever the archive
+    says."""
     when = path.stat().st_mtime_ns
     total = count = 0
     links = []
@@ -207,16 +239,18 @@ def _copy_link(folder: Path, member: Member, target: str) -> None:
 
 
 def _check_sizes(path: Path, total: int, count: int, folder: Path, coming: int = 0) -> None:
-    """DataError when `total` bytes or `count` files are too many, or the `coming` bytes do not fit on the disk."""
+    """DataError when `total` bytes or `count` files are too many, or the `coming` bytes do not fit on the
+    disk."""
     packed = max(1, path.stat().st_size)
     free = shutil.disk_usage(folder).free
     if total > MOST_BYTES or (total > RATIO_FROM and total / packed > MOST_RATIO) or count > MOST_FILES:
         raise DataError(
-            f"refused to unpack {path.name}: {packed / 1e6:,.1f} MB would become more than {total / 1e9:,.1f} GB "
-            f"({total / packed:,.0f} times as much), as archive bombs do.\nIf it is meant, unpack it yourself and name the folder ({path})."
+            f"refused to unpack {path.name}: {packed / 1e6:,.1f} MB would become more than {total / 1e9:,.1f}"
+            f" GB ({total / packed:,.0f} times as much), as archive bombs do.\nIf it is meant, unpack it"
+            f" yourself and name the folder ({path})."
         )
     if coming + SPARE > free:
         raise DataError(
-            f"not enough room to unpack {path.name}: {coming / 1e9:,.1f} GB needed, {free / 1e9:,.1f} GB free in {folder.parent}.\n"
-            "Set MAPSTO_CACHE to a folder with room."
+            f"not enough room to unpack {path.name}: {coming / 1e9:,.1f} GB needed, {free / 1e9:,.1f} GB free"
+            f" in {folder.parent}.\nSet MAPSTO_CACHE to a folder with room."
         )

@@ -1,4 +1,5 @@
-"""Arrays on disk: the MNIST family's idx files (gzipped or not), npz as MedMNIST and Keras write it, and npy. Streamed, never unpickled."""
+"""Arrays on disk: the MNIST family's idx files (gzipped or not), npz as MedMNIST and Keras write it, and npy.
+Streamed, never unpickled."""
 
 from __future__ import annotations
 
@@ -20,9 +21,33 @@ from mapsto.data.source import Chunk, Source, split_name
 from mapsto.errors import DataError
 
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-X_NAMES = frozenset({"x", "image", "images", "img", "imgs", "data", "input", "inputs", "features", "pixels", "pictures", "samples"})
-Y_NAMES = frozenset({"y", "label", "labels", "target", "targets", "class", "classes", "category", "categories"})
-NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt", "label_names.txt", "names.txt", "categories.txt")
+X_NAMES = frozenset(
+    {
+        "x",
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "data",
+        "input",
+        "inputs",
+        "features",
+        "pixels",
+        "pictures",
+        "samples",
+    }
+)
+Y_NAMES = frozenset(
+    {"y", "label", "labels", "target", "targets", "class", "classes", "category", "categories"}
+)
+NAME_FILES = (
+    "classes.txt",
+    "labels.txt",
+    "class_names.txt",
+    "label_names.txt",
+    "names.txt",
+    "categories.txt",
+)
 CHUNK_BYTES = 1 << 26
 
 
@@ -46,8 +71,8 @@ class Stored:
                 data = handle.read(count * row)
                 if len(data) < count * row:
                     raise DataError(
-                        f"{Path(self.path).name} is cut off: expected {self.shape[0]:,} items, {start + len(data) // max(1, row):,} are there.\n"
-                        f"Download it again ({self.path})."
+                        f"{Path(self.path).name} is cut off: expected {self.shape[0]:,} items,"
+                        f" {start + len(data) // max(1, row):,} are there.\nDownload it again ({self.path})."
                     )
                 yield np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
 
@@ -71,42 +96,61 @@ def _bytes_of(path: str, member: str | None) -> Iterator[IO[bytes]]:
 
 
 def read_idx(path: Path) -> Stored:
-    """The header of an idx file: two zero bytes, the type, the number of dimensions, each dimension as big-endian int32."""
+    """The header of an idx file: two zero bytes, the type, the number of dimensions, each dimension as
+    big-endian int32."""
     with reading(path), unpacked(path) as handle:
         head = handle.read(4)
         sizes = handle.read(4 * head[3]) if len(head) == 4 else b""
-    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not sizes or len(sizes) < 4 * head[3]:
-        raise DataError(f"{path.name}: expected an idx file as MNIST's ({path}), its first bytes are {head!r}.")
+    if (
+        len(head) < 4
+        or head[:2] != b"\0\0"
+        or head[2] not in IDX_TYPES
+        or not sizes
+        or len(sizes) < 4 * head[3]
+    ):
+        raise DataError(
+            f"{path.name}: expected an idx file as MNIST's ({path}), its first bytes are {head!r}."
+        )
     shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
     return _checked(Stored(str(path), shape, np.dtype(IDX_TYPES[head[2]]), 4 + len(sizes)))
 
 
 def _checked(stored: Stored) -> Stored:
-    """DataError when the header promises nothing, or more than the file can hold (gzip packs 1032:1 at most)."""
+    """DataError when the header promises nothing, or more than the file can hold (gzip packs 1032:1 at
+    most)."""
     with reading(stored.path):
         size = Path(stored.path).stat().st_size
     if stored.shape and 0 in stored.shape:
         raise DataError(f"{_named(stored)}: expected items, its shape is {stored.shape} ({stored.path}).")
     if math.prod(stored.shape) * stored.dtype.itemsize > 1100 * size:
         raise DataError(
-            f"{_named(stored)}: its header says {stored.shape}, far more than {size:,} bytes can hold.\nDownload it again ({stored.path})."
+            f"{_named(stored)}: its header says {stored.shape}, far more than {size:,} bytes can"
+            f" hold.\nDownload it again ({stored.path})."
         )
     return stored
 
 
 def read_npy(path: Path, member: str | None = None) -> Stored:
-    """The header of a npy file or an npz member. DataError for pickled objects, which are never executed, and column order."""
+    """The header of a npy file or an npz member. DataError for pickled objects, which are never executed, and
+    column order."""
     what = f"{path.name}{'/' + member if member else ''}"
     with _bytes_of(str(path), member) as handle:
         try:
             version = np.lib.format.read_magic(handle)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            header = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
             shape, fortran, dtype = header(handle)
         except ValueError as error:
             raise DataError(f"{what}: expected a numpy array, {error} ({path}).") from None
         length = 10 if version == (1, 0) else 12
     if dtype.hasobject:
-        raise DataError(f"{what}: holds pickled Python objects, which mapsto never executes.\nSave plain arrays instead ({path}).")
+        raise DataError(
+            f"{what}: holds pickled Python objects, which mapsto never executes.\nSave plain arrays instead"
+            f" ({path})."
+        )
     if fortran and len(shape) > 1:
         raise DataError(f"{what}: is stored column by column.\nSave it as np.ascontiguousarray(a) ({path}).")
     with _bytes_of(str(path), member) as handle:
@@ -136,7 +180,9 @@ class ArraySource(Source):
                 columns: dict[str, Sequence[Any]] = {self.columns[0]: list(self.picture(block))}
             else:
                 table = block.reshape(n, -1)
-                columns = {name: table[:, i].tolist() for i, name in enumerate(self.columns[: table.shape[1]])}
+                columns = {
+                    name: table[:, i].tolist() for i, name in enumerate(self.columns[: table.shape[1]])
+                }
             columns |= {name: cells[start : start + n] for name, cells in extra.items()}
             yield Chunk(columns, [f"item {start + i}" for i in range(n)], [None] * n)
             start += n
@@ -153,8 +199,11 @@ def _as_pictures(block: np.ndarray, channels_first: bool, scale: float, keep: bo
 
 
 def _pictures(stored: Stored, said: list[str]) -> Callable[[np.ndarray], np.ndarray]:
-    """How a block of `stored` becomes (n, H, W) or (n, H, W, C) uint8; numbers that are no pixel values stay as they are."""
-    channels_first = len(stored.shape) == 4 and stored.shape[1] in (1, 3, 4) and stored.shape[-1] not in (1, 3, 4)
+    """How a block of `stored` becomes (n, H, W) or (n, H, W, C) uint8; numbers that are no pixel values stay
+    as they are."""
+    channels_first = (
+        len(stored.shape) == 4 and stored.shape[1] in (1, 3, 4) and stored.shape[-1] not in (1, 3, 4)
+    )
     if channels_first:
         said.append(f"{_named(stored)}: channels come first, moved last")
     scale, keep = 1.0, stored.dtype == np.uint16
@@ -164,7 +213,10 @@ def _pictures(stored: Stored, said: list[str]) -> Callable[[np.ndarray], np.ndar
         scale, keep = (255.0, False) if stored.dtype.kind in "fb" and high <= 1 else (1.0, False)
         if low < 0 or high > 255:
             keep = True
-        said.append(f"{_named(stored)}: {stored.dtype} from {low:g} to {high:g}, {'kept' if keep else 'read as pixels from 0 to 255'}")
+        said.append(
+            f"{_named(stored)}: {stored.dtype} from {low:g} to {high:g},"
+            f" {'kept' if keep else 'read as pixels from 0 to 255'}"
+        )
     return partial(_as_pictures, channels_first=channels_first, scale=scale, keep=keep)
 
 
@@ -173,12 +225,19 @@ def _named(stored: Stored) -> str:
 
 
 def _labels(array: np.ndarray, names: Sequence[str]) -> tuple[str, list[Any]]:
-    """Label array -> (column name, cells): (N,) or (N, 1) classes, (N, K) one-hot classes, (N, K) 0/1 flags -> lists of names."""
+    """Label array -> (column name, cells): (N,) or (N, 1) classes, (N, K) one-hot classes, (N, K) 0/1 flags
+    -> lists of names."""
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 1:
         cells = array.tolist()
-        if names and array.dtype.kind in "iu" and len(array) and array.min() >= 0 and array.max() < len(names):
+        if (
+            names
+            and array.dtype.kind in "iu"
+            and len(array)
+            and array.min() >= 0
+            and array.max() < len(names)
+        ):
             cells = [names[cell] for cell in cells]
         return "category", cells
     labels = list(names) if len(names) == array.shape[1] else [str(i) for i in range(array.shape[1])]
@@ -198,11 +257,14 @@ def class_names(files: Sequence[Entry]) -> list[str]:
 
 
 def open_idx(files: Sequence[Entry], others: Sequence[Entry], name: str) -> Source:
-    """idx files -> one source: each file of images beside its file of labels; train and t10k become splits. others: for class names."""
+    """idx files -> one source: each file of images beside its file of labels; train and t10k become splits.
+    others: for class names."""
     stored = {entry.name: read_idx(Path(entry.path)) for entry in files}
     images = [each for each in stored if len(stored[each].shape) >= 3]
     if not images:
-        raise DataError(f"{name}: expected an idx file of images (3 dimensions or more), got {', '.join(stored)}.")
+        raise DataError(
+            f"{name}: expected an idx file of images (3 dimensions or more), got {', '.join(stored)}."
+        )
     pairs = {image: _partner(image, stored) for image in images}
     groups = group_by_split([re.sub(r"images?|idx\d|ubyte|\.gz", "", image) for image in images])
     if len(groups) > 1:
@@ -213,12 +275,24 @@ def open_idx(files: Sequence[Entry], others: Sequence[Entry], name: str) -> Sour
     splits = dict(zip(images, (split for each in groups.values() for _, split in each), strict=True))
     divided = len(set(splits.values())) > 1
     parts = [
-        Part(_idx_pair(name, image, pairs[image], stored, files, others), Path(image).name, splits[image] if divided else None) for image in images
+        Part(
+            _idx_pair(name, image, pairs[image], stored, files, others),
+            Path(image).name,
+            splits[image] if divided else None,
+        )
+        for image in images
     ]
     return join(name, parts)
 
 
-def _idx_pair(name: str, image: str, label: str | None, stored: dict[str, Stored], files: Sequence[Entry], others: Sequence[Entry]) -> Source:
+def _idx_pair(
+    name: str,
+    image: str,
+    label: str | None,
+    stored: dict[str, Stored],
+    files: Sequence[Entry],
+    others: Sequence[Entry],
+) -> Source:
     names = class_names(others)
     array = stored[image]
     column, cells = _labels(stored[label].all(), names) if label else ("category", [None] * array.shape[0])
@@ -239,16 +313,20 @@ def _idx_pair(name: str, image: str, label: str | None, stored: dict[str, Stored
 
 
 def _partner(image: str, stored: dict[str, Stored]) -> str | None:
-    """The file of labels that belongs to a file of images: same name with 'labels' for 'images', and as many items."""
+    """The file of labels that belongs to a file of images: same name with 'labels' for 'images', and as many
+    items."""
     count = stored[image].shape[0]
     fits = [each for each in stored if len(stored[each].shape) == 1 and stored[each].shape[0] == count]
-    same = [each for each in fits if re.sub(r"labels?|idx\d", "", each) == re.sub(r"images?|idx\d", "", image)]
+    same = [
+        each for each in fits if re.sub(r"labels?|idx\d", "", each) == re.sub(r"images?|idx\d", "", image)
+    ]
     close = [each for each in fits if split_of_name(each)[1] == split_of_name(image)[1]]
     return next(iter(same or close), None)
 
 
 def open_npz(path: Path) -> Source:
-    """An npz as MedMNIST ('train_images'), Keras ('x_train') or anybody ('X', 'y') writes it; or a npy of images."""
+    """An npz as MedMNIST ('train_images'), Keras ('x_train') or anybody ('X', 'y') writes it; or a npy of
+    images."""
     with reading(path), open(path, "rb") as handle:
         zipped = handle.read(2) == b"PK"
     if zipped:
@@ -264,15 +342,24 @@ def open_npz(path: Path) -> Source:
     parts = [(split, _npz_part(path, arrays)) for split, arrays in by_split.items() if _inputs(arrays)]
     if not parts:
         held = ", ".join(f"{key} {array.shape}" for key, array in list(stored.items())[:8])
-        raise DataError(f"{path.name}: expected arrays named like images and labels, x and y, train_images and train_labels.\nIt holds {held}.")
-    return join(path.stem, [Part(source, split or "", split if len(parts) > 1 else None) for split, source in parts])
+        raise DataError(
+            f"{path.name}: expected arrays named like images and labels, x and y, train_images and"
+            f" train_labels.\nIt holds {held}."
+        )
+    return join(
+        path.stem, [Part(source, split or "", split if len(parts) > 1 else None) for split, source in parts]
+    )
 
 
 def _divided(key: str) -> tuple[str | None, str]:
     """'train_images' -> ('train', 'images'); 'x_test' -> ('test', 'x'); 'Xtrain' -> ('train', 'X')."""
     words = [word for word in re.split(r"[_\-. ]+|(?<=[a-z])(?=[A-Z])|(?<=^[xXyY])(?=t|v)", key) if word]
     splits = [word for word in words if split_name(word)]
-    return (split_name(splits[0]), "_".join(word for word in words if word != splits[0])) if splits and len(words) > 1 else (None, key)
+    return (
+        (split_name(splits[0]), "_".join(word for word in words if word != splits[0]))
+        if splits and len(words) > 1
+        else (None, key)
+    )
 
 
 def _inputs(arrays: dict[str, Stored]) -> list[str]:
@@ -285,7 +372,10 @@ def _npz_part(path: Path, arrays: dict[str, Stored]) -> Source:
     image = len(stored.shape) in (3, 4)
     extra, guess, left = _npz_columns(arrays, key, image)
     if left:
-        said.append(f"{path.name}: {', '.join(left)} left out, not one value for each of the {stored.shape[0]:,} items")
+        said.append(
+            f"{path.name}: {', '.join(left)} left out, not one value for each of the {stored.shape[0]:,}"
+            " items"
+        )
     width = math.prod(stored.shape[1:])
     first = ("image",) if image else tuple(f"column_{i + 1}" for i in range(width))
     return ArraySource(
@@ -300,7 +390,9 @@ def _npz_part(path: Path, arrays: dict[str, Stored]) -> Source:
     )
 
 
-def _npz_columns(arrays: dict[str, Stored], key: str, image: bool) -> tuple[dict[str, Sequence[Any]], str | None, list[str]]:
+def _npz_columns(
+    arrays: dict[str, Stored], key: str, image: bool
+) -> tuple[dict[str, Sequence[Any]], str | None, list[str]]:
     """What belongs to each item of arrays[key]: ({column: cells}, guess, names of arrays that do not)."""
     count, extra, guess, left = arrays[key].shape[0], {}, None, []
     for rest, array in arrays.items():
@@ -315,7 +407,11 @@ def _npz_columns(arrays: dict[str, Stored], key: str, image: bool) -> tuple[dict
             left.append(rest)
         elif rest.lower() in Y_NAMES and guess is None:
             values = array.all()
-            name, cells = _labels(values, ()) if image or values.dtype.kind in "iuUSb" else ("target", values.reshape(count, -1)[:, 0].tolist())
+            name, cells = (
+                _labels(values, ())
+                if image or values.dtype.kind in "iuUSb"
+                else ("target", values.reshape(count, -1)[:, 0].tolist())
+            )
             extra[name if image else "target"] = cells
             guess = f"image -> {name}" if image else None
         else:

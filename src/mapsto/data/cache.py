@@ -1,8 +1,10 @@
-"""What the cache keeps: encoded data, so that a second training on it starts at once. It never outgrows its limit.
+"""What the cache keeps: encoded data, so that a second training on it starts at once. It never outgrows its
+limit.
 
-When something new is encoded, what an older version of the code made goes first, as nothing reads it any more, then what was used
-longest ago. What a live training reads is never touched: each open store holds a shared lock, which the system frees when its process
-ends, however it ends; and what was used a moment ago may be about to be opened.
+When something new is encoded, what an older version of the code made goes first, as nothing reads it any
+more, then what was used longest ago. What a live training reads is never touched: each open store holds a
+shared lock, which the system frees when its process ends, however it ends; and what was used a moment ago may
+be about to be opened.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from typing import IO
 
 from mapsto.files import cache_folder, disk_error, write_json
 
-MOST, SHARE = 10 * 10**9, 0.1  # bytes kept where nobody says otherwise: so many, or so much of the disk where that is less
+MOST, SHARE = (
+    10 * 10**9,
+    0.1,
+)  # bytes kept where nobody says otherwise: so many, or so much of the disk where that is less
 JUST_NOW = 600.0  # seconds
 ABANDONED = 86_400.0  # seconds after which a store that was never finished is a crash's
 IN_USE = "in-use"
@@ -29,7 +34,8 @@ IN_USE = "in-use"
 
 @dataclass(frozen=True)
 class Kept:
-    """One store: its data's name, bytes on disk, when it was last used (seconds since 1970), and the code that made it."""
+    """One store: its data's name, bytes on disk, when it was last used (seconds since 1970), and the code
+    that made it."""
 
     folder: Path
     name: str
@@ -45,7 +51,9 @@ def kept() -> list[Kept]:
         with suppress(OSError, ValueError):  # another training takes it away meanwhile
             record = json.loads((folder / "store.json").read_text())
             size = sum(file.stat().st_size for file in folder.iterdir())
-            found.append(Kept(folder, record.get("name", "?"), size, folder.stat().st_mtime, record.get("code", "")))
+            found.append(
+                Kept(folder, record.get("name", "?"), size, folder.stat().st_mtime, record.get("code", ""))
+            )
     return sorted(found, key=lambda one: one.used)
 
 
@@ -74,8 +82,8 @@ def set_limit(size: int) -> None:
 
 
 def shrink(code: str, most: int | None = None, recent: float = JUST_NOW) -> int:
-    """Take away what is too much, beginning with what other code made; bytes freed. most: bytes that may stay, the limit where None;
-    recent: what was used in the last so many seconds stays."""
+    """Take away what is too much, beginning with what other code made; bytes freed. most: bytes that may
+    stay, the limit where None; recent: what was used in the last so many seconds stays."""
     most, found = limit() if most is None else most, kept()
     total, freed = sum(one.bytes for one in found), 0
     for one in sorted(found, key=lambda one: one.code == code):
@@ -126,7 +134,8 @@ def _removed(folder: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Whether nobody reads the store, and nobody begins to while this holds. FileNotFoundError where it is gone."""
+    """Whether nobody reads the store, and nobody begins to while this holds. FileNotFoundError where it is
+    gone."""
     with (folder / IN_USE).open("a+", encoding="utf-8") as file:
         if sys.platform == "win32":
             yield True

@@ -1,11 +1,13 @@
-"""Tagged sentences in CoNLL files: a word a line, its columns between tabs or blanks, an empty line behind each sentence. Streamed.
+"""Tagged sentences in CoNLL files: a word a line, its columns between tabs or blanks, an empty line behind
+each sentence. Streamed.
 
-A row is a sentence, each column a list. The first column is `words`, the last `tags`, what stands between `column_2`, `column_3`, …; a first
-column that numbers the words is passed over. Ten columns that begin with such numbers are CoNLL-U (universaldependencies.org/format):
-`words`, `lemma`, `upos`, `xpos`, `feats`, `head`, `deprel`, `deps` and `misc`, each missing where a sentence has nothing but `_` in it.
+A row is a sentence, each column a list. The first column is `words`, the last `tags`, what stands between
+`column_2`, `column_3`, …; a first column that numbers the words is passed over. Ten columns that begin with
+such numbers are CoNLL-U (universaldependencies.org/format): `words`, `lemma`, `upos`, `xpos`, `feats`,
+`head`, `deprel`, `deps` and `misc`, each missing where a sentence has nothing but `_` in it.
 
-Names are handed on as BIO: each begins with B-. Files whose names begin with I-, and with B- only right behind a name of the same type (IOB1,
-Ramshaw & Marcus 1995, as in CoNLL-2003), are turned into it.
+Names are handed on as BIO: each begins with B-. Files whose names begin with I-, and with B- only right
+behind a name of the same type (IOB1, Ramshaw & Marcus 1995, as in CoNLL-2003), are turned into it.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ Sentence = tuple[int, list[list[str]]]  # number of its first line, the cells of
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file is written. columns: as they lie in it, `number` where words are numbered; begun: columns in IOB1; mixed: columns of names that
-    are neither that nor BIO."""
+    """How a file is written. columns: as they lie in it, `number` where words are numbered; begun: columns in
+    IOB1; mixed: columns of names that are neither that nor BIO."""
 
     encoding: str = "utf-8"
     tabs: bool = False
@@ -48,10 +50,15 @@ class Layout:
     mixed: frozenset[str] = frozenset()
 
     def cells(self, line: str) -> list[str]:
-        return [cell.strip(" ") for cell in line.rstrip(_BLANKS).split("\t")] if self.tabs else _BETWEEN.split(line.strip(_BLANKS))
+        return (
+            [cell.strip(" ") for cell in line.rstrip(_BLANKS).split("\t")]
+            if self.tabs
+            else _BETWEEN.split(line.strip(_BLANKS))
+        )
 
     def is_comment(self, line: str, inside: bool) -> bool:
-        """Words may begin with # too: a comment stands before its sentence, and has other columns or the words of one."""
+        """Words may begin with # too: a comment stands before its sentence, and has other columns or the
+        words of one."""
         if inside or not line.startswith("#"):
             return False
         other = line[1:2].strip() == "" and len(self.cells(line)) != len(self.columns)
@@ -85,7 +92,9 @@ class ConllSource(Source):
             yield self._chunk(rows, where, bad)
 
     def _chunk(self, rows: list[dict[str, list[str] | None]], where: list[str], bad: list[BadRow]) -> Chunk:
-        return Chunk({name: [row[name] for row in rows] for name in self.columns}, where, [None] * len(rows), bad)
+        return Chunk(
+            {name: [row[name] for row in rows] for name in self.columns}, where, [None] * len(rows), bad
+        )
 
     def _row(self, number: int, lines: list[list[str]]) -> dict[str, list[str] | None] | BadRow:
         names = self.layout.columns
@@ -94,14 +103,25 @@ class ConllSource(Source):
             return found
         row: dict[str, list[str] | None] = dict(zip(names, found, strict=True))
         if names[0] == NUMBER and not _counts(found[0]):
-            return BadRow(f"line {number}", f"expected words numbered 1, 2, 3, …, got {shorten(' '.join(found[0]))}: is an empty line missing?")
+            return BadRow(
+                f"line {number}",
+                f"expected words numbered 1, 2, 3, …, got {shorten(' '.join(found[0]))}: is an empty line"
+                " missing?",
+            )
         for name in self.layout.begun:
             row[name] = _begun(found[names.index(name)])
         if TAGS in self.layout.mixed and (lost := _goes_on(found[names.index(TAGS)])):
             tag = found[names.index(TAGS)][lost[0]]
-            return BadRow(f"line {number}", f"word {lost[0] + 1} is {tag}, which goes on from nothing: expected B-{tag[2:]} where a name begins")
+            return BadRow(
+                f"line {number}",
+                f"word {lost[0] + 1} is {tag}, which goes on from nothing: expected B-{tag[2:]} where a name"
+                " begins",
+            )
         if names == UNIVERSAL:
-            row = {name: None if name != WORDS and set(cells or ()) == {NOTHING} else cells for name, cells in row.items()}
+            row = {
+                name: None if name != WORDS and set(cells or ()) == {NOTHING} else cells
+                for name, cells in row.items()
+            }
         return row
 
 
@@ -110,9 +130,29 @@ def open_conll(path: Path) -> Source:
     layout, told = _layout(path)
     columns = tuple(name for name in layout.columns if name != NUMBER)
     universal = layout.columns == UNIVERSAL
-    said = ["CoNLL-U" if universal else f"a word a line, {len(layout.columns)} column{'s' * (len(layout.columns) != 1)}: {', '.join(layout.columns)}"]
-    said += [f"{', '.join(sorted(layout.begun))}: names begin with I- (IOB1) and are read as BIO, where each begins with B-"] if layout.begun else []
-    said += [f"{', '.join(sorted(layout.mixed))}: neither BIO nor IOB1, names begin with I- here and B- there"] if layout.mixed else []
+    said = [
+        (
+            "CoNLL-U"
+            if universal
+            else (
+                f"a word a line, {len(layout.columns)} column{'s' * (len(layout.columns) != 1)}:"
+                f" {', '.join(layout.columns)}"
+            )
+        )
+    ]
+    said += (
+        [
+            f"{', '.join(sorted(layout.begun))}: names begin with I- (IOB1) and are read as BIO, where each"
+            " begins with B-"
+        ]
+        if layout.begun
+        else []
+    )
+    said += (
+        [f"{', '.join(sorted(layout.mixed))}: neither BIO nor IOB1, names begin with I- here and B- there"]
+        if layout.mixed
+        else []
+    )
     said += [f"read as {layout.encoding}"] if not layout.encoding.startswith("utf-8") else []
     return ConllSource(
         name=path.name[: path.name.lower().rindex(inner_suffix(path.name))],
@@ -146,11 +186,19 @@ def _layout(path: Path) -> tuple[Layout, tuple[str, ...]]:
         layout = replace(layout, columns=columns)
     of = dict(zip(layout.columns, schemes, strict=True))
     begun = frozenset(name for name, scheme in of.items() if name != WORDS and scheme.is_begun)
-    return replace(layout, begun=begun, mixed=frozenset(name for name, scheme in of.items() if name != WORDS and scheme.is_mixed)), told
+    return (
+        replace(
+            layout,
+            begun=begun,
+            mixed=frozenset(name for name, scheme in of.items() if name != WORDS and scheme.is_mixed),
+        ),
+        told,
+    )
 
 
 def _with_columns(path: Path, layout: Layout) -> Layout:
-    """What stands between columns, and as many of them as most lines have; of equally many lines the first's."""
+    """What stands between columns, and as many of them as most lines have; of equally many lines the
+    first's."""
     tabs, by_tabs, by_blanks = 0, Counter[int](), Counter[int]()
     for line in _lines(str(path), layout.encoding):
         if line.strip(_BLANKS) and not line.startswith("#") and not _DOCUMENT.match(line):
@@ -158,7 +206,10 @@ def _with_columns(path: Path, layout: Layout) -> Layout:
             by_tabs[len(replace(layout, tabs=True).cells(line))] += 1
             by_blanks[len(layout.cells(line))] += 1
     if not by_tabs:
-        raise DataError(f"{path}: expected a word a line, with its tag behind it; the file holds none.\nGive a file of tagged sentences.")
+        raise DataError(
+            f"{path}: expected a word a line, with its tag behind it; the file holds none.\nGive a file of"
+            " tagged sentences."
+        )
     found = replace(layout, tabs=2 * tabs > by_tabs.total())
     return replace(found, columns=_named((by_tabs if found.tabs else by_blanks).most_common(1)[0][0]))
 
@@ -191,25 +242,34 @@ def _columns(number: int, lines: list[list[str]], width: int, universal: bool) -
     """The columns of a sentence, in CoNLL-U without the lines that are no words; or what does not fit."""
     for place, cells in enumerate(lines):
         if len(cells) != width:
-            return BadRow(f"line {number + place}", f"expected {width} columns, as most lines have, got {len(cells)}: {shorten(' '.join(cells))}")
+            return BadRow(
+                f"line {number + place}",
+                f"expected {width} columns, as most lines have, got {len(cells)}: {shorten(' '.join(cells))}",
+            )
         if "\0" in "".join(cells):
             return BadRow(f"line {number + place}", "holds a NUL byte, which no text does")
     kept = [cells for cells in lines if not _PART.fullmatch(cells[0])] if universal else lines
-    return [list(cells) for cells in zip(*kept, strict=True)] if kept else BadRow(f"line {number}", "a sentence without a word")
+    return (
+        [list(cells) for cells in zip(*kept, strict=True)]
+        if kept
+        else BadRow(f"line {number}", "a sentence without a word")
+    )
 
 
 def _counts(cells: Sequence[str]) -> bool:
     """1, 2, 3, … or 0, 1, 2, …"""
-    return cells[0] in ("0", "1") and list(cells) == [str(i) for i in range(int(cells[0]), int(cells[0]) + len(cells))]
+    return cells[0] in ("0", "1") and list(cells) == [
+        str(i) for i in range(int(cells[0]), int(cells[0]) + len(cells))
+    ]
 
 
-# --- how names are marked --------------------------------------------------------------------------------------------------------
+# --- how names are marked -------------------------------------------------------------------------
 
 
 @dataclass
 class _Scheme:
-    """How a column marks names. lost: I- at the beginning of one, which BIO never has; needless: B- of one that follows none of its type, which
-    IOB1 never has."""
+    """How a column marks names. lost: I- at the beginning of one, which BIO never has; needless: B- of one
+    that follows none of its type, which IOB1 never has."""
 
     names: bool = True
     lost: int = 0
@@ -220,7 +280,9 @@ class _Scheme:
         if self.names:
             self.lost += len(_goes_on(tags))
             before = (OUTSIDE, *tags)
-            self.needless += sum(tag[:1] == "B" and tag[2:] != last[2:] for last, tag in zip(before, tags, strict=False))
+            self.needless += sum(
+                tag[:1] == "B" and tag[2:] != last[2:] for last, tag in zip(before, tags, strict=False)
+            )
 
     @property
     def is_begun(self) -> bool:

@@ -1,7 +1,9 @@
-"""How a text table is written, found by looking at its beginning: encoding, what stands between cells, quotes, header, decimals.
+"""How a text table is written, found by looking at its beginning: encoding, what stands between cells,
+quotes, header, decimals.
 
-Python's csv.Sniffer was tried first and is not used: it guesses from character counts, takes letters for delimiters, and reads
-no ragged file. Here each candidate is parsed, and the one that divides most lines into equally many cells wins.
+Python's csv.Sniffer was tried first and is not used: it guesses from character counts, takes letters for
+delimiters, and reads no ragged file. Here each candidate is parsed, and the one that divides most lines into
+equally many cells wins.
 """
 
 from __future__ import annotations
@@ -36,7 +38,15 @@ _GROUPED_COMMA = re.compile(r"\s*[+-]?\d{1,3}(\.\d{3})+,\d+\s*")
 _DOT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[+-]?\d{1,3}([.,]\d{3})+\s*")
 _DECLARED = re.compile(r"\ufeff?sep=([,;|\t])\r?\n", re.IGNORECASE)
-_SAID = {"\t": "tab", ",": "','", ";": "';'", "|": "'|'", SPACES: "blanks", LINE: "nothing", _ALONE: "nothing"}
+_SAID = {
+    "\t": "tab",
+    ",": "','",
+    ";": "';'",
+    "|": "'|'",
+    SPACES: "blanks",
+    LINE: "nothing",
+    _ALONE: "nothing",
+}
 
 
 @dataclass(frozen=True)
@@ -61,8 +71,9 @@ def is_foreign(text: str) -> bool:
 
 
 class Lines:
-    """Decoded lines of a file, counted. number: of the last line given; characters, quotes: given so far; nul: the last record held a NUL;
-    foreign: bytes that are not utf-8; ended: a line was asked for and there is none."""
+    """Decoded lines of a file, counted. number: of the last line given; characters, quotes: given so far;
+    nul: the last record held a NUL; foreign: bytes that are not utf-8; ended: a line was asked for and there
+    is none."""
 
     def __init__(self, text: Iterable[str], drop_nul: bool = False) -> None:
         self.text, self.drop_nul = text, drop_nul
@@ -83,7 +94,8 @@ class Lines:
 
 
 def records(lines: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
-    """Lines -> rows of cells; an empty line is []. Raises csv.Error on a cell longer than LONGEST_CELL, and may be continued."""
+    """Lines -> rows of cells; an empty line is []. Raises csv.Error on a cell longer than LONGEST_CELL, and
+    may be continued."""
     if dialect.delimiter == LINE:
         return ([text] if (text := line.rstrip("\r\n")).strip() else [] for line in lines)
     if dialect.delimiter == SPACES:
@@ -94,8 +106,8 @@ def records(lines: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
 
 
 def text_of(handle: io.BufferedIOBase, encoding: str, marks: bool = True) -> io.TextIOWrapper:
-    """Decoded text. One bad byte never ends a reading: in utf-8 it is marked (`is_foreign`), or where nobody looks for marks, and in other
-    encodings, read as cp1252."""
+    """Decoded text. One bad byte never ends a reading: in utf-8 it is marked (`is_foreign`), or where nobody
+    looks for marks, and in other encodings, read as cp1252."""
     return io.TextIOWrapper(handle, encoding, errors=_errors(encoding) if marks else _errors(""), newline="")  # type: ignore[arg-type]
 
 
@@ -112,11 +124,17 @@ def _errors(encoding: str) -> str:
 def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    return error.object[error.start : error.end].decode("latin-1" if error.encoding == "charmap" else "cp1252", "replace"), error.end
+    return (
+        error.object[error.start : error.end].decode(
+            "latin-1" if error.encoding == "charmap" else "cp1252", "replace"
+        ),
+        error.end,
+    )
 
 
 def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
-    """Look at the file's beginning. known: names of the columns, if another file of the same table gave them. DataError: no rows."""
+    """Look at the file's beginning. known: names of the columns, if another file of the same table gave them.
+    DataError: no rows."""
     with reading(path), unpacked(path) as handle:
         data = handle.read(SAMPLE_BYTES)
         while data.count(b"\n") < 20 and len(data) < 1 << 25 and (more := handle.read(SAMPLE_BYTES)):
@@ -139,8 +157,9 @@ def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
 
 
 def find_encoding(path: Path, head: bytes) -> tuple[str, tuple[str, ...]]:
-    """By byte order mark; else utf-8 where many of the lines with accents in the first 64 MB are, or nearly all lines whatsoever; else
-    cp1252. And what is to be said of a file that is written in both, as files joined from several are."""
+    """By byte order mark; else utf-8 where many of the lines with accents in the first 64 MB are, or nearly
+    all lines whatsoever; else cp1252. And what is to be said of a file that is written in both, as files
+    joined from several are."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16", ()
     if head[:400].count(0) > 0.3 * len(head[:400]):
@@ -149,7 +168,11 @@ def find_encoding(path: Path, head: bytes) -> tuple[str, tuple[str, ...]]:
     if not bad:
         return ("utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"), ()
     if not good or (len(good) <= 0.05 * len(bad) and len(bad) > 0.05 * lines):
-        some = (f"{_lines(good)} perhaps utf-8, unlike the rest: look whether accents come out right",) if good else ()
+        some = (
+            (f"{_lines(good)} perhaps utf-8, unlike the rest: look whether accents come out right",)
+            if good
+            else ()
+        )
         return "cp1252", some
     name = "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"
     return name, (f"two encodings in one file: {_lines(bad)} {FOREIGN}",)
@@ -163,8 +186,8 @@ def said_of_encoding(path: Path) -> str:
 
 
 def _accents(path: Path) -> tuple[array, array, int]:
-    """Numbers of the lines of the first 64 MB that hold more than ascii: those that are utf-8, and those that are not. And
-    how many lines these 64 MB have."""
+    """Numbers of the lines of the first 64 MB that hold more than ascii: those that are utf-8, and those that
+    are not. And how many lines these 64 MB have."""
     good, bad, number, size = array("q"), array("q"), 0, 0
     with reading(path), unpacked(path) as handle:
         while size < 64 << 20 and (lines := handle.readlines(1 << 20)):
@@ -185,7 +208,11 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _lines(numbers: Sequence[int]) -> str:
-    return f"line {numbers[0]} is" if len(numbers) == 1 else f"{len(numbers):,} lines (the first: {numbers[0]}) are"
+    return (
+        f"line {numbers[0]} is"
+        if len(numbers) == 1
+        else f"{len(numbers):,} lines (the first: {numbers[0]}) are"
+    )
 
 
 def _sample(text: str, dialect: Dialect) -> list[tuple[list[str], int]]:
@@ -206,7 +233,8 @@ def _sample(text: str, dialect: Dialect) -> list[tuple[list[str], int]]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How well a candidate divides the sample. width: cells in most rows; share: of lines in rows of that width; first: cells in the first row."""
+    """How well a candidate divides the sample. width: cells in most rows; share: of lines in rows of that
+    width; first: cells in the first row."""
 
     dialect: Dialect
     width: int
@@ -240,7 +268,9 @@ def _find_layout(text: str, suffix: str) -> Dialect:
         if best.width > 1 and best.share >= least:
             tried.append(best)
     clean = [each for each in tried if each.first == each.width]
-    odd = [each for each in tried if each.share >= 0.7 and (each.width > 2 or text.startswith("#"))]  # a title above, or names of rows as R writes
+    odd = [
+        each for each in tried if each.share >= 0.7 and (each.width > 2 or text.startswith("#"))
+    ]  # a title above, or names of rows as R writes
     spaces = _spaced(text)
     for group in (clean, [spaces] if spaces else [], odd):
         if group:
@@ -250,13 +280,19 @@ def _find_layout(text: str, suffix: str) -> Dialect:
 
 
 def _spaced(text: str) -> _Layout | None:
-    """Columns divided by blanks: only when every line has equally many and at least half of the cells are numbers."""
+    """Columns divided by blanks: only when every line has equally many and at least half of the cells are
+    numbers."""
     if '"' in text:
         return None
     rows = [line.split() for line in text.splitlines()[:SAMPLE_ROWS] if line.strip()]
     body = rows[1:] or rows
     cells = [cell for row in body for cell in row]
-    if not rows or len({len(row) for row in rows}) > 1 or len(rows[0]) < 2 or sum(map(is_number, cells)) < len(cells) / 2:
+    if (
+        not rows
+        or len({len(row) for row in rows}) > 1
+        or len(rows[0]) < 2
+        or sum(map(is_number, cells)) < len(cells) / 2
+    ):
         return None
     return _Layout(Dialect(delimiter=SPACES), len(rows[0]), 1.0, len(rows[0]))
 
@@ -288,9 +324,15 @@ def _with_header(dialect: Dialect, rows: list[list[str]], known: Sequence[str], 
         names, renamed = clean_names(row)
         said += renamed
     else:
-        names = tuple(known) if len(known) == len(row) else tuple(f"column_{i + 1}" for i in range(max(width, len(row)) if not body else width))
-        said.append(f"no header: {'named as in the other file' if names == tuple(known) else 'column_1…' if len(names) > 1 else 'column_1'}")
-    return replace(dialect, names=names, has_header=header, skip=first + 1 if header else first, said=tuple(said))
+        names = (
+            tuple(known)
+            if len(known) == len(row)
+            else tuple(f"column_{i + 1}" for i in range(max(width, len(row)) if not body else width))
+        )
+        said.append(f"no header: {_given_names(names, known)}")
+    return replace(
+        dialect, names=names, has_header=header, skip=first + 1 if header else first, said=tuple(said)
+    )
 
 
 def _is_header(row: list[str], body: list[list[str]], known: Sequence[str]) -> bool:
@@ -310,17 +352,30 @@ def _is_header(row: list[str], body: list[list[str]], known: Sequence[str]) -> b
     cells = [cell.strip() for cell in row if cell.strip()]
     if not cells or len(set(cells)) < len(cells) or any(is_number(cell) for cell in cells):
         return False
-    if any(len(cell) > 60 or cell[-1] in ".!?" or "\n" in cell or not (cell[0].isalpha() or cell[0] in "_#") for cell in cells):
+    if any(
+        len(cell) > 60 or cell[-1] in ".!?" or "\n" in cell or not (cell[0].isalpha() or cell[0] in "_#")
+        for cell in cells
+    ):
         return False
-    if body and all(_reads_like(cell, [other[index] for other in body if index < len(other)]) for index, cell in enumerate(row)):
+    if body and all(
+        _reads_like(cell, [other[index] for other in body if index < len(other)])
+        for index, cell in enumerate(row)
+    ):
         return False
-    return not any(cell.strip().lower() == other[index].strip().lower() for other in body for index, cell in enumerate(row) if index < len(other))
+    return not any(
+        cell.strip().lower() == other[index].strip().lower()
+        for other in body
+        for index, cell in enumerate(row)
+        if index < len(other)
+    )
 
 
 def _reads_like(cell: str, column: Sequence[str]) -> bool:
     """Is it a text like those below it? A column's name has few words."""
     words = len(cell.split())
-    return words >= 3 and words >= 0.5 * statistics.median([len(other.split()) for other in column[:100]] or [0])
+    return words >= 3 and words >= 0.5 * statistics.median(
+        [len(other.split()) for other in column[:100]] or [0]
+    )
 
 
 def _typed(cell: str) -> bool:
@@ -330,7 +385,11 @@ def _typed(cell: str) -> bool:
 def _consecutive(row: list[str]) -> bool:
     """Names that are numbers: '0,1,2,3' or 'country,1990,1991,1992'."""
     numbers = [int(cell) for cell in row if cell.strip().isdecimal()]
-    return len(numbers) >= 3 and len(numbers) >= len(row) - 2 and all(b == a + 1 for a, b in itertools.pairwise(numbers))
+    return (
+        len(numbers) >= 3
+        and len(numbers) >= len(row) - 2
+        and all(b == a + 1 for a, b in itertools.pairwise(numbers))
+    )
 
 
 def clean_names(cells: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
@@ -345,10 +404,20 @@ def clean_names(cells: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
         while name in seen or (name != plain and name in taken):
             name, number = f"{plain}_{number}", number + 1
         if name != " ".join(str(cell).split()):
-            said.append(f"column {index + 1} {'had no name' if not str(cell).strip() else f'is a second {plain!r}'}: now {name!r}")
+            said.append(
+                f"column {index + 1} {'had no name' if not str(cell).strip() else f'is a second {plain!r}'}:"
+                f" now {name!r}"
+            )
         seen.add(name)
         names.append(name)
-    return tuple(names), said if len(said) <= 3 else [*said[:2], f"… and {len(said) - 2} more columns renamed"]
+    return tuple(names), (
+        said
+        if len(said) <= 3
+        else [
+            *said[:2],
+            f"… and {len(said) - 2} more columns renamed",
+        ]
+    )
 
 
 def _with_decimals(dialect: Dialect, rows: list[list[str]]) -> Dialect:
@@ -357,12 +426,32 @@ def _with_decimals(dialect: Dialect, rows: list[list[str]]) -> Dialect:
     for index in range(len(dialect.names)):
         column = [row[index] for row in rows if index < len(row) and not is_missing(row[index])]
         with_comma = [cell for cell in column if "," in cell]
-        if with_comma and all(_COMMA.fullmatch(cell) or _GROUPED_COMMA.fullmatch(cell) or is_number(cell) for cell in column):
-            commas = commas or not thousands_only or not all(_THOUSANDS.fullmatch(cell) for cell in with_comma)
+        if with_comma and all(
+            _COMMA.fullmatch(cell) or _GROUPED_COMMA.fullmatch(cell) or is_number(cell) for cell in column
+        ):
+            commas = (
+                commas or not thousands_only or not all(_THOUSANDS.fullmatch(cell) for cell in with_comma)
+            )
             if any(_GROUPED_COMMA.fullmatch(cell) for cell in with_comma):
                 grouped.add(index)
         elif any(_DOT.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in column):
             dots = True
     commas = commas and not dots
-    words = [dialect.encoding, f"{_SAID[dialect.delimiter]} between cells"] + ["decimal comma"] * commas + ["NUL bytes removed"] * dialect.drop_nul
-    return replace(dialect, decimal_comma=commas, grouped=frozenset(grouped if commas else ()), said=(", ".join(words), *dialect.said))
+    words = (
+        [dialect.encoding, f"{_SAID[dialect.delimiter]} between cells"]
+        + ["decimal comma"] * commas
+        + ["NUL bytes removed"] * dialect.drop_nul
+    )
+    return replace(
+        dialect,
+        decimal_comma=commas,
+        grouped=frozenset(grouped if commas else ()),
+        said=(", ".join(words), *dialect.said),
+    )
+
+
+def _given_names(names: Sequence[str], known: Sequence[str]) -> str:
+    """How columns without a header are called, for the line that says so."""
+    if tuple(names) == tuple(known):
+        return "named as in the other file"
+    return "column_1…" if len(names) > 1 else "column_1"

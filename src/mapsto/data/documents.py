@@ -11,9 +11,12 @@ from mapsto.data.source import Source
 from mapsto.errors import CellError
 
 
-def documents(source: Source, column: str, read: Callable[[Any], str | None]) -> Iterator[tuple[str, Iterator[str] | CellError]]:
-    """(where it stands, its pieces as they are read, or why it cannot be) of every text of a column, one after the other: the pieces of one are
-    gone once the next is asked for. Rows without a text are passed over."""
+def documents(
+    source: Source, column: str, read: Callable[[Any], str | None]
+) -> Iterator[tuple[str, Iterator[str] | CellError]]:
+    """(where it stands, its pieces as they are read, or why it cannot be) of every text of a column, one
+    after the other: the pieces of one are gone once the next is asked for. Rows without a text are passed
+    over."""
     number = 0
 
     def of(row: tuple[str, str | CellError | None]) -> int:
@@ -29,7 +32,9 @@ def documents(source: Source, column: str, read: Callable[[Any], str | None]) ->
             yield where, chain([first], (text for _, text in rows if isinstance(text, str)))
 
 
-def _rows(source: Source, column: str, read: Callable[[Any], str | None]) -> Iterator[tuple[str, str | CellError | None]]:
+def _rows(
+    source: Source, column: str, read: Callable[[Any], str | None]
+) -> Iterator[tuple[str, str | CellError | None]]:
     for chunk in source.chunks(256):
         for where, cell in zip(chunk.where, chunk.columns[column], strict=True):
             try:

@@ -1,4 +1,5 @@
-"""Encoding: every cell of a source read, checked and written once into the arrays of a store (`mapsto.data.store`)."""
+"""Encoding: every cell of a source read, checked and written once into the arrays of a store
+(`mapsto.data.store`)."""
 
 from __future__ import annotations
 
@@ -20,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from mapsto.batch import Ragged
-from mapsto.cells import Beside, Blob, for_spreadsheet
+from mapsto.cells import Annotated, Blob, for_spreadsheet
 from mapsto.data import cache, packed
 from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import RunError
-from mapsto.models.base import Rooms
+from mapsto.models.base import Types
 from mapsto.signature import Signature, Slot
 
 FORMAT = 2  # raise it when the meaning of the files changes
@@ -41,42 +42,54 @@ class Block:
     spots: tuple[Spot, ...]
 
 
-def prepare(
+def encode_source(
     source: Source,
     signature: Signature,
-    types: Rooms,
+    types: Types,
     rows: int,
-    tell: Callable[[int, int], None] | None = None,
+    emit: Callable[[int, int], None] | None = None,
     kept: str | None = None,
 ) -> Path:
-    """Encode all rows into the cache, unless they lie there already; the store's folder. tell(rows done, rows) reports progress. kept: "raw" or
-    "compressed" (`mapsto.data.packed`); None: as their size and the memory there is suggest."""
+    """Encode all rows into the cache, unless they lie there already; the store's folder. tell(rows done,
+    rows) reports progress. kept: "raw" or "compressed" (`mapsto.data.packed`); None: as their size and the
+    memory there is suggest."""
     layouts = [types[side, slot.name].layout for side, slot in spots(signature)]
-    packs = kept == "compressed" or (kept is None and packed.worth_packing(layouts, rows, source.locations, cache.stores()))
-    folder = cache.stores() / _key(source, signature, types, rows, packs and any(map(packed.can_pack, layouts)))
+    packs = kept == "compressed" or (
+        kept is None and packed.worth_packing(layouts, rows, source.locations, cache.stores())
+    )
+    folder = cache.stores() / _key(
+        source, signature, types, rows, packs and any(map(packed.can_pack, layouts))
+    )
     if (folder / "store.json").exists():
         os.utime(folder)
         return folder
     workplace = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         workplace.mkdir(parents=True)
-        _encode(source, signature, types, rows, workplace, tell, packs)
+        _encode(source, signature, types, rows, workplace, emit, packs)
         os.rename(workplace, folder)
         cache.shrink(code())
     except OSError as problem:
         if (folder / "store.json").exists():  # another training made it meanwhile
             return folder
         raise RunError(
-            f"cannot write encoded data to {folder.parent}: {problem.strerror or problem}.\nFree some disk, or set MAPSTO_CACHE to another folder."
+            f"cannot write encoded data to {folder.parent}: {problem.strerror or problem}.\nFree some disk,"
+            " or set MAPSTO_CACHE to another folder."
         ) from None
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
     return folder
 
 
-def _key(source: Source, signature: Signature, types: Rooms, rows: int, packs: bool) -> str:
+def _key(source: Source, signature: Signature, types: Types, rows: int, packs: bool) -> str:
     reading = [
-        (side, slot.name, slot.column, slot.type, {f: getattr(types[side, slot.name], f) for f in types[side, slot.name].reading})
+        (
+            side,
+            slot.name,
+            slot.column,
+            slot.type,
+            {f: getattr(types[side, slot.name], f) for f in types[side, slot.name].reading},
+        )
         for side, slot in spots(signature)
     ]
     text = json.dumps([FORMAT, code(), source.fingerprint, rows, packs, reading], default=str)
@@ -85,9 +98,10 @@ def _key(source: Source, signature: Signature, types: Rooms, rows: int, packs: b
 
 @functools.cache
 def code() -> str:
-    """The version of the code that encodes: a hash of the types' and readers' files and of every module of mapsto that these import."""
+    """The version of the code that encodes: a hash of the types' and readers' files and of every module of
+    mapsto that these import."""
     here = Path(__file__).parents[1]
-    found = {file for room in ("types", "data") for file in (here / room).rglob("*.py")}
+    found = {file for column_type in ("types", "data") for file in (here / column_type).rglob("*.py")}
     new = set(found)
     while new:
         new = {file for path in new for file in imported_files(path, here)} - found
@@ -95,11 +109,14 @@ def code() -> str:
     return hashlib.blake2b(b"".join(file.read_bytes() for file in sorted(found)), digest_size=8).hexdigest()
 
 
-IMPORT = re.compile(r"^\s*(?:from mapsto((?:\.\w+)*) import (\([^)]*\)|[^\n(#]+)|import mapsto((?:\.\w+)+))", re.MULTILINE)
+IMPORT = re.compile(
+    r"^\s*(?:from mapsto((?:\.\w+)*) import (\([^)]*\)|[^\n(#]+)|import mapsto((?:\.\w+)+))", re.MULTILINE
+)
 
 
 def imported_files(path: Path, here: Path) -> set[Path]:
-    """Files of mapsto (which lies in `here`) that a file imports, wherever in it: one too many only means to encode once more."""
+    """Files of mapsto (which lies in `here`) that a file imports, wherever in it: one too many only means to
+    encode once more."""
     names: set[str] = set()
     for package, members, whole in IMPORT.findall(path.read_text(encoding="utf-8")):
         names |= {package or whole, *(f"{package}.{member}" for member in re.findall(r"\w+", members))}
@@ -116,7 +133,7 @@ def spots(signature: Signature) -> list[tuple[str, Slot]]:
 class _Writer:
     """The files of a store being made."""
 
-    def __init__(self, folder: Path, signature: Signature, types: Rooms, packs: bool):
+    def __init__(self, folder: Path, signature: Signature, types: Types, packs: bool):
         self.folder, self.types = folder, types
         self.packed: dict[Spot, dict[str, Any]] = {}
         grouped: dict[tuple[str, tuple], list[Spot]] = {}
@@ -126,14 +143,29 @@ class _Writer:
             if layout.ragged:
                 number = len(self.ragged)
                 files = {name: f"r{number}.{name}.bin" for name in ("values", "offsets", "steps")}
-                self.ragged[side, slot.name] = {"spot": (side, slot.name), "dtype": layout.dtype, "shape": layout.shape[1:], **files}
+                self.ragged[side, slot.name] = {
+                    "spot": (side, slot.name),
+                    "dtype": layout.dtype,
+                    "shape": layout.shape[1:],
+                    **files,
+                }
             elif packs and packed.can_pack(layout):
                 files = {name: f"p{len(self.packed)}.{name}.bin" for name in ("values", "offsets")}
-                self.packed[side, slot.name] = {"spot": (side, slot.name), "dtype": layout.dtype, "shape": layout.shape, **files}
+                self.packed[side, slot.name] = {
+                    "spot": (side, slot.name),
+                    "dtype": layout.dtype,
+                    "shape": layout.shape,
+                    **files,
+                }
             else:
                 grouped.setdefault((layout.dtype, layout.shape), []).append((side, slot.name))  # type: ignore[arg-type]
-        self.blocks = [Block(f"{i}.bin", dtype, shape, tuple(names)) for i, ((dtype, shape), names) in enumerate(grouped.items())]
-        names = [block.file for block in self.blocks] + [record[part] for record in self.ragged.values() for part in ("values", "offsets", "steps")]
+        self.blocks = [
+            Block(f"{i}.bin", dtype, shape, tuple(names))
+            for i, ((dtype, shape), names) in enumerate(grouped.items())
+        ]
+        names = [block.file for block in self.blocks] + [
+            record[part] for record in self.ragged.values() for part in ("values", "offsets", "steps")
+        ]
         names += [record[part] for record in self.packed.values() for part in ("values", "offsets")]
         self.files = {name: (folder / name).open("wb") for name in names}
         self.ends = dict.fromkeys((*self.ragged, *self.packed), 0)  # values written so far
@@ -142,13 +174,19 @@ class _Writer:
 
     def write(self, encoded: Mapping[Spot, Any], pool: ThreadPoolExecutor) -> None:
         for block in self.blocks:
-            np.stack([np.asarray(encoded[spot], block.dtype) for spot in block.spots], 1).tofile(self.files[block.file])
+            np.stack([np.asarray(encoded[spot], block.dtype) for spot in block.spots], 1).tofile(
+                self.files[block.file]
+            )
         for spot, record in self.ragged.items():
             cells = Ragged.of([np.asarray(value, record["dtype"]) for value in encoded[spot]])
             self._behind(spot, record, cells)
             np.asarray(self.types[spot].steps(cells), np.int64).tofile(self.files[record["steps"]])
         for spot, record in self.packed.items():
-            self._behind(spot, record, Ragged.of(list(pool.map(packed.pack, np.asarray(encoded[spot], record["dtype"])))))
+            self._behind(
+                spot,
+                record,
+                Ragged.of(list(pool.map(packed.pack, np.asarray(encoded[spot], record["dtype"])))),
+            )
 
     def _behind(self, spot: Spot, record: Mapping[str, Any], cells: Ragged) -> None:
         """Cells of unequal length behind those written before, and where each ends."""
@@ -178,12 +216,23 @@ def list_bad(path: Path, bad: Sequence[BadRow], problems: Sequence[Mapping[str, 
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["where", "column", "why"])
-        rows = [(row.where, "", row.why) for row in bad] + [(problem["where"], problem["column"], problem["why"]) for problem in problems]
-        table.writerows([for_spreadsheet(cell) for cell in (where, column, " ".join(why.split()))] for where, column, why in rows)
+        rows = [(row.where, "", row.why) for row in bad] + [
+            (problem["where"], problem["column"], problem["why"]) for problem in problems
+        ]
+        table.writerows(
+            [for_spreadsheet(cell) for cell in (where, column, " ".join(why.split()))]
+            for where, column, why in rows
+        )
 
 
 def _encode(
-    source: Source, signature: Signature, types: Rooms, rows: int, folder: Path, tell: Callable[[int, int], None] | None, packs: bool
+    source: Source,
+    signature: Signature,
+    types: Types,
+    rows: int,
+    folder: Path,
+    emit: Callable[[int, int], None] | None,
+    packs: bool,
 ) -> None:
     writer = _Writer(folder, signature, types, packs)
     problems: list[dict] = []
@@ -197,14 +246,16 @@ def _encode(
             problems += [{**problem, "row": done + problem["row"]} for problem in found]
             writer.write(encoded, pool)
             done += len(chunk)
-            if tell:
-                tell(done, rows)
+            if emit:
+                emit(done, rows)
     writer.close(done, problems, bad, {"code": code(), "name": source.name})
 
 
-def encode_chunk(chunk: Chunk, signature: Signature, types: Rooms, pool: ThreadPoolExecutor | None = None) -> tuple[dict[Spot, Any], list[dict]]:
-    """A chunk's cells, encoded; and what could not be read: {"row" in the chunk, "where", "column", "why"}. Columns that are
-    absent (targets at prediction) are left out."""
+def encode_chunk(
+    chunk: Chunk, signature: Signature, types: Types, pool: ThreadPoolExecutor | None = None
+) -> tuple[dict[Spot, Any], list[dict]]:
+    """A chunk's cells, encoded; and what could not be read: {"row" in the chunk, "where", "column", "why"}.
+    Columns that are absent (targets at prediction) are left out."""
     encoded: dict[Spot, Any] = {}
     problems: list[dict] = []
     for side, slot in spots(signature):
@@ -212,58 +263,108 @@ def encode_chunk(chunk: Chunk, signature: Signature, types: Rooms, pool: ThreadP
             continue
         cells = _beside(types[side, slot.name], side, chunk.columns[slot.column], signature, chunk.columns)
         encoded[side, slot.name], unread = _encode_column(types[side, slot.name], cells, pool)
-        problems += [{"row": i, "where": chunk.where[i], "column": slot.column, "why": why, "side": side} for i, why in unread.items()]
+        problems += [
+            {"row": i, "where": chunk.where[i], "column": slot.column, "why": why, "side": side}
+            for i, why in unread.items()
+        ]
     unread = {problem["row"] for problem in problems}
     unsaid = {row: told for row, told in _too_short(encoded, signature, types).items() if row not in unread}
-    problems += [{"row": i, "where": chunk.where[i], "column": column, "why": why, "side": "output"} for i, (column, why) in unsaid.items()]
+    problems += [
+        {"row": i, "where": chunk.where[i], "column": column, "why": why, "side": "output"}
+        for i, (column, why) in unsaid.items()
+    ]
     return encoded, problems
 
 
-def _too_short(encoded: Mapping[Spot, Any], signature: Signature, types: Rooms) -> dict[int, tuple[str, str]]:
-    """{row: (column, why)} of answers that take more steps than a net makes of the input, where steps are counted (`DataType.takes`)."""
+def _too_short(encoded: Mapping[Spot, Any], signature: Signature, types: Types) -> dict[int, tuple[str, str]]:
+    """{row: (column, why)} of answers that take more steps than a net makes of the input, where steps are
+    counted (`DataType.takes`)."""
     found: dict[int, tuple[str, str]] = {}
     for slot in signature.outputs:
-        room = types["output", slot.name]
+        column_type = types["output", slot.name]
         cells = encoded.get(("output", slot.name))
-        least = room.takes(Ragged.of(cells)) if cells is not None and room.layout.ragged else None
+        least = (
+            column_type.min_input_steps(Ragged.of(cells))
+            if cells is not None and column_type.layout.ragged
+            else None
+        )
         if least is None:
             continue
-        given = [one for one in signature.inputs if types["input", one.name].layout.ragged and ("input", one.name) in encoded]
+        given = [
+            one
+            for one in signature.inputs
+            if types["input", one.name].layout.ragged and ("input", one.name) in encoded
+        ]
         steps = [types["input", one.name].steps(Ragged.of(encoded["input", one.name])) for one in given]
         for row in np.flatnonzero(least > np.sum(steps, axis=0)).tolist() if steps else ():
             had = int(np.sum(steps, axis=0)[row])
-            found[row] = slot.column, f"takes {int(least[row]):,} steps of the input at least, which has {had:,}. Do they belong together?"
+            found[row] = (
+                slot.column,
+                (
+                    f"takes {int(least[row]):,} steps of the input at least, which has {had:,}. Do they"
+                    " belong together?"
+                ),
+            )
     return found
 
 
-def _beside(room: Any, side: str, cells: Sequence[Any], signature: Signature, columns: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+def _beside(
+    column_type: Any,
+    side: str,
+    cells: Sequence[Any],
+    signature: Signature,
+    columns: Mapping[str, Sequence[Any]],
+) -> Sequence[Any]:
     """An output's cells, each with that of the input it speaks of, where it speaks of one."""
-    within = room.into(signature) if side == "output" else None
+    within = column_type.annotates(signature) if side == "output" else None
     if within is None:
         return cells
-    return [Beside(cell, other) for cell, other in zip(cells, columns[signature.column_of(within)], strict=True)]
+    return [
+        Annotated(cell, other)
+        for cell, other in zip(cells, columns[signature.column_of(within)], strict=True)
+    ]
 
 
-def placed(
-    signature: Signature, outputs: Sequence[Slot], types: Rooms, chunk: Chunk, found: Mapping[str, Sequence[Any]], unread: Collection[int]
+def locate_cells(
+    signature: Signature,
+    outputs: Sequence[Slot],
+    types: Types,
+    chunk: Chunk,
+    found: Mapping[str, Sequence[Any]],
+    unread: Collection[int],
 ) -> dict[str, Sequence[Any]]:
-    """Predictions of a chunk's rows in words, where outputs speak of places in an input; unread: rows that could not be read."""
+    """Predictions of a chunk's rows in words, where outputs speak of places in an input; unread: rows that
+    could not be read."""
     told = dict(found)
-    for room, name in ((types["output", slot.name], slot.name) for slot in outputs if slot.name in found):
-        within = room.into(signature)
+    for column_type, name in (
+        (types["output", slot.name], slot.name) for slot in outputs if slot.name in found
+    ):
+        within = column_type.annotates(signature)
         if within is not None:
             cells = zip(found[name], chunk.columns[signature.column_of(within)], strict=True)
-            told[name] = [one if i in unread else room.placed(one, cell) for i, (one, cell) in enumerate(cells)]
+            told[name] = [
+                one if i in unread else column_type.located(one, cell) for i, (one, cell) in enumerate(cells)
+            ]
     return told
 
 
-def _encode_column(room: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None) -> tuple[Any, dict[int, str]]:
+def _encode_column(
+    column_type: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None
+) -> tuple[Any, dict[int, str]]:
     """One column, its files decoded by all cores: decoders release the interpreter's lock."""
-    if pool is None or len(cells) < 32 or not (isinstance(cells[0], (Blob, bytes, dict)) or room.layout.shape):
-        return room.encode_column(cells)
+    if (
+        pool is None
+        or len(cells) < 32
+        or not (isinstance(cells[0], (Blob, bytes, dict)) or column_type.layout.shape)
+    ):
+        return column_type.encode_column(cells)
     size = 16
     parts = [cells[i : i + size] for i in range(0, len(cells), size)]
-    found = list(pool.map(room.encode_column, parts))
+    found = list(pool.map(column_type.encode_column, parts))
     unread = {i * size + j: why for i, (_, problems) in enumerate(found) for j, why in problems.items()}
-    joined = [value for part, _ in found for value in part] if room.layout.ragged else np.concatenate([part for part, _ in found])
+    joined = (
+        [value for part, _ in found for value in part]
+        if column_type.layout.ragged
+        else np.concatenate([part for part, _ in found])
+    )
     return joined, unread

@@ -1,4 +1,5 @@
-"""Files as they lie on disk: what they hold by their first bytes, what a folder contains, and what identifies it."""
+"""Files as they lie on disk: what they hold by their first bytes, what a folder contains, and what identifies
+it."""
 
 from __future__ import annotations
 
@@ -17,13 +18,23 @@ from typing import IO
 from mapsto.data.source import BadRow
 from mapsto.errors import DataError, did_you_mean
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
+)
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
-MEDIA = {"image": "images (png, jpg, …)", "audio": "sounds (wav, flac, …)"}  # types whose cells are files of their own
+MEDIA = {
+    "image": "images (png, jpg, …)",
+    "audio": "sounds (wav, flac, …)",
+}  # types whose cells are files of their own
 CONLL_SUFFIXES = frozenset({".conll", ".conllu", ".bio", ".iob"})
-TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".data", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"}) | CONLL_SUFFIXES
+TABLE_SUFFIXES = (
+    frozenset({".csv", ".tsv", ".tab", ".data", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"})
+    | CONLL_SUFFIXES
+)
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
-SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "lost+found"})
+SYSTEM_NAMES = frozenset(
+    {"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
+)
 OPENERS = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
 _MAGIC = (
     (b"PK\x03\x04", "zip"),
@@ -68,7 +79,8 @@ class Entry:
 
 @dataclass
 class Listing:
-    """What lies below a folder: files in order of name, hidden and system names passed over, and what could not be entered."""
+    """What lies below a folder: files in order of name, hidden and system names passed over, and what could
+    not be entered."""
 
     root: Path
     files: list[Entry] = field(default_factory=list)
@@ -83,7 +95,8 @@ def inner_suffix(name: str) -> str:
 
 
 def listing(root: Path) -> Listing:
-    """Walk `root`. Links are followed, except back to a folder above them. Raises DataError when `root` cannot be read."""
+    """Walk `root`. Links are followed, except back to a folder above them. Raises DataError when `root`
+    cannot be read."""
     found = Listing(root)
     with reading(root):
         status = root.stat()
@@ -136,7 +149,9 @@ def reading(path: Path | str) -> Iterator[None]:
     except FileNotFoundError:
         raise missing(Path(path)) from None
     except PermissionError:
-        raise DataError(f"no permission to read {path}.\nAllow it (chmod u+r), or copy the data to a place of yours.") from None
+        raise DataError(
+            f"no permission to read {path}.\nAllow it (chmod u+r), or copy the data to a place of yours."
+        ) from None
     except IsADirectoryError:
         raise DataError(f"expected a file, {path} is a folder.") from None
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
@@ -156,18 +171,23 @@ def missing(path: Path) -> DataError:
         names = os.listdir(folder) if folder.is_dir() else []
     except OSError:
         names = []
-    return DataError(f"expected data at {path}, nothing is there.\nIn {folder.absolute()}: {did_you_mean(path.name, names, most=5)}")
+    return DataError(
+        f"expected data at {path}, nothing is there.\nIn {folder.absolute()}:"
+        f" {did_you_mean(path.name, names, most=5)}"
+    )
 
 
 def unpacked(path: Path | str) -> IO[bytes]:
-    """The file's bytes, through gzip, bzip2 or xz if it is packed so. Raises what the system raises: use within `reading`."""
+    """The file's bytes, through gzip, bzip2 or xz if it is packed so. Raises what the system raises: use
+    within `reading`."""
     with open(path, "rb") as handle:
         opener = OPENERS.get(magic(handle.read(16)))
     return opener(path, "rb") if opener else open(path, "rb")  # type: ignore[return-value]
 
 
-def kind_of(path: Path | str) -> tuple[str, str]:
-    """(packing, kind) by content: ('gzip', 'text'), ('', 'zip'), … Kinds: zip tar parquet npy idx image text empty, or what it is else."""
+def file_kind(path: Path | str) -> tuple[str, str]:
+    """(packing, kind) by content: ('gzip', 'text'), ('', 'zip'), … Kinds: zip tar parquet npy idx image text
+    empty, or what it is else."""
     with reading(path):
         with open(path, "rb") as handle:
             packing = magic(handle.read(16))
@@ -190,7 +210,11 @@ def magic(head: bytes) -> str:
         head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \n\r\t#" and len(head) > 3
     ):
         return "image"
-    if head[:2] == b"\0\0" and head[2:3] in b"\x08\x09\x0b\x0c\x0d\x0e" and 1 <= (head[3] if len(head) > 3 else 0) <= 8:
+    if (
+        head[:2] == b"\0\0"
+        and head[2:3] in b"\x08\x09\x0b\x0c\x0d\x0e"
+        and 1 <= (head[3] if len(head) > 3 else 0) <= 8
+    ):
         return "idx"
     control = sum(byte < 9 or 13 < byte < 32 for byte in head if byte not in (0, 26, 27))
     many_nul = head.count(0) > 0.6 * len(head)
@@ -204,7 +228,11 @@ def medium_of(entry: Entry) -> str | None:
         return "image"
     if suffix in SOUND_SUFFIXES:
         return "audio"
-    if suffix in TABLE_SUFFIXES or suffix in PACKED_SUFFIXES or suffix in (".txt", ".zip", ".md", ".html", ".py", ".xml", ".npz", ".npy"):
+    if (
+        suffix in TABLE_SUFFIXES
+        or suffix in PACKED_SUFFIXES
+        or suffix in (".txt", ".zip", ".md", ".html", ".py", ".xml", ".npz", ".npy")
+    ):
         return None
     try:
         with open(entry.path, "rb") as handle:

@@ -43,7 +43,8 @@ def is_frame(data: Any) -> bool:
 
 
 def open_frame(data: Any) -> Source:
-    """A frame, a list of dicts or a dict of columns -> Source. DataError: no columns, no rows, columns of unequal length."""
+    """A frame, a list of dicts or a dict of columns -> Source. DataError: no columns, no rows, columns of
+    unequal length."""
     said: list[str] = []
     if _module(data) == "pandas":
         names, said = clean_names([str(name) for name in data.columns])
@@ -62,18 +63,29 @@ def open_frame(data: Any) -> Source:
         kind = "rows"
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"expected columns of equal length, got {', '.join(f'{name}: {n}' for name, n in list(lengths.items())[:6])}.")
+        raise DataError(
+            "expected columns of equal length, got"
+            f" {', '.join(f'{name}: {n}' for name, n in list(lengths.items())[:6])}."
+        )
     rows = next(iter(lengths.values()), 0)
     if not rows:
         raise DataError(f"expected rows, the {kind} has {len(columns)} columns and no row.")
-    source = MemorySource(name="data", columns=tuple(columns), fingerprint="", said=said, held=columns, rows=rows)
+    source = MemorySource(
+        name="data", columns=tuple(columns), fingerprint="", said=said, held=columns, rows=rows
+    )
     source.fingerprint = _fingerprint(source)
     return source
 
 
 def _sequence(name: Any, column: Any) -> Any:
-    if isinstance(column, (str, bytes)) or not hasattr(type(column), "__len__") or not hasattr(type(column), "__getitem__"):
-        raise DataError(f"column '{name}': expected a list or an array of cells, got {type(column).__name__}.")
+    if (
+        isinstance(column, (str, bytes))
+        or not hasattr(type(column), "__len__")
+        or not hasattr(type(column), "__getitem__")
+    ):
+        raise DataError(
+            f"column '{name}': expected a list or an array of cells, got {type(column).__name__}."
+        )
     return column
 
 

@@ -1,4 +1,5 @@
-"""Several sources as one: train and test files, shards, a separate test set; and a `split` column read as such."""
+"""Several sources as one: train and test files, shards, a separate test set; and a `split` column read as
+such."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ _SHARD = re.compile(r"\d+-of-\d+|part-?\d+|\d{5}")
 
 @dataclass(frozen=True)
 class Part:
-    """One source among several. label: put before its rows' places; split: of its rows, where they do not say themselves."""
+    """One source among several. label: put before its rows' places; split: of its rows, where they do not say
+    themselves."""
 
     source: Source
     label: str
@@ -53,7 +55,10 @@ class JoinedSource(Source):
         for part in self.parts:
             for chunk in part.source.chunks(size):
                 n = len(chunk)
-                columns = {name: chunk.columns[name] if name in chunk.columns else [None] * n for name in self.columns}
+                columns = {
+                    name: chunk.columns[name] if name in chunk.columns else [None] * n
+                    for name in self.columns
+                }
                 prefix = f"{part.label} " if part.label else ""
                 bad = [replace(row, where=prefix + row.where) for row in chunk.bad]
                 split = [part.split] * n if part.split else chunk.split
@@ -63,15 +68,18 @@ class JoinedSource(Source):
         texts = [part.source.running() for part in self.parts]
         if any(text is part.source for text, part in zip(texts, self.parts, strict=True)):
             return self
-        source = join(self.name, [replace(part, source=text) for text, part in zip(texts, self.parts, strict=True)])
+        source = join(
+            self.name, [replace(part, source=text) for text, part in zip(texts, self.parts, strict=True)]
+        )
         return replace(source, fingerprint=self.fingerprint, locations=self.locations)
 
 
 def join(name: str, parts: Sequence[Part]) -> Source:
-    """Parts -> one source with the columns of the first one (the first training part, where splits are known).
+    """Parts -> one source with the columns of the first one (the first training part, where splits are
+    known).
 
-    A later part may lack columns (None there, and said) and have more (left out, and said), but must share at least one that
-    is named by the data. Raises DataError otherwise."""
+    A later part may lack columns (None there, and said) and have more (left out, and said), but must share at
+    least one that is named by the data. Raises DataError otherwise."""
     ordered = sorted(parts, key=lambda part: ("train", None, "validation", "test").index(part.split))
     first = ordered[0].source
     said = list(dict.fromkeys(sentence for part in ordered for sentence in part.source.said))
@@ -101,20 +109,23 @@ def _differences(first: Part, other: Part) -> list[str]:
     made_up = all(re.fullmatch(r"column_\d+", name) for name in theirs)
     if len(lacking) == len(mine) or (made_up and len(mine) != len(theirs)):
         raise DataError(
-            f"{where}: expected the {len(mine)} columns of {base}, {_listed(mine)}; got {len(theirs)}: {_listed(theirs)}.\n"
-            "Give files with the same columns."
+            f"{where}: expected the {len(mine)} columns of {base}, {_listed(mine)}; got {len(theirs)}:"
+            f" {_listed(theirs)}.\nGive files with the same columns."
         )
     said = [f"{where} has no column {_listed(lacking)}: missing there"] if lacking else []
     return said + ([f"{where}: column {_listed(extra)} left out, {base} has none"] if extra else [])
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return ", ".join(f"'{name}'" for name in names[:5]) + (
+        f" and {len(names) - 5} more" if len(names) > 5 else ""
+    )
 
 
 @dataclass
 class SplitByColumn(Source):
-    """A source one of whose columns names the split of each row; that column is not data. used: whether it divides anything."""
+    """A source one of whose columns names the split of each row; that column is not data. used: whether it
+    divides anything."""
 
     inner: Source | None = None
     column: str = ""
@@ -128,10 +139,14 @@ class SplitByColumn(Source):
 
 
 def with_split_column(source: Source, left_out: str | None = None) -> Source:
-    """Recognise a column named like a split whose every value names one; else the source as it came. left_out: columns, separated by commas, of
-    which none is one."""
+    """Recognise a column named like a split whose every value names one; else the source as it came.
+    left_out: columns, separated by commas, of which none is one."""
     out = {left_out, *(name.strip() for name in (left_out or "").split(","))}
-    likely = [name for name in source.columns if name not in out and name.strip().lower().replace(" ", "_").replace("-", "_") in SPLIT_COLUMNS]
+    likely = [
+        name
+        for name in source.columns
+        if name not in out and name.strip().lower().replace(" ", "_").replace("-", "_") in SPLIT_COLUMNS
+    ]
     if not likely or len(source.columns) < 2:
         return source
     values: dict[str, set[str | None]] = {name: set() for name in likely}
@@ -141,7 +156,9 @@ def with_split_column(source: Source, left_out: str | None = None) -> Source:
             if None in values[name]:
                 del values[name]
         if not values:
-            source.said.append(f"column '{likely[0]}' is data: not every value names a split (train, validation, test)")
+            source.said.append(
+                f"column '{likely[0]}' is data: not every value names a split (train, validation, test)"
+            )
             return source
     name = next(iter(values))
     used = len(values[name]) > 1 and not source.divided
@@ -149,7 +166,11 @@ def with_split_column(source: Source, left_out: str | None = None) -> Source:
         f"column '{name}' divides the rows: {', '.join(sorted(map(str, values[name])))}"
         if used
         else f"column '{name}' is not used: "
-        + ("files or folders divide the rows already" if source.divided else f"every row says {next(iter(values[name]))}")
+        + (
+            "files or folders divide the rows already"
+            if source.divided
+            else f"every row says {next(iter(values[name]))}"
+        )
     )
     guess = source.guess
     columns = tuple(other for other in source.columns if other != name)
@@ -170,9 +191,12 @@ def with_split_column(source: Source, left_out: str | None = None) -> Source:
 
 
 def split_of_name(name: str) -> tuple[str, str | None]:
-    """A file's stem -> (what stays when split and shard are taken out, split): 'adult-train' -> ('adult', 'train')."""
+    """A file's stem -> (what stays when split and shard are taken out, split): 'adult-train' -> ('adult',
+    'train')."""
     words = re.split(r"[-_. ]+", _SHARD.sub("", name))
-    splits = [index for index, word in enumerate(words) if split_name(word) and word.lower() not in ("tr", "te")]
+    splits = [
+        index for index, word in enumerate(words) if split_name(word) and word.lower() not in ("tr", "te")
+    ]
     if not splits:
         return "-".join(word for word in words if word).lower(), None
     rest = [word for index, word in enumerate(words) if word and index != splits[-1]]

@@ -101,25 +101,37 @@ def _items(path: Path) -> list[Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: expected JSON, {error}.\nIn {path}.") from None
     if isinstance(value, dict):
-        lists = [each for each in value.values() if isinstance(each, list) and each and isinstance(each[0], dict)]
+        lists = [
+            each for each in value.values() if isinstance(each, list) and each and isinstance(each[0], dict)
+        ]
         if len(lists) == 1:
             return lists[0]  # {"version": …, "data": [{…}, …]}
         value = _from_columns(value)
     if not isinstance(value, list) or not any(isinstance(item, dict) for item in value):
-        raise DataError(f'{path.name}: expected a list of objects, [{{"column": value, …}}, …], or one object a line.\nIn {path}.')
+        raise DataError(
+            f'{path.name}: expected a list of objects, [{{"column": value, …}}, …], or one object a line.\nIn'
+            f" {path}."
+        )
     return value
 
 
 def _from_columns(value: dict) -> list[dict] | None:
     """{'a': [1, 2]} or pandas' {'a': {'0': 1, '1': 2}} -> rows; None when it is neither."""
-    columns = {name: list(cells.values()) if isinstance(cells, dict) else cells for name, cells in value.items()}
-    if not columns or not all(isinstance(cells, list) for cells in columns.values()) or len({len(cells) for cells in columns.values()}) > 1:
+    columns = {
+        name: list(cells.values()) if isinstance(cells, dict) else cells for name, cells in value.items()
+    }
+    if (
+        not columns
+        or not all(isinstance(cells, list) for cells in columns.values())
+        or len({len(cells) for cells in columns.values()}) > 1
+    ):
         return None
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def open_json(path: Path) -> Source:
-    """Open jsonl or json, whichever the content is; the columns are the union of all keys. DataError: no rows."""
+    """Open jsonl or json, whichever the content is; the columns are the union of all keys. DataError: no
+    rows."""
     lines = _is_lines(path)
     keys: dict[str, None] = {}
     bad = 0
@@ -131,7 +143,10 @@ def open_json(path: Path) -> Source:
         for item in _items(path):
             keys.update(dict.fromkeys(item if isinstance(item, dict) else ()))
     if not keys:
-        raise DataError(f"{path.name}: expected JSON objects, one a line; found {f'{bad} other lines' if bad else 'no rows'}.\nIn {path}.")
+        raise DataError(
+            f"{path.name}: expected JSON objects, one a line; found"
+            f" {f'{bad} other lines' if bad else 'no rows'}.\nIn {path}."
+        )
     kind = JsonLines if lines else JsonList
     return kind(
         name=path.name.split(".json")[0].split(".ndjson")[0],

@@ -21,7 +21,8 @@ KINDS = (".csv", ".tsv", ".jsonl", ".parquet", ".json")
 
 @dataclass
 class MetadataSource(Source):
-    """A table whose `file_name` names files of pictures or sounds, the first column, relative to the table's folder. there: {relative name: file}."""
+    """A table whose `file_name` names files of pictures or sounds, the first column, relative to the table's
+    folder. there: {relative name: file}."""
 
     table: Source | None = None
     there: dict[str, Entry] = field(default_factory=dict)
@@ -31,11 +32,22 @@ class MetadataSource(Source):
         for chunk in self.table.chunks(size):
             blobs = [self._blob(cell) for cell in chunk.columns[FILE]]
             good = [i for i, blob in enumerate(blobs) if blob is not None]
-            bad = [BadRow(chunk.where[i], f"no file '{chunk.columns[FILE][i]}' in the folder") for i, blob in enumerate(blobs) if blob is None]
+            bad = [
+                BadRow(chunk.where[i], f"no file '{chunk.columns[FILE][i]}' in the folder")
+                for i, blob in enumerate(blobs)
+                if blob is None
+            ]
             columns: dict[str, Sequence[Any]] = {self.columns[0]: [blobs[i] for i in good]}
-            columns |= {_renamed(name, self.columns[0]): [cells[i] for i in good] for name, cells in chunk.columns.items() if name != FILE}
+            columns |= {
+                _renamed(name, self.columns[0]): [cells[i] for i in good]
+                for name, cells in chunk.columns.items()
+                if name != FILE
+            }
             yield Chunk(
-                {name: columns[name] for name in self.columns}, [chunk.where[i] for i in good], [chunk.split[i] for i in good], [*chunk.bad, *bad]
+                {name: columns[name] for name in self.columns},
+                [chunk.where[i] for i in good],
+                [chunk.split[i] for i in good],
+                [*chunk.bad, *bad],
             )
 
     def _blob(self, cell: Any) -> Blob | None:
@@ -46,28 +58,35 @@ class MetadataSource(Source):
 def metadata_files(found: Listing) -> list[Entry]:
     """The metadata files of a listing, the highest ones."""
     named = [
-        entry for entry in found.files if PurePosixPath(entry.name).name.split(".")[0].lower() == "metadata" and inner_suffix(entry.name) in KINDS
+        entry
+        for entry in found.files
+        if PurePosixPath(entry.name).name.split(".")[0].lower() == "metadata"
+        and inner_suffix(entry.name) in KINDS
     ]
     depth = min((entry.name.count("/") for entry in named), default=0)
     return [entry for entry in named if entry.name.count("/") == depth]
 
 
 def open_metadata(found: Listing, metadata: Sequence[Entry], name: str) -> Source:
-    """One metadata file, or one in each split folder. DataError: no `file_name`, files missing, or files that are no images."""
+    """One metadata file, or one in each split folder. DataError: no `file_name`, files missing, or files that
+    are no images."""
     parts = [_open_one(found, entry) for entry in metadata]
     folders = [PurePosixPath(entry.name).parent.name for entry in metadata]
     splits = [split_name(folder) for folder in folders]
     divided = len(set(splits)) > 1 and None not in splits
     if len(metadata) > 1 and not divided:
         raise DataError(
-            f"{name}: expected one metadata file, or one in each of train/ and test/; found {', '.join(entry.name for entry in metadata[:6])}.\n"
-            "Name one folder."
+            f"{name}: expected one metadata file, or one in each of train/ and test/; found"
+            f" {', '.join(entry.name for entry in metadata[:6])}.\nName one folder."
         )
     if len(parts) == 1:
         source = parts[0]
         source.name = name
     else:
-        source = join(name, [Part(part, folder, split) for part, folder, split in zip(parts, folders, splits, strict=True)])
+        source = join(
+            name,
+            [Part(part, folder, split) for part, folder, split in zip(parts, folders, splits, strict=True)],
+        )
     source.fingerprint = fingerprint_of(found.files)
     return source
 
@@ -76,11 +95,15 @@ def _open_one(found: Listing, entry: Entry) -> Source:
     table = open_table(Path(entry.path))
     if FILE not in table.columns:
         raise DataError(
-            f"{entry.name}: expected a column '{FILE}' naming the file of each row, got {', '.join(table.columns[:8])}.\n"
-            f"{did_you_mean(FILE, table.columns)}"
+            f"{entry.name}: expected a column '{FILE}' naming the file of each row, got"
+            f" {', '.join(table.columns[:8])}.\n{did_you_mean(FILE, table.columns)}"
         )
     folder = entry.name[: -len(PurePosixPath(entry.name).name)]
-    there = {each.name[len(folder) :]: each for each in found.files if each.name.startswith(folder) and each.name != entry.name}
+    there = {
+        each.name[len(folder) :]: each
+        for each in found.files
+        if each.name.startswith(folder) and each.name != entry.name
+    }
     medium = _medium(table, there, entry)
     if medium in table.columns:
         table.said.append(f"column '{medium}' of the table is now '{medium}_2'")
@@ -105,17 +128,21 @@ def _medium(table: Source, there: Mapping[str, Entry], entry: Entry) -> str:
     """What the first rows name: files that are there, and are pictures or sounds."""
     chunk = next(table.chunks(200), None)
     names = [str(cell) for cell in chunk.columns[FILE]] if chunk else []
-    files = [there[name] for name in (str(PurePosixPath(name.strip().replace("\\", "/"))) for name in names) if name in there]
+    files = [
+        there[name]
+        for name in (str(PurePosixPath(name.strip().replace("\\", "/"))) for name in names)
+        if name in there
+    ]
     if not files:
         raise DataError(
-            f"{entry.name}: expected files like '{names[0] if names else ''}' beside it, none of the first {len(names)} is there.\n"
-            f"{did_you_mean(names[0] if names else '', there, most=5)}"
+            f"{entry.name}: expected files like '{names[0] if names else ''}' beside it, none of the first"
+            f" {len(names)} is there.\n{did_you_mean(names[0] if names else '', there, most=5)}"
         )
     medium, known = of_one_medium(files[:50])
     if not known:
         kind = Counter(each.suffix for each in files).most_common(1)[0][0]
         raise DataError(
-            f"{entry.name}: expected {', '.join(MEDIA.values())}, its rows name {kind} files, which mapsto does not read yet.\n"
-            "To learn from the table alone, name the table file instead of the folder."
+            f"{entry.name}: expected {', '.join(MEDIA.values())}, its rows name {kind} files, which mapsto"
+            " does not read yet.\nTo learn from the table alone, name the table file instead of the folder."
         )
     return medium

@@ -1,7 +1,9 @@
-"""Does a mirrored picture still mean the same? Asked of the training rows, because no name tells: cats yes, digits no.
+"""Does a mirrored picture still mean the same? Asked of the training rows, because no name tells: cats yes,
+digits no.
 
-Pictures held out are classified by their nearest neighbour among the others, as they are and mirrored. Measured with it: digits fall
-from .98 to .34, Fashion-MNIST's clothes from .80 to .57 (shoes all point one way), CIFAR-10's photographs not at all.
+Pictures held out are classified by their nearest neighbour among the others, as they are and mirrored.
+Measured with it: digits fall from .98 to .34, Fashion-MNIST's clothes from .80 to .57 (shoes all point one
+way), CIFAR-10's photographs not at all.
 """
 
 from __future__ import annotations
@@ -20,11 +22,22 @@ KEPT = 0.85  # share of the accuracy that mirrored pictures must keep
 
 
 def mirror_is_safe(store: Store, slot: str) -> tuple[bool, str]:
-    """(yes or no, one sentence with the two accuracies), by the first output with classes; no where there is nothing to judge it by."""
-    output = next((name.name for name in store.signature.outputs if "classes" in store.types["output", name.name].head_kinds), None)
+    """(yes or no, one sentence with the two accuracies), by the first output with classes; no where there is
+    nothing to judge it by."""
+    output = next(
+        (
+            name.name
+            for name in store.signature.outputs
+            if "classes" in store.types["output", name.name].head_kinds
+        ),
+        None,
+    )
     rows = np.random.default_rng(key("mirror", store.size("train"))).permutation(store.rows("train"))[:MOST]
     if output is None or len(rows) < 40:
-        return False, "training pictures are not mirrored: nothing to judge it by (change with image(augment=…))"
+        return (
+            False,
+            "training pictures are not mirrored: nothing to judge it by (change with image(augment=…))",
+        )
     parts, labels_of = [], []
     for part in np.array_split(rows, -(-len(rows) // 256)):  # a few full-sized pictures at a time
         raw = store.raw(part)

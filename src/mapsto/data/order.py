@@ -1,4 +1,5 @@
-"""The order in which rows are learned from: shuffled epoch by epoch, and where rows are of unequal length dealt out so that little is padded."""
+"""The order in which rows are learned from: shuffled epoch by epoch, and where rows are of unequal length
+dealt out so that little is padded."""
 
 from __future__ import annotations
 
@@ -6,18 +7,23 @@ import numpy as np
 
 from mapsto.batch import key
 
-POOL = 16  # batches whose rows are dealt out together: with two pieces each, under 6% of the tokens of five text sets are padding
+# batches whose rows are dealt out together: with two pieces each, under 6% of the tokens of five text sets
+# are padding
+POOL = 16
 SMALLEST = 4  # rows a piece holds at least
 
 
 class Order:
-    """An endless sequence of row positions: every epoch its own permutation, so no row is dropped and none comes twice in an epoch.
+    """An endless sequence of row positions: every epoch its own permutation, so no row is dropped and none
+    comes twice in an epoch.
 
-    Where rows have `lengths` (m,), those of POOL batches are dealt out again: sorted by length, the shorter half and the longer half are each
-    cut into POOL pieces of like length, and a batch is a piece of each half, drawn at random. So a batch is two pieces that hold little
-    padding each, and not of one length: length may tell the answer (spam is long), and batches of one class teach badly. Pieces of
-    a quarter of a batch would hold no less padding worth the name, and cost another pass through the net each: of sst2, trec and imdb-9k one pass
-    over a shuffled batch of 32 takes 38, 27 and 285 ms, two 36, 27 and 180, four 45, 35 and 197."""
+    Where rows have `lengths` (m,), those of POOL batches are dealt out again: sorted by length, the shorter
+    half and the longer half are each cut into POOL pieces of like length, and a batch is a piece of each
+    half, drawn at random. So a batch is two pieces that hold little padding each, and not of one length:
+    length may tell the answer (spam is long), and batches of one class teach badly. Pieces of a quarter of a
+    batch would hold no less padding worth the name, and cost another pass through the net each: of sst2, trec
+    and imdb-9k one pass over a shuffled batch of 32 takes 38, 27 and 285 ms, two 36, 27 and 180, four 45, 35
+    and 197."""
 
     def __init__(self, rows: int, seed: int, lengths: np.ndarray | None = None, batch: int = 1):
         self.rows, self.seed, self.batch = rows, seed, batch
@@ -47,14 +53,22 @@ class Order:
             draw = np.random.default_rng(key(self.seed, "pool", pool))
             rows = rows[np.argsort(self.lengths[rows], kind="stable")]
             batches, half = len(rows) // self.batch, self.batch // 2
-            short, long = rows[: batches * half].reshape(batches, -1), rows[batches * half :].reshape(batches, -1)
-            self._dealt = (pool, np.concatenate([draw.permutation(short), draw.permutation(long)], 1).reshape(-1))
+            short, long = (
+                rows[: batches * half].reshape(batches, -1),
+                rows[batches * half :].reshape(batches, -1),
+            )
+            self._dealt = (
+                pool,
+                np.concatenate([draw.permutation(short), draw.permutation(long)], 1).reshape(-1),
+            )
         return self._dealt[1]
 
     def _plain(self, start: int, count: int) -> np.ndarray:
         places = np.arange(start, start + count)
         epochs = places // self.rows
-        return np.concatenate([self._epoch(e)[places[epochs == e] % self.rows] for e in range(epochs[0], epochs[-1] + 1)])
+        return np.concatenate(
+            [self._epoch(e)[places[epochs == e] % self.rows] for e in range(epochs[0], epochs[-1] + 1)]
+        )
 
     def _epoch(self, epoch: int) -> np.ndarray:
         if epoch not in self._epochs:

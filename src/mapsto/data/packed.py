@@ -1,4 +1,5 @@
-"""Sets larger than memory: large cells of bytes, such as pictures, kept as PNG without loss and decoded by threads when a batch asks.
+"""Sets larger than memory: large cells of bytes, such as pictures, kept as PNG without loss and decoded by
+threads when a batch asks.
 
 A batch is the same bit for bit as from raw values; decoding is the price, and every core shares in it.
 """
@@ -38,7 +39,8 @@ def size_of(layout: Layout) -> int:
 
 
 def worth_packing(layouts: Iterable[Layout], rows: int, locations: Sequence[str], place: Path) -> bool:
-    """Would the raw values of these cells fill half of the free disk, or half of the free memory and eight times the source's size?"""
+    """Would the raw values of these cells fill half of the free disk, or half of the free memory and eight
+    times the source's size?"""
     raw = rows * sum(size_of(layout) for layout in layouts if can_pack(layout))
     there = next(path for path in (place, *place.parents) if path.exists())
     if raw > HALF * shutil.disk_usage(there).free:
@@ -54,20 +56,29 @@ def _bytes(path: Path) -> int:
 def pack(cell: np.ndarray) -> np.ndarray:
     """(..., W) uint8 or uint16 -> (n,) uint8: its rows below each other as a grey PNG."""
     file = io.BytesIO()
-    PIL.Image.fromarray(np.ascontiguousarray(cell).reshape(-1, cell.shape[-1])).save(file, "PNG", compress_level=3)
+    PIL.Image.fromarray(np.ascontiguousarray(cell).reshape(-1, cell.shape[-1])).save(
+        file, "PNG", compress_level=3
+    )
     return np.frombuffer(file.getvalue(), np.uint8)
 
 
-def unpack(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray, dtype: str, shape: Sequence[int]) -> np.ndarray:
-    """(B, *shape): the cells of some rows. values (N,) uint8: all cells behind each other, offsets (rows + 1,): where each begins."""
+def unpack(
+    values: np.ndarray, offsets: np.ndarray, rows: np.ndarray, dtype: str, shape: Sequence[int]
+) -> np.ndarray:
+    """(B, *shape): the cells of some rows. values (N,) uint8: all cells behind each other, offsets (rows +
+    1,): where each begins."""
     found = np.empty((len(rows), *shape), dtype)
     list(_threads().map(partial(_unpack_some, values, offsets, rows, found), range(0, len(rows), TOGETHER)))
     return found
 
 
-def _unpack_some(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray, found: np.ndarray, low: int) -> None:
+def _unpack_some(
+    values: np.ndarray, offsets: np.ndarray, rows: np.ndarray, found: np.ndarray, low: int
+) -> None:
     for at, row in enumerate(rows[low : low + TOGETHER].tolist(), low):
-        with PIL.Image.open(io.BytesIO(values[offsets[row] : offsets[row + 1]].tobytes()), formats=("PNG",)) as picture:
+        with PIL.Image.open(
+            io.BytesIO(values[offsets[row] : offsets[row + 1]].tobytes()), formats=("PNG",)
+        ) as picture:
             found[at] = np.asarray(picture).reshape(found.shape[1:])
 
 

@@ -1,4 +1,5 @@
-"""Tables of preferences: rows with a `chosen` and a `rejected` answer, and perhaps a `prompt`, as those who collect them publish them."""
+"""Tables of preferences: rows with a `chosen` and a `rejected` answer, and perhaps a `prompt`, as those who
+collect them publish them."""
 
 from __future__ import annotations
 
@@ -44,7 +45,13 @@ def with_pairs(source: Source) -> Source:
         fingerprint=source.fingerprint,
         locations=source.locations,
         guess=source.guess or f"-> {NAME}",
-        said=[*source.said, f"columns {', '.join(name for name in (PROMPT, *PAIR) if name in source.columns)} make pairs of answers: '{NAME}'"],
+        said=[
+            *source.said,
+            (
+                f"columns {', '.join(name for name in (PROMPT, *PAIR) if name in source.columns)} make pairs"
+                f" of answers: '{NAME}'"
+            ),
+        ],
         divided=source.divided,
         made=(NAME,),
         inner=source,

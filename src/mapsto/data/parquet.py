@@ -1,4 +1,5 @@
-"""Parquet files, read by duckdb a few thousand rows at a time. Bytes and Hugging Face's {'bytes', 'path'} cells stay as they are."""
+"""Parquet files, read by duckdb a few thousand rows at a time. Bytes and Hugging Face's {'bytes', 'path'}
+cells stay as they are."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ class ParquetSource(Source):
         most = max(1, min(size, int(CHUNK_BYTES / self.average)))
         row = 0
         with connected(Path(self.path)) as database:
-            result = database.execute(f"SELECT {', '.join(self.selected)} FROM read_parquet(?)", [literal(self.path)])
+            result = database.execute(
+                f"SELECT {', '.join(self.selected)} FROM read_parquet(?)", [literal(self.path)]
+            )
             while rows := result.fetchmany(most):
                 columns = dict(zip(self.columns, zip(*rows, strict=True), strict=True))
                 yield Chunk(columns, [f"row {row + i}" for i in range(len(rows))], [None] * len(rows))
@@ -46,7 +49,9 @@ def connected(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield database
     except duckdb.Error as error:
         first = str(error).strip().splitlines()[0]
-        raise DataError(f"{path.name}: expected a readable parquet file.\n{first[:300]}\nIn {path.absolute().parent}.") from None
+        raise DataError(
+            f"{path.name}: expected a readable parquet file.\n{first[:300]}\nIn {path.absolute().parent}."
+        ) from None
     finally:
         database.close()
 
@@ -60,13 +65,21 @@ def open_parquet(path: Path) -> Source:
     """Open one parquet file. DataError: damaged, or without rows."""
     entry = entry_of(path)
     with connected(path) as database:
-        described = database.execute("DESCRIBE SELECT * FROM read_parquet(?)", [literal(str(path))]).fetchall()
+        described = database.execute(
+            "DESCRIBE SELECT * FROM read_parquet(?)", [literal(str(path))]
+        ).fetchall()
         counted = database.execute("SELECT count(*) FROM read_parquet(?)", [literal(str(path))]).fetchone()
     rows = counted[0] if counted else 0
     if not rows:
-        raise DataError(f"{path.name}: expected rows, the table has {len(described)} columns and no row ({path}).")
+        raise DataError(
+            f"{path.name}: expected rows, the table has {len(described)} columns and no row ({path})."
+        )
     names = tuple(str(column[0]) for column in described)
-    images = [name for name, kind, *_ in described if kind == "BLOB" or (kind.startswith("STRUCT") and "bytes BLOB" in kind)]
+    images = [
+        name
+        for name, kind, *_ in described
+        if kind == "BLOB" or (kind.startswith("STRUCT") and "bytes BLOB" in kind)
+    ]
     others = [name for name in names if name not in images]
     guess = f"{images[0]} -> {others[0]}" if len(images) == 1 and len(others) == 1 else None
     return ParquetSource(

@@ -1,7 +1,8 @@
-"""Plain texts, read to be learned as they stand: one long file, or many documents. Streamed in pieces, whatever their size.
+"""Plain texts, read to be learned as they stand: one long file, or many documents. Streamed in pieces,
+whatever their size.
 
-A few long files are divided by place: of each the first nine tenths train, the next twentieth validates, the last one tests. Of many
-files each is a document, divided by its name as rows are.
+A few long files are divided by place: of each the first nine tenths train, the next twentieth validates, the
+last one tests. Of many files each is a document, divided by its name as rows are.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from typing import IO
 
 from mapsto.cells import Continued
 from mapsto.data.dialect import LINE, decoder_of, find_dialect, find_encoding, is_foreign, said_of_encoding
-from mapsto.data.files import Entry, fingerprint_of, kind_of, reading, unpacked
+from mapsto.data.files import Entry, file_kind, fingerprint_of, reading, unpacked
 from mapsto.data.joined import Part, join
 from mapsto.data.source import SPLITS, BadRow, Chunk, Source
 from mapsto.errors import DataError
 
 SHARES = (0.9, 0.05, 0.05)
-PIECES, SMALLEST, LARGEST = 64, 1 << 12, 1 << 20  # pieces of a text that is divided by place, and bytes of a piece
+PIECES, SMALLEST, LARGEST = (
+    64,
+    1 << 12,
+    1 << 20,
+)  # pieces of a text that is divided by place, and bytes of a piece
 CHUNK = 1 << 22  # bytes handed on at once
 LEAST_FILLED = 0.8  # of the files: then a few empty ones among them do not matter
 MOST_FOREIGN = 0.05  # of a file's lines that are not in its encoding, and are left out
@@ -30,8 +35,10 @@ SUFFIXES = (".txt", ".text", ".md")
 
 @dataclass
 class ProseSource(Source):
-    """Text files as one column `text`, pieces of at most a megabyte as rows; all but the first piece of a file are `Continued`.
-    given: each file's split, where the data names it; shares: how each other file is divided by place, () where it is not."""
+    """Text files as one column `text`, pieces of at most a megabyte as rows; all but the first piece of a
+    file are `Continued`. given: each file's split, where the data names it; shares: how each other file is
+    divided by place, () where it is not.
+    """
 
     files: Sequence[Entry] = ()
     given: Sequence[str | None] = ()
@@ -59,67 +66,104 @@ class ProseSource(Source):
     def lines(self) -> Source:
         from mapsto.data.table import open_delimited
 
-        return join(self.name, [Part(open_delimited(Path(entry.path), prose=False), "") for entry in self.files])
+        return join(
+            self.name, [Part(open_delimited(Path(entry.path), prose=False), "") for entry in self.files]
+        )
 
     def tested_elsewhere(self) -> Source:
-        return replace(self, shares=(self.shares[0] + self.shares[2], self.shares[1], 0.0)) if self.shares else self
+        return (
+            replace(self, shares=(self.shares[0] + self.shares[2], self.shares[1], 0.0))
+            if self.shares
+            else self
+        )
 
 
 def open_prose(name: str, files: Sequence[Entry], given: Sequence[str | None] = ()) -> Source:
-    """Text files to be learned. given: the split of each, where their names say it. DataError: nothing in them."""
-    filled = [(entry, split) for entry, split in zip(files, given or [None] * len(files), strict=True) if entry.size]
+    """Text files to be learned. given: the split of each, where their names say it. DataError: nothing in
+    them."""
+    filled = [
+        (entry, split) for entry, split in zip(files, given or [None] * len(files), strict=True) if entry.size
+    ]
     if not filled:
-        raise DataError(f"{name}: expected text, found {'an empty file' if len(files) == 1 else 'empty files'}.\nGive a file with text in it.")
+        raise DataError(
+            f"{name}: expected text, found {'an empty file' if len(files) == 1 else 'empty files'}.\nGive a"
+            " file with text in it."
+        )
     named = len({split for _, split in filled}) > 1
     by_place = not named and len(filled) < MANY
-    coded = [f"{entry.name}: {told}" for entry, _ in filled[:MANY] if (told := said_of_encoding(Path(entry.path)))]
-    how = "the first 90% of each file train, the next 5% validate, the last 5% test" if by_place else "each file is a document"
+    coded = [
+        f"{entry.name}: {told}" for entry, _ in filled[:MANY] if (told := said_of_encoding(Path(entry.path)))
+    ]
+    how = (
+        "the first 90% of each file train, the next 5% validate, the last 5% test"
+        if by_place
+        else "each file is a document"
+    )
     return ProseSource(
         name=name,
         columns=("text",),
         fingerprint=fingerprint_of(files),
         guess="-> text:text",
         said=[
-            f"{len(filled):,} text file{'s' * (len(filled) != 1)} read as running text: {how if not named else 'divided as their names say'}",
+            (
+                f"{len(filled):,} text file{'s' * (len(filled) != 1)} read as running text:"
+                f" {how if not named else 'divided as their names say'}"
+            ),
             *coded,
         ],
         divided=by_place or named,
         files=[entry for entry, _ in filled],
         given=[split if named else None for _, split in filled],
         shares=SHARES if by_place else (),
-        bad=[BadRow(entry.name, "the file is empty", slight=len(filled) >= LEAST_FILLED * len(files)) for entry in files if not entry.size],
+        bad=[
+            BadRow(entry.name, "the file is empty", slight=len(filled) >= LEAST_FILLED * len(files))
+            for entry in files
+            if not entry.size
+        ],
     )
 
 
 def is_prose(path: Path, known: Sequence[str] = ()) -> bool:
     """Is it a text without columns?"""
-    return kind_of(path)[1] == "text" and find_dialect(path, known).delimiter == LINE
+    return file_kind(path)[1] == "text" and find_dialect(path, known).delimiter == LINE
 
 
-def pieces(entry: Entry, shares: Sequence[float], bad: list[BadRow] | None = None) -> Iterator[tuple[int, str, str | None]]:
-    """(place in bytes, text, split) of a file's pieces, which end with a line, or at least a word, where there is one. shares: parts of the
-    file that train, validate and test, () where it is not divided. Lines that are not utf-8 where the rest is are left out, and `bad` told;
-    DataError where they are more than one in twenty."""
+def pieces(
+    entry: Entry, shares: Sequence[float], bad: list[BadRow] | None = None
+) -> Iterator[tuple[int, str, str | None]]:
+    """(place in bytes, text, split) of a file's pieces, which end with a line, or at least a word, where
+    there is one. shares: parts of the file that train, validate and test, () where it is not divided. Lines
+    that are not utf-8 where the rest is are left out, and `bad` told; DataError where they are more than one
+    in twenty."""
     path = Path(entry.path)
     with reading(path):
         with unpacked(path) as handle:
             encoding, _ = find_encoding(path, handle.read(1 << 18))
         size = _size(path, entry)
-        borders = [round(size * sum(shares[: i + 1])) for i in range(len(shares) - 1)] + [size] if shares else [size]
+        borders = (
+            [round(size * sum(shares[: i + 1])) for i in range(len(shares) - 1)] + [size]
+            if shares
+            else [size]
+        )
         step = min(LARGEST, max(SMALLEST, size // PIECES)) if shares else LARGEST
         known = _Known(entry.name)
         with unpacked(path) as handle:
-            for start, text, split in _cut(handle, decoder_of(encoding), borders, step, SPLITS if shares else (None,)):
+            for start, text, split in _cut(
+                handle, decoder_of(encoding), borders, step, SPLITS if shares else (None,)
+            ):
                 if text := known.of(text):
                     yield start, text, split
     if known.foreign:
         if known.foreign > MOST_FOREIGN * max(1, known.lines):
             raise DataError(
-                f"{entry.name}: expected utf-8, as most of it is; {known.said()}, of {max(1, known.lines):,}.\n"
-                f"Two encodings in one file? Save it as utf-8, or take these lines away ({path})."
+                f"{entry.name}: expected utf-8, as most of it is; {known.said()}, of"
+                f" {max(1, known.lines):,}.\nTwo encodings in one file? Save it as utf-8, or take these lines"
+                f" away ({path})."
             )
         if bad is not None:
-            bad.append(BadRow(entry.name, f"{known.said()}, as the rest of the file is: left out", slight=True))
+            bad.append(
+                BadRow(entry.name, f"{known.said()}, as the rest of the file is: left out", slight=True)
+            )
 
 
 @dataclass
@@ -148,11 +192,19 @@ class _Known:
         return Continued(joined) if isinstance(text, Continued) else joined
 
     def said(self) -> str:
-        return f"line {self.first:,} is not utf-8" if self.foreign == 1 else f"{self.foreign:,} lines (the first: {self.first:,}) are not utf-8"
+        return (
+            f"line {self.first:,} is not utf-8"
+            if self.foreign == 1
+            else f"{self.foreign:,} lines (the first: {self.first:,}) are not utf-8"
+        )
 
 
 def _cut(
-    handle: IO[bytes], decoder: codecs.IncrementalDecoder, borders: Sequence[int], step: int, names: Sequence[str | None]
+    handle: IO[bytes],
+    decoder: codecs.IncrementalDecoder,
+    borders: Sequence[int],
+    step: int,
+    names: Sequence[str | None],
 ) -> Iterator[tuple[int, str, str | None]]:
     place, kept, began = 0, "", False
     for border, name in zip(borders, names, strict=True):
@@ -167,7 +219,8 @@ def _cut(
 
 
 def _end(text: str) -> int:
-    """Where to cut: behind the last line, else before the last blank, else at the end; nothing longer than half is kept back."""
+    """Where to cut: behind the last line, else before the last blank, else at the end; nothing longer than
+    half is kept back."""
     line = text.rfind("\n") + 1
     if line > len(text) // 2:
         return line
@@ -177,7 +230,7 @@ def _end(text: str) -> int:
 
 def _size(path: Path, entry: Entry) -> int:
     """Bytes of the text, unpacked."""
-    if not kind_of(path)[0]:
+    if not file_kind(path)[0]:
         return entry.size
     with unpacked(path) as handle:
         return sum(len(data) for data in iter(lambda: handle.read(1 << 20), b""))

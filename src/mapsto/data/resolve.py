@@ -1,4 +1,5 @@
-"""From what a person wrote to a signature whose every slot names a column and a type, and a sentence for each thing inferred."""
+"""From what a person wrote to a signature whose every slot names a column and a type, and a sentence for each
+thing inferred."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mapsto.cells import Beside, Column, is_missing
+from mapsto.cells import Annotated, Column, is_missing
 from mapsto.config import Reading
 from mapsto.data.files import MEDIA
 from mapsto.data.pairs import NAME, PAIR
@@ -19,7 +20,7 @@ from mapsto.signature import ALL, Signature, Slot, parse
 from mapsto.types.base import DataType
 
 Said = list[str]
-Rooms = Mapping[str, type[DataType]]
+Types = Mapping[str, type[DataType]]
 
 
 def columns_named(text: str | None, source: Source, option: str) -> list[str]:
@@ -29,7 +30,9 @@ def columns_named(text: str | None, source: Source, option: str) -> list[str]:
     wanted = [text] if text in source.columns else [name.strip() for name in text.split(",") if name.strip()]
     for name in wanted:
         if name not in source.columns:
-            raise ConfigError(f"--{option}: {source.name} has no column '{name}'.\n{did_you_mean(name, source.columns)}")
+            raise ConfigError(
+                f"--{option}: {source.name} has no column '{name}'.\n{did_you_mean(name, source.columns)}"
+            )
     return wanted
 
 
@@ -41,32 +44,47 @@ def asked(text: str | None, source: Source, reading: Reading) -> tuple[Signature
     if text is None and not targets:
         if source.guess is None:
             raise SignatureError(
-                f'{source.name}: which column is to be learned? Add --target NAME, or a signature: "* -> NAME".\ncolumns: {_listed(source.columns)}'
+                f'{source.name}: which column is to be learned? Add --target NAME, or a signature: "* ->'
+                f' NAME".\ncolumns: {_listed(source.columns)}'
             )
         return _located(parse(source.guess), source, reading)
-    signature = _whole(parse(text), source) if text is not None else Signature((Slot(ALL),), tuple(Slot(name) for name in targets))
+    signature = (
+        _whole(parse(text), source)
+        if text is not None
+        else Signature((Slot(ALL),), tuple(Slot(name) for name in targets))
+    )
     return _located(signature, source, reading)
 
 
 def as_asked(text: str | Signature | None, source: Source) -> Source:
-    """The source as a text that goes on, where `-> text` asks for one of a file (.txt) that might be a table, but has no column of that name."""
+    """The source as a text that goes on, where `-> text` asks for one of a file (.txt) that might be a table,
+    but has no column of that name."""
     if text is None:
         return source
     signature = parse(text) if isinstance(text, str) else text
     if signature.inputs or len(signature.outputs) != 1:
         return source
     slot = signature.outputs[0]
-    return source.running() if (slot.type or slot.name) == "text" and not {slot.name, slot.column} & set(source.columns) else source
+    return (
+        source.running()
+        if (slot.type or slot.name) == "text" and not {slot.name, slot.column} & set(source.columns)
+        else source
+    )
 
 
 def _whole(signature: Signature, source: Source) -> Signature:
-    """`messages -> text` where a cell of the input holds what is to be learned (`DataType.whole`), and no column is named right of the arrow: as
-    it is learned, `-> messages`."""
+    """`messages -> text` where a cell of the input holds what is to be learned (`DataType.whole`), and no
+    column is named right of the arrow: as it is learned, `-> messages`."""
     if len(signature.inputs) != 1 or len(signature.outputs) != 1:
         return signature
     (given,), (said,) = signature.inputs, signature.outputs
     kind = given.type or given.name
-    if kind not in names("types") or not entry("types", kind).whole or said.name in source.columns or (said.type or said.name) != "text":
+    if (
+        kind not in names("types")
+        or not entry("types", kind).whole
+        or said.name in source.columns
+        or (said.type or said.name) != "text"
+    ):
         return signature
     return Signature((), (replace(given, type=kind, options={**said.options, **given.options}),))
 
@@ -83,25 +101,42 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
         outside |= set(columns_named(getattr(reading, option), source, option))
     columns_named(reading.time, source, "time")  # stays an input: a time knows the trend
     if lost := [slot.column for slot in outputs if slot.column in outside]:
-        raise ConfigError(f"'{lost[0]}' is to be learned, but also dropped, or used as weight or group.\nUse it for one thing.")
+        raise ConfigError(
+            f"'{lost[0]}' is to be learned, but also dropped, or used as weight or group.\nUse it for one"
+            " thing."
+        )
     claimed_inputs: set[str] = set()
     named = [slot for slot in signature.inputs if slot.name != ALL]
-    inputs = [slot for slot in (_locate(slot, source, claimed_inputs) for slot in named) if slot.column not in dropped]
+    inputs = [
+        slot
+        for slot in (_locate(slot, source, claimed_inputs) for slot in named)
+        if slot.column not in dropped
+    ]
     inputs = [_as_named(slot, source, (), said) for slot in inputs]
     if named and not inputs and len(named) == len(signature.inputs):
-        raise ConfigError("--drop leaves no column to learn from.\nDrop fewer, or name others left of the arrow.")
+        raise ConfigError(
+            "--drop leaves no column to learn from.\nDrop fewer, or name others left of the arrow."
+        )
     if len(named) < len(signature.inputs):
-        taken = {slot.column for slot in outputs} | {slot.column for slot in inputs} | outside | set(source.made)
+        taken = (
+            {slot.column for slot in outputs} | {slot.column for slot in inputs} | outside | set(source.made)
+        )
         rest = [name for name in source.columns if name not in taken]
         inputs += [Slot(name, column=name) for name in rest]
         if not inputs:
-            raise SignatureError(f"{source.name}: no column is left to learn from.\nThe columns are: {_listed(source.columns)}")
-    outputs = tuple(_as_named(slot, source, None if _is_class(slot, outputs, inputs, source) else inputs, said) for slot in outputs)
+            raise SignatureError(
+                f"{source.name}: no column is left to learn from.\nThe columns are: {_listed(source.columns)}"
+            )
+    outputs = tuple(
+        _as_named(slot, source, None if _is_class(slot, outputs, inputs, source) else inputs, said)
+        for slot in outputs
+    )
     return signature.with_slots(tuple(inputs), outputs), said
 
 
 def _is_class(slot: Slot, outputs: Sequence[Slot], inputs: Sequence[Slot], source: Source) -> bool:
-    """May a column named `text` right of the arrow be a class? It is written only alone, and from what is no table."""
+    """May a column named `text` right of the arrow be a class? It is written only alone, and from what is no
+    table."""
     if slot.name != "text" or slot.type:
         return False
     head = next(iter(source.chunks(256)), None)
@@ -113,25 +148,44 @@ def _is_class(slot: Slot, outputs: Sequence[Slot], inputs: Sequence[Slot], sourc
 
 def _likely(column: Column, output: bool = False) -> tuple[str, dict[str, float]]:
     """The type that is surest of a column, and how sure each is."""
-    sure = {name: room.sniff(column) for name in names("types") if (room := entry("types", name)).head_kinds or not output}
+    sure = {
+        name: column_type.sniff(column)
+        for name in names("types")
+        if (column_type := entry("types", name)).head_kinds or not output
+    }
     return max(sure, key=lambda name: sure[name]), sure
 
 
 def _side_by_side(signature: Signature, source: Source, said: Said) -> Signature:
-    """`text -> text` where the columns have other names, and as many are texts as are asked for: the first given, the last learned; said."""
-    asked = [slot for slot in signature.slots if slot.column == "" and slot.name not in source.columns and slot.name in names("types")]
+    """`text -> text` where the columns have other names, and as many are texts as are asked for: the first
+    given, the last learned; said."""
+    asked = [
+        slot
+        for slot in signature.slots
+        if slot.column == "" and slot.name not in source.columns and slot.name in names("types")
+    ]
     kinds = {slot.type or slot.name for slot in asked}
     if len(asked) < 2 or len(asked) < len(signature.slots) or len(kinds) != 1:
         return signature
     head = next(iter(source.chunks(256)), None)
-    room = entry("types", next(iter(kinds)))
-    fitting = [name for name in source.columns if head is not None and room.sniff(Column(name, list(head.columns[name]))) >= 0.5]
+    column_type = entry("types", next(iter(kinds)))
+    fitting = [
+        name
+        for name in source.columns
+        if head is not None and column_type.sniff(Column(name, list(head.columns[name]))) >= 0.5
+    ]
     if len(fitting) != len(asked):
         return signature
-    placed = [replace(slot, column=name, type=slot.type or slot.name) for slot, name in zip(asked, fitting, strict=True)]
+    placed = [
+        replace(slot, column=name, type=slot.type or slot.name)
+        for slot, name in zip(asked, fitting, strict=True)
+    ]
     given, learned = placed[: len(signature.inputs)], placed[len(signature.inputs) :]
     if len(given) == len(learned) == 1:
-        there, back = (f"{_plain(one)} -> {_plain(other)}" for one, other in ((given[0], learned[0]), (learned[0], given[0])))
+        there, back = (
+            f"{_plain(one)} -> {_plain(other)}"
+            for one, other in ((given[0], learned[0]), (learned[0], given[0]))
+        )
         said.append(f"{signature}: {there}, as the columns stand; for the other way write: {back}")
     return signature.with_slots(tuple(given), tuple(learned))
 
@@ -142,21 +196,31 @@ def _plain(slot: Slot) -> str:
 
 
 def _locate(slot: Slot, source: Source, claimed: set[str]) -> Slot:
-    """The column a slot means: of its name, or, when it is named like a type, the one column the layout offers for it."""
+    """The column a slot means: of its name, or, when it is named like a type, the one column the layout
+    offers for it."""
     column = slot.column or slot.name
     if column not in source.columns:
         column = _by_type(slot, source, claimed)
         slot = replace(slot, type=slot.type or slot.name)
     if slot.type and slot.type not in names("types"):
-        raise SignatureError(f"'{slot}': unknown type '{slot.type}'.\n{did_you_mean(slot.type, names('types'))}")
+        raise SignatureError(
+            f"'{slot}': unknown type '{slot.type}'.\n{did_you_mean(slot.type, names('types'))}"
+        )
     claimed.add(column)
     return replace(slot, column=column, type=slot.type or _laid_out(source).get(column, ""))
 
 
 def _as_named(slot: Slot, source: Source, inputs: Sequence[Slot] | None, said: Said) -> Slot:
-    """`text`, a column too, is a text, whatever else its cells look like; said where they do, and where they plainly are none. Words for the
-    columns of tables (number, category, categories) promise less. inputs: of an output's row, of which its cells may speak; () for an input."""
-    if slot.type or inputs is None or slot.name not in names("types") or entry("types", slot.name).modality == "tabular":
+    """`text`, a column too, is a text, whatever else its cells look like; said where they do, and where they
+    plainly are none. Words for the columns of tables (number, category, categories) promise less. inputs: of
+    an output's row, of which its cells may speak; () for an input.
+    """
+    if (
+        slot.type
+        or inputs is None
+        or slot.name not in names("types")
+        or entry("types", slot.name).modality == "tabular"
+    ):
         return slot
     head = next(iter(source.chunks(256)), None)
     column = Column(slot.column, list(head.columns[slot.column]) if head is not None else [])
@@ -166,30 +230,48 @@ def _as_named(slot: Slot, source: Source, inputs: Sequence[Slot] | None, said: S
     given = [(one, list(head.columns[one.column])) for one in inputs]
     texts = [cells for one, cells in given if (one.type or _likely(Column(one.column, cells))[0]) == "text"]
     if sure.get(slot.name, 0) < 0.5 and not _most_are(slot.name, column, texts):
-        said.append(f"'{slot.column}' holds no {slot.name}, though it is called so: {likely}; to insist, {slot.column}:{slot.name}")
+        said.append(
+            f"'{slot.column}' holds no {slot.name}, though it is called so: {likely}; to insist,"
+            f" {slot.column}:{slot.name}"
+        )
         return slot
     if likely != slot.name:
-        said.append(f"'{slot.column}' is read as {slot.name}, as it is called; its cells alone look like {likely} ({slot.column}:{likely})")
+        said.append(
+            f"'{slot.column}' is read as {slot.name}, as it is called; its cells alone look like {likely}"
+            f" ({slot.column}:{likely})"
+        )
     return replace(slot, type=slot.name)
 
 
 def _most_are(kind: str, column: Column, within: Sequence[Sequence[Any]]) -> bool:
-    """Can most cells of a column be read as that type, beside another's where they speak of it, and are they nothing else plainly?"""
-    room = entry("types", kind)()
-    if type(room).into is not DataType.into:
-        return any(_share(room, [Beside(cell, other) for cell, other in zip(column.cells, cells, strict=True)]) > 0.5 for cells in within)
-    plain = max(entry("types", name).sniff(column) for name in ("number", "image", "audio", "messages") if name != kind)
-    return plain < 0.5 and _share(room, column.known) > 0.5
+    """Can most cells of a column be read as that type, beside another's where they speak of it, and are they
+    nothing else plainly?"""
+    column_type = entry("types", kind)()
+    if type(column_type).annotates is not DataType.annotates:
+        return any(
+            _share(
+                column_type, [Annotated(cell, other) for cell, other in zip(column.cells, cells, strict=True)]
+            )
+            > 0.5
+            for cells in within
+        )
+    plain = max(
+        entry("types", name).sniff(column)
+        for name in ("number", "image", "audio", "messages")
+        if name != kind
+    )
+    return plain < 0.5 and _share(column_type, column.known) > 0.5
 
 
-def _share(room: DataType, cells: Sequence[Any]) -> float:
+def _share(column_type: DataType, cells: Sequence[Any]) -> float:
     """Of the first cells that are not missing, those that can be read."""
-    some = [cell for cell in cells if not is_missing(cell.cell if isinstance(cell, Beside) else cell)][:32]
-    return 1 - len(room.read_all(some)[1]) / len(some) if some else 0.0
+    some = [cell for cell in cells if not is_missing(cell.cell if isinstance(cell, Annotated) else cell)][:32]
+    return 1 - len(column_type.read_all(some)[1]) / len(some) if some else 0.0
 
 
 def _is_named(column: str, source: Source) -> bool:
-    """Does the data name that column? Names that its layout gave, as to running text or to pictures in folders, a signature may change."""
+    """Does the data name that column? Names that its layout gave, as to running text or to pictures in
+    folders, a signature may change."""
     made = {slot.name for slot in parse(source.guess).slots} if source.guess else set()
     return column not in made and column not in MEDIA and not re.fullmatch(r"column_\d+", column)
 
@@ -210,68 +292,101 @@ def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
         raise SignatureError(f"'{slot}': unknown type '{kind}'.\n{did_you_mean(kind, names('types'))}")
     free = [name for name in source.columns if name not in claimed]
     if slot.name not in names("types") and all(_is_named(column, source) for column in source.columns):
-        raise SignatureError(f"'{slot}': {source.name} has no column '{slot.name}'.\n{did_you_mean(slot.name, source.columns)}")
+        raise SignatureError(
+            f"'{slot}': {source.name} has no column '{slot.name}'.\n{did_you_mean(slot.name, source.columns)}"
+        )
     if kind in free:
         return kind
     if kind == NAME and len(there := [name for name in PAIR if name in source.columns]) == 1:
         (lacking,) = set(PAIR) - set(there)
         raise SignatureError(
-            f"'{slot}': {source.name} has a column '{there[0]}' but none '{lacking}', and a {NAME} is a pair of answers.\n"
-            f"Add a column '{lacking}' with the answer that people {'like less' if lacking == PAIR[1] else 'prefer'}."
+            f"'{slot}': {source.name} has a column '{there[0]}' but none '{lacking}', and a {NAME} is a pair"
+            f" of answers.\nAdd a column '{lacking}' with the answer that people"
+            f" {'like less' if lacking == PAIR[1] else 'prefer'}."
         )
     head = next(iter(source.chunks(256)), None)
     if head is None:
-        raise DataError(f"{source.name}: expected rows, found none.\nCheck that the file is what it should be.")
-    room = entry("types", kind)
-    sure = {name: room.sniff(Column(name, list(head.columns[name]))) for name in free}
+        raise DataError(
+            f"{source.name}: expected rows, found none.\nCheck that the file is what it should be."
+        )
+    column_type = entry("types", kind)
+    sure = {name: column_type.sniff(Column(name, list(head.columns[name]))) for name in free}
     fitting = [name for name, found in sure.items() if found >= 0.5]
     if len(fitting) != 1:
-        found = f"{len(fitting)} columns could be one: {_listed(fitting)}" if fitting else f"no column is one; columns: {_listed(source.columns)}"
-        raise SignatureError(f"'{slot}': {source.name} has no column '{slot.name}'; looking for a {kind}, {found}.\nName the column: COLUMN:{kind}.")
+        found = (
+            f"{len(fitting)} columns could be one: {_listed(fitting)}"
+            if fitting
+            else f"no column is one; columns: {_listed(source.columns)}"
+        )
+        raise SignatureError(
+            f"'{slot}': {source.name} has no column '{slot.name}'; looking for a {kind}, {found}.\nName the"
+            f" column: COLUMN:{kind}."
+        )
     return fitting[0]
 
 
 def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature, Said]:
-    """Every open type inferred from the sample; columns nobody can read are left out of '*', and that is said."""
+    """Every open type inferred from the sample; columns nobody can read are left out of '*', and that is
+    said."""
     said: Said = []
-    rooms = {name: entry("types", name) for name in names("types")}
-    answers = {name: room for name, room in rooms.items() if room.head_kinds}
+    column_types = {name: entry("types", name) for name in names("types")}
+    answers = {name: column_type for name, column_type in column_types.items() if column_type.head_kinds}
     outputs = tuple(_typed(slot, scan.column(slot.column), answers) for slot in signature.outputs)
     if wrong := [slot for slot in outputs if slot.type not in answers]:
-        raise SignatureError(f"'{wrong[0]}' cannot stand right of the arrow.\nWhat can be learned: {', '.join(answers)}.")
+        raise SignatureError(
+            f"'{wrong[0]}' cannot stand right of the arrow.\nWhat can be learned: {', '.join(answers)}."
+        )
     inputs = []
     for slot in signature.inputs:
         column = scan.column(slot.column)
         if not slot.type and not column.known:
             said.append(f"left out: '{slot.column}' (every cell is missing)")
             continue
-        sure = {} if slot.type or not column.known else {name: kind.sniff(column) for name, kind in rooms.items()}
+        sure = (
+            {}
+            if slot.type or not column.known
+            else {name: kind.sniff(column) for name, kind in column_types.items()}
+        )
         if sure and _is_name(column, sure):
-            said.append(f"left out: '{slot.column}' (a text that differs in nearly every row; to use it: {slot.column}:text)")
+            said.append(
+                f"left out: '{slot.column}' (a text that differs in nearly every row; to use it:"
+                f" {slot.column}:text)"
+            )
             continue
         inputs.append(slot if slot.type else _surest(slot, sure))
     if not inputs and signature.inputs:
         raise DataError(f"{source.name}: no column is left to learn from.\n{'; '.join(said)}")
     for slot in outputs:
         if not scan.column(slot.column).known:
-            raise DataError(f"{source.name}: every cell of '{slot.column}', which is to be learned, is missing.\nChoose another column, or fill it.")
+            raise DataError(
+                f"{source.name}: every cell of '{slot.column}', which is to be learned, is missing.\nChoose"
+                " another column, or fill it."
+            )
     return signature.with_slots(tuple(inputs), outputs), said
 
 
-def _typed(slot: Slot, column: Column, rooms: Rooms) -> Slot:
-    return slot if slot.type else _surest(slot, {name: kind.sniff(column) for name, kind in rooms.items()})
+def _typed(slot: Slot, column: Column, column_types: Types) -> Slot:
+    return (
+        slot
+        if slot.type
+        else _surest(slot, {name: kind.sniff(column) for name, kind in column_types.items()})
+    )
 
 
 def _surest(slot: Slot, sure: Mapping[str, float]) -> Slot:
     """The slot with the type that is surest of its column. sure: by type."""
     best = max(sure, key=lambda name: sure[name])
     if sure[best] <= 0:
-        raise SignatureError(f"'{slot.column}': no type fits its cells.\nName one: {slot.column}:TYPE, with TYPE among {', '.join(sure)}.")
+        raise SignatureError(
+            f"'{slot.column}': no type fits its cells.\nName one: {slot.column}:TYPE, with TYPE among"
+            f" {', '.join(sure)}."
+        )
     return replace(slot, type=best)
 
 
 def _is_name(column: Column, sure: Mapping[str, float]) -> bool:
-    """Text cells of which more than nine in ten differ and that no type but category wants: names, ids and prose."""
+    """Text cells of which more than nine in ten differ and that no type but category wants: names, ids and
+    prose."""
     known = column.known
     if len(known) < 30 or max(sure, key=lambda name: sure[name]) != "category":
         return False

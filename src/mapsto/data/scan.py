@@ -1,7 +1,9 @@
-"""The first look at all rows: one pass that keeps what splitting and fitting need, and never the rows themselves.
+"""The first look at all rows: one pass that keeps what splitting and fitting need, and never the rows
+themselves.
 
-For every row a hash of its inputs (equal rows get equal hashes, on every machine), the split the data names, group, time and
-weight; for every column a sample of cells. Memory: about 30 bytes a row, and a bounded sample.
+For every row a hash of its inputs (equal rows get equal hashes, on every machine), the split the data names,
+group, time and weight; for every column a sample of cells. Memory: about 30 bytes a row, and a bounded
+sample.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ DISTINCT = 100_000  # classes beyond which a target is no category
 
 @dataclass
 class Scan:
-    """What one pass found. hashes (n,) uint64 of the inputs; named (n,) int8: index into SPLITS, -1 where the data is silent."""
+    """What one pass found. hashes (n,) uint64 of the inputs; named (n,) int8: index into SPLITS, -1 where the
+    data is silent."""
 
     hashes: np.ndarray
     named: np.ndarray
@@ -44,7 +47,9 @@ class Scan:
     sample: dict[str, list[Any]]  # column -> raw cells of sampled rows
     sample_rows: dict[str, np.ndarray]  # column -> their row numbers
     bad: list[BadRow] = field(default_factory=list)
-    distinct: dict[str, list[Any]] = field(default_factory=dict)  # target column -> every distinct cell (at most DISTINCT)
+    distinct: dict[str, list[Any]] = field(
+        default_factory=dict
+    )  # target column -> every distinct cell (at most DISTINCT)
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -75,8 +80,17 @@ def hash64(cells: Sequence[Any]) -> int:
     return int.from_bytes(hashlib.blake2b(b"\x1f".join(map(digest, cells)), digest_size=8).digest(), "little")
 
 
-def scan(source: Source, inputs: Sequence[str], targets: Sequence[str], *, group: str | None, time: str | None, weight: str | None) -> Scan:
-    """One pass over `source`. inputs, targets: column names. DataError when there is no row at all, or a weight is no weight."""
+def scan(
+    source: Source,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    *,
+    group: str | None,
+    time: str | None,
+    weight: str | None,
+) -> Scan:
+    """One pass over `source`. inputs, targets: column names. DataError when there is no row at all, or a
+    weight is no weight."""
     most = max(500, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(inputs) + len(targets))))
     keeper = _Sample([*dict.fromkeys([*inputs, *targets])], targets, most)
     hashes, strata, groups = array("Q"), array("Q"), array("Q")
@@ -94,11 +108,16 @@ def scan(source: Source, inputs: Sequence[str], targets: Sequence[str], *, group
         if time:
             times.extend(_time(cell, chunk.where[i], time) for i, cell in enumerate(chunk.columns[time]))
         if weight:
-            weights.extend(_weight(cell, chunk.where[i], weight) for i, cell in enumerate(chunk.columns[weight]))
+            weights.extend(
+                _weight(cell, chunk.where[i], weight) for i, cell in enumerate(chunk.columns[weight])
+            )
     keeper.finish()
     if not len(hashes):
         why = f" (first reason: {bad[0].where}: {bad[0].why})" if bad else ""
-        raise DataError(f"{source.name}: expected rows, found none that can be read{why}.\nCheck that the file is what it should be.")
+        raise DataError(
+            f"{source.name}: expected rows, found none that can be read{why}.\nCheck that the file is what it"
+            " should be."
+        )
     return Scan(
         np.array(hashes),
         np.array(named),
@@ -127,15 +146,19 @@ def _hashes(chunk: Chunk, names: Sequence[str]) -> list[int]:
 
 
 class _Sample:
-    """Rows whose mixed hash lies under a threshold that halves when a column's sample is full: a uniform sample that does
-    not depend on the order of rows. Beside it, every distinct cell of the targets: a class of three rows in a million is one."""
+    """Rows whose mixed hash lies under a threshold that halves when a column's sample is full: a uniform
+    sample that does not depend on the order of rows. Beside it, every distinct cell of the targets: a class
+    of three rows in a million is one.
+    """
 
     def __init__(self, names: Sequence[str], targets: Sequence[str], most: int):
         self.cells: dict[str, list[Any]] = {name: [] for name in names}
         self.rows: dict[str, list[int]] = {name: [] for name in names}
         self.distinct: dict[str, dict[str, Any]] = {name: {} for name in targets}
         self.keys: dict[int, int] = {}  # row -> mixed hash, of the rows in the sample
-        self.heavy: dict[str, list[tuple[int, int, Any]]] = {}  # columns of pictures: (mixed hash, row, cell), the smallest hashes
+        self.heavy: dict[
+            str, list[tuple[int, int, Any]]
+        ] = {}  # columns of pictures: (mixed hash, row, cell), the smallest hashes
         self.most, self.limit = most, 1 << 64
         self.characters = 0  # of texts in the sample
 
@@ -151,15 +174,28 @@ class _Sample:
             self.rows[name].extend(first + i for i in chosen)
         for name, seen in self.distinct.items():
             if len(seen) < DISTINCT:
-                seen.update((str(cell), cell) for cell in chunk.columns[name] if _may_be_class(cell) and str(cell) not in seen)
+                seen.update(
+                    (str(cell), cell)
+                    for cell in chunk.columns[name]
+                    if _may_be_class(cell) and str(cell) not in seen
+                )
         self.keys |= {first + i: mixed[i] for i in chosen}
-        self.characters += sum(_characters(cells[-len(chosen) :]) for name, cells in self.cells.items() if chosen and name not in self.heavy)
+        self.characters += sum(
+            _characters(cells[-len(chosen) :])
+            for name, cells in self.cells.items()
+            if chosen and name not in self.heavy
+        )
         while len(self.keys) > self.most or (self.characters > SAMPLE_CHARACTERS and len(self.keys) > FEWEST):
             self._thin()
 
-    def _add_heavy(self, held: list[tuple[int, int, Any]], column: Sequence[Any], mixed: Sequence[int], first: int) -> None:
-        """Cells that hold pictures: at most HEAVY, and SAMPLE_BYTES. Which ones depends on the hash alone, not on the order of class folders."""
-        held.extend((value, first + i, cell) for i, (value, cell) in enumerate(zip(mixed, column, strict=True)))
+    def _add_heavy(
+        self, held: list[tuple[int, int, Any]], column: Sequence[Any], mixed: Sequence[int], first: int
+    ) -> None:
+        """Cells that hold pictures: at most HEAVY, and SAMPLE_BYTES. Which ones depends on the hash alone,
+        not on the order of class folders."""
+        held.extend(
+            (value, first + i, cell) for i, (value, cell) in enumerate(zip(mixed, column, strict=True))
+        )
         held.sort(key=lambda entry: entry[:2])
         del held[HEAVY:]
         while len(held) > 1 and sum(_size(cell) for _, _, cell in held) > SAMPLE_BYTES:
@@ -173,7 +209,8 @@ class _Sample:
                 self.rows[name].append(row)
 
     def _thin(self) -> None:
-        """Halve the threshold. Rows that are all alike lie above or below it together: of these the first half stays."""
+        """Halve the threshold. Rows that are all alike lie above or below it together: of these the first
+        half stays."""
         kept = {row: value for row, value in self.keys.items() if value < self.limit // 2}
         self.limit //= 2 if kept else 1
         self.keys = kept or dict(list(self.keys.items())[: len(self.keys) // 2])
@@ -186,12 +223,21 @@ class _Sample:
 
 def _may_be_class(cell: Any) -> bool:
     """Is it short enough to be one of several classes, or labels? Texts that are learned are not."""
-    return not isinstance(cell, (bytes, Blob)) and not (isinstance(cell, str) and len(cell) > CLASS) and not _is_talk(cell)
+    return (
+        not isinstance(cell, (bytes, Blob))
+        and not (isinstance(cell, str) and len(cell) > CLASS)
+        and not _is_talk(cell)
+    )
 
 
 def _is_talk(cell: Any) -> bool:
     """A list of objects, as conversations are."""
-    return isinstance(cell, (list, tuple, np.ndarray)) and getattr(cell, "shape", None) != () and len(cell) > 0 and isinstance(cell[0], dict)
+    return (
+        isinstance(cell, (list, tuple, np.ndarray))
+        and getattr(cell, "shape", None) != ()
+        and len(cell) > 0
+        and isinstance(cell[0], dict)
+    )
 
 
 def _characters(cells: Sequence[Any]) -> int:
@@ -208,7 +254,9 @@ def _size(cell: Any) -> int:
 
 
 def _heavy(cell: Any) -> bool:
-    return isinstance(cell, (Blob, bytes, np.ndarray, dict)) and not (isinstance(cell, np.ndarray) and cell.ndim < 2)
+    return isinstance(cell, (Blob, bytes, np.ndarray, dict)) and not (
+        isinstance(cell, np.ndarray) and cell.ndim < 2
+    )
 
 
 def _time(cell: Any, where: str, name: str) -> float:
@@ -218,7 +266,9 @@ def _time(cell: Any, where: str, name: str) -> float:
     except DataError as problem:
         raise DataError(f"{where}, column '{name}': {problem}") from None
     if value is None:
-        raise DataError(f"{where}, column '{name}': expected a time, the cell is missing.\nFill it, or leave --time out.")
+        raise DataError(
+            f"{where}, column '{name}': expected a time, the cell is missing.\nFill it, or leave --time out."
+        )
     return float(value)
 
 
@@ -228,5 +278,8 @@ def _weight(cell: Any, where: str, name: str) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        raise DataError(f"{where}, column '{name}': expected a weight ≥ 0, got {shorten(cell)}.\nMend the cell, or leave --weight out.")
+        raise DataError(
+            f"{where}, column '{name}': expected a weight ≥ 0, got {shorten(cell)}.\nMend the cell, or leave"
+            " --weight out."
+        )
     return value

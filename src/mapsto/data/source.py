@@ -1,4 +1,5 @@
-"""Sources: rows from wherever they are, handed on in chunks of raw cells, so that no set needs to fit into memory."""
+"""Sources: rows from wherever they are, handed on in chunks of raw cells, so that no set needs to fit into
+memory."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that could not even be divided into cells. where: 'line 17' or a file; why: what was expected and what came; slight: listed, but
-    not among the rows of which too many end a training, as an empty document, with which nothing is lost."""
+    """A row that could not even be divided into cells. where: 'line 17' or a file; why: what was expected and
+    what came; slight: listed, but not among the rows of which too many end a training, as an empty document,
+    with which nothing is lost."""
 
     where: str
     why: str
@@ -35,8 +37,10 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive readable rows. columns: {name: raw cells}, equally long. where[i]: what a person would call row i ('line 17',
-    'roses/03.jpg'). split[i]: "train", "validation", "test", or None where the data does not say. bad: what was passed over."""
+    """Consecutive readable rows. columns: {name: raw cells}, equally long. where[i]: what a person would call
+    row i ('line 17', 'roses/03.jpg'). split[i]: "train", "validation", "test", or None where the data does
+    not say. bad: what was passed over.
+    """
 
     columns: Mapping[str, Sequence[Any]]
     where: Sequence[str]
@@ -49,13 +53,15 @@ class Chunk:
 
 @dataclass
 class Source:
-    """Rows. One class a kind of data; `chunks` may be called any number of times and always gives the same rows in the same order.
+    """Rows. One class a kind of data; `chunks` may be called any number of times and always gives the same
+    rows in the same order.
 
-    name: what a person would call it, fit for a folder's name. locations: absolute paths it was opened from, () for data
-    in memory. fingerprint: changes when the data does (contents, or name, size and time of every file). columns: in order, without the split
-    column. guess: the signature the layout suggests ('image -> category'), or None. said: what was found or decided while
-    opening, one sentence each ('cp1252 text, ";" between cells, decimal comma'). divided: the rows say their split, at least some of them.
-    made: columns put together from others, which "*" does not stand for.
+    name: what a person would call it, fit for a folder's name. locations: absolute paths it was opened from,
+    () for data in memory. fingerprint: changes when the data does (contents, or name, size and time of every
+    file). columns: in order, without the split column. guess: the signature the layout suggests ('image ->
+    category'), or None. said: what was found or decided while opening, one sentence each ('cp1252 text, ";"
+    between cells, decimal comma'). divided: the rows say their split, at least some of them. made: columns
+    put together from others, which "*" does not stand for.
     """
 
     name: str
@@ -76,7 +82,8 @@ class Source:
         return self
 
     def running(self) -> Source:
-        """The other way round: the same as a text that goes on, where a file that may be one was taken for a table."""
+        """The other way round: the same as a text that goes on, where a file that may be one was taken for a
+        table."""
         return self
 
     def tested_elsewhere(self) -> Source:

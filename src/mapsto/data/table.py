@@ -1,4 +1,5 @@
-"""Tables in text files: csv, tsv, txt, and the same packed by gzip. Streamed; a line that does not fit is named and passed over."""
+"""Tables in text files: csv, tsv, txt, and the same packed by gzip. Streamed; a line that does not fit is
+named and passed over."""
 
 from __future__ import annotations
 
@@ -11,7 +12,16 @@ from typing import Any
 
 from mapsto.data.conll import open_conll
 from mapsto.data.dialect import FOREIGN, LINE, Dialect, Lines, find_dialect, records, text_of
-from mapsto.data.files import CONLL_SUFFIXES, Entry, entry_of, fingerprint_of, inner_suffix, kind_of, reading, unpacked
+from mapsto.data.files import (
+    CONLL_SUFFIXES,
+    Entry,
+    entry_of,
+    file_kind,
+    fingerprint_of,
+    inner_suffix,
+    reading,
+    unpacked,
+)
 from mapsto.data.jsonrows import open_json
 from mapsto.data.parquet import open_parquet
 from mapsto.data.prose import SUFFIXES, open_prose
@@ -58,14 +68,19 @@ class DelimitedSource(Source):
         return source
 
     def _rows(self, lines: Lines) -> Iterator[tuple[str, list[str] | BadRow]]:
-        """(place, cells) of every row below the header; a BadRow where the cells are not as many as the columns."""
+        """(place, cells) of every row below the header; a BadRow where the cells are not as many as the
+        columns."""
         found, width, skip = records(lines, self.dialect), len(self.columns), self.dialect.skip
         while True:
             begun, quotes = lines.number + 1, lines.quotes
             try:
                 row = next(found, None)
             except csv.Error:
-                yield from _bad(begun, lines.number, "a quote that is never closed, or a cell of more than 16 million characters")
+                yield from _bad(
+                    begun,
+                    lines.number,
+                    "a quote that is never closed, or a cell of more than 16 million characters",
+                )
                 continue
             if row is None:
                 return
@@ -89,12 +104,15 @@ class DelimitedSource(Source):
     def _chunk(self, rows: list[list[str]], where: list[str], bad: list[BadRow]) -> Chunk:
         columns: list[Sequence[str]] = list(zip(*rows, strict=True)) if rows else [()] * len(self.columns)
         if self.dialect.decimal_comma:
-            columns = [_with_points(cells, index in self.dialect.grouped) for index, cells in enumerate(columns)]
+            columns = [
+                _with_points(cells, index in self.dialect.grouped) for index, cells in enumerate(columns)
+            ]
         return Chunk(dict(zip(self.columns, columns, strict=True)), where, [None] * len(where), bad)
 
 
 def _bad(begun: int, ended: int, why: str) -> Iterator[tuple[str, BadRow]]:
-    """A BadRow for each line of a bad record: a quote left open may swallow thousands, and that must count."""
+    """A BadRow for each line of a bad record: a quote left open may swallow thousands, and that must
+    count."""
     also = f" (from line {begun} to {ended}: is a quote left open?)" if ended > begun else ""
     for number in range(begun, max(begun, ended) + 1):
         yield f"line {number}", BadRow(f"line {number}", why + also)
@@ -113,8 +131,8 @@ def _with_points(cells: Sequence[str], grouped: bool) -> Sequence[str]:
 
 
 def open_delimited(path: Path, known: Sequence[str] = (), prose: bool = True) -> Source:
-    """Open a text table. known: column names another file of the same table gave. prose: is a text without columns one that goes on, or
-    a table of lines? DataError: no table, or no rows."""
+    """Open a text table. known: column names another file of the same table gave. prose: is a text without
+    columns one that goes on, or a table of lines? DataError: no table, or no rows."""
     dialect = find_dialect(path, known)
     if dialect.delimiter == LINE and prose:
         return open_prose(stem(path.name), [entry_of(path)])
@@ -132,18 +150,26 @@ def open_delimited(path: Path, known: Sequence[str] = (), prose: bool = True) ->
 def open_table(path: Path, known: Sequence[str] = ()) -> Source:
     """Open a file that holds one table, by what it contains. Raises DataError when it holds none."""
     entry = entry_of(path)
-    packing, kind = kind_of(path)
+    packing, kind = file_kind(path)
     if kind == "empty":
         raise DataError(f"{path}: expected rows, the file is empty.")
     if kind == "parquet":
         if packing:
-            raise DataError(f"{path.name}: parquet is packed already, {packing} around it cannot be read.\nUnpack it first: gunzip {path}")
+            raise DataError(
+                f"{path.name}: parquet is packed already, {packing} around it cannot be read.\nUnpack it"
+                f" first: gunzip {path}"
+            )
         return open_parquet(path)
     if kind != "text":
-        raise DataError(f"{path.name}: expected csv, tsv, jsonl, json, parquet or CoNLL, this is a {kind}.\nIn {path.parent}.")
+        raise DataError(
+            f"{path.name}: expected csv, tsv, jsonl, json, parquet or CoNLL, this is a {kind}.\nIn"
+            f" {path.parent}."
+        )
     if inner_suffix(path.name) in CONLL_SUFFIXES:
         return open_conll(path)
-    if inner_suffix(path.name) in (".jsonl", ".ndjson", ".json") or (inner_suffix(path.name) not in (".csv", ".tsv") and _looks_json(entry)):
+    if inner_suffix(path.name) in (".jsonl", ".ndjson", ".json") or (
+        inner_suffix(path.name) not in (".csv", ".tsv") and _looks_json(entry)
+    ):
         return open_json(path)
     return open_delimited(path, known)
 
@@ -151,14 +177,22 @@ def open_table(path: Path, known: Sequence[str] = ()) -> Source:
 def _looks_json(entry: Entry) -> bool:
     with reading(entry.path), unpacked(entry.path) as handle:
         head = handle.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-    return head.startswith((b'{"', b"[{")) or head.replace(b" ", b"").replace(b"\n", b"").startswith((b'{"', b"[{"))
+    return head.startswith((b'{"', b"[{")) or head.replace(b" ", b"").replace(b"\n", b"").startswith(
+        (b'{"', b"[{")
+    )
 
 
 def stem(name: str) -> str:
-    """A file's name without its suffixes, but for one that names a split: 'adult.csv.gz' -> 'adult', 'adult.train.csv' -> 'adult.train'."""
+    """A file's name without its suffixes, but for one that names a split: 'adult.csv.gz' -> 'adult',
+    'adult.train.csv' -> 'adult.train'."""
     for _ in range(2):
         path = Path(name)
-        if split_name(path.suffix[1:]) or not path.suffix or path.suffix[1:].isdigit() or len(path.suffix) > 8:
+        if (
+            split_name(path.suffix[1:])
+            or not path.suffix
+            or path.suffix[1:].isdigit()
+            or len(path.suffix) > 8
+        ):
             break
         name = path.stem
     return name

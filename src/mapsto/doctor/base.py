@@ -1,11 +1,13 @@
-"""What the files of this folder share: the patient, a run with everything that can be measured of it, and what is said of it.
+"""What the files of this folder share: the patient, a run with everything that can be measured of it, and
+what is said of it.
 
 One file in this folder is one group of complaints. A file holds
     LOOKS    {what it looks for, in a few words: a function (patient) -> Iterable[Complaint]}
 A look raises `Unseen` for what it cannot look at; the doctor then says so, and goes on with the next.
 
-A threshold stands beside its reason. A complaint is `Complaint(…)` when the run is sick, `Complaint(…, note=True)` when something
-is worth knowing about a sound one. `explains` names the complaints that follow from it: those are told as consequences.
+A threshold stands beside its reason. A complaint is `Complaint(…)` when the run is sick, `Complaint(…,
+note=True)` when something is worth knowing about a sound one. `explains` names the complaints that follow
+from it: those are told as consequences.
 """
 
 from __future__ import annotations
@@ -33,24 +35,31 @@ from mapsto.run import Run
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
 
-VALUES = 1 << 20  # encoded values of a sample: 1,024 table rows of up to 1,024 columns, 341 pictures of 32×32, 64 of 128×128
+VALUES = (
+    1 << 20
+)  # encoded values of a sample: 1,024 table rows of up to 1,024 columns, 341 pictures of 32×32, 64 of 128×128
 WORK = 1.5e10  # multiplications of one look at a sample: about a second, and there are some twenty looks
 MOST, FEWEST = 1024, 32  # rows of a sample
-BATCHES, PROBED = 8, 512  # training batches asked of the learner; rows of them that losses and gradients are measured on
-SETTLED = 0.05  # share of its whole fall by which the training loss may still fall in the last quarter of a training that was long enough
+BATCHES, PROBED = (
+    8,
+    512,
+)  # training batches asked of the learner; rows of them that losses and gradients are measured on
+# share of its whole fall by which the training loss may still fall in the last quarter of a training that was
+# long enough
+SETTLED = 0.05
 PASSES = 3  # over the training rows, at least: recipes take 14 and more
 T = TypeVar("T")
 
 
-class Unseen(MapstoError):
+class NotMeasurable(MapstoError):
     """Something could not be looked at: the data has moved, or there are no weights yet."""
 
 
 @dataclass(frozen=True)
-class Complaint:
-    """One thing that is wrong. name: what to call it ("rate_high"); what: one sentence with the number behind it; advice: what to try;
-    explains: names of complaints that follow from this one; note: worth knowing, but no sickness; follows: the name of the cause,
-    filled in by the doctor; figures: the numbers by name."""
+class Issue:
+    """One thing that is wrong. name: what to call it ("rate_high"); what: one sentence with the number behind
+    it; advice: what to try; explains: names of complaints that follow from this one; note: worth knowing, but
+    no sickness; follows: the name of the cause, filled in by the doctor; figures: the numbers by name."""
 
     name: str
     what: str
@@ -63,8 +72,8 @@ class Complaint:
 
 @dataclass(frozen=True)
 class Losses:
-    """Of one output over some rows, as its head counts it. rows: each row's loss (n,), nan where no label is known; constant: the
-    mean loss of the best answer that does not look at the inputs; mean: of the net."""
+    """Of one output over some rows, as its head counts it. rows: each row's loss (n,), nan where no label is
+    known; constant: the mean loss of the best answer that does not look at the inputs; mean: of the net."""
 
     rows: np.ndarray
     mean: float
@@ -76,14 +85,20 @@ class Losses:
         return 1 - self.mean / self.constant if self.constant > 0 else math.nan
 
 
-class Patient:
-    """A run to be examined. store: its encoded rows, None when the data has moved (`moved` says why); first: builds the net as it was
-    before the first step, from the seed alone by default. Nothing measured here changes the run or its nets: probes work on copies."""
+class Subject:
+    """A run to be examined. store: its encoded rows, None when the data has moved (`moved` says why); first:
+    builds the net as it was before the first step, from the seed alone by default. Nothing measured here
+    changes the run or its nets: probes work on copies.
+    """
 
-    def __init__(self, run: Run, store: Store | None, moved: str = "", first: Callable[[], nn.Module] | None = None):
+    def __init__(
+        self, run: Run, store: Store | None, moved: str = "", first: Callable[[], nn.Module] | None = None
+    ):
         self.run, self._store, self.moved, self._first = run, store, moved, first or run.new_model
         self._known: dict[str, Any] = {}
-        self.device = choose_device(run.settings.training.device if run.settings.training.device == "cpu" else None)
+        self.device = choose_device(
+            run.settings.training.device if run.settings.training.device == "cpu" else None
+        )
         if store is not None:
             store.device = self.device
 
@@ -102,7 +117,8 @@ class Patient:
 
     @cached_property
     def curve(self) -> list[dict[str, Any]]:
-        """One entry an evaluation: "step", "loss" (mean training loss since the last one, None when it was no number), "scores"."""
+        """One entry an evaluation: "step", "loss" (mean training loss since the last one, None when it was no
+        number), "scores"."""
         return list(self._checkpoint[1]["history"]) if self._checkpoint else self.run.history
 
     @cached_property
@@ -110,19 +126,22 @@ class Patient:
         """(steps, mean training loss up to each since the one before). Unseen when none was written down."""
         known = [(entry["step"], entry["loss"]) for entry in self.curve if entry.get("loss") is not None]
         if len(known) < 3:
-            raise Unseen(f"the training loss: {len(known)} values were written down, at least 3 are needed for a curve")
+            raise NotMeasurable(
+                f"the training loss: {len(known)} values were written down, at least 3 are needed for a curve"
+            )
         steps, losses = zip(*known, strict=True)
         return np.array(steps), np.array(losses, np.float64)
 
     @cached_property
     def settled(self) -> bool:
-        """Had the training loss come to rest? False after few passes over the rows (the falling rate flattens any curve), and where the last
-        quarter brought a good part of the whole fall; True where nobody knows."""
+        """Had the training loss come to rest? False after few passes over the rows (the falling rate flattens
+        any curve), and where the last quarter brought a good part of the whole fall; True where nobody
+        knows."""
         if self.steps * (self.run.choice.training.batch or 1) < PASSES * self.run.record["rows"]["train"]:
             return False
         try:
             _, losses = self.training_losses
-        except Unseen:
+        except NotMeasurable:
             return True
         quarter = max(1, len(losses) // 4)
         last, before = float(losses[-quarter:].mean()), float(losses[-2 * quarter : -quarter].mean())
@@ -146,13 +165,14 @@ class Patient:
 
     @cached_property
     def trained(self) -> nn.Module:
-        """The net with the weights it learned: the best, or those of the last checkpoint. Unseen when no step was taken."""
+        """The net with the weights it learned: the best, or those of the last checkpoint. Unseen when no step
+        was taken."""
         if self._checkpoint is None and not (self.run.path / "model.safetensors").exists():
-            raise Unseen("the weights: the training wrote none")
+            raise NotMeasurable("the weights: the training wrote none")
         if self._checkpoint is None:
             return copy.deepcopy(self.run.model).to(self.device)
         if not self.steps:
-            raise Unseen("the weights: the last checkpoint is from before the first step")
+            raise NotMeasurable("the weights: the last checkpoint is from before the first step")
         tensors, _ = self._checkpoint
         model = self.run.new_model()
         model.load_state_dict(checkpoint.part(tensors, "best") or checkpoint.part(tensors, "model"))
@@ -168,7 +188,7 @@ class Patient:
         """Likewise. Unseen when it has no loss to ask for, as a game of two players."""
         learner = self.learner(model)
         if type(learner).loss is Learner.loss:
-            raise Unseen(f"the loss: the learner '{self.run.choice.learner}' has no single one")
+            raise NotMeasurable(f"the loss: the learner '{self.run.choice.learner}' has no single one")
         return learner
 
     # ---- rows ----
@@ -176,14 +196,15 @@ class Patient:
     @property
     def store(self) -> Store:
         if self._store is None:
-            raise Unseen(f"the data: {' '.join(self.moved.split())}")
+            raise NotMeasurable(f"the data: {' '.join(self.moved.split())}")
         return self._store
 
     def sample(self, *splits: str) -> Batch:
-        """Rows of these splits as one batch, not augmented: a keyed sample, as many as their size allows. Unseen when there are none."""
+        """Rows of these splits as one batch, not augmented: a keyed sample, as many as their size allows.
+        Unseen when there are none."""
         rows = np.concatenate([self.store.rows(split) for split in splits])
         if not len(rows):
-            raise Unseen(f"{' and '.join(splits)} rows: there are none")
+            raise NotMeasurable(f"{' and '.join(splits)} rows: there are none")
         return self._ready(rows[chosen(len(rows), self._most, key("doctor", *splits))])
 
     def _ready(self, rows: np.ndarray) -> Batch:
@@ -204,7 +225,9 @@ class Patient:
     @cached_property
     def _most(self) -> int:
         layouts = [self.run.types["input", slot.name].layout for slot in self.run.signature.inputs]
-        values = sum(512 if layout.ragged else math.prod(side or 1 for side in layout.shape) for layout in layouts)
+        values = sum(
+            512 if layout.ragged else math.prod(side or 1 for side in layout.shape) for layout in layouts
+        )
         return int(min(MOST, max(FEWEST, min(VALUES / max(1, values), WORK / (1 + self.multiplications)))))
 
     @cached_property
@@ -231,7 +254,9 @@ class Patient:
     @property
     def probed(self) -> list[Batch]:
         """Training batches for losses and gradients: as many as hold 512 rows, fewer with large nets."""
-        rows = min(PROBED, WORK / 4 / (1 + self.multiplications))  # seven looks along the way, two with gradients
+        rows = min(
+            PROBED, WORK / 4 / (1 + self.multiplications)
+        )  # seven looks along the way, two with gradients
         return self.batches[: max(1, round(rows / max(1, self.batches[0].size)))]
 
     @cached_property
@@ -240,7 +265,8 @@ class Patient:
         return self.training_loss(self.first)
 
     def training_loss(self, model: nn.Module) -> float:
-        """The learner's own loss, as the trainer counts it: in training mode, on the first batches. The same random draws for every net."""
+        """The learner's own loss, as the trainer counts it: in training mode, on the first batches. The same
+        random draws for every net."""
         learner = self.loss_learner(copy.deepcopy(model).train())
         total = count = 0.0
         with torch.no_grad():
@@ -267,10 +293,13 @@ class Patient:
 
     @cached_property
     def first_losses(self) -> dict[str, Losses]:
-        """Of the net before its first step on training rows, with batch statistics: a fresh net has no others."""
+        """Of the net before its first step on training rows, with batch statistics: a fresh net has no
+        others."""
         torch.manual_seed(0)
         with torch.no_grad():
-            return self.losses_of(self.learner(copy.deepcopy(self.first).train()).outputs(self.learned), self.learned)
+            return self.losses_of(
+                self.learner(copy.deepcopy(self.first).train()).outputs(self.learned), self.learned
+            )
 
     def losses_of(self, outputs: Mapping[str, Any], batch: Batch) -> dict[str, Losses]:
         """{slot: its head's losses}. Slots without a known label in the batch are left out."""
@@ -294,7 +323,9 @@ class Patient:
 
     def better(self, slot: str, name: str, a: float, b: float) -> bool:
         """Is `a` better than `b` by a metric of an output?"""
-        return next(metric for metric in self.run.types["output", slot].metrics if metric.name == name).better(a, b)
+        return next(
+            metric for metric in self.run.types["output", slot].metrics if metric.name == name
+        ).better(a, b)
 
     # ---- the recipe ----
 
@@ -303,7 +334,10 @@ class Patient:
         """What the recipe would have chosen for these rows, had nobody asked for anything."""
         settings = self.run.settings
         facts = recipes.Facts(self.run.signature, self.run.types, self.run.record["rows"]["train"])
-        return recipes.choose(facts, replace(settings, model=None, learner=None, metric=None, training=type(settings.training)()))
+        return recipes.choose(
+            facts,
+            replace(settings, model=None, learner=None, metric=None, training=type(settings.training)()),
+        )
 
     @property
     def rate(self) -> float:
@@ -311,17 +345,25 @@ class Patient:
 
 
 def fitted_loss(head: nn.Module, output: Any, batch: Batch, name: str, each_row: bool) -> float:
-    """The least mean loss that free scores reach: the same for all rows (a constant answer: for K equally frequent classes log K, for a
-    number its variance), or of their own for each row (what label smoothing leaves). Found by L-BFGS, so that no kind of head need be known here."""
+    """The least mean loss that free scores reach: the same for all rows (a constant answer: for K equally
+    frequent classes log K, for a number its variance), or of their own for each row (what label smoothing
+    leaves). Found by L-BFGS, so that no kind of head need be known here.
+    """
     if not isinstance(output, Tensor):
-        raise Unseen(f"the loss of a constant answer: the output of '{name}' has no fixed shape")
-    if head.takes == "tokens":  # (B, T, V)
-        raise Unseen(f"the loss of a constant answer: '{name}' has as many answers as its text has tokens")
-    free = torch.zeros((len(output) if each_row else 1, *output.shape[1:]), device=output.device, requires_grad=True)
+        raise NotMeasurable(f"the loss of a constant answer: the output of '{name}' has no fixed shape")
+    if head.expects == "tokens":  # (B, T, V)
+        raise NotMeasurable(
+            f"the loss of a constant answer: '{name}' has as many answers as its text has tokens"
+        )
+    free = torch.zeros(
+        (len(output) if each_row else 1, *output.shape[1:]), device=output.device, requires_grad=True
+    )
     optimizer = torch.optim.LBFGS([free], max_iter=100, line_search_fn="strong_wolfe")
 
     def mean() -> Tensor:
-        rows, counts = head.loss(free.expand(len(output), *output.shape[1:]), batch.targets[name], batch.present.get(name))  # type: ignore[operator]
+        rows, counts = head.loss(
+            free.expand(len(output), *output.shape[1:]), batch.targets[name], batch.present.get(name)
+        )  # type: ignore[operator]
         return rows.sum() / counts.sum()
 
     def closure() -> Tensor:
@@ -336,7 +378,8 @@ def fitted_loss(head: nn.Module, output: Any, batch: Batch, name: str, each_row:
 
 
 def matrices(model: nn.Module) -> dict[str, Tensor]:
-    """The weights of two and more dimensions: what layers multiply with. Vectors (biases, norms, tokens of missing cells) are left out."""
+    """The weights of two and more dimensions: what layers multiply with. Vectors (biases, norms, tokens of
+    missing cells) are left out."""
     return {name: value for name, value in model.named_parameters() if value.ndim >= 2}
 
 

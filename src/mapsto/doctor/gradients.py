@@ -6,50 +6,76 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 from mapsto.doctor._probes.gradients import Slope, gradients
-from mapsto.doctor.base import Complaint, Patient, Unseen
+from mapsto.doctor.base import Issue, NotMeasurable, Subject
 
-VANISHED = 1e-5  # smallest beside largest gradient per weight's size between a net's layers; 1/300 to 1 in sound nets
-EXPLODED = 100.0  # |gradient| · |weight| / loss: changing a matrix by one percent then changes the loss by all of itself; about 1 in sound nets
+# smallest beside largest gradient per weight's size between a net's layers; 1/300 to 1 in sound nets
+VANISHED = 1e-5
+# |gradient| · |weight| / loss: changing a matrix by one percent then changes the loss by all of itself; about
+# 1 in sound nets
+EXPLODED = 100.0
 
 
-def vanishing(patient: Patient) -> Iterable[Complaint]:
-    """Layers behind the stems of which one hardly gets a gradient, beside the one that gets most. Stems are left out: of an embedding's
-    rows a batch touches few. Measured at the trained weights: blocks that begin as the identity have no gradient before the first step."""
+def vanishing(patient: Subject) -> Iterable[Issue]:
+    """Layers behind the stems of which one hardly gets a gradient, beside the one that gets most. Stems are
+    left out: of an embedding's rows a batch touches few. Measured at the trained weights: blocks that begin
+    as the identity have no gradient before the first step.
+    """
     try:
         model = patient.trained
-    except Unseen:
+    except NotMeasurable:
         model = patient.first
-    slopes = {name: slope for name, slope in gradients(patient, model).items() if not name.startswith("stems.") and slope.weight}
+    slopes = {
+        name: slope
+        for name, slope in gradients(patient, model).items()
+        if not name.startswith("stems.") and slope.weight
+    }
     sizes = {name: slope.gradient / slope.weight for name, slope in slopes.items()}
     if len(sizes) < 2 or not max(sizes.values()) or not all(map(math.isfinite, sizes.values())):
         return
     least, most = min(sizes, key=lambda name: sizes[name]), max(sizes, key=lambda name: sizes[name])
     if sizes[least] < VANISHED * sizes[most]:
-        yield Complaint(
+        yield Issue(
             "vanishing",
-            f"the gradient vanishes: beside its weights it is {sizes[least]:.1e} in '{least}', {sizes[most]:.1e} in '{most}'",
-            "normalise between layers (norm=layer or batch), use relu or gelu with He's first weights, or shortcuts as in resnet",
-            ("underfitting", "rate_low", "stopped_early", "frozen_layers", "same_answer", "learned_to_ignore"),
+            f"the gradient vanishes: beside its weights it is {sizes[least]:.1e} in '{least}',"
+            f" {sizes[most]:.1e} in '{most}'",
+            "normalise between layers (norm=layer or batch), use relu or gelu with He's first weights, or"
+            " shortcuts as in resnet",
+            (
+                "underfitting",
+                "rate_low",
+                "stopped_early",
+                "frozen_layers",
+                "same_answer",
+                "learned_to_ignore",
+            ),
             figures={"least": sizes[least], "most": sizes[most], "where": least},
         )
 
 
-def exploding(patient: Patient) -> Iterable[Complaint]:
+def exploding(patient: Subject) -> Iterable[Issue]:
     """At the first weights: how many times the loss changes by its own size when a matrix does."""
     slopes, loss = gradients(patient, patient.first), patient.start
     wrong = next((name for name, slope in slopes.items() if not math.isfinite(slope.gradient)), None)
     if wrong is not None or not math.isfinite(loss):
-        what = f"the gradient of '{wrong}' is no number before the first step" if wrong else "the loss is no number before the first step"
-        yield Complaint(
-            "exploding", what, "look for infinite or huge values in the inputs and in the net's first weights", figures={"where": wrong or ""}
+        what = (
+            f"the gradient of '{wrong}' is no number before the first step"
+            if wrong
+            else "the loss is no number before the first step"
+        )
+        yield Issue(
+            "exploding",
+            what,
+            "look for infinite or huge values in the inputs and in the net's first weights",
+            figures={"where": wrong or ""},
         )
         return
     steep = {name: _elasticity(slope, loss) for name, slope in slopes.items()}
     worst = max(steep, key=lambda name: steep[name], default=None)
     if worst is not None and steep[worst] > EXPLODED:
-        yield Complaint(
+        yield Issue(
             "exploding",
-            f"the gradient explodes: before the first step, a change of '{worst}' by 1% changes the loss by {steep[worst]:,.0f}% (1% in sound nets)",
+            f"the gradient explodes: before the first step, a change of '{worst}' by 1% changes the loss by"
+            f" {steep[worst]:,.0f}% (1% in sound nets)",
             "normalise inputs and layers, use He's or Xavier's first weights, and a --clip of 1",
             ("rate_high", "units_died", "underfitting"),
             figures={"elasticity": steep[worst], "where": worst},
@@ -60,4 +86,7 @@ def _elasticity(slope: Slope, loss: float) -> float:
     return slope.gradient * slope.weight / max(abs(loss), 1e-12)
 
 
-LOOKS: Mapping[str, Callable[[Patient], Iterable[Complaint]]] = {"vanishing gradients": vanishing, "exploding gradients": exploding}
+PROBES: Mapping[str, Callable[[Subject], Iterable[Issue]]] = {
+    "vanishing gradients": vanishing,
+    "exploding gradients": exploding,
+}

@@ -1,8 +1,10 @@
-"""The best answer by a net that writes token by token: greedy, drawn, or by beam search, for a whole batch at once.
+"""The best answer by a net that writes token by token: greedy, drawn, or by beam search, for a whole batch at
+once.
 
-Beam search keeps the K likeliest beginnings of each answer; one that ends is done, with the score log p / ((5 + T) / 6)^penalty (Wu et al.
-2016, arXiv:1609.08144). A row is done when K of its answers are and none that goes on can still be better; it then leaves the batch.
-Letters: B rows, K answers kept for each, T tokens, V vocabulary.
+Beam search keeps the K likeliest beginnings of each answer; one that ends is done, with the score log p / ((5
++ T) / 6)^penalty (Wu et al. 2016, arXiv:1609.08144). A row is done when K of its answers are and none that
+goes on can still be better; it then leaves the batch. Letters: B rows, K answers kept for each, T tokens, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -24,16 +26,25 @@ LOWEST = -1e9  # the score of what is not there
 
 @dataclass(frozen=True)
 class Found:
-    """tokens: of the best answer to each row, int64 (n,) without START; score (B,): its log-probability, START included."""
+    """tokens: of the best answer to each row, int64 (n,) without START; score (B,): its log-probability,
+    START included."""
 
     tokens: list[np.ndarray]
     score: np.ndarray
 
 
 @torch.inference_mode()
-def beam(next_logits: Callable[[Tensor, Any], Tensor], state: Any, rows: int, most: int, width: int, penalty: float, device: Any = "cpu") -> Found:
-    """next_logits(tokens (B · K,), state) -> (B · K, V); state.choose(rows, answers) goes on with some. most: tokens an answer has at most.
-    width 1 is greedy."""
+def beam(
+    next_logits: Callable[[Tensor, Any], Tensor],
+    state: Any,
+    rows: int,
+    most: int,
+    width: int,
+    penalty: float,
+    device: Any = "cpu",
+) -> Found:
+    """next_logits(tokens (B · K,), state) -> (B · K, V); state.choose(rows, answers) goes on with some. most:
+    tokens an answer has at most. width 1 is greedy."""
     logs = _next(next_logits, torch.full((rows,), START, device=device), state)  # (B, V)
     if width > 1:
         return _beams(next_logits, state, logs, most, width, penalty)
@@ -41,7 +52,14 @@ def beam(next_logits: Callable[[Tensor, Any], Tensor], state: Any, rows: int, mo
 
 
 @torch.inference_mode()
-def drawn(next_logits: Callable[[Tensor, Any], Tensor], state: Any, rows: int, most: int, choose: Choose, device: Any = "cpu") -> Found:
+def drawn(
+    next_logits: Callable[[Tensor, Any], Tensor],
+    state: Any,
+    rows: int,
+    most: int,
+    choose: Choose,
+    device: Any = "cpu",
+) -> Found:
     """Answers whose tokens are chosen one by one."""
     logs = _next(next_logits, torch.full((rows,), START, device=device), state)
     return _line(next_logits, state, logs, most, choose)
@@ -79,7 +97,10 @@ def _beams(next_logits: Any, state: Any, logs: Tensor, most: int, width: int, pe
     source = alive[:, None].expand(rows, width)  # which of the answers in the state each of them goes on from
     texts = torch.full((rows, width, most), PADDING, device=device)
     texts[:, :, 0] = token
-    ended, ended_score = torch.full_like(texts, START), torch.full((rows, width), LOWEST, device=device)  # the best answers that ended
+    ended, ended_score = (
+        torch.full_like(texts, START),
+        torch.full((rows, width), LOWEST, device=device),
+    )  # the best answers that ended
     ended_length = torch.ones(rows, width, dtype=torch.long, device=device)
     best, best_score, best_length = ended[:, 0].clone(), ended_score[:, 0].clone(), ended_length[:, 0].clone()
     for length in range(1, most + 1):
@@ -91,13 +112,25 @@ def _beams(next_logits: Any, state: Any, logs: Tensor, most: int, width: int, pe
         score = score.masked_fill(over, LOWEST)
         going_best = score.max(1).values
         full = ended_score[:, -1] > LOWEST / 2
-        done = (full & (going_best / _normal(length, penalty) <= ended_score[:, 0])) | (going_best <= LOWEST / 2)
+        done = (full & (going_best / _normal(length, penalty) <= ended_score[:, 0])) | (
+            going_best <= LOWEST / 2
+        )
         which, going = done.nonzero()[:, 0], (~done).nonzero()[:, 0]
-        best[alive[which]], best_score[alive[which]], best_length[alive[which]] = ended[which, 0], ended_score[which, 0], ended_length[which, 0]
+        best[alive[which]], best_score[alive[which]], best_length[alive[which]] = (
+            ended[which, 0],
+            ended_score[which, 0],
+            ended_length[which, 0],
+        )
         if not len(going):
             break
         if len(which):
-            alive, texts, token, score, source = alive[going], texts[going], token[going], score[going], source[going]
+            alive, texts, token, score, source = (
+                alive[going],
+                texts[going],
+                token[going],
+                score[going],
+                source[going],
+            )
             ended, ended_score, ended_length = ended[going], ended_score[going], ended_length[going]
         state.choose(going, source.flatten())
         logs = _next(next_logits, token.flatten(), state).view(len(alive), width, words)
@@ -117,4 +150,7 @@ def _found(answers: Tensor, score: Tensor) -> Found:
     """Each row up to its first START."""
     rows, ends = answers.cpu().numpy(), (answers == START).int().argmax(1).cpu().numpy()
     whole = ~(answers == START).any(1).cpu().numpy()
-    return Found([row if all_of else row[:end] for row, end, all_of in zip(rows, ends, whole, strict=True)], score.float().cpu().numpy())
+    return Found(
+        [row if all_of else row[:end] for row, end, all_of in zip(rows, ends, whole, strict=True)],
+        score.float().cpu().numpy(),
+    )

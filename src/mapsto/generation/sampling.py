@@ -1,8 +1,8 @@
 """Writing with a trained decoder: one token after another, each drawn from what the net says may follow.
 
-Draws are functions of (seed, number of the text, place), so a text is the same alone and among others. When the context is full, its
-second half becomes the new one: so writing goes on without end, and costs the same with a cache of keys and values as the net needs.
-Letters: N texts, T tokens, V vocabulary.
+Draws are functions of (seed, number of the text, place), so a text is the same alone and among others. When
+the context is full, its second half becomes the new one: so writing goes on without end, and costs the same
+with a cache of keys and values as the net needs. Letters: N texts, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -29,8 +29,15 @@ class Sampling:
     """How texts are drawn."""
 
     tokens: int = setting(256, "tokens a text has at most", above=0)
-    temperature: float = setting(0.8, "how daring: 0 always takes the likeliest token, 1 draws as the net believes", above=-1e-9)
-    top_p: float = setting(0.95, "draw only among the likeliest tokens that together have this probability (nucleus)", above=0, most=1)
+    temperature: float = setting(
+        0.8, "how daring: 0 always takes the likeliest token, 1 draws as the net believes", above=-1e-9
+    )
+    top_p: float = setting(
+        0.95,
+        "draw only among the likeliest tokens that together have this probability (nucleus)",
+        above=0,
+        most=1,
+    )
     seed: int = setting(0, "seed of the draws", above=-1)
     stop: str | None = setting(None, "end a text before this; \\n is a line's end")
 
@@ -39,20 +46,37 @@ class Sampling:
             raise ConfigError("--stop: expected what to stop before, got nothing.\nLeave it out to write on.")
 
 
-def texts(model: Any, room: Any, prompt: str, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True) -> Iterator[list[str]]:
-    """Texts of these numbers, written at the same time: what each token adds to each of them, "" once it has ended. ConfigError where
-    the prompt holds what the net cannot read."""
-    return following(model, room, opened(room, prompt), numbers, how, device, cached)
+def texts(
+    model: Any,
+    column_type: Any,
+    prompt: str,
+    numbers: Sequence[int],
+    how: Sampling,
+    device: Any = "cpu",
+    cached: bool = True,
+) -> Iterator[list[str]]:
+    """Texts of these numbers, written at the same time: what each token adds to each of them, "" once it has
+    ended. ConfigError where the prompt holds what the net cannot read."""
+    return following(model, column_type, opened(column_type, prompt), numbers, how, device, cached)
 
 
 def following(
-    model: Any, room: Any, start: np.ndarray, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True, end: int = START
+    model: Any,
+    column_type: Any,
+    start: np.ndarray,
+    numbers: Sequence[int],
+    how: Sampling,
+    device: Any = "cpu",
+    cached: bool = True,
+    end: int = START,
 ) -> Iterator[list[str]]:
     """What each step adds to texts that begin with the tokens `start` (T,), up to the mark `end`."""
-    pieces = pieces_of(room.kind, room.codes, room.alphabet)
+    pieces = pieces_of(column_type.kind, column_type.codes, column_type.alphabet)
     writers = [_Writer(pieces, (how.stop or "").replace("\\n", "\n"), end) for _ in numbers]
     with torch.inference_mode():
-        for found in tokens(model, np.repeat(start[None], len(numbers), 0), numbers, how, device, cached, end):
+        for found in tokens(
+            model, np.repeat(start[None], len(numbers), 0), numbers, how, device, cached, end
+        ):
             yield [writer.add(token) for writer, token in zip(writers, found, strict=True)]
             if all(writer.ended for writer in writers):
                 return
@@ -60,31 +84,53 @@ def following(
 
 
 def answer(
-    model: Any, room: Any, messages: Messages, how: Sampling, number: int = 0, device: Any = "cpu", cached: bool = True
+    model: Any,
+    column_type: Any,
+    messages: Messages,
+    how: Sampling,
+    number: int = 0,
+    device: Any = "cpu",
+    cached: bool = True,
 ) -> tuple[Iterator[str], int]:
-    """(what each token adds to the assistant's answer, messages left out because they no longer fit beside it)."""
+    """(what each token adds to the assistant's answer, messages left out because they no longer fit beside
+    it)."""
     limit = model.most - min(how.tokens, model.most // 2)
-    start, left_out = asking(messages, room.kind, room.codes, room.alphabet, limit)
-    return (added[0] for added in following(model, room, start, [number], how, device, cached, END)), left_out
+    start, left_out = asking(messages, column_type.kind, column_type.codes, column_type.alphabet, limit)
+    return (
+        added[0] for added in following(model, column_type, start, [number], how, device, cached, END)
+    ), left_out
 
 
-def opened(room: Any, prompt: str) -> np.ndarray:
-    """(T,) int64: the tokens to begin with. A text cut from a longer one begins anywhere, behind a line's end; a document with its START."""
-    start = room.encode(Continued(prompt or "\n") if room.running else prompt).astype(np.int64)
+def opened(column_type: Any, prompt: str) -> np.ndarray:
+    """(T,) int64: the tokens to begin with. A text cut from a longer one begins anywhere, behind a line's
+    end; a document with its START."""
+    start = column_type.encode(Continued(prompt or "\n") if column_type.running else prompt).astype(np.int64)
     if prompt and (start == UNKNOWN).any():
-        strange = sorted({letter for letter in prompt if letter not in room.alphabet})
+        strange = sorted({letter for letter in prompt if letter not in column_type.alphabet})
         raise ConfigError(
-            f"the prompt holds {', '.join(map(repr, strange[:5])) or 'a sign'}, which the training text does not.\nWrite it in other letters."
+            f"the prompt holds {', '.join(map(repr, strange[:5])) or 'a sign'}, which the training text does"
+            " not.\nWrite it in other letters."
         )
-    return start if len(start) and start[0] != UNKNOWN else np.array([START], np.int64)  # a text without lines has no line's end
+    return (
+        start if len(start) and start[0] != UNKNOWN else np.array([START], np.int64)
+    )  # a text without lines has no line's end
 
 
 def tokens(
-    model: Any, start: np.ndarray, numbers: Sequence[int], how: Sampling, device: Any = "cpu", cached: bool = True, end: int = START
+    model: Any,
+    start: np.ndarray,
+    numbers: Sequence[int],
+    how: Sampling,
+    device: Any = "cpu",
+    cached: bool = True,
+    end: int = START,
 ) -> Iterator[list[int]]:
-    """Tokens that follow `start` (N, T), one for each text at a time; of a longer start the net reads the last `model.most`."""
+    """Tokens that follow `start` (N, T), one for each text at a time; of a longer start the net reads the
+    last `model.most`."""
     context = torch.from_numpy(start[:, -model.most :]).to(device)
-    draws = np.stack([np.random.default_rng(key(how.seed, "sample", number)).random(how.tokens) for number in numbers])  # (N, tokens)
+    draws = np.stack(
+        [np.random.default_rng(key(how.seed, "sample", number)).random(how.tokens) for number in numbers]
+    )  # (N, tokens)
     cache, seen = model.cache(len(start)) if cached else None, 0
     for place in range(how.tokens):
         logits = model.next(context[:, seen:], cache)
@@ -94,12 +140,19 @@ def tokens(
         full = context.shape[1] == model.most
         context = torch.cat([context, token[:, None]], 1)
         if full:
-            context, cache, seen = context[:, -max(1, model.most // 2) :], model.cache(len(start)) if cached else None, 0
+            context, cache, seen = (
+                context[:, -max(1, model.most // 2) :],
+                model.cache(len(start)) if cached else None,
+                0,
+            )
 
 
 def drawn(logits: Tensor, uniform: Tensor, how: Sampling, end: int = START) -> Tensor:
-    """(N, V) -> (N,): one token each, of the nucleus (Holtzman et al. 2020) at the temperature; of marks only `end`. uniform (N,) in [0, 1)."""
-    logits = logits.index_fill(1, torch.tensor([mark for mark in range(FIRST) if mark != end], device=logits.device), -torch.inf)
+    """(N, V) -> (N,): one token each, of the nucleus (Holtzman et al. 2020) at the temperature; of marks only
+    `end`. uniform (N,) in [0, 1)."""
+    logits = logits.index_fill(
+        1, torch.tensor([mark for mark in range(FIRST) if mark != end], device=logits.device), -torch.inf
+    )
     if how.temperature <= 0:
         return logits.argmax(1)
     chance, order = (logits.double() / how.temperature).softmax(1).sort(dim=1, descending=True, stable=True)
@@ -111,7 +164,8 @@ def drawn(logits: Tensor, uniform: Tensor, how: Sampling, end: int = START) -> T
 
 
 class _Writer:
-    """One text from its tokens: bytes to letters as soon as they are whole, up to a mark or what it shall stop before."""
+    """One text from its tokens: bytes to letters as soon as they are whole, up to a mark or what it shall
+    stop before."""
 
     def __init__(self, pieces: Sequence[bytes], stop: str, end: int):
         self.pieces, self.stop, self.end, self.ended = pieces, stop, end, False
@@ -127,7 +181,14 @@ class _Writer:
         if self.stop and self.stop in self.held:
             self.ended = True
             return self.held[: self.held.index(self.stop)]
-        keep = next((n for n in range(min(len(self.stop) - 1, len(self.held)), 0, -1) if self.held.endswith(self.stop[:n])), 0)
+        keep = next(
+            (
+                n
+                for n in range(min(len(self.stop) - 1, len(self.held)), 0, -1)
+                if self.held.endswith(self.stop[:n])
+            ),
+            0,
+        )
         said, self.held = self.held[: len(self.held) - keep], self.held[len(self.held) - keep :]
         return said
 

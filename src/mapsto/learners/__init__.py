@@ -11,17 +11,29 @@ from torch import nn
 from mapsto.config import Training, options_of
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Batches, Learner
-from mapsto.models.base import Rooms
+from mapsto.models.base import Types
 from mapsto.registry import entry
 from mapsto.signature import Signature
 
 
 def build(
-    name: str, model: nn.Module, signature: Signature, types: Rooms, store: Batches | None, training: Training, options: Mapping[str, Any]
+    name: str,
+    model: nn.Module,
+    signature: Signature,
+    types: Types,
+    store: Batches | None,
+    training: Training,
+    options: Mapping[str, Any],
 ) -> Learner:
-    """The learner of that name with a user's options, checked. ConfigError when it ignores a setting that was asked for."""
+    """The learner of that name with a user's options, checked. ConfigError when it ignores a setting that was
+    asked for."""
     kind = entry("learners", name)
     refused = [key for key in kind.ignores if asdict(training).get(key) is not None]
     if refused:
-        raise ConfigError(f"learner '{name}' cannot honour --{refused[0].replace('_', '-')}.\nLeave it out or choose another learner.")
-    return kind(model, signature, types, store, training, options_of(kind.Config, options, f"learner '{name}'"))
+        raise ConfigError(
+            f"learner '{name}' cannot honour --{refused[0].replace('_', '-')}.\nLeave it out or choose"
+            " another learner."
+        )
+    return kind(
+        model, signature, types, store, training, options_of(kind.Config, options, f"learner '{name}'")
+    )

@@ -1,5 +1,5 @@
-"""Saying what comes next, learned and measured in blocks of tokens: what `next_token` and `chat` share. How the tokens of a split stand in
-blocks, and in which order these are learned, is what they differ in.
+"""Saying what comes next, learned and measured in blocks of tokens: what `next_token` and `chat` share. How
+the tokens of a split stand in blocks, and in which order these are learned, is what they differ in.
 
 Letters: B blocks, T tokens of each, V vocabulary.
 """
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from mapsto.batch import Batch, key, moved
 from mapsto.errors import ConfigError
-from mapsto.learners.base import Batches, Collected, Learner, Logs
+from mapsto.learners.base import Batches, Learner, Logs, Predictions
 from mapsto.types.text.tokenizers import PADDING
 
-LOOKED = 16_384  # tokens that are enough for a look while it learns
+EVAL_ROWS = 16_384  # tokens that are enough for a look while it learns
 MEASURED = 400_000  # tokens of a split that are measured at most, in blocks evenly spread
 BELIEF = 5.0
 AT_ONCE = 8_192  # tokens per forward pass where nothing is kept for a backward pass, at least
@@ -27,7 +27,8 @@ LOGITS = 1 << 26  # that are held at once meanwhile: 8,192 tokens of 16,384 each
 
 
 class Blocks(Protocol):
-    """The tokens of a split in blocks, each named by a number, its place. values: the tokens as they are stored."""
+    """The tokens of a split in blocks, each named by a number, its place. values: the tokens as they are
+    stored."""
 
     store: Batches
     values: np.ndarray
@@ -38,12 +39,13 @@ class Blocks(Protocol):
         ...
 
     @property
-    def places(self) -> np.ndarray:
+    def block_starts(self) -> np.ndarray:
         """(n,) int64: the blocks that are measured."""
         ...
 
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """int64 (B, T) each: the tokens given, and what is to be said behind each of them, PADDING for nothing."""
+        """int64 (B, T) each: the tokens given, and what is to be said behind each of them, PADDING for
+        nothing."""
         ...
 
     def rows_at(self, places: np.ndarray) -> np.ndarray:
@@ -59,7 +61,7 @@ class Blockwise(Learner):
     """Learn what comes next in the one output, given nothing."""
 
     packs = True
-    ahead = True
+    prefetch = True
     learns: ClassVar[str]  # for people: its name and what it learns
     asked: ClassVar[str]  # and how they ask for it
 
@@ -74,21 +76,21 @@ class Blockwise(Learner):
         return self.signature.outputs[0].name
 
     @property
-    def room(self) -> Any:
+    def column_type(self) -> Any:
         return self.types["output", self.slot]
 
     @property
     def block(self) -> int:
         """Tokens read at once."""
-        return self.room.most
+        return self.column_type.most
 
     @property
     def row_tokens(self) -> float:
         return float(self.block)
 
     @property
-    def looked(self) -> int:
-        return max(1, LOOKED // self.block)
+    def eval_rows(self) -> int:
+        return max(1, EVAL_ROWS // self.block)
 
     @property
     def few_shapes(self) -> bool:
@@ -101,16 +103,18 @@ class Blockwise(Learner):
         return batch, batch
 
     def batch(self, blocks: Blocks, places: np.ndarray) -> Batch:
-        given, said = blocks.take(places)
-        arrays = (given, said, blocks.rows_at(places))
-        given, said, rows = (moved(torch.from_numpy(np.ascontiguousarray(one)), blocks.store.device) for one in arrays)
-        return Batch({self.slot: given}, {self.slot: said}, len(places), rows)
+        condition, said = blocks.take(places)
+        arrays = (condition, said, blocks.rows_at(places))
+        condition, said, rows = (
+            moved(torch.from_numpy(np.ascontiguousarray(one)), blocks.store.device) for one in arrays
+        )
+        return Batch({self.slot: condition}, {self.slot: said}, len(places), rows)
 
-    def given(self, batch: Batch) -> Tensor:
+    def condition(self, batch: Batch) -> Tensor:
         return batch.inputs[self.slot]  # type: ignore[return-value]
 
     def outputs(self, batch: Batch) -> dict[str, Tensor]:
-        return self.model({}, given=self.given(batch), size=batch.size)
+        return self.model({}, condition=self.condition(batch), size=batch.size)
 
     def loss(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
         output = self.outputs(batch)[self.slot]
@@ -127,54 +131,69 @@ class Blockwise(Learner):
             (nats, _), _ = self.loss(self.ready(batch))
         return {self.slot: {"nats": nats.float().cpu().numpy()}}
 
-    def walk(self, split: str, most: int | None = None, store: Batches | None = None) -> Iterator[Batch]:
+    def iterate(self, split: str, most: int | None = None, store: Batches | None = None) -> Iterator[Batch]:
         """The blocks of a split, all or `most` of them evenly spread."""
         blocks = self.blocks(split, store)
-        return self._walked(blocks, measured(blocks, most))
+        return self._walked(blocks, eval_positions(blocks, most))
 
     def _walked(self, blocks: Blocks, places: np.ndarray) -> Iterator[Batch]:
-        size = at_once(self.evaluation_batch, blocks.length, self.room.vocabulary_size)
+        size = at_once(self.evaluation_batch, blocks.length, self.column_type.vocabulary_size)
         for low in range(0, len(places), size):
             yield self.batch(blocks, places[low : low + size])
 
-    def collect(self, split: str, most: int | None = None, store: Batches | None = None) -> Collected:
-        """Blocks as rows; their row number is that of the row in which they begin. Nothing small is kept while logits come and go: it would cut
-        the heap into pieces (14 GB for 3 million tokens)."""
+    def predict_split(self, split: str, most: int | None = None, store: Batches | None = None) -> Predictions:
+        """Blocks as rows; their row number is that of the row in which they begin. Nothing small is kept
+        while logits come and go: it would cut the heap into pieces (14 GB for 3 million tokens)."""
         blocks = self.blocks(split, store)
-        places = measured(blocks, most)
+        places = eval_positions(blocks, most)
         nats, done = np.empty(len(places), np.float32), 0
         for batch in self._walked(blocks, places):
             nats[done : done + batch.size] = self.arrays(batch)[self.slot]["nats"]
             done += batch.size
         target = blocks.take(places)[1].astype(blocks.values.dtype)
-        return Collected({self.slot: {"nats": nats}}, {self.slot: target}, {self.slot: np.ones(len(places), bool)}, blocks.rows_at(places))
+        return Predictions(
+            {self.slot: {"nats": nats}},
+            {self.slot: target},
+            {self.slot: np.ones(len(places), bool)},
+            blocks.rows_at(places),
+        )
 
-    def simple(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-        """What the frequencies of the tokens that training says, and of pairs of them, are worth on those said here."""
+    def baseline(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+        """What the frequencies of the tokens that training says, and of pairs of them, are worth on those
+        said here."""
         blocks = self.blocks(split)
-        given, said = blocks.take(measured(blocks))
-        found = frequencies(self.blocks("train").pairs(), given, said, self.room.vocabulary_size)
+        condition, said = blocks.take(eval_positions(blocks))
+        found = frequencies(self.blocks("train").pairs(), condition, said, self.column_type.vocabulary_size)
         unigram, bigram = ({"nats": (nats * (said != PADDING)).sum(1)} for nats in found)
         return {self.slot: {"unigram": unigram, "bigram": bigram}}
 
 
-def measured(blocks: Blocks, most: int | None = None) -> np.ndarray:
+def eval_positions(blocks: Blocks, most: int | None = None) -> np.ndarray:
     """(n,): where blocks are measured, all or `most` of them evenly spread."""
-    places, most = blocks.places, max(1, MEASURED // max(1, blocks.length)) if most is None else most
+    places, most = blocks.block_starts, max(1, MEASURED // max(1, blocks.length)) if most is None else most
     return places if len(places) <= most else places[np.linspace(0, len(places) - 1, most).astype(np.int64)]
 
 
 def at_once(batch: int, length: int, vocabulary: int) -> int:
-    """Blocks of `length` tokens per forward pass of an evaluation: `batch` of them, or more where they are short, but no more than fit."""
+    """Blocks of `length` tokens per forward pass of an evaluation: `batch` of them, or more where they are
+    short, but no more than fit."""
     return max(1, min(max(batch, AT_ONCE // max(1, length)), LOGITS // max(1, length * vocabulary)))
 
 
-def frequencies(seen: Iterable[tuple[np.ndarray, np.ndarray]], given: np.ndarray, said: np.ndarray, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nats (n, T) of each token `said`, by how often it was seen (plus one), and by how often behind the one `given` before it, with as much
-    belief in the former as in BELIEF pairs seen. seen: pieces of (tokens before, tokens behind), (N,) each."""
-    pairs = given * vocabulary + said
+def frequencies(
+    seen: Iterable[tuple[np.ndarray, np.ndarray]], condition: np.ndarray, said: np.ndarray, vocabulary: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nats (n, T) of each token `said`, by how often it was seen (plus one), and by how often behind the one
+    `given` before it, with as much belief in the former as in BELIEF pairs seen. seen: pieces of (tokens
+    before, tokens behind), (N,) each.
+    """
+    pairs = condition * vocabulary + said
     asked, place = np.unique(pairs, return_inverse=True)
-    ones, firsts, twos = np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64), np.zeros(len(asked), np.int64)
+    ones, firsts, twos = (
+        np.zeros(vocabulary, np.int64),
+        np.zeros(vocabulary, np.int64),
+        np.zeros(len(asked), np.int64),
+    )
     for before, behind in seen:
         ones += np.bincount(behind, minlength=vocabulary)
         firsts += np.bincount(before, minlength=vocabulary)
@@ -183,12 +202,13 @@ def frequencies(seen: Iterable[tuple[np.ndarray, np.ndarray]], given: np.ndarray
         twos += np.bincount(at[asked[at] == pair], minlength=len(asked))
     single = (ones + 1) / (ones.sum() + vocabulary)  # (V,)
     after = single[said]
-    both = (twos[place.reshape(pairs.shape)] + BELIEF * after) / (firsts[given] + BELIEF)
+    both = (twos[place.reshape(pairs.shape)] + BELIEF * after) / (firsts[condition] + BELIEF)
     return -np.log(after), -np.log(both)
 
 
 class Epochs:
-    """An endless sequence of blocks' places: every epoch its own permutation of all, `length` apart, moved by its own shift below `shifts`."""
+    """An endless sequence of blocks' places: every epoch its own permutation of all, `length` apart, moved by
+    its own shift below `shifts`."""
 
     def __init__(self, blocks: int, seed: int, length: int = 1, shifts: int = 1):
         self.blocks, self.seed, self.length, self.shifts = blocks, seed, length, shifts
@@ -198,7 +218,9 @@ class Epochs:
         """(count,) int64: those at start … start + count of the sequence."""
         places = np.arange(start, start + count)
         epochs = places // self.blocks
-        return np.concatenate([self._epoch(e)[places[epochs == e] % self.blocks] for e in range(epochs[0], epochs[-1] + 1)])
+        return np.concatenate(
+            [self._epoch(e)[places[epochs == e] % self.blocks] for e in range(epochs[0], epochs[-1] + 1)]
+        )
 
     def _epoch(self, epoch: int) -> np.ndarray:
         if epoch not in self._epochs:

@@ -1,8 +1,10 @@
-"""Learning to answer: the next token as in `next_token`, of which only the assistant's count (as in Ouyang et al. 2022, without pairs).
+"""Learning to answer: the next token as in `next_token`, of which only the assistant's count (as in Ouyang et
+al. 2022, without pairs).
 
-Conversations are put whole into blocks of `max` + 1 tokens, the longest first, each where least room is left (best-fit decreasing; Ding et
-al. 2024), so that little is padding and none is cut that would fit. In a block none sees another: the model looks back to the START of its own
-text, and positions are relative, so each is read as it is alone. The blocks are the same in every epoch, their order is not.
+Conversations are put whole into blocks of `max` + 1 tokens, the longest first, each where least room is left
+(best-fit decreasing; Ding et al. 2024), so that little is padding and none is cut that would fit. In a block
+none sees another: the model looks back to the START of its own text, and positions are relative, so each is
+read as it is alone. The blocks are the same in every epoch, their order is not.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ class Chat(Blockwise):
     def batches(self, split: str, step: int) -> Iterator[Batch]:
         packed, size = self.blocks("train"), self.training.batch or 1
         if not len(packed):
-            raise DataError(f"'{self.slot}': expected conversations to train on, found none.\nSee quarantine.csv for rows that could not be read.")
+            raise DataError(
+                f"'{self.slot}': expected conversations to train on, found none.\nSee quarantine.csv for rows"
+                " that could not be read."
+            )
         order = Epochs(len(packed), self.training.seed)
         while True:
             yield self.batch(packed, order.take(step * size, size))
@@ -62,7 +67,7 @@ class Chat(Blockwise):
         packed = Packed(store, self.slot, "", self.block + 1)
         return self.batch(packed, rows % max(1, len(packed)))
 
-    def said_at_look(self) -> str:
+    def sample_text(self) -> str:
         """Its likeliest answer to the first words of the first validation conversation."""
         packed = self.blocks("validation")
         if not len(packed):
@@ -71,16 +76,22 @@ class Chat(Blockwise):
         asked = tokens[: int((tokens == ASSISTANT).argmax()) + 1].astype(np.int64)
         how = Sampling(tokens=SAID, temperature=0.0)
         model: Any = self.model.eval()
-        return "".join(added[0] for added in following(model, self.room, asked, [0], how, self.device, end=END))
+        return "".join(
+            added[0] for added in following(model, self.column_type, asked, [0], how, self.device, end=END)
+        )
 
 
 class Packed:
-    """The windows of a split's conversations in blocks of `capacity` tokens; a place is a block's number. split "": of all rows."""
+    """The windows of a split's conversations in blocks of `capacity` tokens; a place is a block's number.
+    split "": of all rows."""
 
     def __init__(self, store: Batches, slot: str, split: str, capacity: int):
         self.store, self.capacity, self.length = store, capacity, capacity - 1
         self.values, offsets = store.flat(("output", slot))
-        starts = [low + np.flatnonzero(self.values[low : low + PIECE] >> 1 == START) for low in range(0, len(self.values), PIECE)]
+        starts = [
+            low + np.flatnonzero(self.values[low : low + PIECE] >> 1 == START)
+            for low in range(0, len(self.values), PIECE)
+        ]
         first = np.concatenate(starts) if starts else np.empty(0, np.int64)  # (windows,): where they begin
         lengths = np.diff(np.append(first, len(self.values)))
         row = np.searchsorted(offsets, first, side="right") - 1
@@ -90,18 +101,26 @@ class Packed:
             first, lengths, row = first[used[row]], lengths[used[row]], row[used[row]]
         block = best_fit(lengths, capacity)
         order = np.argsort(block, kind="stable")
-        self.first, self.lengths, self.row, self.block = first[order], lengths[order], row[order], block[order]
-        self.ends = np.searchsorted(self.block, np.arange(1 + (int(self.block[-1]) + 1 if len(order) else 0)))  # (blocks + 1,): of their windows
+        self.first, self.lengths, self.row, self.block = (
+            first[order],
+            lengths[order],
+            row[order],
+            block[order],
+        )
+        self.ends = np.searchsorted(
+            self.block, np.arange(1 + (int(self.block[-1]) + 1 if len(order) else 0))
+        )  # (blocks + 1,): of their windows
 
     def __len__(self) -> int:
         return len(self.ends) - 1
 
     @property
-    def places(self) -> np.ndarray:
+    def block_starts(self) -> np.ndarray:
         return np.arange(len(self))
 
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """int64 (B, T) each: all but the last token are given; of all but the first those to be learned are said."""
+        """int64 (B, T) each: all but the last token are given; of all but the first those to be learned are
+        said."""
         found = self.stored(places)
         tokens = found >> 1
         return tokens[:, :-1], np.where(found & 1, tokens, PADDING)[:, 1:]
@@ -109,20 +128,26 @@ class Packed:
     def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         step = max(1, PIECE // self.length)
         for low in range(0, len(self), step):
-            given, said = self.take(self.places[low : low + step])
-            yield given[said != PADDING], said[said != PADDING]
+            condition, said = self.take(self.block_starts[low : low + step])
+            yield condition[said != PADDING], said[said != PADDING]
 
     def stored(self, blocks: np.ndarray) -> np.ndarray:
         """(B, capacity) int64: the stored values of each block, 0 beyond its windows."""
         counts = self.ends[blocks + 1] - self.ends[blocks]
         of = np.repeat(np.arange(len(blocks)), counts)  # of each window, which of the blocks
-        window = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts) + np.repeat(self.ends[blocks], counts)
+        window = (
+            np.arange(counts.sum())
+            - np.repeat(counts.cumsum() - counts, counts)
+            + np.repeat(self.ends[blocks], counts)
+        )
         lengths = self.lengths[window]
         before = lengths.cumsum() - lengths  # of each window, tokens of all before it
         inside = before - np.repeat(before[counts.cumsum() - counts], counts)  # and of those in its block
         within = np.arange(lengths.sum()) - np.repeat(before, lengths)
         found = np.zeros((len(blocks), self.capacity), np.int64)
-        found[np.repeat(of, lengths), np.repeat(inside, lengths) + within] = self.values[np.repeat(self.first[window], lengths) + within]
+        found[np.repeat(of, lengths), np.repeat(inside, lengths) + within] = self.values[
+            np.repeat(self.first[window], lengths) + within
+        ]
         return found
 
     def rows_at(self, places: np.ndarray) -> np.ndarray:

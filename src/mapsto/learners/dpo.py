@@ -1,9 +1,10 @@
-"""Direct preference optimisation: Rafailov et al. 2023, arXiv:2305.18290. Answers that people prefer become likelier than those they reject,
-measured against the net as it was at the start, so that it learns what they like and forgets little else.
+"""Direct preference optimisation: Rafailov et al. 2023, arXiv:2305.18290. Answers that people prefer become
+likelier than those they reject, measured against the net as it was at the start, so that it learns what they
+like and forgets little else.
 
-The loss of a pair is −log σ(β · ((log p(chosen) − log p₀(chosen)) − (log p(rejected) − log p₀(rejected)))). p₀ never changes: what it says of
-each answer is found once, by one pass of the first weights over all pairs, so that no second net stands beside the one that learns.
-Letters: B pairs, T tokens.
+The loss of a pair is −log σ(β · ((log p(chosen) − log p₀(chosen)) − (log p(rejected) − log p₀(rejected)))).
+p₀ never changes: what it says of each answer is found once, by one pass of the first weights over all pairs,
+so that no second net stands beside the one that learns. Letters: B pairs, T tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 from mapsto.batch import Batch, Padded
 from mapsto.config import setting
 from mapsto.errors import ConfigError
-from mapsto.learners.base import Batches, Collected, Learner, Logs
+from mapsto.learners.base import Batches, Learner, Logs, Predictions
 from mapsto.types.text.tokenizers import PADDING
 
 SPLITS = ("train", "validation", "test")
@@ -32,18 +33,32 @@ class Dpo(Learner):
     @dataclass(frozen=True)
     class Config:
         beta: float = setting(0.1, "how near it stays to where it started: low lets it go far", above=0)
-        words: float = setting(0.0, "weight of the chosen answers' own loss, nats a token, beside it (Pang et al. 2024); 0: DPO alone", above=-1e-9)
+        words: float = setting(
+            0.0,
+            "weight of the chosen answers' own loss, nats a token, beside it (Pang et al. 2024); 0: DPO"
+            " alone",
+            above=-1e-9,
+        )
 
     @cached_property
     def slot(self) -> str:
-        if self.signature.inputs or len(self.signature.outputs) != 1 or "preference" not in {slot.type for slot in self.signature.outputs}:
-            raise ConfigError(f"learner 'dpo' learns from pairs of answers, got '{self.signature}'.\nWrite: -> preference.")
+        if (
+            self.signature.inputs
+            or len(self.signature.outputs) != 1
+            or "preference" not in {slot.type for slot in self.signature.outputs}
+        ):
+            raise ConfigError(
+                f"learner 'dpo' learns from pairs of answers, got '{self.signature}'.\nWrite: -> preference."
+            )
         return self.signature.outputs[0].name
 
     def _fresh(self) -> nn.Module:
         """The net as it was at the start."""
         if self.first is None:
-            raise ConfigError("learner 'dpo' needs the net that it starts from.\nStart from a run that can talk: --from RUN.")
+            raise ConfigError(
+                "learner 'dpo' needs the net that it starts from.\nStart from a run that can talk: --from"
+                " RUN."
+            )
         return self.first().to(self.device).eval()
 
     @cached_property
@@ -51,10 +66,12 @@ class Dpo(Learner):
         """(rows, 2) float32: what the first weights say of each answer; 0 for rows in no split."""
         assert self.store is not None
         rows = [self.store.rows(split) for split in SPLITS]
-        found = torch.zeros(1 + max((int(one.max()) for one in rows if len(one)), default=0), 2, device=self.device)
+        found = torch.zeros(
+            1 + max((int(one.max()) for one in rows if len(one)), default=0), 2, device=self.device
+        )
         net = self._fresh()
         for split in SPLITS:
-            for batch in self.store.walk(split, self.evaluation_batch):
+            for batch in self.store.iterate(split, self.evaluation_batch):
                 assert batch.rows is not None
                 found[batch.rows.to(self.device)] = self._without_gradient(net, batch)
         return found
@@ -75,7 +92,7 @@ class Dpo(Learner):
         values = pair.values.transpose(1, 2).flatten(0, 1).long()  # (2B, T)
         tokens = values >> 1
         target = torch.where((values & 1).bool(), tokens, PADDING)[:, 1:]
-        ((slot, output),) = net({}, given=tokens[:, :-1], size=len(tokens)).items()
+        ((slot, output),) = net({}, condition=tokens[:, :-1], size=len(tokens)).items()
         nats, tokens_said = dict(net.heads.items())[slot].loss(output, target)  # type: ignore[union-attr, operator]
         return -nats.view(-1, 2), tokens_said.view(-1, 2)
 
@@ -91,7 +108,8 @@ class Dpo(Learner):
         return self._reference[batch.rows.to(self.device)]
 
     def _margin(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(B,) each: β times how much more the chosen answer gained than the rejected one; the chosen one's nats a token."""
+        """(B,) each: β times how much more the chosen answer gained than the rejected one; the chosen one's
+        nats a token."""
         said, tokens = self._counted(self.model, batch)
         gained = said - self.reference(batch)
         return self.config.beta * (gained[:, 0] - gained[:, 1]), -said[:, 0] / tokens[:, 0].clamp(min=1)
@@ -115,15 +133,17 @@ class Dpo(Learner):
             margin, _ = self._margin(self.ready(batch))
         return {self.slot: {"margin": margin.float().cpu().numpy()}}
 
-    def collect(self, split: str, most: int | None = None, store: Batches | None = None) -> Collected:
+    def predict_split(self, split: str, most: int | None = None, store: Batches | None = None) -> Predictions:
         """Margins need no target: in its place stand zeros, a row each."""
-        found = super().collect(split, most, store)
-        return replace(found, target={slot: np.zeros(len(one), np.int8) for slot, one in found.target.items()})
+        found = super().predict_split(split, most, store)
+        return replace(
+            found, target={slot: np.zeros(len(one), np.int8) for slot, one in found.target.items()}
+        )
 
-    def simple(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    def baseline(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """By chance, the longer answer, and the one that was likelier at the start."""
         rows, margins = [], []
-        for batch in self.walk(split):
+        for batch in self.iterate(split):
             pair = batch.targets[self.slot]
             assert isinstance(pair, Padded) and batch.rows is not None
             lengths = (pair.values & 1).sum(1)  # (B, 2)

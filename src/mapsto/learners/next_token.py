@@ -1,9 +1,10 @@
 """Learning to say what comes next: a text is its own teacher (Shannon 1948; Radford et al. 2019).
 
-The training texts stand behind each other as one stream of tokens, each document begun by a START. A step reads blocks of `max` + 1
-tokens: all but the last are given, all but the first are to be said. An epoch is a random permutation of the blocks of the whole
-stream behind a random shift, so that every token is learned once and blocks begin elsewhere each time. A block may hold the end of one
-document and the beginning of the next; as in nanoGPT attention looks across, and START says that it should not matter.
+The training texts stand behind each other as one stream of tokens, each document begun by a START. A step
+reads blocks of `max` + 1 tokens: all but the last are given, all but the first are to be said. An epoch is a
+random permutation of the blocks of the whole stream behind a random shift, so that every token is learned
+once and blocks begin elsewhere each time. A block may hold the end of one document and the beginning of the
+next; as in nanoGPT attention looks across, and START says that it should not matter.
 """
 
 from __future__ import annotations
@@ -49,11 +50,13 @@ class NextToken(Blockwise):
         """Blocks in a split: an epoch's, or those that evaluation walks."""
         if split == "train" and store is None:
             return len(self._train) // self.block - 1 or 1
-        return len(self.blocks(split, store).places)
+        return len(self.blocks(split, store).block_starts)
 
     def batches(self, split: str, step: int) -> Iterator[Batch]:
         stream, blocks, size = self._train, self.size("train"), self.training.batch or 1
-        order = Epochs(blocks, self.training.seed, self.block, min(self.block, len(stream) - blocks * self.block))
+        order = Epochs(
+            blocks, self.training.seed, self.block, min(self.block, len(stream) - blocks * self.block)
+        )
         while True:
             yield self.batch(stream, order.take(step * size, size))
             step += 1
@@ -63,18 +66,22 @@ class NextToken(Blockwise):
         values, offsets = store.flat(("output", self.slot))
         length = min(self.block, len(values) - 1)
         starts = np.minimum(offsets[rows], len(values) - length - 1)
-        tokens = torch.from_numpy(values[starts[:, None] + np.arange(length + 1)].astype(np.int64)).to(store.device)
-        return Batch({self.slot: tokens[:, :-1]}, {self.slot: tokens[:, 1:]}, len(rows), torch.from_numpy(rows))
+        tokens = torch.from_numpy(values[starts[:, None] + np.arange(length + 1)].astype(np.int64)).to(
+            store.device
+        )
+        return Batch(
+            {self.slot: tokens[:, :-1]}, {self.slot: tokens[:, 1:]}, len(rows), torch.from_numpy(rows)
+        )
 
-    def said_at_look(self) -> str:
+    def sample_text(self) -> str:
         """The beginning of what it would write."""
         how, model = Sampling(tokens=SAID), self.model.eval()
-        return "".join(added[0] for added in texts(model, self.room, "", [0], how, self.device))
+        return "".join(added[0] for added in texts(model, self.column_type, "", [0], how, self.device))
 
 
 class Stream:
-    """The tokens of a split, one document behind the other, as they lie in the store's memory map; a place is where a block of `block` tokens
-    begins in it. A shorter text is one short block."""
+    """The tokens of a split, one document behind the other, as they lie in the store's memory map; a place is
+    where a block of `block` tokens begins in it. A shorter text is one short block."""
 
     def __init__(self, store: Batches, slot: str, split: str, block: int):
         self.store, self.block = store, block
@@ -95,8 +102,12 @@ class Stream:
         return min(self.block, len(self) - 1)
 
     @property
-    def places(self) -> np.ndarray:
-        return np.arange((len(self) - 1) // self.length) * self.length if self.length > 0 else np.empty(0, np.int64)
+    def block_starts(self) -> np.ndarray:
+        return (
+            np.arange((len(self) - 1) // self.length) * self.length
+            if self.length > 0
+            else np.empty(0, np.int64)
+        )
 
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """int64 (B, T) each: all but the last token of each block are given, all but the first to be said."""

@@ -21,20 +21,31 @@ from mapsto.learners.base import Learner, Logs
 class Supervised(Learner):
     """Learn outputs from inputs where both are known."""
 
-    ahead = True
+    prefetch = True
 
     @dataclass(frozen=True)
     class Config:
         """Options of supervised learning."""
 
-        mixup: float = setting(0.0, "strength of mixing pairs of rows (Beta parameter; 0: never); pictures only", above=-1e-9)
-        cutmix: float = setting(0.0, "share of batches in which patches are exchanged between pictures", above=-1e-9)
-        views: bool = setting(True, "average the prediction over a type's test-time views (a mirrored picture)")
+        mixup: float = setting(
+            0.0, "strength of mixing pairs of rows (Beta parameter; 0: never); pictures only", above=-1e-9
+        )
+        cutmix: float = setting(
+            0.0, "share of batches in which patches are exchanged between pictures", above=-1e-9
+        )
+        views: bool = setting(
+            True, "average the prediction over a type's test-time views (a mirrored picture)"
+        )
 
     def batches(self, split: str, step: int) -> Iterator[Batch]:
         for number, batch in enumerate(super().batches(split, step), start=step):
             if self.config.mixup or self.config.cutmix:
-                yield mixed(batch, Draw(self.training.seed, number, batch.size, self.device), self.config.mixup, self.config.cutmix)
+                yield mixed(
+                    batch,
+                    Draw(self.training.seed, number, batch.size, self.device),
+                    self.config.mixup,
+                    self.config.cutmix,
+                )
             else:
                 yield batch
 
@@ -50,8 +61,13 @@ class Supervised(Learner):
         return (per_row, count), {}
 
     def _losses(self, outputs: dict[str, Any], batch: Batch) -> tuple[Tensor, Tensor]:
-        """One output: its head's sums and counts. Several: each row's mean per output, summed, so that none drowns another."""
-        found = [head.loss(outputs[name], batch.targets[name], batch.present.get(name)) for name, head in self.model.heads.items()]  # type: ignore[union-attr, operator]
+        """One output: its head's sums and counts. Several: each row's mean per output, summed, so that none
+        drowns another."""
+        heads: Any = self.model.heads
+        found = [
+            head.loss(outputs[name], batch.targets[name], batch.present.get(name))
+            for name, head in heads.items()
+        ]
         if len(found) == 1:
             return found[0]
         per_row = torch.stack([rows / count.clamp(min=1) for rows, count in found]).sum(0)
@@ -62,15 +78,25 @@ class Supervised(Learner):
         """The mean of the raw outputs over test-time views; one view where no type has more."""
         if not self.config.views:
             return super().outputs(batch)
-        views = {slot.name: self.types["input", slot.name].views(batch.inputs[slot.name]) for slot in self.signature.inputs}
+        views = {
+            slot.name: self.types["input", slot.name].views(batch.inputs[slot.name])
+            for slot in self.signature.inputs
+        }
         number = max((len(found) for found in views.values()), default=1)
-        found = [self.model({name: values[i % len(values)] for name, values in views.items()}, size=batch.size) for i in range(number)]
-        return found[0] if number == 1 else {slot: torch.stack([one[slot] for one in found]).mean(0) for slot in found[0]}
+        found = [
+            self.model({name: values[i % len(values)] for name, values in views.items()}, size=batch.size)
+            for i in range(number)
+        ]
+        return (
+            found[0]
+            if number == 1
+            else {slot: torch.stack([one[slot] for one in found]).mean(0) for slot in found[0]}
+        )
 
 
 def mixed(batch: Batch, draw: Draw, mixup: float, cutmix: float) -> Batch:
-    """A batch whose pictures are mixed with those of a random partner row; `parts["partner"]` holds the partner's targets,
-    its `weight` (B,) the partner's share."""
+    """A batch whose pictures are mixed with those of a random partner row; `parts["partner"]` holds the
+    partner's targets, its `weight` (B,) the partner's share."""
     if any(not isinstance(value, Tensor) or value.ndim != 4 for value in batch.inputs.values()):
         raise ConfigError("mixup and cutmix mix pictures, but an input is none.\nLeave mixup and cutmix out.")
     order = draw.permutation("mix order").to(batch.rows.device if batch.rows is not None else "cpu")
@@ -78,7 +104,9 @@ def mixed(batch: Batch, draw: Draw, mixup: float, cutmix: float) -> Batch:
     inputs, share = {}, torch.zeros(batch.size)
     for name, value in batch.inputs.items():
         assert isinstance(value, Tensor)
-        inputs[name], share = (_patched if patches else _blended)(value, value[order.to(value.device)], draw, mixup)
+        inputs[name], share = (_patched if patches else _blended)(
+            value, value[order.to(value.device)], draw, mixup
+        )
     targets = {name: value[order.to(value.device)] for name, value in batch.targets.items()}  # type: ignore[index, union-attr, call-overload]
     present = {name: value[order.to(value.device)] for name, value in batch.present.items()}
     partner = Batch({}, targets, batch.size, weight=share, present=present)
@@ -86,7 +114,8 @@ def mixed(batch: Batch, draw: Draw, mixup: float, cutmix: float) -> Batch:
 
 
 def _blended(a: Tensor, b: Tensor, draw: Draw, strength: float) -> tuple[Tensor, Tensor]:
-    """(1 − λ) a + λ b, with min(λ, 1 − λ) of a Kumaraswamy(s, s) a row: a Beta(s, s) in all but name, and drawn from one uniform."""
+    """(1 − λ) a + λ b, with min(λ, 1 − λ) of a Kumaraswamy(s, s) a row: a Beta(s, s) in all but name, and
+    drawn from one uniform."""
     if not strength:
         return a, torch.zeros(len(a), device=a.device)
     u = draw.uniform("mix share", 1)[:, 0]
@@ -102,5 +131,7 @@ def _patched(a: Tensor, b: Tensor, draw: Draw, strength: float) -> tuple[Tensor,
     half = u[:, :1].sqrt() / 2  # (B, 1) of the side
     ys = (torch.arange(height, device=a.device) + 0.5) / height
     xs = (torch.arange(width, device=a.device) + 0.5) / width
-    inside = ((ys - u[:, 1:2]).abs() < half)[:, :, None] & ((xs - u[:, 2:3]).abs() < half)[:, None, :]  # (B, H, W)
+    inside = ((ys - u[:, 1:2]).abs() < half)[:, :, None] & ((xs - u[:, 2:3]).abs() < half)[
+        :, None, :
+    ]  # (B, H, W)
     return torch.where(inside[:, None], b, a), inside.float().mean((1, 2))

@@ -1,7 +1,9 @@
-"""Teacher forcing (Williams & Zipser 1989): a net that writes an answer token by token learns each token given the true ones before it
-(Sutskever et al. 2014). When it predicts it goes on from its own: greedy, drawn, or by beam search (`mapsto.generation.beam`).
+"""Teacher forcing (Williams & Zipser 1989): a net that writes an answer token by token learns each token
+given the true ones before it (Sutskever et al. 2014). When it predicts it goes on from its own: greedy,
+drawn, or by beam search (`mapsto.generation.beam`).
 
-While it learns it is measured by its loss, which takes one pass; at the end, and by `mapsto evaluate`, its answers are written and compared.
+While it learns it is measured by its loss, which takes one pass; at the end, and by `mapsto evaluate`, its
+answers are written and compared.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from mapsto.outputs.sequence import WholeText, told, written
 from mapsto.types.text.pretrained import PUBLIC
 from mapsto.types.text.tokenizers import START
 
-LOOKED = 1_000  # rows that are enough for a look while it learns
+EVAL_ROWS = 1_000  # rows that are enough for a look while it learns
 AT_ONCE = 640  # answers written at the same time
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s+")  # where a sentence ends
 
@@ -36,37 +38,63 @@ SENTENCE = re.compile(r"(?<=[.!?。！？])\s+")  # where a sentence ends
 class TeacherForcing(Learner):
     """Learn to write the one text right of the arrow, given what stands left of it."""
 
-    ahead = True
+    prefetch = True
 
     @dataclass(frozen=True)
     class Config:
         """Options of teacher forcing, and of how answers are found."""
 
-        smoothing: float = setting(0.1, "share of the truth that is spread over all tokens", above=-1e-9, below=1)
-        beam: int = setting(5, "beginnings kept for each answer by beam search; 1: always the likeliest token", above=0)
-        penalty: float = setting(1.0, "how much longer answers are favoured: scores are divided by ((5 + tokens) / 6) to this power", above=-1e-9)
-        temperature: float = setting(0.0, "draw tokens instead, 1 as the net believes; 0: search", above=-1e-9)
-        top_p: float = setting(0.95, "draw only among the likeliest tokens that together have this probability", above=0, below=1.0000001)
+        smoothing: float = setting(
+            0.1, "share of the truth that is spread over all tokens", above=-1e-9, below=1
+        )
+        beam: int = setting(
+            5, "beginnings kept for each answer by beam search; 1: always the likeliest token", above=0
+        )
+        penalty: float = setting(
+            1.0,
+            "how much longer answers are favoured: scores are divided by ((5 + tokens) / 6) to this power",
+            above=-1e-9,
+        )
+        temperature: float = setting(
+            0.0, "draw tokens instead, 1 as the net believes; 0: search", above=-1e-9
+        )
+        top_p: float = setting(
+            0.95,
+            "draw only among the likeliest tokens that together have this probability",
+            above=0,
+            below=1.0000001,
+        )
 
     @cached_property
     def slot(self) -> str:
         if len(self.signature.outputs) != 1 or not self.signature.inputs:
-            raise ConfigError(f"learner 'teacher_forcing' learns one text that answers something, got '{self.signature}'.\nWrite: text -> text.")
+            raise ConfigError(
+                "learner 'teacher_forcing' learns one text that answers something, got"
+                f" '{self.signature}'.\nWrite: text -> text."
+            )
         return self.signature.outputs[0].name
 
     @property
     def head(self) -> WholeText:
         return dict(self.model.heads.items())[self.slot]  # type: ignore[union-attr, operator]
 
-    def searching(self, how: Mapping[str, Any], language: Any = None) -> None:
+    def set_decoding(self, how: Mapping[str, Any], language: Any = None) -> None:
         if language is not None or "lm_weight" in how:
-            raise ConfigError("a language model helps with what is heard, not with answers that are written.\nLeave --lm and --lm-weight out.")
+            raise ConfigError(
+                "a language model helps with what is heard, not with answers that are written.\nLeave --lm"
+                " and --lm-weight out."
+            )
         options = {"beam", "penalty", "temperature", "top_p"}
         if unknown := sorted(set(how) - options):
-            raise ConfigError(f"the search for answers has no option '{unknown[0]}'.\n{did_you_mean(unknown[0], options)}")
+            raise ConfigError(
+                f"the search for answers has no option '{unknown[0]}'.\n{did_you_mean(unknown[0], options)}"
+            )
         asked = options_of(self.Config, {**vars(self.config), **how}, "search")
         if useless := [name for name in ("beam", "penalty") if name in how and asked.temperature > 0]:
-            raise ConfigError(f"--{useless[0]} is of the search, with --temperature {asked.temperature:g} tokens are drawn.\nKeep one of them.")
+            raise ConfigError(
+                f"--{useless[0]} is of the search, with --temperature {asked.temperature:g} tokens are"
+                " drawn.\nKeep one of them."
+            )
         self.config = asked
 
     @cached_property
@@ -79,12 +107,12 @@ class TeacherForcing(Learner):
         return float((offsets[rows + 1] - offsets[rows]).mean()) if len(rows) else 0.0
 
     @property
-    def looked(self) -> int:
-        return LOOKED
+    def eval_rows(self) -> int:
+        return EVAL_ROWS
 
     # ---- learning ----
 
-    def given(self, batch: Batch) -> Tensor:
+    def condition(self, batch: Batch) -> Tensor:
         """The tokens (B, T) that are handed over: START, then the true ones but the last."""
         target = batch.targets[self.slot]
         assert isinstance(target, Padded)
@@ -92,15 +120,16 @@ class TeacherForcing(Learner):
 
     def outputs(self, batch: Batch) -> dict[str, Any]:
         """{slot: logits (B, T, V) of each true token}."""
-        return self.model(batch.inputs, given=self.given(batch), size=batch.size)
+        return self.model(batch.inputs, condition=self.condition(batch), size=batch.size)
 
     def loss(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
         output = self.outputs(batch)[self.slot]
-        return self.head.loss(output, batch.targets[self.slot], batch.present.get(self.slot), self.config.smoothing), {}  # type: ignore[arg-type]
+        target: Any = batch.targets[self.slot]
+        return self.head.loss(output, target, batch.present.get(self.slot), self.config.smoothing), {}
 
     # ---- measuring ----
 
-    def said_at_look(self) -> str:
+    def sample_text(self) -> str:
         """The answer to the first row held back, the likeliest token each time."""
         rows = np.empty(0) if self.store is None else self.store.rows("validation")
         if self.store is None or not len(rows):
@@ -115,7 +144,7 @@ class TeacherForcing(Learner):
         """The loss alone: answers take as many passes as they have tokens."""
         if self.store is None or not self.size(split):
             return {}
-        sums = np.concatenate([self._nats(batch) for batch in self.walk(split, most)])
+        sums = np.concatenate([self._nats(batch) for batch in self.iterate(split, most)])
         return {self.slot: {"loss": ratio_of(sums)}}
 
     @torch.inference_mode()
@@ -132,8 +161,14 @@ class TeacherForcing(Learner):
     def arrays(self, batch: Batch) -> dict[str, dict[str, np.ndarray]]:
         """{slot: value, (B,) arrays of tokens; score (B,); and where the truth is known its nats (B,)}."""
         self.model.eval()
-        parts = [self._found(self.ready(batch.slice(low, low + self._rows))) for low in range(0, batch.size, self._rows)]
-        found = {"value": _rows([row for part in parts for row in part.tokens]), "score": np.concatenate([part.score for part in parts])}
+        parts = [
+            self._found(self.ready(batch.slice(low, low + self._rows)))
+            for low in range(0, batch.size, self._rows)
+        ]
+        found = {
+            "value": _rows([row for part in parts for row in part.tokens]),
+            "score": np.concatenate([part.score for part in parts]),
+        }
         if self.slot in batch.targets:
             found["nats"] = self._nats(batch)[:, 0]
         return {self.slot: found}
@@ -147,9 +182,19 @@ class TeacherForcing(Learner):
         with self.autocast:
             state = model.begin(batch.inputs)
             if not self.config.temperature:
-                return beam(model.next, state, batch.size, model.most, self.config.beam, self.config.penalty, self.device)
+                return beam(
+                    model.next,
+                    state,
+                    batch.size,
+                    model.most,
+                    self.config.beam,
+                    self.config.penalty,
+                    self.device,
+                )
             how = Sampling(temperature=self.config.temperature, top_p=self.config.top_p)
-            uniform = np.random.default_rng(key(self.training.seed, "answers")).random((model.most, batch.size))
+            uniform = np.random.default_rng(key(self.training.seed, "answers")).random(
+                (model.most, batch.size)
+            )
             places = torch.from_numpy(uniform).to(self.device)
 
             def choose(logs: Tensor, place: int, rows: Tensor) -> Tensor:
@@ -157,24 +202,30 @@ class TeacherForcing(Learner):
 
             return drawn(model.next, state, batch.size, model.most, choose, self.device)
 
-    def simple(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    def baseline(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """What the first input's own words are worth as an answer: all of them, and the first sentence."""
         name = self.signature.inputs[0].name
-        room, source = self.types["output", self.slot], vars(self.types["input", name])
+        column_type, source = self.types["output", self.slot], vars(self.types["input", name])
         if source.get("kind") not in ("bpe", "char", PUBLIC):
             return {}
 
         def answers(texts: list[str]) -> dict[str, np.ndarray]:
-            return {"value": _rows(written(texts, room.kind, room.codes, room.alphabet))}  # type: ignore[attr-defined]
+            return {"value": _rows(written(texts, column_type.kind, column_type.codes, column_type.alphabet))}  # type: ignore[attr-defined]
 
         def rule(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
-            given = batch.inputs[name]
-            assert isinstance(given, Padded)
-            read = [row[:length].numpy() for row, length in zip(given.values, given.lengths.tolist(), strict=True)]
+            condition = batch.inputs[name]
+            assert isinstance(condition, Padded)
+            read = [
+                row[:length].numpy()
+                for row, length in zip(condition.values, condition.lengths.tolist(), strict=True)
+            ]
             texts = told(read, source["kind"], source["codes"], source["alphabet"])
-            return {"copy": answers(texts), "first_sentence": answers([SENTENCE.split(text.strip(), maxsplit=1)[0] for text in texts])}
+            return {
+                "copy": answers(texts),
+                "first_sentence": answers([SENTENCE.split(text.strip(), maxsplit=1)[0] for text in texts]),
+            }
 
-        return {self.slot: answered(rule, self.walk(split))}
+        return {self.slot: answered(rule, self.iterate(split))}
 
 
 def _rows(arrays: Sequence[np.ndarray]) -> np.ndarray:

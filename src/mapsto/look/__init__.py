@@ -1,5 +1,5 @@
-"""A look at data as a training would take it: a few rows at every stage, from the raw cell to the shapes a net is given. Nothing is trained,
-nothing is written; of a large set, a sample is looked at."""
+"""A look at data as a training would take it: a few rows at every stage, from the raw cell to the shapes a
+net is given. Nothing is trained, nothing is written; of a large set, a sample is looked at."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ LETTERS = 60  # of a cell
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell at each stage, in words. picture: a PNG of the read value, where it is something to look at; problem: why it cannot be read."""
+    """One cell at each stage, in words. picture: a PNG of the read value, where it is something to look at;
+    problem: why it cannot be read."""
 
     column: str
     raw: str
@@ -54,9 +55,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Looked:
-    """Everything that is shown. columns: {"side", "name", "column", "type", "why", "learned"} of every slot; rows: [(where, split, cells)];
-    batch: {slot: shape, type and range of a training batch}; augmented: {input: what augmentation changed}; views: {input: augmented pictures
-    as arrays (H, W, C) of 0 to 1}; stems: {input: what the net's body is given}; outputs: {output: the head's output}."""
+    """Everything that is shown. columns: {"side", "name", "column", "type", "why", "learned"} of every slot;
+    rows: [(where, split, cells)]; batch: {slot: shape, type and range of a training batch}; augmented:
+    {input: what augmentation changed}; views: {input: augmented pictures as arrays (H, W, C) of 0 to 1};
+    stems: {input: what the net's body is given}; outputs: {output: the head's output}.
+    """
 
     name: str
     rows_read: int
@@ -77,16 +80,28 @@ class Looked:
 
     def to_json(self) -> dict[str, Any]:
         """Without pictures."""
-        known = {spot.name: getattr(self, spot.name) for spot in dataclasses.fields(self) if spot.name not in ("views", "rows")}
+        known = {
+            spot.name: getattr(self, spot.name)
+            for spot in dataclasses.fields(self)
+            if spot.name not in ("views", "rows")
+        }
         cells = [
-            (where, part, [{name: value for name, value in vars(cell).items() if name != "picture"} for cell in row])
+            (
+                where,
+                part,
+                [{name: value for name, value in vars(cell).items() if name != "picture"} for cell in row],
+            )
             for where, part, row in self.rows
         ]
-        return {**known, "rows": [{"where": where, "split": part, "cells": row} for where, part, row in cells]}
+        return {
+            **known,
+            "rows": [{"where": where, "split": part, "cells": row} for where, part, row in cells],
+        }
 
 
 def look(data: Any, asked: str | None, settings: Settings) -> Looked:
-    """Look at data. Raises MapstoError where a training would, for a signature, option or column that is not there."""
+    """Look at data. Raises MapstoError where a training would, for a signature, option or column that is not
+    there."""
     trust_asked(settings.model, settings.learner)
     source = sample(as_asked(asked, open_source(data, settings.reading)))
     signature, said = asked_signature(asked, source, settings.reading)
@@ -98,7 +113,10 @@ def look(data: Any, asked: str | None, settings: Settings) -> Looked:
     parts = split(found, reading)
     types = fit_types(signature, found, parts, settings, None)
     choice = _choice(signature, types, settings, parts, source)
-    types = {spot: _with_options(room, slot, choice, spot[0]) for (spot, room), (_, slot) in zip(types.items(), spots(signature), strict=True)}
+    types = {
+        spot: _with_options(column_type, slot, choice, spot[0])
+        for (spot, column_type), (_, slot) in zip(types.items(), spots(signature), strict=True)
+    }
     chunk = next(iter(source.chunks(len(source.rows))))
     training = np.flatnonzero(parts.of == TRAIN)
     batch = _spread(training, choice.training.batch or 1)
@@ -112,11 +130,28 @@ def look(data: Any, asked: str | None, settings: Settings) -> Looked:
         len(source.rows),
         str(signature),
         len(signature.inputs),
-        (*source.said, *_bad(source), *said, *left_out, parts.said, *(text for (_, name), room in types.items() if (text := room.said(name)))),
-        tuple(_column(side, slot, types[side, slot.name], found, slot.column in wanted) for side, slot in spots(shown)),
+        (
+            *source.said,
+            *_bad(source),
+            *said,
+            *left_out,
+            parts.said,
+            *(text for (_, name), column_type in types.items() if (text := column_type.said(name))),
+        ),
+        tuple(
+            _column(side, slot, types[side, slot.name], found, slot.column in wanted)
+            for side, slot in spots(shown)
+        ),
         tuple(_row(chunk, i, shown, types, parts) for i in _spread(training, SHOWN)),
-        {side: {slot.name: told(values[slot.name]) for slot in slots} for side, slots, values in _sides(shown, drawn)},
-        {slot.name: text for slot in shown.inputs if (text := _changed(plain.inputs[slot.name], drawn.inputs[slot.name]))},
+        {
+            side: {slot.name: told(values[slot.name]) for slot in slots}
+            for side, slots, values in _sides(shown, drawn)
+        },
+        {
+            slot.name: text
+            for slot in shown.inputs
+            if (text := _changed(plain.inputs[slot.name], drawn.inputs[slot.name]))
+        },
         {slot.name: views for slot in shown.inputs if (views := _views(drawn.inputs[slot.name]))},
         str(choice),
         weights,
@@ -128,25 +163,58 @@ def look(data: Any, asked: str | None, settings: Settings) -> Looked:
 # ---- what a training would decide ----
 
 
-def _choice(signature: Signature, types: Mapping[tuple[str, str], DataType], settings: Settings, parts: Split, source: Sample) -> recipes.Choice:
+def _choice(
+    signature: Signature,
+    types: Mapping[tuple[str, str], DataType],
+    settings: Settings,
+    parts: Split,
+    source: Sample,
+) -> recipes.Choice:
     share = float((parts.of == TRAIN).mean())
     rows = max(1, round(share * source.total))
-    held = [cell for chunk in source.chunks() for slot in signature.outputs for cell in chunk.columns[slot.column] if isinstance(cell, str)]
+    held = [
+        cell
+        for chunk in source.chunks()
+        for slot in signature.outputs
+        for cell in chunk.columns[slot.column]
+        if isinstance(cell, str)
+    ]
     letters = int(sum(map(len, held)) / max(1, len(source.rows)) * rows)  # about as many as tokens
     device = choose_device(settings.training.device)
-    facts = recipes.Facts(signature, types, rows, recipes.MINUTES, lambda: machine_speed(device), letters, reaches=lambda: text_speed(device))
+    facts = recipes.Facts(
+        signature,
+        types,
+        rows,
+        recipes.MINUTES,
+        lambda: machine_speed(device),
+        letters,
+        text_flops=lambda: text_speed(device),
+    )
     return recipes.choose(facts, settings)
 
 
-def _with_options(room: DataType, slot: Slot, choice: recipes.Choice, side: str) -> DataType:
-    """The recipe's options where nobody asked otherwise. Whether mirroring is safe is found out by a training, so it is not shown."""
-    options = choice.rooms.get(side, {}).get(slot.type, {})
-    return replace(room, **{name: value for name, value in options.items() if slot.options.get(name) is None})
+def _with_options(column_type: DataType, slot: Slot, choice: recipes.Choice, side: str) -> DataType:
+    """The recipe's options where nobody asked otherwise. Whether mirroring is safe is found out by a
+    training, so it is not shown."""
+    options = choice.type_options.get(side, {}).get(slot.type, {})
+    return replace(
+        column_type, **{name: value for name, value in options.items() if slot.options.get(name) is None}
+    )
 
 
-def _batch(chunk: Chunk, rows: Sequence[int], signature: Signature, types: Mapping[tuple[str, str], DataType], augmented: bool) -> Batch:
+def _batch(
+    chunk: Chunk,
+    rows: Sequence[int],
+    signature: Signature,
+    types: Mapping[tuple[str, str], DataType],
+    augmented: bool,
+) -> Batch:
     """Training rows as a batch. Cells that cannot be read are missing ones."""
-    taken = Chunk({name: [cells[i] for i in rows] for name, cells in chunk.columns.items()}, [chunk.where[i] for i in rows], [None] * len(rows))
+    taken = Chunk(
+        {name: [cells[i] for i in rows] for name, cells in chunk.columns.items()},
+        [chunk.where[i] for i in rows],
+        [None] * len(rows),
+    )
     encoded, _ = encode_chunk(taken, signature, types)
     raw = {spot: tensors(value) for spot, value in encoded.items()}
     return collate(signature, types, raw, len(rows), None, None, Draw(0, 0, len(rows)) if augmented else None)
@@ -159,11 +227,19 @@ def _net(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = build(choice.model, signature, types, choice.model_options, choice.kinds).eval()
         stems = model.stems(batch.inputs) if isinstance(model, Net) else {}
-        learner = build_learner(choice.learner, model, signature, types, None, choice.training, choice.learner_options)
-        outputs = learner.outputs(batch) if batch.inputs else {}  # blocks of a text that is given nothing are made of many rows
+        learner = build_learner(
+            choice.learner, model, signature, types, None, choice.training, choice.learner_options
+        )
+        outputs = (
+            learner.outputs(batch) if batch.inputs else {}
+        )  # blocks of a text that is given nothing are made of many rows
     gives: Mapping[str, str] = getattr(model.stems, "gives", {}) if isinstance(model, Net) else {}
     named = {name: f"{gives.get(name, '')} {told(value, False)}".strip() for name, value in stems.items()}
-    return named, {name: told(value, False) for name, value in outputs.items()}, sum(value.numel() for value in model.parameters())
+    return (
+        named,
+        {name: told(value, False) for name, value in outputs.items()},
+        sum(value.numel() for value in model.parameters()),
+    )
 
 
 # ---- in words ----
@@ -172,20 +248,33 @@ def _net(
 def _bad(source: Sample) -> list[str]:
     if not source.unread:
         return []
-    return [f"{source.unread:,} rows cannot be divided into cells; the first: {source.bad[0].where}: {' '.join(source.bad[0].why.split())}"]
+    return [
+        f"{source.unread:,} rows cannot be divided into cells; the first: {source.bad[0].where}:"
+        f" {' '.join(source.bad[0].why.split())}"
+    ]
 
 
-def _column(side: str, slot: Slot, room: DataType, found: Scan, asked: bool) -> dict[str, Any]:
+def _column(side: str, slot: Slot, column_type: DataType, found: Scan, asked: bool) -> dict[str, Any]:
     """Type, why, and what was learned of it."""
     column = found.column(slot.column)
-    known = {"side": side, "name": slot.name, "column": slot.column, "type": slot.type, "missing": _missing(column)}
-    return {**known, "why": "as asked" if asked else _why(column, side), "learned": _learned(room)}
+    known = {
+        "side": side,
+        "name": slot.name,
+        "column": slot.column,
+        "type": slot.type,
+        "missing": _missing(column),
+    }
+    return {**known, "why": "as asked" if asked else _why(column, side), "learned": _learned(column_type)}
 
 
 def _why(column: Column, side: str) -> str:
     """How sure each type is that the column is its own, the surest first."""
-    rooms = {name: entry("types", name) for name in names("types")}
-    sure = {name: room.sniff(column) for name, room in rooms.items() if side == "input" or room.head_kinds}
+    column_types = {name: entry("types", name) for name in names("types")}
+    sure = {
+        name: column_type.sniff(column)
+        for name, column_type in column_types.items()
+        if side == "input" or column_type.head_kinds
+    }
     ranked = sorted(sure, key=lambda name: -sure[name])
     return ", ".join(f"{name} {sure[name]:.2f}" for name in ranked[:3] if sure[name] > 0)
 
@@ -194,16 +283,20 @@ def _missing(column: Column) -> str:
     return f"{np.mean([is_missing(cell) for cell in column.cells]):.0%}" if len(column.cells) else "—"
 
 
-def _learned(room: DataType) -> str:
+def _learned(column_type: DataType) -> str:
     """What `fit` found, in a line: numbers as they are, long tuples by their length and first entries."""
     parts = []
-    for spot in dataclasses.fields(room):
-        value = getattr(room, spot.name)
+    for spot in dataclasses.fields(column_type):
+        value = getattr(column_type, spot.name)
         if not spot.metadata.get("learned") or not value or (spot.name == "side" and isinstance(value, str)):
             continue
         if isinstance(value, tuple):
-            first = ", ".join(f"{item:.3g}" if isinstance(item, float) else _cut(str(item), 20) for item in value[:3])
-            parts.append(f"{spot.name} ({first})" if len(value) <= 3 else f"{spot.name} {len(value)} ({first}, …)")
+            first = ", ".join(
+                f"{item:.3g}" if isinstance(item, float) else _cut(str(item), 20) for item in value[:3]
+            )
+            parts.append(
+                f"{spot.name} ({first})" if len(value) <= 3 else f"{spot.name} {len(value)} ({first}, …)"
+            )
         elif isinstance(value, float):
             parts.append(f"{spot.name} {value:.4g}")
         elif not isinstance(value, str) or len(value) <= LETTERS:
@@ -211,16 +304,29 @@ def _learned(room: DataType) -> str:
     return ", ".join(parts)
 
 
-def _row(chunk: Chunk, i: int, signature: Signature, types: Mapping[tuple[str, str], DataType], parts: Split) -> tuple[str, str, tuple[Cell, ...]]:
-    cells = tuple(_cell(slot.column, chunk.columns[slot.column][i], types[side, slot.name]) for side, slot in spots(signature))
+def _row(
+    chunk: Chunk, i: int, signature: Signature, types: Mapping[tuple[str, str], DataType], parts: Split
+) -> tuple[str, str, tuple[Cell, ...]]:
+    cells = tuple(
+        _cell(slot.column, chunk.columns[slot.column][i], types[side, slot.name])
+        for side, slot in spots(signature)
+    )
     return str(chunk.where[i]), ("train", "validation", "test")[parts.of[i]], cells
 
 
-def _cell(column: str, raw: Any, room: DataType) -> Cell:
-    said = _cut(shorten(raw, LETTERS)) if not isinstance(raw, np.ndarray) else f"{raw.dtype} array {raw.shape}"
+def _cell(column: str, raw: Any, column_type: DataType) -> Cell:
+    said = (
+        _cut(shorten(raw, LETTERS)) if not isinstance(raw, np.ndarray) else f"{raw.dtype} array {raw.shape}"
+    )
     try:
-        value = room.read(raw)
-        return Cell(column, said, _cut(room.show(value)), told(room.encode(value)), room.picture(value))
+        value = column_type.read(raw)
+        return Cell(
+            column,
+            said,
+            _cut(column_type.show(value)),
+            told(column_type.encode(value)),
+            column_type.picture(value),
+        )
     except CellError as problem:
         return Cell(column, said, "", "", problem=_cut(str(problem).splitlines()[0], 100))
 
@@ -232,29 +338,55 @@ def _cut(text: str, most: int = LETTERS + 3) -> str:
 
 
 def told(value: Any, span: bool = True) -> str:
-    """An encoded or collated value: 'float32 (32, 2), -1.2 to 3.4'; a single number as itself; sequences with their lengths."""
+    """An encoded or collated value: 'float32 (32, 2), -1.2 to 3.4'; a single number as itself; sequences with
+    their lengths."""
     if isinstance(value, Padded):
         lengths = value.lengths
         long = f", lengths {int(lengths.min())} to {int(lengths.max())}" if len(lengths) else ""
-        beside = {spot.name: getattr(value, spot.name) for spot in dataclasses.fields(value) if spot.name not in ("values", "lengths")}
-        return "; ".join([told(value.values, span) + long, *(f"{name}: {told(part, span)}" for name, part in beside.items() if part is not None)])
+        beside = {
+            spot.name: getattr(value, spot.name)
+            for spot in dataclasses.fields(value)
+            if spot.name not in ("values", "lengths")
+        }
+        return "; ".join(
+            [
+                told(value.values, span) + long,
+                *(f"{name}: {told(part, span)}" for name, part in beside.items() if part is not None),
+            ]
+        )
     if isinstance(value, list):
         return f"{len(value)} of unequal length: {told(value[0], span)}, …" if value else "nothing"
     if isinstance(value, Ragged):
         return f"{len(value)} behind each other: {told(value.flat, span)}"
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) and value.dtype != torch.bfloat16 else np.asarray(value)
+    array = (
+        value.detach().cpu().numpy()
+        if isinstance(value, Tensor) and value.dtype != torch.bfloat16
+        else np.asarray(value)
+    )
     if array.ndim == 0:
         return f"{array.dtype} {array.item():.6g}" if array.dtype.kind in "fiu" else str(array.item())
     known = array[np.isfinite(array)] if array.dtype.kind == "f" else array
-    between = f", {known.min():.4g} to {known.max():.4g}" if span and known.size and array.dtype.kind in "fiu" else ""
-    missing = f", {np.isnan(array).mean():.0%} nan" if span and array.dtype.kind == "f" and np.isnan(array).any() else ""
+    between = (
+        f", {known.min():.4g} to {known.max():.4g}"
+        if span and known.size and array.dtype.kind in "fiu"
+        else ""
+    )
+    missing = (
+        f", {np.isnan(array).mean():.0%} nan"
+        if span and array.dtype.kind == "f" and np.isnan(array).any()
+        else ""
+    )
     return f"{array.dtype} {tuple(array.shape)}{between}{missing}"
 
 
 def _changed(plain: Any, drawn: Any) -> str:
     """What augmentation did to an input; "" when nothing."""
     if not isinstance(plain, Tensor) or not isinstance(drawn, Tensor):
-        same = isinstance(plain, Padded) and plain.values.shape == drawn.values.shape and torch.equal(plain.values, drawn.values)
+        same = (
+            isinstance(plain, Padded)
+            and plain.values.shape == drawn.values.shape
+            and torch.equal(plain.values, drawn.values)
+        )
         return "" if same or isinstance(plain, list) else "tokens differ"
     if plain.shape != drawn.shape:
         return f"{told(plain, False)} -> {told(drawn, False)}"
@@ -264,7 +396,8 @@ def _changed(plain: Any, drawn: Any) -> str:
 
 
 def _views(drawn: Any, most: int = SHOWN) -> list[np.ndarray]:
-    """Collated maps (B, C, H, W) as pictures (H, W, C), each from its own darkest to its brightest value; [] where they are none."""
+    """Collated maps (B, C, H, W) as pictures (H, W, C), each from its own darkest to its brightest value; []
+    where they are none."""
     if not isinstance(drawn, Tensor) or drawn.ndim != 4 or drawn.shape[1] not in (1, 3):
         return []
     pictures = drawn[:most].float().permute(0, 2, 3, 1).cpu().numpy()

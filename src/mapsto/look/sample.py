@@ -18,8 +18,8 @@ READ = 200_000  # rows read at most: those behind them are not looked at
 
 @dataclass
 class Sample(Source):
-    """Every so-many-th row of another source. total: rows read of it; more: there are others behind them; bad: rows that no cells could be
-    made of, a few of them; unread: how many there are."""
+    """Every so-many-th row of another source. total: rows read of it; more: there are others behind them;
+    bad: rows that no cells could be made of, a few of them; unread: how many there are."""
 
     rows: Sequence[tuple[dict[str, Any], str, str | None]] = ()
     total: int = 0
@@ -35,7 +35,8 @@ class Sample(Source):
 
 
 def sample(source: Source) -> Sample:
-    """One pass over at most READ rows: row 0, s, 2s, …, where s doubles whenever more are held than may be. No draw, so the same every time."""
+    """One pass over at most READ rows: row 0, s, 2s, …, where s doubles whenever more are held than may be.
+    No draw, so the same every time."""
     held: list[tuple[int, tuple[dict[str, Any], str, str | None]]] = []
     bad: list[BadRow] = []
     total, unread, stride, most, more = 0, 0, 1, ROWS, False
@@ -43,18 +44,34 @@ def sample(source: Source) -> Sample:
         bad += chunk.bad[: 5 - len(bad)]
         unread += len(chunk.bad)
         for i in range(-total % stride, len(chunk), stride):
-            held.append((total + i, ({name: cells[i] for name, cells in chunk.columns.items()}, chunk.where[i], chunk.split[i])))
+            held.append(
+                (
+                    total + i,
+                    (
+                        {name: cells[i] for name, cells in chunk.columns.items()},
+                        chunk.where[i],
+                        chunk.split[i],
+                    ),
+                )
+            )
         if total == 0 and held and any(map(_heavy, held[0][1][0].values())):
             most = HEAVY_ROWS
-        while len(held) > most or (len(held) > 1 and sum(_size(cell) for _, row in held for cell in row[0].values()) > BYTES):
+        while len(held) > most or (
+            len(held) > 1 and sum(_size(cell) for _, row in held for cell in row[0].values()) > BYTES
+        ):
             stride *= 2
             held = [(number, row) for number, row in held if number % stride == 0]
         total += len(chunk)
         if total >= READ:
             more = True
             break
-    known = {name: getattr(source, name) for name in ("name", "columns", "fingerprint", "locations", "guess", "said", "divided")}
-    return Sample(**known, rows=[row for _, row in held], total=total, more=more, bad=tuple(bad), unread=unread)
+    known = {
+        name: getattr(source, name)
+        for name in ("name", "columns", "fingerprint", "locations", "guess", "said", "divided")
+    }
+    return Sample(
+        **known, rows=[row for _, row in held], total=total, more=more, bad=tuple(bad), unread=unread
+    )
 
 
 def _heavy(cell: Any) -> bool:

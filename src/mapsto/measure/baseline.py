@@ -1,13 +1,16 @@
 """What a net has to beat: the most frequent answer, a linear model, and five neighbours, on plain features.
 
-Every task is brought to one form, numbers `wanted` (n, K) with a mask of what is known: one-hot classes, one number, or labels.
-The trivial answer is then a masked mean of the training rows, the neighbours' answer a masked mean of five of them, and only
-the linear model differs by kind. `Task.answer` turns such means back into the arrays a head of that kind predicts.
+Every task is brought to one form, numbers `wanted` (n, K) with a mask of what is known: one-hot classes, one
+number, or labels. The trivial answer is then a masked mean of the training rows, the neighbours' answer a
+masked mean of five of them, and only the linear model differs by kind. `Task.answer` turns such means back
+into the arrays a head of that kind predicts.
 
-Texts give tens of thousands of mostly empty features; these stay sparse and as they are (tf · idf of length 1).
+Texts give tens of thousands of mostly empty features; these stay sparse and as they are (tf · idf of length
+1).
 
-The work is bounded by sizes, never by the clock; one core's worth of threads, because those of BLAS spin against each other on a
-busy machine (20,000 x 256 pixels, 10 classes, 2 busy cores: 4.7 s with all threads, 0.18 s with one).
+The work is bounded by sizes, never by the clock; one core's worth of threads, because those of BLAS spin
+against each other on a busy machine (20,000 x 256 pixels, 10 classes, 2 busy cores: 4.7 s with all threads,
+0.18 s with one).
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from threadpoolctl import threadpool_limits
 
 from mapsto.batch import Field, key
 from mapsto.data.store import Store
-from mapsto.measure.lines import Predictor, Values, logistic, nearest, ridge
+from mapsto.measure.linear import Predictor, Values, logistic, nearest, ridge
 from mapsto.measure.scores import Scores, any_known, score
-from mapsto.models.base import Rooms
+from mapsto.models.base import Types
 from mapsto.signature import Signature
 from mapsto.types.base import DataType
 
@@ -35,7 +38,10 @@ NEIGHBOURS = 5
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # per row, tried on at most CHOOSING rows
 CHOOSING = 5_000
 LINEAR_WORK, FEWEST_STEPS, MOST_STEPS = 8e9, 20, 200  # rows x features x columns x solver steps, about 5 s
-NEAREST_WORK, NEAREST_FEWEST = 5e10, 500  # training rows x test rows x (features + 64), about 4 s; below 500 rows: left out
+NEAREST_WORK, NEAREST_FEWEST = (
+    5e10,
+    500,
+)  # training rows x test rows x (features + 64), about 4 s; below 500 rows: left out
 
 SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
 THIN = 0.1  # filled less than this, many features are kept as a sparse matrix
@@ -44,8 +50,9 @@ DENSE = 0.3  # a sparse matrix's column filled more than this is a plain number
 
 @dataclass(frozen=True)
 class Features:
-    """Rows for a plain model. values (n, F): every input's plain features (`room.stem(None)`) side by side. target: what the
-    output's room collates; present: bool, (n,) or the target's shape; groups (n,) for the intervals."""
+    """Rows for a plain model. values (n, F): every input's plain features (`room.stem(None)`) side by side.
+    target: what the output's room collates; present: bool, (n,) or the target's shape; groups (n,) for the
+    intervals."""
 
     values: Values
     target: np.ndarray
@@ -58,29 +65,43 @@ class Task:
     """What differs between head kinds."""
 
     trivial: str  # the name of the trivial answer
-    wanted: Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # target, present, K -> (n, K), mask (n, K)
-    linear: Callable[[np.ndarray, np.ndarray, np.ndarray, float, int], Predictor]  # features, wanted, mask, penalty, steps
+    wanted: Callable[
+        [np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]
+    ]  # target, present, K -> (n, K), mask (n, K)
+    linear: Callable[
+        [np.ndarray, np.ndarray, np.ndarray, float, int], Predictor
+    ]  # features, wanted, mask, penalty, steps
     answer: Callable[[np.ndarray], dict[str, np.ndarray]]  # (n, K) -> what heads of the kind predict
     prior: float  # how many neighbours the trivial answer counts for
 
 
-def baselines(train: Features, test: Features, room: DataType, kind: str | None = None, seed: int = 0) -> dict[str, Scores]:
-    """{"majority" or "mean", "linear", "nearest": scores on the test rows}, of the output `room` with a head of `kind`
-    (its first by default). {} when the kind has no baseline or no training label is known; "nearest" is left out when the test
-    rows are too many for it.
+def baselines(
+    train: Features, test: Features, column_type: DataType, kind: str | None = None, seed: int = 0
+) -> dict[str, Scores]:
+    """{"majority" or "mean", "linear", "nearest": scores on the test rows}, of the output `room` with a head
+    of `kind` (its first by default). {} when the kind has no baseline or no training label is known;
+    "nearest" is left out when the test rows are too many for it.
     """
-    found = answers(train, test, room, kind, seed)
-    return {name: score(room, answer, test.target, test.present, test.groups) for name, answer in found.items()}
+    found = answers(train, test, column_type, kind, seed)
+    return {
+        name: score(column_type, answer, test.target, test.present, test.groups)
+        for name, answer in found.items()
+    }
 
 
-def answers(train: Features, test: Features, room: DataType, kind: str | None = None, seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
+def answers(
+    train: Features, test: Features, column_type: DataType, kind: str | None = None, seed: int = 0
+) -> dict[str, dict[str, np.ndarray]]:
     """What `baselines` scores: {name: arrays as a head of the kind predicts them}."""
-    kind = kind or next(iter(room.head_kinds), "")
-    return predictions(train, test, kind, _width(room, kind), seed) if kind in TASKS else {}
+    kind = kind or next(iter(column_type.head_kinds), "")
+    return predictions(train, test, kind, _width(column_type, kind), seed) if kind in TASKS else {}
 
 
-def predictions(train: Features, test: Features, kind: str, width: int, seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
-    """What each baseline predicts for the test rows, in the arrays a head of that kind predicts for `width` classes or labels."""
+def predictions(
+    train: Features, test: Features, kind: str, width: int, seed: int = 0
+) -> dict[str, dict[str, np.ndarray]]:
+    """What each baseline predicts for the test rows, in the arrays a head of that kind predicts for `width`
+    classes or labels."""
     known = any_known(train.present)
     if not known.any():
         return {}
@@ -101,9 +122,11 @@ def predictions(train: Features, test: Features, kind: str, width: int, seed: in
 
 
 @torch.no_grad()
-def features_of(store: Store, rows: np.ndarray, groups: np.ndarray | None = None, most: int = MOST_ROWS) -> dict[str, Features]:
-    """Plain features and targets of rows by output: every input's `stem(None)` side by side; above `most` rows a keyed sample. groups: of
-    every row of the store."""
+def features_of(
+    store: Store, rows: np.ndarray, groups: np.ndarray | None = None, most: int = MOST_ROWS
+) -> dict[str, Features]:
+    """Plain features and targets of rows by output: every input's `stem(None)` side by side; above `most`
+    rows a keyed sample. groups: of every row of the store."""
     plain = Plain(store.signature, store.types)
     rows = rows[chosen(len(rows), most)]
     values: list[Values] = []
@@ -116,26 +139,35 @@ def features_of(store: Store, rows: np.ndarray, groups: np.ndarray | None = None
                 known.setdefault(name, []).append((target.numpy(), batch.present[name].numpy()))
     together = joined(values)
     of = None if groups is None else groups[rows]
-    labels = {name: [np.concatenate(part) for part in zip(*found, strict=True)] for name, found in known.items()}
+    labels = {
+        name: [np.concatenate(part) for part in zip(*found, strict=True)] for name, found in known.items()
+    }
     return {name: Features(together, target, present, of) for name, (target, present) in labels.items()}
 
 
 class Plain:
     """Batches of inputs -> plain features (B, F), every input's (`room.stem(None)`) side by side."""
 
-    def __init__(self, signature: Signature, types: Rooms):
-        self.stems = {slot.name: (room := types["input", slot.name], room.stem(None).eval()) for slot in signature.inputs}
+    def __init__(self, signature: Signature, types: Types):
+        self.stems = {
+            slot.name: (column_type := types["input", slot.name], column_type.stem(None).eval())
+            for slot in signature.inputs
+        }
 
     @torch.no_grad()
     def __call__(self, inputs: Mapping[str, Field]) -> Values:
         """An array, or csr_array where features are many and mostly 0."""
         from scipy.sparse import csr_array, hstack, issparse
 
-        found = [room.plain(stem, inputs[name]) for name, (room, stem) in self.stems.items()]
+        found = [column_type.plain(stem, inputs[name]) for name, (column_type, stem) in self.stems.items()]
         if not any(map(issparse, found)):
             return thin(np.concatenate(found, 1))
         wide: Any = found[0] if len(found) == 1 else csr_array(hstack([csr_array(part) for part in found]))
-        return wide if wide.shape[1] > MOST_FEATURES and wide.nnz < THIN * wide.shape[0] * wide.shape[1] else wide.toarray()
+        return (
+            wide
+            if wide.shape[1] > MOST_FEATURES and wide.nnz < THIN * wide.shape[0] * wide.shape[1]
+            else wide.toarray()
+        )
 
 
 def chosen(rows: int, most: int = MOST_ROWS, seed: int = 0) -> np.ndarray:
@@ -154,12 +186,16 @@ def thin(values: np.ndarray) -> Values:
 
 
 def joined(parts: list[Values]) -> Values:
-    """Pieces of rows behind each other; sparse when any piece is. The pieces are dropped on the way, so that there is one copy and no second."""
+    """Pieces of rows behind each other; sparse when any piece is. The pieces are dropped on the way, so that
+    there is one copy and no second."""
     from scipy.sparse import csr_array, issparse
 
     if not any(map(issparse, parts)):
         return np.concatenate(parts)
-    sparse, shape = [csr_array(part) for part in parts], (sum(part.shape[0] for part in parts), parts[0].shape[1])
+    sparse, shape = (
+        [csr_array(part) for part in parts],
+        (sum(part.shape[0] for part in parts), parts[0].shape[1]),
+    )
     parts.clear()
     filled = np.concatenate([[0], *(np.diff(part.indptr) for part in sparse)]).cumsum(dtype=np.int64)
     index = sparse[0].indices.dtype if filled[-1] < np.iinfo(np.int32).max else np.int64
@@ -177,10 +213,11 @@ def taken(values: Values, rows: np.ndarray) -> Values:
     return values if len(rows) == values.shape[0] else values[rows]
 
 
-def _width(room: DataType, kind: str) -> int:
-    """How many classes or labels a head of that kind tells apart: asked of a head, so that no type need be known here. 1 for a number."""
+def _width(column_type: DataType, kind: str) -> int:
+    """How many classes or labels a head of that kind tells apart: asked of a head, so that no type need be
+    known here. 1 for a number."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        head = room.head(1, kind)
+        head = column_type.head(1, kind)
         predicted = head.predict(head(torch.zeros(1, 1)))
     return predicted["probability"].shape[-1] if "probability" in predicted else 1
 
@@ -192,40 +229,54 @@ def _masked_mean(values: np.ndarray, mask: np.ndarray, empty: np.ndarray, axis: 
 
 
 def _comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
-    """Sparse values as they are. Else finite float32, centred on the training rows; above MOST_FEATURES hashed with random signs, which
-    keeps distances in expectation (Weinberger et al. 2009)."""
+    """Sparse values as they are. Else finite float32, centred on the training rows; above MOST_FEATURES
+    hashed with random signs, which keeps distances in expectation (Weinberger et al. 2009)."""
     from scipy.sparse import csr_array, issparse
 
     if issparse(learn) or issparse(ask):
         return csr_array(learn), csr_array(ask)
-    learn, ask = (np.nan_to_num(values.astype(np.float32), copy=False, posinf=0.0, neginf=0.0) for values in (learn, ask))
+    learn, ask = (
+        np.nan_to_num(values.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
+        for values in (learn, ask)
+    )
     if learn.shape[1] > MOST_FEATURES:
         draw = np.random.default_rng(key(seed, "hashing", learn.shape[1]))
-        bucket, sign = draw.integers(MOST_FEATURES, size=learn.shape[1]), draw.choice(np.array([-1, 1], np.float32), learn.shape[1])
-        hashing = csr_array((sign, (bucket, np.arange(learn.shape[1]))), shape=(MOST_FEATURES, learn.shape[1]))
+        bucket, sign = (
+            draw.integers(MOST_FEATURES, size=learn.shape[1]),
+            draw.choice(np.array([-1, 1], np.float32), learn.shape[1]),
+        )
+        hashing = csr_array(
+            (sign, (bucket, np.arange(learn.shape[1]))), shape=(MOST_FEATURES, learn.shape[1])
+        )
         learn, ask = (hashing @ learn.T).T, (hashing @ ask.T).T
     centre = learn.mean(0, dtype=np.float64).astype(np.float32)
     return learn - centre, ask - centre
 
 
 def _scaled(learn: Values, values: Values) -> Values:
-    """Unit variance on the training rows, cut at 10 deviations so that one outlier does not bend a line; constants become 0.
-    Of sparse values only columns that are mostly filled are scaled."""
+    """Unit variance on the training rows, cut at 10 deviations so that one outlier does not bend a line;
+    constants become 0. Of sparse values only columns that are mostly filled are scaled."""
     from scipy.sparse import csr_array, issparse
 
     if issparse(learn):
         filled = learn.count_nonzero(axis=0) > DENSE * learn.shape[0]  # type: ignore[call-arg]
-        square = np.asarray(csr_array((np.square(learn.data), learn.indices, learn.indptr), learn.shape).mean(0)).reshape(-1)  # type: ignore[union-attr]
-        scale = np.where(filled & (square > 0), 1 / np.sqrt(np.where(square > 0, square, 1)), 1.0).astype(np.float32)
+        square = np.asarray(
+            csr_array((np.square(learn.data), learn.indices, learn.indptr), learn.shape).mean(0)
+        ).reshape(-1)  # type: ignore[union-attr]
+        scale = np.where(filled & (square > 0), 1 / np.sqrt(np.where(square > 0, square, 1)), 1.0).astype(
+            np.float32
+        )
         return csr_array((values.data * scale[values.indices], values.indices, values.indptr), values.shape)
     spread = learn.std(0, dtype=np.float64).astype(np.float32)  # (F,)
-    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30))
+    scale = np.divide(
+        1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30)
+    )
     return np.clip(values * scale, -10, 10)
 
 
 def _linear(task: Task, learn: Values, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
-    """Scaled features -> (n, K): the linear model of the kind, its penalty chosen on held-out training rows by squared error
-    (for probabilities the Brier score)."""
+    """Scaled features -> (n, K): the linear model of the kind, its penalty chosen on held-out training rows
+    by squared error (for probabilities the Brier score)."""
     from scipy.sparse import issparse
 
     sparse = issparse(learn)
@@ -235,20 +286,34 @@ def _linear(task: Task, learn: Values, wanted: np.ndarray, mask: np.ndarray, see
     penalties = SPARSE_PENALTIES if sparse else PENALTIES
     few = np.random.default_rng(key(seed, "penalty", len(rows))).permutation(len(rows))[:CHOOSING]
     fit_rows, held = few[len(few) // 4 :], few[: len(few) // 4]
-    steps = int(np.clip(LINEAR_WORK / size / (len(rows) + len(penalties) * len(fit_rows)), FEWEST_STEPS, MOST_STEPS))
+    steps = int(
+        np.clip(LINEAR_WORK / size / (len(rows) + len(penalties) * len(fit_rows)), FEWEST_STEPS, MOST_STEPS)
+    )
 
     def error(penalty: float) -> float:
-        predicted = task.linear(values[fit_rows], wanted[fit_rows], mask[fit_rows], penalty, steps)(values[held])
+        predicted = task.linear(values[fit_rows], wanted[fit_rows], mask[fit_rows], penalty, steps)(
+            values[held]
+        )
         return float((np.square(predicted - wanted[held]) * mask[held]).sum())
 
     penalty = min(penalties, key=error) if len(held) >= 2 else penalties[-1]
     return task.linear(values, wanted, mask, penalty, steps)
 
 
-def _nearest(learn: Values, wanted: np.ndarray, mask: np.ndarray, share: np.ndarray, prior: float, ask: Values, seed: int) -> np.ndarray | None:
+def _nearest(
+    learn: Values,
+    wanted: np.ndarray,
+    mask: np.ndarray,
+    share: np.ndarray,
+    prior: float,
+    ask: Values,
+    seed: int,
+) -> np.ndarray | None:
     """The mean over five neighbours and `prior` times the trivial answer (n, K); None when too much work.
 
-    Probabilities count the trivial answer as a sixth neighbour, so none is 0; numbers only where no neighbour is known."""
+    Probabilities count the trivial answer as a sixth neighbour, so none is 0; numbers only where no neighbour
+    is known.
+    """
     from scipy.sparse import issparse
 
     width = learn.nnz // learn.shape[0] if issparse(learn) else learn.shape[1]  # type: ignore[union-attr]
@@ -278,7 +343,9 @@ def _labels(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.nda
     return np.where(known, target, 0).astype(np.float32), known.astype(np.float32)
 
 
-def _softmax_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+def _softmax_line(
+    values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
+) -> Predictor:
     seen = np.flatnonzero(wanted.any(0))
     if len(seen) < 2 or not values.shape[1]:
         return _constant(wanted.mean(0))
@@ -292,7 +359,9 @@ def _softmax_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty:
     return predict
 
 
-def _ridge_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+def _ridge_line(
+    values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
+) -> Predictor:
     if not values.shape[1]:
         return _constant(wanted.mean(0))
     centre, spread = wanted.mean(0), wanted.std(0)  # in units of its own: dates are large numbers
@@ -300,13 +369,19 @@ def _ridge_line(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: f
     return lambda asked: line(asked) * spread + centre
 
 
-def _label_lines(values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int) -> Predictor:
+def _label_lines(
+    values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
+) -> Predictor:
     """One logistic regression a label, each on the rows where the label is known."""
     lines = []
     for k in range(wanted.shape[1]):
         known = mask[:, k] > 0
         two = np.stack([1 - wanted[known, k], wanted[known, k]], 1)
-        lines.append(_softmax_line(values[known], two, mask[known], penalty, steps) if known.any() else _constant(np.array([1, 0], np.float32)))
+        lines.append(
+            _softmax_line(values[known], two, mask[known], penalty, steps)
+            if known.any()
+            else _constant(np.array([1, 0], np.float32))
+        )
     return lambda asked: np.stack([line(asked)[:, 1] for line in lines], 1)
 
 
@@ -315,7 +390,19 @@ def _constant(means: np.ndarray) -> Predictor:
 
 
 TASKS: Mapping[str, Task] = {
-    "classes": Task("majority", _classes, _softmax_line, lambda means: {"probability": means.astype(np.float32), "value": means.argmax(1)}, 1.0),
+    "classes": Task(
+        "majority",
+        _classes,
+        _softmax_line,
+        lambda means: {"probability": means.astype(np.float32), "value": means.argmax(1)},
+        1.0,
+    ),
     "regression": Task("mean", _numbers, _ridge_line, lambda means: {"value": means[:, 0]}, 1e-9),
-    "labels": Task("majority", _labels, _label_lines, lambda means: {"probability": means.astype(np.float32), "value": means > 0.5}, 1.0),
+    "labels": Task(
+        "majority",
+        _labels,
+        _label_lines,
+        lambda means: {"probability": means.astype(np.float32), "value": means > 0.5},
+        1.0,
+    ),
 }

@@ -1,28 +1,31 @@
-"""Intervals and sets that hold the truth nine times in ten: split conformal prediction on validation rows (Vovk et al. 2005).
+"""Intervals and sets that hold the truth nine times in ten: split conformal prediction on validation rows
+(Vovk et al. 2005).
 
-What is promised is coverage over rows like the validation rows, all together; not in every group of them, and nothing about rows of
-another kind (`measure.novelty` marks those).
+What is promised is coverage over rows like the validation rows, all together; not in every group of them, and
+nothing about rows of another kind (`measure.novelty` marks those).
 
-Numbers. The half-width is the ceil((n+1) 0.9)-th smallest absolute residual (Lei et al. 2018). From 200 rows on it may depend on the row:
-residuals are divided by a scale, exp of a line in the log of the members' spread, the predicted value and its square, fitted by the
-likelihood of a Laplace distribution (5-fold, so that a row's own residual never shapes its scale). It is kept where held-out intervals
-are narrower and their interval score (Gneiting & Raftery 2007) is lower: on California housing 10% narrower, and between the fifths of
-predicted values coverage then spreads over .87 to .92 in place of .76 to .99.
+Numbers. The half-width is the ceil((n+1) 0.9)-th smallest absolute residual (Lei et al. 2018). From 200 rows
+on it may depend on the row: residuals are divided by a scale, exp of a line in the log of the members'
+spread, the predicted value and its square, fitted by the likelihood of a Laplace distribution (5-fold, so
+that a row's own residual never shapes its scale). It is kept where held-out intervals are narrower and their
+interval score (Gneiting & Raftery 2007) is lower: on California housing 10% narrower, and between the fifths
+of predicted values coverage then spreads over .87 to .92 in place of .76 to .99.
 
-Classes. A set holds every class at least as probable as the 0.1 (n+1)-th smallest probability given to rows of that class (LAC: Sadinle,
-Lei & Wasserman 2019): of all sets with that coverage these are the smallest. Each class with 50 rows has a threshold of its own, the
-others share one (Vovk's Mondrian predictor): so the promise holds for every such class and not only on average. One threshold for all
-makes smaller sets that neglect whoever is rare or hard: on adult 1.07 in place of 1.14 classes, but coverage .69 and .96 of the two; on
-Fashion-MNIST .95 in place of 1.02, and .67 to .98 of the ten.
-Where the net is right more often than nine times in ten, coverage of .9 needs rows whose set lacks even the likeliest class. LAC leaves
-the least certain rows empty, which says something: no class looks as a true one does. Adaptive sets (APS: Romano, Sesia & Candès 2020)
-must be randomised to the same end and then leave rows empty by lot. Fashion-MNIST, .918 right, one threshold: LAC names one class for
-95% of rows and none for 5%, of which half are right; APS names one for 79%, several for 14%, none for 7%.
-Probabilities are compared to a millionth. Of ties at the threshold only the due share is let in, by a hash of the row's probabilities:
-the same row always gets the same set.
+Classes. A set holds every class at least as probable as the 0.1 (n+1)-th smallest probability given to rows
+of that class (LAC: Sadinle, Lei & Wasserman 2019): of all sets with that coverage these are the smallest.
+Each class with 50 rows has a threshold of its own, the others share one (Vovk's Mondrian predictor): so the
+promise holds for every such class and not only on average. One threshold for all makes smaller sets that
+neglect whoever is rare or hard: on adult 1.07 in place of 1.14 classes, but coverage .69 and .96 of the two;
+on Fashion-MNIST .95 in place of 1.02, and .67 to .98 of the ten. Where the net is right more often than nine
+times in ten, coverage of .9 needs rows whose set lacks even the likeliest class. LAC leaves the least certain
+rows empty, which says something: no class looks as a true one does. Adaptive sets (APS: Romano, Sesia &
+Candès 2020) must be randomised to the same end and then leave rows empty by lot. Fashion-MNIST, .918 right,
+one threshold: LAC names one class for 95% of rows and none for 5%, of which half are right; APS names one for
+79%, several for 14%, none for 7%. Probabilities are compared to a millionth. Of ties at the threshold only
+the due share is let in, by a hash of the row's probabilities: the same row always gets the same set.
 
-Labels. A set holds every label at least as probable as a threshold under which, on average over rows that have labels, nine in ten of a
-row's true labels are found (conformal risk control: Angelopoulos et al. 2024).
+Labels. A set holds every label at least as probable as a threshold under which, on average over rows that
+have labels, nine in ten of a row's true labels are found (conformal risk control: Angelopoulos et al. 2024).
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ import numpy as np
 from mapsto.metrics import Arrays
 
 COVERAGE = 0.9
-FEWEST = ceil(COVERAGE / (1 - COVERAGE) - 1e-9)  # 9: with fewer rows only an infinite interval, or a set of everything, covers
+FEWEST = ceil(
+    COVERAGE / (1 - COVERAGE) - 1e-9
+)  # 9: with fewer rows only an infinite interval, or a set of everything, covers
 OF_CLASS = 50  # rows from which a class has a threshold of its own
 SCALED_FROM = 200  # rows from which intervals may depend on the row
 FOLDS = 5
@@ -45,11 +50,12 @@ RANGE = np.log(20.0)  # a scale is at most so much above or below its typical va
 DIGITS = 6  # probabilities are told apart to so many decimal places
 
 
-# --- numbers ---------------------------------------------------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def interval(predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
-    """{"halfwidth", "coverage", "n"}, and "scale" where the width depends on the row; halfwidth None where n is below 9. value, target (n,)."""
+    """{"halfwidth", "coverage", "n"}, and "scale" where the width depends on the row; halfwidth None where n
+    is below 9. value, target (n,)."""
     residual = np.abs(predicted["value"].reshape(-1).astype(np.float64) - target.reshape(-1))
     residual = np.where(np.isfinite(residual), residual, np.inf)
     half = _quantile(residual)
@@ -61,7 +67,9 @@ def interval(predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
         one = _scale({name: values[fold != k] for name, values in predicted.items()}, residual[fold != k])
         held[fold == k] = _scales({name: values[fold == k] for name, values in predicted.items()}, one)
     times = _quantile(residual / held)
-    if held.mean() * times >= half or _interval_score(held * times, residual) >= _interval_score(np.full_like(held, half), residual):
+    if held.mean() * times >= half or _interval_score(held * times, residual) >= _interval_score(
+        np.full_like(held, half), residual
+    ):
         return record
     scale = _scale(predicted, residual)
     typical = float(np.median(_scales(predicted, scale)))  # so that `halfwidth` is that of a typical row
@@ -73,7 +81,8 @@ def interval(predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
 
 
 def halfwidths(predicted: Arrays, known: Mapping[str, Any]) -> np.ndarray | None:
-    """(n,) half-widths of the intervals around `value`, from what `interval` found; None where nothing is known."""
+    """(n,) half-widths of the intervals around `value`, from what `interval` found; None where nothing is
+    known."""
     half, scale = known.get("halfwidth"), known.get("scale")
     if half is None:
         return None
@@ -95,8 +104,16 @@ def _scale(predicted: Arrays, residual: np.ndarray) -> dict[str, Any]:
     from scipy.optimize import minimize
 
     value = predicted["value"].astype(np.float64)
-    spread = np.log(np.maximum(predicted["spread"].astype(np.float64), 1e-300)) if "spread" in predicted else np.zeros(1)
-    centre = {"value": float(value.mean()), "std": float(value.std()) or 1.0, "spread": float(np.median(spread))}
+    spread = (
+        np.log(np.maximum(predicted["spread"].astype(np.float64), 1e-300))
+        if "spread" in predicted
+        else np.zeros(1)
+    )
+    centre = {
+        "value": float(value.mean()),
+        "std": float(value.std()) or 1.0,
+        "spread": float(np.median(spread)),
+    }
     columns, start = _columns(predicted, centre), float(np.log(residual.mean()))
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -104,9 +121,18 @@ def _scale(predicted: Arrays, residual: np.ndarray) -> dict[str, Any]:
         line = columns @ weights
         ratio = residual * np.exp(-line)
         slopes = np.r_[0, weights[1:]]
-        return float((line + ratio).mean() + RIDGE / 2 * (slopes**2).sum()), columns.T @ (1 - ratio) / len(line) + RIDGE * slopes
+        return (
+            float((line + ratio).mean() + RIDGE / 2 * (slopes**2).sum()),
+            columns.T @ (1 - ratio) / len(line) + RIDGE * slopes,
+        )
 
-    found = minimize(loss, np.r_[start, np.zeros(3)], jac=True, method="L-BFGS-B", bounds=[(start - RANGE, start + RANGE), *[(-3, 3)] * 3])
+    found = minimize(
+        loss,
+        np.r_[start, np.zeros(3)],
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(start - RANGE, start + RANGE), *[(-3, 3)] * 3],
+    )
     return {"weights": [float(weight) for weight in found.x], **centre}
 
 
@@ -117,20 +143,24 @@ def _scales(predicted: Arrays, scale: Mapping[str, Any]) -> np.ndarray:
 
 
 def _columns(predicted: Arrays, centre: Mapping[str, float]) -> np.ndarray:
-    """(n, 4): one, the log of the members' spread, the value and its square; in deviations, no further than 3."""
+    """(n, 4): one, the log of the members' spread, the value and its square; in deviations, no further than
+    3."""
     value = np.clip((predicted["value"].astype(np.float64) - centre["value"]) / centre["std"], -3, 3)
     spread = np.zeros_like(value)
     if "spread" in predicted:
-        spread = np.clip(np.log(np.maximum(predicted["spread"].astype(np.float64), 1e-300)) - centre["spread"], -3, 3)
+        spread = np.clip(
+            np.log(np.maximum(predicted["spread"].astype(np.float64), 1e-300)) - centre["spread"], -3, 3
+        )
     return np.stack([np.ones_like(value), spread, value, value**2], 1)
 
 
-# --- one class of several --------------------------------------------------------------------------------------------------------
+# --- one class of several -------------------------------------------------------------------------
 
 
 def class_set(probability: np.ndarray, target: np.ndarray) -> dict[str, list[float]] | None:
-    """{"least", "share"}, a number for each class: it belongs to the set of a row when it is more probable than `least`, and in a `share`
-    of rows when exactly as probable. probability (n, K), calibrated; target (n,) codes. None below 9 rows."""
+    """{"least", "share"}, a number for each class: it belongs to the set of a row when it is more probable
+    than `least`, and in a `share` of rows when exactly as probable. probability (n, K), calibrated; target
+    (n,) codes. None below 9 rows."""
     if len(target) < FEWEST:
         return None
     true = np.round(probability[np.arange(len(target)), target].astype(np.float64), DIGITS)
@@ -142,8 +172,8 @@ def class_set(probability: np.ndarray, target: np.ndarray) -> dict[str, list[flo
 
 
 def _threshold(true: np.ndarray) -> tuple[float, float]:
-    """The 0.1 (n+1)-th smallest probability, between two of them in proportion; and the share let in of what is exactly as probable, as
-    a randomised p-value has it (Vovk et al. 2005, section 2.2)."""
+    """The 0.1 (n+1)-th smallest probability, between two of them in proportion; and the share let in of what
+    is exactly as probable, as a randomised p-value has it (Vovk et al. 2005, section 2.2)."""
     ranked, allowed = np.sort(true), (1 - COVERAGE) * (len(true) + 1)
     low = max(1, floor(allowed + 1e-9))
     upper = ranked[min(low, len(ranked) - 1)]
@@ -171,21 +201,26 @@ def _lot(rows: np.ndarray) -> np.ndarray:
     return (mixed >> np.uint64(11)).astype(np.float64) / 2**53
 
 
-# --- several labels at once ------------------------------------------------------------------------------------------------------
+# --- several labels at once -----------------------------------------------------------------------
 
 
 def label_set(probability: np.ndarray, target: np.ndarray) -> dict[str, float] | None:
-    """{"least"}: labels at least as probable belong to the set. probability, target (n, K), target 1, 0 or -1 (not known). The largest
-    threshold for which (the sum over rows of the share of true labels missed + 1) / (n + 1) is at most 0.1, over the n rows that have
-    a true label. None below 9 such rows."""
+    """{"least"}: labels at least as probable belong to the set. probability, target (n, K), target 1, 0 or -1
+    (not known). The largest threshold for which (the sum over rows of the share of true labels missed + 1) /
+    (n + 1) is at most 0.1, over the n rows that have a true label. None below 9 such rows."""
     true = target == 1
     rows = true.any(1)
     if rows.sum() < FEWEST:
         return None
     true, rounded = true[rows], np.round(probability[rows].astype(np.float64), DIGITS)
-    weight = np.broadcast_to(1 / true.sum(1, keepdims=True), true.shape)[true]  # of each true label: its share of the row's
+    weight = np.broadcast_to(1 / true.sum(1, keepdims=True), true.shape)[
+        true
+    ]  # of each true label: its share of the row's
     order = np.argsort(rounded[true], kind="stable")
-    ranked, missed = rounded[true][order], np.cumsum(weight[order])  # missed when the threshold lies just above ranked[i]
+    ranked, missed = (
+        rounded[true][order],
+        np.cumsum(weight[order]),
+    )  # missed when the threshold lies just above ranked[i]
     allowed = (1 - COVERAGE) * (len(true) + 1) - 1
     may_miss = int((missed <= allowed + 1e-9).sum())
     return {"least": float(ranked[may_miss])} if may_miss < len(ranked) else {"least": float(ranked[-1])}

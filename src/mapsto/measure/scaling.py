@@ -1,8 +1,10 @@
-"""How an error falls with the number of training rows: a cheap learner on parts of them, and a power law through what it reaches.
+"""How an error falls with the number of training rows: a cheap learner on parts of them, and a power law
+through what it reaches.
 
-The learner is ridge regression on plain features and random Fourier features of them (Rahimi & Recht 2007), its penalty chosen by
-generalised cross-validation (Golub, Heath & Wahba 1979): near a kernel machine, solved in closed form. The law is
-error = a + b · rows^-c with a, b, c >= 0 (Hestness et al. 2017; Cortes et al. 1993), fitted in relative error.
+The learner is ridge regression on plain features and random Fourier features of them (Rahimi & Recht 2007),
+its penalty chosen by generalised cross-validation (Golub, Heath & Wahba 1979): near a kernel machine, solved
+in closed form. The law is error = a + b · rows^-c with a, b, c >= 0 (Hestness et al. 2017; Cortes et al.
+1993), fitted in relative error.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ NEAR = 1.0  # a part counts by so high a power of its rows
 LINEAR, MOST_FEATURES, FEWEST_FEATURES = 256, 512, 96
 MORE_DIRECTIONS, POWERS = 10, 3  # beyond those wanted, and rounds of iteration
 HASHED = 4096  # features of which directions are found
-SMOOTHER = 1.4  # degrees of freedom count this much: on few rows plain cross-validation interpolates (Kim & Gu 2004)
+SMOOTHER = (
+    1.4  # degrees of freedom count this much: on few rows plain cross-validation interpolates (Kim & Gu 2004)
+)
 PENALTIES = 10.0 ** np.arange(-6, 2.5, 0.5)  # per row
 EXPONENTS = np.arange(0.05, 1.51, 0.05)
 RESAMPLES, PIECE = 300, 20  # and how many are held at once
@@ -59,7 +63,8 @@ class Law:
 
 @dataclass(frozen=True)
 class Fit:
-    """One stand-in to be learned: from which rows, and which rows it is asked of (positions); level: 0 for the smallest parts."""
+    """One stand-in to be learned: from which rows, and which rows it is asked of (positions); level: 0 for
+    the smallest parts."""
 
     level: int
     learn: np.ndarray
@@ -67,8 +72,10 @@ class Fit:
 
 
 def fits(rows: int, groups: np.ndarray | None, seed: int) -> list[Fit]:
-    """Every row is asked of the stand-ins of its fold, which learn from parts of the other folds' rows, smallest first: 1/16, 1/8, 1/4, 1/2 and
-    all of them; the two smallest sizes twice, from rows that do not overlap. Rows of one group stay in one fold."""
+    """Every row is asked of the stand-ins of its fold, which learn from parts of the other folds' rows,
+    smallest first: 1/16, 1/8, 1/4, 1/2 and all of them; the two smallest sizes twice, from rows that do not
+    overlap. Rows of one group stay in one fold.
+    """
     draw = np.random.default_rng(key(seed, "folds", rows))
     units = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
     fold = (draw.permutation(int(units.max()) + 1) % FOLDS)[units]
@@ -80,13 +87,18 @@ def fits(rows: int, groups: np.ndarray | None, seed: int) -> list[Fit]:
         powers = [power for power in range(FIRST, -1, -1) if len(others) >> power >= FEWEST or power == 0]
         for level, power in enumerate(powers):
             size = len(others) >> power
-            found += [Fit(level, np.sort(others[i * size : (i + 1) * size]), ask) for i in range(2 if power >= FIRST - 1 else 1)]
+            found += [
+                Fit(level, np.sort(others[i * size : (i + 1) * size]), ask)
+                for i in range(2 if power >= FIRST - 1 else 1)
+            ]
     return found
 
 
 def features(values: Any, most: int, seed: int) -> np.ndarray:
-    """Plain features (n, F) -> at most `most` for the ridge: standardised (sparse ones as they are) and, where many, their principal
-    directions; beside them random Fourier features with half the median distance as bandwidth. No label is looked at."""
+    """Plain features (n, F) -> at most `most` for the ridge: standardised (sparse ones as they are) and,
+    where many, their principal directions; beside them random Fourier features with half the median distance
+    as bandwidth. No label is looked at.
+    """
     from scipy.sparse import csr_array, issparse
 
     draw = np.random.default_rng(key(seed, "features", values.shape[1]))
@@ -100,26 +112,40 @@ def features(values: Any, most: int, seed: int) -> np.ndarray:
     few = values[draw.permutation(len(values))[:300]]
     distance = np.sqrt(np.stack([np.square(few - one).sum(1) for one in few]))
     width = 0.5 * float(np.median(distance[distance > 0])) if (distance > 0).any() else 1.0
-    waves = draw.normal(size=(values.shape[1], max(1, most - values.shape[1]))).astype(np.float32) / np.float32(width)
+    waves = draw.normal(size=(values.shape[1], max(1, most - values.shape[1]))).astype(
+        np.float32
+    ) / np.float32(width)
     shift = draw.uniform(0, 2 * np.pi, waves.shape[1]).astype(np.float32)
-    return np.concatenate([values, np.cos(values @ waves + shift) * np.float32((2 / waves.shape[1]) ** 0.5)], 1)
+    return np.concatenate(
+        [values, np.cos(values @ waves + shift) * np.float32((2 / waves.shape[1]) ** 0.5)], 1
+    )
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
     values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
     centre, spread = values.mean(0), values.std(0)
-    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30))
+    scale = np.divide(
+        1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30)
+    )
     return np.clip((values - centre) * scale, -10, 10)
 
 
 def _directions(values: Any, count: int, draw: np.random.Generator) -> np.ndarray:
-    """Along the `count` strongest directions (Halko, Martinsson & Tropp 2011); above HASHED features those of hashed ones."""
+    """Along the `count` strongest directions (Halko, Martinsson & Tropp 2011); above HASHED features those of
+    hashed ones."""
     from scipy.sparse import csr_array
 
     if values.shape[1] > HASHED:
-        bucket, sign = draw.integers(HASHED, size=values.shape[1]), draw.choice(np.array([-1, 1], np.float32), values.shape[1])
-        values = values @ csr_array((sign, (np.arange(values.shape[1]), bucket)), shape=(values.shape[1], HASHED))
-    basis = draw.normal(size=(values.shape[1], min(count + MORE_DIRECTIONS, *values.shape))).astype(np.float32)
+        bucket, sign = (
+            draw.integers(HASHED, size=values.shape[1]),
+            draw.choice(np.array([-1, 1], np.float32), values.shape[1]),
+        )
+        values = values @ csr_array(
+            (sign, (np.arange(values.shape[1]), bucket)), shape=(values.shape[1], HASHED)
+        )
+    basis = draw.normal(size=(values.shape[1], min(count + MORE_DIRECTIONS, *values.shape))).astype(
+        np.float32
+    )
     for _ in range(POWERS):  # all in the space of features: rows, which are more, are never made orthogonal
         basis = np.linalg.qr(values.T @ (values @ basis))[0]
     on = np.asarray(values @ basis, np.float32)
@@ -132,8 +158,8 @@ def how_many(rows: int, work: float) -> int:
 
 
 def ridge(values: np.ndarray, wanted: np.ndarray, ask: np.ndarray) -> np.ndarray:
-    """Values (n, F) and wanted (n, K) -> what is predicted for `ask` (m, F): (m, K) float64. Whichever of rows and features are fewer is
-    diagonalised, so that all penalties cost one decomposition."""
+    """Values (n, F) and wanted (n, K) -> what is predicted for `ask` (m, F): (m, K) float64. Whichever of
+    rows and features are fewer is diagonalised, so that all penalties cost one decomposition."""
     centre, mean = values.mean(0), wanted.mean(0)
     moved = ((values, centre), (wanted, mean), (ask, centre))
     values, wanted, ask = (np.subtract(one, middle, dtype=np.float64) for one, middle in moved)
@@ -151,7 +177,9 @@ def ridge(values: np.ndarray, wanted: np.ndarray, ask: np.ndarray) -> np.ndarray
         if rows_fewer:
             left = np.square((1 - shrunk)[:, None] * z).sum()
         else:
-            left = np.square(wanted).sum() - (np.square(z) * ((2 - shrunk) / (e + n * penalty))[:, None]).sum()
+            left = (
+                np.square(wanted).sum() - (np.square(z) * ((2 - shrunk) / (e + n * penalty))[:, None]).sum()
+            )
         return float(max(left, 0)) / n / max(free, 1e-6) ** 2
 
     penalty = n * min(PENALTIES, key=score)
@@ -166,24 +194,32 @@ def answers(values: np.ndarray, wanted: np.ndarray, every: Sequence[Fit]) -> lis
 
 
 def law(sizes: np.ndarray, rowwise: np.ndarray, seed: int) -> Law:
-    """The power law through the mean errors of each level. sizes (S,) rows learned from, ascending; rowwise (S, m) the error of each row by the
-    stand-ins of each level that had not learned it. Resamples draw rows anew, and move each level by as much as the law misses the levels:
-    which rows a part happened to hold, and that no curve is a power law all the way."""
+    """The power law through the mean errors of each level. sizes (S,) rows learned from, ascending; rowwise
+    (S, m) the error of each row by the stand-ins of each level that had not learned it. Resamples draw rows
+    anew, and move each level by as much as the law misses the levels: which rows a part happened to hold, and
+    that no curve is a power law all the way."""
     draw = np.random.default_rng(key(seed, "law", len(sizes)))
     m = rowwise.shape[1]
-    shares = [draw.multinomial(m, np.full(m, 1 / m), PIECE) @ rowwise.T / m for _ in range(RESAMPLES // PIECE)]  # (piece, S) each
-    floor = 0.5 / m * max(float(rowwise.max(initial=0)), 1e-12)  # an error of nothing is half a row's at the most
+    shares = [
+        draw.multinomial(m, np.full(m, 1 / m), PIECE) @ rowwise.T / m for _ in range(RESAMPLES // PIECE)
+    ]  # (piece, S) each
+    floor = (
+        0.5 / m * max(float(rowwise.max(initial=0)), 1e-12)
+    )  # an error of nothing is half a row's at the most
     means = np.maximum(rowwise.mean(1), floor)
     a, b, c = (float(part[0]) for part in _fit(sizes, means[:, None]))
     missed = np.log(means / np.maximum(a + b * sizes**-c, floor))
     spread = float(np.sqrt(np.square(missed).sum() / max(1, len(sizes) - 3)))
-    drawn = np.maximum(np.concatenate(shares).T, floor) * np.exp(np.clip(spread, *MOVES) * draw.normal(size=(len(sizes), RESAMPLES)))
+    drawn = np.maximum(np.concatenate(shares).T, floor) * np.exp(
+        np.clip(spread, *MOVES) * draw.normal(size=(len(sizes), RESAMPLES))
+    )
     return Law(a, b, c, _fit(sizes, drawn))
 
 
 def _fit(sizes: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """a, b, c (R,) of each column of means (S, R): for every exponent the best a, b >= 0 by weighted least squares, then the best exponent.
-    Relative errors count alike, larger parts more: it is beyond them that the law is asked."""
+    """a, b, c (R,) of each column of means (S, R): for every exponent the best a, b >= 0 by weighted least
+    squares, then the best exponent. Relative errors count alike, larger parts more: it is beyond them that
+    the law is asked."""
     weight = sizes[:, None] ** NEAR / np.square(means)  # (S, R)
     best = np.full(means.shape[1], np.inf)
     found = np.zeros((3, means.shape[1]))
@@ -197,5 +233,8 @@ def _fit(sizes: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
         b, a = np.where(a < 0, wxy / wxx, b), np.maximum(a, 0)
         loss = (weight * np.square(means - a - b * x)).sum(0)
         better = loss < best * (1 - 1e-9)
-        best, found = np.where(better, loss, best), np.where(better, np.stack([a, b, np.full_like(a, c)]), found)
+        best, found = (
+            np.where(better, loss, best),
+            np.where(better, np.stack([a, b, np.full_like(a, c)]), found),
+        )
     return found[0], found[1], found[2]

@@ -5,11 +5,13 @@
     {"version": 1,
      "interval": how low and high were found,
      "train" | "validation" | "test": {SLOT: {METRIC: {"value", "low", "high", "n", "definition"}}},
-     "parts": {"before" | "added": {SLOT: as above}}, only of a run that rows were added to: its test rows of before, and the new ones,
+     "parts": {"before" | "added": {SLOT: as above}}, only of a run that rows were added to: its
+      test rows of before, and the new ones,
      "baselines": {SLOT: {"majority" | "mean" | "linear" | "nearest": {METRIC: {the same five}}}}}
 
-value, low and high are numbers or null: value is null when the metric is undefined here (no known label, one class for an AUC,
-a prediction that is not finite), low and high also when one row or one group is all there is. n counts the rows with a known label.
+value, low and high are numbers or null: value is null when the metric is undefined here (no known label, one
+class for an AUC, a prediction that is not finite), low and high also when one row or one group is all there
+is. n counts the rows with a known label.
 """
 
 from __future__ import annotations
@@ -28,24 +30,51 @@ from mapsto.types.base import DataType
 VERSION = 1
 INTERVAL = "95% percentile bootstrap over rows, or over whole groups where --group is given"
 LEVEL = (0.025, 0.975)
-SUM_UNITS, SUM_RESAMPLES = 2_000, 1000  # a function of sums: 2 million draws for all metrics of a split, about 0.03 s on one core
-WEIGHTED, RANKED_WORK, AT_ONCE = 400_000, 10_000_000, 1_000_000  # ranks: numbers sorted once, and read in all; below 0.1 s
-FEWEST_ROWS, MOST_ROWS, NUMBERS = 2_000, 10_000, 50_000  # any other metric: rows of one resample, and rows x k
-FEWEST, MOST, WORK = 100, 1000, 6_000_000  # resamples, and numbers they read in all: about 0.5 s for an AUC of 10 classes
+SUM_UNITS, SUM_RESAMPLES = (
+    2_000,
+    1000,
+)  # a function of sums: 2 million draws for all metrics of a split, about 0.03 s on one core
+WEIGHTED, RANKED_WORK, AT_ONCE = (
+    400_000,
+    10_000_000,
+    1_000_000,
+)  # ranks: numbers sorted once, and read in all; below 0.1 s
+FEWEST_ROWS, MOST_ROWS, NUMBERS = (
+    2_000,
+    10_000,
+    50_000,
+)  # any other metric: rows of one resample, and rows x k
+FEWEST, MOST, WORK = (
+    100,
+    1000,
+    6_000_000,
+)  # resamples, and numbers they read in all: about 0.5 s for an AUC of 10 classes
 
 Scores = dict[str, dict[str, Any]]
 
 
-def score(room: DataType, predicted: Arrays, target: np.ndarray, present: np.ndarray, groups: np.ndarray | None = None) -> Scores:
-    """All metrics of the room over the rows with a known label: {metric: {"value", "low", "high", "n", "definition"}}.
+def score(
+    column_type: DataType,
+    predicted: Arrays,
+    target: np.ndarray,
+    present: np.ndarray,
+    groups: np.ndarray | None = None,
+) -> Scores:
+    """All metrics of the room over the rows with a known label: {metric: {"value", "low", "high", "n",
+    "definition"}}.
 
-    predicted: arrays (n, ...) as the head's `predict` gives them; present: bool, (n,) or the target's shape. JSON-able.
+    predicted: arrays (n, ...) as the head's `predict` gives them; present: bool, (n,) or the target's shape.
+    JSON-able.
     """
     known = any_known(present)
-    shown, target, groups = {name: values[known] for name, values in predicted.items()}, target[known], None if groups is None else groups[known]
+    shown, target, groups = (
+        {name: values[known] for name, values in predicted.items()},
+        target[known],
+        None if groups is None else groups[known],
+    )
     finite = all(values.dtype.kind != "f" or np.isfinite(values).all() for values in shown.values())
     found = {}
-    for metric in room.metrics:
+    for metric in column_type.metrics:
         statistics = np.asarray(metric.rows(shown, target), np.float64) if finite and len(target) else None
         found[metric.name] = _one(metric, statistics, len(target), groups)
         if metric.says:
@@ -53,11 +82,19 @@ def score(room: DataType, predicted: Arrays, target: np.ndarray, present: np.nda
     return found
 
 
-def scored(room: DataType, statistics: Arrays, present: np.ndarray, groups: np.ndarray | None = None) -> Scores:
+def scored(
+    column_type: DataType, statistics: Arrays, present: np.ndarray, groups: np.ndarray | None = None
+) -> Scores:
     """The same of what the metrics know of each row, {metric: (n, k)}, where it is known."""
-    known, metrics = any_known(present), [metric for metric in room.metrics if metric.name in statistics]
+    known, metrics = (
+        any_known(present),
+        [metric for metric in column_type.metrics if metric.name in statistics],
+    )
     groups = None if groups is None else groups[known]
-    return {metric.name: _one(metric, statistics[metric.name][known].astype(np.float64), int(known.sum()), groups) for metric in metrics}
+    return {
+        metric.name: _one(metric, statistics[metric.name][known].astype(np.float64), int(known.sum()), groups)
+        for metric in metrics
+    }
 
 
 def any_known(present: np.ndarray) -> np.ndarray:
@@ -66,28 +103,44 @@ def any_known(present: np.ndarray) -> np.ndarray:
 
 
 def record(
-    splits: Mapping[str, Mapping[str, Scores]], baselines: Mapping[str, Mapping[str, Scores]], parts: Mapping[str, Mapping[str, Scores]] | None = None
+    splits: Mapping[str, Mapping[str, Scores]],
+    baselines: Mapping[str, Mapping[str, Scores]],
+    parts: Mapping[str, Mapping[str, Scores]] | None = None,
 ) -> dict[str, Any]:
-    """The content of metrics.json. splits: {"train" | "validation" | "test": {slot: scores}}; baselines: {slot: {name: scores}}; parts:
-    {"before" | "added": {slot: scores}}."""
-    return {"version": VERSION, "interval": INTERVAL, **splits, **({"parts": dict(parts)} if parts else {}), "baselines": dict(baselines)}
+    """The content of metrics.json. splits: {"train" | "validation" | "test": {slot: scores}}; baselines:
+    {slot: {name: scores}}; parts: {"before" | "added": {slot: scores}}."""
+    return {
+        "version": VERSION,
+        "interval": INTERVAL,
+        **splits,
+        **({"parts": dict(parts)} if parts else {}),
+        "baselines": dict(baselines),
+    }
 
 
-def interval(statistics: np.ndarray, metric: Metric, groups: np.ndarray | None = None, seed: int = 0) -> tuple[float, float]:
-    """The 95% percentile bootstrap interval of `metric.reduce` over rows, or over whole groups. statistics (n, k), groups (n,).
+def interval(
+    statistics: np.ndarray, metric: Metric, groups: np.ndarray | None = None, seed: int = 0
+) -> tuple[float, float]:
+    """The 95% percentile bootstrap interval of `metric.reduce` over rows, or over whole groups. statistics
+    (n, k), groups (n,).
 
-    Rows whose statistics are NaN count in no metric and are left out. (nan, nan) when one row or one group is all there is, or when
-    the value or most resamples are undefined. The work is a function of (n, k), never of the clock. Means and what else is a function
-    of sums resample at most 2,000 units (above that, rows fall at random into 2,000 blocks, whose sums vary as much). Other metrics
-    above about 10,000 rows resample m of the n units and shrink the spread by sqrt(m/n) (Bickel, Goetze & van Zwet 1997), but for
-    ranks that are sorted once.
+    Rows whose statistics are NaN count in no metric and are left out. (nan, nan) when one row or one group is
+    all there is, or when the value or most resamples are undefined. The work is a function of (n, k), never
+    of the clock. Means and what else is a function of sums resample at most 2,000 units (above that, rows
+    fall at random into 2,000 blocks, whose sums vary as much). Other metrics above about 10,000 rows resample
+    m of the n units and shrink the spread by sqrt(m/n) (Bickel, Goetze & van Zwet 1997), but for ranks that
+    are sorted once.
     """
     value = metric.reduce(statistics)
     counted = ~np.isnan(statistics).any(1)
     if not np.isfinite(value) or not counted.any():
         return np.nan, np.nan
     statistics = statistics[counted]
-    units = np.arange(len(statistics)) if groups is None else np.unique(groups[counted], return_inverse=True)[1].reshape(-1)  # (n,) 0 … U-1
+    units = (
+        np.arange(len(statistics))
+        if groups is None
+        else np.unique(groups[counted], return_inverse=True)[1].reshape(-1)
+    )  # (n,) 0 … U-1
     found = int(units.max()) + 1
     mean = metric.reduce is mean_of
     if mean and metric.higher_is_better and value in (0.0, 1.0) and np.ptp(statistics[:, 0]) == 0:
@@ -95,7 +148,9 @@ def interval(statistics: np.ndarray, metric: Metric, groups: np.ndarray | None =
     if found == 1:
         return np.nan, np.nan
     if mean or metric.reduce is ratio_of:
-        low, high = _of_ratio(statistics[:, 0], np.ones(len(statistics)) if mean else statistics[:, 1], units, seed)
+        low, high = _of_ratio(
+            statistics[:, 0], np.ones(len(statistics)) if mean else statistics[:, 1], units, seed
+        )
     elif (found := _resampled(statistics, metric, units, seed)) is not None:
         low, high = _ends(found)
     else:
@@ -109,12 +164,16 @@ def _one(metric: Metric, statistics: np.ndarray | None, n: int, groups: np.ndarr
     if n and statistics is not None:
         value = metric.reduce(statistics)
         low, high = interval(statistics, metric, groups)
-    numbers = {name: float(number) if np.isfinite(number) else None for name, number in (("value", value), ("low", low), ("high", high))}
+    numbers = {
+        name: float(number) if np.isfinite(number) else None
+        for name, number in (("value", value), ("low", low), ("high", high))
+    }
     return {**numbers, "n": n, "definition": metric.definition}
 
 
 def _all_alike(value: float, units: int) -> tuple[float, float]:
-    """All right or all wrong: no resample can show the other, so the exact binomial bound stands in (Clopper & Pearson 1934)."""
+    """All right or all wrong: no resample can show the other, so the exact binomial bound stands in (Clopper
+    & Pearson 1934)."""
     worst = LEVEL[0] ** (1 / units)
     return (worst, 1.0) if value == 1.0 else (0.0, 1.0 - worst)
 
@@ -127,7 +186,9 @@ def _counts(units: int, resamples: int, seed: int) -> np.ndarray:
     at_once = max(1, AT_ONCE // units)
     for low in range(0, resamples, at_once):
         some = counts[low : low + at_once]
-        picked = draw.integers(units, size=some.shape, dtype=np.int32) + np.arange(len(some), dtype=np.int32)[:, None] * np.int32(units)
+        picked = draw.integers(units, size=some.shape, dtype=np.int32) + np.arange(len(some), dtype=np.int32)[
+            :, None
+        ] * np.int32(units)
         some[:] = np.bincount(picked.reshape(-1), minlength=some.size).reshape(some.shape)
     return counts
 
@@ -150,7 +211,8 @@ def _of_ratio(sums: np.ndarray, counts: np.ndarray, units: np.ndarray, seed: int
 
 
 def _resampled(statistics: np.ndarray, metric: Metric, units: np.ndarray, seed: int) -> np.ndarray | None:
-    """(R,) values of the metric over resamples of units, all at once; None where the metric, or its size, forbids it."""
+    """(R,) values of the metric over resamples of units, all at once; None where the metric, or its size,
+    forbids it."""
     units = _blocks(units, seed)
     count = int(units.max()) + 1
     if metric.sums and metric.of_sums:
@@ -159,7 +221,12 @@ def _resampled(statistics: np.ndarray, metric: Metric, units: np.ndarray, seed: 
         return None
     resamples = int(np.clip(RANKED_WORK // statistics.size, FEWEST, SUM_RESAMPLES))
     drawn, at_once = _counts(count, SUM_RESAMPLES, seed), max(1, AT_ONCE // len(units))
-    return np.concatenate([metric.weighted(statistics, drawn[low : low + at_once][:, units]) for low in range(0, resamples, at_once)])
+    return np.concatenate(
+        [
+            metric.weighted(statistics, drawn[low : low + at_once][:, units])
+            for low in range(0, resamples, at_once)
+        ]
+    )
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
@@ -172,14 +239,22 @@ def _ends(values: np.ndarray) -> tuple[float, float]:
 
 
 def _of_any(
-    statistics: np.ndarray, reduce: Callable[[np.ndarray], float], value: float, units: np.ndarray, draw: np.random.Generator
+    statistics: np.ndarray,
+    reduce: Callable[[np.ndarray], float],
+    value: float,
+    units: np.ndarray,
+    draw: np.random.Generator,
 ) -> tuple[float, float]:
-    """Resample rows group by group. Where m of U units are drawn, or rows of large groups are thinned, the spread is scaled and
-    centred on the value; a plain percentile interval otherwise."""
+    """Resample rows group by group. Where m of U units are drawn, or rows of large groups are thinned, the
+    spread is scaled and centred on the value; a plain percentile interval otherwise."""
     n, found = len(units), int(units.max()) + 1
     most = int(np.clip(NUMBERS // statistics.shape[1], FEWEST_ROWS, MOST_ROWS))
-    m = min(found, max(200, most * found // n))  # units a resample draws: about `most` rows, but never few groups
-    share = min(1.0, 2 * most / (n * m / found))  # of the rows of each group; below 1 only for few, large groups
+    m = min(
+        found, max(200, most * found // n)
+    )  # units a resample draws: about `most` rows, but never few groups
+    share = min(
+        1.0, 2 * most / (n * m / found)
+    )  # of the rows of each group; below 1 only for few, large groups
     rows = np.arange(n) if share == 1.0 else np.flatnonzero(draw.random(n) < share)
     rows = rows[np.argsort(units[rows], kind="stable")]  # group after group
     sizes = np.bincount(units[rows], minlength=found)  # (U,)
@@ -192,5 +267,9 @@ def _of_any(
         offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         values[i] = reduce(statistics[rows[np.repeat(starts[picked], lengths) + offsets]])
     if m < found or share < 1.0:
-        values = value + (values - values[np.isfinite(values)].mean()) * sqrt(m / found) if np.isfinite(values).any() else values
+        values = (
+            value + (values - values[np.isfinite(values)].mean()) * sqrt(m / found)
+            if np.isfinite(values).any()
+            else values
+        )
     return _ends(values)

@@ -14,7 +14,7 @@ from mapsto.signature import Signature
 if TYPE_CHECKING:
     from torch import nn
 
-    from mapsto.models.base import Rooms
+    from mapsto.models.base import Types
     from mapsto.types.base import DataType
 
 
@@ -24,57 +24,82 @@ def config(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def wants(name: str, signature: Signature, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """{slot: {option: value}}: what the model needs of the rooms before they are fitted. Most models need nothing."""
+    """{slot: {option: value}}: what the model needs of the rooms before they are fitted. Most models need
+    nothing."""
     found = module("models", name)
     return found.wants(signature, config(name, options)) if "wants" in vars(found) else {}
 
 
 def find(name: str, signature: Signature, options: Mapping[str, Any]) -> dict[str, Any]:
-    """{field: value} of the Config that the model file learns from outside the data, to be kept in the run. Most learn nothing."""
+    """{field: value} of the Config that the model file learns from outside the data, to be kept in the run.
+    Most learn nothing."""
     found = module("models", name)
     return found.find(signature, config(name, options)) if "find" in vars(found) else {}
 
 
 def defaults(name: str, facts: Any, options: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model decides in a recipe's place, as `recipes.Recipe.decide` gives it; {} where it leaves that to the recipe."""
+    """What the model decides in a recipe's place, as `recipes.Recipe.decide` gives it; {} where it leaves
+    that to the recipe."""
     file = module("models", name)
     return file.defaults(facts, replace(config(name, options), **found)) if "defaults" in vars(file) else {}
 
 
-def bring(name: str, model: nn.Module, signature: Signature, options: Mapping[str, Any], found: Mapping[str, Any]) -> list[str] | None:
-    """First weights that the model file has from elsewhere, into the net; what to say of them. None: it has none."""
+def load_pretrained(
+    name: str, model: nn.Module, signature: Signature, options: Mapping[str, Any], found: Mapping[str, Any]
+) -> list[str] | None:
+    """First weights that the model file has from elsewhere, into the net; what to say of them. None: it has
+    none."""
     file = module("models", name)
-    return file.bring(model, signature, replace(config(name, options), **found)) if "bring" in vars(file) else None
+    return (
+        file.load_pretrained(model, signature, replace(config(name, options), **found))
+        if "load_pretrained" in vars(file)
+        else None
+    )
 
 
 def build(
     name: str,
     signature: Signature,
-    types: Rooms,
+    types: Types,
     options: Mapping[str, Any],
     kinds: Mapping[str, str] | None = None,
     found: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """The net for `signature` from fitted rooms. kinds: {output slot: head kind}; a slot left out gets its room's first. found: what `find` found.
+    """The net for `signature` from fitted rooms. kinds: {output slot: head kind}; a slot left out gets its
+    room's first. found: what `find` found.
 
-    Raises ConfigError (option, kind or model does not fit) and SignatureError (a type on a side where it cannot stand)."""
+    Raises ConfigError (option, kind or model does not fit) and SignatureError (a type on a side where it
+    cannot stand).
+    """
     _check_inputs(signature, types)
-    chosen = {slot.name: _kind(slot.name, types["output", slot.name], (kinds or {}).get(slot.name)) for slot in signature.outputs}
-    return module("models", name).build(signature, types, replace(config(name, options), **(found or {})), chosen)
+    chosen = {
+        slot.name: _kind(slot.name, types["output", slot.name], (kinds or {}).get(slot.name))
+        for slot in signature.outputs
+    }
+    return module("models", name).build(
+        signature, types, replace(config(name, options), **(found or {})), chosen
+    )
 
 
-def _check_inputs(signature: Signature, types: Rooms) -> None:
+def _check_inputs(signature: Signature, types: Types) -> None:
     from mapsto.types.base import DataType
 
     for slot in signature.inputs:
-        room = type(types["input", slot.name])
-        if room.stem is DataType.stem and room.stems.__func__ is DataType.stems.__func__:
-            raise SignatureError(f"'{slot.name}': type '{slot.type}' cannot stand left of the arrow.\nLeave it out or give it another type.")
+        column_type = type(types["input", slot.name])
+        if column_type.stem is DataType.stem and column_type.stems.__func__ is DataType.stems.__func__:
+            raise SignatureError(
+                f"'{slot.name}': type '{slot.type}' cannot stand left of the arrow.\nLeave it out or give it"
+                " another type."
+            )
 
 
-def _kind(slot: str, room: DataType, asked: str | None) -> str:
-    if not room.head_kinds:
-        raise SignatureError(f"'{slot}': this type cannot stand right of the arrow.\nName another column to learn.")
-    if asked is not None and asked not in room.head_kinds:
-        raise ConfigError(f"'{slot}': unknown kind of head '{asked}'.\n{did_you_mean(asked, room.head_kinds)}")
-    return asked or room.head_kinds[0]
+def _kind(slot: str, column_type: DataType, asked: str | None) -> str:
+    if not column_type.head_kinds:
+        raise SignatureError(
+            f"'{slot}': this type cannot stand right of the arrow.\nName another column to learn."
+        )
+    if asked is not None and asked not in column_type.head_kinds:
+        raise ConfigError(
+            f"'{slot}': unknown kind of head '{asked}'.\n{did_you_mean(asked, column_type.head_kinds)}"
+        )
+    return asked or column_type.head_kinds[0]

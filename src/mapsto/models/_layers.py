@@ -1,13 +1,17 @@
-"""Layers that several architectures are made of: attention and dropout, each in the way that is quickest where it runs.
+"""Layers that several architectures are made of: attention and dropout, each in the way that is quickest
+where it runs.
 
-Scaled dot-product attention (Vaswani et al. 2017), by PyTorch's kernel or by hand, whichever is quicker where it runs.
+Scaled dot-product attention (Vaswani et al. 2017), by PyTorch's kernel or by hand, whichever is quicker where
+it runs.
 
-On processors the backward pass of PyTorch's kernel takes 3 to 8 times as long in bfloat16 as three plain products: at (12, 4, 64, 32) forward
-and backward take 7.4 ms against 1.6, at (8, 6, 256, 64) 46 against 22 (one thread; PyTorch 2.13). The plain products keep B · N · T² weights,
-so above LONG tokens the kernel stays. Letters: B batch, N heads, K heads of keys, T tokens that look, S tokens looked at, H width of a head.
+On processors the backward pass of PyTorch's kernel takes 3 to 8 times as long in bfloat16 as three plain
+products: at (12, 4, 64, 32) forward and backward take 7.4 ms against 1.6, at (8, 6, 256, 64) 46 against 22
+(one thread; PyTorch 2.13). The plain products keep B · N · T² weights, so above LONG tokens the kernel stays.
+Letters: B batch, N heads, K heads of keys, T tokens that look, S tokens looked at, H width of a head.
 
-Dropout (Srivastava et al. 2014) whose masks are cut from random bits: PyTorch draws one number for each place on a processor, which was a
-quarter of a small net's step; here one number serves eight places, at a quarter of the time."""
+Dropout (Srivastava et al. 2014) whose masks are cut from random bits: PyTorch draws one number for each place
+on a processor, which was a quarter of a small net's step; here one number serves eight places, at a quarter
+of the time."""
 
 from __future__ import annotations
 
@@ -19,11 +23,14 @@ LONG = 384  # tokens
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, causal: bool = False) -> Tensor:
-    """q (B, N, T, H), k and v (B, K, S, H), N a multiple of K -> (B, N, T, H). seen: bool, of a shape that widens to (B, N, T, S): what may
-    be looked at. causal: each token looks at itself and those before it; T = S."""
+    """q (B, N, T, H), k and v (B, K, S, H), N a multiple of K -> (B, N, T, H). seen: bool, of a shape that
+    widens to (B, N, T, S): what may be looked at. causal: each token looks at itself and those before it; T =
+    S."""
     by_hand = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad and k.shape[2] <= LONG
     if not by_hand:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=causal, enable_gqa=k.shape[1] < q.shape[1])
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=seen, is_causal=causal, enable_gqa=k.shape[1] < q.shape[1]
+        )
     if k.shape[1] < q.shape[1]:
         k, v = (value.repeat_interleave(q.shape[1] // k.shape[1], 1) for value in (k, v))
     scores = (q * q.shape[-1] ** -0.5) @ k.mT  # (B, N, T, S)
@@ -38,8 +45,9 @@ LEVELS = 256  # a share is rounded to so many-th parts: .1 is 26 of 256
 
 
 class Dropout(nn.Module):
-    """x with a share of its values 0 while training, the others scaled up so that the mean stays. Of any shape. together: members (B, M, D) lose
-    the same values: as good as a mask each, and M times cheaper to draw."""
+    """x with a share of its values 0 while training, the others scaled up so that the mean stays. Of any
+    shape. together: members (B, M, D) lose the same values: as good as a mask each, and M times cheaper to
+    draw."""
 
     def __init__(self, share: float, together: bool = False):
         super().__init__()

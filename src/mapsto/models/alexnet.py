@@ -1,9 +1,11 @@
-"""AlexNet (Krizhevsky, Sutskever, Hinton 2012): five convolutions, three poolings, two wide layers with dropout.
+"""AlexNet (Krizhevsky, Sutskever, Hinton 2012): five convolutions, three poolings, two wide layers with
+dropout.
 
-From 160 pixels on it is the paper's net in one piece: 11×11 stride 4, 96-256-384-384-256 channels, 6×6 map, 4096 units twice.
-Smaller images get a smaller first kernel and stride (7×7 stride 2; up to 64 pixels 5×5 stride 1) and fewer units, so that
-the map keeps some pixels to look at: 28 pixels end at 3×3. Batch norm instead of the paper's local response norm
-(norm=local) and He initialisation let it train without the paper's hand-tuned rates. Letters: B batch, C channels, D width.
+From 160 pixels on it is the paper's net in one piece: 11×11 stride 4, 96-256-384-384-256 channels, 6×6 map,
+4096 units twice. Smaller images get a smaller first kernel and stride (7×7 stride 2; up to 64 pixels 5×5
+stride 1) and fewer units, so that the map keeps some pixels to look at: 28 pixels end at 3×3. Batch norm
+instead of the paper's local response norm (norm=local) and He initialisation let it train without the paper's
+hand-tuned rates. Letters: B batch, C channels, D width.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from mapsto.config import setting
-from mapsto.models.base import Heads, Net, Rooms, Stems
+from mapsto.models.base import Heads, Net, Stems, Types
 from mapsto.models.resnet import BatchNorm, OnlyInput, image_input
 from mapsto.signature import Signature
 
@@ -28,14 +30,20 @@ class Config:
     units: int | None = setting(None, "units of the two wide layers (4096; 1024 below 160 pixels)", above=0)
     dropout: float = setting(0.5, "share of units dropped before each wide layer", above=-1e-9, below=1)
     norm: str = setting(
-        "batch", "normalisation: batch, the paper's local response norm after layers 1 and 2, or none", choices=("batch", "local", "none")
+        "batch",
+        "normalisation: batch, the paper's local response norm after layers 1 and 2, or none",
+        choices=("batch", "local", "none"),
     )
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Net:
     name, channels, size = image_input(signature, types, "alexnet")
     body = AlexNet(config, channels, size)
-    return Net(Stems(signature, types, body.width), OnlyInput(name, body), Heads(signature, types, kinds, body.width, "pooled"))
+    return Net(
+        Stems(signature, types, body.width),
+        OnlyInput(name, body),
+        Heads(signature, types, kinds, body.width, "pooled"),
+    )
 
 
 def first_layer(size: int) -> tuple[int, int]:
@@ -70,7 +78,9 @@ class AlexNet(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         self.width = config.units or (4096 if size >= 160 else 1024)
         wide = ((inputs * side * side, self.width), (self.width, self.width))
-        self.wide = nn.Sequential(*(part for pair in wide for part in (nn.Dropout(config.dropout), nn.Linear(*pair), nn.ReLU())))
+        self.wide = nn.Sequential(
+            *(part for pair in wide for part in (nn.Dropout(config.dropout), nn.Linear(*pair), nn.ReLU()))
+        )
         for part in self.modules():
             if isinstance(part, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
@@ -85,4 +95,8 @@ def normalised(norm: str, width: int, place: int) -> list[nn.Module]:
     """ReLU with its normalisation. The paper's (section 3.3) follows the ReLU of the first two layers."""
     if norm == "batch":
         return [BatchNorm(width), nn.ReLU()]
-    return [nn.ReLU(), nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0)] if norm == "local" and place < 2 else [nn.ReLU()]
+    return (
+        [nn.ReLU(), nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0)]
+        if norm == "local" and place < 2
+        else [nn.ReLU()]
+    )

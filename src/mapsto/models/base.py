@@ -1,12 +1,13 @@
 """What the architectures of this folder share: the joint between stems, body and heads.
 
 A file in this folder holds
-    Config                                             a frozen dataclass, its options
-    wants(signature, config) -> {slot: {option: value}}   what it needs of the rooms before they are fitted (optional)
-    find(signature, config) -> {field: value}             what it learns outside the data, once: fields of its Config made by `learned` (optional)
-    defaults(facts, config) -> {…}                        what it decides in a recipe's place (optional)
-    bring(net, signature, config) -> [sentence]           first weights from elsewhere, into a new net (optional)
-    build(signature, types, config, kinds) -> nn.Module   forward(inputs, given=None, size=None) -> {output slot: head output}
+    Config                                       a frozen dataclass, its options
+    wants(signature, config) -> {slot: {option: value}}      optional: what it needs of types before they fit
+    find(signature, config) -> {field: value}    optional: what it learns outside the data, once
+    defaults(facts, config) -> {…}               optional: what it decides in a recipe's place
+    load_pretrained(net, signature, config) -> [sentence]    optional: first weights from elsewhere
+    build(signature, types, config, kinds) -> nn.Module
+The net is called as forward(inputs, condition=None, size=None) -> {output slot: head output}.
 `types` are the fitted rooms, keyed ("input" | "output", slot name), because the two sides are two namespaces.
 """
 
@@ -24,23 +25,26 @@ from mapsto.errors import ConfigError
 from mapsto.signature import Signature
 from mapsto.types.base import DataType, Head
 
-Rooms = Mapping[tuple[str, str], DataType]
+Types = Mapping[tuple[str, str], DataType]
 
 
 class Stems(nn.Module):
-    """All inputs through their rooms' stems: {slot: values} -> {slot: features}. `gives[slot]` says the shape."""
+    """All inputs through their rooms' stems: {slot: values} -> {slot: features}. `gives[slot]` says the
+    shape."""
 
-    def __init__(self, signature: Signature, types: Rooms, width: int | None):
+    def __init__(self, signature: Signature, types: Types, width: int | None):
         super().__init__()
         by_type: dict[type[DataType], dict[str, DataType]] = {}
         for slot in signature.inputs:
-            room = types["input", slot.name]
-            by_type.setdefault(type(room), {})[slot.name] = room
-        self.groups = tuple(tuple(rooms) for rooms in by_type.values())
-        stems = [kind.stems(rooms, width) for kind, rooms in by_type.items()]
+            column_type = types["input", slot.name]
+            by_type.setdefault(type(column_type), {})[slot.name] = column_type
+        self.groups = tuple(tuple(column_types) for column_types in by_type.values())
+        stems = [kind.stems(column_types, width) for kind, column_types in by_type.items()]
         self.stems = nn.ModuleList(stems)
         told: list[Any] = [stem.gives for stem in stems]
-        self.gives: dict[str, str] = {name: gives[name] for gives, names in zip(told, self.groups, strict=True) for name in names}
+        self.gives: dict[str, str] = {
+            name: gives[name] for gives, names in zip(told, self.groups, strict=True) for name in names
+        }
         self.order = tuple(slot.name for slot in signature.inputs)
 
     def forward(self, inputs: Mapping[str, Field]) -> dict[str, Any]:
@@ -51,16 +55,20 @@ class Stems(nn.Module):
 
 
 class Heads(nn.Module):
-    """A hidden representation into every output's head: hidden -> {slot: output}. Pools where a head wants it pooled."""
+    """A hidden representation into every output's head: hidden -> {slot: output}. Pools where a head wants it
+    pooled."""
 
-    def __init__(self, signature: Signature, types: Rooms, kinds: Mapping[str, str], width: int, gives: str):
+    def __init__(self, signature: Signature, types: Types, kinds: Mapping[str, str], width: int, gives: str):
         super().__init__()
         self.names = tuple(slot.name for slot in signature.outputs)
         self.list = nn.ModuleList(types["output", name].head(width, kinds[name]) for name in self.names)
         self.gives = gives
         for name, head in self.items():
-            if head.takes not in (gives, "pooled"):
-                raise ConfigError(f"'{name}' needs {head.takes}, this model gives {gives}.\nChoose a model that gives {head.takes}.")
+            if head.expects not in (gives, "pooled"):
+                raise ConfigError(
+                    f"'{name}' needs {head.expects}, this model gives {gives}.\nChoose a model that gives"
+                    f" {head.expects}."
+                )
 
     def items(self) -> list[tuple[str, Head]]:
         return list(zip(self.names, self.list, strict=True))  # type: ignore[arg-type]
@@ -69,7 +77,7 @@ class Heads(nn.Module):
         pooled = None
         outputs = {}
         for name, head in self.items():
-            if head.takes == self.gives:
+            if head.expects == self.gives:
                 outputs[name] = head(hidden)
             else:
                 pooled = pool(hidden, self.gives) if pooled is None else pooled
@@ -78,7 +86,8 @@ class Heads(nn.Module):
 
 
 class Net(nn.Module):
-    """Stems, a body and heads: what almost every architecture is. body: {slot: features} -> hidden of `gives`."""
+    """Stems, a body and heads: what almost every architecture is. body: {slot: features} -> hidden of
+    `gives`."""
 
     def __init__(self, stems: nn.Module, body: nn.Module, heads: Heads):
         super().__init__()
@@ -92,20 +101,24 @@ class Net(nn.Module):
         found = pool(self.hidden(inputs), self.heads.gives)
         return found.mean(1) if found.ndim == 3 else found
 
-    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Any]:
-        """{slot: values} -> {slot: head output}. given and size serve learners that hand something over; labels need neither."""
+    def forward(
+        self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
+    ) -> dict[str, Any]:
+        """{slot: values} -> {slot: head output}. given and size serve learners that hand something over;
+        labels need neither."""
         return self.heads(self.hidden(inputs))
 
 
 class Writer(nn.Module):
-    """A net that writes answers token by token, for `learners.teacher_forcing` and `mapsto.generation.beam`: forward(inputs, given=tokens (B, T))
-    gives {slot: logits (B, T, V)} of the token behind each. most: tokens an answer has at most."""
+    """A net that writes answers token by token, for `learners.teacher_forcing` and `mapsto.generation.beam`:
+    forward(inputs, given=tokens (B, T)) gives {slot: logits (B, T, V)} of the token behind each. most: tokens
+    an answer has at most."""
 
     most: int
 
     def begin(self, inputs: Mapping[str, Field]) -> Any:
-        """What is read, once for all tokens that will be written: a state with choose(rows (b,), answers (b · K,)), which goes on with some of the
-        rows and some of their answers."""
+        """What is read, once for all tokens that will be written: a state with choose(rows (b,), answers (b ·
+        K,)), which goes on with some of the rows and some of their answers."""
         raise TypeError(f"{type(self).__name__} does not begin")
 
     def next(self, tokens: Tensor, state: Any) -> Tensor:
@@ -113,8 +126,8 @@ class Writer(nn.Module):
         raise TypeError(f"{type(self).__name__} has no next")
 
     def looks(self, inputs: Mapping[str, Field], tokens: Tensor) -> Tensor | None:
-        """(B, T, S): how much of each token of the input counts when the token behind each of the answer (B, T) is written; None where that
-        cannot be told."""
+        """(B, T, S): how much of each token of the input counts when the token behind each of the answer (B,
+        T) is written; None where that cannot be told."""
         return None
 
 
@@ -131,15 +144,16 @@ def pool(hidden: Any, gives: str) -> Tensor:
 
 
 def in_arithmetic(x: Tensor) -> Tensor:
-    """x in the arithmetic that autocast computes in: embeddings and positions are float32, and so would be every sum that they enter."""
+    """x in the arithmetic that autocast computes in: embeddings and positions are float32, and so would be
+    every sum that they enter."""
     return x.to(torch.get_autocast_dtype(x.device.type)) if torch.is_autocast_enabled(x.device.type) else x
 
 
 class WithSummary(nn.Module):
-    """A body for sequences whose first token summarises the whole input (`DataType.leads`), such as a text's bag of words: the
-    summary is a member of its own beside the body, each trained on its own loss. On 7,000 sentences (sst2) a bag got .820, a
-    convolutional net .809, the two together .837. leads: is there a summary; wanted: shall it be used.
-    Tokens (B, 1 + T, W) -> members (B, 2, D); without a summary (B, D)."""
+    """A body for sequences whose first token summarises the whole input (`DataType.leads`), such as a text's
+    bag of words: the summary is a member of its own beside the body, each trained on its own loss. On 7,000
+    sentences (sst2) a bag got .820, a convolutional net .809, the two together .837. leads: is there a
+    summary; wanted: shall it be used. Tokens (B, 1 + T, W) -> members (B, 2, D); without a summary (B, D)."""
 
     def __init__(self, body: nn.Module, leads: bool, wanted: bool, token: int, width: int):
         super().__init__()
@@ -160,41 +174,48 @@ class Only(nn.Module):
         return found
 
 
-def only_sequence(signature: Signature, types: Rooms, stems: Stems, model: str) -> bool:
-    """Does the one input, which must give tokens in order, lead with a summary? A ConfigError that says which model fits otherwise."""
-    rooms = [types["input", slot.name] for slot in signature.inputs]
-    if len(rooms) != 1 or not rooms[0].layout.ragged:
+def only_sequence(signature: Signature, types: Types, stems: Stems, model: str) -> bool:
+    """Does the one input, which must give tokens in order, lead with a summary? A ConfigError that says which
+    model fits otherwise."""
+    column_types = [types["input", slot.name] for slot in signature.inputs]
+    if len(column_types) != 1 or not column_types[0].layout.ragged:
         kinds = ", ".join(slot.type for slot in signature.inputs) or "no input"
         raise ConfigError(
-            f"model '{model}' takes one sequence, such as a text; got {kinds}.\nUse --model fusion for several inputs, --model mlp for tables."
+            f"model '{model}' takes one sequence, such as a text; got {kinds}.\nUse --model fusion for"
+            " several inputs, --model mlp for tables."
         )
     if not isinstance(next(iter(features_of_nothing(stems, signature, types).values())), Padded):
         raise ConfigError(
-            f"model '{model}' takes tokens in order, '{signature.inputs[0].name}' is read as a bag without order.\n"
-            "Choose its tokens, as in text(tokenizer=words), or another model: --model ngrams."
+            f"model '{model}' takes tokens in order, '{signature.inputs[0].name}' is read as a bag without"
+            " order.\nChoose its tokens, as in text(tokenizer=words), or another model: --model ngrams."
         )
-    return rooms[0].leads
+    return column_types[0].has_summary_token
 
 
 @torch.no_grad()
-def features_of_nothing(stems: Stems, signature: Signature, types: Rooms) -> dict[str, Any]:
-    """{slot: features of one row}, whose cells are all missing: every room encodes those, so shapes can be found this way."""
+def features_of_nothing(stems: Stems, signature: Signature, types: Types) -> dict[str, Any]:
+    """{slot: features of one row}, whose cells are all missing: every room encodes those, so shapes can be
+    found this way."""
     blank = {}
     for slot in signature.inputs:
-        room = types["input", slot.name]
-        cell = torch.from_numpy(np.array(room.encode(None), dtype=room.layout.dtype))
-        blank[slot.name] = room.collate(Ragged.of([cell]) if room.layout.ragged else cell[None], None)
+        column_type = types["input", slot.name]
+        cell = torch.from_numpy(np.array(column_type.encode(None), dtype=column_type.layout.dtype))
+        blank[slot.name] = column_type.collate(
+            Ragged.of([cell]) if column_type.layout.ragged else cell[None], None
+        )
     features = stems.eval()(blank)
     stems.train()
     return features
 
 
-def only_input(signature: Signature, types: Rooms, model: str, kind: str) -> str:
-    """The name of the single input, which must be of type `kind`; a ConfigError that says which model fits otherwise."""
+def only_input(signature: Signature, types: Types, model: str, kind: str) -> str:
+    """The name of the single input, which must be of type `kind`; a ConfigError that says which model fits
+    otherwise."""
     kinds = [slot.type for slot in signature.inputs]
     if kinds != [kind]:
         raise ConfigError(
-            f"model '{model}' takes one {kind}, got {', '.join(kinds) or 'no input'}.\nUse --model fusion for several inputs, --model mlp for tables."
+            f"model '{model}' takes one {kind}, got {', '.join(kinds) or 'no input'}.\nUse --model fusion for"
+            " several inputs, --model mlp for tables."
         )
     return signature.inputs[0].name
 

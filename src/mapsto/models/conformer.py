@@ -1,14 +1,18 @@
-"""Conformer (Gulati et al. 2020, arXiv:2005.08100): attention for what lies far apart, convolution for what lies side by side.
+"""Conformer (Gulati et al. 2020, arXiv:2005.08100): attention for what lies far apart, convolution for what
+lies side by side.
 
-A sound's frames come as tokens of 10 to 40 ms (`mapsto.types.audio.spectrum.Frames`). A block is half a feed-forward layer, self-attention, a
-convolution and the other half. Two things differ from the paper, so that a row's answer depends on that row alone: layer norm stands for batch norm
-in the convolution, which also makes accumulated gradients exact, and positions are turned into queries and keys (Su et al. 2021) rather than added.
-What lies behind a row's end is hidden everywhere.
+A sound's frames come as tokens of 10 to 40 ms (`mapsto.types.audio.spectrum.Frames`). A block is half a
+feed-forward layer, self-attention, a convolution and the other half. Two things differ from the paper, so
+that a row's answer depends on that row alone: layer norm stands for batch norm in the convolution, which also
+makes accumulated gradients exact, and positions are turned into queries and keys (Su et al. 2021) rather than
+added. What lies behind a row's end is hidden everywhere.
 
-A token looks at its neighbours only, and attention begins by adding nothing: what is heard is to be written where it is heard.
+A token looks at its neighbours only, and attention begins by adding nothing: what is heard is to be written
+where it is heard.
 
-Rows of more than `reach` tokens are read in pieces that overlap by half, of which the middle halves are joined: so a file of minutes is
-read by a net that learned from seconds, at a cost that grows with its length alone. Letters: B batch, T tokens, D width, N heads, R reach.
+Rows of more than `reach` tokens are read in pieces that overlap by half, of which the middle halves are
+joined: so a file of minutes is read by a net that learned from seconds, at a cost that grows with its length
+alone. Letters: B batch, T tokens, D width, N heads, R reach.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from mapsto.batch import Padded
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models._layers import Dropout, attend
-from mapsto.models.base import Heads, Net, Only, Rooms, Stems, in_arithmetic, only_sequence
+from mapsto.models.base import Heads, Net, Only, Stems, Types, in_arithmetic, only_sequence
 from mapsto.models.gpt import rotary, turn
 from mapsto.signature import Signature
 
@@ -38,8 +42,14 @@ class Config:
     kernel: int = setting(15, "tokens that a convolution looks at; an odd number", above=0)
     expansion: int = setting(4, "hidden layer of a feed-forward half, in widths", above=0)
     dropout: float = setting(0.1, "share of values dropped on every path", above=-1e-9, below=1)
-    window: int = setting(12, "tokens back and ahead that a token looks at, so that what is heard is written where it is heard", above=0)
-    reach: int = setting(1500, "tokens that see each other; longer rows are read in pieces that overlap", above=7)
+    window: int = setting(
+        12,
+        "tokens back and ahead that a token looks at, so that what is heard is written where it is heard",
+        above=0,
+    )
+    reach: int = setting(
+        1500, "tokens that see each other; longer rows are read in pieces that overlap", above=7
+    )
 
 
 def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
@@ -47,22 +57,38 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     return {slot.name: {"order": True, "bag": False} for slot in signature.inputs}
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Net:
     if config.width % (2 * config.heads):
-        raise ConfigError(f"model 'conformer': width {config.width} cannot be divided among {config.heads} heads of even width.\nChoose a multiple.")
+        raise ConfigError(
+            f"model 'conformer': width {config.width} cannot be divided among {config.heads} heads of even"
+            " width.\nChoose a multiple."
+        )
     if config.kernel % 2 == 0:
-        raise ConfigError(f"model 'conformer': expected an odd kernel, got {config.kernel}.\nA token looks as far ahead as back.")
+        raise ConfigError(
+            f"model 'conformer': expected an odd kernel, got {config.kernel}.\nA token looks as far ahead as"
+            " back."
+        )
     stems = Stems(signature, types, config.width)
     first = int(only_sequence(signature, types, stems, "conformer"))
-    return Net(stems, nn.Sequential(Only(), Conformer(config, first)), Heads(signature, types, kinds, config.width, "tokens"))
+    return Net(
+        stems,
+        nn.Sequential(Only(), Conformer(config, first)),
+        Heads(signature, types, kinds, config.width, "tokens"),
+    )
 
 
 class Conformer(nn.Module):
-    """Padded (B, T, D) -> Padded (B, T, D). first: tokens before those in order, which are left out, such as a text's bag."""
+    """Padded (B, T, D) -> Padded (B, T, D). first: tokens before those in order, which are left out, such as
+    a text's bag."""
 
     def __init__(self, config: Config, first: int = 0):
         super().__init__()
-        self.first, self.reach, self.window, self.size = first, config.reach, config.window, config.width // config.heads
+        self.first, self.reach, self.window, self.size = (
+            first,
+            config.reach,
+            config.window,
+            config.width // config.heads,
+        )
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
 
@@ -78,36 +104,50 @@ class Conformer(nn.Module):
         place = torch.arange(x.shape[1], device=x.device)
         mask = place < lengths.clamp(min=1)[:, None]
         near = (place[:, None] - place).abs() <= self.window
-        seen = (mask[:, None] & near | torch.eye(len(place), dtype=torch.bool, device=x.device))[:, None]  # (B, 1, T, T); itself always
+        seen = (mask[:, None] & near | torch.eye(len(place), dtype=torch.bool, device=x.device))[
+            :, None
+        ]  # (B, 1, T, T); itself always
         cosine, sine = (table.to(x.device) for table in rotary(x.shape[1], self.size))
         for block in self.blocks:
             x = block(x, mask, seen, cosine, sine)
         return x
 
     def in_pieces(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """`read` in pieces of `reach` tokens. A row's last piece is the one that reaches its end, whatever stands beside it in the batch."""
+        """`read` in pieces of `reach` tokens. A row's last piece is the one that reaches its end, whatever
+        stands beside it in the batch."""
         batch, time, width = x.shape
         step = self.reach // 2
         pieces = 1 + -(-(time - self.reach) // step)
-        x = F.pad(x, (0, 0, 0, (pieces - 1) * step + self.reach - time)).unfold(1, self.reach, step)  # (B, K, D, R)
+        x = F.pad(x, (0, 0, 0, (pieces - 1) * step + self.reach - time)).unfold(
+            1, self.reach, step
+        )  # (B, K, D, R)
         start = step * torch.arange(pieces, device=x.device)
         left = (lengths[:, None] - start).clamp(0, self.reach)  # (B, K)
-        found = self.read(x.mT.reshape(-1, self.reach, width), left.flatten()).view(batch, -1, width)  # (B, K·R, D)
+        found = self.read(x.mT.reshape(-1, self.reach, width), left.flatten()).view(
+            batch, -1, width
+        )  # (B, K·R, D)
         place = torch.arange(time, device=x.device)
         last = -(-(lengths - self.reach).clamp(min=0) // step)  # (B,)
-        piece = torch.minimum((place - (self.reach - step) // 2).clamp(min=0) // step, last[:, None])  # (B, T)
-        at = (piece * self.reach + (place - piece * step).clamp(max=self.reach - 1))[..., None].expand(-1, -1, width)
+        piece = torch.minimum(
+            (place - (self.reach - step) // 2).clamp(min=0) // step, last[:, None]
+        )  # (B, T)
+        at = (piece * self.reach + (place - piece * step).clamp(max=self.reach - 1))[..., None].expand(
+            -1, -1, width
+        )
         return found.gather(1, at)
 
 
 class Block(nn.Module):
-    """Half a feed-forward layer, attention, convolution, the other half, norm: (B, T, D) -> (B, T, D). mask (B, T): the tokens that are there;
-    seen (B, 1, T, T): which of them each looks at."""
+    """Half a feed-forward layer, attention, convolution, the other half, norm: (B, T, D) -> (B, T, D). mask
+    (B, T): the tokens that are there; seen (B, 1, T, T): which of them each looks at."""
 
     def __init__(self, config: Config):
         super().__init__()
         self.before, self.after = FeedForward(config), FeedForward(config)
-        self.attention, self.convolution = Attention(config.width, config.heads), Convolution(config.width, config.kernel)
+        self.attention, self.convolution = (
+            Attention(config.width, config.heads),
+            Convolution(config.width, config.kernel),
+        )
         self.dropout, self.norm = Dropout(config.dropout), nn.LayerNorm(config.width)
 
     def forward(self, x: Tensor, mask: Tensor, seen: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -123,11 +163,19 @@ class FeedForward(nn.Sequential):
     def __init__(self, config: Config):
         width, inner = config.width, config.width * config.expansion
         dropped = [Dropout(config.dropout) for _ in range(2)]
-        super().__init__(nn.LayerNorm(width), nn.Linear(width, inner), nn.SiLU(), dropped[0], nn.Linear(inner, width), dropped[1])
+        super().__init__(
+            nn.LayerNorm(width),
+            nn.Linear(width, inner),
+            nn.SiLU(),
+            dropped[0],
+            nn.Linear(inner, width),
+            dropped[1],
+        )
 
 
 class Attention(nn.Module):
-    """Self-attention that knows how far apart tokens are: (B, T, D) -> (B, T, D). It begins by adding nothing."""
+    """Self-attention that knows how far apart tokens are: (B, T, D) -> (B, T, D). It begins by adding
+    nothing."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -137,7 +185,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, seen: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         batch, time, width = x.shape
-        q, k, v = self.qkv(self.norm(x)).view(batch, time, 3, self.heads, width // self.heads).unbind(2)  # each (B, T, N, H)
+        q, k, v = (
+            self.qkv(self.norm(x)).view(batch, time, 3, self.heads, width // self.heads).unbind(2)
+        )  # each (B, T, N, H)
         q, k = turn(q, cosine, sine), turn(k, cosine, sine)
         mixed = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), seen)
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))

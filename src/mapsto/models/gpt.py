@@ -1,8 +1,10 @@
-"""A decoder that reads from left to right: every token looks at itself and those before it, and says what comes next.
+"""A decoder that reads from left to right: every token looks at itself and those before it, and says what
+comes next.
 
-Radford et al. 2019 (GPT-2) with what came after: RMSNorm without weights (Zhang & Sennrich 2019), rotary positions (Su et al. 2021),
-queries and keys of length 1 (Henry et al. 2020), fewer heads for keys than for queries (Ainslie et al. 2023), SwiGLU (Shazeer 2020) or
-ReLU² (So et al. 2021), no biases. Letters: B batch, T tokens, D width, N query heads, K key heads, H width of a head, V vocabulary.
+Radford et al. 2019 (GPT-2) with what came after: RMSNorm without weights (Zhang & Sennrich 2019), rotary
+positions (Su et al. 2021), queries and keys of length 1 (Henry et al. 2020), fewer heads for keys than for
+queries (Ainslie et al. 2023), SwiGLU (Shazeer 2020) or ReLU² (So et al. 2021), no biases. Letters: B batch, T
+tokens, D width, N query heads, K key heads, H width of a head, V vocabulary.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from mapsto.batch import Field
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models._layers import Dropout, attend
-from mapsto.models.base import Heads, Rooms, in_arithmetic
+from mapsto.models.base import Heads, Types, in_arithmetic
 from mapsto.outputs.tokens import NextToken
 from mapsto.signature import Signature
 from mapsto.types.text.tokenizers import START
@@ -33,20 +35,25 @@ class Config:
     width: int = setting(256, "width of a token", above=0)
     depth: int = setting(6, "blocks", above=0)
     heads: int = setting(4, "attention heads", above=0)
-    kv_heads: int | None = setting(None, "heads of keys and values, which several query heads share; default: as many as heads", above=0)
+    kv_heads: int | None = setting(
+        None, "heads of keys and values, which several query heads share; default: as many as heads", above=0
+    )
     mlp: str = setting("relu2", "the feed-forward part of a block", choices=("swiglu", "relu2"))
     dropout: float = setting(0.0, "share dropped of what a block adds", above=-1e-9, below=1)
     tied: bool = setting(True, "read and write tokens with one table")
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Gpt:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Gpt:
     if signature.inputs or len(signature.outputs) != 1:
-        raise ConfigError(f"model 'gpt' learns one text and is given nothing; got '{signature}'.\nWrite: -> text.")
+        raise ConfigError(
+            f"model 'gpt' learns one text and is given nothing; got '{signature}'.\nWrite: -> text."
+        )
     keys = config.kv_heads or config.heads
     if config.width % (2 * config.heads) or config.heads % keys:
         raise ConfigError(
-            f"model 'gpt': width {config.width} does not divide into {config.heads} heads of even width, or these into {keys} groups.\n"
-            "Take a width that is a multiple of twice the heads, and kv_heads that divide the heads."
+            f"model 'gpt': width {config.width} does not divide into {config.heads} heads of even width, or"
+            f" these into {keys} groups.\nTake a width that is a multiple of twice the heads, and kv_heads"
+            " that divide the heads."
         )
     return Gpt(config, Heads(signature, types, kinds, config.width, "tokens"))
 
@@ -58,7 +65,9 @@ class Gpt(nn.Module):
         super().__init__()
         ((_, head),) = heads.items()
         if not isinstance(head, NextToken):
-            raise ConfigError("model 'gpt' says what token comes next, the output is none of tokens.\nWrite: -> text.")
+            raise ConfigError(
+                "model 'gpt' says what token comes next, the output is none of tokens.\nWrite: -> text."
+            )
         self.config, self.most, self.apart = config, head.most, head.apart
         self.embedding = nn.Embedding(head.vocabulary, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
@@ -70,17 +79,26 @@ class Gpt(nn.Module):
         if config.tied:
             head.project.weight = self.embedding.weight
 
-    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
-        return self.heads(self.hidden(given))
+    def forward(
+        self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
+    ) -> dict[str, Tensor]:
+        return self.heads(self.hidden(condition))
 
     def hidden(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
-        """(B, T) -> (B, T, D). With a cache, `tokens` follow those it has seen; the first call may hand over many, later ones one each."""
+        """(B, T) -> (B, T, D). With a cache, `tokens` follow those it has seen; the first call may hand over
+        many, later ones one each."""
         start = 0 if cache is None else cache.length
         end = start + tokens.shape[1]
         x = norm(in_arithmetic(self.embedding(tokens)))
         seen = together(tokens) if self.apart and cache is None else None
         for layer, block in enumerate(self.blocks):
-            x = block(x, self.cosine[start:end], self.sine[start:end], None if cache is None else (cache, layer), seen)  # type: ignore[index]
+            x = block(
+                x,
+                self.cosine[start:end],  # type: ignore[index]
+                self.sine[start:end],  # type: ignore[index]
+                None if cache is None else (cache, layer),
+                seen,
+            )
         if cache is not None:
             cache.length = end
         return norm(x)
@@ -98,7 +116,8 @@ class Gpt(nn.Module):
 
 
 class Cache:
-    """Keys and values of the tokens seen, so that each is computed once. kept (depth, 2, B, K, most, H); length: tokens seen."""
+    """Keys and values of the tokens seen, so that each is computed once. kept (depth, 2, B, K, most, H);
+    length: tokens seen."""
 
     def __init__(self, kept: Tensor):
         self.kept, self.length = kept, 0
@@ -120,14 +139,21 @@ class Block(nn.Module):
         self.feed_forward = (SwiGlu if config.mlp == "swiglu" else ReluSquared)(config.width)
         self.dropout = Dropout(config.dropout) if config.dropout else nn.Identity()
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, cached: tuple[Cache, int] | None = None, seen: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        cached: tuple[Cache, int] | None = None,
+        seen: Tensor | None = None,
+    ) -> Tensor:
         x = x + self.dropout(self.attention(norm(x), cosine, sine, cached, seen))
         return x + self.dropout(self.feed_forward(norm(x)))
 
 
 class Attention(nn.Module):
-    """Causal self-attention; queries and keys are brought to length 1 (times √H) and turned by their position. seen (B, 1, T, T): what may be
-    looked at, where that is less than everything before."""
+    """Causal self-attention; queries and keys are brought to length 1 (times √H) and turned by their
+    position. seen (B, 1, T, T): what may be looked at, where that is less than everything before."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -136,7 +162,14 @@ class Attention(nn.Module):
         self.qkv = linear(config.width, (self.heads + 2 * self.keys) * self.size)
         self.out = linear(config.width, config.width, zero=True)
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, cached: tuple[Cache, int] | None = None, seen: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        cached: tuple[Cache, int] | None = None,
+        seen: Tensor | None = None,
+    ) -> Tensor:
         batch, time, width = x.shape
         mixed = self.qkv(x).view(batch, time, self.heads + 2 * self.keys, self.size)  # (B, T, N + 2K, H)
         turned, v = mixed.split([self.heads + self.keys, self.keys], 2)
@@ -161,7 +194,8 @@ class ReluSquared(nn.Module):
 
 
 class SwiGlu(nn.Module):
-    """silu(gate) · value, of 8/3 widths so that it has as many weights as four plain ones: (B, T, D) -> (B, T, D)."""
+    """silu(gate) · value, of 8/3 widths so that it has as many weights as four plain ones: (B, T, D) -> (B,
+    T, D)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -174,14 +208,15 @@ class SwiGlu(nn.Module):
 
 
 def together(tokens: Tensor) -> Tensor:
-    """(B, T) -> (B, 1, T, T) bool: each token and those before it, back to the START of its text. Positions are relative, so a text is read
-    behind others as it is alone."""
+    """(B, T) -> (B, 1, T, T) bool: each token and those before it, back to the START of its text. Positions
+    are relative, so a text is read behind others as it is alone."""
     text = (tokens == START).cumsum(1)  # (B, T): which text of the block
     return ((text[:, :, None] == text[:, None, :]).tril())[:, None]
 
 
 def linear(ins: int, outs: int, zero: bool = False) -> nn.Linear:
-    """Without bias; uniform of variance 1 / ins, or zero where a branch ends, so that a fresh net passes tokens through."""
+    """Without bias; uniform of variance 1 / ins, or zero where a branch ends, so that a fresh net passes
+    tokens through."""
     made = nn.Linear(ins, outs, bias=False)
     if zero:
         nn.init.zeros_(made.weight)
@@ -200,8 +235,10 @@ def relu_squared(x: Tensor) -> Tensor:
 
 
 class _Norm(torch.autograd.Function):
-    """`F.rms_norm` with its gradient in one formula, r (g - y · mean(g y)): on processors it is no single kernel, and takes twice as long
-    forward and backward (271 µs against 162 for 768 × 128 values, 629 against 299 for the heads' queries and keys)."""
+    """`F.rms_norm` with its gradient in one formula, r (g - y · mean(g y)): on processors it is no single
+    kernel, and takes twice as long forward and backward (271 µs against 162 for 768 × 128 values, 629 against
+    299 for the heads' queries and keys).
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -240,5 +277,6 @@ def rotary(most: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def turn(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotary positions: the pairs (x_i, x_{i + H/2}) turned by their angles. (B, T, N, H); three kernels instead of seven."""
+    """Rotary positions: the pairs (x_i, x_{i + H/2}) turned by their angles. (B, T, N, H); three kernels
+    instead of seven."""
     return torch.addcmul(x * cosine.to(x.dtype), x.roll(x.shape[-1] // 2, -1), sine.to(x.dtype))

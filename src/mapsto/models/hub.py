@@ -1,8 +1,10 @@
-"""A public Hugging Face model as the body: an encoder, a decoder or an encoder-decoder of transformers, all of it trained, or low-rank
-adapters in its layers (LoRA: Hu et al. 2021, arXiv:2106.09685, by the library peft).
+"""A public Hugging Face model as the body: an encoder, a decoder or an encoder-decoder of transformers, all
+of it trained, or low-rank adapters in its layers (LoRA: Hu et al. 2021, arXiv:2106.09685, by the library
+peft).
 
-A run holds all it needs: the architecture in its record, the tokenizer in the rooms of texts, the weights. Token numbers of rooms are the
-model's own behind mapsto's marks: n + FIRST. Letters: B batch, T tokens, D width, P tokens of the public model, V numbers of the room.
+A run holds all it needs: the architecture in its record, the tokenizer in the rooms of texts, the weights.
+Token numbers of rooms are the model's own behind mapsto's marks: n + FIRST. Letters: B batch, T tokens, D
+width, P tokens of the public model, V numbers of the room.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from mapsto.batch import Field, Padded
 from mapsto.config import Budget, Training, setting
 from mapsto.errors import ConfigError
 from mapsto.models import _hub_files as hub_files
-from mapsto.models.base import Heads, Net, Rooms, Writer, pool
+from mapsto.models.base import Heads, Net, Types, Writer, pool
 from mapsto.outputs.sequence import WholeText
 from mapsto.outputs.tokens import NextToken
 from mapsto.signature import Signature
@@ -29,17 +31,28 @@ from mapsto.types.base import learned
 from mapsto.types.text.pretrained import PUBLIC
 from mapsto.types.text.tokenizers import FIRST, START, UNKNOWN
 
-DEAD = -1e4  # the logit of a number that is never said: finite, so that a share of the truth may be spread over all
+DEAD = (
+    -1e4
+)  # the logit of a number that is never said: finite, so that a share of the truth may be spread over all
 LARGE = 50_000_000  # weights from which a model is trained more gently
 TOKENS = 2_048  # learned from in a step of `-> text`
 
 
 @dataclass(frozen=True)
 class Config:
-    source: str = setting("", "the public model: a folder, or its ID on the Hugging Face Hub, as in --from hub:…")
-    lora: int = setting(0, "rank of adapters that are trained in place of its weights (--lora); 0: none, all weights are trained", above=-1)
+    source: str = setting(
+        "", "the public model: a folder, or its ID on the Hugging Face Hub, as in --from hub:…"
+    )
+    lora: int = setting(
+        0,
+        "rank of adapters that are trained in place of its weights (--lora); 0: none, all weights are"
+        " trained",
+        above=-1,
+    )
     pooling: str | None = setting(
-        None, "which tokens tell of a text; default: last where each sees those before it alone, else mean", choices=("mean", "first", "last")
+        None,
+        "which tokens tell of a text; default: last where each sees those before it alone, else mean",
+        choices=("mean", "first", "last"),
     )
     architecture: str = learned("")  # its config.json, whole
     start: int = learned(-1)  # its mark that begins what is written
@@ -59,8 +72,14 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
         return {}
     part = _part(signature)
     folder = hub_files.folder_of(config.source)
-    codes, reach, _ = hub_files.tokenizer(config.source, folder, hub_files.architecture(config.source, folder, part))
-    return {slot.name: {"codes": codes, "reach": reach, "bag": False} for slot in signature.slots if slot.type == "text"}
+    codes, reach, _ = hub_files.tokenizer(
+        config.source, folder, hub_files.architecture(config.source, folder, part)
+    )
+    return {
+        slot.name: {"codes": codes, "reach": reach, "bag": False}
+        for slot in signature.slots
+        if slot.type == "text"
+    }
 
 
 def find(signature: Signature, config: Config) -> dict[str, Any]:
@@ -69,31 +88,48 @@ def find(signature: Signature, config: Config) -> dict[str, Any]:
     record = hub_files.architecture(config.source, folder, part)
     _, _, marks = hub_files.tokenizer(config.source, folder, record)
     if part != "encoder" and marks["end"] < 0:
-        raise ConfigError(f"hub:{config.source}: has no mark that ends a text (eos_token_id), so it cannot write.\nTake another model.")
+        raise ConfigError(
+            f"hub:{config.source}: has no mark that ends a text (eos_token_id), so it cannot write.\nTake"
+            " another model."
+        )
     digest, weights = hub_files.fingerprint(folder)
     return {"architecture": json.dumps(record), **marks, "weights": weights, "fingerprint": digest}
 
 
 def defaults(facts: Any, config: Config) -> dict[str, Any]:
-    """As Devlin et al. 2019 and Hu et al. 2021 tuned theirs: a few passes of AdamW at a small rate, gentler where weights are many."""
+    """As Devlin et al. 2019 and Hu et al. 2021 tuned theirs: a few passes of AdamW at a small rate, gentler
+    where weights are many."""
     part, rows = _part(facts.signature), max(1, facts.rows)
     rate = 2e-4 if config.lora else 5e-5 if config.weights < LARGE else 2e-5
     batch = int(min(32, max(8, 2 ** round(math.log2(rows / 100 + 1e-9)))))
     if part == "decoder":
-        ((_, room),) = ((spot, room) for spot, room in facts.rooms.items() if spot[0] == "output")
-        batch, rows = max(1, TOKENS // room.most), max(1, facts.tokens // room.most)
-    training = Training(optimizer="adamw", lr=rate, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+        ((_, column_type),) = (
+            (spot, column_type) for spot, column_type in facts.column_types.items() if spot[0] == "output"
+        )
+        batch, rows = max(1, TOKENS // column_type.most), max(1, facts.tokens // column_type.most)
+    training = Training(
+        optimizer="adamw",
+        lr=rate,
+        batch=batch,
+        weight_decay=0.01,
+        momentum=0.9,
+        warmup=0.1,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
     return {
         "training": training,
         "budget": Budget(epochs=max(3.0, 300 * batch / rows), patience=0.0),
         "learner_options": {"smoothing": 0.0} if part == "both" else {},
-        "rooms": {},
+        "type_options": {},
         "why": f"a public model ({json.loads(config.architecture)['model_type']}), tuned",
     }
 
 
-def bring(model: nn.Module, signature: Signature, config: Config) -> list[str]:
-    """The public weights into a net built from the same folder. What a person should hear of them, a sentence each."""
+def load_pretrained(model: nn.Module, signature: Signature, config: Config) -> list[str]:
+    """The public weights into a net built from the same folder. What a person should hear of them, a sentence
+    each."""
     folder = hub_files.folder_of(config.source)
     found, missing = hub_files.pretrained(config.source, folder, _part(signature))
     body: Any = model.body if isinstance(model, Net) else model
@@ -101,36 +137,50 @@ def bring(model: nn.Module, signature: Signature, config: Config) -> list[str]:
     for name, value in found.state_dict().items():
         owner, _, leaf = name.rpartition(".")
         own[name if name in own else f"{owner}.base_layer.{leaf}"].copy_(value)
-    trained, all_ = (sum(p.numel() for p in model.parameters() if p.requires_grad or whole) for whole in (False, True))
+    trained, all_ = (
+        sum(p.numel() for p in model.parameters() if p.requires_grad or whole) for whole in (False, True)
+    )
     how = f"all {all_:,} weights are trained"
     if config.lora:
         how = f"adapters of rank {config.lora} and heads are trained, {trained:,} of {all_:,} weights"
     said = [f"starts from hub:{config.source} (weights {config.fingerprint[:12]}): {how}"]
-    return [*said, *([f"its files lack {len(missing)} weights, which are drawn anew: {', '.join(missing[:3])}"] if missing else [])]
+    return [
+        *said,
+        *(
+            [f"its files lack {len(missing)} weights, which are drawn anew: {', '.join(missing[:3])}"]
+            if missing
+            else []
+        ),
+    ]
 
 
 def _part(signature: Signature) -> str:
     """Which part of a public model learns this: "encoder", "decoder" or "both". ConfigError: none does."""
-    given, asked = [slot.type for slot in signature.inputs], [slot.type for slot in signature.outputs]
-    if (given, asked) == ([], ["text"]):
+    condition, asked = [slot.type for slot in signature.inputs], [slot.type for slot in signature.outputs]
+    if (condition, asked) == ([], ["text"]):
         return "decoder"
-    if (given, asked) == (["text"], ["text"]):
+    if (condition, asked) == (["text"], ["text"]):
         return "both"
-    if given == ["text"] and "text" not in asked:
+    if condition == ["text"] and "text" not in asked:
         return "encoder"
-    raise ConfigError(f"public models learn from one text, or write one; got '{signature}'.\nWrite: text -> category, -> text, or text -> text.")
+    raise ConfigError(
+        f"public models learn from one text, or write one; got '{signature}'.\nWrite: text -> category, ->"
+        " text, or text -> text."
+    )
 
 
 def _named(config: Config) -> Config:
     if not config.source:
-        raise ConfigError("model 'hub' is a public model, and none is named.\nName a folder or an ID: --from hub:./FOLDER")
+        raise ConfigError(
+            "model 'hub' is a public model, and none is named.\nName a folder or an ID: --from hub:./FOLDER"
+        )
     return config
 
 
 # ---- the net ----
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> nn.Module:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> nn.Module:
     part, record = _part(signature), json.loads(_named(config).architecture)
     public = _adapted(hub_files.fresh(record, part), config.lora)
     numbers = Numbers(config)
@@ -140,28 +190,38 @@ def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str
         return Net(AsTheyAre(), Reader(public, numbers, one_way), heads)
     heads = Heads(signature, types, kinds, 1, "tokens")
     ((slot, head),) = heads.items()
-    room: Any = types["output", slot]
-    if room.kind == PUBLIC and isinstance(head, NextToken) and part == "decoder":
+    column_type: Any = types["output", slot]
+    if column_type.kind == PUBLIC and isinstance(head, NextToken) and part == "decoder":
         net = Decoder(public, numbers, heads, head.most)
-    elif room.kind == PUBLIC and isinstance(head, WholeText) and part != "decoder":
+    elif column_type.kind == PUBLIC and isinstance(head, WholeText) and part != "decoder":
         net = Answerer(public, numbers, heads, head.writes)
     else:
         way = "-> text" if part == "decoder" else "text -> text"
-        raise ConfigError(f"model 'hub' writes texts in its own tokens; '{slot}' is none of these.\nWrite: {way}.")
+        raise ConfigError(
+            f"model 'hub' writes texts in its own tokens; '{slot}' is none of these.\nWrite: {way}."
+        )
     head.project = Numbered(config.end, head.vocabulary - FIRST)  # type: ignore[assignment]
     return net
 
 
 def _adapted(public: nn.Module, rank: int) -> nn.Module:
-    """With adapters in every linear layer but the last, which alone are trained; twice their rank is their weight."""
+    """With adapters in every linear layer but the last, which alone are trained; twice their rank is their
+    weight."""
     if not rank:
         return public
     peft, convolutions = hub_files.library("peft"), hub_files.library().pytorch_utils.Conv1D
     last = public.get_output_embeddings()  # type: ignore[operator]
-    layers = {name: layer for name, layer in public.named_modules() if isinstance(layer, (nn.Linear, convolutions)) and layer is not last}
+    layers = {
+        name: layer
+        for name, layer in public.named_modules()
+        if isinstance(layer, (nn.Linear, convolutions)) and layer is not last
+    }
     turned = all(isinstance(layer, convolutions) for layer in layers.values())
     with hub_files.quiet():
-        return peft.inject_adapter_in_model(peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(layers), fan_in_fan_out=turned), public)
+        return peft.inject_adapter_in_model(
+            peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(layers), fan_in_fan_out=turned),
+            public,
+        )
 
 
 def _width(public: Any) -> int:
@@ -171,7 +231,10 @@ def _width(public: Any) -> int:
 def _one_way(public: Any) -> bool:
     """Does each token see those before it alone?"""
     transformers, kind = hub_files.library(), type(public.config)
-    return kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    return (
+        kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+        and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    )
 
 
 class AsTheyAre(nn.Module):
@@ -194,15 +257,18 @@ class Numbers(nn.Module):
         return torch.where(tokens == START, self.start, torch.where(tokens == UNKNOWN, self.hidden, found))
 
     def read(self, texts: Padded) -> tuple[Tensor, Tensor]:
-        """Texts that are read, (B, 1 + T) -> numbers (B, T) without the place before them, and which of them are there (B, T). A text of nothing
-        is one pad."""
+        """Texts that are read, (B, 1 + T) -> numbers (B, T) without the place before them, and which of them
+        are there (B, T). A text of nothing is one pad."""
         tokens = self(F.pad(texts.values, (0, max(0, 2 - texts.values.shape[1])))[:, 1:])
-        there = torch.arange(tokens.shape[1], device=tokens.device) < (texts.lengths - 1).clamp(min=1)[:, None]
+        there = (
+            torch.arange(tokens.shape[1], device=tokens.device) < (texts.lengths - 1).clamp(min=1)[:, None]
+        )
         return tokens, there.long()
 
 
 class Numbered(nn.Module):
-    """Logits of the public model's tokens (…, P) -> of the room's numbers (…, V): its end is mapsto's START, other marks are never said."""
+    """Logits of the public model's tokens (…, P) -> of the room's numbers (…, V): its end is mapsto's START,
+    other marks are never said."""
 
     def __init__(self, end: int, known: int):
         super().__init__()
@@ -229,18 +295,31 @@ class Reader(nn.Module):
         lengths = there.sum(1)
         if self.pooling == "mean":
             return pool(Padded(hidden, lengths), "tokens")
-        return hidden[:, 0] if self.pooling == "first" else hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+        return (
+            hidden[:, 0]
+            if self.pooling == "first"
+            else hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+        )
 
 
 class Decoder(nn.Module):
-    """Tokens (B, T), handed over as `given` -> {slot: logits (B, T, V)} of the token behind each, as `models.gpt` gives them."""
+    """Tokens (B, T), handed over as `given` -> {slot: logits (B, T, V)} of the token behind each, as
+    `models.gpt` gives them."""
 
     def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
         super().__init__()
-        self.public, self.numbers, self.heads, self.most, self.kept_as = public, numbers, heads, most, hub_files.kept_as(public)
+        self.public, self.numbers, self.heads, self.most, self.kept_as = (
+            public,
+            numbers,
+            heads,
+            most,
+            hub_files.kept_as(public),
+        )
 
-    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
-        return self.heads(self.public(input_ids=self.numbers(given), use_cache=False).logits)
+    def forward(
+        self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
+    ) -> dict[str, Tensor]:
+        return self.heads(self.public(input_ids=self.numbers(condition), use_cache=False).logits)
 
     def next(self, tokens: Tensor, cache: Past | None = None) -> Tensor:
         """(B, T) -> (B, V) float32: logits of the token behind the last."""
@@ -264,16 +343,27 @@ class Past:
 
 
 class Answerer(Writer):
-    """A text, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)}, as `models.seq2seq` gives them."""
+    """A text, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)}, as
+    `models.seq2seq` gives them."""
 
     def __init__(self, public: nn.Module, numbers: Numbers, heads: Heads, most: int):
         super().__init__()
-        self.public, self.numbers, self.heads, self.most, self.kept_as = public, numbers, heads, most, hub_files.kept_as(public)
+        self.public, self.numbers, self.heads, self.most, self.kept_as = (
+            public,
+            numbers,
+            heads,
+            most,
+            hub_files.kept_as(public),
+        )
 
-    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
+    ) -> dict[str, Tensor]:
         (texts,) = inputs.values()
         tokens, there = self.numbers.read(texts)  # type: ignore[arg-type]
-        found = self.public(input_ids=tokens, attention_mask=there, decoder_input_ids=self.numbers(given), use_cache=False)
+        found = self.public(
+            input_ids=tokens, attention_mask=there, decoder_input_ids=self.numbers(condition), use_cache=False
+        )
         return self.heads(found.logits)
 
     def embed(self, inputs: Mapping[str, Field]) -> Tensor:
@@ -286,12 +376,16 @@ class Answerer(Writer):
         tokens, there = self.numbers.read(texts)  # type: ignore[arg-type]
         memory = self.public.get_encoder()(input_ids=tokens, attention_mask=there).last_hidden_state  # type: ignore[operator]
         config = self.public.config
-        kept = transformers.EncoderDecoderCache(transformers.DynamicCache(config=config), transformers.DynamicCache(config=config))
+        kept = transformers.EncoderDecoderCache(
+            transformers.DynamicCache(config=config), transformers.DynamicCache(config=config)
+        )
         return Begun(memory, there, kept)
 
     def next(self, tokens: Tensor, state: Begun) -> Tensor:
         found = self.public(
-            encoder_outputs=hub_files.library().modeling_outputs.BaseModelOutput(last_hidden_state=state.memory),
+            encoder_outputs=hub_files.library().modeling_outputs.BaseModelOutput(
+                last_hidden_state=state.memory
+            ),
             attention_mask=state.there,
             decoder_input_ids=self.numbers(tokens[:, None]),
             use_cache=True,
@@ -302,7 +396,8 @@ class Answerer(Writer):
 
 
 class Begun:
-    """What is kept while B · K answers are written: for each what was read (B · K, S, D), which of it is there, and keys and values."""
+    """What is kept while B · K answers are written: for each what was read (B · K, S, D), which of it is
+    there, and keys and values."""
 
     def __init__(self, memory: Tensor, there: Tensor, kept: Any):
         self.memory, self.there, self.kept = memory, there, kept

@@ -1,6 +1,7 @@
-"""Encoder-decoder of two LSTMs with attention (Sutskever et al. 2014; Bahdanau et al. 2015): one reads in both directions, the other writes
-and at each token looks back at what was read (general attention behind the cell, Luong et al. 2015, without input feeding, so that all
-tokens of a true answer are learned in one stroke). Letters: B batch, S tokens read, T tokens written, W token width, D width, V vocabulary.
+"""Encoder-decoder of two LSTMs with attention (Sutskever et al. 2014; Bahdanau et al. 2015): one reads in
+both directions, the other writes and at each token looks back at what was read (general attention behind the
+cell, Luong et al. 2015, without input feeding, so that all tokens of a true answer are learned in one
+stroke). Letters: B batch, S tokens read, T tokens written, W token width, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from mapsto.batch import Field, Padded
 from mapsto.config import setting
 from mapsto.models._layers import Dropout
-from mapsto.models.base import Heads, Rooms, Stems, Writer, only_sequence, pool
+from mapsto.models.base import Heads, Stems, Types, Writer, only_sequence, pool
 from mapsto.models.seq2seq import Config as Vocabulary
 from mapsto.models.seq2seq import only_text
 from mapsto.models.seq2seq import wants as wanted
@@ -37,14 +38,15 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     return wanted(signature, Vocabulary(shared=config.shared))
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> LstmSeq2Seq:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> LstmSeq2Seq:
     stems = Stems(signature, types, config.token)
     only_sequence(signature, types, stems, "lstm_seq2seq")
     return LstmSeq2Seq(config, stems, Heads(signature, types, kinds, config.width, "tokens"))
 
 
 class LstmSeq2Seq(Writer):
-    """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the token behind each."""
+    """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the
+    token behind each."""
 
     def __init__(self, config: Config, stems: Stems, heads: Heads):
         super().__init__()
@@ -53,16 +55,20 @@ class LstmSeq2Seq(Writer):
         between, width = config.dropout if config.layers > 1 else 0.0, config.width // 2 * 2
         self.embedding = nn.Embedding(head.vocabulary, config.token)
         nn.init.normal_(self.embedding.weight, std=0.1)
-        self.encoder = nn.LSTM(config.token, width // 2, config.layers, batch_first=True, dropout=between, bidirectional=True)
+        self.encoder = nn.LSTM(
+            config.token, width // 2, config.layers, batch_first=True, dropout=between, bidirectional=True
+        )
         self.decoder = nn.LSTM(config.token, config.width, config.layers, batch_first=True, dropout=between)
         self.start = nn.Linear(width, 2 * config.width)  # what was read, as the writing net's first state
         self.look = nn.Linear(config.width, width, bias=False)
         self.mix = nn.Linear(config.width + width, config.width)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
+    ) -> dict[str, Tensor]:
         state = self.begin(inputs)
-        return self.heads(self.written(given, state))
+        return self.heads(self.written(condition, state))
 
     def embed(self, inputs: Mapping[str, Field]) -> Tensor:
         """(B, D): the mean of what was read."""
@@ -71,27 +77,43 @@ class LstmSeq2Seq(Writer):
     def begin(self, inputs: Mapping[str, Field]) -> State:
         (tokens,) = self.stems(inputs).values()
         lengths = tokens.lengths.clamp(min=1)
-        packed = pack_padded_sequence(self.dropout(tokens.values), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(
+            self.dropout(tokens.values), lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
         read, (last, _) = self.encoder(packed)
         memory, _ = pad_packed_sequence(read, batch_first=True, total_length=tokens.values.shape[1])
-        ends = last.view(self.layers, 2, len(lengths), -1).permute(0, 2, 1, 3).flatten(2)  # (L, B, D): both directions
+        ends = (
+            last.view(self.layers, 2, len(lengths), -1).permute(0, 2, 1, 3).flatten(2)
+        )  # (L, B, D): both directions
         hidden, cell = self.start(ends).tanh().chunk(2, -1)
         return State(Padded(self.dropout(memory), lengths), hidden.contiguous(), cell.contiguous())
 
     def written(self, tokens: Tensor, state: State) -> Tensor:
         """(B · K, T) behind those the state has seen -> (B · K, T, D)."""
-        found, (state.hidden, state.cell) = self.decoder(self.dropout(self.embedding(tokens)), (state.hidden, state.cell))
-        seen = (self._weights(found, state.memory).to(found.dtype) @ state.memory.values.to(found.dtype)).view(*found.shape[:2], -1)
+        found, (state.hidden, state.cell) = self.decoder(
+            self.dropout(self.embedding(tokens)), (state.hidden, state.cell)
+        )
+        seen = (
+            self._weights(found, state.memory).to(found.dtype) @ state.memory.values.to(found.dtype)
+        ).view(*found.shape[:2], -1)
         return self.dropout(self.mix(torch.cat([found, seen], -1)).tanh())
 
     def _weights(self, found: Tensor, memory: Padded) -> Tensor:
-        """(B · K, T, D) -> (B, K · T, S): what of the memory counts; the K answers to a row are as one long one."""
+        """(B · K, T, D) -> (B, K · T, S): what of the memory counts; the K answers to a row are as one long
+        one."""
         asked = self.look(found).reshape(len(memory.lengths), -1, memory.values.shape[2])
-        return (asked @ memory.values.to(asked.dtype).mT).float().masked_fill(~memory.mask[:, None], -torch.inf).softmax(-1)
+        return (
+            (asked @ memory.values.to(asked.dtype).mT)
+            .float()
+            .masked_fill(~memory.mask[:, None], -torch.inf)
+            .softmax(-1)
+        )
 
     def looks(self, inputs: Mapping[str, Field], tokens: Tensor) -> Tensor:
         state = self.begin(inputs)
-        return self._weights(self.decoder(self.embedding(tokens), (state.hidden, state.cell))[0], state.memory)
+        return self._weights(
+            self.decoder(self.embedding(tokens), (state.hidden, state.cell))[0], state.memory
+        )
 
     def next(self, tokens: Tensor, state: State) -> Tensor:
         return self.heads(self.written(tokens[:, None], state))[self.slot][:, -1].float()
@@ -104,7 +126,8 @@ class State:
         self.memory, self.hidden, self.cell = memory, hidden, cell
 
     def choose(self, rows: Tensor, answers: Tensor) -> None:
-        """Go on with some of the rows (b,), and some of their answers (b · K,): positions among those there are."""
+        """Go on with some of the rows (b,), and some of their answers (b · K,): positions among those there
+        are."""
         self.hidden, self.cell = self.hidden[:, answers].contiguous(), self.cell[:, answers].contiguous()
         if len(rows) < len(self.memory.lengths):
             self.memory = Padded(self.memory.values[rows], self.memory.lengths[rows])

@@ -1,9 +1,10 @@
 """Two texts read together: a question and what answers it, a premise and what follows from it.
 
-Each is read by an LSTM in both directions; every word of the one that is read for an answer knows which words of the others it is like (an
-attention over word vectors), whether they name it, and how many of theirs stand around it: the features by which DrQA (Chen et al. 2017,
-"Reading Wikipedia to answer open-domain questions") finds answers. Where few rows train, these tell the most.
-Letters: B batch, T words of the text, S words of the others, W token width, D width, F features.
+Each is read by an LSTM in both directions; every word of the one that is read for an answer knows which words
+of the others it is like (an attention over word vectors), whether they name it, and how many of theirs stand
+around it: the features by which DrQA (Chen et al. 2017, "Reading Wikipedia to answer open-domain questions")
+finds answers. Where few rows train, these tell the most. Letters: B batch, T words of the text, S words of
+the others, W token width, D width, F features.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mapsto.batch import Field, Padded
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models._layers import Dropout
-from mapsto.models.base import Heads, Net, Rooms, Stems
+from mapsto.models.base import Heads, Net, Stems, Types
 from mapsto.models.tagger import BothWays
 from mapsto.signature import Signature
 from mapsto.types.text.words import BEGIN, NAME, STEM, Placed, rarity
@@ -39,18 +40,30 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     return {slot.name: {"apart": True} for slot in signature.inputs}
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Net:
     kinds_in = [slot.type for slot in signature.inputs]
     if len(kinds_in) < 2 or set(kinds_in) != {"text"}:
         raise ConfigError(
-            f"model 'reader' takes two texts or more, got {', '.join(kinds_in) or 'no input'}.\nUse textcnn for one text, fusion for others."
+            f"model 'reader' takes two texts or more, got {', '.join(kinds_in) or 'no input'}.\nUse textcnn"
+            " for one text, fusion for others."
         )
-    spoken_of = {within for slot in signature.outputs if (within := types["output", slot.name].into(signature))}
+    spoken_of = {
+        within for slot in signature.outputs if (within := types["output", slot.name].annotates(signature))
+    }
     if len(spoken_of) > 1:
-        raise ConfigError(f"model 'reader': outputs speak of {' and '.join(sorted(spoken_of))}, it reads one text for an answer.\nLearn them apart.")
+        raise ConfigError(
+            f"model 'reader': outputs speak of {' and '.join(sorted(spoken_of))}, it reads one text for an"
+            " answer.\nLearn them apart."
+        )
     text = next(iter(spoken_of), signature.inputs[-1].name)
     known = next(types["input", slot.name].vocabulary_size for slot in signature.inputs if slot.name == text)  # type: ignore[attr-defined]
-    body = Together(text, [slot.name for slot in signature.inputs if slot.name != text], known, config, pooled=not spoken_of)
+    body = Together(
+        text,
+        [slot.name for slot in signature.inputs if slot.name != text],
+        known,
+        config,
+        pooled=not spoken_of,
+    )
     heads = Heads(signature, types, kinds, 2 * config.width, "tokens" if spoken_of else "pooled")
     return Reader(Stems(signature, types, config.token), body, heads)
 
@@ -63,8 +76,8 @@ class Reader(Net):
 
 
 class Together(nn.Module):
-    """{slot: Padded (B, T, W)} and the words themselves -> Placed (B, T, 2 D) of the text read for an answer, or (B, 2 D) of all. known: words
-    in its vocabulary."""
+    """{slot: Padded (B, T, W)} and the words themselves -> Placed (B, T, 2 D) of the text read for an answer,
+    or (B, 2 D) of all. known: words in its vocabulary."""
 
     def __init__(self, text: str, others: list[str], known: int, config: Config, pooled: bool):
         super().__init__()
@@ -99,17 +112,27 @@ class Together(nn.Module):
         if self.weigh is None or self.join is None:
             return Placed(found, text.lengths, text.counts, there.values[..., BEGIN : BEGIN + 2])
         known = there.mask | (there.lengths == 0)[:, None]
-        both = [_weighed(found, self.weigh(found)[..., 0], known), gist, _weighed(features, torch.zeros_like(features[..., 0]), known)]
+        both = [
+            _weighed(found, self.weigh(found)[..., 0], known),
+            gist,
+            _weighed(features, torch.zeros_like(features[..., 0]), known),
+        ]
         return F.relu(self.join(torch.cat(both, -1)))
 
     def features(self, text: Padded, seen: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, F): is a word named by the others, or one of its stem, how rare is it; and how much that is named stands around it, as it is
-        and as a share of the most in the text."""
-        same = [(text.values[:, :, None, column] == seen[:, None, :, column]) & mask[:, None] for column in (NAME, STEM)]
+        """(B, T, F): is a word named by the others, or one of its stem, how rare is it; and how much that is
+        named stands around it, as it is and as a share of the most in the text."""
+        same = [
+            (text.values[:, :, None, column] == seen[:, None, :, column]) & mask[:, None]
+            for column in (NAME, STEM)
+        ]
         exact, stem = (found.any(2) & text.mask for found in same)  # (B, T)
         weight = rarity(text.values, self.known)  # (B, T)
         told = stem * weight
-        around = [F.avg_pool1d(told[:, None], size, 1, size // 2, count_include_pad=True)[:, 0] * size**0.5 for size in WINDOWS]
+        around = [
+            F.avg_pool1d(told[:, None], size, 1, size // 2, count_include_pad=True)[:, 0] * size**0.5
+            for size in WINDOWS
+        ]
         shares = [near / near.amax(1, keepdim=True).clamp(min=1e-6) for near in around]
         return torch.stack([exact.float(), stem.float(), told, *around, *shares], -1)
 

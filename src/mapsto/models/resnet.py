@@ -1,14 +1,15 @@
-"""Residual networks for images of any size (He, Zhang, Ren, Sun 2015; with pre-activation, the default, 2016).
+"""Residual networks for images of any size (He, Zhang, Ren, Sun 2015; pre-activation: 2016).
 
 A stem, then stages of residual blocks; each stage halves the image and doubles the channels. Two families:
-  small images (≤ 64 pixels): 3×3 stem, 3 stages, depth 6n+2 (8, 20, 56, 110, …), 16 channels first: section 4.2 of the paper
-  larger images: 7×7 stem with stride 2 and max-pooling, 4 stages, depth 18, 34, 50, 101, 152, 64 channels first: its table 1
+  small images (≤ 64 pixels): 3×3 stem, 3 stages, depth 6n+2 (8, 20, 56, 110, …), 16 channels first: 4.2
+  larger images: 7×7 stem with stride 2 and max-pooling, 4 stages, depth 18, 34, 50, 101, 152: its table 1
 Depths 18, 34, 50, 101, 152 mean table 1's blocks at any size. Or say `blocks=[2,2]` and `width=64` yourself.
 
-The shortcut is an identity, or, where shapes change, average pooling and a 1×1 convolution (He et al. 2018, "ResNet-D").
-Every block starts as the identity, its last convolution (pre) or last norm's scale (post) at zero (Goyal et al. 2017), so that
-110 layers and more train from the first step. With pre-activation it is the convolution that is zero: a zero scale there
-would sit before a ReLU and never get a gradient. Letters: B batch, C channels, D width, H W image.
+The shortcut is an identity, or, where shapes change, average pooling and a 1×1 convolution (He et al. 2018,
+"ResNet-D"). Every block starts as the identity, its last convolution (pre) or last norm's scale (post) at
+zero (Goyal et al. 2017), so that 110 layers and more train from the first step. With pre-activation it is the
+convolution that is zero: a zero scale there would sit before a ReLU and never get a gradient. Letters: B
+batch, C channels, D width, H W image.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch.nn import functional as F
 
 from mapsto.config import setting
 from mapsto.errors import ConfigError
-from mapsto.models.base import Heads, Net, Rooms, Stems, only_input
+from mapsto.models.base import Heads, Net, Stems, Types, only_input
 from mapsto.signature import Signature
 
 TABLE_1 = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -34,22 +35,41 @@ SMALL = 64  # pixels; up to here the 3×3 stem
 @dataclass(frozen=True)
 class Config:
     depth: int | None = setting(None, "layers with weights (20 up to 64 pixels, 18 above)", above=3)
-    width: int | None = setting(None, "channels of the first stage (16 for the 6n+2 family, else 64)", above=0)
+    width: int | None = setting(
+        None, "channels of the first stage (16 for the 6n+2 family, else 64)", above=0
+    )
     blocks: tuple[int, ...] | None = setting(None, "blocks in each stage, instead of depth")
-    block: str | None = setting(None, "two 3×3 convolutions, or 1×1, 3×3, 1×1 with four times the channels", choices=("basic", "bottleneck"))
-    stem: str | None = setting(None, "3×3, or 7×7 with stride 2 and max-pooling (by image size)", choices=("small", "large"))
+    block: str | None = setting(
+        None,
+        "two 3×3 convolutions, or 1×1, 3×3, 1×1 with four times the channels",
+        choices=("basic", "bottleneck"),
+    )
+    stem: str | None = setting(
+        None, "3×3, or 7×7 with stride 2 and max-pooling (by image size)", choices=("small", "large")
+    )
     stride: int | None = setting(None, "stride of the small stem (1)", above=0)
-    preactivation: bool = setting(True, "norm and ReLU before each convolution (2016) rather than after (2015)")
+    preactivation: bool = setting(
+        True, "norm and ReLU before each convolution (2016) rather than after (2015)"
+    )
     norm: str = setting("batch", "normalisation; group does not mix rows", choices=("batch", "group"))
     zero_init: bool = setting(True, "every block starts as the identity")
     dropout: float = setting(0.0, "share of channels dropped before the heads", above=-1e-9, below=1)
-    stochastic_depth: float = setting(0.0, "share of rows that skip the last block, rising linearly from 0 (Huang et al. 2016)", above=-1e-9, below=1)
+    stochastic_depth: float = setting(
+        0.0,
+        "share of rows that skip the last block, rising linearly from 0 (Huang et al. 2016)",
+        above=-1e-9,
+        below=1,
+    )
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Net:
     name, channels, size = map_input(signature, types, "resnet")
     body = features(config, channels, size)
-    return Net(Stems(signature, types, body.width), OnlyInput(name, body), Heads(signature, types, kinds, body.width, "map"))
+    return Net(
+        Stems(signature, types, body.width),
+        OnlyInput(name, body),
+        Heads(signature, types, kinds, body.width, "map"),
+    )
 
 
 def features(config: Config, channels: int, size: int) -> ResNet:
@@ -57,15 +77,16 @@ def features(config: Config, channels: int, size: int) -> ResNet:
     return ResNet(config, channels, size)
 
 
-def image_input(signature: Signature, types: Rooms, model: str) -> tuple[str, int, int]:
+def image_input(signature: Signature, types: Types, model: str) -> tuple[str, int, int]:
     """(slot, channels, pixels a side) of the only input, an image; ConfigError when it is something else."""
     name = only_input(signature, types, model, "image")
     stem = types["input", name].stem(1)
     return name, stem.channels, stem.size  # type: ignore[return-value]
 
 
-def map_input(signature: Signature, types: Rooms, model: str) -> tuple[str, int, int]:
-    """(slot, channels, side of a square of as many places) of the only input, whose stem gives a map: an image, or a sound's spectrum."""
+def map_input(signature: Signature, types: Types, model: str) -> tuple[str, int, int]:
+    """(slot, channels, side of a square of as many places) of the only input, whose stem gives a map: an
+    image, or a sound's spectrum."""
     stems = Stems(signature, types, 1)
     if [stems.gives[name] for name in stems.order] != ["map"]:
         return image_input(signature, types, model)
@@ -75,17 +96,22 @@ def map_input(signature: Signature, types: Rooms, model: str) -> tuple[str, int,
 
 
 def stages_of(config: Config, size: int) -> tuple[list[tuple[int, int, int]], bool]:
-    """-> [(blocks, width, stride) of each stage], whether blocks are bottlenecks. The width rule of the file's head."""
+    """-> [(blocks, width, stride) of each stage], whether blocks are bottlenecks. The width rule of the
+    file's head."""
     small = (config.stem or ("small" if size <= SMALL else "large")) == "small"
     if config.blocks is not None and config.depth is not None:
         raise ConfigError("model 'resnet': expected depth or blocks, got both.\nKeep one of them.")
     depth = config.depth or (20 if small else 18)
-    bottleneck = config.block == "bottleneck" if config.block else config.blocks is None and depth in BOTTLENECKS
+    bottleneck = (
+        config.block == "bottleneck" if config.block else config.blocks is None and depth in BOTTLENECKS
+    )
     blocks = config.blocks or TABLE_1.get(depth) or spread(depth, 3 if bottleneck else 2, 3 if small else 4)
     if min(blocks) < 1:
         raise ConfigError(f"model 'resnet': blocks: expected numbers ≥ 1, got {list(blocks)}.")
     width = config.width or (16 if small and len(blocks) == 3 and config.blocks is None else 64)
-    return [(number, width * 2**stage, 1 if stage == 0 else 2) for stage, number in enumerate(blocks)], bottleneck
+    return [
+        (number, width * 2**stage, 1 if stage == 0 else 2) for stage, number in enumerate(blocks)
+    ], bottleneck
 
 
 def spread(depth: int, layers: int, stages: int) -> tuple[int, ...]:
@@ -93,7 +119,10 @@ def spread(depth: int, layers: int, stages: int) -> tuple[int, ...]:
     number, rest = divmod(depth - 2, layers)
     if rest or number < 1:
         near = max(number, 1) * layers + 2
-        raise ConfigError(f"model 'resnet': depth {depth} is not 2 + a multiple of {layers}.\nNext to it: {near}, {near + layers}.")
+        raise ConfigError(
+            f"model 'resnet': depth {depth} is not 2 + a multiple of {layers}.\nNext to it: {near},"
+            f" {near + layers}."
+        )
     return tuple(filter(None, ((number + stages - 1 - stage) // stages for stage in range(stages))))
 
 
@@ -106,7 +135,8 @@ class ResNet(nn.Module):
         large = (config.stem or ("small" if size <= SMALL else "large")) == "large"
         if large and config.stride is not None:
             raise ConfigError(
-                f"model 'resnet': stride is for the small stem; images of {size} pixels get the large one.\nLeave it out or add stem=small."
+                f"model 'resnet': stride is for the small stem; images of {size} pixels get the large"
+                " one.\nLeave it out or add stem=small."
             )
         inputs = stages[0][1]
         self.stem = large_stem(channels, inputs, config) if large else small_stem(channels, inputs, config)
@@ -117,7 +147,9 @@ class ResNet(nn.Module):
                 blocks.append(Block(inputs, width, stride if place == 0 else 1, bottleneck, skip, config))
                 inputs = blocks[-1].width
         self.blocks = nn.Sequential(*blocks)
-        self.last = nn.Sequential(norm_of(config.norm, inputs), nn.ReLU()) if config.preactivation else nn.Identity()
+        self.last = (
+            nn.Sequential(norm_of(config.norm, inputs), nn.ReLU()) if config.preactivation else nn.Identity()
+        )
         self.dropout = nn.Dropout2d(config.dropout)  # a whole channel before pooling = one unit after it
         self.width = inputs
         he_init(self, config.zero_init)
@@ -137,7 +169,8 @@ def large_stem(channels: int, width: int, config: Config) -> nn.Module:
 
 
 class Block(nn.Module):
-    """x -> shortcut(x) + residual(x). 2016: norm, ReLU, convolution, twice or thrice; 2015: convolution, norm, ReLU."""
+    """x -> shortcut(x) + residual(x). 2016: norm, ReLU, convolution, twice or thrice; 2015: convolution,
+    norm, ReLU."""
 
     def __init__(self, inputs: int, width: int, stride: int, bottleneck: bool, skip: float, config: Config):
         super().__init__()
@@ -145,8 +178,12 @@ class Block(nn.Module):
         self.width = width * 4 if bottleneck else width
         shapes = [(inputs, width, 1, 1), (width, width, 3, stride), (width, self.width, 1, 1)]
         shapes = shapes if bottleneck else [(inputs, width, 3, stride), (width, width, 3, 1)]
-        self.convs = nn.ModuleList(nn.Conv2d(c_in, c_out, kernel, s, kernel // 2, bias=False) for c_in, c_out, kernel, s in shapes)
-        self.norms = nn.ModuleList(norm_of(config.norm, c_in if self.pre else c_out) for c_in, c_out, _, _ in shapes)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(c_in, c_out, kernel, s, kernel // 2, bias=False) for c_in, c_out, kernel, s in shapes
+        )
+        self.norms = nn.ModuleList(
+            norm_of(config.norm, c_in if self.pre else c_out) for c_in, c_out, _, _ in shapes
+        )
         self.project = None
         if stride > 1 or inputs != self.width:
             conv = nn.Conv2d(inputs, self.width, 1, bias=False)
@@ -156,7 +193,9 @@ class Block(nn.Module):
         if not self.pre:
             return F.relu(self.shortcut(x) + self.kept(self.after(x)))
         hidden = F.relu(self.norms[0](x))
-        shortcut = x if self.project is None else self.shortcut(hidden)  # where shapes change, both paths are activated
+        shortcut = (
+            x if self.project is None else self.shortcut(hidden)
+        )  # where shapes change, both paths are activated
         return shortcut + self.kept(self.before(hidden))
 
     def before(self, hidden: Tensor) -> Tensor:
@@ -193,14 +232,17 @@ class OnlyInput(nn.Module):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm for (B, C) or (B, C, H, W). One value a channel (one row, one pixel) has no variance: it takes the running one."""
+    """Batch norm for (B, C) or (B, C, H, W). One value a channel (one row, one pixel) has no variance: it
+    takes the running one."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         assert input.ndim in (2, 4)
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and input.numel() == input.shape[1]:
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
         return super().forward(input)
 
 
@@ -210,7 +252,8 @@ def norm_of(kind: str, channels: int) -> nn.Module:
 
 
 def drop_path(residual: Tensor, share: float) -> Tensor:
-    """Stochastic depth (Huang et al. 2016): that share of the rows skips this residual, the others' are scaled up."""
+    """Stochastic depth (Huang et al. 2016): that share of the rows skips this residual, the others' are
+    scaled up."""
     keep = torch.rand(len(residual), *[1] * (residual.ndim - 1), device=residual.device) >= share
     return residual * keep / (1 - share)
 

@@ -1,7 +1,10 @@
-"""ResNet-9's family: three stages that pool before they normalise, so that most of the arithmetic lies where the map is small.
+"""ResNet-9's family: three stages that pool before they normalise, so that most of the arithmetic lies where
+the map is small.
 
-Page 2018 ("How to train your ResNet"), Jordan 2024 ("94% on CIFAR-10 in 3.29 seconds", arXiv:2404.00498). Five 3×3 convolutions:
-a stem, then per stage  conv, max-pool 2, norm, ReLU,  x + relu(norm(conv(x))).  Pictures above 40 pixels are first brought to 40 or
+Page 2018 ("How to train your ResNet"), Jordan 2024 ("94% on CIFAR-10 in 3.29 seconds", arXiv:2404.00498).
+Five 3×3 convolutions:
+a stem, then per stage  conv, max-pool 2, norm, ReLU,  x + relu(norm(conv(x))).  Pictures above 40 pixels are
+first brought to 40 or
 fewer by stem layers of stride 2. Letters: B batch, C channels, H W image, D width.
 """
 
@@ -16,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapsto.config import setting
-from mapsto.models.base import Heads, Net, Rooms, Stems
+from mapsto.models.base import Heads, Net, Stems, Types
 from mapsto.models.resnet import OnlyInput, he_init, map_input, norm_of
 from mapsto.signature import Signature
 
@@ -31,10 +34,14 @@ class Config:
     norm: str = setting("batch", "normalisation; group does not mix rows", choices=("batch", "group"))
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Net:
     name, channels, size = map_input(signature, types, "resnet9")
     body = features(config, channels, size)
-    return Net(Stems(signature, types, body.width), OnlyInput(name, body), Heads(signature, types, kinds, body.width, "map"))
+    return Net(
+        Stems(signature, types, body.width),
+        OnlyInput(name, body),
+        Heads(signature, types, kinds, body.width, "map"),
+    )
 
 
 def features(config: Config, channels: int, size: int) -> ResNet9:
@@ -49,10 +56,14 @@ class ResNet9(nn.Module):
         super().__init__()
         halvings = max(0, math.ceil(math.log2(size / MAP)))
         first = max(16, config.width // 2)
-        stem = [Layer(channels, first, 2 if halvings else 1, config.norm)] + [Layer(first, first, 2, config.norm) for _ in range(halvings - 1)]
+        stem = [Layer(channels, first, 2 if halvings else 1, config.norm)] + [
+            Layer(first, first, 2, config.norm) for _ in range(halvings - 1)
+        ]
         self.stem = nn.Sequential(*stem)
         widths = [first, *(config.width * 2**stage for stage in range(config.stages))]
-        self.stages = nn.Sequential(*(Stage(before, after, config.norm) for before, after in pairwise(widths)))
+        self.stages = nn.Sequential(
+            *(Stage(before, after, config.norm) for before, after in pairwise(widths))
+        )
         self.dropout = nn.Dropout2d(config.dropout)
         self.width = widths[-1]
         he_init(self, zero=False)
@@ -74,7 +85,8 @@ class Layer(nn.Module):
 
 
 class Stage(nn.Module):
-    """(B, C, H, W) -> (B, D, ⌈H/2⌉, ⌈W/2⌉). Pooling before the norm leaves a quarter of the memory traffic to norm and ReLU."""
+    """(B, C, H, W) -> (B, D, ⌈H/2⌉, ⌈W/2⌉). Pooling before the norm leaves a quarter of the memory traffic to
+    norm and ReLU."""
 
     def __init__(self, inputs: int, width: int, norm: str):
         super().__init__()

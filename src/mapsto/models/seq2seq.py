@@ -1,8 +1,10 @@
-"""Encoder-decoder transformer (Vaswani et al. 2017): what is given is read in both directions, the answer is written from left to right.
+"""Encoder-decoder transformer (Vaswani et al. 2017): what is given is read in both directions, the answer is
+written from left to right.
 
-With what came after: RMSNorm before each part (Xiong et al. 2020), rotary positions (Su et al. 2021), queries and keys of length 1 (Henry et
-al. 2020), ReLU² (So et al. 2021), no biases; the parts are those of `models.gpt`. Several inputs are read as one sequence, each with a mark.
-Letters: B batch, S tokens read, T tokens written, D width, N heads, H width of a head, V vocabulary, K answers kept for each row.
+With what came after: RMSNorm before each part (Xiong et al. 2020), rotary positions (Su et al. 2021), queries
+and keys of length 1 (Henry et al. 2020), ReLU² (So et al. 2021), no biases; the parts are those of
+`models.gpt`. Several inputs are read as one sequence, each with a mark. Letters: B batch, S tokens read, T
+tokens written, D width, N heads, H width of a head, V vocabulary, K answers kept for each row.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models import gpt
 from mapsto.models._layers import Dropout, attend
-from mapsto.models.base import Heads, Rooms, Stems, Writer, features_of_nothing, in_arithmetic, pool
+from mapsto.models.base import Heads, Stems, Types, Writer, features_of_nothing, in_arithmetic, pool
 from mapsto.models.gpt import linear, norm, rotary
 from mapsto.outputs.sequence import WholeText
 from mapsto.signature import Signature
@@ -33,36 +35,54 @@ class Config:
     decoder: int = setting(3, "blocks of the decoder", above=0)
     heads: int = setting(4, "attention heads", above=0)
     mlp: str = setting("relu2", "the feed-forward part of a block", choices=("swiglu", "relu2"))
-    dropout: float = setting(0.3, "share dropped of embeddings and of what a block adds", above=-1e-9, below=1)
-    shared: bool = setting(False, "one vocabulary, and one table of its tokens, for what is read and what is written")
+    dropout: float = setting(
+        0.3, "share dropped of embeddings and of what a block adds", above=-1e-9, below=1
+    )
+    shared: bool = setting(
+        False, "one vocabulary, and one table of its tokens, for what is read and what is written"
+    )
 
 
 def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
-    """Texts as byte pairs, read whole, without bags; learned from all of them together where the vocabulary is shared."""
+    """Texts as byte pairs, read whole, without bags; learned from all of them together where the vocabulary
+    is shared."""
     texts = [slot for slot in signature.slots if slot.type == "text"]
     spec: dict[str, Any] = {"tokenizer": "bpe", "bag": False, "enough": 1.0}
-    return {slot.name: spec | ({"beside": [slot.column for slot in texts]} if config.shared else {}) for slot in texts}
+    return {
+        slot.name: spec | ({"beside": [slot.column for slot in texts]} if config.shared else {})
+        for slot in texts
+    }
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Seq2Seq:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Seq2Seq:
     if config.width % (2 * config.heads):
         raise ConfigError(
-            f"model 'seq2seq': width {config.width} does not divide into {config.heads} heads of even width.\nTake a multiple of twice the heads."
+            f"model 'seq2seq': width {config.width} does not divide into {config.heads} heads of even"
+            " width.\nTake a multiple of twice the heads."
         )
     stems = Stems(signature, types, config.width)
     gives = features_of_nothing(stems, signature, types) if signature.inputs else {}
-    if wrong := [name for name, found in gives.items() if not isinstance(found, Padded) and (found.ndim != 3 or found.shape[2] != config.width)]:
-        raise ConfigError(f"model 'seq2seq' reads tokens; '{wrong[0]}' gives none.\nIt takes texts and cells of tables: leave '{wrong[0]}' out.")
+    if wrong := [
+        name
+        for name, found in gives.items()
+        if not isinstance(found, Padded) and (found.ndim != 3 or found.shape[2] != config.width)
+    ]:
+        raise ConfigError(
+            f"model 'seq2seq' reads tokens; '{wrong[0]}' gives none.\nIt takes texts and cells of tables:"
+            f" leave '{wrong[0]}' out."
+        )
     if not gives:
         raise ConfigError(
-            f"model 'seq2seq' writes an answer to something; '{signature}' gives it nothing.\nWrite: text -> text, or take --model gpt."
+            f"model 'seq2seq' writes an answer to something; '{signature}' gives it nothing.\nWrite: text ->"
+            " text, or take --model gpt."
         )
     most = sum(getattr(types["input", slot.name], "most", 1) for slot in signature.inputs)
     return Seq2Seq(config, stems, Heads(signature, types, kinds, config.width, "tokens"), len(gives), most)
 
 
 class Seq2Seq(Writer):
-    """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the token behind each."""
+    """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the
+    token behind each."""
 
     def __init__(self, config: Config, stems: Stems, heads: Heads, inputs: int, longest: int):
         super().__init__()
@@ -85,8 +105,10 @@ class Seq2Seq(Writer):
         self.register_buffer("cosine", cosine, persistent=False)
         self.register_buffer("sine", sine, persistent=False)
 
-    def forward(self, inputs: Mapping[str, Field], given: Any = None, size: int | None = None) -> dict[str, Tensor]:
-        return self.heads(self.written(given, self.read(inputs), None))
+    def forward(
+        self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
+    ) -> dict[str, Tensor]:
+        return self.heads(self.written(condition, self.read(inputs), None))
 
     def embed(self, inputs: Mapping[str, Field]) -> Tensor:
         """(B, D): the mean of what was read."""
@@ -104,16 +126,24 @@ class Seq2Seq(Writer):
         return Padded(norm(x), lengths)
 
     def joined(self, features: list[Any]) -> tuple[Tensor, Tensor]:
-        """Features of all inputs, Padded or (B, T, D) each, one behind the other without gaps -> (B, S, D), lengths (B,)."""
+        """Features of all inputs, Padded or (B, T, D) each, one behind the other without gaps -> (B, S, D),
+        lengths (B,)."""
         if self.marks is None and isinstance(features[0], Padded):
             return features[0].values, features[0].lengths.clamp(min=1)
-        parts = [found if isinstance(found, Padded) else Padded(found, torch.full((len(found),), found.shape[1])) for found in features]
+        parts = [
+            found if isinstance(found, Padded) else Padded(found, torch.full((len(found),), found.shape[1]))
+            for found in features
+        ]
         values = [part.values + (0 if self.marks is None else self.marks[i]) for i, part in enumerate(parts)]
         masks = torch.cat([part.mask.to(values[0].device) for part in parts], 1)
-        order = (~masks).to(torch.int8).argsort(dim=1, stable=True)  # known tokens first, each row's in their order
+        order = (
+            (~masks).to(torch.int8).argsort(dim=1, stable=True)
+        )  # known tokens first, each row's in their order
         together = torch.cat(values, 1)
         lengths = masks.sum(1)
-        return together.gather(1, order[..., None].expand_as(together))[:, : max(1, int(lengths.max()))], lengths.clamp(min=1)
+        return together.gather(1, order[..., None].expand_as(together))[
+            :, : max(1, int(lengths.max()))
+        ], lengths.clamp(min=1)
 
     def written(self, tokens: Tensor, memory: Padded, state: State | None) -> Tensor:
         """(B, T) -> (B, T, D). With a state, `tokens` follow those it has seen."""
@@ -135,7 +165,9 @@ class Seq2Seq(Writer):
         """What the last block looks at, the mean over its heads."""
         last: Any = self.decoder[-1]
         found: list[Tensor] = []
-        handle = last.cross.register_forward_pre_hook(lambda cross, given: found.append(cross.weights(given[0], given[1], given[3])))
+        handle = last.cross.register_forward_pre_hook(
+            lambda cross, condition: found.append(cross.weights(condition[0], condition[1], condition[3]))
+        )
         try:
             self.written(tokens, self.read(inputs), None)
         finally:
@@ -151,10 +183,13 @@ class Seq2Seq(Writer):
 
 
 class State:
-    """What is kept while B · K answers are written: the memory (B, S, D), its keys and values for each block, and those of written tokens.
+    """What is kept while B · K answers are written: the memory (B, S, D), its keys and values for each block,
+    and those of written tokens.
 
-    The latter lie in one piece, (T, 2 L, B · K, N, H) for L blocks, so that a new token is written behind the others and a choice among answers is
-    copied into a second piece of memory: pieces made anew each time took most of the time where answers are long."""
+    The latter lie in one piece, (T, 2 L, B · K, N, H) for L blocks, so that a new token is written behind the
+    others and a choice among answers is copied into a second piece of memory: pieces made anew each time took
+    most of the time where answers are long.
+    """
 
     def __init__(self, memory: Padded, crossed: list[tuple[Tensor, Tensor]]):
         self.memory, self.crossed, self.length = memory, crossed, 0
@@ -167,7 +202,12 @@ class State:
         if self.kept.dtype != key.dtype:
             self.kept, self.spare = self.kept.to(key.dtype), self.spare.to(key.dtype)
         if self.kept.numel() < (size := self._size(self.length + 1)):
-            self.kept = torch.cat([self.kept[: self._size(self.length)], self.kept.new_empty(2 * size - self._size(self.length))])
+            self.kept = torch.cat(
+                [
+                    self.kept[: self._size(self.length)],
+                    self.kept.new_empty(2 * size - self._size(self.length)),
+                ]
+            )
         whole = self.kept[:size].view(self.length + 1, 2 * len(self.crossed), *self.shape)
         whole[-1, 2 * layer], whole[-1, 2 * layer + 1] = key[:, :, 0], value[:, :, 0]
         return whole[:, 2 * layer].permute(1, 2, 0, 3), whole[:, 2 * layer + 1].permute(1, 2, 0, 3)
@@ -189,7 +229,8 @@ class State:
 
 
 class Layer(nn.Module):
-    """x + attention to itself, then in the decoder + attention to what was read, then + feed-forward; each of norm(x): (B, T, D) -> (B, T, D)."""
+    """x + attention to itself, then in the decoder + attention to what was read, then + feed-forward; each of
+    norm(x): (B, T, D) -> (B, T, D)."""
 
     def __init__(self, config: gpt.Config, crosses: bool):
         super().__init__()
@@ -199,7 +240,13 @@ class Layer(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, cosine: Tensor, sine: Tensor, seen: Tensor | None, cached: Any = None, crossed: tuple[Tensor, Tensor, Tensor] | None = None
+        self,
+        x: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        seen: Tensor | None,
+        cached: Any = None,
+        crossed: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> Tensor:
         x = x + self.dropout(self.attention(norm(x), cosine, sine, cached, seen))
         if self.cross is not None and crossed is not None:
@@ -213,7 +260,11 @@ class Cross(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads, self.size = heads, width // heads
-        self.q, self.kv, self.out = linear(width, width), linear(width, 2 * width), linear(width, width, zero=True)
+        self.q, self.kv, self.out = (
+            linear(width, width),
+            linear(width, 2 * width),
+            linear(width, width, zero=True),
+        )
 
     def known(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, D) -> keys and values (B, N, S, H)."""
@@ -223,12 +274,16 @@ class Cross(nn.Module):
     def weights(self, x: Tensor, key: Tensor, seen: Tensor) -> Tensor:
         """x (B, T, D) -> (B, T, S): how much each token of the memory counts, the mean over heads."""
         q = norm(self.q(x).view(*x.shape[:2], self.heads, self.size)).transpose(1, 2)
-        return (q.float() @ key.float().mT * self.size**-0.5).masked_fill(~seen, -torch.inf).softmax(-1).mean(1)
+        return (
+            (q.float() @ key.float().mT * self.size**-0.5).masked_fill(~seen, -torch.inf).softmax(-1).mean(1)
+        )
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
         """x (B · K, T, D): the K answers to a row look at the same keys, as if they were one long answer."""
         rows, (many, time, width) = len(key), x.shape
-        q = norm(self.q(x).view(rows, many // rows * time, self.heads, self.size)).transpose(1, 2)  # (B, N, K · T, H)
+        q = norm(self.q(x).view(rows, many // rows * time, self.heads, self.size)).transpose(
+            1, 2
+        )  # (B, N, K · T, H)
         found = attend(q, key.to(q.dtype), value.to(q.dtype), seen)
         return self.out(found.transpose(1, 2).reshape(many, time, width))
 
@@ -237,5 +292,7 @@ def only_text(heads: Heads, model: str) -> tuple[str, WholeText]:
     """The name and head of the one text right of the arrow."""
     head = heads.list[0]
     if len(heads.names) != 1 or not isinstance(head, WholeText):
-        raise ConfigError(f"model '{model}' writes one text that answers something, and nothing else.\nWrite: text -> text.")
+        raise ConfigError(
+            f"model '{model}' writes one text that answers something, and nothing else.\nWrite: text -> text."
+        )
     return heads.names[0], head

@@ -1,5 +1,6 @@
-"""Recurrent net that says something of every word: an LSTM in both directions over word vectors with their letters (Huang et al. 2015, Lample et
-al. 2016). With the head of `tags` it is a BiLSTM-CRF. Letters: B batch, T words, D width.
+"""Recurrent net that says something of every word: an LSTM in both directions over word vectors with their
+letters (Huang et al. 2015, Lample et al. 2016). With the head of `tags` it is a BiLSTM-CRF. Letters: B batch,
+T words, D width.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from mapsto.batch import Padded
 from mapsto.config import setting
 from mapsto.models._layers import Dropout
-from mapsto.models.base import Heads, Net, Only, Rooms, Stems, only_sequence
+from mapsto.models.base import Heads, Net, Only, Stems, Types, only_sequence
 from mapsto.signature import Signature
 
 
@@ -30,7 +31,7 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     return {slot.name: {"apart": True} for slot in signature.inputs}
 
 
-def build(signature: Signature, types: Rooms, config: Config, kinds: Mapping[str, str]) -> Net:
+def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Net:
     stems = Stems(signature, types, config.token)
     only_sequence(signature, types, stems, "tagger")
     body = BothWays(config.token, config.width, config.layers, config.dropout)
@@ -42,10 +43,19 @@ class BothWays(nn.Module):
 
     def __init__(self, token: int, width: int, layers: int, dropout: float):
         super().__init__()
-        self.cells = nn.LSTM(token, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0, bidirectional=True)
+        self.cells = nn.LSTM(
+            token, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0, bidirectional=True
+        )
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Padded) -> Padded:
-        packed = pack_padded_sequence(self.dropout(tokens.values), tokens.lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        read: Tensor = pad_packed_sequence(self.cells(packed)[0], batch_first=True, total_length=tokens.values.shape[1])[0]
+        packed = pack_padded_sequence(
+            self.dropout(tokens.values),
+            tokens.lengths.clamp(min=1).cpu(),
+            batch_first=True,
+            enforce_sorted=False,
+        )
+        read: Tensor = pad_packed_sequence(
+            self.cells(packed)[0], batch_first=True, total_length=tokens.values.shape[1]
+        )[0]
         return Padded(self.dropout(read), tokens.lengths, tokens.counts)

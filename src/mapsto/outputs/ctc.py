@@ -1,8 +1,10 @@
-"""Texts that are heard (`audio -> text`): connectionist temporal classification (Graves et al. 2006), the search for the text, its figures.
+"""Texts that are heard (`audio -> text`): connectionist temporal classification (Graves et al. 2006), the
+search for the text, its figures.
 
-Every step of the input says a token or nothing (BLANK); a text's probability is the sum over all ways to say it so, where repeats without a
-BLANK between them are one token. So no one need know which frame holds which letter. A text of n tokens, r of them like the one before, takes
-n + r steps at least. Letters: B batch, T steps of the input, L tokens of a text, V vocabulary, W texts kept by a search, K tokens tried.
+Every step of the input says a token or nothing (BLANK); a text's probability is the sum over all ways to say
+it so, where repeats without a BLANK between them are one token. So no one need know which frame holds which
+letter. A text of n tokens, r of them like the one before, takes n + r steps at least. Letters: B batch, T
+steps of the input, L tokens of a text, V vocabulary, W texts kept by a search, K tokens tried.
 """
 
 from __future__ import annotations
@@ -23,14 +25,25 @@ from mapsto.config import options_of, setting
 from mapsto.errors import ConfigError
 from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
 from mapsto.prediction import Prediction
-from mapsto.types.base import Head, Simple
-from mapsto.types.text.targets import Values, Writing
-from mapsto.types.text.tokenizers import FIRST, PADDING, START, UNKNOWN, alphabet_of, learn_tokenizer, pieces_of, token_numbers
+from mapsto.types.base import Baseline, Head
+from mapsto.types.text.targets import TextTarget, Values
+from mapsto.types.text.tokenizers import (
+    FIRST,
+    PADDING,
+    START,
+    UNKNOWN,
+    alphabet_of,
+    learn_tokenizer,
+    pieces_of,
+    token_numbers,
+)
 
 BLANK = PADDING
 LETTERS, PIECES = 5_000, 512  # in a vocabulary of characters, and of byte pairs, at most
-# To begin with BLANK is e^2 times as likely as a token, so that texts are sought all over the input. Without it, nets write every token as soon
-# as the input begins: 30 clips of eight words were heard with a word error rate of .0042 after 160 steps, and of .43 after 240 without;
+# To begin with BLANK is e^2 times as likely as a token, so that texts are sought all over the input. Without
+# it, nets write every token as soon
+# as the input begins: 30 clips of eight words were heard with a word error rate of .0042 after 160 steps, and
+# of .43 after 240 without;
 # at e^4 a net of 32 units no longer found them.
 SILENT = 2.0
 TRIED = 16  # tokens that a search tries at each step, at least
@@ -39,14 +52,21 @@ FAINTEST = -12.0  # of what a language model says of a token: one that it does n
 PRIME = 1_000_003  # of the hashes by which equal texts are known
 NOTHING = -1e30  # the logarithm of no probability; infinities would make nan of differences
 
-Continuations = Callable[[Tensor, Tensor], Tensor]  # texts (n, L) of lengths (n,) -> log-probabilities (n, V) of what follows; START: the end
+Continuations = Callable[
+    [Tensor, Tensor], Tensor
+]  # texts (n, L) of lengths (n,) -> log-probabilities (n, V) of what follows; START: the end
 
 
 @dataclass(frozen=True)
 class Search:
     """How the text is searched for."""
 
-    beam: int = setting(0, "texts that a prefix-beam search keeps; 0: the likeliest token of each step, or 10 with a language model", above=-1)
+    beam: int = setting(
+        0,
+        "texts that a prefix-beam search keeps; 0: the likeliest token of each step, or 10 with a language"
+        " model",
+        above=-1,
+    )
     lm_weight: float = setting(0.5, "how much a language model counts", above=-1e-9)
     bonus: float = setting(0.0, "added for each token, against a language model's love of short texts")
 
@@ -54,7 +74,7 @@ class Search:
 class Ctc(Head):
     """Padded tokens (B, T, D) -> Padded logits (B, T, V)."""
 
-    takes = "tokens"
+    expects = "tokens"
 
     def __init__(self, width: int, pieces: Sequence[bytes], kind: str = "char"):
         super().__init__()
@@ -68,35 +88,57 @@ class Ctc(Head):
         return Padded(self.project(hidden.values), hidden.lengths, hidden.counts)
 
     def loss(self, output: Padded, target: Padded, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Nats of each row's text, and its tokens, one at least. A text that takes more steps than there are counts nothing."""
+        """Nats of each row's text, and its tokens, one at least. A text that takes more steps than there are
+        counts nothing."""
         possible = least_steps(target) <= output.lengths.clamp(min=1)
         known = possible if present is None else possible & present
         nats = nats_of(output, target)
         return torch.where(known, nats, 0.0), known * target.lengths.clamp(min=1).to(nats.dtype)
 
-    def measured(self, output: Padded, target: Padded, present: Tensor | None = None) -> dict[str, Tensor]:
+    def target_stats(
+        self, output: Padded, target: Padded, present: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """nats, and tokens they are of (B,)."""
         nats, count = self.loss(output, target, present)
         return {"nats": nats, "counted": count}
 
-    def searching(self, how: Mapping[str, Any], language: Any = None) -> None:
+    def set_decoding(self, how: Mapping[str, Any], language: Any = None) -> None:
         search = options_of(Search, how, "search")
         if how.get("beam") is not None and not search.beam:
-            raise ConfigError("--beam: expected 1 or more, got 0.\n1 takes the likeliest token of each step; so does leaving --beam out.")
+            raise ConfigError(
+                "--beam: expected 1 or more, got 0.\n1 takes the likeliest token of each step; so does"
+                " leaving --beam out."
+            )
         if (search.lm_weight != Search.lm_weight or search.bonus) and language is None:
-            raise ConfigError("--lm-weight (and bonus, in Python) weighs a language model, and none was given.\nName its run: --lm RUN.")
+            raise ConfigError(
+                "--lm-weight (and bonus, in Python) weighs a language model, and none was given.\nName its"
+                " run: --lm RUN."
+            )
         self.search = replace(search, beam=search.beam or (WITH_LANGUAGE if language else 0))
-        self.follows = None if language is None else continuations(language[0], language[1], self.pieces, self.kind)
+        self.follows = (
+            None if language is None else continuations(language[0], language[1], self.pieces, self.kind)
+        )
 
     def predict(self, output: Padded) -> dict[str, Any]:
         """value: Padded tokens (B, L); probability (B,) of exactly this text."""
         scores = output.values.float().log_softmax(-1)
-        found = beamed(scores, output.lengths, self.search, self.follows) if self.search.beam else greedy(scores.argmax(-1), output.lengths)
+        found = (
+            beamed(scores, output.lengths, self.search, self.follows)
+            if self.search.beam
+            else greedy(scores.argmax(-1), output.lengths)
+        )
         return {"value": found, "probability": (-nats_of(output, found)).exp().clamp(max=1.0)}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        chances = predicted["probability"].tolist() if "probability" in predicted else [None] * len(predicted["value"])
-        return [Prediction(text_of(tokens, self.pieces), chance) for tokens, chance in zip(predicted["value"], chances, strict=True)]
+        chances = (
+            predicted["probability"].tolist()
+            if "probability" in predicted
+            else [None] * len(predicted["value"])
+        )
+        return [
+            Prediction(text_of(tokens, self.pieces), chance)
+            for tokens, chance in zip(predicted["value"], chances, strict=True)
+        ]
 
 
 def text_of(tokens: Any, pieces: Sequence[bytes]) -> str:
@@ -108,14 +150,20 @@ def least_steps(target: Padded) -> Tensor:
     """(B,): steps that each text takes at least: its tokens, and a BLANK between two that are alike."""
     tokens = target.values
     inside = torch.arange(1, max(1, tokens.shape[1]), device=tokens.device) < target.lengths[:, None]
-    return target.lengths + ((tokens[:, 1:] == tokens[:, :-1]) & inside[:, : max(0, tokens.shape[1] - 1)]).sum(1)
+    return target.lengths + (
+        (tokens[:, 1:] == tokens[:, :-1]) & inside[:, : max(0, tokens.shape[1] - 1)]
+    ).sum(1)
 
 
 def nats_of(output: Padded, target: Padded) -> Tensor:
-    """(B,): -ln of each text's probability; 0, and no gradient, where it is impossible. Lengths as plain numbers, where they are at hand,
-    spare a GPU the wait."""
+    """(B,): -ln of each text's probability; 0, and no gradient, where it is impossible. Lengths as plain
+    numbers, where they are at hand, spare a GPU the wait."""
     scores = output.values.float().log_softmax(-1).transpose(0, 1)  # (T, B, V)
-    steps: Any = tuple(max(1, count) for count in output.counts) if output.counts and target.counts else output.lengths.clamp(min=1)
+    steps: Any = (
+        tuple(max(1, count) for count in output.counts)
+        if output.counts and target.counts
+        else output.lengths.clamp(min=1)
+    )
     tokens: Any = target.counts if isinstance(steps, tuple) else target.lengths
     if not scores.shape[1]:
         return scores.sum((0, 2))
@@ -128,13 +176,16 @@ def greedy(said: Tensor, lengths: Tensor) -> Padded:
     new = torch.ones_like(said, dtype=torch.bool)
     new[:, 1:] = said[:, 1:] != said[:, :-1]
     kept = new & (said != BLANK) & (torch.arange(time, device=said.device) < lengths.clamp(min=1)[:, None])
-    place = torch.where(kept, kept.cumsum(1) - 1, time)  # what is not kept goes to a place beyond, which is cut off
+    place = torch.where(
+        kept, kept.cumsum(1) - 1, time
+    )  # what is not kept goes to a place beyond, which is cut off
     return Padded(said.new_full((batch, time + 1), PADDING).scatter_(1, place, said)[:, :time], kept.sum(1))
 
 
 def beamed(scores: Tensor, lengths: Tensor, search: Search, follows: Continuations | None = None) -> Padded:
-    """Prefix-beam search (Hannun et al. 2014) of all rows at once. scores (B, T, V): log-probabilities; lengths (B,). follows: a language model,
-    in this text's tokens, which counts at every token and at the end."""
+    """Prefix-beam search (Hannun et al. 2014) of all rows at once. scores (B, T, V): log-probabilities;
+    lengths (B,). follows: a language model, in this text's tokens, which counts at every token and at the
+    end."""
     beam = _Beam(scores, search, follows if search.lm_weight else None)
     for step in range(scores.shape[1]):
         beam.step(scores[:, step], step < lengths.clamp(min=1))
@@ -142,7 +193,8 @@ def beamed(scores: Tensor, lengths: Tensor, search: Search, follows: Continuatio
 
 
 class _Beam:
-    """W texts of each row (B, W) with the logarithms of the probabilities that they were said and a BLANK stands last, or a token does."""
+    """W texts of each row (B, W) with the logarithms of the probabilities that they were said and a BLANK
+    stands last, or a token does."""
 
     def __init__(self, scores: Tensor, search: Search, language: Continuations | None):
         self.search, self.language, self.vocabulary = search, language, scores.shape[2]
@@ -151,11 +203,17 @@ class _Beam:
         self.blank = scores.new_full(self.shape, NOTHING)
         self.blank[:, 0] = 0.0
         self.token = scores.new_full(self.shape, NOTHING)
-        self.texts = torch.full((*self.shape, 1), PADDING, device=scores.device)  # (B, W, L), grown where needed
+        self.texts = torch.full(
+            (*self.shape, 1), PADDING, device=scores.device
+        )  # (B, W, L), grown where needed
         self.lengths = torch.zeros(self.shape, dtype=torch.long, device=scores.device)
-        self.hashes = -torch.arange(1, search.beam + 1, device=scores.device).expand(self.shape).clone()  # those not yet filled are like none
+        self.hashes = (
+            -torch.arange(1, search.beam + 1, device=scores.device).expand(self.shape).clone()
+        )  # those not yet filled are like none
         self.bonus = scores.new_zeros(self.shape)
-        self.follows: Tensor | None = None  # (B, W, V): what the language model says of each text's next token
+        self.follows: Tensor | None = (
+            None  # (B, W, V): what the language model says of each text's next token
+        )
         if language is not None and len(scores):
             self.follows = language(self.texts[:1, 0], self.lengths[:1, 0]).to(scores).expand(*self.shape, -1)
 
@@ -167,18 +225,28 @@ class _Beam:
     def step(self, scores: Tensor, going: Tensor) -> None:
         """One step of the input, of the rows that are still going on (B,). scores (B, V)."""
         whole = torch.logaddexp(self.blank, self.token)
-        chance, tried = scores.index_fill(1, torch.tensor([BLANK], device=scores.device), NOTHING).topk(self.tried)  # (B, K)
+        chance, tried = scores.index_fill(1, torch.tensor([BLANK], device=scores.device), NOTHING).topk(
+            self.tried
+        )  # (B, K)
         blank = whole + scores[:, BLANK, None]
         again = torch.where(self.lengths > 0, self.token + scores.gather(1, self.last), NOTHING)
-        before = torch.where(tried[:, None] == self.last[..., None], self.blank[..., None], whole[..., None])  # (B, W, K)
+        before = torch.where(
+            tried[:, None] == self.last[..., None], self.blank[..., None], whole[..., None]
+        )  # (B, W, K)
         longer = (before + chance[:, None]).clamp(min=NOTHING)
         hashes = self.hashes[..., None] * PRIME + tried[:, None]
-        same = hashes[..., None] == self.hashes[:, None, None]  # (B, W, K, W): a longer text is one that is there already
-        token = torch.logaddexp(again, longer[..., None].masked_fill(~same, NOTHING).flatten(1, 2).logsumexp(1))
+        same = (
+            hashes[..., None] == self.hashes[:, None, None]
+        )  # (B, W, K, W): a longer text is one that is there already
+        token = torch.logaddexp(
+            again, longer[..., None].masked_fill(~same, NOTHING).flatten(1, 2).logsumexp(1)
+        )
         longer = longer.masked_fill(same.any(3), NOTHING)
         bonus = (self.bonus + self.search.bonus)[..., None].expand(longer.shape)
         if self.follows is not None:
-            bonus = bonus + self.search.lm_weight * self.follows.gather(2, tried[:, None].expand(longer.shape))
+            bonus = bonus + self.search.lm_weight * self.follows.gather(
+                2, tried[:, None].expand(longer.shape)
+            )
         rank = torch.cat([torch.logaddexp(blank, token) + self.bonus, (longer + bonus).flatten(1)], 1)
         chosen = rank.topk(self.shape[1])[1]  # (B, W) of W that stay and W · K that grow
         grown = chosen >= self.shape[1]
@@ -187,13 +255,17 @@ class _Beam:
         made = {
             "blank": torch.where(grown, NOTHING, blank.gather(1, parent)),
             "token": torch.where(grown, longer.flatten(1).gather(1, candidate), token.gather(1, parent)),
-            "hashes": torch.where(grown, hashes.flatten(1).gather(1, candidate), self.hashes.gather(1, parent)),
+            "hashes": torch.where(
+                grown, hashes.flatten(1).gather(1, candidate), self.hashes.gather(1, parent)
+            ),
             "bonus": torch.where(grown, bonus.flatten(1).gather(1, candidate), self.bonus.gather(1, parent)),
         }
         added = torch.where(grown, tried.gather(1, candidate % self.tried), PADDING)
         self._take(made, parent, added, grown, going)
 
-    def _take(self, made: Mapping[str, Tensor], parent: Tensor, added: Tensor, grown: Tensor, going: Tensor) -> None:
+    def _take(
+        self, made: Mapping[str, Tensor], parent: Tensor, added: Tensor, grown: Tensor, going: Tensor
+    ) -> None:
         """The chosen texts in place of the old ones, in rows that are going on."""
         going, grown = going[:, None], grown & going[:, None]
         for name, value in made.items():
@@ -204,7 +276,9 @@ class _Beam:
             self.texts = F.pad(self.texts, (0, self.texts.shape[2]), value=PADDING)
         texts = self.texts.gather(1, parent[..., None].expand(self.texts.shape))
         place = lengths[..., None]
-        self.texts = texts.scatter(2, place, torch.where(grown, added, texts.gather(2, place)[..., 0])[..., None])
+        self.texts = texts.scatter(
+            2, place, torch.where(grown, added, texts.gather(2, place)[..., 0])[..., None]
+        )
         self.lengths = lengths + grown
         if self.follows is not None and self.language is not None:
             self.follows = self.follows.gather(1, parent[..., None].expand(self.follows.shape))
@@ -221,20 +295,28 @@ class _Beam:
         return Padded(texts, lengths)
 
 
-def continuations(model: Any, room: Any, pieces: Sequence[bytes], kind: str) -> Continuations:
-    """A net that learned `-> text`, and the room of its text, as what follows a text of these pieces. ConfigError: written in other tokens."""
-    known = {piece: number for number, piece in enumerate(pieces_of(room.kind, room.codes, room.alphabet)) if number >= FIRST}
-    if kind != room.kind or not any(piece in known for piece in pieces[FIRST:]):
+def continuations(model: Any, column_type: Any, pieces: Sequence[bytes], kind: str) -> Continuations:
+    """A net that learned `-> text`, and the room of its text, as what follows a text of these pieces.
+    ConfigError: written in other tokens."""
+    known = {
+        piece: number
+        for number, piece in enumerate(pieces_of(column_type.kind, column_type.codes, column_type.alphabet))
+        if number >= FIRST
+    }
+    if kind != column_type.kind or not any(piece in known for piece in pieces[FIRST:]):
         raise ConfigError(
-            f"--lm: the language model writes in {room.kind}, this run in {kind}, or their letters differ.\n"
-            f"Train one in the same tokens: -> text(tokenizer={kind})."
+            f"--lm: the language model writes in {column_type.kind}, this run in {kind}, or their letters"
+            f" differ.\nTrain one in the same tokens: -> text(tokenizer={kind})."
         )
-    ends = known.get(b"\n", UNKNOWN) if room.running else START  # what stands before a text, and behind it
+    ends = (
+        known.get(b"\n", UNKNOWN) if column_type.running else START
+    )  # what stands before a text, and behind it
     numbers = torch.tensor([known.get(piece, UNKNOWN) for piece in pieces])
     numbers[START] = ends
 
     def follows(texts: Tensor, lengths: Tensor) -> Tensor:
-        """(n, L) texts of lengths (n,) -> (n, V); of a text beyond the net's reach the last tokens are read."""
+        """(n, L) texts of lengths (n,) -> (n, V); of a text beyond the net's reach the last tokens are
+        read."""
         mapped = numbers.to(texts.device)
         begun = torch.cat([torch.full_like(texts[:, :1], ends), mapped[texts]], 1)  # (n, 1 + L)
         first = (lengths + 1 - model.most).clamp(min=0)[:, None]
@@ -247,7 +329,7 @@ def continuations(model: Any, room: Any, pieces: Sequence[bytes], kind: str) -> 
     return follows
 
 
-# --- figures ---------------------------------------------------------------------------------------------------------------------
+# --- figures --------------------------------------------------------------------------------------
 
 
 def jiwer() -> Any:
@@ -257,19 +339,30 @@ def jiwer() -> Any:
 
         return jiwer
     except ImportError:
-        raise ConfigError('transcripts are measured by the library jiwer, which is not installed: pip install "mapsto[audio]"') from None
+        raise ConfigError(
+            "transcripts are measured by the library jiwer, which is not installed: pip install"
+            ' "mapsto[audio]"'
+        ) from None
 
 
 def edits(true: Sequence[str], said: Sequence[str], letters: bool = False) -> np.ndarray:
-    """(n, 2) float64: words (or letters) that must be changed, left out or put in to make what was said true, and how many the truth has."""
+    """(n, 2) float64: words (or letters) that must be changed, left out or put in to make what was said true,
+    and how many the truth has."""
     if not len(true):
         return np.empty((0, 2))
     found = (jiwer().process_characters if letters else jiwer().process_words)(list(true), list(said))
     wrong = [
-        sum(max(part.ref_end_idx - part.ref_start_idx, part.hyp_end_idx - part.hyp_start_idx) for part in row if part.type != "equal")
+        sum(
+            max(part.ref_end_idx - part.ref_start_idx, part.hyp_end_idx - part.hyp_start_idx)
+            for part in row
+            if part.type != "equal"
+        )
         for row in found.alignments
     ]
-    return np.array([(count, len(reference)) for count, reference in zip(wrong, found.references, strict=True)], np.float64)
+    return np.array(
+        [(count, len(reference)) for count, reference in zip(wrong, found.references, strict=True)],
+        np.float64,
+    )
 
 
 @cache
@@ -278,8 +371,8 @@ def _pieces(kind: str, codes: str, alphabet: str) -> tuple[bytes, ...]:
 
 
 def figures(pieces: Sequence[bytes]) -> tuple[Metric, ...]:
-    """Metrics of predicted {"value": (n,) arrays of tokens, "nats" and "counted": (n,)} and target (n,) arrays of tokens. The first is of words
-    where the text has spaces, else of characters."""
+    """Metrics of predicted {"value": (n,) arrays of tokens, "nats" and "counted": (n,)} and target (n,)
+    arrays of tokens. The first is of words where the text has spaces, else of characters."""
     jiwer()  # said before anything is learned
 
     def both(predicted: Arrays, target: np.ndarray) -> tuple[list[str], list[str]]:
@@ -292,7 +385,9 @@ def figures(pieces: Sequence[bytes]) -> tuple[Metric, ...]:
         return edits(*both(predicted, target), letters=True)
 
     def exact(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-        return np.array([true == said for true, said in zip(*both(predicted, target), strict=True)], np.float64)[:, None]
+        return np.array(
+            [true == said for true, said in zip(*both(predicted, target), strict=True)], np.float64
+        )[:, None]
 
     def loss(predicted: Arrays, target: np.ndarray) -> np.ndarray:
         if "nats" not in predicted:  # a simple rule gives its answer no probability
@@ -306,17 +401,28 @@ def figures(pieces: Sequence[bytes]) -> tuple[Metric, ...]:
     return (
         *((of_words, of_letters) if spaced else (of_letters, of_words)),
         Metric("exact_match", "Share of texts that are right to the letter.", exact, mean_of),
-        Metric("loss", "Mean negative logarithm (nats) of a text's probability, for each of its tokens.", loss, ratio_of, False),
+        Metric(
+            "loss",
+            "Mean negative logarithm (nats) of a text's probability, for each of its tokens.",
+            loss,
+            ratio_of,
+            False,
+        ),
     )
 
 
-# --- how such a text is written --------------------------------------------------------------------------------------------------
+# --- how such a text is written -------------------------------------------------------------------
 
 
-def _learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = ()) -> dict[str, Any]:
+def _learned_from(
+    values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = ()
+) -> dict[str, Any]:
     """Characters, or byte pairs where these are asked for."""
     if most is not None:
-        raise ConfigError("a text that is heard is as long as what is said, so max has no meaning.\nOptions here: tokenizer=char or bpe, size.")
+        raise ConfigError(
+            "a text that is heard is as long as what is said, so max has no meaning.\nOptions here:"
+            " tokenizer=char or bpe, size."
+        )
     texts = [value for value in values if value]
     if tokenizer == "bpe":
         return {"kind": "bpe", "codes": learn_tokenizer("bpe", texts, size or PIECES), "alphabet": ""}
@@ -325,7 +431,10 @@ def _learned_from(values: Values, tokenizer: str | None, size: int | None, most:
 
 def _tokens(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
     empty = np.empty(0, np.int32)
-    return [empty if value is None else found for value, found in zip(values, token_numbers(values, kind, codes, alphabet), strict=True)]
+    return [
+        empty if value is None else found
+        for value, found in zip(values, token_numbers(values, kind, codes, alphabet), strict=True)
+    ]
 
 
 def _takes(arrays: Ragged) -> np.ndarray:
@@ -335,13 +444,17 @@ def _takes(arrays: Ragged) -> np.ndarray:
     return arrays.lengths.numpy() + np.bincount(row[1:][again], minlength=len(arrays))
 
 
-def _simple(name: str, batches: Iterator[Batch]) -> Simple:
+def _simple(name: str, batches: Iterator[Batch]) -> Baseline:
     """Always the most frequent text of the training rows; and nothing."""
     seen: Counter[tuple[int, ...]] = Counter()
     for batch in batches:
         target = batch.targets[name]
         assert isinstance(target, Padded)
-        seen.update(tuple(row[:length]) for row, length in zip(target.values.tolist(), target.lengths.tolist(), strict=True) if length)
+        seen.update(
+            tuple(row[:length])
+            for row, length in zip(target.values.tolist(), target.lengths.tolist(), strict=True)
+            if length
+        )
     best = np.array(seen.most_common(1)[0][0] if seen else (), np.int64)
 
     def rule(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
@@ -353,12 +466,14 @@ def _simple(name: str, batches: Iterator[Batch]) -> Simple:
     return rule
 
 
-WRITING = Writing(
+TARGET = TextTarget(
     _learned_from,
     _tokens,
-    lambda width, room: Ctc(width, _pieces(room.kind, room.codes, room.alphabet), room.kind),
-    lambda room: figures(_pieces(room.kind, room.codes, room.alphabet)),
+    lambda width, column_type: Ctc(
+        width, _pieces(column_type.kind, column_type.codes, column_type.alphabet), column_type.kind
+    ),
+    lambda column_type: figures(_pieces(column_type.kind, column_type.codes, column_type.alphabet)),
     lambda most: "found in the input by CTC",
-    takes=_takes,
-    simple=_simple,
+    min_input_steps=_takes,
+    baseline=_simple,
 )

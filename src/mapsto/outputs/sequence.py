@@ -1,7 +1,8 @@
-"""Texts that answer something (`text -> text`): each is written from its first token to its end; the head that says it, and its figures.
+"""Texts that answer something (`text -> text`): each is written from its first token to its end; the head
+that says it, and its figures.
 
-A text is its tokens and a START, which ends it; several that are right lie behind each other (`mapsto.types.text.references`).
-Letters: B batch, T tokens, D width, V vocabulary.
+A text is its tokens and a START, which ends it; several that are right lie behind each other
+(`mapsto.types.text.references`). Letters: B batch, T tokens, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -23,18 +24,30 @@ from mapsto.types.text import pretrained
 from mapsto.types.text.pretrained import PUBLIC
 from mapsto.types.text.references import joined, texts_of
 from mapsto.types.text.similarity import figures
-from mapsto.types.text.targets import Values, Writing
+from mapsto.types.text.targets import TextTarget, Values
 from mapsto.types.text.tokenizers import FIRST, START, alphabet_of, byte_pairs, pieces_of, token_numbers
 
-REACH, AHEAD = 1024, 1.5  # tokens that a text has at most; in lengths of the longest that was seen, as not every text was
-USUAL = 0.99  # share of the answers seen whose lengths, times AHEAD, say how long an answer may become: one that never ends costs most
+REACH, AHEAD = (
+    1024,
+    1.5,
+)  # tokens that a text has at most; in lengths of the longest that was seen, as not every text was
+# share of the answers seen whose lengths, times AHEAD, say how long an answer may become: one that never ends
+# costs most
+USUAL = 0.99
 SMALL, LETTERS = 50_000, 128  # characters of training text, and different ones, up to which each is a token
 NEVER = tuple(number for number in range(FIRST) if number != START)  # marks that are no part of an answer
 
 
-def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = (), own: str = "") -> dict[str, Any]:
-    """What a text's room learns to write it. Characters where texts are single words or there are few of them; else byte pairs. own: a public
-    model's tokens, in place of learned ones."""
+def learned_from(
+    values: Values,
+    tokenizer: str | None,
+    size: int | None,
+    most: int | None,
+    beside: Values = (),
+    own: str = "",
+) -> dict[str, Any]:
+    """What a text's room learns to write it. Characters where texts are single words or there are few of
+    them; else byte pairs. own: a public model's tokens, in place of learned ones."""
     texts = [text for value in values for text in texts_of(value) if text]
     characters = sum(map(len, texts))
     single = sum(len(text.split()) for text in texts) < 1.1 * len(texts)
@@ -47,15 +60,21 @@ def learned_from(values: Values, tokenizer: str | None, size: int | None, most: 
     else:
         found = {"kind": kind, "codes": byte_pairs(beside or texts, size), "alphabet": ""}  # type: ignore[arg-type]
     lengths = np.array([len(tokens) for tokens in written(texts, **found)])
-    reach, writes = (min(REACH, math.ceil(AHEAD * length / 8) * 8) for length in (lengths.max(), np.quantile(lengths, USUAL)))
+    reach, writes = (
+        min(REACH, math.ceil(AHEAD * length / 8) * 8)
+        for length in (lengths.max(), np.quantile(lengths, USUAL))
+    )
     return {**found, "most": most or reach, "writes": min(most or reach, writes)}
 
 
 def written(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
-    """Texts as token numbers and the START that ends them, int32 (n,) each; nothing for what is missing, all references of a list."""
+    """Texts as token numbers and the START that ends them, int32 (n,) each; nothing for what is missing, all
+    references of a list."""
     end = np.array([START], np.int32)
     references = [texts_of(value) for value in values]
-    found = iter(token_numbers([text for texts in references for text in texts], kind, codes, alphabet, answers=True))
+    found = iter(
+        token_numbers([text for texts in references for text in texts], kind, codes, alphabet, answers=True)
+    )
     return [joined([np.concatenate([next(found), end]) for _ in texts]) for texts in references]
 
 
@@ -73,9 +92,10 @@ def told(rows: Iterable[np.ndarray], kind: str, codes: str, alphabet: str) -> li
 
 
 class WholeText(Head):
-    """What token follows each of an answer: tokens (B, T, D) -> logits (B, T, V). Which answer is best is the learner's search."""
+    """What token follows each of an answer: tokens (B, T, D) -> logits (B, T, V). Which answer is best is the
+    learner's search."""
 
-    takes = "tokens"
+    expects = "tokens"
 
     def __init__(self, width: int, vocabulary: int, most: int, writes: int, spelling: tuple[str, str, str]):
         super().__init__()
@@ -86,31 +106,53 @@ class WholeText(Head):
     def forward(self, hidden: Tensor) -> Tensor:
         return self.project(hidden)
 
-    def loss(self, output: Tensor, target: Padded, present: Tensor | None = None, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Nats summed over a row's tokens, and how many these are. smoothing: share of the truth that is spread over all tokens (Szegedy et
-        al. 2016)."""
+    def loss(
+        self, output: Tensor, target: Padded, present: Tensor | None = None, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Nats summed over a row's tokens, and how many these are. smoothing: share of the truth that is
+        spread over all tokens (Szegedy et al. 2016)."""
         wanted = target.values.masked_fill(~target.mask, -100)
-        each = F.cross_entropy(output.flatten(0, 1).float(), wanted.flatten(), reduction="none", ignore_index=-100, label_smoothing=smoothing)
+        each = F.cross_entropy(
+            output.flatten(0, 1).float(),
+            wanted.flatten(),
+            reduction="none",
+            ignore_index=-100,
+            label_smoothing=smoothing,
+        )
         return each.view(wanted.shape).sum(1), target.lengths.float()
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
-        """The likeliest token at each place, given the true ones before it: value (B, T), and score (B,), the sum of their log-probabilities."""
+        """The likeliest token at each place, given the true ones before it: value (B, T), and score (B,), the
+        sum of their log-probabilities."""
         best, value = output.float().log_softmax(-1).max(-1)
         return {"value": value, "score": best.sum(1)}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        """Texts, each with its probability as a whole. predicted: value, (B,) arrays of tokens; score (B,), their log-probabilities."""
+        """Texts, each with its probability as a whole. predicted: value, (B,) arrays of tokens; score (B,),
+        their log-probabilities."""
         texts = told(predicted["value"], *self.spelling)
-        chances = np.exp(np.asarray(predicted["score"], np.float64)).tolist() if "score" in predicted else [None] * len(texts)
+        chances = (
+            np.exp(np.asarray(predicted["score"], np.float64)).tolist()
+            if "score" in predicted
+            else [None] * len(texts)
+        )
         return [Prediction(text, chance) for text, chance in zip(texts, chances, strict=True)]
 
 
-def _metrics(room: Any) -> tuple[Metric, ...]:
-    return figures(lambda rows: told(rows, room.kind, room.codes, room.alphabet))
+def _metrics(column_type: Any) -> tuple[Metric, ...]:
+    return figures(lambda rows: told(rows, column_type.kind, column_type.codes, column_type.alphabet))
 
 
-def _head(width: int, room: Any) -> WholeText:
-    return WholeText(width, room.vocabulary_size, room.most, min(room.writes, room.most), (room.kind, room.codes, room.alphabet))
+def _head(width: int, column_type: Any) -> WholeText:
+    return WholeText(
+        width,
+        column_type.vocabulary_size,
+        column_type.most,
+        min(column_type.writes, column_type.most),
+        (column_type.kind, column_type.codes, column_type.alphabet),
+    )
 
 
-WRITING = Writing(learned_from, written, _head, _metrics, lambda writes: f"{writes} tokens at most", whole=True)
+TARGET = TextTarget(
+    learned_from, written, _head, _metrics, lambda writes: f"{writes} tokens at most", whole=True
+)

@@ -1,4 +1,5 @@
-"""Texts that are learned by themselves (`-> text`): how they are written as tokens, the head that says what comes next, and its figures.
+"""Texts that are learned by themselves (`-> text`): how they are written as tokens, the head that says what
+comes next, and its figures.
 
 Letters: B batch, T tokens, D width, V vocabulary.
 """
@@ -18,10 +19,11 @@ from mapsto.metrics import Arrays, Metric, ratio_of
 from mapsto.prediction import Prediction
 from mapsto.types.base import Head
 from mapsto.types.text.pretrained import PUBLIC
-from mapsto.types.text.targets import Values, Writing
+from mapsto.types.text.targets import TextTarget, Values
 from mapsto.types.text.tokenizers import PADDING, START, alphabet_of, byte_pairs, pieces_of, token_numbers
 
-SHORT = 5_000_000  # characters of training text up to which single characters are the better tokens, where these are few
+# characters of training text up to which single characters are the better tokens, where these are few
+SHORT = 5_000_000
 LETTERS = 256  # different characters that are few
 CHARACTERS_A_PIECE = 1_000  # of training text: a rarer piece is not learned
 TRIED = 100_000  # characters on which it is seen how many tokens a text makes
@@ -29,9 +31,16 @@ BLOCK = 128  # tokens that are read at once, where nobody says otherwise
 BLOCKS = 64  # that a training text should fill at least
 
 
-def learned_from(values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = (), own: str = "") -> dict[str, Any]:
-    """What a text's room learns to write it: {"kind", "codes" or "alphabet", "most"}. values: training texts, or a sample of them. own: a public
-    model's tokens, in place of learned ones."""
+def learned_from(
+    values: Values,
+    tokenizer: str | None,
+    size: int | None,
+    most: int | None,
+    beside: Values = (),
+    own: str = "",
+) -> dict[str, Any]:
+    """What a text's room learns to write it: {"kind", "codes" or "alphabet", "most"}. values: training texts,
+    or a sample of them. own: a public model's tokens, in place of learned ones."""
     texts = [value for value in values if value]
     characters = sum(map(len, texts))
     few = characters <= SHORT and len(alphabet_of(texts, LETTERS + 1)) <= LETTERS
@@ -49,11 +58,14 @@ def learned_from(values: Values, tokenizer: str | None, size: int | None, most: 
 
 
 def written(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
-    """Texts as token numbers, int32 (n,) each: where a document begins a START, which also ends the one before; nothing for what
-    is missing."""
+    """Texts as token numbers, int32 (n,) each: where a document begins a START, which also ends the one
+    before; nothing for what is missing."""
     begins = [[] if value is None or isinstance(value, Continued) else [START] for value in values]
     found = token_numbers(values, kind, codes, alphabet)
-    return [np.concatenate([np.array(first, np.int32), tokens]) for first, tokens in zip(begins, found, strict=True)]
+    return [
+        np.concatenate([np.array(first, np.int32), tokens])
+        for first, tokens in zip(begins, found, strict=True)
+    ]
 
 
 def sizes(kind: str, codes: str, alphabet: str) -> np.ndarray:
@@ -62,10 +74,10 @@ def sizes(kind: str, codes: str, alphabet: str) -> np.ndarray:
 
 
 class NextToken(Head):
-    """What token follows each: tokens (B, T, D) -> logits (B, T, V). most: tokens read at once; apart: shall what begins with a START not
-    see what stands before it in its block?"""
+    """What token follows each: tokens (B, T, D) -> logits (B, T, V). most: tokens read at once; apart: shall
+    what begins with a START not see what stands before it in its block?"""
 
-    takes = "tokens"
+    expects = "tokens"
 
     def __init__(self, width: int, vocabulary: int, most: int, apart: bool = False):
         super().__init__()
@@ -77,8 +89,11 @@ class NextToken(Head):
         return self.project(hidden)
 
     def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Nats summed over a row's tokens, and how many these are. target (B, T) int64, PADDING where nothing is to be said."""
-        each = F.cross_entropy(output.flatten(0, 1).float(), target.flatten(), reduction="none", ignore_index=PADDING)  # (B·T,)
+        """Nats summed over a row's tokens, and how many these are. target (B, T) int64, PADDING where nothing
+        is to be said."""
+        each = F.cross_entropy(
+            output.flatten(0, 1).float(), target.flatten(), reduction="none", ignore_index=PADDING
+        )  # (B·T,)
         return each.view(target.shape).sum(1), (target != PADDING).sum(1, dtype=torch.float32)
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
@@ -89,12 +104,17 @@ class NextToken(Head):
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         """The likeliest token's number and its probability."""
         sure = predicted["probability"].max(-1)
-        return [Prediction(int(value), float(chance)) for value, chance in zip(predicted["value"], sure, strict=True)]
+        return [
+            Prediction(int(value), float(chance))
+            for value, chance in zip(predicted["value"], sure, strict=True)
+        ]
 
 
-def figures(bytes_of: np.ndarray, what: str = "a token", context: str = "given those before it in its block") -> tuple[Metric, ...]:
-    """Metrics of predicted {"nats": (n,)} and target (n, T) tokens, PADDING where none is said: a row is a block. bytes_of (V,): bytes a token
-    stands for."""
+def figures(
+    bytes_of: np.ndarray, what: str = "a token", context: str = "given those before it in its block"
+) -> tuple[Metric, ...]:
+    """Metrics of predicted {"nats": (n,)} and target (n, T) tokens, PADDING where none is said: a row is a
+    block. bytes_of (V,): bytes a token stands for."""
 
     def said(target: np.ndarray) -> np.ndarray:
         return (target != PADDING).sum(1)
@@ -109,20 +129,34 @@ def figures(bytes_of: np.ndarray, what: str = "a token", context: str = "given t
         return float(np.exp(ratio_of(statistics)))
 
     return (
-        Metric("loss", f"Mean negative logarithm (nats) of the probability of {what} {context}.", a_token, ratio_of, False),
         Metric(
-            "perplexity", f"Exponential of that: among how many equally likely tokens the next one is guessed, {context}.", a_token, perplexity, False
+            "loss",
+            f"Mean negative logarithm (nats) of the probability of {what} {context}.",
+            a_token,
+            ratio_of,
+            False,
         ),
         Metric(
-            "bits_per_byte", "Bits that the text takes when coded by these probabilities, for each of its bytes in utf-8.", a_byte, ratio_of, False
+            "perplexity",
+            f"Exponential of that: among how many equally likely tokens the next one is guessed, {context}.",
+            a_token,
+            perplexity,
+            False,
+        ),
+        Metric(
+            "bits_per_byte",
+            "Bits that the text takes when coded by these probabilities, for each of its bytes in utf-8.",
+            a_byte,
+            ratio_of,
+            False,
         ),
     )
 
 
-WRITING = Writing(
+TARGET = TextTarget(
     learned_from,
     written,
-    lambda width, room: NextToken(width, room.vocabulary_size, room.most),
-    lambda room: figures(sizes(room.kind, room.codes, room.alphabet)),
+    lambda width, column_type: NextToken(width, column_type.vocabulary_size, column_type.most),
+    lambda column_type: figures(sizes(column_type.kind, column_type.codes, column_type.alphabet)),
     lambda most: f"and learned in blocks of {most} tokens",
 )

@@ -1,7 +1,7 @@
 """THE table: signature pattern -> model, learner, settings, and why.
 
-The first row whose pattern fits is the recipe. What a person asked for wins over it, field by field. Figures behind the rows are
-in `benchmarks/LOG.md`.
+The first row whose pattern fits is the recipe. What a person asked for wins over it, field by field. Figures
+behind the rows are in `benchmarks/LOG.md`.
 """
 
 from __future__ import annotations
@@ -26,22 +26,38 @@ from mapsto.types.image import Image
 from mapsto.types.text import Text
 
 MINUTES = 5.0
-DECODERS = ((128, 4), (192, 4), (256, 6), (384, 6), (512, 8), (768, 12))  # widths and depths of language models
+DECODERS = (
+    (128, 4),
+    (192, 4),
+    (256, 6),
+    (384, 6),
+    (512, 8),
+    (768, 12),
+)  # widths and depths of language models
 PASSES = 12.0  # over a text, at most
-SEEN = 5  # weights of theirs for each training token, at most
-HURRY = 1.15  # times the steps that a transcript takes are wanted: training speaks up to 10% quicker
-LONGER = 1.25  # than most clips heard is what a net of sounds reads at once: training speaks slower, too
-HEARERS, HEARINGS = ((96, 3), (144, 4)), 14  # widths and depths of theirs, and passes over the clips that the larger wants
-REACH = 50  # tokens that a net of sounds reads at once at least
-GENTLE = 0.3  # of the usual peak rate, where weights are not fresh
-WRITERS = ((64, 1), (128, 2), (192, 3), (256, 3), (384, 4), (512, 6))  # and of nets that answer
-FEWEST, READ = 6, 8  # passes of theirs over the rows, at least, and weights for each token, at most
-PIECES = 4_000  # tokens of a vocabulary, about
+WEIGHTS_PER_TOKEN = 5  # weights of theirs for each training token, at most
+TEMPO_MARGIN = 1.15  # times the steps that a transcript takes are wanted: training speaks up to 10% quicker
+CONTEXT_MARGIN = (
+    1.25  # than most clips heard is what a net of sounds reads at once: training speaks slower, too
+)
+CONFORMERS, CONFORMER_PASSES = (
+    ((96, 3), (144, 4)),
+    14,
+)  # widths and depths of theirs, and passes over the clips that the larger wants
+MIN_CONTEXT = 50  # tokens that a net of sounds reads at once at least
+FINETUNE_LR = 0.3  # of the usual peak rate, where weights are not fresh
+SEQ2SEQS = ((64, 1), (128, 2), (192, 3), (256, 3), (384, 4), (512, 6))  # and of nets that answer
+MIN_PASSES, ANSWER_WEIGHTS_PER_TOKEN = (
+    6,
+    8,
+)  # passes of theirs over the rows, at least, and weights for each token, at most
+VOCABULARY = 4_000  # tokens of a vocabulary, about
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One row. fits: does the signature match; decide: the settings, complete; why: for the first line printed."""
+    """One row. fits: does the signature match; decide: the settings, complete; why: for the first line
+    printed."""
 
     pattern: str
     fits: Callable[[Signature], bool]
@@ -50,24 +66,49 @@ class Recipe:
     why: str
     learner: str = "supervised"
     units: Callable[[Facts], int] = lambda facts: facts.rows  # what a step's rows are taken from
-    kinds: Mapping[str, str] = field(default_factory=dict)  # output type -> kind of head, where it is not the type's first
+    kinds: Mapping[str, str] = field(
+        default_factory=dict
+    )  # output type -> kind of head, where it is not the type's first
 
 
 def pictures(facts: Facts) -> dict[str, Any]:
-    """A residual net from scratch. Wider where the budget allows some 45 passes over the rows at width 32, more augmentation where rows are few."""
-    room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Image))
-    rows, few = facts.rows, facts.rows <= 20_000 and room.side >= 16  # of 8 pixels, two cut out are a digit's stroke
+    """A residual net from scratch. Wider where the budget allows some 45 passes over the rows at width 32,
+    more augmentation where rows are few."""
+    column_type = next(
+        column_type
+        for (side, _), column_type in facts.column_types.items()
+        if side == "input" and isinstance(column_type, Image)
+    )
+    rows, few = (
+        facts.rows,
+        facts.rows <= 20_000 and column_type.side >= 16,
+    )  # of 8 pixels, two cut out are a digit's stroke
     batch = max(8, min(128, 1 << max(0, (rows // 16).bit_length() - 1)))
-    training = Training(optimizer="muon", lr=0.03, batch=batch, weight_decay=0.015, momentum=0.9, warmup=0.15, schedule="linear", clip=0.0, ema=0.995)
-    passes = facts.passes(multiplications(room.side))
+    training = Training(
+        optimizer="muon",
+        lr=0.03,
+        batch=batch,
+        weight_decay=0.015,
+        momentum=0.9,
+        warmup=0.15,
+        schedule="linear",
+        clip=0.0,
+        ema=0.995,
+    )
+    passes = facts.passes(multiplications(column_type.side))
     width = 32 if passes is None else 16 * int(2 * min(2.0, max(1.0, (passes / 45) ** 0.5)))
     return {
         "options": {"width": width},
         "training": training,
         "learner_options": {"cutmix": 0.5} if few else {},
-        "rooms": {"input": {"image": {"augment": "crop colour cutout" if few else "crop"}}, "output": {"category": {"smoothing": 0.1}}},
+        "type_options": {
+            "input": {"image": {"augment": "crop colour cutout" if few else "crop"}},
+            "output": {"category": {"smoothing": 0.1}},
+        },
         "budget": Budget(epochs=max(200.0, 4000 * batch / rows), patience=0.0),
-        "metric": "log_loss" if rows < 6000 else None,  # on few validation rows accuracy is too coarse to choose by
+        "metric": (
+            "log_loss" if rows < 6000 else None
+        ),  # on few validation rows accuracy is too coarse to choose by
     }
 
 
@@ -77,48 +118,99 @@ def multiplications(side: int) -> float:
 
 
 def sounds(facts: Facts) -> dict[str, Any]:
-    """The residual net of pictures on a spectrum: noise, warps and masks stand for what pictures have cut out. Free Spoken Digit Dataset,
-    official split: accuracy .997 after 200 and after 600 steps, nearest neighbours .907, a linear model .943."""
-    room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Audio))
-    rows, size = facts.rows, room.side
+    """The residual net of pictures on a spectrum: noise, warps and masks stand for what pictures have cut
+    out. Free Spoken Digit Dataset, official split: accuracy .997 after 200 and after 600 steps, nearest
+    neighbours .907, a linear model .943.
+    """
+    column_type = next(
+        column_type
+        for (side, _), column_type in facts.column_types.items()
+        if side == "input" and isinstance(column_type, Audio)
+    )
+    rows, size = facts.rows, column_type.side
     batch = max(8, min(64, 1 << max(0, (rows // 16).bit_length() - 1)))
-    training = Training(optimizer="muon", lr=0.03, batch=batch, weight_decay=0.015, momentum=0.9, warmup=0.15, schedule="linear", clip=0.0, ema=0.995)
+    training = Training(
+        optimizer="muon",
+        lr=0.03,
+        batch=batch,
+        weight_decay=0.015,
+        momentum=0.9,
+        warmup=0.15,
+        schedule="linear",
+        clip=0.0,
+        ema=0.995,
+    )
     passes = facts.passes(multiplications(size))
     width = 32 if passes is None or passes >= 15 else 16
     return {
         "options": {"width": width},
         "training": training,
-        "rooms": {"input": {"audio": {"shift": 0.1, "noise": 0.5, "equaliser": 10.0, "masks": 2}}, "output": {"category": {"smoothing": 0.1}}},
+        "type_options": {
+            "input": {"audio": {"shift": 0.1, "noise": 0.5, "equaliser": 10.0, "masks": 2}},
+            "output": {"category": {"smoothing": 0.1}},
+        },
         "budget": Budget(epochs=max(60.0, 4000 * batch / rows), patience=0.0),
         "metric": "log_loss" if rows < 6000 else None,
     }
 
 
 def speech(facts: Facts) -> dict[str, Any]:
-    """A Conformer whose tokens are as long as the densest transcript allows, up to 40 ms: quicker speech than was heard must fit, too. The smaller
-    where the minutes allow fewer than HEARINGS passes of the larger: digits .113 after 600 of its steps, .119 after 1,021 of the other's."""
-    room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Audio))
-    frames, least = facts.said() or (np.ones(1), np.zeros(1))
-    stride = room.stride or max((s for s in STRIDES if (np.ceil(frames / s) >= HURRY * least).all()), default=1)
+    """A Conformer whose tokens are as long as the densest transcript allows, up to 40 ms: quicker speech than
+    was heard must fit, too. The smaller where the minutes allow fewer than HEARINGS passes of the larger:
+    digits .113 after 600 of its steps, .119 after 1,021 of the other's.
+    """
+    column_type = next(
+        column_type
+        for (side, _), column_type in facts.column_types.items()
+        if side == "input" and isinstance(column_type, Audio)
+    )
+    frames, least = facts.alignment_lengths() or (np.ones(1), np.zeros(1))
+    stride = column_type.stride or max(
+        (s for s in STRIDES if (np.ceil(frames / s) >= TEMPO_MARGIN * least).all()), default=1
+    )
     batch = int(np.clip(facts.rows // 2, 1, 8 if facts.rows < 500 else 16))
-    width, depth = HEARERS[-1]
+    width, depth = CONFORMERS[-1]
     if facts.minutes is not None:
-        work = 6 * 23 * depth * width**2 * float(np.ceil(frames / stride).mean()) * facts.rows  # 23 products of width by width in a block
-        width, depth = HEARERS[facts.minutes * 60 * facts.reaches() >= HEARINGS * work]
-    training = Training(optimizer="muon", lr=0.02, batch=batch, weight_decay=0.02, momentum=0.95, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+        work = (
+            6 * 23 * depth * width**2 * float(np.ceil(frames / stride).mean()) * facts.rows
+        )  # 23 products of width by width in a block
+        width, depth = CONFORMERS[facts.minutes * 60 * facts.text_flops() >= CONFORMER_PASSES * work]
+    training = Training(
+        optimizer="muon",
+        lr=0.02,
+        batch=batch,
+        weight_decay=0.02,
+        momentum=0.95,
+        warmup=0.1,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
     return {
-        "options": {"width": width, "depth": depth, "reach": max(REACH, math.ceil(LONGER * frames_of(room.most, room.hertz) / stride))},
+        "options": {
+            "width": width,
+            "depth": depth,
+            "reach": max(
+                MIN_CONTEXT,
+                math.ceil(CONTEXT_MARGIN * frames_of(column_type.most, column_type.hertz) / stride),
+            ),
+        },
         "training": training,
-        "rooms": {"input": {"audio": {"shift": 0.1, "noise": 0.5, "masks": 2, "centre": True, "stride": stride}}},
+        "type_options": {
+            "input": {"audio": {"shift": 0.1, "noise": 0.5, "masks": 2, "centre": True, "stride": stride}}
+        },
         "budget": Budget(epochs=max(60.0, 1500 * batch / facts.rows), patience=0.0),
         "metric": "loss" if facts.rows < 2000 else None,
     }
 
 
 def tables(facts: Facts) -> dict[str, Any]:
-    """An ensemble of MLPs in one net over learned encodings of every cell: 400 to 1,500 steps, and never fewer than 14 passes."""
+    """An ensemble of MLPs in one net over learned encodings of every cell: 400 to 1,500 steps, and never
+    fewer than 14 passes."""
     rows, columns = facts.rows, len(facts.signature.inputs)
-    batch = int(min(256 if rows < 200_000 else 1024, max(32, 2 ** round(math.log2(max(rows, 1) / 64 + 1e-9)))))
+    batch = int(
+        min(256 if rows < 200_000 else 1024, max(32, 2 ** round(math.log2(max(rows, 1) / 64 + 1e-9))))
+    )
     steps = min(1500, max(400, 100 * math.log2(rows / 64 + 1) ** 1.5))
     width, dropout = (96, 0.2) if rows < 1000 else (192, 0.1) if rows < 6000 else (384, 0.15)
     options = {
@@ -129,7 +221,17 @@ def tables(facts: Facts) -> dict[str, Any]:
         "dropout": dropout,
         "adapter": "output",
     }
-    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.03, momentum=0.9, warmup=0.03, schedule="cosine", clip=1.0, ema=0.0)
+    training = Training(
+        optimizer="adamw",
+        lr=2e-3,
+        batch=batch,
+        weight_decay=0.03,
+        momentum=0.9,
+        warmup=0.03,
+        schedule="cosine",
+        clip=1.0,
+        ema=0.0,
+    )
     return {
         "options": options,
         "training": training,
@@ -143,7 +245,13 @@ def mixtures(facts: Facts) -> dict[str, Any]:
     seen, heard = ("image" in _kinds(facts.signature), "audio" in _kinds(facts.signature))
     found = pictures(facts) if seen else sounds(facts)
     if seen and heard:
-        found = {**found, "rooms": {**found["rooms"], "input": {**found["rooms"]["input"], **sounds(facts)["rooms"]["input"]}}}
+        found = {
+            **found,
+            "type_options": {
+                **found["type_options"],
+                "input": {**found["type_options"]["input"], **sounds(facts)["type_options"]["input"]},
+            },
+        }
     training = replace(found["training"], optimizer="adamw", lr=1e-3, weight_decay=0.02)
     return {**found, "options": {}, "training": training, "learner_options": {}}
 
@@ -152,34 +260,62 @@ def texts(facts: Facts) -> dict[str, Any]:
     """A convolutional net beside a bag of n-grams: some eight passes; smoothed labels keep the best
     weights from standing before the rate has fallen (trec .884 without, .905 with). Characters need more, and
     where all sequences are of one length, as aligned DNA is, places instead of the bag."""
-    room = next(room for (side, _), room in facts.rooms.items() if side == "input" and isinstance(room, Text))
-    rows, signs = facts.rows, room.kind == "char"
+    column_type = next(
+        column_type
+        for (side, _), column_type in facts.column_types.items()
+        if side == "input" and isinstance(column_type, Text)
+    )
+    rows, signs = facts.rows, column_type.kind == "char"
     batch = int(min(32, max(8, 2 ** round(math.log2(max(rows, 1) / 100 + 1e-9)))))
     training = Training(
-        optimizer="adamw", lr=2e-3 if signs else 3e-3, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0
+        optimizer="adamw",
+        lr=2e-3 if signs else 3e-3,
+        batch=batch,
+        weight_decay=0.01,
+        momentum=0.9,
+        warmup=0.1,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
     )
     patterns = {"token": 64, "channels": 64, "runs": "3 5 7", "layers": 1, "noise": 0.1}
-    places = {"places": room.most, "summary": False} if room.aligned else {}
+    places = {"places": column_type.most, "summary": False} if column_type.aligned else {}
     return {
-        "why": "sequences of one length: a convolutional net that knows the places" if places and signs else "",
+        "why": (
+            "sequences of one length: a convolutional net that knows the places" if places and signs else ""
+        ),
         "options": {**patterns, **places} if signs else {},
         "training": training,
         "budget": Budget(epochs=max(12.0 if signs else 8.0, 600 * batch / rows), patience=0.5),
-        "rooms": {"input": {"text": {"hide": 0.0 if signs else 0.1}}, "output": {"category": {"smoothing": 0.0 if signs else 0.1}}},
+        "type_options": {
+            "input": {"text": {"hide": 0.0 if signs else 0.1}},
+            "output": {"category": {"smoothing": 0.0 if signs else 0.1}},
+        },
         "metric": "log_loss",
     }
 
 
 def words(facts: Facts) -> dict[str, Any]:
-    """A net that says something of each word learns few sentences by heart within some passes: small steps, and a third of the words unknown."""
+    """A net that says something of each word learns few sentences by heart within some passes: small steps,
+    and a third of the words unknown."""
     rows = facts.rows
     batch = int(min(16, max(4, 2 ** round(math.log2(max(rows, 1) / 100 + 1e-9)))))
-    training = Training(optimizer="adamw", lr=1e-3, batch=batch, weight_decay=0.01, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    training = Training(
+        optimizer="adamw",
+        lr=1e-3,
+        batch=batch,
+        weight_decay=0.01,
+        momentum=0.9,
+        warmup=0.1,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
     return {
         "options": {"token": 64, "width": 64, "layers": 1, "dropout": 0.5},
         "training": training,
         "budget": Budget(epochs=max(5.0, 600 * batch / rows), patience=0.5),
-        "rooms": {"input": {"text": {"hide": 0.5}}, "output": {"tags": {"recall": 2.5}}},
+        "type_options": {"input": {"text": {"hide": 0.5}}, "output": {"tags": {"recall": 2.5}}},
     }
 
 
@@ -187,54 +323,110 @@ def reading(facts: Facts) -> dict[str, Any]:
     """Texts read together."""
     rows = facts.rows
     batch = int(min(16, max(4, 2 ** round(math.log2(max(rows, 1) / 50 + 1e-9)))))
-    training = Training(optimizer="adamw", lr=2e-3, batch=batch, weight_decay=0.05, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    training = Training(
+        optimizer="adamw",
+        lr=2e-3,
+        batch=batch,
+        weight_decay=0.05,
+        momentum=0.9,
+        warmup=0.1,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
     return {
         "options": {"token": 64, "width": 64, "dropout": 0.4},
         "training": training,
         "budget": Budget(epochs=max(6.0, 600 * batch / rows), patience=0.5),
-        "rooms": {"input": {"text": {"hide": 0.3}}},
+        "type_options": {"input": {"text": {"hide": 0.3}}},
     }
 
 
 def language(facts: Facts) -> dict[str, Any]:
-    """A decoder on blocks of text, in small steps: the largest net whose weights see a token each within the minutes, and that has no more
-    than SEEN weights for each token there is. tinyshakespeare by characters, validation and test loss after 1.5 million tokens: 4 blocks,
-    128 wide, reading 64 at once 1.521 and 1.636 (1.530 and 1.649 at twice the rate); 192 wide, reading 128 at once 1.469 and 1.581."""
-    room = _written(facts)
-    within = None if facts.minutes is None else facts.minutes * 60 * facts.reaches()
-    fitting = [(w, d) for w, d in DECODERS if 12 * d * w * w <= SEEN * facts.tokens and (within is None or within / 6 >= (12 * d * w * w) ** 2)]
+    """A decoder on blocks of text, in small steps: the largest net whose weights see a token each within the
+    minutes, and that has no more than SEEN weights for each token there is. tinyshakespeare by characters,
+    validation and test loss after 1.5 million tokens: 4 blocks, 128 wide, reading 64 at once 1.521 and 1.636
+    (1.530 and 1.649 at twice the rate); 192 wide, reading 128 at once 1.469 and 1.581.
+    """
+    column_type = _written(facts)
+    within = None if facts.minutes is None else facts.minutes * 60 * facts.text_flops()
+    fitting = [
+        (w, d)
+        for w, d in DECODERS
+        if 12 * d * w * w <= WEIGHTS_PER_TOKEN * facts.tokens
+        and (within is None or within / 6 >= (12 * d * w * w) ** 2)
+    ]
     width, depth = fitting[-1] if fitting else DECODERS[0]
     if within is None:
         width, depth = min((width, depth), DECODERS[2])
     affordable = min((within or 0) / (6 * 12 * depth * width**2), PASSES * facts.tokens)
-    batch = max(1, round(min(1 << 18, max(1024, affordable / 5000)) / room.most))
+    batch = max(1, round(min(1 << 18, max(1024, affordable / 5000)) / column_type.most))
     passes = affordable / max(1, facts.tokens)
-    training = Training(optimizer="muon", lr=0.02, batch=batch, weight_decay=0.01, momentum=0.95, warmup=0.005, schedule="linear", clip=1.0, ema=0.0)
+    training = Training(
+        optimizer="muon",
+        lr=0.02,
+        batch=batch,
+        weight_decay=0.01,
+        momentum=0.95,
+        warmup=0.005,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
     return {
-        "options": {"width": width, "depth": depth, "heads": max(4, width // 64), "dropout": 0.0 if passes < 3 else 0.1 if passes < 8 else 0.2},
+        "options": {
+            "width": width,
+            "depth": depth,
+            "heads": max(4, width // 64),
+            "dropout": 0.0 if passes < 3 else 0.1 if passes < 8 else 0.2,
+        },
         "training": training,
         "budget": Budget(epochs=PASSES, patience=0.0),
     }
 
 
 def answers(facts: Facts) -> dict[str, Any]:
-    """An encoder-decoder on byte pairs: the largest that sees every row FEWEST times within the minutes, and has no more than READ weights for
-    each token there is."""
+    """An encoder-decoder on byte pairs: the largest that sees every row FEWEST times within the minutes, and
+    has no more than READ weights for each token there is."""
     rows, tokens = facts.rows, facts.tokens / max(1, facts.rows)  # of a row, read and written
-    within = None if facts.minutes is None else facts.minutes * 60 * facts.reaches()
+    within = None if facts.minutes is None else facts.minutes * 60 * facts.text_flops()
 
     def affords(width: int, depth: int) -> bool:
-        weights = 14 * depth * width**2 + PIECES / 2 * width  # that a token meets: 12 in a block that reads, 16 in one that writes
-        return within is None or within >= FEWEST * rows * tokens * 6 * weights
+        weights = (
+            14 * depth * width**2 + VOCABULARY / 2 * width
+        )  # that a token meets: 12 in a block that reads, 16 in one that writes
+        return within is None or within >= MIN_PASSES * rows * tokens * 6 * weights
 
-    fitting = [(w, d) for w, d in WRITERS if 28 * d * w * w <= READ * facts.tokens and affords(w, d)]
-    width, depth = fitting[-1] if fitting else WRITERS[0]
+    fitting = [
+        (w, d)
+        for w, d in SEQ2SEQS
+        if 28 * d * w * w <= ANSWER_WEIGHTS_PER_TOKEN * facts.tokens and affords(w, d)
+    ]
+    width, depth = fitting[-1] if fitting else SEQ2SEQS[0]
     if within is None:
-        width, depth = min((width, depth), WRITERS[3])
-    batch = int(min(256, max(8, 2 ** round(math.log2(min(4096 / max(1.0, tokens), max(rows, 1) / 50) + 1e-9)))))
-    training = Training(optimizer="muon", lr=0.02, batch=batch, weight_decay=0.01, momentum=0.95, warmup=0.03, schedule="linear", clip=1.0, ema=0.0)
+        width, depth = min((width, depth), SEQ2SEQS[3])
+    batch = int(
+        min(256, max(8, 2 ** round(math.log2(min(4096 / max(1.0, tokens), max(rows, 1) / 50) + 1e-9))))
+    )
+    training = Training(
+        optimizer="muon",
+        lr=0.02,
+        batch=batch,
+        weight_decay=0.01,
+        momentum=0.95,
+        warmup=0.03,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
     return {
-        "options": {"width": width, "depth": depth, "decoder": depth, "heads": max(4, width // 64), "dropout": 0.3 if rows < 100_000 else 0.1},
+        "options": {
+            "width": width,
+            "depth": depth,
+            "decoder": depth,
+            "heads": max(4, width // 64),
+            "dropout": 0.3 if rows < 100_000 else 0.1,
+        },
         "training": training,
         "budget": Budget(epochs=max(30.0, 2000 * batch / max(1, rows)), patience=0.0),
         "metric": "loss",
@@ -242,12 +434,27 @@ def answers(facts: Facts) -> dict[str, Any]:
 
 
 def preferences(facts: Facts) -> dict[str, Any]:
-    """A few passes over the pairs in small steps, from weights that can already answer. The chosen answers' own loss beside (Pang et al. 2024):
-    a small net that answered `The cat says meow.` says `meow!` after it, where DPO alone left it stammering."""
+    """A few passes over the pairs in small steps, from weights that can already answer. The chosen answers'
+    own loss beside (Pang et al. 2024): a small net that answered `The cat says meow.` says `meow!` after it,
+    where DPO alone left it stammering.
+    """
     if not facts.started:
-        raise ConfigError("pairs of answers tune a net that can already answer.\nGive the run that it starts from: --from RUN.")
+        raise ConfigError(
+            "pairs of answers tune a net that can already answer.\nGive the run that it starts from: --from"
+            " RUN."
+        )
     batch = max(4, min(32, 1 << max(0, (facts.rows // 32).bit_length() - 1)))
-    training = Training(optimizer="adamw", lr=1e-3, batch=batch, weight_decay=0.0, momentum=0.9, warmup=0.1, schedule="linear", clip=1.0, ema=0.0)
+    training = Training(
+        optimizer="adamw",
+        lr=1e-3,
+        batch=batch,
+        weight_decay=0.0,
+        momentum=0.9,
+        warmup=0.1,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
     budget = Budget(epochs=5.0, patience=0.0)
     return {"options": {}, "training": training, "learner_options": {"words": 1.0}, "budget": budget}
 
@@ -259,7 +466,7 @@ def blocks(facts: Facts) -> int:
 
 def _written(facts: Facts) -> Any:
     """The room of the one output, which holds texts."""
-    return next(room for (side, _), room in facts.rooms.items() if side == "output")
+    return next(column_type for (side, _), column_type in facts.column_types.items() if side == "output")
 
 
 def _is_chat(signature: Signature) -> bool:
@@ -316,8 +523,20 @@ TABLE: tuple[Recipe, ...] = (
         "pairs of answers: what people prefer becomes likelier (DPO)",
         "dpo",
     ),
-    Recipe("image -> any", lambda s: _kinds(s) == ["image"], "resnet9", pictures, "one picture: a residual net from scratch"),
-    Recipe("audio -> any", lambda s: _kinds(s) == ["audio"], "resnet9", sounds, "one sound: a residual net on its spectrum (log-mel)"),
+    Recipe(
+        "image -> any",
+        lambda s: _kinds(s) == ["image"],
+        "resnet9",
+        pictures,
+        "one picture: a residual net from scratch",
+    ),
+    Recipe(
+        "audio -> any",
+        lambda s: _kinds(s) == ["audio"],
+        "resnet9",
+        sounds,
+        "one sound: a residual net on its spectrum (log-mel)",
+    ),
     Recipe(
         "text -> tags",
         lambda s: _kinds(s) == ["text"] and any(slot.type == "tags" for slot in s.outputs),
@@ -325,10 +544,20 @@ TABLE: tuple[Recipe, ...] = (
         words,
         "a tag for each word: a recurrent net over words and their letters, and a conditional random field",
     ),
-    Recipe("text -> any", lambda s: _kinds(s) == ["text"], "textcnn", texts, "one text: a convolutional net and a bag of n-grams, side by side"),
+    Recipe(
+        "text -> any",
+        lambda s: _kinds(s) == ["text"],
+        "textcnn",
+        texts,
+        "one text: a convolutional net and a bag of n-grams, side by side",
+    ),
     Recipe(
         "text, text -> span",
-        lambda s: len(s.inputs) > 1 and set(_kinds(s)) == {"text"} and any(slot.type == "span" for slot in s.outputs),
+        lambda s: (
+            len(s.inputs) > 1
+            and set(_kinds(s)) == {"text"}
+            and any(slot.type == "span" for slot in s.outputs)
+        ),
         "reader",
         reading,
         "an answer in a text: question and text read together, with the words they share",
@@ -340,7 +569,13 @@ TABLE: tuple[Recipe, ...] = (
         mixtures,
         "pictures or sounds beside other inputs: each encoded in its way, then joined",
     ),
-    Recipe("cells -> any", lambda s: bool(_kinds(s)), "mlp", tables, "a table: every cell a token, an ensemble of MLPs in one net"),
+    Recipe(
+        "cells -> any",
+        lambda s: bool(_kinds(s)),
+        "mlp",
+        tables,
+        "a table: every cell a token, an ensemble of MLPs in one net",
+    ),
 )
 
 
@@ -349,16 +584,20 @@ def recipe_of(signature: Signature) -> Recipe:
     for recipe in TABLE:
         if recipe.fits(signature):
             return recipe
-    raise ConfigError(f"'{signature}': no default recipe learns this.\nPatterns with one: {', '.join(recipe.pattern for recipe in TABLE)}.")
+    raise ConfigError(
+        f"'{signature}': no default recipe learns this.\nPatterns with one:"
+        f" {', '.join(recipe.pattern for recipe in TABLE)}."
+    )
 
 
-def kind_of(signature: Signature, slot: Slot, room: type[DataType] | DataType) -> str:
+def output_kind(signature: Signature, slot: Slot, column_type: type[DataType] | DataType) -> str:
     """The kind of head that an output gets: the pair of inputs and output decides."""
-    return recipe_of(signature).kinds.get(slot.type, room.head_kinds[0])
+    return recipe_of(signature).kinds.get(slot.type, column_type.head_kinds[0])
 
 
 def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
-    """The model's name and the options a person gave it; the recipe's model without options where nobody asked."""
+    """The model's name and the options a person gave it; the recipe's model without options where nobody
+    asked."""
     if settings.model is None:
         return ("hub", settings.public) if settings.public else (recipe_of(signature).model, {})
     name, options = parse_call(settings.model, "model")
@@ -367,21 +606,27 @@ def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, A
 
 
 def choose(facts: Facts, settings: Settings) -> Choice:
-    """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule decided."""
+    """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule
+    decided."""
     recipe = recipe_of(facts.signature)
     model, asked_options = model_of(facts.signature, settings)
     found = facts.found or models.find(model, facts.signature, asked_options)
     decided = {**recipe.decide(facts), **models.defaults(model, facts, asked_options, found)}
     options = {**(decided["options"] if model == recipe.model else {}), **asked_options}
-    learner, learner_options = parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})
+    learner, learner_options = (
+        parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})
+    )
     if learner == recipe.learner:
         learner_options = {**decided.get("learner_options", {}), **learner_options}
     usual: Training = decided["training"]
-    training = _filled(settings.training, replace(usual, lr=GENTLE * (usual.lr or 0.0)) if facts.started else usual)
+    training = _filled(
+        settings.training, replace(usual, lr=FINETUNE_LR * (usual.lr or 0.0)) if facts.started else usual
+    )
     training = replace(training, batch=min(training.batch or 1, max(1, recipe.units(facts))))
     if (training.devices or 1) > (training.batch or 1):
         raise ConfigError(
-            f"--devices {training.devices}: a step takes {training.batch} rows, too few for each process to get one.\nGive fewer devices."
+            f"--devices {training.devices}: a step takes {training.batch} rows, too few for each process to"
+            " get one.\nGive fewer devices."
         )
     return Choice(
         model,
@@ -391,7 +636,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         training,
         _budget(settings.budget, decided["budget"]),
         _heads(facts),
-        decided.get("rooms", {}),
+        decided.get("type_options", {}),
         _best(facts, settings.metric, decided.get("metric")),
         (decided.get("why") or recipe.why,),
         found,
@@ -399,10 +644,16 @@ def choose(facts: Facts, settings: Settings) -> Choice:
 
 
 def _filled(asked: Training, decided: Training) -> Training:
-    """The recipe's numbers where nobody asked. A rate chosen for one optimizer is not taken over for another."""
-    values = {f.name: getattr(asked, f.name) if getattr(asked, f.name) is not None else getattr(decided, f.name) for f in fields(Training)}
+    """The recipe's numbers where nobody asked. A rate chosen for one optimizer is not taken over for
+    another."""
+    values = {
+        f.name: getattr(asked, f.name) if getattr(asked, f.name) is not None else getattr(decided, f.name)
+        for f in fields(Training)
+    }
     if asked.optimizer not in (None, decided.optimizer):
-        plain = {"adamw": (1e-3, 0.9, 0.02), "sgd": (0.05, 0.9, 5e-4), "muon": (0.02, 0.95, 0.01)}[asked.optimizer]  # type: ignore[index]
+        plain = {"adamw": (1e-3, 0.9, 0.02), "sgd": (0.05, 0.9, 5e-4), "muon": (0.02, 0.95, 0.01)}[
+            asked.optimizer
+        ]  # type: ignore[index]
         for name, value in zip(("lr", "momentum", "weight_decay"), plain, strict=True):
             values[name] = getattr(asked, name) if getattr(asked, name) is not None else value
     return Training(**values)
@@ -413,21 +664,27 @@ def _budget(asked: Budget, decided: Budget) -> Budget:
     patience = asked.patience if asked.patience is not None else decided.patience
     if asked.steps is not None or asked.epochs is not None:
         return replace(asked, patience=asked.patience or 0.0)
-    return Budget(minutes=asked.minutes or MINUTES, epochs=decided.epochs, until=asked.until, patience=patience)
+    return Budget(
+        minutes=asked.minutes or MINUTES, epochs=decided.epochs, until=asked.until, patience=patience
+    )
 
 
 def _heads(facts: Facts) -> dict[str, str]:
-    return {slot.name: kind_of(facts.signature, slot, facts.rooms["output", slot.name]) for slot in facts.signature.outputs}
+    return {
+        slot.name: output_kind(facts.signature, slot, facts.column_types["output", slot.name])
+        for slot in facts.signature.outputs
+    }
 
 
 def _best(facts: Facts, metric: str | None, usual: str | None) -> tuple[str, str] | None:
-    """(slot, metric) that decides which weights are best: --metric NAME[@SLOT], or the recipe's usual one, or the first output's first."""
+    """(slot, metric) that decides which weights are best: --metric NAME[@SLOT], or the recipe's usual one, or
+    the first output's first."""
     outputs: dict[str, Slot] = {slot.name: slot for slot in facts.signature.outputs}
     name, _, where = (metric or "").partition("@")
     slot = where or next(iter(outputs))
     if slot not in outputs:
         raise ConfigError(f"--metric {metric}: no output '{slot}'.\n{did_you_mean(slot, outputs)}")
-    known = [found.name for found in facts.rooms["output", slot].metrics]
+    known = [found.name for found in facts.column_types["output", slot].metrics]
     if name and name not in known:
         raise ConfigError(f"--metric: '{slot}' has no metric '{name}'.\n{did_you_mean(name, known)}")
     default = usual if usual in known else known[0] if known else None

@@ -1,8 +1,9 @@
-"""The folder is the registry: a type, model, learner or assessment is one file in its folder, `NAME.py` or `NAME/__init__.py`, found by its
-name. A leading underscore is private to its folder.
+"""The folder is the registry: a type, model, learner or assessment is one file in its folder, `NAME.py` or
+`NAME/__init__.py`, found by its name. A leading underscore is private to its folder.
 
-Outside packages add theirs by entry points (`mapsto.types`, `mapsto.models`, `mapsto.learners`, `mapsto.assess`) or by a path:
-`--model ./mine.py`, of a file that a person has named (`mapsto.registry.trust`). Listing names imports nothing, so no torch.
+Outside packages add theirs by entry points (`mapsto.types`, `mapsto.models`, `mapsto.learners`,
+`mapsto.assess`) or by a path: `--model ./mine.py`, of a file that a person has named
+(`mapsto.registry.trust`). Listing names imports nothing, so no torch.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def _is_entry(name: str) -> bool:
 
 
 def module(room: str, name: str) -> ModuleType:
-    """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match, RunError for a file not trusted."""
+    """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match,
+    RunError for a file not trusted."""
     if name.endswith(".py"):
         return executed(name)
     for point in _outside(room):
@@ -47,11 +49,14 @@ def module(room: str, name: str) -> ModuleType:
 
 
 def entry(room: str, name: str) -> type:
-    """The class a file is about: `types/category.py` holds `Category`, `learners/policy_gradient.py` `PolicyGradient`."""
+    """The class a file is about: `types/category.py` holds `Category`, `learners/policy_gradient.py`
+    `PolicyGradient`."""
     found = module(room, name)
     wanted = "".join(part.capitalize() for part in Path(name).stem.split("_"))
     if wanted not in vars(found):
-        raise ConfigError(f"{found.__name__}: expected a class '{wanted}', found none.\nName the class after its file.")
+        raise ConfigError(
+            f"{found.__name__}: expected a class '{wanted}', found none.\nName the class after its file."
+        )
     return vars(found)[wanted]
 
 

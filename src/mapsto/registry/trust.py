@@ -1,8 +1,10 @@
-"""Own files: a model, learner, type or question given as the path of a .py file. It is executed only where a person names it.
+"""Own files: a model, learner, type or question given as the path of a .py file. It is executed only where a
+person names it.
 
-On the command line of a training the person does (`--model ./mine.py`); the run's record keeps its fingerprint, `code: {path: sha256}`. A
-record alone names no file: run folders come from elsewhere, so such a run opens where the file is named again (`--trust FILE`) and is still
-the same. Trust lasts for the process. Files are known by content, so a copy at another place will do.
+On the command line of a training the person does (`--model ./mine.py`); the run's record keeps its
+fingerprint, `code: {path: sha256}`. A record alone names no file: run folders come from elsewhere, so such a
+run opens where the file is named again (`--trust FILE`) and is still the same. Trust lasts for the process.
+Files are known by content, so a copy at another place will do.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ PREFIX = "mapsto_outside."
 
 
 class Source(ExecutionLoader):
-    """Loads a module from the bytes that were hashed; neither the file again nor a __pycache__ beside it is read."""
+    """Loads a module from the bytes that were hashed; neither the file again nor a __pycache__ beside it is
+    read."""
 
     def __init__(self, path: str, source: bytes):
         self.path, self.source = path, source
@@ -67,14 +70,19 @@ def trust_all(paths: Iterable[str | Path]) -> None:
 
 
 def trust_asked(model: str | None, learner: str | None) -> dict[str, str]:
-    """{path: sha256} of the own files among a model and a learner that a person asks for, which are trusted from now on."""
+    """{path: sha256} of the own files among a model and a learner that a person asks for, which are trusted
+    from now on."""
     asked = {"--model": _named(model), "--learner": _named(learner)}
     return {name: trust(name, flag) for flag, name in asked.items() if name.endswith(".py")}
 
 
 def trusted() -> list[OwnFile]:
     """The files trusted in this process."""
-    known = [module for name, module in list(sys.modules.items()) if name.startswith(PREFIX) and isinstance(module, OwnFile)]
+    known = [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith(PREFIX) and isinstance(module, OwnFile)
+    ]
     return list({id(module): module for module in known}.values())
 
 
@@ -90,7 +98,8 @@ def executed(path: str) -> ModuleType:
 
 
 def check(record: Mapping[str, Any], run: Path) -> None:
-    """RunError unless every own file that a run's record names is trusted, with the fingerprint recorded. Nothing is executed."""
+    """RunError unless every own file that a run's record names is trusted, with the fingerprint recorded.
+    Nothing is executed."""
     for name, recorded in fingerprints(record).items():
         if not recorded:  # of a mapsto that recorded none: the file itself must be named
             if not isinstance(sys.modules.get(_key(name)), OwnFile):
@@ -129,7 +138,8 @@ def _named(call: Any) -> str:
 
 def _key(path: str | Path) -> str:
     place = os.path.abspath(path)  # no question to the disk, which names from a record could trip
-    return f"{PREFIX}{Path(place).stem}_{hashlib.sha256(place.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+    digest = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{PREFIX}{Path(place).stem}_{digest[:12]}"
 
 
 def _untrusted(what: str, name: str) -> RunError:
@@ -146,8 +156,9 @@ def _other(run: Path, name: str, recorded: str) -> RunError | None:
     if found is None:
         return None
     return RunError(
-        f"{run}: expected {_short(name)} as the run was made with, sha256 {recorded[:12]}, got {found.__file__}, sha256 {found.__sha256__[:12]}.\n"
-        "It has been changed since, or is another file of that name.\nName the file as it was: --trust FILE, or train again with this one."
+        f"{run}: expected {_short(name)} as the run was made with, sha256 {recorded[:12]}, got"
+        f" {found.__file__}, sha256 {found.__sha256__[:12]}.\nIt has been changed since, or is another file"
+        " of that name.\nName the file as it was: --trust FILE, or train again with this one."
     )
 
 

@@ -1,7 +1,9 @@
-"""Runs side by side: which is better on the test rows that all of them had, is that more than chance, and at what cost.
+"""Runs side by side: which is better on the test rows that all of them had, is that more than chance, and at
+what cost.
 
-Only rows that every run was tested on count, so none of them has learned from any. Several runs make several comparisons, and of many
-one seems large by chance: p-values are Holm's, so that all differences called sure hold together with 95% confidence.
+Only rows that every run was tested on count, so none of them has learned from any. Several runs make several
+comparisons, and of many one seems large by chance: p-values are Holm's, so that all differences called sure
+hold together with 95% confidence.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.blocks import Bars, Block, Says, Section, Table
+from mapsto.blocks import Bars, Block, Paragraph, Section, Table
 from mapsto.errors import ConfigError, DataError, RunError, did_you_mean
 from mapsto.files import disk_error, write_text
-from mapsto.measure.answers import KINDS
-from mapsto.measure.paired import LEVEL, Difference, difference, holm
+from mapsto.measure.predictions import TestPredictions, common
+from mapsto.measure.row_errors import KINDS
 from mapsto.measure.scores import any_known, interval
-from mapsto.measure.tested import Tested, common
+from mapsto.measure.significance import LEVEL, Difference, difference, holm
 from mapsto.metrics import Metric, ratio_of
 from mapsto.report.facts import named, weights
 from mapsto.report.markup import data_text, tag
@@ -38,13 +40,14 @@ PAGE = "compare.html"
 
 @dataclass(frozen=True)
 class Contest:
-    """One output of all runs on their common test rows. runs: names; metric: the one that decides, among metrics; kept: where answers are of
-    unequal length, what each run kept in place of them; statistics[metric][run]: what the metric knows of each row, (n, k); said: what should
-    be known of the rows."""
+    """One output of all runs on their common test rows. runs: names; metric: the one that decides, among
+    metrics; kept: where answers are of unequal length, what each run kept in place of them;
+    statistics[metric][run]: what the metric knows of each row, (n, k); said: what should be known of the
+    rows."""
 
     slot: str
     kind: str
-    room: DataType
+    column_type: DataType
     metric: Metric
     names: tuple[str, ...]
     predicted: tuple[Mapping[str, np.ndarray], ...]
@@ -57,12 +60,21 @@ class Contest:
     @cached_property
     def statistics(self) -> dict[str, list[np.ndarray]]:
         if self.kept:
-            return {metric.name: [one[metric.name].astype(np.float64) for one in self.kept] for metric in self.metrics}
-        return {metric.name: [np.asarray(metric.rows(one, self.target), np.float64) for one in self.predicted] for metric in self.metrics}
+            return {
+                metric.name: [one[metric.name].astype(np.float64) for one in self.kept]
+                for metric in self.metrics
+            }
+        return {
+            metric.name: [np.asarray(metric.rows(one, self.target), np.float64) for one in self.predicted]
+            for metric in self.metrics
+        }
 
     @cached_property
     def values(self) -> dict[str, list[float]]:
-        return {metric.name: [metric.reduce(found) for found in self.statistics[metric.name]] for metric in self.metrics}
+        return {
+            metric.name: [metric.reduce(found) for found in self.statistics[metric.name]]
+            for metric in self.metrics
+        }
 
     @cached_property
     def order(self) -> list[int]:
@@ -72,27 +84,39 @@ class Contest:
 
     @cached_property
     def pairs(self) -> dict[tuple[int, int], Difference]:
-        """Of each two runs (the better first) the difference by the metric that decides, with p-values that hold together."""
+        """Of each two runs (the better first) the difference by the metric that decides, with p-values that
+        hold together."""
         found = {(i, j): self.between(self.metric, i, j) for i, j in combinations(self.order, 2)}
         known = {pair: one for pair, one in found.items() if one is not None}
         adjusted = holm([one.p for one in known.values()])
-        return {pair: Difference(**{**vars(one), "p": p}) for (pair, one), p in zip(known.items(), adjusted, strict=True)}
+        return {
+            pair: Difference(**{**vars(one), "p": p})
+            for (pair, one), p in zip(known.items(), adjusted, strict=True)
+        }
 
     def between(self, metric: Metric, i: int, j: int) -> Difference | None:
-        return difference(metric, self.statistics[metric.name][i], self.statistics[metric.name][j], self.groups)
+        return difference(
+            metric, self.statistics[metric.name][i], self.statistics[metric.name][j], self.groups
+        )
 
 
-# --- which rows and outputs ------------------------------------------------------------------------------------------------------
+# --- which rows and outputs -----------------------------------------------------------------------
 
 
 def opened(paths: Sequence[str | Path]) -> list[Run]:
     """The runs, each finished, no two the same. RunError."""
     runs = [Run.open(path) for path in paths]
     if len({run.path.resolve() for run in runs}) < max(2, len(runs)):
-        raise RunError(f"expected two or more different runs, got {', '.join(str(run.path) for run in runs)}.\nRuns are listed by: mapsto runs")
+        raise RunError(
+            f"expected two or more different runs, got {', '.join(str(run.path) for run in runs)}.\nRuns are"
+            " listed by: mapsto runs"
+        )
     for run in runs:
         if run.status != "done":
-            raise RunError(f"{run.path}: the training is not finished, there is nothing to compare.\nGo on with: mapsto resume {run.path}")
+            raise RunError(
+                f"{run.path}: the training is not finished, there is nothing to compare.\nGo on with: mapsto"
+                f" resume {run.path}"
+            )
     return runs
 
 
@@ -106,15 +130,18 @@ def called(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def contests(runs: Sequence[Run], asked: str | None = None) -> list[Contest]:
-    """A contest of each output that all runs have. asked: METRIC or METRIC@OUTPUT, which decides. DataError where they share no output or
-    no test row."""
+    """A contest of each output that all runs have. asked: METRIC or METRIC@OUTPUT, which decides. DataError
+    where they share no output or no test row."""
     outputs = [{slot.name: slot.type for slot in run.signature.outputs} for run in runs]
     shared = [name for name, kind in outputs[0].items() if all(other.get(name) == kind for other in outputs)]
     if not shared:
         told = "; ".join(
-            f"{name}: {', '.join(f'{slot}:{kind}' for slot, kind in found.items())}" for name, found in zip(called(runs), outputs, strict=True)
+            f"{name}: {', '.join(f'{slot}:{kind}' for slot, kind in found.items())}"
+            for name, found in zip(called(runs), outputs, strict=True)
         )
-        raise DataError(f"these runs have no output in common ({told}).\nCompare runs that learned the same target.")
+        raise DataError(
+            f"these runs have no output in common ({told}).\nCompare runs that learned the same target."
+        )
     metric, _, where = (asked or "").partition("@")
     if where and where not in shared:
         raise ConfigError(f"--metric {asked}: no common output '{where}'.\n{did_you_mean(where, shared)}")
@@ -134,36 +161,65 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
         )
     measured = [bool(one.statistics) for one in rows]
     if any(measured) and not all(measured):
-        raise DataError(f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the same way.")
+        raise DataError(
+            f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the"
+            " same way."
+        )
     told = [run.types["output", slot] for run in runs]
-    room = told[0]
+    column_type = told[0]
     for other in told[1:]:
-        room = room.together(other)
-    spoken = [one.told_by(room, tested.predicted, tested.target) for one, tested in zip(told, rows, strict=True)]
+        column_type = column_type.merged_with(other)
+    spoken = [
+        one.translate_from(column_type, tested.predicted, tested.target)
+        for one, tested in zip(told, rows, strict=True)
+    ]
     equal = np.all([_equal(spoken[0][1], target) for _, target in spoken[1:]], 0)
-    agree, said = equal & np.all([any_known(one.present) for one in rows], 0), _said(kept, rows, int((~equal).sum()), same)
+    agree, said = (
+        equal & np.all([any_known(one.present) for one in rows], 0),
+        _said(kept, rows, int((~equal).sum()), same),
+    )
     if not agree.any():
         raise DataError(
-            f"'{slot}': of {len(agree):,} common test rows none has the same answer in all runs.\nCompare runs that learned the same target."
+            f"'{slot}': of {len(agree):,} common test rows none has the same answer in all runs.\nCompare"
+            " runs that learned the same target."
         )
     groups = rows[0].groups[agree] if len(rows[0].groups) else None
     predicted = tuple({name: values[agree] for name, values in found.items()} for found, _ in spoken)
-    kept_of = tuple({name: values[agree] for name, values in one.statistics.items()} for one in rows) if all(measured) else ()
-    metrics = tuple(metric for metric in room.metrics if all(metric.name in one for one in kept_of))
+    kept_of = (
+        tuple({name: values[agree] for name, values in one.statistics.items()} for one in rows)
+        if all(measured)
+        else ()
+    )
+    metrics = tuple(metric for metric in column_type.metrics if all(metric.name in one for one in kept_of))
     fair = [metric for metric in metrics if _same_unit(metric, kept_of)]
     metric = _metric(metrics, fair, asked, slot)
     if len(fair) < len(metrics):
         apart = ", ".join(named(one.name) for one in metrics if one not in fair)
-        said = (*said, f"The runs divide texts into other tokens, of which {apart} is a mean: it cannot be compared.")
-    return Contest(slot, runs[0].choice.kinds[slot], room, metric, names, predicted, spoken[0][1][agree], groups, said, metrics, kept_of)
+        said = (
+            *said,
+            f"The runs divide texts into other tokens, of which {apart} is a mean: it cannot be compared.",
+        )
+    return Contest(
+        slot,
+        runs[0].choice.kinds[slot],
+        column_type,
+        metric,
+        names,
+        predicted,
+        spoken[0][1][agree],
+        groups,
+        said,
+        metrics,
+        kept_of,
+    )
 
 
-def _kept(run: Run, slot: str) -> Tested:
-    found = Tested.load(run.path, [one.name for one in run.signature.outputs].index(slot))
+def _kept(run: Run, slot: str) -> TestPredictions:
+    found = TestPredictions.load(run.path, [one.name for one in run.signature.outputs].index(slot))
     if found is None:
         raise RunError(
-            f"{run.path}: keeps no predictions of '{slot}' on test rows: none were held back, or an older mapsto made it.\n"
-            "Train it again to compare it."
+            f"{run.path}: keeps no predictions of '{slot}' on test rows: none were held back, or an older"
+            " mapsto made it.\nTrain it again to compare it."
         )
     return found
 
@@ -174,12 +230,17 @@ def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(same.all(axis=tuple(range(1, same.ndim))))
 
 
-def _said(kept: Sequence[Tested], rows: Sequence[Tested], other: int, same_data: bool) -> tuple[str, ...]:
+def _said(
+    kept: Sequence[TestPredictions], rows: Sequence[TestPredictions], other: int, same_data: bool
+) -> tuple[str, ...]:
     """How rows were matched, where it is not plain."""
     said = []
     if any(len(one) > len(rows[0]) for one in kept):
         counts = ", ".join(f"{len(rows[0]):,} of {len(one):,}" for one in kept)
-        said.append(f"Not all test rows are common: of those that the runs kept, {counts} count here. Train with --test FILE to test on the same.")
+        said.append(
+            f"Not all test rows are common: of those that the runs kept, {counts} count here. Train with"
+            " --test FILE to test on the same."
+        )
     if not same_data:
         said.append("The runs were made from different data; rows with equal inputs were taken for the same.")
     if other:
@@ -189,20 +250,26 @@ def _said(kept: Sequence[Tested], rows: Sequence[Tested], other: int, same_data:
 
 def _same_unit(metric: Metric, kept: Sequence[Mapping[str, np.ndarray]]) -> bool:
     """Is it, in every run, a mean over equally many things of each row?"""
-    return metric.reduce is not ratio_of or all(np.array_equal(one[metric.name][:, 1], kept[0][metric.name][:, 1]) for one in kept[1:])
+    return metric.reduce is not ratio_of or all(
+        np.array_equal(one[metric.name][:, 1], kept[0][metric.name][:, 1]) for one in kept[1:]
+    )
 
 
 def _metric(metrics: Sequence[Metric], fair: Sequence[Metric], asked: str, slot: str) -> Metric:
-    """fair: those of `metrics` that mean the same in every run; one of them decides, unless another is asked for."""
+    """fair: those of `metrics` that mean the same in every run; one of them decides, unless another is asked
+    for."""
     if not fair:
-        raise DataError(f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the same way.")
+        raise DataError(
+            f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the"
+            " same way."
+        )
     known = {metric.name: metric for metric in metrics}
     if asked and asked not in known:
         raise ConfigError(f"--metric: '{slot}' has no metric '{asked}'.\n{did_you_mean(asked, known)}")
     return known[asked] if asked else fair[0]
 
 
-# --- what is said ----------------------------------------------------------------------------------------------------------------
+# --- what is said ---------------------------------------------------------------------------------
 
 
 def verdict(contest: Contest) -> str:
@@ -217,17 +284,29 @@ def verdict(contest: Contest) -> str:
         both = f"{metric} {figure(values[best])} against {figure(values[others[0]])} on the same {n}"
         if one.p < LEVEL:
             return f"{names[best]} is better: {both}, {_gap(one)}."
-        return f"Which is better cannot be told: {both} ({names[best]} first), {_gap(one)}: chance makes as much."
+        return (
+            f"Which is better cannot be told: {both} ({names[best]} first), {_gap(one)}: chance makes as"
+            " much."
+        )
     sure = [names[i] for i in others if contest.pairs[best, i].p < LEVEL]
     open_ = [names[i] for i in others if contest.pairs[best, i].p >= LEVEL]
     told = f"{names[best]} comes first: {metric} {figure(values[best])} on the same {n}."
     told += f" It is better than {_listed(sure)} for sure." if sure else ""
-    return told + (f" Whether it is better than {_listed(open_)} cannot be told: chance makes as much." if open_ else "")
+    return told + (
+        f" Whether it is better than {_listed(open_)} cannot be told: chance makes as much." if open_ else ""
+    )
 
 
 def _gap(one: Difference) -> str:
-    between = f", 95% interval {figure(one.low)} – {figure(one.high)}" if one.low is not None and one.high is not None else ""
-    return f"a difference of {figure(one.value)}{between}; p {_p(one.p) if one.p < 0.001 else f'= {_p(one.p)}'}, {one.test}"
+    between = (
+        f", 95% interval {figure(one.low)} – {figure(one.high)}"
+        if one.low is not None and one.high is not None
+        else ""
+    )
+    return (
+        f"a difference of {figure(one.value)}{between}; p {_p(one.p) if one.p < 0.001 else f'= {_p(one.p)}'},"
+        f" {one.test}"
+    )
 
 
 def _p(p: float | None) -> str | None:
@@ -249,30 +328,65 @@ def which(contest: Contest, several: bool) -> Section:
         gap = (
             (None, None, None)
             if one is None
-            else (-one.value, _between(None if one.high is None else -one.high, None if one.low is None else -one.low), _p(one.p))
+            else (
+                -one.value,
+                _between(None if one.high is None else -one.high, None if one.low is None else -one.low),
+                _p(one.p),
+            )
         )
         rows.append((contest.names[i], contest.values[metric.name][i], _between(low, high), *gap))
-    columns = ("run", named(metric.name), "95% interval", "difference from the best", "95% interval of it", "p")
-    caption = f"{metric.definition} On {len(contest.target):,} test rows that all runs had. p: how often chance makes a difference as large."
-    values, low, high = (
-        [_finite(value) for value in column] for column in zip(*((row[1], *end) for row, end in zip(rows, ends, strict=True)), strict=True)
+    columns = (
+        "run",
+        named(metric.name),
+        "95% interval",
+        "difference from the best",
+        "95% interval of it",
+        "p",
     )
-    bars = Bars(tuple(row[0] for row in rows), tuple(values), named(metric.name), low=tuple(low), high=tuple(high), marked=(0,))
+    caption = (
+        f"{metric.definition} On {len(contest.target):,} test rows that all runs had. p: how often chance"
+        " makes a difference as large."
+    )
+    values, low, high = (
+        [_finite(value) for value in column]
+        for column in zip(*((row[1], *end) for row, end in zip(rows, ends, strict=True)), strict=True)
+    )
+    bars = Bars(
+        tuple(row[0] for row in rows),
+        tuple(values),
+        named(metric.name),
+        low=tuple(low),
+        high=tuple(high),
+        marked=(0,),
+    )
     blocks: list[Block] = [bars, Table(columns, tuple(tuple(map(_finite, row)) for row in rows), caption)]
-    blocks += [Table(("of", "against", "difference", "95% interval", "p"), _pair_rows(contest), "Every two runs.")] if len(contest.names) > 2 else []
-    blocks += [Says("\n".join(f"- {sentence}" for sentence in contest.said))] if contest.said else []
+    blocks += (
+        [Table(("of", "against", "difference", "95% interval", "p"), _pair_rows(contest), "Every two runs.")]
+        if len(contest.names) > 2
+        else []
+    )
+    blocks += [Paragraph("\n".join(f"- {sentence}" for sentence in contest.said))] if contest.said else []
     title = f"Which is better at {contest.slot}?" if several else "Which is better?"
     return Section(f"which-{contest.slot}", title, verdict(contest), tuple(blocks), figures(contest))
 
 
 def _pair_rows(contest: Contest) -> tuple[tuple[Any, ...], ...]:
-    return tuple((contest.names[i], contest.names[j], one.value, _between(one.low, one.high), _p(one.p)) for (i, j), one in contest.pairs.items())
+    return tuple(
+        (contest.names[i], contest.names[j], one.value, _between(one.low, one.high), _p(one.p))
+        for (i, j), one in contest.pairs.items()
+    )
 
 
 def figures(contest: Contest) -> dict[str, Any]:
     """The numbers behind the answer, for programs."""
-    pairs = [{"of": contest.names[i], "against": contest.names[j], **vars(one), "sure": one.p < LEVEL} for (i, j), one in contest.pairs.items()]
-    values = {name: {run: _finite(value) for run, value in zip(contest.names, found, strict=True)} for name, found in contest.values.items()}
+    pairs = [
+        {"of": contest.names[i], "against": contest.names[j], **vars(one), "sure": one.p < LEVEL}
+        for (i, j), one in contest.pairs.items()
+    ]
+    values = {
+        name: {run: _finite(value) for run, value in zip(contest.names, found, strict=True)}
+        for name, found in contest.values.items()
+    }
     return {
         "metric": contest.metric.name,
         "n": len(contest.target),
@@ -297,8 +411,19 @@ def metrics(contest: Contest, several: bool) -> Section:
                 *gap,
             )
         )
-    columns = ("metric", "better is", *(contest.names[i] for i in contest.order), "difference of the first two", "95% interval", "p")
-    title = f"How do they differ by other measures of {contest.slot}?" if several else "How do they differ by other measures?"
+    columns = (
+        "metric",
+        "better is",
+        *(contest.names[i] for i in contest.order),
+        "difference of the first two",
+        "95% interval",
+        "p",
+    )
+    title = (
+        f"How do they differ by other measures of {contest.slot}?"
+        if several
+        else "How do they differ by other measures?"
+    )
     told = "p-values here stand alone: of several measures one may seem sure by chance."
     return Section(f"metrics-{contest.slot}", title, told, (Table(columns, tuple(rows)), *_apart(contest)))
 
@@ -310,14 +435,20 @@ def _apart(contest: Contest) -> list[Block]:
         return []
     a, b = contest.names[first], contest.names[second]
     if contest.kind == "regression":
-        gap = kind.loss(contest.predicted[first], contest.target) - kind.loss(contest.predicted[second], contest.target)
+        gap = kind.loss(contest.predicted[first], contest.target) - kind.loss(
+            contest.predicted[second], contest.target
+        )
         parts = [(f"{a} is nearer", gap < 0), (f"{b} is nearer", gap > 0), ("equally near", gap == 0)]
     else:
         wrong = [kind.wrong(contest.predicted[i], contest.target) for i in (first, second)]
         parts = [("both right", ~wrong[0] & ~wrong[1]), (f"only {a} right", ~wrong[0] & wrong[1])]
         parts += [(f"only {b} right", wrong[0] & ~wrong[1]), ("both wrong", wrong[0] & wrong[1])]
     return [
-        Table(("answer", "rows", "share"), tuple((name, int(part.sum()), float(part.mean())) for name, part in parts), f"{a} and {b}, row by row.")
+        Table(
+            ("answer", "rows", "share"),
+            tuple((name, int(part.sum()), float(part.mean())) for name, part in parts),
+            f"{a} and {b}, row by row.",
+        )
     ]
 
 
@@ -326,7 +457,9 @@ def cost(runs: Sequence[Run]) -> Section:
     rows = []
     for name, run in zip(called(runs), runs, strict=True):
         spent, known = run.record.get("cost", {}), weights(run)
-        seconds = sum(part["seconds"] for part in spent.get("phases", {}).values()) or run.record.get("seconds")
+        seconds = sum(part["seconds"] for part in spent.get("phases", {}).values()) or run.record.get(
+            "seconds"
+        )
         rows.append(
             (
                 name,
@@ -339,8 +472,17 @@ def cost(runs: Sequence[Run]) -> Section:
         )
     columns = ("run", "time", "memory", "numbers in the net", "size", "ms an answer")
     alike = len({json.dumps(run.record.get("machine"), sort_keys=True) for run in runs}) == 1
-    told = "Measured on the same machine." if alike else "Measured on different machines: times cannot be compared."
-    return Section("cost", "At what cost?", told, (Table(columns, tuple(rows), "ms an answer: among 64 asked for together, from encoded cells."),))
+    told = (
+        "Measured on the same machine."
+        if alike
+        else "Measured on different machines: times cannot be compared."
+    )
+    return Section(
+        "cost",
+        "At what cost?",
+        told,
+        (Table(columns, tuple(rows), "ms an answer: among 64 asked for together, from encoded cells."),),
+    )
 
 
 def _milliseconds(run: Run) -> float | None:
@@ -348,7 +490,9 @@ def _milliseconds(run: Run) -> float | None:
     path = run.path / "sections.json"
     try:
         sections = json.loads(path.read_text(encoding="utf-8"))["sections"] if path.exists() else []
-        return next((float(one["figures"]["milliseconds"]["64"]) for one in sections if one["name"] == "cost"), None)
+        return next(
+            (float(one["figures"]["milliseconds"]["64"]) for one in sections if one["name"] == "cost"), None
+        )
     except (ValueError, KeyError, TypeError, OSError):
         return None
 
@@ -362,7 +506,10 @@ def settings(runs: Sequence[Run]) -> Section:
         ("training rows", [run.record.get("rows", {}).get("train") for run in runs]),
         ("model", [format_call(run.choice.model, run.choice.model_options) for run in runs]),
         ("learner", [format_call(run.choice.learner, run.choice.learner_options) for run in runs]),
-        *((spot, [getattr(run.choice.training, spot) for run in runs]) for spot in vars(runs[0].choice.training)),
+        *(
+            (spot, [getattr(run.choice.training, spot) for run in runs])
+            for spot in vars(runs[0].choice.training)
+        ),
         ("steps", [run.record.get("steps") for run in runs]),
         ("plan", [run.record.get("plan", "").split(":")[0] for run in runs]),
         ("mapsto", [run.record.get("mapsto") for run in runs]),
@@ -370,7 +517,12 @@ def settings(runs: Sequence[Run]) -> Section:
         if len(set(map(str, values))) > 1:
             rows.append((name, *("—" if value is None else str(value) for value in values)))
     told = "What differs between the runs." if rows else "Nothing that is recorded differs between the runs."
-    return Section("settings", "What was done differently?", told, (Table(("", *called(runs)), tuple(rows)),) if rows else ())
+    return Section(
+        "settings",
+        "What was done differently?",
+        told,
+        (Table(("", *called(runs)), tuple(rows)),) if rows else (),
+    )
 
 
 def compared(paths: Sequence[str | Path], metric: str | None = None) -> tuple[list[Run], list[Section]]:
@@ -402,7 +554,11 @@ def write_page(runs: Sequence[Run], sections: Sequence[Section], out: Path | Non
 
 
 def _between(low: float | None, high: float | None) -> str | None:
-    return None if low is None or high is None or not np.isfinite([low, high]).all() else f"{figure(low)} to {figure(high)}"
+    return (
+        None
+        if low is None or high is None or not np.isfinite([low, high]).all()
+        else f"{figure(low)} to {figure(high)}"
+    )
 
 
 def _finite(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import PIL.Image
 
-from mapsto.blocks import Bars, Block, Code, Gallery, Item, Lines, Matrix, Says, Table
+from mapsto.blocks import Bars, Block, Code, Gallery, Item, Lines, Matrix, Paragraph, Table
 from mapsto.report.figures import MOST_BARS, SERIES, WIDE, bars, both, legend, lines
 from mapsto.report.markup import Html, clean, data_text, joined, prose, safe, tag
 from mapsto.report.matrix import FEW, MOST, heat_map, key
@@ -28,8 +28,8 @@ SMALL, LARGE = 16_000, 60_000  # bytes of a PNG that is carried as it is, and of
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of a block a page shows. side: pixels of a picture, 0 for none; letters of a cell; rows and columns of a table;
-    items of a gallery."""
+    """How much of a block a page shows. side: pixels of a picture, 0 for none; letters of a cell; rows and
+    columns of a table; items of a gallery."""
 
     side: int = 256
     letters: int = 300
@@ -49,25 +49,42 @@ def drawn(block: Block, limits: Limits = ROOMY) -> Html:
     raise TypeError(f"{type(block).__name__} is no block")
 
 
-def says(block: Says, limits: Limits) -> Html:
+def says(block: Paragraph, limits: Limits) -> Html:
     """Paragraphs; lines that begin with "- " are a list, those that begin with "# " headings."""
     parts: list[Html] = []
-    for is_list, found in itertools.groupby(filter(str.strip, block.text.split("\n")), key=lambda line: line.startswith("- ")):
+    for is_list, found in itertools.groupby(
+        filter(str.strip, block.text.split("\n")), key=lambda line: line.startswith("- ")
+    ):
         if is_list:
             parts.append(tag("ul", *(tag("li", prose(line[2:])) for line in found)))
         else:
-            parts += [tag("h3", prose(line[2:])) if line.startswith("# ") else tag("p", prose(line)) for line in found]
+            parts += [
+                tag("h3", prose(line[2:])) if line.startswith("# ") else tag("p", prose(line))
+                for line in found
+            ]
     return joined(parts)
 
 
 def code(block: Code, limits: Limits) -> Html:
-    lines = [joined(_words(line)) for line in block.text.split("\n")] if block.language == "sh" else [clean(block.text)]
-    return tag("pre", tag("code", joined(lines, "\n"), class_=f"language-{block.language}"), tabindex=0, aria_label=f"{block.language} lines to copy")
+    lines = (
+        [joined(_words(line)) for line in block.text.split("\n")]
+        if block.language == "sh"
+        else [clean(block.text)]
+    )
+    return tag(
+        "pre",
+        tag("code", joined(lines, "\n"), class_=f"language-{block.language}"),
+        tabindex=0,
+        aria_label=f"{block.language} lines to copy",
+    )
 
 
 def _words(line: str) -> list[Html]:
     """A command's words: it is broken between them, and not behind the dashes of an option."""
-    return [tag("span", part, class_="word") if 1 < len(part) < 24 and "-" in part else safe(part) for part in re.split(r"(\s+)", line)]
+    return [
+        tag("span", part, class_="word") if 1 < len(part) < 24 and "-" in part else safe(part)
+        for part in re.split(r"(\s+)", line)
+    ]
 
 
 def table(block: Table, limits: Limits) -> Html:
@@ -80,12 +97,26 @@ def table(block: Table, limits: Limits) -> Html:
         column(cells) if is_number and not any(isinstance(cell, str) for cell in cells) else cells
         for cells, is_number in zip(columns, numeric, strict=True)
     ]
-    kinds = ["num" if is_number else _breadth(cells) for cells, is_number in zip(columns, numeric, strict=True)]
-    head = tag("thead", tag("tr", *(tag("th", tag("bdi", name), scope="col", class_=kind) for name, kind in zip(block.columns, kinds, strict=False))))
+    kinds = [
+        "num" if is_number else _breadth(cells) for cells, is_number in zip(columns, numeric, strict=True)
+    ]
+    head = tag(
+        "thead",
+        tag(
+            "tr",
+            *(
+                tag("th", tag("bdi", name), scope="col", class_=kind)
+                for name, kind in zip(block.columns, kinds, strict=False)
+            ),
+        ),
+    )
     body = [
         tag(
             "tr",
-            *(tag("td", _cell(cells[i], limits), class_=kind) for cells, kind in zip(written, kinds, strict=True)),
+            *(
+                tag("td", _cell(cells[i], limits), class_=kind)
+                for cells, kind in zip(written, kinds, strict=True)
+            ),
             class_="marked" if i in block.marked else None,
         )
         for i in range(len(rows))
@@ -96,14 +127,23 @@ def table(block: Table, limits: Limits) -> Html:
     whole = _framed(head, shown, block.caption)
     if len(body) > len(shown):
         more = tag("summary", f"{len(body) - SHOWN:,} more rows")
-        whole = joined([whole, tag("details", more, _framed(head, body[SHOWN:], f"{block.caption} (more rows)"))])
+        whole = joined(
+            [whole, tag("details", more, _framed(head, body[SHOWN:], f"{block.caption} (more rows)"))]
+        )
     return _figure(whole, joined([prose(block.caption), left_out]))
 
 
 def _framed(head: Html, body: Sequence[Html], caption: str) -> Html:
     """A table in a frame that scrolls, so that the page does not."""
     inside = tag("table", head, tag("tbody", *body))
-    return tag("div", inside, class_="scroll" if head else "scroll pairs", tabindex=0, role="group", aria_label=caption or "table")
+    return tag(
+        "div",
+        inside,
+        class_="scroll" if head else "scroll pairs",
+        tabindex=0,
+        role="group",
+        aria_label=caption or "table",
+    )
 
 
 def _breadth(cells: Sequence[Any]) -> str | None:
@@ -135,7 +175,11 @@ def _is_figure(cell: Any) -> bool:
 
 
 def _left_out(*counts: tuple[int, int, str]) -> Html:
-    said = [f"{there - shown:,} more {what}{'s' * (there - shown != 1)}" for there, shown, what in counts if there > shown]
+    said = [
+        f"{there - shown:,} more {what}{'s' * (there - shown != 1)}"
+        for there, shown, what in counts
+        if there > shown
+    ]
     return tag("span", f" … and {' and '.join(said)}, not shown here.", class_="cut") if said else Html("")
 
 
@@ -150,23 +194,40 @@ def curves(block: Lines, limits: Limits, wide: int = WIDE) -> Html:
 
 def bar_chart(block: Bars, limits: Limits) -> Html:
     shown = min(len(block.values), MOST_BARS)
-    return _figure(both(lambda width: bars(block, width)), joined([prose(block.caption), _left_out((len(block.values), shown, "bar"))]))
+    return _figure(
+        both(lambda width: bars(block, width)),
+        joined([prose(block.caption), _left_out((len(block.values), shown, "bar"))]),
+    )
 
 
 def matrix(block: Matrix, limits: Limits) -> Html:
     small = len(block.columns) <= FEW
-    shown = both(lambda width: heat_map(block, width)) if small else tag("div", heat_map(block, WIDE - 30), class_="scroll large", tabindex=0)
+    shown = (
+        both(lambda width: heat_map(block, width))
+        if small
+        else tag("div", heat_map(block, WIDE - 30), class_="scroll large", tabindex=0)
+    )
     left_out = _left_out((len(block.rows), min(len(block.rows), MOST), "row"))
-    return _figure(shown, joined([prose(block.caption), tag("span", f" {key(block)}", class_="key"), left_out]))
+    return _figure(
+        shown, joined([prose(block.caption), tag("span", f" {key(block)}", class_="key"), left_out])
+    )
 
 
 def gallery(block: Gallery, limits: Limits) -> Html:
     items = block.items[: limits.items]
     texts = any(item.pieces or item.texts for item in items)
-    shown = tag("ul", *(_item(item, limits) for item in items), class_="gallery texts" if texts else "gallery")
+    shown = tag(
+        "ul", *(_item(item, limits) for item in items), class_="gallery texts" if texts else "gallery"
+    )
     pictures = sum(item.picture is not None or item.sound is not None for item in items)
-    gone = f" {pictures:,} pictures or sounds are left out so that the page stays small." if pictures and not limits.side else ""
-    return _figure(shown, joined([prose(block.caption), _left_out((len(block.items), len(items), "row")), gone]))
+    gone = (
+        f" {pictures:,} pictures or sounds are left out so that the page stays small."
+        if pictures and not limits.side
+        else ""
+    )
+    return _figure(
+        shown, joined([prose(block.caption), _left_out((len(block.items), len(items), "row")), gone])
+    )
 
 
 def _item(item: Item, limits: Limits) -> Html:
@@ -175,7 +236,9 @@ def _item(item: Item, limits: Limits) -> Html:
     if item.picture is not None and limits.side and (found := picture(item.picture, limits.side)):
         address, (width, height) = found
         said = clean(", ".join(filter(None, (item.title, *item.lines))))[:200] or "a picture of the data"
-        parts.append(tag("img", src=address, alt=said, width=width, height=height, class_=_look(width, height)))
+        parts.append(
+            tag("img", src=address, alt=said, width=width, height=height, class_=_look(width, height))
+        )
     if item.sound is not None and limits.side:
         parts.append(tag("audio", controls=True, preload="none", src=_address("audio/wav", item.sound)))
     if item.title:
@@ -190,7 +253,8 @@ def _item(item: Item, limits: Limits) -> Html:
 
 
 def _look(width: int, height: int) -> str | None:
-    """A class for pictures that would be too small to see as they are: tiny ones, and strips such as a long clip's spectrum."""
+    """A class for pictures that would be too small to see as they are: tiny ones, and strips such as a long
+    clip's spectrum."""
     return "pixels" if max(width, height) <= TINY else "strip" if width > STRIP * height else None
 
 
@@ -220,17 +284,25 @@ def _labelled(parts: Sequence[tuple[str, str, bool]], most: int) -> Html:
             break
         text, left = clean(said)[:left], left - len(said)
         kind = "label wrong" if wrong else "label"
-        shown.append(tag("mark", text, tag("small", label), class_=kind, title="wrong" if wrong else None) if label else safe(text))
+        shown.append(
+            tag("mark", text, tag("small", label), class_=kind, title="wrong" if wrong else None)
+            if label
+            else safe(text)
+        )
     return joined(shown)
 
 
 def picture(png: bytes, side: int) -> tuple[Html, tuple[int, int]] | None:
-    """A picture as the page carries it: a data: address, not larger than `side`, JPEG where that is smaller; and its width and height.
-    None when it cannot be read."""
+    """A picture as the page carries it: a data: address, not larger than `side`, JPEG where that is smaller;
+    and its width and height. None when it cannot be read."""
     try:
         with PIL.Image.open(io.BytesIO(png)) as found:
             found.load()
-            if max(found.size) <= (2 * side if found.width > STRIP * found.height else side) and len(png) < SMALL and found.format == "PNG":
+            if (
+                max(found.size) <= (2 * side if found.width > STRIP * found.height else side)
+                and len(png) < SMALL
+                and found.format == "PNG"
+            ):
                 return _address("image/png", png), found.size
             shown = found.convert("RGB" if found.mode not in ("L", "1") else "L")
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
@@ -255,7 +327,7 @@ def _figure(shown: Html, caption: Html) -> Html:
 
 
 DRAW: Mapping[type, Callable[[Any, Limits], Html]] = {
-    Says: says,
+    Paragraph: says,
     Code: code,
     Table: table,
     Lines: curves,

@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from mapsto import __version__
-from mapsto.blocks import Bars, Block, Code, Line, Lines, Says, Section, Table
+from mapsto.blocks import Bars, Block, Code, Line, Lines, Paragraph, Section, Table
 from mapsto.config import GROUPS
 from mapsto.files import read_json_lines
 from mapsto.report.scales import figure
@@ -29,7 +29,8 @@ SPLITS = {"train": "to learn from", "validation": "to choose by", "test": "to te
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one output. figures: value, low, high, n, definition; beside: the same of each baseline; split: of which rows."""
+    """One metric of one output. figures: value, low, high, n, definition; beside: the same of each baseline;
+    split: of which rows."""
 
     slot: str
     metric: str
@@ -38,7 +39,9 @@ class Score:
     beside: Mapping[str, Mapping[str, Any]]
     higher_is_better: bool
     unit: str = "rows"  # what is counted
-    known: Score | None = None  # the first metric that the baselines have as well, where this one they have not
+    known: Score | None = (
+        None  # the first metric that the baselines have as well, where this one they have not
+    )
 
     @property
     def judged(self) -> Score:
@@ -49,7 +52,9 @@ class Score:
     def poor(self) -> bool:
         """Is nothing gained over the best baseline, or nothing known of it?"""
         one = self.judged
-        return self.split != "test" or (one.rival is not None and not one.better(one.value or 0, one.rival[1]["value"]))
+        return self.split != "test" or (
+            one.rival is not None and not one.better(one.value or 0, one.rival[1]["value"])
+        )
 
     @property
     def value(self) -> float | None:
@@ -80,12 +85,16 @@ def named(metric: str) -> str:
 
 
 def scored(run: Run) -> str:
-    """The split whose figures count: test, or validation where nothing was held back to test on; "" where nothing was measured."""
-    return next((split for split in ("test", "validation", "train") if any(run.metrics.get(split, {}).values())), "")
+    """The split whose figures count: test, or validation where nothing was held back to test on; "" where
+    nothing was measured."""
+    return next(
+        (split for split in ("test", "validation", "train") if any(run.metrics.get(split, {}).values())), ""
+    )
 
 
 def scores(run: Run) -> list[Score]:
-    """The metric that matters of each output: the one asked for, else the first; the output asked about first."""
+    """The metric that matters of each output: the one asked for, else the first; the output asked about
+    first."""
     split, asked = scored(run), run.settings.metric or ""
     wanted, _, where = asked.partition("@")
     found = []
@@ -94,7 +103,11 @@ def scores(run: Run) -> list[Score]:
             name = wanted if wanted in metrics and where in ("", slot) else next(iter(metrics))
             several = (_score(run, slot, other, split) for other in (name, *metrics))
             score = next(several)
-            beside = None if score.rival else next((other for other in several if other.rival and other.value is not None), None)
+            beside = (
+                None
+                if score.rival
+                else next((other for other in several if other.rival and other.value is not None), None)
+            )
             found.append(replace(score, known=beside))
     return sorted(found, key=lambda score: score.slot != where)
 
@@ -102,7 +115,9 @@ def scores(run: Run) -> list[Score]:
 def _score(run: Run, slot: str, name: str, split: str) -> Score:
     rivals = run.metrics.get("baselines", {}).get(slot, {}) if split == "test" else {}
     beside = {rival: scores[name] for rival, scores in rivals.items() if name in scores}
-    return Score(slot, name, split, run.metrics[split][slot][name], beside, _higher(run, slot, name), unit(run, slot))
+    return Score(
+        slot, name, split, run.metrics[split][slot][name], beside, _higher(run, slot, name), unit(run, slot)
+    )
 
 
 def unit(run: Run, slot: str) -> str:
@@ -111,7 +126,9 @@ def unit(run: Run, slot: str) -> str:
 
 
 def _higher(run: Run, slot: str, name: str) -> bool:
-    return next((metric.higher_is_better for metric in run.types["output", slot].metrics if metric.name == name), True)
+    return next(
+        (metric.higher_is_better for metric in run.types["output", slot].metrics if metric.name == name), True
+    )
 
 
 def verdict(score: Score | None) -> str:
@@ -119,9 +136,15 @@ def verdict(score: Score | None) -> str:
     if score is None or score.value is None:
         return "Nothing could be measured: no row with a known answer was held back."
     if score.split != "test":
-        return "No rows were held back to test on: these figures are of rows that also chose the weights, and flatter."
+        return (
+            "No rows were held back to test on: these figures are of rows that also chose the weights, and"
+            " flatter."
+        )
     if score.known is not None and score.known.rival is not None:
-        return f"By {named(score.known.metric)} ({figure(score.known.value)}): {_against(score.known, *score.known.rival)}"
+        return (
+            f"By {named(score.known.metric)} ({figure(score.known.value)}):"
+            f" {_against(score.known, *score.known.rival)}"
+        )
     if score.rival is None:
         return f"Measured on {score.figures['n']:,} {score.unit} that it had never seen."
     return _against(score, *score.rival)
@@ -132,8 +155,14 @@ def _against(score: Score, name: str, rival: Mapping[str, Any]) -> str:
     if score.value is None or not score.better(score.value, rival["value"]):
         return f"It is not better than {there}: use the baseline, or learn longer, or with more rows."
     mine, theirs = ("low", "high") if score.higher_is_better else ("high", "low")
-    apart = None not in (score.figures[mine], rival[theirs]) and score.better(score.figures[mine], rival[theirs])
-    return f"Clearly better than {there}." if apart else f"Better than {there}, though their intervals overlap: on other rows it could be otherwise."
+    apart = None not in (score.figures[mine], rival[theirs]) and score.better(
+        score.figures[mine], rival[theirs]
+    )
+    return (
+        f"Clearly better than {there}."
+        if apart
+        else f"Better than {there}, though their intervals overlap: on other rows it could be otherwise."
+    )
 
 
 def first_verdict(found: Sequence[Score]) -> str:
@@ -142,7 +171,7 @@ def first_verdict(found: Sequence[Score]) -> str:
     return f"{found[0].slot}: {said[0].lower()}{said[1:]}" if len(found) > 1 else said
 
 
-# --- chapters --------------------------------------------------------------------------------------------------------------------
+# --- chapters -------------------------------------------------------------------------------------
 
 
 def asked(run: Run) -> Section:
@@ -157,7 +186,12 @@ def asked(run: Run) -> Section:
         ("begun", run.record.get("created", "").replace("T", " ")),
     ]
     headline = f"Learn {signature(run, 200)} from {data['name']}."
-    return Section("asked", "What was asked", headline, (Code(command(run, run.path.absolute())), Table(("", ""), tuple(rows))))
+    return Section(
+        "asked",
+        "What was asked",
+        headline,
+        (Code(command(run, run.path.absolute())), Table(("", ""), tuple(rows))),
+    )
 
 
 def signature(run: Run, most: int) -> str:
@@ -166,16 +200,22 @@ def signature(run: Run, most: int) -> str:
 
 
 def command(run: Run, at: Path) -> str:
-    """The command line that asks for this training; Python where the data lay in memory. at: how the run's folder is called."""
+    """The command line that asks for this training; Python where the data lay in memory. at: how the run's
+    folder is called."""
     locations, signature = run.record["data"]["locations"], (run.record.get("asked") or "").strip()
     options = wishes(run) | _placed(run, at)
     if not locations:
         given = "".join(f", {name}={value!r}" for name, value in options.items())
-        return f"python -c 'import mapsto; mapsto.train(rows{', ' + repr(signature) if signature else ''}{given})'  # rows: from memory"
+        return (
+            "python -c 'import mapsto;"
+            f" mapsto.train(rows{', ' + repr(signature) if signature else ''}{given})'  # rows: from memory"
+        )
     words = ["mapsto", "train", *locations, *([signature] if signature else [])]
     for name, value in options.items():
         name = {"start": "from"}.get(name, name)
-        words += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)]
+        words += (
+            [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)]
+        )
     return shlex.join(words)
 
 
@@ -192,10 +232,18 @@ def _placed(run: Run, at: Path) -> dict[str, str]:
 def wishes(run: Run) -> dict[str, Any]:
     """What was asked for beyond the defaults, by option."""
     settings = run.settings
-    found = {name: getattr(settings, name) for name in ("model", "learner", "metric", "start", "lora") if getattr(settings, name) is not None}
+    found = {
+        name: getattr(settings, name)
+        for name in ("model", "learner", "metric", "start", "lora")
+        if getattr(settings, name) is not None
+    }
     for group in GROUPS:
         held = next(value for value in vars(settings).values() if isinstance(value, group))
-        found |= {spot.name: getattr(held, spot.name) for spot in fields(group) if getattr(held, spot.name) != spot.default}
+        found |= {
+            spot.name: getattr(held, spot.name)
+            for spot in fields(group)
+            if getattr(held, spot.name) != spot.default
+        }
     return found
 
 
@@ -204,12 +252,23 @@ def decided(run: Run) -> Section:
     choice, wanted = run.choice, wishes(run)
     training, budget = choice.training, choice.budget
     why = "; ".join(choice.reasons)
-    rate = f"{training.optimizer}, peak rate {training.lr:g}, {training.schedule}, {100 * (training.warmup or 0):.2g}% warm-up"
-    best = f"{named(choice.best[1])} of {choice.best[0]} on validation rows" if choice.best else "the last weights"
+    rate = (
+        f"{training.optimizer}, peak rate {training.lr:g}, {training.schedule},"
+        f" {100 * (training.warmup or 0):.2g}% warm-up"
+    )
+    best = (
+        f"{named(choice.best[1])} of {choice.best[0]} on validation rows"
+        if choice.best
+        else "the last weights"
+    )
     rows = [
         ("model", format_call(choice.model, choice.model_options), _by("model", wanted, why)),
         ("way of learning", format_call(choice.learner, choice.learner_options), _by("learner", wanted)),
-        ("optimizer", f"{rate}, weight decay {training.weight_decay:g}", _by("optimizer lr schedule warmup weight_decay", wanted)),
+        (
+            "optimizer",
+            f"{rate}, weight decay {training.weight_decay:g}",
+            _by("optimizer lr schedule warmup weight_decay", wanted),
+        ),
         ("rows a step", f"{training.batch:,}", _by("batch", wanted)),
         ("how long", _budget(budget), _by("minutes steps epochs until patience", wanted)),
         ("which weights are best", best, _by("metric", wanted)),
@@ -218,10 +277,23 @@ def decided(run: Run) -> Section:
     ]
     blocks: list[Block] = [Table(("what", "decided", "by"), tuple(rows))]
     if said := run.record.get("said", []):
-        blocks.append(Says("\n".join(["# What was noticed on the way", *(f"- {sentence}" for sentence in said)])))
+        blocks.append(
+            Paragraph("\n".join(["# What was noticed on the way", *(f"- {sentence}" for sentence in said)]))
+        )
     if taken := _taken(run):
-        blocks.append(Table(("step", "decision"), tuple(taken), caption="What clock, memory or a person decided while it learned."))
-    return Section("decided", "What was decided, and why", f"{choice.model[:1].upper()}{choice.model[1:]}: {why}.", tuple(blocks))
+        blocks.append(
+            Table(
+                ("step", "decision"),
+                tuple(taken),
+                caption="What clock, memory or a person decided while it learned.",
+            )
+        )
+    return Section(
+        "decided",
+        "What was decided, and why",
+        f"{choice.model[:1].upper()}{choice.model[1:]}: {why}.",
+        tuple(blocks),
+    )
 
 
 def _by(names: str, wanted: Mapping[str, Any], otherwise: str = "the recipe") -> str:
@@ -230,8 +302,14 @@ def _by(names: str, wanted: Mapping[str, Any], otherwise: str = "the recipe") ->
 
 
 def _budget(budget: Any) -> str:
-    parts = [f"{budget.minutes:g} minutes" if budget.minutes else "", f"{budget.steps:,} steps" if budget.steps else ""]
-    parts += [f"at most {budget.epochs:.3g} passes over the rows" if budget.epochs else "", f"until {budget.until}" if budget.until else ""]
+    parts = [
+        f"{budget.minutes:g} minutes" if budget.minutes else "",
+        f"{budget.steps:,} steps" if budget.steps else "",
+    ]
+    parts += [
+        f"at most {budget.epochs:.3g} passes over the rows" if budget.epochs else "",
+        f"until {budget.until}" if budget.until else "",
+    ]
     parts += [f"or no better for {budget.patience:.0%} of it" if budget.patience else ""]
     return ", ".join(filter(None, parts))
 
@@ -240,8 +318,14 @@ def _taken(run: Run) -> list[tuple[int, str]]:
     """decisions.jsonl in words; the plan has a line of its own above."""
     found = []
     for one in read_json_lines(run.path / "decisions.jsonl"):
-        parts = [f"end at step {one['total']:,}" if "total" in one else "", f"evaluate every {one['every']:,} steps" if "every" in one else ""]
-        parts += [f"rate × {one['rate']:g}" if "rate" in one else "", f"{one['micro_batch']:,} rows at once" if "micro_batch" in one else ""]
+        parts = [
+            f"end at step {one['total']:,}" if "total" in one else "",
+            f"evaluate every {one['every']:,} steps" if "every" in one else "",
+        ]
+        parts += [
+            f"rate × {one['rate']:g}" if "rate" in one else "",
+            f"{one['micro_batch']:,} rows at once" if "micro_batch" in one else "",
+        ]
         parts += [f"stop: {one['stop']}" if "stop" in one else "", str(one.get("why", ""))]
         if text := ", ".join(filter(None, parts)):
             found.append((one["step"], text))
@@ -252,14 +336,28 @@ def data(run: Run, private: bool) -> Section:
     """Rows per split and what is known of each column."""
     rows = {split: count for split, count in run.record["rows"].items() if count}
     told = ", ".join(f"{rows[split]:,} {purpose}" for split, purpose in SPLITS.items() if split in rows)
-    told += "; metrics count the blocks they are cut into" if any(unit(run, slot) == "blocks" for slot in run.choice.kinds) else ""
-    told += "; each was tested once, by the net of a fold that had not seen it" if "folds" in run.metrics else ""
+    told += (
+        "; metrics count the blocks they are cut into"
+        if any(unit(run, slot) == "blocks" for slot in run.choice.kinds)
+        else ""
+    )
+    told += (
+        "; each was tested once, by the net of a fold that had not seen it" if "folds" in run.metrics else ""
+    )
     blocks: list[Block] = []
     sides = (("given", "input", run.signature.inputs), ("learned", "output", run.signature.outputs))
-    known = [(slot.name, way, slot.type, run.types[side, slot.name].about(private)) for way, side, slots in sides for slot in slots]
+    known = [
+        (slot.name, way, slot.type, run.types[side, slot.name].about(private))
+        for way, side, slots in sides
+        for slot in slots
+    ]
     blocks.append(Table(("column", "role", "type", "what was found in the training rows"), tuple(known)))
     if unreadable := run.record.get("unreadable", 0):
-        blocks.append(Says(f"{unreadable:,} rows could not be read; `quarantine.csv` in the run says which, and why."))
+        blocks.append(
+            Paragraph(
+                f"{unreadable:,} rows could not be read; `quarantine.csv` in the run says which, and why."
+            )
+        )
     return Section("data", "The data", f"{sum(rows.values()):,} rows: {told}.", tuple(blocks))
 
 
@@ -277,15 +375,25 @@ def curves(run: Run) -> Section | None:
     for slot, metric in _followed(run, log):
         values = tuple(entry["scores"].get(slot, {}).get(metric) for entry in log)
         what = f"{named(metric)} on validation rows" + (f": {slot}" if len(run.signature.outputs) > 1 else "")
-        blocks.append(Lines((Line(named(metric), steps, values, points=len(log) <= 60),), "step", what, marks=marks))
+        blocks.append(
+            Lines((Line(named(metric), steps, values, points=len(log) <= 60),), "step", what, marks=marks)
+        )
     ended = f" It ended early: {run.record['stopped']}." if run.record.get("stopped") else ""
-    headline = f"The best weights are those of step {best:,} of {last:,}." if best else f"The weights are those of step {last:,}, the last."
+    headline = (
+        f"The best weights are those of step {best:,} of {last:,}."
+        if best
+        else f"The weights are those of step {last:,}, the last."
+    )
     return Section("curves", "How it learned", f"{headline}{ended}", tuple(blocks))
 
 
 def _followed(run: Run, log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """(output, metric) worth a curve: the one that chose the weights, and the one that matters of each output."""
-    wanted = [*([run.choice.best] if run.choice.best else []), *((score.slot, score.metric) for score in scores(run))]
+    """(output, metric) worth a curve: the one that chose the weights, and the one that matters of each
+    output."""
+    wanted = [
+        *([run.choice.best] if run.choice.best else []),
+        *((score.slot, score.metric) for score in scores(run)),
+    ]
     there = log[-1]["scores"]
     return [(slot, metric) for slot, metric in dict.fromkeys(wanted) if metric in there.get(slot, {})][:6]
 
@@ -296,47 +404,103 @@ def metrics(run: Run) -> Section:
     blocks: list[Block] = []
     for score in found:
         if len(found) > 1:
-            blocks.append(Says(f"# {score.slot}\n{verdict(score)}"))
+            blocks.append(Paragraph(f"# {score.slot}\n{verdict(score)}"))
             blocks += [beside(score.judged)] if score.beside else []
         blocks.append(_metric_table(run, score.slot, split))
         blocks += [_folds(run, score.slot)] if "folds" in run.metrics else []
-    meanings = {named(name): one["definition"] for score in found for name, one in run.metrics[split][score.slot].items()}
+    meanings = {
+        named(name): one["definition"]
+        for score in found
+        for name, one in run.metrics[split][score.slot].items()
+    }
     if meanings:
         intervals = run.metrics.get("interval", "").replace("--group", "`--group`")
-        blocks.append(Table(("", ""), tuple(meanings.items()), f"What the metrics mean. Intervals: {intervals}."))
+        blocks.append(
+            Table(("", ""), tuple(meanings.items()), f"What the metrics mean. Intervals: {intervals}.")
+        )
     return Section("metrics", "How good it is", first_verdict(found), tuple(blocks))
 
 
 def beside(score: Score) -> Bars:
     """The net and its baselines, best first among these."""
     sign = -1 if score.higher_is_better else 1
-    order = sorted(score.beside, key=lambda name: (score.beside[name]["value"] is None, sign * (score.beside[name]["value"] or 0)))
+    order = sorted(
+        score.beside,
+        key=lambda name: (score.beside[name]["value"] is None, sign * (score.beside[name]["value"] or 0)),
+    )
     shown = [("this net", score.figures), *((name, score.beside[name]) for name in order)]
     values, lows, highs = (tuple(one[key] for _, one in shown) for key in ("value", "low", "high"))
     direction = "higher is better" if score.higher_is_better else "lower is better"
-    return Bars(tuple(name for name, _ in shown), values, f"{named(score.metric)} ({direction})", "", lows, highs, marked=(0,))
+    return Bars(
+        tuple(name for name, _ in shown),
+        values,
+        f"{named(score.metric)} ({direction})",
+        "",
+        lows,
+        highs,
+        marked=(0,),
+    )
 
 
 def _metric_table(run: Run, slot: str, split: str) -> Table:
     rivals = run.metrics.get("baselines", {}).get(slot, {}) if split == "test" else {}
-    others = [name for name in ("validation", "train") if name != split and run.metrics.get(name, {}).get(slot)]
-    parts = run.metrics.get("parts", {}) if split == "test" else {}  # rows of before others were added, and those
-    found = [*rivals.values(), *(run.metrics[other][slot] for other in others), *(part.get(slot, {}) for part in parts.values())]
+    others = [
+        name for name in ("validation", "train") if name != split and run.metrics.get(name, {}).get(slot)
+    ]
+    parts = (
+        run.metrics.get("parts", {}) if split == "test" else {}
+    )  # rows of before others were added, and those
+    found = [
+        *rivals.values(),
+        *(run.metrics[other][slot] for other in others),
+        *(part.get(slot, {}) for part in parts.values()),
+    ]
     rows = []
     for name, one in run.metrics[split][slot].items():
         interval = f"{figure(one['low'])} – {figure(one['high'])}" if one["low"] is not None else None
         side = [scores.get(name, {}).get("value") for scores in found]
         scale = " (0–100)" if "0 to 100" in one["definition"] else ""
-        rows.append((named(name) + scale, figure(one["value"]), interval, *(None if value is None else figure(value) for value in side), one["n"]))
-    columns = ("metric", split, "95% interval", *rivals, *others, *(f"rows {part}" for part in parts), unit(run, slot))
-    caption = f"Figures on {split} {unit(run, slot)}" + (", beside simple baselines on the same rows" if rivals else "")
-    added = " Rows before: the test rows it had before others were added; rows added: those of the new ones." if parts else ""
-    return Table(columns, tuple(rows), f"{caption}." + (" Validation rows chose the weights, training rows made them." if others else "") + added)
+        rows.append(
+            (
+                named(name) + scale,
+                figure(one["value"]),
+                interval,
+                *(None if value is None else figure(value) for value in side),
+                one["n"],
+            )
+        )
+    columns = (
+        "metric",
+        split,
+        "95% interval",
+        *rivals,
+        *others,
+        *(f"rows {part}" for part in parts),
+        unit(run, slot),
+    )
+    caption = f"Figures on {split} {unit(run, slot)}" + (
+        ", beside simple baselines on the same rows" if rivals else ""
+    )
+    added = (
+        " Rows before: the test rows it had before others were added; rows added: those of the new ones."
+        if parts
+        else ""
+    )
+    return Table(
+        columns,
+        tuple(rows),
+        f"{caption}."
+        + (" Validation rows chose the weights, training rows made them." if others else "")
+        + added,
+    )
 
 
 def _folds(run: Run, slot: str) -> Table:
     names = list(run.metrics["test"][slot])
-    rows = [(i + 1, *(figure(fold[slot][name]["value"]) for name in names)) for i, fold in enumerate(run.metrics["folds"])]
+    rows = [
+        (i + 1, *(figure(fold[slot][name]["value"]) for name in names))
+        for i, fold in enumerate(run.metrics["folds"])
+    ]
     caption = "Each fold's net on the rows it had not seen; the figures above are of all of them together."
     return Table(("fold", *map(named, names)), tuple(rows), caption)
 
@@ -371,7 +535,9 @@ def weights(run: Run) -> tuple[int, int] | None:
 def tiles(run: Run) -> list[tuple[str, str]]:
     """(figure, what it is): the run at a glance."""
     rows = run.record.get("rows", {})
-    tested = "every one tested once" if "folds" in run.metrics else f"{rows.get('test', 0):,} of them to test on"
+    tested = (
+        "every one tested once" if "folds" in run.metrics else f"{rows.get('test', 0):,} of them to test on"
+    )
     found = [(f"{sum(rows.values()):,}", f"rows, {tested}")]
     if run.record.get("seconds"):
         found.append((duration(run.record["seconds"]), f"of training, {run.record.get('steps', 0):,} steps"))

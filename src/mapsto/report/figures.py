@@ -1,8 +1,8 @@
-"""Curves and bars as inline SVG, drawn here: no library, no script, no request. Colours are the page's css variables (`--s1` …), so one
-drawing serves light, dark and paper.
+"""Curves and bars as inline SVG, drawn here: no library, no script, no request. Colours are the page's css
+variables (`--s1` …), so one drawing serves light, dark and paper.
 
-Each figure is drawn for the width it will have, on a wide page and on a phone; the page holds both, and css shows one, so letters are
-always of one size.
+Each figure is drawn for the width it will have, on a wide page and on a phone; the page holds both, and css
+shows one, so letters are always of one size.
 """
 
 from __future__ import annotations
@@ -33,7 +33,14 @@ DASHES = (None, "7 4", "2 3.5", "9 3 2 3")  # told apart without colour too
 def svg(width: float, height: float, label: str, *children: Html, **more: object) -> Html:
     """A figure that a screen reader can name."""
     return tag(
-        "svg", tag("title", label), *children, viewBox=f"0 0 {width:.0f} {height:.0f}", width=float(width), role="img", aria_label=label, **more
+        "svg",
+        tag("title", label),
+        *children,
+        viewBox=f"0 0 {width:.0f} {height:.0f}",
+        width=float(width),
+        role="img",
+        aria_label=label,
+        **more,
     )
 
 
@@ -47,12 +54,13 @@ def shortened(label: str, pixels: float) -> str:
     return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
-# --- curves ----------------------------------------------------------------------------------------------------------------------
+# --- curves ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The rectangle that holds the data, and how data comes to lie on it. x, y: the data's range; x on its logarithm where `log`."""
+    """The rectangle that holds the data, and how data comes to lie on it. x, y: the data's range; x on its
+    logarithm where `log`."""
 
     left: float
     top: float
@@ -80,12 +88,23 @@ def lines(block: Lines, width: int = WIDE) -> Html:
     width = min(width, SQUARE) if block.diagonal else width
     height = int(0.92 * width) if block.diagonal else 240 if width <= HALF else 300
     if not xs or not ys:
-        return svg(width, 60, block.caption or block.y, text(width / 2, 34, "nothing was measured here", anchor="middle"))
+        return svg(
+            width,
+            60,
+            block.caption or block.y,
+            text(width / 2, 34, "nothing was measured here", anchor="middle"),
+        )
     frame = _frame(block, xs, ys, width, height)
     drawn = [_grid(frame, block), *_marks(block, frame)]
     if block.diagonal:
         low, high = max(frame.x[0], frame.y[0]), min(frame.x[1], frame.y[1])
-        drawn.append(tag("path", d=_path([(frame.across(low), frame.up(low)), (frame.across(high), frame.up(high))]), class_="diagonal"))
+        drawn.append(
+            tag(
+                "path",
+                d=_path([(frame.across(low), frame.up(low)), (frame.across(high), frame.up(high))]),
+                class_="diagonal",
+            )
+        )
     drawn += [_band(line, i, frame) for i, line in enumerate(curves) if line.low and line.high]
     drawn += [_curve(line, i, frame) for i, line in enumerate(curves)]
     return svg(width, height, _told(block), *drawn)
@@ -95,8 +114,19 @@ def legend(names: Sequence[str], dashed: bool = True) -> Html:
     """A swatch and a name for each curve."""
     items = []
     for i, name in enumerate(names[:SERIES]):
-        swatch = tag("path", d="M1,6H25", class_=f"curve s{i + 1}", stroke_dasharray=DASHES[i % len(DASHES)] if dashed else None)
-        items.append(tag("li", tag("svg", swatch, viewBox="0 0 26 12", width=26, height=12, aria_hidden="true"), tag("span", name)))
+        swatch = tag(
+            "path",
+            d="M1,6H25",
+            class_=f"curve s{i + 1}",
+            stroke_dasharray=DASHES[i % len(DASHES)] if dashed else None,
+        )
+        items.append(
+            tag(
+                "li",
+                tag("svg", swatch, viewBox="0 0 26 12", width=26, height=12, aria_hidden="true"),
+                tag("span", name),
+            )
+        )
     return tag("ul", *items, class_="legend")
 
 
@@ -106,7 +136,10 @@ def _told(block: Lines) -> str:
     for line in block.lines[:SERIES]:
         known = [(x, y) for x, y in zip(line.x, line.y, strict=False) if y is not None and x is not None]
         if known:
-            ends.append(f"{line.name} goes from {figure(known[0][1])} at {told(known[0][0])} to {figure(known[-1][1])} at {told(known[-1][0])}")
+            ends.append(
+                f"{line.name} goes from {figure(known[0][1])} at {told(known[0][0])} to"
+                f" {figure(known[-1][1])} at {told(known[-1][0])}"
+            )
     return f"{block.y} against {block.x}: {'; '.join(ends)}"
 
 
@@ -138,13 +171,24 @@ def _grid(frame: Frame, block: Lines) -> Html:
     parts = [text(0, 14, shortened(block.y, frame.right), "a")]
     for value in ticks(*frame.y, most=5 if frame.bottom < 220 else 6):
         y = frame.up(value)
-        parts.append(tag("path", d=f"M{frame.left:.1f},{y:.1f}H{frame.right:.1f}", class_="zero" if value == 0 else "grid"))
+        parts.append(
+            tag(
+                "path",
+                d=f"M{frame.left:.1f},{y:.1f}H{frame.right:.1f}",
+                class_="zero" if value == 0 else "grid",
+            )
+        )
         parts.append(text(frame.left - 8, y + 4, told(value), anchor="end"))
     for value in (log_ticks if frame.log else ticks)(*frame.x, 5 if frame.right < HALF else 9):
         x = frame.across(value)
         parts.append(tag("path", d=f"M{x:.1f},{frame.bottom:.1f}v5", class_="tick"))
         parts.append(text(x, frame.bottom + 19, told(value), anchor="middle"))
-    return joined([*parts, text(frame.right, frame.bottom + 37, shortened(block.x, frame.right - frame.left), "a", "end")])
+    return joined(
+        [
+            *parts,
+            text(frame.right, frame.bottom + 37, shortened(block.x, frame.right - frame.left), "a", "end"),
+        ]
+    )
 
 
 def _marks(block: Lines, frame: Frame) -> list[Html]:
@@ -154,7 +198,9 @@ def _marks(block: Lines, frame: Frame) -> list[Html]:
             x = frame.across(place)
             near_end = x > (frame.left + frame.right) / 2
             found.append(tag("path", d=f"M{x:.1f},{frame.top - 16:.1f}V{frame.bottom:.1f}", class_="mark"))
-            found.append(text(x - 6 if near_end else x + 6, frame.top - 7, said, "m", "end" if near_end else None))
+            found.append(
+                text(x - 6 if near_end else x + 6, frame.top - 7, said, "m", "end" if near_end else None)
+            )
     return found
 
 
@@ -178,7 +224,11 @@ def _places(line: Line, ys: Sequence[Number], frame: Frame) -> list[tuple[float,
         return value is not None and math.isfinite(value)
 
     return [
-        (frame.across(float(x)), frame.up(float(y))) if known(x) and known(y) and (x > 0 or not frame.log) else None  # type: ignore[arg-type, operator]
+        (
+            (frame.across(float(x)), frame.up(float(y)))  # type: ignore[arg-type]
+            if known(x) and known(y) and (x > 0 or not frame.log)  # type: ignore[operator]
+            else None
+        )
         for x, y in zip(line.x, ys, strict=False)
     ]
 
@@ -205,7 +255,9 @@ def _band(line: Line, number: int, frame: Frame) -> Html:
 def _curve(line: Line, number: int, frame: Frame) -> Html:
     places = _places(line, line.y, frame)
     kind, alone = f"s{number + 1}", sum(place is not None for place in places) == 1
-    drawn = [tag("path", d=_path(places), class_=f"curve {kind}", stroke_dasharray=DASHES[number % len(DASHES)])]
+    drawn = [
+        tag("path", d=_path(places), class_=f"curve {kind}", stroke_dasharray=DASHES[number % len(DASHES)])
+    ]
     if line.points or alone:
         for place, x, y in zip(places, line.x, line.y, strict=False):
             if place is not None:
@@ -215,20 +267,31 @@ def _curve(line: Line, number: int, frame: Frame) -> Html:
 
 def _dot(place: tuple[float, float], number: int, said: str) -> Html:
     where = f"translate({place[0]:.1f},{place[1]:.1f})"
-    return tag("path", tag("title", said), d=SHAPES[number % len(SHAPES)], transform=where, class_=f"dot s{number + 1}")
+    return tag(
+        "path",
+        tag("title", said),
+        d=SHAPES[number % len(SHAPES)],
+        transform=where,
+        class_=f"dot s{number + 1}",
+    )
 
 
-# --- bars ------------------------------------------------------------------------------------------------------------------------
+# --- bars -----------------------------------------------------------------------------------------
 
 
 def bars(block: Bars, width: int = WIDE) -> Html:
-    """A bar a label from zero on, its interval as a whisker, its value in figures at the end of the row. On a phone labels stand above
-    their bars."""
+    """A bar a label from zero on, its interval as a whisker, its value in figures at the end of the row. On a
+    phone labels stand above their bars."""
     shown, narrow = list(range(min(len(block.values), MOST_BARS))), width <= NARROW
     row = 40 if narrow else 30
     ends = finite([*block.values, *block.low, *block.high])
     if not ends:
-        return svg(width, 60, block.caption or block.x, text(width / 2, 34, "nothing was measured here", anchor="middle"))
+        return svg(
+            width,
+            60,
+            block.caption or block.x,
+            text(width / 2, 34, "nothing was measured here", anchor="middle"),
+        )
     numbers = column([block.values[i] for i in shown])
     left = 1.0 if narrow else min(0.34 * width, 14 + LETTER * max(len(clean(block.labels[i])) for i in shown))
     right = width - 14 - LETTER * 1.1 * max(map(len, numbers))
@@ -246,27 +309,50 @@ def _bars_axis(frame: Frame, block: Bars, narrow: bool) -> Html:
     parts = []
     for value in ticks(*frame.x, most=4 if narrow else 6):
         x = frame.across(value)
-        if value or frame.x[0] < 0 or not narrow:  # where labels stand above bars, the line at the left would run through them
-            parts.append(tag("path", d=f"M{x:.1f},{frame.top:.1f}V{frame.bottom + 4:.1f}", class_="zero" if value == 0 else "grid"))
+        if (
+            value or frame.x[0] < 0 or not narrow
+        ):  # where labels stand above bars, the line at the left would run through them
+            parts.append(
+                tag(
+                    "path",
+                    d=f"M{x:.1f},{frame.top:.1f}V{frame.bottom + 4:.1f}",
+                    class_="zero" if value == 0 else "grid",
+                )
+            )
         parts.append(text(x, frame.bottom + 19, told(value), anchor="start" if x < 12 else "middle"))
-    return joined([*parts, text(frame.right, frame.bottom + 37, shortened(block.x, frame.right - frame.left), "a", "end")])
+    return joined(
+        [
+            *parts,
+            text(frame.right, frame.bottom + 37, shortened(block.x, frame.right - frame.left), "a", "end"),
+        ]
+    )
 
 
 def _bar(block: Bars, i: int, frame: Frame, top: float, row: int, narrow: bool) -> Html:
     value, label = block.values[i], block.labels[i]
-    room = frame.right if narrow else frame.left - 12
-    named = text(0 if narrow else frame.left - 10, top + (13 if narrow else 19.5), shortened(label, room), "l", None if narrow else "end")
+    column_type = frame.right if narrow else frame.left - 12
+    named = text(
+        0 if narrow else frame.left - 10,
+        top + (13 if narrow else 19.5),
+        shortened(label, column_type),
+        "l",
+        None if narrow else "end",
+    )
     if value is None or not math.isfinite(value):
         return named
     middle = top + (26 if narrow else row / 2)
     kind = "bar" if not block.marked or i in block.marked else "bar other"
     side = sorted((frame.across(0.0), frame.across(float(value))))
-    drawn = tag("rect", x=side[0], y=middle - 8, width=max(1.0, side[1] - side[0]), height=16.0, rx=2, class_=kind)
+    drawn = tag(
+        "rect", x=side[0], y=middle - 8, width=max(1.0, side[1] - side[0]), height=16.0, rx=2, class_=kind
+    )
     said = f"{label}: {figure(value)}"
     whisker = Html("")
     if i < len(block.low) and i < len(block.high) and len(finite((block.low[i], block.high[i]))) == 2:
         low, high = (frame.across(float(end)) for end in (block.low[i], block.high[i]))  # type: ignore[arg-type]
-        ends = f"M{low:.1f},{middle:.1f}H{high:.1f}M{low:.1f},{middle - 4:.1f}v8M{high:.1f},{middle - 4:.1f}v8"
+        ends = (
+            f"M{low:.1f},{middle:.1f}H{high:.1f}M{low:.1f},{middle - 4:.1f}v8M{high:.1f},{middle - 4:.1f}v8"
+        )
         whisker = joined([tag("path", d=ends, class_="halo"), tag("path", d=ends, class_="whisker")])
         said += f" ({figure(block.low[i])} – {figure(block.high[i])})"
     return joined([named, tag("g", tag("title", said), drawn, whisker)])

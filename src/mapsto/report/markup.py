@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# Letters that no page may hold: controls, and halves of surrogate pairs. They are shown as a replacement letter.
+# Letters that no page may hold: controls, and halves of surrogate pairs. They are shown as a replacement
+# letter.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _CODE = re.compile(r"`([^`\n]+)`")
 
@@ -32,8 +33,13 @@ def joined(parts: Iterable[Any], between: str = "") -> Html:
 
 
 def tag(name: str, /, *children: Any, **attributes: Any) -> Html:
-    """An element. `class_` is class, `stroke_width` is stroke-width; True is an attribute without value; None and False leave it out."""
-    written = "".join(_attribute(key, value) for key, value in attributes.items() if value is not None and value is not False)
+    """An element. `class_` is class, `stroke_width` is stroke-width; True is an attribute without value; None
+    and False leave it out."""
+    written = "".join(
+        _attribute(key, value)
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
     if not children:
         return Html(f"<{name}{written}/>" if name in VOID else f"<{name}{written}></{name}>")
     return Html(f"<{name}{written}>{joined(children)}</{name}>")
@@ -56,10 +62,18 @@ def _short(value: float) -> str:
 
 def prose(text: str) -> Html:
     """A sentence with `names` in backticks set as code."""
-    return joined(tag("code", part, class_="short" if len(part) < 24 else None) if i % 2 else part for i, part in enumerate(_CODE.split(clean(text))))
+    return joined(
+        tag("code", part, class_="short" if len(part) < 24 else None) if i % 2 else part
+        for i, part in enumerate(_CODE.split(clean(text)))
+    )
 
 
 def data_text(text: Any, most: int = 300) -> Html:
-    """Text out of the data: isolated, so that right-to-left letters do not turn what stands beside them, and cut to `most` letters."""
+    """Text out of the data: isolated, so that right-to-left letters do not turn what stands beside them, and
+    cut to `most` letters."""
     shown = clean(text)
-    return tag("bdi", shown if len(shown) <= most else f"{shown[: most - 1]}…", title=None if len(shown) <= most else f"{len(shown):,} letters")
+    return tag(
+        "bdi",
+        shown if len(shown) <= most else f"{shown[: most - 1]}…",
+        title=None if len(shown) <= most else f"{len(shown):,} letters",
+    )

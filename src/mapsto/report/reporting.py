@@ -1,4 +1,5 @@
-"""The last act of a training: questions asked, and the page and the card written. And `mapsto report`, which draws them again.
+"""The last act of a training: questions asked, and the page and the card written. And `mapsto report`, which
+draws them again.
 
 sections.json   what was found, with what it shows: the page is drawn from it, also when the data is gone
 report.html     the page
@@ -12,15 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mapsto.assess._ask import FAILURES, Predictions, ask_all, view_of, view_on
+from mapsto.assess._ask import FAILURES, PredictionsBySplit, ask_all, view_of, view_on
 from mapsto.assess.base import View
 from mapsto.blocks import Section
 from mapsto.checks.base import Finding
 from mapsto.data.source import Source
 from mapsto.errors import MapstoError, RunError
-from mapsto.events import Tell
+from mapsto.events import Emit
 from mapsto.files import write_json, write_text
-from mapsto.learners.base import Collected
+from mapsto.learners.base import Predictions
 from mapsto.report.card import card
 from mapsto.report.page import page, unanswered
 from mapsto.report.samples import samples
@@ -31,50 +32,58 @@ FORMAT = 1
 PAGE, CARD, SECTIONS = "report.html", "README.md", "sections.json"
 
 
-def written(run: Run, source: Source | None, tell: Tell, made: Mapping[str, Collected] | None = None) -> str:
-    """Ask everything of a run just trained, keep what was found, draw it; the page's path. "" where it could not be written: that loses no
-    training, and is said. source: the run's data, where it is at hand; made: what the run predicted of its splits, likewise."""
-    tell({"event": "note", "text": "measured; writing the report"})
+def written(
+    run: Run, source: Source | None, emit: Emit, made: Mapping[str, Predictions] | None = None
+) -> str:
+    """Ask everything of a run just trained, keep what was found, draw it; the page's path. "" where it could
+    not be written: that loses no training, and is said. source: the run's data, where it is at hand; made:
+    what the run predicted of its splits, likewise.
+    """
+    emit({"event": "note", "text": "measured; writing the report"})
     try:
-        ask(run, source, tell, made)
+        ask(run, source, emit, made)
         return str(draw(run))
     except MapstoError as problem:
-        tell({"event": "note", "text": f"no report was written: {problem}"})
+        emit({"event": "note", "text": f"no report was written: {problem}"})
     except KeyboardInterrupt:
-        tell({"event": "note", "text": f"no report was written; to write it later: mapsto report {run.path}"})
+        emit({"event": "note", "text": f"no report was written; to write it later: mapsto report {run.path}"})
     return ""
 
 
-def redrawn(run: Run, private: bool, tell: Tell) -> Path:
+def redrawn(run: Run, private: bool, emit: Emit) -> Path:
     """The page and the card from what was found when it was trained; asked for now where nothing was."""
     if not (run.path / SECTIONS).exists():
-        ask(run, None, tell)
+        ask(run, None, emit)
     return draw(run, private)
 
 
-def ask(run: Run, source: Source | None, tell: Tell, made: Mapping[str, Collected] | None = None) -> None:
-    """Put every question to the run and keep the answers in sections.json. Where it cannot even be looked at, the answer is why."""
+def ask(run: Run, source: Source | None, emit: Emit, made: Mapping[str, Predictions] | None = None) -> None:
+    """Put every question to the run and keep the answers in sections.json. Where it cannot even be looked at,
+    the answer is why."""
     example: dict[str, Any] = {}
     try:
-        view = _view(run, source, tell, made)
+        view = _view(run, source, emit, made)
         rows, example = _rows(run, view)
         sections = [*rows, *ask_all(view)]
     except FAILURES as problem:
-        sections = [unanswered("questions", "What else is there to know?", " ".join(str(problem).split())[:600])]
+        sections = [
+            unanswered("questions", "What else is there to know?", " ".join(str(problem).split())[:600])
+        ]
     _keep(run, sections, example)
 
 
-def _view(run: Run, source: Source | None, tell: Tell, made: Mapping[str, Collected] | None) -> View:
+def _view(run: Run, source: Source | None, emit: Emit, made: Mapping[str, Predictions] | None) -> View:
     """The run as questions look at it: with its data as it was given, or as it can be opened again."""
     if source is None:
-        return view_on(run, None, tell)
-    store = store_of(run, lambda: source, tell)
+        return view_on(run, None, emit)
+    store = store_of(run, lambda: source, emit)
     store.device = run.learner.device
-    return view_of(run, run.learner, store, source, Predictions(run.learner, store, made))
+    return view_of(run, run.learner, store, source, PredictionsBySplit(run.learner, store, made))
 
 
 def _rows(run: Run, view: View) -> tuple[list[Section], dict[str, Any]]:
-    """Some rows as what they are, and one for the lines that show how to use the run; none where they may not be shown or have moved."""
+    """Some rows as what they are, and one for the lines that show how to use the run; none where they may not
+    be shown or have moved."""
     if view.source is None or run.settings.report.no_samples:
         return [], {}
     section, example = samples(run, view.store, view.source)
@@ -82,7 +91,8 @@ def _rows(run: Run, view: View) -> tuple[list[Section], dict[str, Any]]:
 
 
 def draw(run: Run, private: bool = True) -> Path:
-    """report.html and README.md from what the run holds; the page's path. private False: no row of the data is shown."""
+    """report.html and README.md from what the run holds; the page's path. private False: no row of the data
+    is shown."""
     private = private and not run.settings.report.no_samples
     sections, example = kept(run)
     findings = _findings(run)
@@ -95,11 +105,15 @@ def _keep(run: Run, sections: list[Section], example: Mapping[str, Any]) -> None
     """sections.json; without rows of the data where these may not be shown."""
     if run.settings.report.no_samples:
         sections, example = [section.public() for section in sections], {}
-    write_json(run.path / SECTIONS, {"format": FORMAT, "sections": [section.to_json() for section in sections], "example": dict(example)})
+    write_json(
+        run.path / SECTIONS,
+        {"format": FORMAT, "sections": [section.to_json() for section in sections], "example": dict(example)},
+    )
 
 
 def kept(run: Run) -> tuple[list[Section], dict[str, Any]]:
-    """What was found, and an example row by column; nothing where nothing was asked. RunError when it is damaged."""
+    """What was found, and an example row by column; nothing where nothing was asked. RunError when it is
+    damaged."""
     path = run.path / SECTIONS
     if not path.exists():
         return [], {}
@@ -107,7 +121,9 @@ def kept(run: Run) -> tuple[list[Section], dict[str, Any]]:
         record = json.loads(path.read_text(encoding="utf-8"))
         return [Section.from_json(one) for one in record["sections"]], record["example"]
     except (ValueError, KeyError, TypeError, OSError) as problem:
-        raise RunError(f"{path}: is damaged ({problem}).\nDelete it, then: mapsto report {run.path}") from None
+        raise RunError(
+            f"{path}: is damaged ({problem}).\nDelete it, then: mapsto report {run.path}"
+        ) from None
 
 
 def _findings(run: Run) -> list[Finding]:
@@ -117,6 +133,10 @@ def _findings(run: Run) -> list[Finding]:
         return []
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return [Finding.from_json(one) for one in (record["findings"] if isinstance(record, Mapping) else record)]
+        return [
+            Finding.from_json(one) for one in (record["findings"] if isinstance(record, Mapping) else record)
+        ]
     except (ValueError, KeyError, TypeError, OSError) as problem:
-        raise RunError(f"{path}: is damaged ({problem}).\nDelete it; the data is checked again by: mapsto check DATA") from None
+        raise RunError(
+            f"{path}: is damaged ({problem}).\nDelete it; the data is checked again by: mapsto check DATA"
+        ) from None

@@ -33,10 +33,13 @@ Rows = list[dict[str, Any]]
 
 
 def samples(run: Run, store: Store, source: Source) -> tuple[Section, dict[str, Any]]:
-    """(a private section with some training rows, the cells of one of them by column; pictures are written beside it)."""
+    """(a private section with some training rows, the cells of one of them by column; pictures are written
+    beside it)."""
     rows = _chosen(store, PICTURES)
     cells = _cells(run, source, rows)
-    return Section("rows", "Some rows to learn from", "", (_shown(run, cells),) if cells else ()), _example(run, cells)
+    return Section("rows", "Some rows to learn from", "", (_shown(run, cells),) if cells else ()), _example(
+        run, cells
+    )
 
 
 def _chosen(store: Store, most: int) -> list[int]:
@@ -51,7 +54,11 @@ def _cells(run: Run, source: Source, rows: list[int]) -> Rows:
     found: dict[int, dict[str, Any]] = {}
     first = 0
     for chunk in source.chunks():
-        found |= {row: {name: chunk.columns[name][row - first] for name in columns} for row in rows if first <= row < first + len(chunk)}
+        found |= {
+            row: {name: chunk.columns[name][row - first] for name in columns}
+            for row in rows
+            if first <= row < first + len(chunk)
+        }
         first += len(chunk)
         if len(found) == len(rows):
             break
@@ -60,24 +67,49 @@ def _cells(run: Run, source: Source, rows: list[int]) -> Rows:
 
 def _shown(run: Run, cells: Rows) -> Gallery | Table:
     """Pictures and long texts as a gallery, everything else as a table."""
-    read = [[(side, slot, _value(run, side, slot, row)) for side, slot in spots(run.signature)] for row in cells]
-    pictures = [{slot.name: run.types[side, slot.name].picture(value) for side, slot, value in row} for row in read]
-    texts = [[(slot.name, run.types[side, slot.name].show(value)[:MOST_LETTERS]) for side, slot, value in row] for row in read]
+    read = [
+        [(side, slot, _value(run, side, slot, row)) for side, slot in spots(run.signature)] for row in cells
+    ]
+    pictures = [
+        {slot.name: run.types[side, slot.name].picture(value) for side, slot, value in row} for row in read
+    ]
+    texts = [
+        [(slot.name, run.types[side, slot.name].show(value)[:MOST_LETTERS]) for side, slot, value in row]
+        for row in read
+    ]
     whole = [_whole(run, row) for row in read]
     caption = "Training rows, taken by lot."
-    tagged = {slot.name: room.within for slot in run.signature.outputs if isinstance(room := run.types["output", slot.name], Tags)}
-    if not tagged and not any(any(row.values()) for row in pictures) and all(len(said) <= LONG for row in texts[:ROWS] for _, said in row):
+    tagged = {
+        slot.name: column_type.within
+        for slot in run.signature.outputs
+        if isinstance(column_type := run.types["output", slot.name], Tags)
+    }
+    if (
+        not tagged
+        and not any(any(row.values()) for row in pictures)
+        and all(len(said) <= LONG for row in texts[:ROWS] for _, said in row)
+    ):
         names = tuple(name for name, _ in texts[0])
-        return Table(names, tuple(tuple(said for _, said in row) for row in texts[:ROWS]), caption, private=True)
+        return Table(
+            names, tuple(tuple(said for _, said in row) for row in texts[:ROWS]), caption, private=True
+        )
     long = {name for row in texts for name, said in row if len(said) > LONG}
     items = []
     for drawn, told, parts in zip(pictures, texts, whole, strict=True):
         seen = [name for name, picture in drawn.items() if picture]
-        said_there = [within for name, within in tagged.items() if name in parts]  # words that stand there with their tags
+        said_there = [
+            within for name, within in tagged.items() if name in parts
+        ]  # words that stand there with their tags
         left = [(name, said) for name, said in told if name not in seen and name not in said_there]
-        shown = tuple((name, parts.get(name) or ((said, "", False),)) for name, said in left if name in long or name in tagged)
+        shown = tuple(
+            (name, parts.get(name) or ((said, "", False),))
+            for name, said in left
+            if name in long or name in tagged
+        )
         facts = tuple(f"{name}: {said}" for name, said in left if name not in dict(shown))
-        shown = shown if len(told) > 1 else tuple(("", parts) for _, parts in shown)  # a name tells nothing where there is but one
+        shown = (
+            shown if len(told) > 1 else tuple(("", parts) for _, parts in shown)
+        )  # a name tells nothing where there is but one
         items.append(Item(picture=drawn[seen[0]] if seen else None, lines=facts[:12], texts=shown))
     return Gallery(tuple(items if any(any(row.values()) for row in pictures) else items[:ROWS]), caption)
 
@@ -86,11 +118,13 @@ def _whole(run: Run, row: Sequence[tuple[str, Slot, Any]]) -> dict[str, tuple[tu
     """Texts as they stand, line breaks and all, and words with their tags, by slot."""
     found, values = {}, {slot.name: value for side, slot, value in row if side == "input"}
     for side, slot, value in row:
-        room = run.types[side, slot.name]
-        if isinstance(room, Tags) and value is not None and side == "output":
-            found[slot.name] = labelled(words_of(values.get(room.within)), value)
-        elif room.prose and isinstance(value, str):
-            found[slot.name] = ((value.strip()[:MOST_LETTERS] + "…" * (len(value.strip()) > MOST_LETTERS), "", False),)
+        column_type = run.types[side, slot.name]
+        if isinstance(column_type, Tags) and value is not None and side == "output":
+            found[slot.name] = labelled(words_of(values.get(column_type.within)), value)
+        elif column_type.prose and isinstance(value, str):
+            found[slot.name] = (
+                (value.strip()[:MOST_LETTERS] + "…" * (len(value.strip()) > MOST_LETTERS), "", False),
+            )
     return found
 
 
@@ -102,16 +136,23 @@ def _value(run: Run, side: str, slot: Any, row: Mapping[str, Any]) -> Any:
 
 
 def _example(run: Run, cells: Rows) -> dict[str, Any]:
-    """The inputs of the row that is shortest to write, as JSON. A picture becomes a file in the run: {"file": its name}."""
+    """The inputs of the row that is shortest to write, as JSON. A picture becomes a file in the run: {"file":
+    its name}."""
     columns = [slot.column for slot in run.signature.inputs]
     usable = [row for row in cells if all(_writable(row[name]) for name in columns)]
     if not usable:
         return {}
-    row = min(usable, key=lambda row: (sum(is_missing(row[name]) for name in columns) > 0, sum(len(str(row[name])) for name in columns)))
+    row = min(
+        usable,
+        key=lambda row: (
+            sum(is_missing(row[name]) for name in columns) > 0,
+            sum(len(str(row[name])) for name in columns),
+        ),
+    )
     found: dict[str, Any] = {}
     for slot in run.signature.inputs:
-        room = run.types["input", slot.name]
-        png = room.picture(room.read(row[slot.column]))
+        column_type = run.types["input", slot.name]
+        png = column_type.picture(column_type.read(row[slot.column]))
         found[slot.column] = {"file": _kept(run.path, len(found), png)} if png else plain(row[slot.column])
     return found
 
@@ -123,7 +164,8 @@ def _kept(folder: Path, number: int, png: bytes) -> str:
 
 
 def _writable(cell: Any) -> bool:
-    """Can it stand in a command? Pictures can, as files; texts when they are short and of letters that can be seen."""
+    """Can it stand in a command? Pictures can, as files; texts when they are short and of letters that can be
+    seen."""
     return not isinstance(cell, str) or (len(cell) <= PLAIN and cell.isprintable())
 
 

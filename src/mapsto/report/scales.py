@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+DECIMALS = ((1000, 0), (100, 1), (10, 2), (1.0005, 3))  # a figure of that size or more has so many
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -40,7 +41,11 @@ def told(value: float) -> str:
         if unit <= size < 1e12:
             scale = 1e3 if letter == "k" else unit
             return f"{value / scale:.4g}{letter}"
-    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e") if size < 1e-3 or size >= 1e12 else f"{value:,.6g}"
+    return (
+        f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+        if size < 1e-3 or size >= 1e12
+        else f"{value:,.6g}"
+    )
 
 
 def figure(value: Any) -> str:
@@ -54,7 +59,8 @@ def figure(value: Any) -> str:
     size = abs(value)
     if size and size < 1e-3:
         return f"{value:.1e}".replace("e-0", "e-")
-    return f"{value:,.{0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3 if size >= 1.0005 else 4}f}"
+    decimals = next((digits for least, digits in DECIMALS if size >= least), 4)
+    return f"{value:,.{decimals}f}"
 
 
 def column(values: Sequence[Any]) -> list[str]:
@@ -63,12 +69,20 @@ def column(values: Sequence[Any]) -> list[str]:
     if not real or min((size for size in real if size), default=1.0) < 1e-3:
         return [figure(value) for value in values]
     if all(size == int(size) for size in real):
-        return [figure(int(value)) if isinstance(value, float) and math.isfinite(value) else figure(value) for value in values]
+        return [
+            figure(int(value)) if isinstance(value, float) and math.isfinite(value) else figure(value)
+            for value in values
+        ]
     largest = max(real)
-    decimals = 0 if largest >= 10_000 else 1 if largest >= 100 else 2 if largest >= 10 else 3 if largest > 1 else 4
+    decimals = (
+        0 if largest >= 10_000 else 1 if largest >= 100 else 2 if largest >= 10 else 3 if largest > 1 else 4
+    )
     while decimals > 1 and all(abs(size - round(size, decimals - 1)) < 1e-9 for size in real):
         decimals -= 1
-    return [f"{value:,.{decimals}f}" if isinstance(value, float) and math.isfinite(value) else figure(value) for value in values]
+    return [
+        f"{value:,.{decimals}f}" if isinstance(value, float) and math.isfinite(value) else figure(value)
+        for value in values
+    ]
 
 
 def finite(values: Sequence[Any]) -> list[float]:

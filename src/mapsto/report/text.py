@@ -1,4 +1,5 @@
-"""Sections as plain text: the headline, tables and figures as a terminal can show them. No private block unless asked for."""
+"""Sections as plain text: the headline, tables and figures as a terminal can show them. No private block
+unless asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mapsto.blocks import Bars, Code, Gallery, Line, Lines, Matrix, Says, Section, Table
+from mapsto.blocks import Bars, Code, Gallery, Line, Lines, Matrix, Paragraph, Section, Table
 from mapsto.types.number.numerals import brief
 
 WIDTH, BAR, CELL = 100, 30, 44  # characters: of a line, of the longest bar, of a cell
@@ -15,7 +16,10 @@ ROWS = 60  # of a table
 
 def lines_of(section: Section, private: bool = True) -> list[str]:
     """The section, line by line. private: show rows of the data."""
-    found = [section.title, *textwrap.wrap(section.headline, WIDTH, initial_indent="  ", subsequent_indent="  ")]
+    found = [
+        section.title,
+        *textwrap.wrap(section.headline, WIDTH, initial_indent="  ", subsequent_indent="  "),
+    ]
     for block in section.blocks:
         if private or not block.private:
             found += ["", *DRAWN[type(block)](block)]
@@ -37,13 +41,19 @@ def value(cell: Any, most: int = CELL) -> str:
 
 
 def aligned(rows: Sequence[Sequence[Any]], marks: Sequence[str] = ()) -> list[str]:
-    """Rows of cells under each other, text to the left and numbers to the right. marks: a letter before each row."""
+    """Rows of cells under each other, text to the left and numbers to the right. marks: a letter before each
+    row."""
     cells = [[*map(value, row[:-1]), *(value(cell, WIDTH) for cell in row[-1:])] for row in rows]
-    number = [any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(rows[0]))] if rows else []
+    number = (
+        [any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(rows[0]))] if rows else []
+    )
     widths = [max(len(row[i]) for row in cells) for i in range(len(number))]
     return [
         f"  {mark or ' '} "
-        + "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, number, strict=True)).rstrip()
+        + "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, number, strict=True)
+        ).rstrip()
         for mark, row in zip(marks or [""] * len(cells), cells, strict=True)
     ]
 
@@ -62,7 +72,10 @@ def _lines(block: Lines) -> list[str]:
     """Each curve as a table of its places; long ones thinned to 12."""
     found = _captioned(block.caption)
     for line in block.lines:
-        found += [f"    {line.name}: {block.x} → {block.y}", *aligned([_point(line, i) for i in _thinned(len(line.x))])]
+        found += [
+            f"    {line.name}: {block.x} → {block.y}",
+            *aligned([_point(line, i) for i in _thinned(len(line.x))]),
+        ]
     return found
 
 
@@ -72,7 +85,11 @@ def _point(line: Line, i: int) -> tuple[Any, ...]:
 
 
 def _thinned(count: int, most: int = 12) -> list[int]:
-    return list(range(count)) if count <= most else sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+    return (
+        list(range(count))
+        if count <= most
+        else sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+    )
 
 
 def _bars(block: Bars) -> list[str]:
@@ -88,7 +105,12 @@ def _matrix(block: Matrix) -> list[str]:
     corner = f"{block.row_title} \\ {block.column_title}" if block.row_title else ""
     return [
         *_captioned(block.caption),
-        *aligned([(corner, *block.columns), *((name, *row) for name, row in zip(block.rows, block.values, strict=True))]),
+        *aligned(
+            [
+                (corner, *block.columns),
+                *((name, *row) for name, row in zip(block.rows, block.values, strict=True)),
+            ]
+        ),
     ]
 
 
@@ -97,17 +119,28 @@ def _gallery(block: Gallery) -> list[str]:
     for item in block.items:
         found.append(f"    {item.title}" + ("  [picture]" if item.picture else ""))
         if item.pieces:
-            text = "".join(f"[{piece}{weight:+.2f}]" if abs(weight) >= 0.2 else piece for piece, weight in item.pieces)
-            found += textwrap.wrap(" ".join(text.split()), WIDTH, initial_indent="      ", subsequent_indent="      ")[:6]
+            text = "".join(
+                f"[{piece}{weight:+.2f}]" if abs(weight) >= 0.2 else piece for piece, weight in item.pieces
+            )
+            found += textwrap.wrap(
+                " ".join(text.split()), WIDTH, initial_indent="      ", subsequent_indent="      "
+            )[:6]
         for name, parts in item.texts:
-            text = "".join(f"[{part} {'≠' * wrong}{label}]" if label else part for part, label, wrong in parts)
-            found += textwrap.wrap(f"{name}: {' '.join(text.split())}", WIDTH, initial_indent="      ", subsequent_indent="        ")[:6]
+            text = "".join(
+                f"[{part} {'≠' * wrong}{label}]" if label else part for part, label, wrong in parts
+            )
+            found += textwrap.wrap(
+                f"{name}: {' '.join(text.split())}",
+                WIDTH,
+                initial_indent="      ",
+                subsequent_indent="        ",
+            )[:6]
         found += [f"      {' '.join(line.split())}"[:WIDTH] for line in item.lines]
     return found
 
 
 DRAWN: Mapping[type, Callable[[Any], list[str]]] = {
-    Says: lambda block: _captioned(block.text),
+    Paragraph: lambda block: _captioned(block.text),
     Code: lambda block: [f"    {line}" for line in block.text.splitlines()],
     Table: _table,
     Lines: _lines,

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mapsto.blocks import Block, Code, Says, Section
+from mapsto.blocks import Block, Code, Paragraph, Section
 from mapsto.registry.trust import flags
 from mapsto.report.facts import command
 from mapsto.run import Run
 
-FIELDS = {"regression": ("value", "low", "high")}  # what a prediction of a kind of head holds; else value and probability
+FIELDS = {
+    "regression": ("value", "low", "high")
+}  # what a prediction of a kind of head holds; else value and probability
 
 
 def use(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> Section:
@@ -26,26 +28,54 @@ def use(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> Sectio
     blocks: list[Block] = [*([Code(line)] if line else []), Code(python(run, row, at), "python")]
     if asked := flags(run.record):
         blocks.append(
-            Says(f"It was made with a file of somebody's own. Every command that opens it needs{asked}; in Python: mapsto.load(…, trust=[FILE]).")
+            Paragraph(
+                f"It was made with a file of somebody's own. Every command that opens it needs{asked}; in"
+                " Python: mapsto.load(…, trust=[FILE])."
+            )
         )
     if locations := run.record["data"]["locations"]:
-        blocks.append(Says("Files, folders, tables and frames with these columns are answered too, any number of rows at once."))
+        blocks.append(
+            Paragraph(
+                "Files, folders, tables and frames with these columns are answered too, any number of rows at"
+                " once."
+            )
+        )
         blocks.append(Code(shlex.join(["mapsto", "predict", str(at), locations[0], "--out", "answers.csv"])))
     shown = "a training row" if private and example else "a placeholder: put your own in"
-    return Section("use", "How to use it", f"One row, from the shell and from Python ({shown}).", tuple(blocks))
+    return Section(
+        "use", "How to use it", f"One row, from the shell and from Python ({shown}).", tuple(blocks)
+    )
 
 
 def _writing(at: Path) -> Section:
     """Of a run that is given nothing: texts."""
-    python = ["import mapsto", "", f"run = mapsto.load({str(at)!r})", "print(run.sample(3, tokens=200, temperature=0.8, seed=1)[0])"]
-    blocks = (Code(shlex.join(["mapsto", "sample", str(at), "--n", "3", "--tokens", "200"])), Code("\n".join(python), "python"))
-    return Section("use", "How to use it", "Let it write, from the shell and from Python; a prompt says how a text begins.", blocks)
+    python = [
+        "import mapsto",
+        "",
+        f"run = mapsto.load({str(at)!r})",
+        "print(run.sample(3, tokens=200, temperature=0.8, seed=1)[0])",
+    ]
+    blocks = (
+        Code(shlex.join(["mapsto", "sample", str(at), "--n", "3", "--tokens", "200"])),
+        Code("\n".join(python), "python"),
+    )
+    return Section(
+        "use",
+        "How to use it",
+        "Let it write, from the shell and from Python; a prompt says how a text begins.",
+        blocks,
+    )
 
 
 def _talking(at: Path) -> Section:
     """Of a run that learned from conversations: answers."""
     asked = [{"role": "user", "content": "Hello!"}]
-    python = ["import mapsto", "", f"run = mapsto.load({str(at)!r})", f"print(run.reply({asked!r}, temperature=0.8, seed=1))"]
+    python = [
+        "import mapsto",
+        "",
+        f"run = mapsto.load({str(at)!r})",
+        f"print(run.reply({asked!r}, temperature=0.8, seed=1))",
+    ]
     blocks = (Code(shlex.join(["mapsto", "chat", str(at)])), Code("\n".join(python), "python"))
     return Section("use", "How to use it", "Talk to it, from the shell and from Python.", blocks)
 
@@ -53,21 +83,29 @@ def _talking(at: Path) -> Section:
 def reproduce(run: Run, at: Path) -> Section:
     """How to make it again, and to go on."""
     blocks = (
-        Says("Execute the record of this run again, decisions and all, and compare the weights bit for bit:"),
+        Paragraph(
+            "Execute the record of this run again, decisions and all, and compare the weights bit for bit:"
+        ),
         Code(shlex.join(["mapsto", "reproduce", str(at)])),
-        Says("Ask the same again, and let the machine decide anew:"),
+        Paragraph("Ask the same again, and let the machine decide anew:"),
         Code(command(run, at)),
-        Says("Learn on from here; `--data` adds new rows and new classes:"),
+        Paragraph("Learn on from here; `--data` adds new rows and new classes:"),
         Code(shlex.join(["mapsto", "extend", str(at), "--minutes", "5"])),
     )
-    said = "Weights are a function of data, settings, seed, decisions, machine and versions; all of these stand in the run."
+    said = (
+        "Weights are a function of data, settings, seed, decisions, machine and versions; all of these stand"
+        " in the run."
+    )
     return Section("reproduce", "How to make it again", said, blocks)
 
 
 def cells(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> dict[str, Any]:
     """One row by column: the example's, where it may be shown, or placeholders."""
     if private and example:
-        return {name: str(at / cell["file"]) if isinstance(cell, Mapping) and set(cell) == {"file"} else cell for name, cell in example.items()}
+        return {
+            name: str(at / cell["file"]) if isinstance(cell, Mapping) and set(cell) == {"file"} else cell
+            for name, cell in example.items()
+        }
     return {slot.column: run.types["input", slot.name].placeholder for slot in run.signature.inputs}
 
 
@@ -84,21 +122,34 @@ def shell(row: Mapping[str, Any], at: Path) -> str:
 def python(run: Run, row: Mapping[str, Any], at: Path) -> str:
     """The same in Python, with what a prediction of each output holds."""
     only = _picture(row)
-    lines = ["import mapsto", "", f"run = mapsto.load({str(at)!r})", f"answer = run.predict({only if only is None else repr(only)})"]
+    lines = [
+        "import mapsto",
+        "",
+        f"run = mapsto.load({str(at)!r})",
+        f"answer = run.predict({only if only is None else repr(only)})",
+    ]
     if only is None:
         lines[-1:] = _call(row)
     for slot in run.signature.outputs:
         fields = FIELDS.get(run.choice.kinds[slot.name], ("value", "probability"))
-        lines += [f"found = answer.predictions[{slot.name!r}]", f"print({', '.join(f'found.{name}' for name in fields)})"]
+        lines += [
+            f"found = answer.predictions[{slot.name!r}]",
+            f"print({', '.join(f'found.{name}' for name in fields)})",
+        ]
     return "\n".join(lines)
 
 
 def _call(row: Mapping[str, Any]) -> list[str]:
-    """One cell a line where they are many. A row with lists in it stands in a list itself: else these would be taken for columns."""
+    """One cell a line where they are many. A row with lists in it stands in a list itself: else these would
+    be taken for columns."""
     start, end = ("[", "])[0]") if any(isinstance(cell, list) for cell in row.values()) else ("", ")")
     if len(repr(dict(row))) <= 80:
         return [f"answer = run.predict({start}{dict(row)!r}{end}"]
-    return [f"answer = run.predict({start}{{", *(f"    {name!r}: {cell!r}," for name, cell in row.items()), f"}}{end}"]
+    return [
+        f"answer = run.predict({start}{{",
+        *(f"    {name!r}: {cell!r}," for name, cell in row.items()),
+        f"}}{end}",
+    ]
 
 
 def _picture(row: Mapping[str, Any]) -> str | None:

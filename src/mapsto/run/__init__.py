@@ -13,8 +13,8 @@
     quarantine.csv        rows that could not be read, and why
     sections.json         what questions found; report.html and README.md are drawn from it
 
-Nothing in it is pickled or executed; own files that it names are executed where a person names them again (`mapsto.registry.trust`). Every file
-appears by rename, so it is whole or absent.
+Nothing in it is pickled or executed; own files that it names are executed where a person names them again
+(`mapsto.registry.trust`). Every file appears by rename, so it is whole or absent.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from safetensors import SafetensorError
 from mapsto import __version__
 from mapsto.batch import Batch
 from mapsto.config import Settings, options_of
-from mapsto.data.encode import encode_chunk, placed
-from mapsto.data.rows import given
+from mapsto.data.encode import encode_chunk, locate_cells
+from mapsto.data.rows import to_source
 from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, stored, tensors
 from mapsto.errors import CellError, DataError, RunError, SignatureError
 from mapsto.files import disk_error, read_json_lines, write_json
 from mapsto.generation.sampling import Sampling
 from mapsto.learners import build as build_learner
-from mapsto.learners.base import Collected, Learner, collect
+from mapsto.learners.base import Learner, Predictions, predict_split
 from mapsto.measure import calibration
-from mapsto.measure.novelty import Looking, Novelty
+from mapsto.measure.ood import FeatureHook, Novelty
 from mapsto.measure.scores import score
 from mapsto.models import build as build_model
 from mapsto.prediction import Answer, Prediction
@@ -82,18 +82,28 @@ class Run:
                 break
             except FileExistsError:
                 if not path.is_dir():
-                    raise RunError(f"{path}: expected a folder, it is a file.\nChoose another place with --out.") from None
+                    raise RunError(
+                        f"{path}: expected a folder, it is a file.\nChoose another place with --out."
+                    ) from None
             except OSError as problem:
                 raise disk_error(path, problem) from None
         run = cls(
-            path, {"format": FORMAT, "mapsto": __version__, "created": datetime.now().isoformat(timespec="seconds"), "status": "running", **record}
+            path,
+            {
+                "format": FORMAT,
+                "mapsto": __version__,
+                "created": datetime.now().isoformat(timespec="seconds"),
+                "status": "running",
+                **record,
+            },
         )
         run.save()
         return run
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """The run in a folder. RunError when there is none, a newer mapsto wrote it, or it needs an own file that is not trusted."""
+        """The run in a folder. RunError when there is none, a newer mapsto wrote it, or it needs an own file
+        that is not trusted."""
         run = cls._read(path)
         trust.check(run.record, run.path)
         return run
@@ -107,7 +117,11 @@ class Run:
             near = [other.path for other in cls.list(path.parent)] if path.parent.is_dir() else []
             raise RunError(
                 f"{path}: expected a run (a folder with run.json), found none.\n"
-                + (f"runs beside it: {', '.join(map(str, near[-5:]))}" if near else "Runs are listed by: mapsto runs")
+                + (
+                    f"runs beside it: {', '.join(map(str, near[-5:]))}"
+                    if near
+                    else "Runs are listed by: mapsto runs"
+                )
             )
         try:
             record = json.loads((path / "run.json").read_text(encoding="utf-8"))
@@ -115,18 +129,20 @@ class Run:
                 raise ValueError("it says no format and no status")
             written = int(record["format"])
         except (ValueError, KeyError, TypeError, OSError) as problem:
-            raise RunError(f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made.") from None
+            raise RunError(
+                f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made."
+            ) from None
         if written > FORMAT:
             raise RunError(
-                f"{path}: written by mapsto {record.get('mapsto')} in format {written}; this mapsto {__version__} reads up to {FORMAT}.\n"
-                "Update: pip install -U mapsto"
+                f"{path}: written by mapsto {record.get('mapsto')} in format {written}; this mapsto"
+                f" {__version__} reads up to {FORMAT}.\nUpdate: pip install -U mapsto"
             )
         return cls(path, record)
 
     @classmethod
     def list(cls, folder: Path, damaged: Callable[[Path, RunError], None] | None = None) -> list[Run]:
-        """Every run directly in a folder, oldest first; folders that are none are passed over, and those whose record cannot be read, of which
-        `damaged` hears."""
+        """Every run directly in a folder, oldest first; folders that are none are passed over, and those
+        whose record cannot be read, of which `damaged` hears."""
         found = []
         for file in sorted(folder.glob("*/run.json")):
             try:
@@ -161,7 +177,8 @@ class Run:
     def signature(self) -> Signature:
         if "signature" not in self.record:
             raise RunError(
-                f"{self.path}: the training ended before anything was decided ({self.status}).\nTrain again, or: mapsto resume {self.path}"
+                f"{self.path}: the training ended before anything was decided ({self.status}).\nTrain again,"
+                f" or: mapsto resume {self.path}"
             )
         return Signature.from_json(self.record["signature"])
 
@@ -192,24 +209,37 @@ class Run:
     def new_model(self) -> torch.nn.Module:
         """The net with its first weights: a function of the choice and its seed."""
         torch.manual_seed(self.choice.training.seed)
-        return build_model(self.choice.model, self.signature, self.types, self.choice.model_options, self.choice.kinds, self.choice.found)
+        return build_model(
+            self.choice.model,
+            self.signature,
+            self.types,
+            self.choice.model_options,
+            self.choice.kinds,
+            self.choice.found,
+        )
 
     @cached_property
     def model(self) -> torch.nn.Module:
         """The net with its trained weights, in evaluation mode: a plain nn.Module."""
         path = self.path / "model.safetensors"
         if not path.exists() and self.status == "done":
-            mend = f"Copy the run again from where it was made, or learn it anew: mapsto reproduce {self.path}"
+            mend = (
+                f"Copy the run again from where it was made, or learn it anew: mapsto reproduce {self.path}"
+            )
             raise RunError(f"{path}: expected the weights, the file is missing.\n{mend}")
         if not path.exists():
-            raise RunError(f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto resume {self.path}")
+            raise RunError(
+                f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto"
+                f" resume {self.path}"
+            )
         model = self.new_model()
         try:
             tensors, _ = checkpoint.read(path)
             model.load_state_dict(tensors)
         except (SafetensorError, RuntimeError) as problem:
             raise RunError(
-                f"{path}: is damaged or does not fit ({str(problem).splitlines()[0][:120]}).\nCopy the run again from where it was made."
+                f"{path}: is damaged or does not fit ({str(problem).splitlines()[0][:120]}).\nCopy the run"
+                " again from where it was made."
             ) from None
         return model.eval()
 
@@ -217,12 +247,22 @@ class Run:
     def learner(self) -> Learner:
         """The trained learner, ready to predict on the machine at hand in float32."""
         learner = self.new_learner(self.model, None)
-        learner.device = choose_device(self.settings.training.device if self.settings.training.device == "cpu" else None)
+        learner.device = choose_device(
+            self.settings.training.device if self.settings.training.device == "cpu" else None
+        )
         learner.model.to(learner.device)
         return learner
 
     def new_learner(self, model: torch.nn.Module, store: Store | None) -> Learner:
-        learner = build_learner(self.choice.learner, model, self.signature, self.types, store, self.choice.training, self.choice.learner_options)
+        learner = build_learner(
+            self.choice.learner,
+            model,
+            self.signature,
+            self.types,
+            store,
+            self.choice.training,
+            self.choice.learner_options,
+        )
         learner.first = lambda: first_weights(self)
         return learner
 
@@ -232,12 +272,13 @@ class Run:
 
     @cached_property
     def novelty(self) -> Novelty | None:
-        """By what rows far from the training rows are known; None where there were too few, and in runs of an older mapsto."""
+        """By what rows far from the training rows are known; None where there were too few, and in runs of an
+        older mapsto."""
         return Novelty.load(self.path)
 
     @cached_property
-    def _looking(self) -> Looking | None:
-        return Looking.at(self.learner.model, self.signature, self.types) if self.novelty else None
+    def _looking(self) -> FeatureHook | None:
+        return FeatureHook.at(self.learner.model, self.signature, self.types) if self.novelty else None
 
     # ---- use it ----
 
@@ -251,10 +292,13 @@ class Run:
         lm: str | Path | None = None,
         lm_weight: float | None = None,
     ) -> list[Answer] | Answer:
-        """Predictions for rows: a path, files, a PIL image or array, a dict (one row) or a list of any of these, a frame. The keywords say how
-        answers are searched for, this once, as the command line does; `search` says it for good.
+        """Predictions for rows: a path, files, a PIL image or array, a dict (one row) or a list of any of
+        these, a frame. The keywords say how answers are searched for, this once, as the command line does;
+        `search` says it for good.
 
-        One row in, one Answer out, or DataError when it cannot be read; many in, a list of them, where such rows have a `problem`."""
+        One row in, one Answer out, or DataError when it cannot be read; many in, a list of them, where such
+        rows have a `problem`.
+        """
         asked = {"beam": beam, "penalty": penalty, "temperature": temperature, "lm_weight": lm_weight}
         how = {name: value for name, value in asked.items() if value is not None}
         if how or lm is not None:
@@ -273,9 +317,20 @@ class Run:
         for chunk in source.chunks(PIECE):
             encoded, problems = encode_chunk(chunk, self._inputs_only(signature), types)
             unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
-            found = placed(signature, self.signature.outputs, self.types, chunk, self._predictions(signature, encoded, len(chunk)), unread)
+            found = locate_cells(
+                signature,
+                self.signature.outputs,
+                self.types,
+                chunk,
+                self._predictions(signature, encoded, len(chunk)),
+                unread,
+            )
             yield [
-                Answer(chunk.where[i], {}, unread[i]) if i in unread else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
+                (
+                    Answer(chunk.where[i], {}, unread[i])
+                    if i in unread
+                    else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
+                )
                 for i in range(len(chunk))
             ] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
 
@@ -291,103 +346,140 @@ class Run:
             for slot, arrays in found.items():
                 known = self.calibration.get(slot, {})
                 made = calibration.apply(heads[slot].decode, calibration.calibrated(arrays, known), known)
-                parts.setdefault(slot, []).extend(replace(one, unsure=far) for one, far in zip(made, unsure, strict=True))
+                parts.setdefault(slot, []).extend(
+                    replace(one, unsure=far) for one, far in zip(made, unsure, strict=True)
+                )
         return parts
 
-    def _arrays(self, learner: Learner, batch: Batch) -> tuple[dict[str, dict[str, np.ndarray]], list[bool | None]]:
-        """What the heads predict for a batch, and whether each row is far from the training rows; None where the run does not know."""
+    def _arrays(
+        self, learner: Learner, batch: Batch
+    ) -> tuple[dict[str, dict[str, np.ndarray]], list[bool | None]]:
+        """What the heads predict for a batch, and whether each row is far from the training rows; None where
+        the run does not know."""
         if self.novelty is None or self._looking is None:
             return learner.arrays(batch), [None] * batch.size
-        with self._looking.listening() as heard:
+        with self._looking.attached() as heard:
             arrays = learner.arrays(batch)
-        return arrays, (self.novelty.distance(self._looking.see(batch, heard[0])) > 1).tolist()
+        return arrays, (self.novelty.distance(self._looking.score(batch, heard[0])) > 1).tolist()
 
     def _batch(self, signature: Signature, encoded: Mapping, low: int, high: int) -> Batch:
         raw = {spot: tensors(value[low:high]) for spot, value in encoded.items()}
         return collate(signature, self.types, raw, high - low, None, None, None)
 
-    def evaluate(self, data: Any, tell: Callable[[Mapping[str, Any]], None] | None = None) -> dict[str, dict[str, dict[str, Any]]]:
-        """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers. DataError when there are none; rows
-        that cannot be read are left out, and `tell` hears of them."""
+    def evaluate(
+        self, data: Any, emit: Callable[[Mapping[str, Any]], None] | None = None
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers.
+        DataError when there are none; rows that cannot be read are left out, and `tell` hears of them."""
         _, source = self._source(data)
         signature = self._located(source, targets=True)
         unread: list[str] = []
         found = self._collected(source, signature, unread)
-        if unread and tell:
-            tell({"event": "note", "text": f"{len(unread):,} rows cannot be read and are left out; the first: {unread[0]}"})
+        if unread and emit:
+            emit(
+                {
+                    "event": "note",
+                    "text": f"{len(unread):,} rows cannot be read and are left out; the first: {unread[0]}",
+                }
+            )
         if not found.target:
-            raise DataError(f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned: {self.signature}")
+            raise DataError(
+                f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned:"
+                f" {self.signature}"
+            )
         scores = {}
         for slot in self.signature.outputs:
             arrays = calibration.calibrated(found.predicted[slot.name], self.calibration.get(slot.name, {}))
-            scores[slot.name] = score(self.types["output", slot.name], arrays, found.target[slot.name], found.present[slot.name])
+            scores[slot.name] = score(
+                self.types["output", slot.name], arrays, found.target[slot.name], found.present[slot.name]
+            )
         return scores
 
-    def _collected(self, source: Source, signature: Signature, unread: list[str]) -> Collected:
+    def _collected(self, source: Source, signature: Signature, unread: list[str]) -> Predictions:
         """What is predicted of rows with answers. unread gets a line for each that cannot be read."""
         if not self.learner.packs:
-            return collect(self.learner, self._readable(source, signature, unread))
+            return predict_split(self.learner, self._readable(source, signature, unread))
         store = stored(source, signature, self.types)
         store.device = self.learner.device
         unread += [f"{row['where']}: {' '.join(row['why'].split())}" for row in (*store.bad, *store.problems)]
-        return self.learner.collect("test", store=store)
+        return self.learner.predict_split("test", store=store)
 
     def _readable(self, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
         for chunk in source.chunks(PIECE):
             encoded, problems = encode_chunk(chunk, signature, self.types)
             unread_rows += [f"{bad.where}: {bad.why}" for bad in chunk.bad]
-            unread_rows += [f"{problem['where']}, {problem['column']!r}: {' '.join(problem['why'].split())}" for problem in problems]
+            unread_rows += [
+                f"{problem['where']}, {problem['column']!r}: {' '.join(problem['why'].split())}"
+                for problem in problems
+            ]
             unread = {problem["row"] for problem in problems}
             keep = [i for i in range(len(chunk)) if i not in unread]
-            taken = {spot: [value[i] for i in keep] if isinstance(value, list) else value[keep] for spot, value in encoded.items()}
+            taken = {
+                spot: [value[i] for i in keep] if isinstance(value, list) else value[keep]
+                for spot, value in encoded.items()
+            }
             step = self.learner.evaluation_batch
             for low in range(0, len(keep), step):
                 yield self._batch(signature, taken, low, min(len(keep), low + step))
 
     @torch.no_grad()
     def embed(self, data: Any) -> np.ndarray:
-        """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are nan."""
+        """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are
+        nan."""
         self._refuse_nothing()
         source = self._source(data)[1].lines()
         signature = self._inputs_only(self._located(source))
         parts, size = [], self.learner.evaluation_batch
         for chunk in source.chunks(PIECE):
             encoded, problems = encode_chunk(chunk, signature, self.types)
-            batches = (self._batch(signature, encoded, low, min(len(chunk), low + size)) for low in range(0, len(chunk), size))
-            found = [self.model.embed(self.learner.ready(batch).inputs).float().cpu().numpy() for batch in batches]  # type: ignore[union-attr, operator]
+            batches = (
+                self._batch(signature, encoded, low, min(len(chunk), low + size))
+                for low in range(0, len(chunk), size)
+            )
+            embed: Any = self.model.embed
+            found = [embed(self.learner.ready(batch).inputs).float().cpu().numpy() for batch in batches]
             parts.append(np.concatenate(found) if found else np.empty((0, 0), np.float32))
             parts[-1][[problem["row"] for problem in problems]] = np.nan
         return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
     def search(self, lm: str | Path | None = None, **how: Any) -> Run:
-        """Search for answers so from now on: beam=10; of what is heard also lm, the folder of a run that learned `-> text`, lm_weight and
-        bonus. ConfigError where answers are not searched for, or the language model writes in other tokens."""
-        self.learner.searching(how, None if lm is None else writing.language(Run.open(lm)))
+        """Search for answers so from now on: beam=10; of what is heard also lm, the folder of a run that
+        learned `-> text`, lm_weight and bonus. ConfigError where answers are not searched for, or the
+        language model writes in other tokens.
+        """
+        self.learner.set_decoding(how, None if lm is None else writing.language(Run.open(lm)))
         return self
 
     def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[str]:
-        """Texts written by a run that learned `-> text`, each beginning with the prompt. how: tokens, temperature, top_p, seed, stop.
-        RunError for other runs."""
+        """Texts written by a run that learned `-> text`, each beginning with the prompt. how: tokens,
+        temperature, top_p, seed, stop. RunError for other runs."""
         steps, _ = writing.written(self, prompt, range(n), options_of(Sampling, how, "sample"))
         return [prompt + "".join(added) for added in zip(*steps, strict=True)]
 
     def reply(self, messages: Sequence[Mapping[str, str]], **how: Any) -> str:
-        """The assistant's answer to a conversation, [{"role": "user", "content": …}, …], by a run that learned `messages -> text`. how: tokens,
-        temperature, top_p, seed. RunError for other runs, CellError for what is no conversation."""
-        pieces, _ = writing.replies(self, in_order(messages_of(messages) or ()), options_of(Sampling, how, "reply"))
+        """The assistant's answer to a conversation, [{"role": "user", "content": …}, …], by a run that
+        learned `messages -> text`. how: tokens, temperature, top_p, seed. RunError for other runs, CellError
+        for what is no conversation."""
+        pieces, _ = writing.replies(
+            self, in_order(messages_of(messages) or ()), options_of(Sampling, how, "reply")
+        )
         return "".join(pieces)
 
     def score(self, data: Any) -> Iterator[tuple[str, dict[str, Any] | CellError]]:
-        """(name, figures or why it cannot be read) of each text, by a run that learned `-> text`: {"log_probability", "tokens",
-        "nats_per_token", "bits_per_byte", "perplexity", "unknown"}. data: a list of texts, or what `predict` takes. RunError for other runs."""
-        if isinstance(data, (list, tuple)) and all(isinstance(text, str) and not Path(text[:250]).exists() for text in data):
+        """(name, figures or why it cannot be read) of each text, by a run that learned `-> text`:
+        {"log_probability", "tokens", "nats_per_token", "bits_per_byte", "perplexity", "unknown"}. data: a
+        list of texts, or what `predict` takes. RunError for other runs.
+        """
+        if isinstance(data, (list, tuple)) and all(
+            isinstance(text, str) and not Path(text[:250]).exists() for text in data
+        ):
             return writing.scores(self, data)
         _, source = self._source(data)
         return writing.scores(self, source, self._located(source, targets=True).outputs[0].column)
 
     def _source(self, data: Any) -> tuple[bool, Source]:
         """(was it one row, the rows as a source)."""
-        return given(data, self.signature, self.types)
+        return to_source(data, self.signature, self.types)
 
     def _located(self, source: Source, targets: bool = False) -> Signature:
         """The signature with this source's columns: of the same name, or the only one that can be meant."""
@@ -399,17 +491,25 @@ class Run:
             side = self.signature.outputs if slot in self.signature.outputs else self.signature.inputs
             if slot.type in source.columns and sum(other.type == slot.type for other in side) == 1:
                 return replace(slot, column=slot.type)
-            if len(source.columns) == 1 == len(self.signature.inputs) and not targets and source.locations:  # a dict or frame names its cells
+            if (
+                len(source.columns) == 1 == len(self.signature.inputs) and not targets and source.locations
+            ):  # a dict or frame names its cells
                 return replace(slot, column=source.columns[0])
             found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
-            raise SignatureError(f"{source.name}: expected a column '{slot.column}', found {found}.\nThe run learned: {self.signature}")
+            raise SignatureError(
+                f"{source.name}: expected a column '{slot.column}', found {found}.\nThe run learned:"
+                f" {self.signature}"
+            )
 
         outputs = tuple(find(slot) for slot in self.signature.outputs) if targets else self.signature.outputs
         return Signature(tuple(find(slot) for slot in self.signature.inputs), outputs)
 
     def _refuse_nothing(self) -> None:
         if not self.signature.inputs:
-            raise RunError(f"{self.path}: learned {self.signature}, so rows give it nothing to answer.\nLet it write: mapsto sample {self.path}")
+            raise RunError(
+                f"{self.path}: learned {self.signature}, so rows give it nothing to answer.\nLet it write:"
+                f" mapsto sample {self.path}"
+            )
 
     def _inputs_only(self, signature: Signature) -> Signature:
         return Signature(signature.inputs, ())
@@ -431,7 +531,8 @@ class Run:
         )
         head = "<tr><th>output</th><th>metric</th><th>test</th><th>95% interval</th><th>n</th></tr>"
         return (
-            f"<b>{escape(str(self.path))}</b><br>{escape(self.record.get('signature_text', ''))} ({escape(self.status)})<table>{head}{rows}</table>"
+            f"<b>{escape(str(self.path))}</b><br>{escape(self.record.get('signature_text', ''))}"
+            f" ({escape(self.status)})<table>{head}{rows}</table>"
         )
 
 

@@ -1,7 +1,9 @@
-"""What a training starts from: another run (`--from`), a public model (`--from hub:…`), or an earlier segment of its own (`mapsto extend`).
+"""What a training starts from: another run (`--from`), a public model (`--from hub:…`), or an earlier segment
+of its own (`mapsto extend`).
 
-From another run are taken: the model with its options, the rooms with what they learned (vocabularies, means, classes), the weights. All of it
-is written into the new run, the weights as start.safetensors, so that it needs the other no more."""
+From another run are taken: the model with its options, the rooms with what they learned (vocabularies, means,
+classes), the weights. All of it is written into the new run, the weights as start.safetensors, so that it
+needs the other no more."""
 
 from __future__ import annotations
 
@@ -31,32 +33,50 @@ START = "start.safetensors"
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """Rooms and model of an earlier run. name: what a person would call it; model "": of a segment, whose own settings say it."""
+class WarmStart:
+    """Rooms and model of an earlier run. name: what a person would call it; model "": of a segment, whose own
+    settings say it."""
 
     name: str
     signature: Signature
     types: Mapping[str, Mapping[str, Any]]
     model: str = ""
     options: Mapping[str, Any] | None = None
-    found: Mapping[str, Any] = field(default_factory=dict)  # by the model's file outside the data: a public model's folder may be gone
+    found: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # by the model's file outside the data: a public model's folder may be gone
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Earlier | None:
+    def of(cls, record: Mapping[str, Any]) -> WarmStart | None:
         """What a run's record says it goes on from."""
         if "known_types" in record:
             found = record.get("known_found", {})
-            return cls("the segment before", Signature.from_json(record["signature"]), record["known_types"], found=found)
+            return cls(
+                "the segment before",
+                Signature.from_json(record["signature"]),
+                record["known_types"],
+                found=found,
+            )
         if (start := record.get("start")) is None:
             return None
         return cls(
-            start["run"], Signature.from_json(start["signature"]), start["types"], start["model"], start["model_options"], start.get("found", {})
+            start["run"],
+            Signature.from_json(start["signature"]),
+            start["types"],
+            start["model"],
+            start["model_options"],
+            start.get("found", {}),
         )
 
-    def room(self, side: str, slot: Slot, room: DataType, signature: Signature) -> DataType | None:
-        """What goes on in a slot: the room of the same name there, or the only one of its side. `room` holds the slot's own options. None: a
-        segment had no such slot. RunError: the other run's cannot go on as this type."""
-        known = {one.name: one for one in (self.signature.inputs if side == "input" else self.signature.outputs)}
+    def column_type(
+        self, side: str, slot: Slot, column_type: DataType, signature: Signature
+    ) -> DataType | None:
+        """What goes on in a slot: the room of the same name there, or the only one of its side. `room` holds
+        the slot's own options. None: a segment had no such slot. RunError: the other run's cannot go on as
+        this type."""
+        known = {
+            one.name: one for one in (self.signature.inputs if side == "input" else self.signature.outputs)
+        }
         here = signature.inputs if side == "input" else signature.outputs
         other = known.get(slot.name) or (next(iter(known.values())) if len(known) == len(here) == 1 else None)
         if other is None and not self.model:
@@ -64,19 +84,23 @@ class Earlier:
         before = entry("types", other.type).from_json(self.types[side][other.name]) if other else None
         if before is not None and not self.model:
             return before
-        found = None if before is None else room.after(before)
+        found = None if before is None else column_type.extended_from(before)
         if found is None:
             there = f"its '{other}' cannot go on as {slot.type}" if other else f"it has nothing for '{slot}'"
-            raise RunError(f"--from {self.name}: learned {self.signature}; {there}.\nStart from a run of the same kind of rows, or leave --from out.")
+            raise RunError(
+                f"--from {self.name}: learned {self.signature}; {there}.\nStart from a run of the same kind"
+                " of rows, or leave --from out."
+            )
         return found
 
-    def fitting(self, slot: Slot, before: DataType, after: DataType) -> None:
+    def check_fit(self, slot: Slot, before: DataType, after: DataType) -> None:
         """RunError where the answers are of other classes than the other run's."""
         if self.model and before.classes != after.classes:
             new = [name for name in after.classes if name not in before.classes]
             raise RunError(
-                f"--from {self.name}: knows {len(before.classes)} classes of '{slot.name}', these rows hold others: {', '.join(new[:5])}.\n"
-                f"Leave --from out, or learn on with more classes: mapsto extend {self.name} --data DATA"
+                f"--from {self.name}: knows {len(before.classes)} classes of '{slot.name}', these rows hold"
+                f" others: {', '.join(new[:5])}.\nLeave --from out, or learn on with more classes: mapsto"
+                f" extend {self.name} --data DATA"
             )
 
     def wished(self, settings: Settings) -> Settings:
@@ -85,20 +109,34 @@ class Earlier:
             return settings
         name, options = parse_call(settings.model, "model") if settings.model else (self.model, {})
         if name != self.model:
-            raise ConfigError(f"--from {self.name}: its model is '{self.model}', asked for is '{name}'.\nKeep one of --from and --model.")
+            raise ConfigError(
+                f"--from {self.name}: its model is '{self.model}', asked for is '{name}'.\nKeep one of --from"
+                " and --model."
+            )
         whole = config(name, {**(self.options or {}), **options})
-        known = {spot.name: getattr(whole, spot.name) for spot in fields(whole) if not spot.metadata.get("learned")}
-        return replace(settings, model=format_call(name, {key: value for key, value in known.items() if value is not None}))
+        known = {
+            spot.name: getattr(whole, spot.name) for spot in fields(whole) if not spot.metadata.get("learned")
+        }
+        return replace(
+            settings,
+            model=format_call(name, {key: value for key, value in known.items() if value is not None}),
+        )
 
 
-def begin(run: Run, start: str) -> None:
+def start_from(run: Run, start: str) -> None:
     """Weights and record of the run `start` into a new one."""
     from_run = type(run).open(start)
     if from_run.status != "done":
-        raise RunError(f"--from {start}: the training is not finished ({from_run.status}).\nGo on with: mapsto resume {start}")
+        raise RunError(
+            f"--from {start}: the training is not finished ({from_run.status}).\nGo on with: mapsto resume"
+            f" {start}"
+        )
     weights = from_run.path / "model.safetensors"
     if not weights.exists():
-        raise RunError(f"--from {start}: expected its weights, model.safetensors, found none.\nCopy the run again from where it was made.")
+        raise RunError(
+            f"--from {start}: expected its weights, model.safetensors, found none.\nCopy the run again from"
+            " where it was made."
+        )
     write_atomic(run.path / START, lambda path: shutil.copyfile(weights, path))
     record = {
         "run": str(from_run.path),
@@ -113,13 +151,15 @@ def begin(run: Run, start: str) -> None:
     run.save(start=record, start_from=START, code=run.record["code"] | trust.fingerprints(from_run.record))
 
 
-def bring(run: Run) -> list[str]:
-    """First weights that the model's file has from elsewhere, such as a public model's, into the run, which then needs the place no more. What
-    to say of them."""
+def load_pretrained(run: Run) -> list[str]:
+    """First weights that the model's file has from elsewhere, such as a public model's, into the run, which
+    then needs the place no more. What to say of them."""
     if "start_from" in run.record:
         return []
     model = run.new_model()
-    said = models.bring(run.choice.model, model, run.signature, run.choice.model_options, run.choice.found)
+    said = models.load_pretrained(
+        run.choice.model, model, run.signature, run.choice.model_options, run.choice.found
+    )
     if said is None:
         return []
     weights = unshared({name: value.contiguous() for name, value in model.state_dict().items()})
@@ -129,18 +169,28 @@ def bring(run: Run) -> list[str]:
 
 
 def first_weights(run: Run) -> torch.nn.Module:
-    """The net before its first step: fresh from the seed, with an earlier segment's weights where it had them, or with those of the run that it
-    starts from, which must be all of them."""
+    """The net before its first step: fresh from the seed, with an earlier segment's weights where it had
+    them, or with those of the run that it starts from, which must be all of them."""
     model = run.new_model()
     if "start_from" not in run.record:
         return model
     old, _ = read(run.path / run.record["start_from"])
     state = model.state_dict()
     if run.record["start_from"] == START:
-        _refuse_others(run, {name: tuple(value.shape) for name, value in old.items()}, {name: tuple(value.shape) for name, value in state.items()})
+        _refuse_others(
+            run,
+            {name: tuple(value.shape) for name, value in old.items()},
+            {name: tuple(value.shape) for name, value in state.items()},
+        )
     for name, value in old.items():
-        if name in state and value.ndim == state[name].ndim and all(a <= b for a, b in zip(value.shape, state[name].shape, strict=True)):
-            state[name][tuple(slice(side) for side in value.shape)] = value  # new classes stand behind the old ones
+        if (
+            name in state
+            and value.ndim == state[name].ndim
+            and all(a <= b for a, b in zip(value.shape, state[name].shape, strict=True))
+        ):
+            state[name][tuple(slice(side) for side in value.shape)] = (
+                value  # new classes stand behind the old ones
+            )
     model.load_state_dict(state)
     return model
 
@@ -149,8 +199,12 @@ def _refuse_others(run: Run, old: Mapping[str, tuple[int, ...]], new: Mapping[st
     other = next((name for name in {**new, **old} if old.get(name) != new.get(name)), None)
     if other is None:
         return
-    sizes = [" × ".join(map(str, shape)) if (shape := shapes.get(other)) is not None else "nothing" for shapes in (old, new)]
+    sizes = [
+        " × ".join(map(str, shape)) if (shape := shapes.get(other)) is not None else "nothing"
+        for shapes in (old, new)
+    ]
     raise RunError(
-        f"--from {Path(run.record['start']['run'])}: its weights do not fit this model: '{other}' is {sizes[0]} there, {sizes[1]} here.\n"
-        "Start from a run of the same model, rows and classes, or leave --from out."
+        f"--from {Path(run.record['start']['run'])}: its weights do not fit this model: '{other}' is"
+        f" {sizes[0]} there, {sizes[1]} here.\nStart from a run of the same model, rows and classes, or leave"
+        " --from out."
     )

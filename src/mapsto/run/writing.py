@@ -1,4 +1,5 @@
-"""What a run that learned texts or conversations can be asked for: to write, to answer, to say how probable a text is."""
+"""What a run that learned texts or conversations can be asked for: to write, to answer, to say how probable a
+text is."""
 
 from __future__ import annotations
 
@@ -21,48 +22,72 @@ WAYS = {"tokens": "let it write: mapsto sample", "chat": "talk to it: mapsto cha
 
 
 def written(run: Run, prompt: str, numbers: Sequence[int], how: Sampling) -> tuple[Iterator[list[str]], int]:
-    """(what each step adds to each of the texts of these numbers, tokens of the prompt that are too many to be read)."""
-    room, model = _room(run, "tokens"), run.learner.model.eval()
-    return texts(model, room, prompt, numbers, how, run.learner.device), max(0, len(opened(room, prompt)) - model.most)  # type: ignore[operator]
+    """(what each step adds to each of the texts of these numbers, tokens of the prompt that are too many to
+    be read)."""
+    column_type, model = _room(run, "tokens"), run.learner.model.eval()
+    unread = len(opened(column_type, prompt)) - int(model.most)  # type: ignore[arg-type]
+    return texts(model, column_type, prompt, numbers, how, run.learner.device), max(0, unread)
 
 
 def replies(run: Run, messages: Messages, how: Sampling, number: int = 0) -> tuple[Iterator[str], int]:
-    """(what each token adds to the assistant's answer, messages that no longer fit). number: of the answer, which draws its own tokens."""
+    """(what each token adds to the assistant's answer, messages that no longer fit). number: of the answer,
+    which draws its own tokens."""
     return answer(run.learner.model.eval(), _room(run, "chat"), messages, how, number, run.learner.device)
 
 
 def unheard(run: Run, messages: Messages, how: Sampling) -> list[str]:
-    """What of a system's message and of the last message the net will not read: letters that it does not know, and what is too long."""
-    room, most = _room(run, "chat"), run.learner.model.most
+    """What of a system's message and of the last message the net will not read: letters that it does not
+    know, and what is too long."""
+    column_type, most = _room(run, "chat"), run.learner.model.most
     limit = int(most - min(how.tokens, most // 2))  # type: ignore[call-overload, operator]
     found, system = [], 0
     for number, (role, content) in enumerate(messages):
         if role != "system" and number < len(messages) - 1:
             continue
-        (tokens,) = token_numbers([content], room.kind, room.codes, room.alphabet)
+        (tokens,) = token_numbers([content], column_type.kind, column_type.codes, column_type.alphabet)
         whose = "the system's message" if role == "system" else "the message"
         if (tokens == UNKNOWN).any():
-            strange = [repr(letter) for letter in sorted(set(content) - set(room.alphabet))]
-            found.append(f"{whose} holds {', '.join(strange[:5]) or 'signs'}, which the training text does not: read as unknown")
+            strange = [repr(letter) for letter in sorted(set(content) - set(column_type.alphabet))]
+            found.append(
+                f"{whose} holds {', '.join(strange[:5]) or 'signs'}, which the training text does not: read"
+                " as unknown"
+            )
         size, space = len(tokens) + 2, limit // 4 if role == "system" else limit - 2 - system
         if size > space:
-            found.append(f"{whose} is {size - space:,} tokens longer than the net reads at once: its end counts")
+            found.append(
+                f"{whose} is {size - space:,} tokens longer than the net reads at once: its end counts"
+            )
         system = min(size, space) if role == "system" else system
     return found
 
 
 def language(run: Run) -> tuple[Any, Any]:
-    """(its net, its text's room) of a run that learned `-> text`, for one that hears texts to ask (`mapsto.outputs.ctc.continuations`)."""
+    """(its net, its text's room) of a run that learned `-> text`, for one that hears texts to ask
+    (`mapsto.outputs.ctc.continuations`)."""
     return run.learner.model.eval(), _room(run, "tokens")
 
 
-def scores(run: Run, texts: Sequence[str] | Source, column: str = "") -> Iterator[tuple[str, dict[str, Any] | CellError]]:
-    """(its name, its figures (`Scored.to_json`), or why it could not be read) of each text, given or of a column of a source."""
-    room = _room(run, "tokens")
-    bytes_of = sizes(room.kind, room.codes, room.alphabet)
-    given = documents(texts, column, room.read) if isinstance(texts, Source) else ((f"text {i}", iter([text])) for i, text in enumerate(texts, 1))
+def scores(
+    run: Run, texts: Sequence[str] | Source, column: str = ""
+) -> Iterator[tuple[str, dict[str, Any] | CellError]]:
+    """(its name, its figures (`Scored.to_json`), or why it could not be read) of each text, given or of a
+    column of a source."""
+    column_type = _room(run, "tokens")
+    bytes_of = sizes(column_type.kind, column_type.codes, column_type.alphabet)
+    given = (
+        documents(texts, column, column_type.read)
+        if isinstance(texts, Source)
+        else ((f"text {i}", iter([text])) for i, text in enumerate(texts, 1))
+    )
     for name, pieces in given:
-        yield name, pieces if isinstance(pieces, CellError) else scored(run.learner, room, pieces, bytes_of).to_json()
+        yield (
+            name,
+            (
+                pieces
+                if isinstance(pieces, CellError)
+                else scored(run.learner, column_type, pieces, bytes_of).to_json()
+            ),
+        )
 
 
 def _room(run: Run, kind: str) -> Any:
@@ -71,5 +96,9 @@ def _room(run: Run, kind: str) -> Any:
     if found == kind:
         return run.types["output", run.signature.outputs[0].name]
     what = "writes no text by itself" if kind == "tokens" else "answers no messages"
-    way = f"{WAYS[found].capitalize()} {run.path}" if found in WAYS else f"Ask it with: mapsto predict {run.path} FILES"
+    way = (
+        f"{WAYS[found].capitalize()} {run.path}"
+        if found in WAYS
+        else f"Ask it with: mapsto predict {run.path} FILES"
+    )
     raise RunError(f"{run.path}: learned {run.signature}, which {what}.\n{way}")

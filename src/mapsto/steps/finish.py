@@ -1,4 +1,5 @@
-"""What follows the last step: weights written, predictions calibrated, every figure with its interval, baselines beside them.
+"""What follows the last step: weights written, predictions calibrated, every figure with its interval,
+baselines beside them.
 
 The test split is opened here, once."""
 
@@ -16,12 +17,12 @@ from safetensors.torch import save_file
 from mapsto.data.split import TEST
 from mapsto.data.store import Store
 from mapsto.files import append_json, write_atomic, write_json
-from mapsto.learners.base import Collected, Learner
-from mapsto.measure import calibration, novelty
-from mapsto.measure.answers import plain_metric
+from mapsto.learners.base import Learner, Predictions
+from mapsto.measure import calibration, ood
 from mapsto.measure.baseline import TASKS, answers, chosen, features_of
+from mapsto.measure.predictions import TestPredictions, file_of, joined
+from mapsto.measure.row_errors import plain_metric
 from mapsto.measure.scores import Scores, record, score, scored
-from mapsto.measure.tested import Tested, file_of, joined
 from mapsto.registry.trust import flags
 from mapsto.run import Run
 from mapsto.run.writing import WAYS
@@ -34,17 +35,23 @@ Event = dict[str, Any]
 TRAIN_ROWS = 5_000  # training rows scored, to show how much was learned by heart
 
 
-def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Event, dict[str, Collected]]:
-    """Write weights, calibration and metrics; then the run is done. What is to be told of it, as an event, and what was predicted, by split."""
+def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Event, dict[str, Predictions]]:
+    """Write weights, calibration and metrics; then the run is done. What is to be told of it, as an event,
+    and what was predicted, by split."""
     memory.release_heap()
     learner = trainer.learner
     save_weights(run, learner)
     (run.path / "log.jsonl").unlink(missing_ok=True)
-    for entry in trainer.judge.history:
+    for entry in trainer.best_weights.history:
         append_json(run.path / "log.jsonl", entry)
     found, heard = _predicted(run, learner, store)
     scales = {
-        slot.name: calibration.fit(run.choice.kinds[slot.name], held.predicted[slot.name], held.target[slot.name], held.present[slot.name])
+        slot.name: calibration.fit(
+            run.choice.kinds[slot.name],
+            held.predicted[slot.name],
+            held.target[slot.name],
+            held.present[slot.name],
+        )
         for slot in run.signature.outputs
         if (held := found.get("validation")) is not None
     }
@@ -59,7 +66,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
         calibration=scales,
         seconds=round(seconds, 2),
         steps=trainer.step,
-        best_step=trainer.judge.step,
+        best_step=trainer.best_weights.step,
         stopped=trainer.stop,
         plan=str(trainer.plan),
         plan_measured=asdict(trainer.plan),
@@ -68,16 +75,39 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     )
     for name in ("metrics", "novelty"):
         vars(run).pop(name, None)
-    return _result(run, metrics.get("test", {}), beside, seconds, stopped=trainer.stop, best=trainer.judge.of, parts=_told(parts)), found
+    return (
+        _result(
+            run,
+            metrics.get("test", {}),
+            beside,
+            seconds,
+            stopped=trainer.stop,
+            best=trainer.best_weights.of,
+            parts=_told(parts),
+        ),
+        found,
+    )
 
 
-def _scores(run: Run, held: Collected, scales: Mapping[str, Any], groups: np.ndarray | None, at: np.ndarray | None = None) -> dict[str, Scores]:
+def _scores(
+    run: Run,
+    held: Predictions,
+    scales: Mapping[str, Any],
+    groups: np.ndarray | None,
+    at: np.ndarray | None = None,
+) -> dict[str, Scores]:
     """Every metric of every output over predicted rows; at (n,) bool: over these."""
-    at, of = np.ones(len(held.rows), bool) if at is None else at, None if groups is None else groups[held.rows]
+    at, of = (
+        np.ones(len(held.rows), bool) if at is None else at,
+        None if groups is None else groups[held.rows],
+    )
     return {
         slot: score(
             run.types["output", slot],
-            {name: values[at] for name, values in calibration.calibrated(predicted, scales.get(slot, {})).items()},
+            {
+                name: values[at]
+                for name, values in calibration.calibrated(predicted, scales.get(slot, {})).items()
+            },
             held.target[slot][at],
             held.present[slot][at],
             None if of is None else of[at],
@@ -86,35 +116,50 @@ def _scores(run: Run, held: Collected, scales: Mapping[str, Any], groups: np.nda
     }
 
 
-def _parts(run: Run, held: Collected | None, scales: Mapping[str, Any], groups: np.ndarray | None) -> dict[str, dict[str, Scores]]:
+def _parts(
+    run: Run, held: Predictions | None, scales: Mapping[str, Any], groups: np.ndarray | None
+) -> dict[str, dict[str, Scores]]:
     """Of a run that rows were added to: the test rows it had before, and the new ones, by themselves."""
     if held is None or "rows_before" not in run.record:
         return {}
     before = held.rows < run.record["rows_before"]
-    return {name: _scores(run, held, scales, groups, at) for name, at in (("before", before), ("added", ~before)) if at.any()}
+    return {
+        name: _scores(run, held, scales, groups, at)
+        for name, at in (("before", before), ("added", ~before))
+        if at.any()
+    }
 
 
-def _predicted(run: Run, learner: Learner, store: Store) -> tuple[dict[str, Collected], dict[str, novelty.Heard]]:
+def _predicted(
+    run: Run, learner: Learner, store: Store
+) -> tuple[dict[str, Predictions], dict[str, ood.HiddenStates]]:
     """Predictions by split, and what the net made of training and validation rows meanwhile."""
-    looking = novelty.Looking.at(learner.model, run.signature, run.types)
+    looking = ood.FeatureHook.at(learner.model, run.signature, run.types)
     found, heard = {}, {}
-    for split, most in (("train", min(TRAIN_ROWS, learner.looked)), ("validation", None), ("test", None)):
+    for split, most in (("train", min(TRAIN_ROWS, learner.eval_rows)), ("validation", None), ("test", None)):
         if not learner.size(split):
             continue
         if looking is not None and split != "test":
-            found[split], heard[split] = novelty.collected(learner, store, split, most, looking)
+            found[split], heard[split] = ood.predict_watched(learner, store, split, most, looking)
         else:
-            found[split] = learner.collect(split, most)
+            found[split] = learner.predict_split(split, most)
         memory.release_heap()  # rows walked by length leave blocks of every length
     return found, heard
 
 
-def _novelty(run: Run, learner: Learner, store: Store, heard: Mapping[str, novelty.Heard]) -> dict[str, Any] | None:
-    """novelty.safetensors, by which later rows are known to be far from the training rows; its record, None where there can be none."""
-    looking = novelty.Looking.at(learner.model, run.signature, run.types)
-    learned = novelty.learn(looking, store, heard["train"], heard["validation"]) if looking and len(heard) == 2 else None
+def _novelty(
+    run: Run, learner: Learner, store: Store, heard: Mapping[str, ood.HiddenStates]
+) -> dict[str, Any] | None:
+    """novelty.safetensors, by which later rows are known to be far from the training rows; its record, None
+    where there can be none."""
+    looking = ood.FeatureHook.at(learner.model, run.signature, run.types)
+    learned = (
+        ood.learn(looking, store, heard["train"], heard["validation"])
+        if looking and len(heard) == 2
+        else None
+    )
     if learned is None:
-        (run.path / novelty.FILE).unlink(missing_ok=True)  # of an earlier segment
+        (run.path / ood.FILE).unlink(missing_ok=True)  # of an earlier segment
         return None
     learned.save(run.path)
     return learned.record()
@@ -122,61 +167,91 @@ def _novelty(run: Run, learner: Learner, store: Store, heard: Mapping[str, novel
 
 def save_weights(run: Run, learner: Learner) -> None:
     """model.safetensors: every weight and buffer by its name in `run.model`."""
-    state = unshared({name: value.detach().cpu().contiguous() for name, value in learner.model.state_dict().items()})
+    state = unshared(
+        {name: value.detach().cpu().contiguous() for name, value in learner.model.state_dict().items()}
+    )
     write_atomic(run.path / "model.safetensors", lambda path: save_file(state, path))
 
 
 def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
-    """metrics.json of a cross-validation: the test figures are of all folds' predictions together. What is to be told of it, as an event."""
+    """metrics.json of a cross-validation: the test figures are of all folds' predictions together. What is to
+    be told of it, as an event."""
     test: dict[str, Any] = {}
     for number, slot in enumerate(run.signature.outputs):
-        kept = [found for part in parts if (found := Tested.load(part.path, number)) is not None]
+        kept = [found for part in parts if (found := TestPredictions.load(part.path, number)) is not None]
         if len(kept) == len(parts):
             whole = joined(kept)
             groups = whole.groups if len(whole.groups) else None
-            room = run.types["output", slot.name]
+            column_type = run.types["output", slot.name]
             if whole.statistics:
-                test[slot.name] = scored(room, whole.statistics, whole.present, groups)
+                test[slot.name] = scored(column_type, whole.statistics, whole.present, groups)
             elif whole.predicted:
-                test[slot.name] = score(room, whole.predicted, whole.target, whole.present, groups)
+                test[slot.name] = score(column_type, whole.predicted, whole.target, whole.present, groups)
             whole.thinned().save(run.path, number)
     by_fold = [part.metrics["test"] for part in parts]
     beside = _mean_baselines([part.metrics.get("baselines", {}) for part in parts])
-    write_json(run.path / "metrics.json", {**run.metrics, "test": test, "folds": by_fold, "baselines": beside})
+    write_json(
+        run.path / "metrics.json", {**run.metrics, "test": test, "folds": by_fold, "baselines": beside}
+    )
     run.save(seconds=round(seconds, 2))
     vars(run).pop("metrics", None)
-    folds = [{slot: {name: figures["value"] for name, figures in scores.items()} for slot, scores in one.items()} for one in by_fold]
+    folds = [
+        {slot: {name: figures["value"] for name, figures in scores.items()} for slot, scores in one.items()}
+        for one in by_fold
+    ]
     return _result(run, test, beside, seconds, folds=folds)
 
 
-def _result(run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], seconds: float, **more: Any) -> Event:
+def _result(
+    run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], seconds: float, **more: Any
+) -> Event:
     """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
     figures = _told({"test": test})["test"]
     ways = [WAYS[kind] for kind in run.choice.kinds.values() if kind in WAYS and not run.signature.inputs]
-    use = f"{ways[0]} {run.path}" if ways else f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
-    return {"event": "done", "run": str(run.path), "use": use, "test": figures, "seconds": round(seconds, 2), "baselines": beside, **more}
+    use = (
+        f"{ways[0]} {run.path}"
+        if ways
+        else f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
+    )
+    return {
+        "event": "done",
+        "run": str(run.path),
+        "use": use,
+        "test": figures,
+        "seconds": round(seconds, 2),
+        "baselines": beside,
+        **more,
+    }
 
 
 def _told(parts: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
     """Figures without their definitions."""
 
     def bare(scores: Scores) -> Scores:
-        return {name: {key: value for key, value in found.items() if key != "definition"} for name, found in scores.items()}
+        return {
+            name: {key: value for key, value in found.items() if key != "definition"}
+            for name, found in scores.items()
+        }
 
     return {part: {slot: bare(scores) for slot, scores in by_slot.items()} for part, by_slot in parts.items()}
 
 
-def _keep_predictions(run: Run, learner: Learner, held: Collected | None, scales: Mapping[str, Any], groups: np.ndarray | None) -> None:
-    """test-N.npz of each output: all rows of a fold, which is measured together with the others, else some thousands."""
+def _keep_predictions(
+    run: Run, learner: Learner, held: Predictions | None, scales: Mapping[str, Any], groups: np.ndarray | None
+) -> None:
+    """test-N.npz of each output: all rows of a fold, which is measured together with the others, else some
+    thousands."""
     heads = dict(learner.model.heads.items())  # type: ignore[union-attr, operator]
     for number, slot in enumerate(run.signature.outputs):
         file_of(run.path, number).unlink(missing_ok=True)  # of an earlier segment
         if held is not None:
             predicted = calibration.calibrated(held.predicted[slot.name], scales.get(slot.name, {}))
             hashes, of = _hashes(run, held.rows), np.empty(0) if groups is None else groups[held.rows]
-            tested = Tested(held.rows, hashes, held.target[slot.name], held.present[slot.name], of, predicted)
+            tested = TestPredictions(
+                held.rows, hashes, held.target[slot.name], held.present[slot.name], of, predicted
+            )
             tested = tested if "fold" in run.record else tested.thinned()
-            tested.measured(run.types["output", slot.name], heads.get(slot.name)).save(run.path, number)
+            tested.to_statistics(run.types["output", slot.name], heads.get(slot.name)).save(run.path, number)
 
 
 def _hashes(run: Run, rows: np.ndarray) -> np.ndarray:
@@ -191,14 +266,23 @@ def _mean_baselines(found: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Each baseline's figures over folds: the mean value, and the widest interval of the means of ends."""
 
     def mean(figures: list[Mapping[str, Any]]) -> dict[str, Any]:
-        known = {key: [one[key] for one in figures if one[key] is not None] for key in ("value", "low", "high")}
+        known = {
+            key: [one[key] for one in figures if one[key] is not None] for key in ("value", "low", "high")
+        }
         ends = {key: math.fsum(values) / len(values) if values else None for key, values in known.items()}
-        return {**ends, "n": sum(one["n"] for one in figures), "definition": figures[0]["definition"] + " (mean over folds)"}
+        return {
+            **ends,
+            "n": sum(one["n"] for one in figures),
+            "definition": figures[0]["definition"] + " (mean over folds)",
+        }
 
     first = found[0]
     return {
         slot: {
-            name: {metric: mean([one[slot][name][metric] for one in found if name in one.get(slot, {})]) for metric in scores}
+            name: {
+                metric: mean([one[slot][name][metric] for one in found if name in one.get(slot, {})])
+                for metric in scores
+            }
             for name, scores in by_name.items()
         }
         for slot, by_name in first.items()
@@ -210,14 +294,19 @@ def _groups(run: Run) -> np.ndarray | None:
         return kept["group"] if "group" in kept.files else None
 
 
-def _baselines(run: Run, learner: Learner, store: Store, groups: np.ndarray | None, held: Collected) -> dict[str, Any]:
-    """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain features. What each says of each
-    row is kept in baselines.npz, so that the net can be compared row by row. Where no plain features tell an answer: what the learner or
-    the room calls simple."""
+def _baselines(
+    run: Run, learner: Learner, store: Store, groups: np.ndarray | None, held: Predictions
+) -> dict[str, Any]:
+    """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain
+    features. What each says of each row is kept in baselines.npz, so that the net can be compared row by row.
+    Where no plain features tell an answer: what the learner or the room calls simple."""
     of = None if groups is None else groups[held.rows]
     scores: dict[str, Any] = {
-        slot: {name: score(run.types["output", slot], answer, held.target[slot], held.present[slot], of) for name, answer in found.items()}
-        for slot, found in learner.simple("test").items()
+        slot: {
+            name: score(run.types["output", slot], answer, held.target[slot], held.present[slot], of)
+            for name, answer in found.items()
+        }
+        for slot, found in learner.baseline("test").items()
     }
     if not any(kind in TASKS for kind in run.choice.kinds.values()) or not run.signature.inputs:
         return scores
@@ -227,11 +316,18 @@ def _baselines(run: Run, learner: Learner, store: Store, groups: np.ndarray | No
     for number, slot in enumerate(run.signature.outputs):
         if slot.name not in train:
             continue
-        room, asked = run.types["output", slot.name], test[slot.name]
-        found = answers(train[slot.name], asked, room, run.choice.kinds[slot.name])
-        scores[slot.name] = {name: score(room, answer, asked.target, asked.present, asked.groups) for name, answer in found.items()}
-        metric = plain_metric(room)
-        kept |= {f"{number}.{name}": metric.rows(answer, asked.target).astype(np.float32) for name, answer in found.items() if metric}
+        column_type, asked = run.types["output", slot.name], test[slot.name]
+        found = answers(train[slot.name], asked, column_type, run.choice.kinds[slot.name])
+        scores[slot.name] = {
+            name: score(column_type, answer, asked.target, asked.present, asked.groups)
+            for name, answer in found.items()
+        }
+        metric = plain_metric(column_type)
+        kept |= {
+            f"{number}.{name}": metric.rows(answer, asked.target).astype(np.float32)
+            for name, answer in found.items()
+            if metric
+        }
     _save(run.path / "baselines.npz", {"rows": rows, **kept})
     return scores
 

@@ -1,6 +1,9 @@
-"""Everything that is decided before the first step: rows scanned, split, types inferred and fitted, cells encoded, recipe chosen.
+"""Everything that is decided before the first step: rows scanned, split, types inferred and fitted, cells
+encoded, recipe chosen.
 
-What was decided goes into the run's record; afterwards a run needs only that record, `rows.npz` and the encoded cells."""
+What was decided goes into the run's record; afterwards a run needs only that record, `rows.npz` and the
+encoded cells.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ import torch
 
 from mapsto import recipes
 from mapsto.batch import Ragged
-from mapsto.cells import Beside, is_missing
+from mapsto.cells import Annotated, is_missing
 from mapsto.checks._gate import gate
 from mapsto.checks.base import Evidence
 from mapsto.config import Reading, Settings
 from mapsto.data.added import together
-from mapsto.data.encode import list_bad, prepare, spots
+from mapsto.data.encode import encode_source, list_bad, spots
 from mapsto.data.mirror import mirror_is_safe
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked, resolve
@@ -30,12 +33,12 @@ from mapsto.data.source import Source
 from mapsto.data.split import TEST, TRAIN, Split, split, split_added
 from mapsto.data.store import Store
 from mapsto.errors import CellError, DataError, RunError
-from mapsto.events import Tell
+from mapsto.events import Emit
 from mapsto.files import write_atomic
 from mapsto.models import wants
 from mapsto.registry import entry
 from mapsto.run import Run
-from mapsto.run.warm_start import Earlier, bring
+from mapsto.run.warm_start import WarmStart, load_pretrained
 from mapsto.signature import Signature
 from mapsto.training.machine import choose_device, machine, machine_speed, text_speed
 from mapsto.types.base import DataType
@@ -43,18 +46,21 @@ from mapsto.types.base import DataType
 Types = dict[tuple[str, str], DataType]
 
 
-def settle(run: Run, source: Source, tell: Tell) -> None:
-    """Decide, and write it into the run. The record's `fold` says which part of a cross-validation it is, -1 the net that follows it."""
+def prepare(run: Run, source: Source, emit: Emit) -> None:
+    """Decide, and write it into the run. The record's `fold` says which part of a cross-validation it is, -1
+    the net that follows it."""
     source = as_asked(run.record["asked"], source)
-    earlier, fold = Earlier.of(run.record), run.record.get("fold")
+    earlier, fold = WarmStart.of(run.record), run.record.get("fold")
     settings = earlier.wished(run.settings) if earlier else run.settings
     for sentence in source.said:
-        tell({"event": "said", "text": sentence})
-    ready = make_ready(source, run.record["asked"], settings, tell, fold, earlier, run.path, _splits_before(run))
+        emit({"event": "said", "text": sentence})
+    ready = make_ready(
+        source, run.record["asked"], settings, emit, fold, earlier, run.path, _splits_before(run)
+    )
     store, found, parts = ready.store, ready.found, ready.parts
     signature, types = store.signature, dict(store.types)
     quiet = fold not in (None, 0)  # the parts of a cross-validation hold the same rows: said once
-    gate(ready.evidence, run.path, (lambda event: None) if quiet else tell, not settings.report.no_samples)
+    gate(ready.evidence, run.path, (lambda event: None) if quiet else emit, not settings.report.no_samples)
     timed = settings.budget.steps is None and settings.budget.epochs is None
     facts = recipes.Facts(
         signature,
@@ -71,8 +77,19 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
     choice = recipes.choose(facts, settings)
     written = str(signature)
     signature, types, augmented = _with_recipe(signature, types, choice, store)
-    begun = [f"starts from {earlier.name}: its model, what its rooms learned, its weights"] if earlier and earlier.model else []
-    said = [*begun, *ready.said, *ready.left_out, parts.said, *augmented, *_worth_saying(signature, types, choice)]
+    begun = (
+        [f"starts from {earlier.name}: its model, what its rooms learned, its weights"]
+        if earlier and earlier.model
+        else []
+    )
+    said = [
+        *begun,
+        *ready.said,
+        *ready.left_out,
+        parts.said,
+        *augmented,
+        *_worth_saying(signature, types, choice),
+    ]
     _save_rows(run, store, parts, found)
     rows = {name: store.size(name) for name in ("train", "validation", "test")}
     run.save(
@@ -87,9 +104,9 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
         machine=machine(),
     )
     _forget(run)
-    said = [*bring(run), *said]
+    said = [*load_pretrained(run), *said]
     run.save(said=[*source.said, *said])
-    tell(
+    emit(
         {
             "event": "decided",
             "signature": written,
@@ -108,8 +125,8 @@ def settle(run: Run, source: Source, tell: Tell) -> None:
 
 @dataclass(frozen=True)
 class Ready:
-    """Rows scanned, divided and encoded, before a recipe is chosen: what the data gate looks at. said: what was inferred; left_out:
-    columns that are not used, and why."""
+    """Rows scanned, divided and encoded, before a recipe is chosen: what the data gate looks at. said: what
+    was inferred; left_out: columns that are not used, and why."""
 
     source: Source
     store: Store
@@ -128,14 +145,15 @@ def make_ready(
     source: Source,
     asked: str | None,
     settings: Settings,
-    tell: Tell,
+    emit: Emit,
     fold: int | None = None,
-    earlier: Earlier | None = None,
+    earlier: WarmStart | None = None,
     path: Path | None = None,
     before: np.ndarray | None = None,
 ) -> Ready:
-    """Scan, resolve, divide, fit and encode. path: the run's folder, which gets a quarantine.csv; before (m,): splits of the first rows, which a
-    segment before has divided. DataError when too many rows are bad."""
+    """Scan, resolve, divide, fit and encode. path: the run's folder, which gets a quarantine.csv; before
+    (m,): splits of the first rows, which a segment before has divided. DataError when too many rows are
+    bad."""
     reading, source = settings.reading, as_asked(asked, source)
     signature, said = asked_signature(asked, source, reading)
     columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
@@ -145,9 +163,22 @@ def make_ready(
     _refuse_bad(found.bad, len(found) + len(found.bad), reading.max_bad, source.name, path)
     signature, left_out = resolve(signature, found, source)
     whole = before is None and fold == -1
-    parts = _all_rows(found, settings) if whole else split(found, reading, fold) if before is None else split_added(found, reading, before)
+    parts = (
+        _all_rows(found, settings)
+        if whole
+        else split(found, reading, fold)
+        if before is None
+        else split_added(found, reading, before)
+    )
     types = fit_types(signature, found, parts, settings, earlier)
-    folder = prepare(source, signature, types, len(found), lambda done, rows: tell({"event": "encode", "rows": done, "total": rows}), reading.store)
+    folder = encode_source(
+        source,
+        signature,
+        types,
+        len(found),
+        lambda done, rows: emit({"event": "encode", "rows": done, "total": rows}),
+        reading.store,
+    )
     store = Store(folder, signature, types, parts.of, found.weights)
     if path and (store.bad or store.problems):
         shutil.copyfile(folder / "quarantine.csv", path / "quarantine.csv")
@@ -156,8 +187,8 @@ def make_ready(
 
 
 def reopen(run: Run, given: Any = None) -> Source:
-    """The data a run was made from, with all rows that were added later; RunError when it is gone or has changed. given: what came from memory,
-    again; a tuple where that was several times."""
+    """The data a run was made from, with all rows that were added later; RunError when it is gone or has
+    changed. given: what came from memory, again; a tuple where that was several times."""
     parts = parts_of(run)
     memory = [part for part in parts if not part["locations"]]
     again = given if isinstance(given, tuple) else () if given is None else (given,)
@@ -168,24 +199,35 @@ def reopen(run: Run, given: Any = None) -> Source:
             f"Give it again: mapsto.resume(run, data=…){', a tuple of them, in order' if times else ''}"
         )
     place = iter(again)
-    sources = [_reopened(run, part, None if part["locations"] and len(again) < len(parts) else next(place, None)) for part in parts]
+    sources = [
+        _reopened(run, part, None if part["locations"] and len(again) < len(parts) else next(place, None))
+        for part in parts
+    ]
     return together(sources)
 
 
 def parts_of(run: Run) -> list[dict[str, Any]]:
-    """Where a run's rows come from: {"name", "locations", "fingerprint", "reading"} of the first data, and of each that was added."""
+    """Where a run's rows come from: {"name", "locations", "fingerprint", "reading"} of the first data, and of
+    each that was added."""
     data = run.record["data"]
     return data.get("parts") or [{**data, "reading": run.record["settings"]["reading"]}]
 
 
 def part_of(source: Source, reading: Reading) -> dict[str, Any]:
     """The record of one of them."""
-    return {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint, "reading": vars(reading)}
+    return {
+        "name": source.name,
+        "locations": list(source.locations),
+        "fingerprint": source.fingerprint,
+        "reading": vars(reading),
+    }
 
 
 def _reopened(run: Run, part: Mapping[str, Any], given: Any) -> Source:
     places = part["locations"]
-    source = open_source(given if given is not None else places if len(places) > 1 else places[0], Reading(**part["reading"]))
+    source = open_source(
+        given if given is not None else places if len(places) > 1 else places[0], Reading(**part["reading"])
+    )
     if source.fingerprint != part["fingerprint"]:
         raise RunError(
             f"{source.name}: has changed since the training began, so it cannot be continued exactly.\n"
@@ -202,70 +244,87 @@ def _splits_before(run: Run) -> np.ndarray | None:
         return kept["split"]
 
 
-def store_of(run: Run, source: Callable[[], Source], tell: Tell) -> Store:
+def store_of(run: Run, source: Callable[[], Source], emit: Emit) -> Store:
     """The run's encoded rows; encoded again when the cache was emptied."""
     folder = Path(run.record["store"])
     with np.load(run.path / "rows.npz") as kept:
         rows = {name: kept[name] for name in kept.files}
     if not (folder / "store.json").exists():
-        folder = prepare(
+        folder = encode_source(
             as_asked(run.signature, source()),
             run.signature,
             run.types,
             len(rows["split"]),
-            lambda done, total: tell({"event": "encode", "rows": done, "total": total}),
+            lambda done, total: emit({"event": "encode", "rows": done, "total": total}),
             run.settings.reading.store,
         )
         run.save(store=str(folder))
     return Store(folder, run.signature, run.types, rows["split"], rows.get("weight"))
 
 
-def fit_types(signature: Signature, found: Scan, parts: Split, settings: Any, earlier: Earlier | None) -> Types:
-    """Rooms that know vocabulary and statistics, from training rows only. earlier: whose rooms they go on from, which output rooms extend."""
+def fit_types(
+    signature: Signature, found: Scan, parts: Split, settings: Any, earlier: WarmStart | None
+) -> Types:
+    """Rooms that know vocabulary and statistics, from training rows only. earlier: whose rooms they go on
+    from, which output rooms extend."""
     model, options = recipes.model_of(signature, settings)
     wanted = {} if earlier and earlier.found else wants(model, signature, options)
     rows = int((parts.of == TRAIN).sum())
     types: Types = {}
     for side, slot in spots(signature):
         kind = entry("types", slot.type)
-        room = kind.with_options(slot.type, slot.options)
-        before = earlier.room(side, slot, room, signature) if earlier else None
+        column_type = kind.with_options(slot.type, slot.options)
+        before = earlier.column_type(side, slot, column_type, signature) if earlier else None
         if before is not None:
-            room = before
+            column_type = before
             if side == "input":
-                types[side, slot.name] = room  # the net has learned these; unseen values are "other"
+                types[side, slot.name] = column_type  # the net has learned these; unseen values are "other"
                 continue
-        within = room.into(signature) if side == "output" else None
+        within = column_type.annotates(signature) if side == "output" else None
         cells = _training(found, parts, slot.column, signature.column_of(within) if within else None)
-        values = _read(room, cells)
-        distinct = _read(room, found.distinct.get(slot.column, [])) if side == "output" else []
-        spec = {"side": side, "rows": rows, "name": slot.name, "distinct": distinct, "into": within, **wanted.get(slot.name, {})}
+        values = _read(column_type, cells)
+        distinct = _read(column_type, found.distinct.get(slot.column, [])) if side == "output" else []
+        spec = {
+            "side": side,
+            "rows": rows,
+            "name": slot.name,
+            "distinct": distinct,
+            "into": within,
+            **wanted.get(slot.name, {}),
+        }
         if side == "output":
-            spec["kind"] = recipes.kind_of(signature, slot, kind)
+            spec["kind"] = recipes.output_kind(signature, slot, kind)
         if "beside" in spec:
             both = [cell for column in spec["beside"] for cell in _training(found, parts, column)]
-            spec["beside"] = [text for cell in both for text in (cell if isinstance(cell, (list, tuple)) else (cell,)) if isinstance(text, str)]
+            spec["beside"] = [
+                text
+                for cell in both
+                for text in (cell if isinstance(cell, (list, tuple)) else (cell,))
+                if isinstance(text, str)
+            ]
         if not any(value is not None for value in values):
             raise DataError(
-                f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can be read as one{_why(room, cells)}.\n"
-                f"Leave it out (--drop), or give it another type: {slot.name}:TYPE."
+                f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can"
+                f" be read as one{_why(column_type, cells)}.\nLeave it out (--drop), or give it another type:"
+                f" {slot.name}:TYPE."
             )
-        types[side, slot.name] = room.fit(values, spec)
+        types[side, slot.name] = column_type.fit(values, spec)
         if earlier and before is not None:
-            earlier.fitting(slot, before, types[side, slot.name])
+            earlier.check_fit(slot, before, types[side, slot.name])
     return types
 
 
 def _training(found: Scan, parts: Split, column: str, within: str | None = None) -> list[Any]:
-    """The sampled cells of a column that stand in training rows; each beside that of the column `within`, where it speaks of one."""
+    """The sampled cells of a column that stand in training rows; each beside that of the column `within`,
+    where it speaks of one."""
     rows, cells = found.sample_rows[column], found.sample[column]
     if within is not None:
         others = dict(zip(found.sample_rows[within].tolist(), found.sample[within], strict=True))
-        cells = [Beside(cell, others.get(row)) for row, cell in zip(rows.tolist(), cells, strict=True)]
+        cells = [Annotated(cell, others.get(row)) for row, cell in zip(rows.tolist(), cells, strict=True)]
     return [cell for cell, is_training in zip(cells, parts.of[rows] == TRAIN, strict=True) if is_training]
 
 
-def _read(room: DataType, cells: list[Any]) -> list[Any]:
+def _read(column_type: DataType, cells: list[Any]) -> list[Any]:
     """Cells as read values; unreadable ones are left to the quarantine. A text that repeats is read once."""
     texts: dict[str, Any] = {}
     values = []
@@ -274,7 +333,7 @@ def _read(room: DataType, cells: list[Any]) -> list[Any]:
             values.append(texts[cell])
             continue
         try:
-            values.append(room.read(cell))
+            values.append(column_type.read(cell))
         except CellError:
             continue
         if type(cell) is str:
@@ -282,11 +341,11 @@ def _read(room: DataType, cells: list[Any]) -> list[Any]:
     return values
 
 
-def _why(room: DataType, cells: list[Any]) -> str:
+def _why(column_type: DataType, cells: list[Any]) -> str:
     for cell in cells:
         if not is_missing(cell):
             try:
-                room.read(cell)
+                column_type.read(cell)
             except CellError as problem:
                 return f" ({str(problem).splitlines()[0]})"
     return " (all are missing)"
@@ -296,16 +355,24 @@ def _all_rows(found: Scan, settings: Any) -> Split:
     """Train and validation only: what a cross-validation's last net learns from."""
     parts = split(found, settings.reading)
     return Split(
-        np.where(parts.of == 2, np.int8(TRAIN), parts.of).astype(np.int8), f"all rows but validation; tested by {settings.reading.folds} folds"
+        np.where(parts.of == 2, np.int8(TRAIN), parts.of).astype(np.int8),
+        f"all rows but validation; tested by {settings.reading.folds} folds",
     )
 
 
-def _with_recipe(signature: Signature, types: Types, choice: recipes.Choice, store: Store) -> tuple[Signature, Types, list[str]]:
-    """The recipe's options into the rooms whose owner named none; mirrored pictures only where they mean the same."""
+def _with_recipe(
+    signature: Signature, types: Types, choice: recipes.Choice, store: Store
+) -> tuple[Signature, Types, list[str]]:
+    """The recipe's options into the rooms whose owner named none; mirrored pictures only where they mean the
+    same."""
     said: list[str] = []
     sides: dict[str, list] = {"input": [], "output": []}
     for side, slot in spots(signature):
-        options = {name: value for name, value in choice.rooms.get(side, {}).get(slot.type, {}).items() if slot.options.get(name) is None}
+        options = {
+            name: value
+            for name, value in choice.type_options.get(side, {}).get(slot.type, {}).items()
+            if slot.options.get(name) is None
+        }
         if "augment" in options:
             safe, told = mirror_is_safe(store, slot.name)
             options["augment"] += " flip" if safe else ""
@@ -316,10 +383,15 @@ def _with_recipe(signature: Signature, types: Types, choice: recipes.Choice, sto
 
 
 def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
-    """(m,) steps of each training row's only input, and (m,) those that its answer takes at least; None where nothing is counted."""
+    """(m,) steps of each training row's only input, and (m,) those that its answer takes at least; None where
+    nothing is counted."""
     signature, rows = store.signature, store.rows("train")
     answers = store.raw(rows, [("output", slot.name) for slot in signature.outputs])
-    least = [store.types[spot].takes(cells) for spot, cells in answers.items() if isinstance(cells, Ragged)]
+    least = [
+        store.types[spot].min_input_steps(cells)
+        for spot, cells in answers.items()
+        if isinstance(cells, Ragged)
+    ]
     if len(signature.inputs) != 1 or len(least) != 1 or least[0] is None:
         return None
     offsets = store.flat(("input", signature.inputs[0].name))[1]
@@ -329,9 +401,14 @@ def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
 
 def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) -> list[str]:
     """How columns are read where it is not obvious, and the optimizer's settings."""
-    twice = {slot.name for slot in signature.inputs} & {slot.name for slot in signature.outputs}  # `text -> text`: told apart by their columns
-    told = [(types[side, slot.name], slot.column if slot.name in twice else slot.name) for side, slot in spots(signature)]
-    said = [text for room, name in told if (text := room.said(name))]
+    twice = {slot.name for slot in signature.inputs} & {
+        slot.name for slot in signature.outputs
+    }  # `text -> text`: told apart by their columns
+    told = [
+        (types[side, slot.name], slot.column if slot.name in twice else slot.name)
+        for side, slot in spots(signature)
+    ]
+    said = [text for column_type, name in told if (text := column_type.said(name))]
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
     said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")
@@ -344,9 +421,9 @@ def _refuse_bad(bad: list, rows: int, most: float, name: str, path: Path | None 
         first = bad[0]
         listed = f" All are listed in {path / 'quarantine.csv'}." if path else ""
         raise DataError(
-            f"{name}: {len(bad)} of {rows} rows cannot be read, more than {most:.0%} (--max-bad).\n"
-            f"First: {first['where']}{', ' + repr(first['column']) if first.get('column') else ''}: {' '.join(str(first['why']).split())}\n"
-            f"Mend them, or raise --max-bad.{listed}"
+            f"{name}: {len(bad)} of {rows} rows cannot be read, more than {most:.0%} (--max-bad).\nFirst:"
+            f" {first['where']}{', ' + repr(first['column']) if first.get('column') else ''}:"
+            f" {' '.join(str(first['why']).split())}\nMend them, or raise --max-bad.{listed}"
         )
 
 
@@ -365,8 +442,12 @@ def _save_rows(run: Run, store: Store, parts: Split, found: Scan) -> None:
 
 
 def _classes(signature: Signature, types: Types) -> dict[str, int]:
-    rooms = {slot.name: types["output", slot.name] for slot in signature.outputs}
-    return {name: len(room.vocabulary) for name, room in rooms.items() if "vocabulary" in vars(room)}  # type: ignore[attr-defined]
+    column_types: dict[str, Any] = {slot.name: types["output", slot.name] for slot in signature.outputs}
+    return {
+        name: len(column_type.vocabulary)
+        for name, column_type in column_types.items()
+        if "vocabulary" in vars(column_type)
+    }
 
 
 def _forget(run: Run) -> None:

@@ -1,7 +1,8 @@
-"""One of several processes that learn a run together:  python -m mapsto.steps.worker RUN STARTED [TRUSTED FILE …]
+"""One of several processes that learn a run together: python -m mapsto.steps.worker RUN STARTED [FILE …]
 
-`mapsto train … --devices 2` starts them once everything is decided and encoded; when the last checkpoint stands, the process that
-started them goes on from there alone. A process ends with the one that started it: their standard input is a pipe of its.
+`mapsto train … --devices 2` starts them once everything is decided and encoded; when the last checkpoint
+stands, the process that started them goes on from there alone. A process ends with the one that started it:
+their standard input is a pipe of its.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from mapsto.registry.trust import trust_all
 from mapsto.run import Run
 from mapsto.run.warm_start import first_weights
 from mapsto.steps.prepare import reopen, store_of
-from mapsto.training.company import company
+from mapsto.training.distributed import join_group
 from mapsto.training.processes import STOPPED
 from mapsto.training.trainer import Trainer
 
@@ -31,14 +32,16 @@ def main(words: list[str]) -> int:
     threading.Thread(target=_end_with_the_other, daemon=True).start()
     trust_all(words[2:])
     run, started = Run.open(words[0]), float(words[1])
-    together = company()
+    together = join_group()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // together.size))
-    tell = _tell if together.rank == 0 else (lambda event: None)
+    emit = _tell if together.rank == 0 else (lambda event: None)
     try:
         store = store_of(run, lambda: reopen(run), lambda event: None)
         learner = run.new_learner(first_weights(run), store)
         choice = run.choice
-        trainer = Trainer(learner, run.path, choice.budget, choice.best, tell, time.monotonic() - started, together)
+        trainer = Trainer(
+            learner, run.path, choice.budget, choice.best, emit, time.monotonic() - started, together
+        )
         trainer.learn()
         trainer.save()
     except MapstoError as problem:
@@ -46,7 +49,7 @@ def main(words: list[str]) -> int:
         return 2
     except Stopped:
         return STOPPED
-    together.leave()
+    together.close()
     return 0
 
 

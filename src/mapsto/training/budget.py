@@ -1,4 +1,5 @@
-"""How long to learn and how fast: progress through the budget and the learning rate on it, as functions of decisions alone."""
+"""How long to learn and how fast: progress through the budget and the learning rate on it, as functions of
+decisions alone."""
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ from mapsto.config import Budget, Training
 from mapsto.errors import ConfigError
 
 
-class Pace:
+class Schedule:
     """Progress p(step) in [0, 1]: from each decided anchor a straight line to 1 at the decided last step."""
 
     def __init__(self) -> None:
         self.anchor, self.at, self.total, self.rate = 0, 0.0, 1 << 62, 1.0
 
-    def lay_out(self, step: int, total: int) -> None:
+    def set_total(self, step: int, total: int) -> None:
         """From `step` on, end at `total`."""
         self.anchor, self.at, self.total = step, self.progress(step), max(total, step)
 
@@ -31,7 +32,8 @@ class Pace:
 
 
 class Clock:
-    """The budget's seconds: those spent, and what the steps taken so far say of the rest. Time between a kill and a resume does not count."""
+    """The budget's seconds: those spent, and what the steps taken so far say of the rest. Time between a kill
+    and a resume does not count."""
 
     def __init__(self, minutes: float | None, elapsed: float):
         self.minutes = minutes
@@ -56,7 +58,8 @@ class Clock:
         return math.inf if self.minutes is None else max(0.0, 60 * self.minutes - self.elapsed)
 
     def last(self, step: int) -> int | None:
-        """The step at which time will be up, by the throughput measured, evaluations included; None where minutes do not decide, and too early."""
+        """The step at which time will be up, by the throughput measured, evaluations included; None where
+        minutes do not decide, and too early."""
         steps, took = step - self._from, self.elapsed - self._at
         if self.minutes is None or steps < 3 or took < 1.0:
             return None

@@ -1,8 +1,9 @@
-"""One file that holds a training's whole state: weights, buffers, averages, best weights, optimizers, and where it stands.
+"""One file that holds a training's whole state: weights, buffers, averages, best weights, optimizers, and
+where it stands.
 
-safetensors with a JSON note in its header, so tensors and note are of one moment. The last two are kept: when a crash or a bad
-disk cuts one short, the other is whole. Tensors are copied out of the file into aligned memory: kernels that peel unaligned
-heads would sum in another order, and resume would not be exact.
+safetensors with a JSON note in its header, so tensors and note are of one moment. The last two are kept: when
+a crash or a bad disk cuts one short, the other is whole. Tensors are copied out of the file into aligned
+memory: kernels that peel unaligned heads would sum in another order, and resume would not be exact.
 """
 
 from __future__ import annotations
@@ -30,11 +31,18 @@ def save(folder: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -
     """Write the newest checkpoint; the one before it is kept."""
     newest = folder / NAME
     ready = unshared({name: value.detach().contiguous().cpu() for name, value in tensors.items()})
-    write_atomic(newest, lambda temporary: save_file(ready, temporary, {"note": json.dumps(note)}), keep=folder / PREVIOUS)
+    write_atomic(
+        newest,
+        lambda temporary: save_file(ready, temporary, {"note": json.dumps(note)}),
+        keep=folder / PREVIOUS,
+    )
 
 
-def joined(parts: Mapping[str, Mapping[str, Tensor]], optimizers: Mapping[str, Optimizer]) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """Tensors by part ("model", "ema", …) and the optimizers' states, as `save` takes them; and what else these states hold, for the note."""
+def joined(
+    parts: Mapping[str, Mapping[str, Tensor]], optimizers: Mapping[str, Optimizer]
+) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """Tensors by part ("model", "ema", …) and the optimizers' states, as `save` takes them; and what else
+    these states hold, for the note."""
     tensors = {f"{name}.{key}": value for name, part_ in parts.items() for key, value in part_.items()}
     plain = {}
     for name, optimizer in optimizers.items():
@@ -48,18 +56,30 @@ def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
 
 
-def restore_optimizers(optimizers: Mapping[str, Optimizer], tensors: Mapping[str, Tensor], plain: Mapping[str, Any], part_of: PartOf) -> None:
-    """Optimizers' states as `joined` gave them, into fresh optimizers. part_of: (a whole tensor, one like it) -> what is held of it here."""
+def restore_optimizers(
+    optimizers: Mapping[str, Optimizer],
+    tensors: Mapping[str, Tensor],
+    plain: Mapping[str, Any],
+    part_of: PartOf,
+) -> None:
+    """Optimizers' states as `joined` gave them, into fresh optimizers. part_of: (a whole tensor, one like it)
+    -> what is held of it here."""
     for name, optimizer in optimizers.items():
         state = unflatten(optimizer.state_dict(), tensors, plain[name], f"optimizer.{name}")
         for index, p in enumerate(p for group in optimizer.param_groups for p in group["params"]):
             entries = state["state"].get(index, {})
-            entries |= {key: part_of(value, p) for key, value in entries.items() if isinstance(value, Tensor) and value.shape == p.shape}
+            entries |= {
+                key: part_of(value, p)
+                for key, value in entries.items()
+                if isinstance(value, Tensor) and value.shape == p.shape
+            }
         optimizer.load_state_dict(state)
         for p, state in optimizer.state.items():
             for key, value in state.items():
                 if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():
-                    state[key] = torch.empty_like(p, dtype=value.dtype).copy_(value)  # fused kernels go through memory, whatever the strides
+                    state[key] = torch.empty_like(p, dtype=value.dtype).copy_(
+                        value
+                    )  # fused kernels go through memory, whatever the strides
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -73,7 +93,9 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as problem:
                 damaged.append(f"{name}: {problem}")
     if damaged:
-        raise RunError(f"{folder}: no checkpoint is whole ({'; '.join(damaged)[:120]}).\nStart the training again.")
+        raise RunError(
+            f"{folder}: no checkpoint is whole ({'; '.join(damaged)[:120]}).\nStart the training again."
+        )
     return None
 
 
@@ -100,7 +122,8 @@ def aligned(value: Tensor) -> Tensor:
 
 
 def flatten(state: Mapping[str, Any], prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's state_dict as tensors and a note: {prefix.index.key: tensor}, {index.key: plain value}."""
+    """An optimizer's state_dict as tensors and a note: {prefix.index.key: tensor}, {index.key: plain
+    value}."""
     tensors, plain = {}, {}
     for index, entries in state["state"].items():
         for name, value in entries.items():
@@ -111,7 +134,9 @@ def flatten(state: Mapping[str, Any], prefix: str) -> tuple[dict[str, Tensor], d
     return tensors, plain
 
 
-def unflatten(state: Mapping[str, Any], tensors: Mapping[str, Tensor], plain: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def unflatten(
+    state: Mapping[str, Any], tensors: Mapping[str, Tensor], plain: Mapping[str, Any], prefix: str
+) -> dict[str, Any]:
     """The inverse: `state` is a fresh optimizer's state_dict, whose groups are kept."""
     entries: dict[int, dict[str, Any]] = {}
     for path, value in tensors.items():

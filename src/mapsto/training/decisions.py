@@ -7,7 +7,8 @@
     {"step": 900, "micro_batch": 64, "why": …}
     {"step": 1000, "stop": "interrupted"}
 
-Weights are a function of data, settings, seed and this file: resume and reproduce replay it and time nothing again.
+Weights are a function of data, settings, seed and this file: resume and reproduce replay it and time nothing
+again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from mapsto.files import append_json, mend_json_lines, read_json_lines
 
 
 class Decisions:
-    """The log of one training. `folder` None keeps it in memory (learning without a run); so does `writes` False, which reads it only."""
+    """The log of one training. `folder` None keeps it in memory (learning without a run); so does `writes`
+    False, which reads it only."""
 
     def __init__(self, folder: Path | None, writes: bool = True):
         path = folder / "decisions.jsonl" if folder else None

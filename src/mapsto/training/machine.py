@@ -18,8 +18,10 @@ from mapsto.training.arithmetic import has_bfloat16
 
 TIMES = 6  # of which the least counts
 BUSY = 1.75  # times the cores
-# Of a machine's speed at convolutions, by whether that is bfloat16's, what recipes count on for nets of texts. Two to three times as much is
-# reached (in float32 .42, .51 and .57 by encoder-decoders 128, 192 and 256 wide; one thread, AVX2), and well spent on more passes: the 39.1 BLEU of
+# Of a machine's speed at convolutions, by whether that is bfloat16's, what recipes count on for nets of
+# texts. Two to three times as much is
+# reached (in float32 .42, .51 and .57 by encoder-decoders 128, 192 and 256 wide; one thread, AVX2), and well
+# spent on more passes: the 39.1 BLEU of
 # thirty minutes took 17, where 6 were counted on.
 REACHED = {True: 0.25, False: 0.2}
 
@@ -36,8 +38,11 @@ def machine() -> dict[str, Any]:
 
 
 def choose_device(asked: str | None, rank: int = 0) -> torch.device:
-    """The device asked for, or the GPU where there is one; of several GPUs each process takes its own, by its `rank`."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on a GPU are not deterministic
+    """The device asked for, or the GPU where there is one; of several GPUs each process takes its own, by its
+    `rank`."""
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # without it products on a GPU are not deterministic
     try:
         device = torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
         if device.type == "cuda" and rank:
@@ -45,7 +50,8 @@ def choose_device(asked: str | None, rank: int = 0) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as problem:
         raise ConfigError(
-            f"--device {asked}: this machine does not have it ({str(problem).splitlines()[0][:80]}).\nLeave it out, or name one it has: cpu."
+            f"--device {asked}: this machine does not have it ({str(problem).splitlines()[0][:80]}).\nLeave"
+            " it out, or name one it has: cpu."
         ) from None
     return device
 
@@ -58,13 +64,15 @@ def waited(device: torch.device) -> float:
 
 
 def busy() -> bool:
-    """Has the machine clearly more to do than it has cores for? What is measured then is not remembered for good."""
+    """Has the machine clearly more to do than it has cores for? What is measured then is not remembered for
+    good."""
     return hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * (os.cpu_count() or 1)
 
 
 def machine_speed(device: torch.device) -> float:
-    """FLOP/s of a 3×3 convolution, forward and backward, in bfloat16 or, where the device lacks it, in float32: measured once a machine (0.3 s)
-    and remembered, so that recipes that depend on it decide alike every time."""
+    """FLOP/s of a 3×3 convolution, forward and backward, in bfloat16 or, where the device lacks it, in
+    float32: measured once a machine (0.3 s) and remembered, so that recipes that depend on it decide alike
+    every time."""
     kind = torch.bfloat16 if has_bfloat16(device) else torch.float32
     return _remembered(f"convolution in {kind}", device, lambda: _convolution(device, kind))
 
@@ -75,17 +83,26 @@ def text_speed(device: torch.device) -> float:
 
 
 def machine_peak(device: torch.device, precision: str) -> float:
-    """The most FLOP/s seen of this machine in that arithmetic, by a product of two matrices or a convolution, forward and backward; measured
-    once and remembered."""
+    """The most FLOP/s seen of this machine in that arithmetic, by a product of two matrices or a convolution,
+    forward and backward; measured once and remembered."""
     kind = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision, torch.float32)
-    known = [_remembered(f"{name} {precision}", device, lambda of=of: of(device, kind)) for name, of in KERNELS.items()]
+    known = [
+        _remembered(f"{name} {precision}", device, lambda of=of: of(device, kind))
+        for name, of in KERNELS.items()
+    ]
     return max(known)
 
 
 def _convolution(device: torch.device, kind: torch.dtype) -> float:
     rows = 128 if device.type == "cpu" else 4096
-    x = torch.randn(rows, 64, 14, 14, device=device).contiguous(memory_format=torch.channels_last).requires_grad_()
-    conv = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = (
+        torch.randn(rows, 64, 14, 14, device=device)
+        .contiguous(memory_format=torch.channels_last)
+        .requires_grad_()
+    )
+    conv = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device=device).to(
+        memory_format=torch.channels_last
+    )  # type: ignore[call-overload]
 
     def both() -> None:
         with torch.autocast(device.type, kind, enabled=kind != torch.float32):
@@ -101,7 +118,10 @@ def _product(device: torch.device, kind: torch.dtype) -> float:
     return 2 * side**3 / _least(lambda: torch.mm(a, b), device)
 
 
-KERNELS: dict[str, Callable[[torch.device, torch.dtype], float]] = {"product": _product, "convolution": _convolution}
+KERNELS: dict[str, Callable[[torch.device, torch.dtype], float]] = {
+    "product": _product,
+    "convolution": _convolution,
+}
 
 
 def _least(work: Callable[[], Any], device: torch.device) -> float:
@@ -116,7 +136,9 @@ def _least(work: Callable[[], Any], device: torch.device) -> float:
 
 def _remembered(what: str, device: torch.device, find: Callable[[], float]) -> float:
     """A figure of this machine, from the cache or found now."""
-    known = hashlib.blake2b(json.dumps([machine(), str(device), torch.get_num_threads(), what]).encode(), digest_size=12).hexdigest()
+    known = hashlib.blake2b(
+        json.dumps([machine(), str(device), torch.get_num_threads(), what]).encode(), digest_size=12
+    ).hexdigest()
     path = cache_folder() / "machine" / f"{known}.json"
     try:
         return float(json.loads(path.read_text())["flops"])

@@ -65,8 +65,9 @@ def note() -> dict[str, int]:
 
 
 def keep_heap() -> None:
-    """Ask glibc to keep big blocks on its heap instead of handing them back to the kernel after each use: page faults otherwise take
-    up to 40% of a step. What was freed before is handed back first. Elsewhere there is nothing to ask."""
+    """Ask glibc to keep big blocks on its heap instead of handing them back to the kernel after each use:
+    page faults otherwise take up to 40% of a step. What was freed before is handed back first. Elsewhere
+    there is nothing to ask."""
     if (library := _glibc()) is not None:
         library.malloc_trim(0)
         library.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
@@ -74,8 +75,9 @@ def keep_heap() -> None:
 
 
 def release_heap() -> None:
-    """The end of `keep_heap`: what is free goes back to the kernel, and so does every block of BLOCK bytes and more once it is. A heap that is
-    kept while blocks of many sizes come and go only grows: of a table's report, by half."""
+    """The end of `keep_heap`: what is free goes back to the kernel, and so does every block of BLOCK bytes
+    and more once it is. A heap that is kept while blocks of many sizes come and go only grows: of a table's
+    report, by half."""
     if (library := _glibc()) is not None:
         library.mallopt(-3, BLOCK)
         library.mallopt(-1, 16 * BLOCK)
@@ -90,8 +92,8 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 class Saved:
-    """Counts the bytes a forward pass keeps for its backward pass: `with Saved() as saved: loss(...)`, then `saved.bytes`. apart: tensors
-    that are not counted."""
+    """Counts the bytes a forward pass keeps for its backward pass: `with Saved() as saved: loss(...)`, then
+    `saved.bytes`. apart: tensors that are not counted."""
 
     def __init__(self, apart: Iterable[Tensor] = ()) -> None:
         self.bytes = 0

@@ -1,7 +1,7 @@
 """The optimizers, with weight decay off on norms, biases and other vectors.
 
-adamw: Loshchilov & Hutter 2019, arXiv:1711.05101. sgd: with Nesterov momentum. muon: Jordan 2024, momentum orthogonalised by
-Newton–Schulz for matrices and filters, AdamW for everything else.
+adamw: Loshchilov & Hutter 2019, arXiv:1711.05101. sgd: with Nesterov momentum. muon: Jordan 2024, momentum
+orthogonalised by Newton–Schulz for matrices and filters, AdamW for everything else.
 """
 
 from __future__ import annotations
@@ -16,16 +16,24 @@ from mapsto.config import Training
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.training.arithmetic import has_bfloat16
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan 2024: the quintic that drives singular values to about 1 fastest
+NEWTON_SCHULZ = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # Jordan 2024: the quintic that drives singular values to about 1 fastest
 ADAM_SHARE = 1 / 15  # the rate of Muon's AdamW part, as a share of Muon's: 0.002 beside 0.03
 
 
 def build_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """The optimizer `training` names over the model's trainable parameters; each group knows its `peak` rate."""
+    """The optimizer `training` names over the model's trainable parameters; each group knows its `peak`
+    rate."""
     assert training.lr is not None and training.optimizer is not None
     lr, momentum = training.lr, 0.9 if training.momentum is None else training.momentum
     decayed, plain = _parted(model)
-    groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": training.weight_decay or 0.0}, {"params": plain, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": training.weight_decay or 0.0},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     groups = [{**group, "peak": lr} for group in groups if group["params"]]
     builders: dict[str, Callable[[], torch.optim.Optimizer]] = {
         "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.95), fused=True),
@@ -33,7 +41,9 @@ def build_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimiz
         "muon": lambda: Muon(model, lr=lr, momentum=momentum, weight_decay=training.weight_decay or 0.0),
     }
     if training.optimizer not in builders:
-        raise ConfigError(f"unknown optimizer '{training.optimizer}'.\n{did_you_mean(training.optimizer, builders)}")
+        raise ConfigError(
+            f"unknown optimizer '{training.optimizer}'.\n{did_you_mean(training.optimizer, builders)}"
+        )
     return builders[training.optimizer]()
 
 
@@ -44,13 +54,22 @@ def _parted(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for weights of two and more dimensions that lie between two layers, AdamW for vectors, embeddings and heads.
+    """Muon for weights of two and more dimensions that lie between two layers, AdamW for vectors, embeddings
+    and heads.
 
-    torch.optim.Muon takes matrices only and leaves the rest to a second optimizer; here filters (O, I, h, w) are matrices (O, I·h·w)
-    and one optimizer holds all, so that a checkpoint has one state. Rate per matrix: lr · sqrt(max(1, rows / columns)).
+    torch.optim.Muon takes matrices only and leaves the rest to a second optimizer; here filters (O, I, h, w)
+    are matrices (O, I·h·w) and one optimizer holds all, so that a checkpoint has one state. Rate per matrix:
+    lr · sqrt(max(1, rows / columns)).
     """
 
-    def __init__(self, model: nn.Module, lr: float, momentum: float = 0.95, weight_decay: float = 0.0, betas: tuple[float, float] = (0.9, 0.99)):
+    def __init__(
+        self,
+        model: nn.Module,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.99),
+    ):
         outside = {
             id(p)
             for name, module in model.named_modules()
@@ -71,7 +90,13 @@ class Muon(torch.optim.Optimizer):
                 "lr": ADAM_SHARE * lr,
                 "weight_decay": weight_decay,
             },
-            {"params": [p for p in rest if p.ndim < 2], "kind": "adamw", "peak": ADAM_SHARE * lr, "lr": ADAM_SHARE * lr, "weight_decay": 0.0},
+            {
+                "params": [p for p in rest if p.ndim < 2],
+                "kind": "adamw",
+                "peak": ADAM_SHARE * lr,
+                "lr": ADAM_SHARE * lr,
+                "weight_decay": 0.0,
+            },
         ]
         super().__init__([{**shared, **group} for group in groups if group["params"]], {})
 
@@ -90,11 +115,15 @@ class Muon(torch.optim.Optimizer):
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         matrices = [update.reshape(len(update), -1) for update in updates]
-        for shape in dict.fromkeys(matrix.shape for matrix in matrices):  # those of one shape together: a decoder has a dozen of each
+        for shape in dict.fromkeys(
+            matrix.shape for matrix in matrices
+        ):  # those of one shape together: a decoder has a dozen of each
             alike = [i for i, matrix in enumerate(matrices) if matrix.shape == shape]
             found = orthogonalised(torch.stack([matrices[i] for i in alike])).to(params[alike[0]].dtype)
             steps = [step.reshape(params[i].shape) for i, step in zip(alike, found, strict=True)]
-            torch._foreach_add_([params[i] for i in alike], steps, alpha=-group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5)
+            torch._foreach_add_(
+                [params[i] for i in alike], steps, alpha=-group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
+            )
 
     def _adamw(self, group: dict[str, Any], params: list[Tensor]) -> None:
         grads = [p.grad for p in params if p.grad is not None]
@@ -124,8 +153,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor, iterations: int = 4) -> Tensor:
-    """The nearest semi-orthogonal matrices, roughly: Newton–Schulz iterations, in bfloat16 where the device has it. (n, rows, columns) -> the
-    same."""
+    """The nearest semi-orthogonal matrices, roughly: Newton–Schulz iterations, in bfloat16 where the device
+    has it. (n, rows, columns) -> the same."""
     a, b, c = NEWTON_SCHULZ
     x = matrices.bfloat16() if has_bfloat16(matrices.device) else matrices.float()
     tall = x.shape[1] > x.shape[2]

@@ -1,11 +1,11 @@
-"""The plan: in which arithmetic, memory format, threads and micro-batches this machine takes this model's steps fastest. Found by
-`mapsto.training.probe`; here is what it is, and how it comes into effect."""
+"""The plan: in which arithmetic, memory format, threads and micro-batches this machine takes this model's
+steps fastest. Found by `mapsto.training.probe`; here is what it is, and how it comes into effect."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,13 @@ HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}  # precisions th
 class Plan:
     """What was decided, and the measurements behind it.
 
-    seconds: of one step of `micro_batch` rows (forward, backward, optimizer), by candidate; seconds_per_micro: of the one chosen. compile_seconds:
-    what compiling takes. bytes_per_row: kept for the backward pass. operations_per_row: FLOP of forward and backward; 0 where nobody counted.
-    peak: the most FLOP/s this machine was seen to reach in this arithmetic. ahead: a thread prepares the next batch. processes: how
-    many learn together, each a part of every batch. graphs: compiled, and its kernels replayed as CUDA graphs.
-    sharded: each process holds a part of every weight. found_in: seconds that trying candidates took."""
+    seconds: of one step of `micro_batch` rows (forward, backward, optimizer), by candidate;
+    seconds_per_micro: of the one chosen. compile_seconds: what compiling takes. bytes_per_row: kept for the
+    backward pass. operations_per_row: FLOP of forward and backward; 0 where nobody counted. peak: the most
+    FLOP/s this machine was seen to reach in this arithmetic. ahead: a thread prepares the next batch.
+    processes: how many learn together, each a part of every batch. graphs: compiled, and its kernels replayed
+    as CUDA graphs. sharded: each process holds a part of every weight. found_in: seconds that trying
+    candidates took."""
 
     device: str
     precision: str = "float32"
@@ -41,7 +43,7 @@ class Plan:
     bytes_per_row: int = 0
     compiled: bool = False
     compile_seconds: float = 0.0
-    ahead: bool = False
+    prefetch: bool = False
     processes: int = 1
     operations_per_row: float = 0.0
     peak: float = 0.0
@@ -49,10 +51,21 @@ class Plan:
     sharded: bool = False
     found_in: float = 0.0
 
+    @classmethod
+    def of(cls, recorded: Mapping[str, Any]) -> Plan:
+        """A plan from a run's decisions; until 0.1 `prefetch` was called `ahead`."""
+        return cls(**{"prefetch" if name == "ahead" else name: value for name, value in recorded.items()})
+
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         each = f"{self.processes} processes of {threads}" if self.processes > 1 else threads
-        words = [self.name, self.device, each, *["shared weights"] * self.sharded, f"{self.micro_batch} rows at once"]
+        words = [
+            self.name,
+            self.device,
+            each,
+            *["shared weights"] * self.sharded,
+            f"{self.micro_batch} rows at once",
+        ]
         gain = self.seconds.get("default", 0) / (self.seconds_per_micro or 1)
         found = [f"{gain:.1f}× the default"] if gain > 1.05 else []
         found += [f"{self.share:.0%} of this machine's measured peak"] if self.share else []
@@ -81,8 +94,12 @@ def apply(plan: Plan, learner: Learner) -> None:
     if plan.threads != torch.get_num_threads():
         torch.set_num_threads(plan.threads)
     device = learner.device
-    learner.autocast = torch.autocast(device.type, HALVES.get(plan.precision, torch.bfloat16), enabled=plan.precision in HALVES)
-    learner.scaler = torch.amp.GradScaler(device.type, init_scale=_first_scale(plan, learner), enabled=plan.precision == "float16")
+    learner.autocast = torch.autocast(
+        device.type, HALVES.get(plan.precision, torch.bfloat16), enabled=plan.precision in HALVES
+    )
+    learner.scaler = torch.amp.GradScaler(
+        device.type, init_scale=_first_scale(plan, learner), enabled=plan.precision == "float16"
+    )
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = plan.precision == "tf32"
         torch.backends.cudnn.benchmark = False  # it chooses kernels by the clock
@@ -94,21 +111,25 @@ def apply(plan: Plan, learner: Learner) -> None:
 
 
 def _first_scale(plan: Plan, learner: Learner) -> float:
-    """Of float16's loss: 2^16 for a mean over the batch, as PyTorch begins; so much less for a sum over its rows, which is what several
-    micro-batches or processes make."""
+    """Of float16's loss: 2^16 for a mean over the batch, as PyTorch begins; so much less for a sum over its
+    rows, which is what several micro-batches or processes make."""
     rows = learner.training.batch or 1
     summed = plan.processes > 1 or plan.micro_batch < rows
     return 65536.0 / 2 ** math.ceil(math.log2(rows)) if summed else 65536.0
 
 
 def compiled(learner: Learner, graphs: bool = False) -> Callable[[Batch], Any]:
-    """The learner's loss as torch.compile makes it: one graph for each of its few shapes, and nothing tuned by the clock, so that two equal
-    runs stay equal. graphs: its kernels are recorded as CUDA graphs; what one call gives is overwritten by the next."""
+    """The learner's loss as torch.compile makes it: one graph for each of its few shapes, and nothing tuned
+    by the clock, so that two equal runs stay equal. graphs: its kernels are recorded as CUDA graphs; what one
+    call gives is overwritten by the next.
+    """
     import torch._dynamo.config as dynamo
     import torch._inductor.config as inductor
 
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
-    dynamo.recompile_limit = dynamo.accumulated_recompile_limit = 512  # beyond its limit it would go on without compiling, and not say so
+    dynamo.recompile_limit = dynamo.accumulated_recompile_limit = (
+        512  # beyond its limit it would go on without compiling, and not say so
+    )
     inductor.deterministic = True
     if not graphs:
         return torch.compile(learner.loss, dynamic=False)
@@ -121,9 +142,18 @@ def compiled(learner: Learner, graphs: bool = False) -> Callable[[Batch], Any]:
     return loss
 
 
-def forecast(plan: Plan, model: torch.nn.Module, averaged: bool, passes: int, left: float) -> dict[str, float]:
-    """What a training will take: seconds (at most `left` and a tenth), bytes of memory and of disk. passes: of micro-batches."""
+def forecast(
+    plan: Plan, model: torch.nn.Module, averaged: bool, passes: int, left: float
+) -> dict[str, float]:
+    """What a training will take: seconds (at most `left` and a tenth), bytes of memory and of disk. passes:
+    of micro-batches."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    kept = weights * (4 + averaged + 1) // (plan.processes if plan.sharded else 1)  # weights, gradients, two moments; the average; the best
+    kept = (
+        weights * (4 + averaged + 1) // (plan.processes if plan.sharded else 1)
+    )  # weights, gradients, two moments; the average; the best
     taken = memory.peak() + kept + int(2.5 * plan.bytes_per_row * plan.micro_batch)
-    return {"seconds": 1.1 * min(passes * plan.seconds_per_micro, left), "memory": taken, "disk": 2 * weights * (5 + averaged) + weights}
+    return {
+        "seconds": 1.1 * min(passes * plan.seconds_per_micro, left),
+        "memory": taken,
+        "disk": 2 * weights * (5 + averaged) + weights,
+    }

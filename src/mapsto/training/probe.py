@@ -1,8 +1,10 @@
-"""How the plan is found: the real step (forward, backward, optimizer) of this model on its real shapes, under every candidate that matters.
+"""How the plan is found: the real step (forward, backward, optimizer) of this model on its real shapes, under
+every candidate that matters.
 
-Candidates take turns, so that a machine whose load changes treats them alike; those that fall far behind drop out. One whose loss
-differs from float32's on the same rows is no candidate. What was measured is remembered by model, shapes, machine and versions: two equal
-trainings on one machine take the same plan, so they end in the same weights, and the second does not measure again.
+Candidates take turns, so that a machine whose load changes treats them alike; those that fall far behind drop
+out. One whose loss differs from float32's on the same rows is no candidate. What was measured is remembered
+by model, shapes, machine and versions: two equal trainings on one machine take the same plan, so they end in
+the same weights, and the second does not measure again.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from mapsto.files import cache_folder, write_json
 from mapsto.learners.base import Learner
 from mapsto.training import memory
 from mapsto.training.arithmetic import has_bfloat16
-from mapsto.training.company import Company
+from mapsto.training.distributed import Group
 from mapsto.training.gradients import updated
 from mapsto.training.machine import busy, machine, machine_peak, waited
 from mapsto.training.plan import Plan, apply
@@ -36,16 +38,25 @@ if TYPE_CHECKING:
 
 SHARE = 0.01  # of the training that candidates may be timed for
 LEAST, MOST = 0.3, 8.0  # seconds, whatever the share
-BEHIND, ROUNDS = 1.3, 3  # times the best: no second round; rounds that near ones get, more while LEAST is not over
+BEHIND, ROUNDS = (
+    1.3,
+    3,
+)  # times the best: no second round; rounds that near ones get, more while LEAST is not over
 HOPELESS = 6  # times the best, warming up included: not even a first
-LOWER = 0.93  # bfloat16 must take less than this share of float32's time, float16 of bfloat16's: near-ties stay with the exact arithmetic
-FEWER = 0.85  # fewer threads, less than this share of what all take: a neighbour that is busy now may be gone soon
-TOLERANCE = 0.05  # relative difference of a loss from float32's on the same rows beyond which a candidate is out
+# bfloat16 must take less than this share of float32's time, float16 of bfloat16's: near-ties stay with the
+# exact arithmetic
+LOWER = 0.93
+# fewer threads, less than this share of what all take: a neighbour that is busy now may be gone soon
+FEWER = 0.85
+TOLERANCE = (
+    0.05  # relative difference of a loss from float32's on the same rows beyond which a candidate is out
+)
 GUESS = {"cpu": 0.1, "cuda": 0.3}  # what compiling may gain, where it was never tried
 GAINS = 0.95  # compiled, less than this share of the time: nearer is chance
 COLD = 60.0  # seconds that compiling takes where it was never tried
 WORTH = 1.5  # times its seconds that compiling must gain
-HANDOVER = 5e-4  # seconds: a batch that is made in less is not worth a thread, which takes the interpreter from the step
+# seconds: a batch that is made in less is not worth a thread, which takes the interpreter from the step
+HANDOVER = 5e-4
 
 Step = Callable[[Batch], Tensor]  # one real step on some rows -> its mean loss
 
@@ -65,35 +76,56 @@ class Timings:
 
 
 class Probe:
-    """Finds the plan of one learner. batch: a usual one; heaviest: the one that takes most memory; step: takes one real step; prepared: seconds
-    a batch takes to be made. steps: that the training will take; left: seconds that it has; both as far as they are known."""
+    """Finds the plan of one learner. batch: a usual one; heaviest: the one that takes most memory; step:
+    takes one real step; prepared: seconds a batch takes to be made. steps: that the training will take; left:
+    seconds that it has; both as far as they are known.
+    """
 
-    def __init__(self, learner: Learner, batch: Batch, heaviest: Batch, step: Step, steps: int | None, left: float, prepared: float = 0.0):
+    def __init__(
+        self,
+        learner: Learner,
+        batch: Batch,
+        heaviest: Batch,
+        step: Step,
+        steps: int | None,
+        left: float,
+        prepared: float = 0.0,
+    ):
         self.learner, self.batch, self.heaviest, self.step = learner, batch, heaviest, step
         self.steps, self.left, self.prepared = steps, left, prepared
         self.training, self.device = learner.training, learner.device
         self.threads = self.training.threads or torch.get_num_threads()
-        self.rows, self.due = batch, LEAST  # what candidates are timed with, and seconds that may be spent on it
+        self.rows, self.due = (
+            batch,
+            LEAST,
+        )  # what candidates are timed with, and seconds that may be spent on it
         self.pictures = any(isinstance(value, Tensor) and value.ndim == 4 for value in batch.inputs.values())
 
     def plan(self) -> Plan:
         """The fastest plan. RunError when not even one row fits into memory."""
         if self.training.precision in ("tf32", "float16") and self.device.type != "cuda":
-            raise ConfigError(f"--precision {self.training.precision}: this is arithmetic of GPUs.\nLeave it out, or: --precision bfloat16.")
+            raise ConfigError(
+                f"--precision {self.training.precision}: this is arithmetic of GPUs.\nLeave it out, or:"
+                " --precision bfloat16."
+            )
         known = _key(self)
         found = _recall(known) or Timings()
         first = not found.seconds
         if first:
             found.busy = busy()
             found.bytes_per_row, found.operations_per_row = _looked_into(self)
-            found.micro_batch = self.training.micro_batch or _fitting(self.batch.size, found.bytes_per_row, self.device)
+            found.micro_batch = self.training.micro_batch or _fitting(
+                self.batch.size, found.bytes_per_row, self.device
+            )
             found.prepared = self.prepared
             self._fit_into_memory(found)
         arithmetic = _candidates(self, self._base(found))
         candidates = [replace(plan, threads=n) for n in (self.threads, *_fewer(self)) for plan in arithmetic]
         if first:
             hopeful = self._choose_rows(candidates[0])
-            self._take_turns([candidates[0], *(plan for plan in candidates[1:] if plan.threads in hopeful)], found)
+            self._take_turns(
+                [candidates[0], *(plan for plan in candidates[1:] if plan.threads in hopeful)], found
+            )
         best = _best(candidates, found)
         best = self._compiled(best, found)
         _remember(known, found)
@@ -104,7 +136,8 @@ class Probe:
         return Plan(str(self.device), threads=self.threads, micro_batch=found.micro_batch, **known)
 
     def _fit_into_memory(self, found: Timings) -> None:
-        """Half the micro-batch until a step of the heaviest rows passes: on a GPU the estimate is tried, on a processor it must do."""
+        """Half the micro-batch until a step of the heaviest rows passes: on a GPU the estimate is tried, on a
+        processor it must do."""
         while self.device.type == "cuda":
             try:
                 self._timed(self._base(found), self.heaviest.slice(0, found.micro_batch))
@@ -119,12 +152,15 @@ class Probe:
         seconds = {name: round(took, 6) for name, took in found.seconds.items()}
         least = found.seconds[_called(best, self.threads)]
         apply(replace(best, compiled=False, graphs=False), self.learner)
-        # a batch made beside the step is worth a thread once it takes a hundredth of it; on a GPU batches are made there, in the same queue
+        # a batch made beside the step is worth a thread once it takes a hundredth of it; on a GPU batches are
+        # made there, in the same queue
         whole = least * math.ceil(self.batch.size / best.micro_batch)
         aside = self.device.type == "cpu" and found.prepared > max(HANDOVER, 0.01 * whole)
-        reached = best.operations_per_row * best.micro_batch / least  # that, too, the machine was seen to reach
+        reached = (
+            best.operations_per_row * best.micro_batch / least
+        )  # that, too, the machine was seen to reach
         peak = max(reached, machine_peak(self.device, best.precision))
-        return replace(best, seconds=seconds, seconds_per_micro=round(least, 6), ahead=aside, peak=peak)
+        return replace(best, seconds=seconds, seconds_per_micro=round(least, 6), prefetch=aside, peak=peak)
 
     def _take_turns(self, candidates: Sequence[Plan], found: Timings) -> None:
         """Each once to warm up and once for the clock; then those that are near the best, round by round."""
@@ -144,12 +180,18 @@ class Probe:
                 return
 
     def _choose_rows(self, plan: Plan) -> list[int]:
-        """As many rows of the batch as a step of each candidate can be afforded with -> how many threads are worth a try."""
+        """As many rows of the batch as a step of each candidate can be afforded with -> how many threads are
+        worth a try."""
         few = self.batch.slice(0, max(1, min(8, plan.micro_batch)))
         took: dict[int, float] = {}
-        hopeful = [*reversed(_fewer(self)), self.threads]  # fewest first: where others hold the processors, many threads wait for each other
+        hopeful = [
+            *reversed(_fewer(self)),
+            self.threads,
+        ]  # fewest first: where others hold the processors, many threads wait for each other
         for _ in range(2):
-            took |= {n: min(took.get(n, math.inf), self._timed(replace(plan, threads=n), few)[0]) for n in hopeful}
+            took |= {
+                n: min(took.get(n, math.inf), self._timed(replace(plan, threads=n), few)[0]) for n in hopeful
+            }
             hopeful = [n for n in hopeful if took[n] < HOPELESS * min(took.values())]
         whole = min(took.values()) * plan.micro_batch / few.size
         span = min(self.left, math.inf if self.steps is None else self.steps * whole)
@@ -174,22 +216,32 @@ class Probe:
         took = found.seconds[_called(best, self.threads)]
         if not can_compile(self.device) or not self.learner.few_shapes or self.training.plan == "default":
             return best
-        passes = math.inf if self.steps is None else self.steps * math.ceil(self.batch.size / best.micro_batch)
+        passes = (
+            math.inf if self.steps is None else self.steps * math.ceil(self.batch.size / best.micro_batch)
+        )
         left = min(self.left, passes * took)
         thorough = self.training.plan == "thorough"
         worth = thorough or left * GUESS.get(self.device.type, 0) > WORTH * COLD
         chosen = best
         for plan in _compilable(self, best):
             name = _called(plan, self.threads)
-            fast = found.seconds[name] if name in found.seconds else self._try_compiled(plan, found) if worth else math.inf
+            fast = (
+                found.seconds[name]
+                if name in found.seconds
+                else self._try_compiled(plan, found)
+                if worth
+                else math.inf
+            )
             pays = thorough or left * (1 - fast / took) > WORTH * found.compiling.get(name, 0.0)
             if pays and fast <= GAINS * found.seconds[_called(chosen, self.threads)]:
                 chosen = replace(plan, compile_seconds=found.compiling.get(name, 0.0))
         return chosen
 
     def _try_compiled(self, plan: Plan, found: Timings) -> float:
-        """Compile, and time the step in turn with the plain one, which may have been timed on another day: what is kept is their ratio. Its loss
-        must be that of the same rows without. Infinite where the compiler cannot, as without a place for its files."""
+        """Compile, and time the step in turn with the plain one, which may have been timed on another day:
+        what is kept is their ratio. Its loss must be that of the same rows without. Infinite where the
+        compiler cannot, as without a place for its files.
+        """
         from torch._inductor.exc import InductorError
 
         name, rows = _called(plan, self.threads), self.batch.slice(0, plan.micro_batch)
@@ -203,7 +255,9 @@ class Probe:
         fair = abs(loss - right) <= TOLERANCE * max(1e-3, abs(right))
         known = _called(plain, self.threads)
         found.losses[name] = found.losses[known] if fair else math.nan
-        pairs = [(self._timed(plain, rows)[0], self._timed(plan, rows)[0]) for _ in range(ROUNDS if fair else 0)]
+        pairs = [
+            (self._timed(plain, rows)[0], self._timed(plan, rows)[0]) for _ in range(ROUNDS if fair else 0)
+        ]
         slow, fast = (min(took) for took in zip(*pairs, strict=True)) if pairs else (1.0, 1e9)
         found.seconds[name] = found.seconds[known] * fast / slow
         return found.seconds[name]
@@ -217,7 +271,8 @@ def _called(plan: Plan, threads: int) -> str:
 
 
 def _candidates(probe: Probe, base: Plan) -> list[Plan]:
-    """Arithmetic and memory format; the first is what PyTorch does of itself, by which the others are judged."""
+    """Arithmetic and memory format; the first is what PyTorch does of itself, by which the others are
+    judged."""
     asked = probe.training.precision
     if probe.training.plan == "default":
         return [replace(base, precision=asked or "float32")]
@@ -234,7 +289,8 @@ def _lower(device: torch.device) -> list[str]:
 
 
 def _compilable(probe: Probe, best: Plan) -> list[Plan]:
-    """The plan compiled; and on a GPU, where each step is one pass of one shape, with its kernels as CUDA graphs too."""
+    """The plan compiled; and on a GPU, where each step is one pass of one shape, with its kernels as CUDA
+    graphs too."""
     whole = best.micro_batch >= probe.batch.size and not probe.batch.cuts
     plan = replace(best, compiled=True)
     return [plan, *[replace(plan, graphs=True)] * (whole and probe.device.type == "cuda")]
@@ -248,14 +304,17 @@ def _fewer(probe: Probe) -> list[int]:
 
 
 def _best(candidates: Sequence[Plan], found: Timings) -> Plan:
-    """The fastest whose loss is the first's; lower precision and fewer threads only where they gain something worth having."""
+    """The fastest whose loss is the first's; lower precision and fewer threads only where they gain something
+    worth having."""
     first = candidates[0]
     threads = max(plan.threads for plan in candidates)
     right = found.losses[_called(first, threads)]
 
     def weighed(plan: Plan) -> float:
         name = _called(plan, threads)
-        if name not in found.seconds or not abs(found.losses[name] - right) <= TOLERANCE * max(1e-3, abs(right)):
+        if name not in found.seconds or not abs(found.losses[name] - right) <= TOLERANCE * max(
+            1e-3, abs(right)
+        ):
             return math.inf
         exact = plan.precision == "float32" or first.precision == plan.precision
         # float16, of the narrower range, must gain over bfloat16 too, where there is that
@@ -275,7 +334,8 @@ def can_compile(device: torch.device) -> bool:
 
 
 def _looked_into(probe: Probe) -> tuple[int, float]:
-    """(bytes kept for the backward pass, FLOP of forward and backward), each for a row of the heaviest batch."""
+    """(bytes kept for the backward pass, FLOP of forward and backward), each for a row of the heaviest
+    batch."""
     from torch.utils.flop_counter import FlopCounterMode  # half a second to import
 
     rows = probe.learner.ready(probe.heaviest.slice(0, min(probe.heaviest.size, 8)))
@@ -296,8 +356,19 @@ def _key(probe: Probe) -> str:
     """What the timings depend on, as a name."""
     learner, training = probe.learner, probe.training
     shapes = [(name, tuple(value.shape)) for name, value in learner.model.named_parameters()]
-    inputs = [[batch.size, *((name, _shape(value)) for name, value in batch.inputs.items())] for batch in (probe.batch, probe.heaviest)]
-    asked = (training.precision, training.micro_batch, training.plan, training.optimizer, str(probe.device), probe.threads, training.devices)
+    inputs = [
+        [batch.size, *((name, _shape(value)) for name, value in batch.inputs.items())]
+        for batch in (probe.batch, probe.heaviest)
+    ]
+    asked = (
+        training.precision,
+        training.micro_batch,
+        training.plan,
+        training.optimizer,
+        str(probe.device),
+        probe.threads,
+        training.devices,
+    )
     text = json.dumps([machine(), shapes, inputs, asked, type(learner).__name__], default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -324,22 +395,30 @@ def _remember(known: str, found: Timings) -> None:
 
 
 def measure(trainer: Trainer, steps: int | None, left: float) -> Plan:
-    """The plan of a training that is to take `steps`, or has `left` seconds. Nothing of the probe stays, neither in weights nor in a
-    replay buffer."""
+    """The plan of a training that is to take `steps`, or has `left` seconds. Nothing of the probe stays,
+    neither in weights nor in a replay buffer."""
     learner = trainer.learner
     before = {name: value.clone() for name, value in learner.state_dict().items()}
     prepared = learner.preparing()
-    usual, heaviest = (trainer.company.share(batch) for batch in learner.probes())
+    usual, heaviest = (trainer.group.share(batch) for batch in learner.probes())
     learner.load_state_dict(before)
-    if type(learner).loss is Learner.loss:  # a learner of explicit updates: there is no one loss to time alone
-        threads, micro = learner.training.threads or torch.get_num_threads(), learner.training.micro_batch or usual.size
+    if (
+        type(learner).loss is Learner.loss
+    ):  # a learner of explicit updates: there is no one loss to time alone
+        threads, micro = (
+            learner.training.threads or torch.get_num_threads(),
+            learner.training.micro_batch or usual.size,
+        )
         return Plan(str(learner.device), learner.training.precision or "float32", False, threads, micro)
     weights = {name: value.clone() for name, value in learner.model.state_dict().items()}
-    company, trainer.company = trainer.company, Company()  # each measures for itself, all at the same time, as they will learn
+    group, trainer.group = (
+        trainer.group,
+        Group(),
+    )  # each measures for itself, all at the same time, as they will learn
     trainer.fresh()
     for optimizer in trainer.optimizers.values():
-        for group in optimizer.param_groups:
-            group["lr"] = 0.0  # every candidate is judged at the same weights
+        for each in optimizer.param_groups:
+            each["lr"] = 0.0  # every candidate is judged at the same weights
 
     def step(rows: Batch) -> Tensor:
         trainer.plan = Plan(str(learner.device), micro_batch=rows.size)
@@ -350,6 +429,6 @@ def measure(trainer: Trainer, steps: int | None, left: float) -> Plan:
         plan = Probe(learner, usual, heaviest, step, steps, left, prepared).plan()
         return replace(plan, found_in=round(time.monotonic() - start, 2))
     finally:
-        trainer.company = company
+        trainer.group = group
         learner.model.load_state_dict(weights)
         learner.model.zero_grad(set_to_none=True)

@@ -1,4 +1,5 @@
-"""Start several processes that learn one run together, hear what they tell, and see that none is left behind."""
+"""Start several processes that learn one run together, hear what they tell, and see that none is left
+behind."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from mapsto.errors import RunError, Stopped
-from mapsto.events import Tell
+from mapsto.events import Emit
 from mapsto.registry.trust import trusted
-from mapsto.training.company import MEET
+from mapsto.training.distributed import MEET
 from mapsto.training.signals import signals
 
 STOPPED = 143  # what a process gives that was asked to save and leave
@@ -25,14 +26,14 @@ LOOK = 0.1  # seconds between looks at the processes
 GRACE = 5.0  # seconds the others have to end once one has failed: it says why
 
 
-def learn_together(module: str, run: Path, size: int, started: float, tell: Tell) -> None:
-    """Have `size` processes of the program `module` learn the run. Events of the first are told. RunError when one fails: the rest is ended,
-    and the last checkpoint stands."""
+def learn_together(module: str, run: Path, size: int, started: float, emit: Emit) -> None:
+    """Have `size` processes of the program `module` learn the run. Events of the first are told. RunError
+    when one fails: the rest is ended, and the last checkpoint stands."""
     with tempfile.TemporaryDirectory() as folder:
         all_ = [_start(module, run, rank, size, started, Path(folder)) for rank in range(size)]
         try:
             with signals(lambda asked: _forward(all_[0], asked)):
-                _attend(all_, tell)
+                _attend(all_, emit)
         finally:
             ended = [rank for rank, process in enumerate(all_) if process.poll() is not None]
             for process in all_:
@@ -45,23 +46,38 @@ def learn_together(module: str, run: Path, size: int, started: float, tell: Tell
     if -signal.SIGINT in codes:
         raise KeyboardInterrupt
     if any(codes):
-        raise RunError(f"one of {size} processes ended early: {_reason(codes, words, ended)}.\nGo on with: mapsto resume {run}")
+        raise RunError(
+            f"one of {size} processes ended early: {_reason(codes, words, ended)}.\nGo on with: mapsto resume"
+            f" {run}"
+        )
 
 
 def _reason(codes: Sequence[int], words: Sequence[str], ended: Collection[int]) -> str:
-    """Why the first ended that did so by itself: what it says of data and settings; by which signal; or its last words. The others then only
-    say that nobody answers. ended: those we did not end ourselves."""
+    """Why the first ended that did so by itself: what it says of data and settings; by which signal; or its
+    last words. The others then only say that nobody answers. ended: those we did not end ourselves."""
     told = next((text for code, text in zip(codes, words, strict=True) if code == 2), None)
     killed = next((-codes[rank] for rank in ended if codes[rank] < 0), 0)
-    return told or (f"it was ended by signal {killed}" if killed else next(filter(None, words), "no reason given"))
+    return told or (
+        f"it was ended by signal {killed}" if killed else next(filter(None, words), "no reason given")
+    )
 
 
-def _start(module: str, run: Path, rank: int, size: int, started: float, folder: Path) -> subprocess.Popen[str]:
-    """One process, in a group of its own so that a Ctrl-C reaches it once. Its standard input ends when we do, and it ends with that."""
+def _start(
+    module: str, run: Path, rank: int, size: int, started: float, folder: Path
+) -> subprocess.Popen[str]:
+    """One process, in a group of its own so that a Ctrl-C reaches it once. Its standard input ends when we
+    do, and it ends with that."""
     places = {"RANK": str(rank), "WORLD_SIZE": str(size), MEET: str(folder / "meet")}
     with (folder / f"{rank}.txt").open("w") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(run), repr(started), *(str(file.__file__) for file in trusted())],
+            [
+                sys.executable,
+                "-m",
+                module,
+                str(run),
+                repr(started),
+                *(str(file.__file__) for file in trusted()),
+            ],
             env={**os.environ, **places},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,
@@ -71,8 +87,9 @@ def _start(module: str, run: Path, rank: int, size: int, started: float, folder:
         )
 
 
-def _attend(all_: Sequence[subprocess.Popen[str]], tell: Tell) -> None:
-    """Tell what the first tells until all have ended, or one has failed and the others had time to say why."""
+def _attend(all_: Sequence[subprocess.Popen[str]], emit: Emit) -> None:
+    """Tell what the first tells until all have ended, or one has failed and the others had time to say
+    why."""
     lines: queue.Queue[str | None] = queue.Queue()
     reader = threading.Thread(target=_read, args=(all_[0], lines), daemon=True)
     reader.start()
@@ -82,7 +99,7 @@ def _attend(all_: Sequence[subprocess.Popen[str]], tell: Tell) -> None:
             line = lines.get(timeout=LOOK)
             reading = line is not None
             if line:
-                tell(json.loads(line))
+                emit(json.loads(line))
         failed += LOOK if any(process.poll() for process in all_) else 0.0
         if failed > GRACE:
             break

@@ -1,8 +1,10 @@
-"""Models over one device's memory: of each weight, its gradient, moments and average every process keeps a part (FSDP, Zhao et al. 2023,
-arXiv:2304.11277; here PyTorch's `fully_shard`). Blocks are put together when they compute, and let go again.
+"""Models over one device's memory: of each weight, its gradient, moments and average every process keeps a
+part (FSDP, Zhao et al. 2023, arXiv:2304.11277; here PyTorch's `fully_shard`). Blocks are put together when
+they compute, and let go again.
 
-Where all fits, processes hold copies: only gradients travel then. What is evaluated and used is a whole model in the first process, so the
-weights alone must fit into a device. Candidates are not timed: they would have to be whole for it.
+Where all fits, processes hold copies: only gradients travel then. What is evaluated and used is a whole model
+in the first process, so the weights alone must fit into a device. Candidates are not timed: they would have
+to be whole for it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner
 from mapsto.training import memory
 from mapsto.training.arithmetic import has_bfloat16
-from mapsto.training.company import Company, Copies
+from mapsto.training.distributed import Copies, Group
 from mapsto.training.gradients import updated
 from mapsto.training.machine import waited
 from mapsto.training.plan import Plan, apply
@@ -33,25 +35,28 @@ STEPS = 3  # that are timed, of which the least counts
 
 
 def weights(trainer: Trainer, recorded: Mapping[str, Any] | None) -> Copies:
-    """How the weights of a trainer in a company are held: as the record says, or by what the first process finds. ConfigError where they must
-    be shared and the settings do not allow it."""
-    learner, company = trainer.learner, trainer.company
+    """How the weights of a trainer in a company are held: as the record says, or by what the first process
+    finds. ConfigError where they must be shared and the settings do not allow it."""
+    learner, group = trainer.learner, trainer.group
     if recorded:
         shared, per_row = recorded.get("sharded", False), recorded.get("bytes_per_row", 0)
     else:
         per_row = _bytes_per_row(learner)
-        shared, per_row = company.told((_beyond(learner, company, per_row), per_row))
+        shared, per_row = group.broadcast((_beyond(learner, group, per_row), per_row))
     if not shared:
         return Copies()
     from mapsto.training.shares import Shares  # a second to import
 
-    _refuse(learner, company)
-    return Shares(learner, company, per_row)
+    _refuse(learner, group)
+    return Shares(learner, group, per_row)
 
 
-def _beyond(learner: Learner, company: Company, per_row: int) -> bool:
-    """Is a device, which holds the weights already, too small for gradients, moments, average and the activations of a few rows?"""
-    allowed = memory.SHARE * memory.allowed(learner.device) / (company.size if learner.device.type == "cpu" else 1)
+def _beyond(learner: Learner, group: Group, per_row: int) -> bool:
+    """Is a device, which holds the weights already, too small for gradients, moments, average and the
+    activations of a few rows?"""
+    allowed = (
+        memory.SHARE * memory.allowed(learner.device) / (group.size if learner.device.type == "cpu" else 1)
+    )
     return not per_row or _state(learner) + ROWS * per_row > allowed
 
 
@@ -62,7 +67,8 @@ def _state(learner: Learner) -> int:
 
 
 def _bytes_per_row(learner: Learner) -> int:
-    """Kept for the backward pass; 0 where a few rows do not pass, 1 where there is no one loss to ask. Buffers and the learner's state stay."""
+    """Kept for the backward pass; 0 where a few rows do not pass, 1 where there is no one loss to ask.
+    Buffers and the learner's state stay."""
     if type(learner).loss is Learner.loss:
         return 1
     model = learner.model.train()
@@ -82,34 +88,57 @@ def _bytes_per_row(learner: Learner) -> int:
     return max(1, saved.bytes // rows.size)
 
 
-def _refuse(learner: Learner, company: Company) -> None:
+def _refuse(learner: Learner, group: Group) -> None:
     """ConfigError where a setting does not go with parts of weights."""
-    training, size = learner.training, company.size
-    batch, large = training.batch or 1, "the model is too large for one device, so its weights must be shared out, but"
+    training, size = learner.training, group.size
+    batch, large = (
+        training.batch or 1,
+        "the model is too large for one device, so its weights must be shared out, but",
+    )
     if type(learner).step is not Learner.step or type(learner).loss is Learner.loss:
         raise ConfigError(f"{large} this way of learning makes its updates itself.\nChoose a smaller model.")
     if training.optimizer == "muon":
-        raise ConfigError(f"{large} muon needs whole matrices.\nGive --optimizer adamw, or choose a smaller model.")
+        raise ConfigError(
+            f"{large} muon needs whole matrices.\nGive --optimizer adamw, or choose a smaller model."
+        )
     if training.precision == "float16":
-        raise ConfigError(f"{large} float16 needs one scale for all.\nGive --precision bfloat16, or choose a smaller model.")
+        raise ConfigError(
+            f"{large} float16 needs one scale for all.\nGive --precision bfloat16, or choose a smaller model."
+        )
     if batch % size:
-        raise ConfigError(f"{large} {size} processes can not share {batch} rows alike.\nGive --batch {-(-batch // size) * size}.")
+        raise ConfigError(
+            f"{large} {size} processes can not share {batch} rows alike.\nGive --batch"
+            f" {-(-batch // size) * size}."
+        )
 
 
 def plan(trainer: Trainer, steps: int | None, left: float) -> Plan:
-    """The plan for shared weights. Its steps are timed, but nothing is compared: candidates that each process would choose by its own clock can
-    not wait for each other. bfloat16 on GPUs that have it, unless asked otherwise; as many rows at once as are estimated to fit."""
-    learner, company, training, weights = trainer.learner, trainer.company, trainer.training, trainer.weights
+    """The plan for shared weights. Its steps are timed, but nothing is compared: candidates that each process
+    would choose by its own clock can not wait for each other. bfloat16 on GPUs that have it, unless asked
+    otherwise; as many rows at once as are estimated to fit.
+    """
+    learner, group, training, weights = trainer.learner, trainer.group, trainer.training, trainer.weights
     device, low = learner.device, learner.device.type == "cuda" and has_bfloat16(learner.device)
-    batch = company.share(next(learner.batches("train", 0)))
-    left_over = memory.SHARE * memory.allowed(device) - _state(learner) / company.size
-    micro, most = training.micro_batch or batch.size, max(1, int(left_over / (2.5 * weights.per_row))) if weights.per_row else 1
+    batch = group.share(next(learner.batches("train", 0)))
+    left_over = memory.SHARE * memory.allowed(device) - _state(learner) / group.size
+    micro, most = (
+        training.micro_batch or batch.size,
+        max(1, int(left_over / (2.5 * weights.per_row))) if weights.per_row else 1,
+    )
     while not training.micro_batch and micro > most:
         micro = -(-micro // 2)
     precision = training.precision or ("bfloat16" if low else "float32")
     threads = training.threads or torch.get_num_threads()
-    found = Plan(str(device), precision, threads=threads, micro_batch=micro, bytes_per_row=weights.per_row, processes=company.size, sharded=True)
-    trainer.plan = found = Plan(**company.told(asdict(found)))
+    found = Plan(
+        str(device),
+        precision,
+        threads=threads,
+        micro_batch=micro,
+        bytes_per_row=weights.per_row,
+        processes=group.size,
+        sharded=True,
+    )
+    trainer.plan = found = Plan(**group.broadcast(asdict(found)))
     apply(found, learner)
     took = _timed(trainer, batch) / len(batch.pieces(found.micro_batch))
     return replace(found, seconds={"default": took}, seconds_per_micro=took)

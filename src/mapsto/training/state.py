@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def save(trainer: Trainer, folder: Path) -> None:
-    """Write a checkpoint of this moment; the first of several processes does, and where weights are shared the others give it theirs."""
-    learner, judge = trainer.learner, trainer.judge
+    """Write a checkpoint of this moment; the first of several processes does, and where weights are shared
+    the others give it theirs."""
+    learner, judge = trainer.learner, trainer.best_weights
     note = {
         "step": trainer.step,
         "speed": trainer.speed(),
@@ -27,10 +28,12 @@ def save(trainer: Trainer, folder: Path) -> None:
         "scaler": learner.scaler.state_dict(),
     }
     parts = {"model": learner.model.state_dict(), "best": judge.best or {}, "learner": learner.state_dict()}
-    parts["ema"] = {str(i): value for i, value in enumerate(trainer.average.values)}
+    parts["ema"] = {str(i): value for i, value in enumerate(trainer.ema.values)}
     tensors, plain = checkpoint.joined(parts, trainer.optimizers)
-    whole = {name: found for name, value in tensors.items() if (found := trainer.weights.whole(value)) is not None}
-    if trainer.company.rank == 0:
+    whole = {
+        name: found for name, value in tensors.items() if (found := trainer.weights.whole(value)) is not None
+    }
+    if trainer.group.rank == 0:
         checkpoint.save(folder, whole, {**note, **judge.note(), **memory.note(), "plain": plain})
 
 
@@ -38,15 +41,24 @@ def restore(trainer: Trainer, tensors: Mapping[str, Tensor], note: Mapping[str, 
     """The inverse, into a trainer whose optimizers and averages are fresh."""
     learner, part_of = trainer.learner, trainer.weights.part
     own = learner.model.state_dict()
-    learner.model.load_state_dict({name: part_of(value, own[name]) for name, value in checkpoint.part(tensors, "model").items()})
-    averages = trainer.average.values
-    trainer.average.load({place: part_of(value, averages[int(place)]) for place, value in checkpoint.part(tensors, "ema").items()})
+    learner.model.load_state_dict(
+        {name: part_of(value, own[name]) for name, value in checkpoint.part(tensors, "model").items()}
+    )
+    averages = trainer.ema.values
+    trainer.ema.load(
+        {
+            place: part_of(value, averages[int(place)])
+            for place, value in checkpoint.part(tensors, "ema").items()
+        }
+    )
     learner.load_state_dict(checkpoint.part(tensors, "learner"))
-    if not trainer.plan.sharded or trainer.weights.shared:  # one process alone takes no step by such a plan, and may not hold its moments
+    if (
+        not trainer.plan.sharded or trainer.weights.shared
+    ):  # one process alone takes no step by such a plan, and may not hold its moments
         checkpoint.restore_optimizers(trainer.optimizers, tensors, note["plain"], part_of)
     if note.get("scaler"):
         learner.scaler.load_state_dict(note["scaler"])
-    trainer.judge.restore(note, checkpoint.part(tensors, "best"))
+    trainer.best_weights.restore(note, checkpoint.part(tensors, "best"))
     trainer.step = note["step"]
     trainer.clock.set(note["elapsed"])
     trainer.rollbacks = max(trainer.rollbacks, note["rollbacks"])

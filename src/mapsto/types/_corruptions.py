@@ -1,7 +1,8 @@
-"""What the world does to pictures and texts before a net sees them, and what is hidden from it to find out where it looks.
+"""What the world does to pictures and texts before a net sees them, and what is hidden from it to find out
+where it looks.
 
-Pictures are arrays (H, W, C) of uint8 or uint16, as their room reads them. Plain numpy and scipy, one picture at a time.
-Letters: H W image, C channels, G windows a side.
+Pictures are arrays (H, W, C) of uint8 or uint16, as their room reads them. Plain numpy and scipy, one picture
+at a time. Letters: H W image, C channels, G windows a side.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import PIL.Image
 
-Corruption = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]  # float32 0..1, level -> the same shape
+Corruption = Callable[
+    [np.ndarray, float, np.random.Generator], np.ndarray
+]  # float32 0..1, level -> the same shape
 
 
 def _turned(picture: np.ndarray, degrees: float, draw: np.random.Generator) -> np.ndarray:
@@ -26,7 +29,8 @@ def _smaller(picture: np.ndarray, share: float, draw: np.random.Generator) -> np
 
 
 def _mapped(picture: np.ndarray, angle: float, scale: float) -> np.ndarray:
-    """Turned and scaled about the middle, bilinear; what comes into view repeats the border. Shrinking is smoothed first, as a lens would."""
+    """Turned and scaled about the middle, bilinear; what comes into view repeats the border. Shrinking is
+    smoothed first, as a lens would."""
     from scipy import ndimage
 
     cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
@@ -34,7 +38,10 @@ def _mapped(picture: np.ndarray, angle: float, scale: float) -> np.ndarray:
     middle = (np.array(picture.shape[:2]) - 1) / 2
     smooth = ndimage.gaussian_filter(picture, (0.4 * (1 / scale - 1),) * 2 + (0,)) if scale < 1 else picture
     offset = (middle - matrix @ middle).tolist()
-    planes = [ndimage.affine_transform(smooth[..., c], matrix, offset, order=1, mode="nearest") for c in range(picture.shape[2])]
+    planes = [
+        ndimage.affine_transform(smooth[..., c], matrix, offset, order=1, mode="nearest")
+        for c in range(picture.shape[2])
+    ]
     return np.stack(planes, -1)
 
 
@@ -68,15 +75,20 @@ def corrupted(name: str, level: float, picture: np.ndarray, draw: np.random.Gene
     return np.rint(found.clip(0, 1) * white).astype(picture.dtype)
 
 
-# --- where a net looks: windows hidden one after the other (occlusion, Zeiler & Fergus 2014, section 4.2) ------------------------
+# --- where a net looks: windows hidden one after the other (occlusion, Zeiler & Fergus 2014, section 4.2)
+# ------------------------
 
 
 def windows(height: int, width: int, side: int) -> list[tuple[slice, slice]]:
-    """side × side windows over a picture, each twice as wide as the step between them, so that every pixel lies in up to four."""
+    """side × side windows over a picture, each twice as wide as the step between them, so that every pixel
+    lies in up to four."""
 
     def spans(length: int) -> list[slice]:
         step = length / side
-        return [slice(max(0, math.floor((i - 0.5) * step)), min(length, math.ceil((i + 1.5) * step))) for i in range(side)]
+        return [
+            slice(max(0, math.floor((i - 0.5) * step)), min(length, math.ceil((i + 1.5) * step)))
+            for i in range(side)
+        ]
 
     return [(rows, columns) for rows in spans(height) for columns in spans(width)]
 
@@ -99,10 +111,13 @@ def hidden(picture: np.ndarray, most: int) -> list[np.ndarray]:
 
 
 def overlaid(picture: np.ndarray, weights: Sequence[float], most: int = 192) -> bytes:
-    """PNG of the picture in grey, red where it speaks for the answer, blue where against: weights (G·G,), -1 to 1, of its windows."""
+    """PNG of the picture in grey, red where it speaks for the answer, blue where against: weights (G·G,), -1
+    to 1, of its windows."""
     height, width = picture.shape[:2]
     heat, cover = np.zeros((height, width)), np.zeros((height, width))
-    for (rows, columns), weight in zip(windows(height, width, math.isqrt(len(weights))), weights, strict=True):
+    for (rows, columns), weight in zip(
+        windows(height, width, math.isqrt(len(weights))), weights, strict=True
+    ):
         heat[rows, columns] += weight
         cover[rows, columns] += 1
     heat /= np.maximum(cover, 1)
@@ -121,8 +136,9 @@ def overlaid(picture: np.ndarray, weights: Sequence[float], most: int = 192) -> 
     return file.getvalue()
 
 
-def mistyped(text: str, level: float, draw: np.random.Generator) -> str:
-    """A text in which each letter is, with a chance of `level`, swapped with the next, lost, doubled or replaced by one of the same text."""
+def add_typos(text: str, level: float, draw: np.random.Generator) -> str:
+    """A text in which each letter is, with a chance of `level`, swapped with the next, lost, doubled or
+    replaced by one of the same text."""
     signs = list(text)
     for i in np.flatnonzero(draw.random(len(signs)) < level).tolist():
         what = int(draw.integers(4))
@@ -141,11 +157,15 @@ def words_disturbed(text: str, level: float, draw: np.random.Generator, change: 
     """The text with a share of its words changed, blanks between them as they are."""
     pieces = re.split(r"(\s+)", text)
     hit = draw.random(len(pieces)) < level
-    return "".join(change(piece) if is_hit and piece.strip() else piece for piece, is_hit in zip(pieces, hit, strict=True))
+    return "".join(
+        change(piece) if is_hit and piece.strip() else piece
+        for piece, is_hit in zip(pieces, hit, strict=True)
+    )
 
 
 def pieces_of(text: str, most: int) -> list[str]:
-    """Its first `most` words with the blanks around them; where it has no spaces, at most so many runs of characters."""
+    """Its first `most` words with the blanks around them; where it has no spaces, at most so many runs of
+    characters."""
     pieces = re.findall(r"\s*\S+\s*", text) if len(text.split()) > 1 else list(text)
     if len(pieces) <= most:
         return pieces

@@ -1,7 +1,8 @@
 """The contract of a room: what a type of data must know to stand in a signature.
 
-A room is a frozen dataclass. Fields without mark are its options, as in `image(size=64)`; fields made by `learned()` are what
-`fit` found in the training rows. One file in this folder is one type; `tests/test_types.py` holds every one to this contract.
+A room is a frozen dataclass. Fields without mark are its options, as in `image(size=64)`; fields made by
+`learned()` are what `fit` found in the training rows. One file in this folder is one type;
+`tests/test_types.py` holds every one to this contract.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from mapsto.metrics import Metric
 from mapsto.prediction import Prediction
 from mapsto.signature import Signature
 
-MISSING_CELLS, SHARES = "missing cells (share)", (0.1, 0.25, 0.5)  # the corruption that every column of a table knows
+MISSING_CELLS, SHARES = (
+    "missing cells (share)",
+    (0.1, 0.25, 0.5),
+)  # the corruption that every column of a table knows
 
-Simple = Callable[[Batch], dict[str, dict[str, np.ndarray]]]  # {baseline: {name: (B, ...)}}
+Baseline = Callable[[Batch], dict[str, dict[str, np.ndarray]]]  # {baseline: {name: (B, ...)}}
 
 
 def learned(default: Any) -> Any:
@@ -37,7 +41,8 @@ def learned(default: Any) -> Any:
 
 @dataclass(frozen=True)
 class Layout:
-    """One encoded cell in the store. shape () is a scalar; a first dimension of None is a sequence of any length."""
+    """One encoded cell in the store. shape () is a scalar; a first dimension of None is a sequence of any
+    length."""
 
     dtype: str
     shape: tuple[int | None, ...] = ()
@@ -52,12 +57,20 @@ class DataType:
     """A room. `name` is its file's name."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ()  # right of the arrow; () = cannot stand there
-    whole: ClassVar[bool] = False  # does a cell hold what is learned of it too, so that `it -> text` is learned as `-> it`?
+    whole: ClassVar[bool] = (
+        False  # does a cell hold what is learned of it too, so that `it -> text` is learned as `-> it`?
+    )
     reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
-    modality: ClassVar[str] = "tabular"  # what kind of data the world calls it, as in "tabular classification"
+    modality: ClassVar[str] = (
+        "tabular"  # what kind of data the world calls it, as in "tabular classification"
+    )
     prose: ClassVar[bool] = False  # is any str a cell of it, where it names no file?
-    placeholder: ClassVar[Any] = None  # a cell for lines that show how to use a run, where no cell of the data may be shown
-    beside: ClassVar[tuple[str, ...]] = ()  # what of a prediction's detail stands beside its value in a table of answers
+    placeholder: ClassVar[Any] = (
+        None  # a cell for lines that show how to use a run, where no cell of the data may be shown
+    )
+    beside: ClassVar[
+        tuple[str, ...]
+    ] = ()  # what of a prediction's detail stands beside its value in a table of answers
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -68,20 +81,22 @@ class DataType:
         """One raw cell, checked; None when missing. Raises CellError(what is wrong, what to do)."""
         raise TypeError(f"{type(self).__name__} does not read")
 
-    def into(self, signature: Signature) -> str | None:
-        """The input whose places the cells of this output speak of, as tags do of words: they are then read as `cells.Beside`. None for most."""
+    def annotates(self, signature: Signature) -> str | None:
+        """The input whose places the cells of this output speak of, as tags do of words: they are then read
+        as `cells.Beside`. None for most."""
         return None
 
     def fit(self, values: Sequence[Any], spec: Mapping[str, Any]) -> Self:
-        """A room that knows vocabulary and statistics. values: a sample of read training values, missing ones as None,
-        every distinct value of a target among them. spec: {"side": "input"|"output", "rows": training rows, "name": the slot's name} and
-        what a model wants (`models.wants`), which wins over the defaults but not over the user's options; right of the arrow "kind", the
-        kind of head that the recipe chose."""
+        """A room that knows vocabulary and statistics. values: a sample of read training values, missing ones
+        as None, every distinct value of a target among them. spec: {"side": "input"|"output", "rows":
+        training rows, "name": the slot's name} and what a model wants (`models.wants`), which wins over the
+        defaults but not over the user's options; right of the arrow "kind", the kind of head that the recipe
+        chose."""
         return self
 
-    def after(self, earlier: DataType) -> Self | None:
-        """A room, not fitted yet, that goes on where another run's of its side left off (`--from`), with this one's own options. None where that
-        room is none to go on from."""
+    def extended_from(self, earlier: DataType) -> Self | None:
+        """A room, not fitted yet, that goes on where another run's of its side left off (`--from`), with this
+        one's own options. None where that room is none to go on from."""
         return replace(earlier, **options_given(self)) if type(earlier) is type(self) else None
 
     @property
@@ -110,9 +125,12 @@ class DataType:
         return values, problems
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
-        """Many raw cells at once -> (array (n, *shape), or a list of arrays when ragged; {position: why unreadable}).
+        """Many raw cells at once -> (array (n, *shape), or a list of arrays when ragged; {position: why
+        unreadable}).
 
-        Unreadable cells are encoded as missing; their rows go to quarantine. Override where a column can be read faster."""
+        Unreadable cells are encoded as missing; their rows go to quarantine. Override where a column can be
+        read faster.
+        """
         encoded, problems = [], {}
         for position, cell in enumerate(cells):
             try:
@@ -123,37 +141,47 @@ class DataType:
         if self.layout.ragged:
             return encoded, problems
         shape = tuple(side for side in self.layout.shape if side is not None)
-        return (np.stack(encoded) if encoded else np.empty((0, *shape))).astype(self.layout.dtype, copy=False), problems
+        return (np.stack(encoded) if encoded else np.empty((0, *shape))).astype(
+            self.layout.dtype, copy=False
+        ), problems
 
     def steps(self, arrays: Ragged) -> np.ndarray:
         """(B,) int64: how long a sequence of unequal length is to a net; batches are put together by it."""
         return arrays.lengths.numpy()
 
     def collate(self, arrays: Any, draw: Draw | None) -> Field:
-        """A batch of encoded cells -> what models take. arrays: tensor (B, *shape), or Ragged (in the processor's memory) when ragged.
-        Vectorised: normalise and, when `draw` is given (training), augment."""
+        """A batch of encoded cells -> what models take. arrays: tensor (B, *shape), or Ragged (in the
+        processor's memory) when ragged. Vectorised: normalise and, when `draw` is given (training),
+        augment."""
         return arrays
 
     @classmethod
-    def collates(cls, rooms: Mapping[str, Self], arrays: Mapping[str, Any], draw: Draw | None) -> dict[str, Field]:
-        """`collate` for all slots of this type on one side. Override to do them in one stroke: tables have thousands."""
-        return {name: room.collate(arrays[name], draw) for name, room in rooms.items()}
+    def collates(
+        cls, column_types: Mapping[str, Self], arrays: Mapping[str, Any], draw: Draw | None
+    ) -> dict[str, Field]:
+        """`collate` for all slots of this type on one side. Override to do them in one stroke: tables have
+        thousands."""
+        return {name: column_type.collate(arrays[name], draw) for name, column_type in column_types.items()}
 
     def present(self, arrays: Any) -> Tensor:
         """Which labels are known, when standing right of the arrow: bool (B,), or the target's shape."""
-        return torch.ones(len(arrays), dtype=torch.bool, device=arrays.device if isinstance(arrays, Tensor) else None)
+        return torch.ones(
+            len(arrays), dtype=torch.bool, device=arrays.device if isinstance(arrays, Tensor) else None
+        )
 
     def views(self, values: Field) -> list[Field]:
-        """Test-time views of collated values, whose outputs are averaged: [values], and a mirrored one where that changes nothing."""
+        """Test-time views of collated values, whose outputs are averaged: [values], and a mirrored one where
+        that changes nothing."""
         return [values]
 
-    def outside(self, values: Field) -> Tensor | None:
-        """(B,): how far collated values of an input lie outside what it was fitted on, in any unit; they are strange above 1 and above what
-        validation rows show. None where the type itself cannot tell."""
+    def range_violation(self, values: Field) -> Tensor | None:
+        """(B,): how far collated values of an input lie outside what it was fitted on, in any unit; they are
+        strange above 1 and above what validation rows show. None where the type itself cannot tell."""
         return None
 
     def said(self, name: str) -> str:
-        """What a person should hear of how the column `name` is read; "" where it is as anyone would expect."""
+        """What a person should hear of how the column `name` is read; "" where it is as anyone would
+        expect."""
         return ""
 
     def show(self, value: Any) -> str:
@@ -161,7 +189,8 @@ class DataType:
         return "—" if value is None else str(value)
 
     def about(self, names: bool = True) -> str:
-        """What it found in the training rows, in one line; never a row's own cell. names: may the values of an input be named?"""
+        """What it found in the training rows, in one line; never a row's own cell. names: may the values of
+        an input be named?"""
         return ""
 
     def picture(self, value: Any) -> bytes | None:
@@ -174,32 +203,38 @@ class DataType:
 
     # ---- what the data gate asks of encoded cells (`checks`) ----
 
-    def facts(self, arrays: Any) -> dict[str, np.ndarray]:
-        """Cells as columns of a plain table, (n,) each: the whole cell under "" ("moment" for dates), or each label under its name. float64,
-        nan where missing, when they have an order; else int64 codes: -1 missing, -2 there but not told apart. {} for pictures and prose."""
+    def as_columns(self, arrays: Any) -> dict[str, np.ndarray]:
+        """Cells as columns of a plain table, (n,) each: the whole cell under "" ("moment" for dates), or each
+        label under its name. float64, nan where missing, when they have an order; else int64 codes: -1
+        missing, -2 there but not told apart. {} for pictures and prose.
+        """
         return {}
 
-    def traits(self, arrays: Any) -> dict[str, np.ndarray]:
-        """What can be measured of a cell that is no fact, such as a picture's light: {name: (n,) float64, nan where missing}."""
+    def summary_stats(self, arrays: Any) -> dict[str, np.ndarray]:
+        """What can be measured of a cell that is no fact, such as a picture's light: {name: (n,) float64, nan
+        where missing}."""
         return {}
 
-    def places(self, arrays: Any) -> np.ndarray | None:
-        """(n, F) uint8: what stands at each place of a cell that has places, such as pixels; None for others."""
+    def pixels(self, arrays: Any) -> np.ndarray | None:
+        """(n, F) uint8: what stands at each place of a cell that has places, such as pixels; None for
+        others."""
         return None
 
-    def likeness(self, arrays: Any) -> np.ndarray | None:
-        """(n, D) float32 rows of length 1 (0 where there is nothing to compare), close where a person sees nearly the same; None where
-        only equal cells are alike."""
+    def similarity_embedding(self, arrays: Any) -> np.ndarray | None:
+        """(n, D) float32 rows of length 1 (0 where there is nothing to compare), close where a person sees
+        nearly the same; None where only equal cells are alike."""
         return None
 
     @property
-    def alike(self) -> tuple[float, float]:
-        """Near duplicates: least cosine of their `likeness`, and their most distance as a share of that to the sixth nearest."""
+    def duplicate_thresholds(self) -> tuple[float, float]:
+        """Near duplicates: least cosine of their `likeness`, and their most distance as a share of that to
+        the sixth nearest."""
         return 0.985, 0.4
 
     @property
-    def passage(self) -> int:
-        """Values of its encoded cells that hardly stand behind each other twice by chance, where cells are long; 0 for others."""
+    def overlap_length(self) -> int:
+        """Values of its encoded cells that hardly stand behind each other twice by chance, where cells are
+        long; 0 for others."""
         return 0
 
     # ---- what questions ask of a finished run ----
@@ -209,29 +244,34 @@ class DataType:
         """Names of the classes or labels that a head of this room tells apart; () for other answers."""
         return ()
 
-    def together(self, other: Self) -> Self:
-        """A room in whose terms the answers of two runs can be told, `other` being the other's: with the classes of both. ConfigError where
-        their answers are of different kinds."""
+    def merged_with(self, other: Self) -> Self:
+        """A room in whose terms the answers of two runs can be told, `other` being the other's: with the
+        classes of both. ConfigError where their answers are of different kinds."""
         return self
 
-    def told_by(self, room: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def translate_from(
+        self, column_type: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Predictions and targets of this room in the terms of another that came from `together`."""
         return dict(predicted), target
 
-    def restored(self, array: np.ndarray) -> Any:
-        """A read value from its encoding, for runs whose data has moved: encoding it again gives the same array. CellError where
-        encoding keeps too little."""
-        raise CellError(f"a {type(self).__name__.lower()} cannot be told from its encoding.\nPut the data back where it was.")
+    def decode_cell(self, array: np.ndarray) -> Any:
+        """A read value from its encoding, for runs whose data has moved: encoding it again gives the same
+        array. CellError where encoding keeps too little."""
+        raise CellError(
+            f"a {type(self).__name__.lower()} cannot be told from its encoding.\nPut the data back where it"
+            " was."
+        )
 
     def slices(self, values: Sequence[Any]) -> dict[str, np.ndarray]:
-        """Parts of the data that may fare differently, by name: (n,) bool each, overlapping or not. values: read, missing ones as
-        None, which the caller makes a part of its own. Asked of unfitted rooms too."""
+        """Parts of the data that may fare differently, by name: (n,) bool each, overlapping or not. values:
+        read, missing ones as None, which the caller makes a part of its own. Asked of unfitted rooms too."""
         return {}
 
     @property
     def corruptions(self) -> Mapping[str, tuple[float, ...]]:
-        """What happens to such values in the world: {name with its unit: levels, weakest first}. Columns corrupted under one name are
-        corrupted together."""
+        """What happens to such values in the world: {name with its unit: levels, weakest first}. Columns
+        corrupted under one name are corrupted together."""
         return {}
 
     def corrupt(self, name: str, level: float, value: Any, draw: np.random.Generator) -> Any:
@@ -239,33 +279,39 @@ class DataType:
         raise TypeError(f"{type(self).__name__} has no corruption '{name}'")
 
     def parts(self, value: Any, most: int) -> list[Any]:
-        """The read value at most `most` times, each time with another part of it hidden, to see what a net looks at; [] where it has no parts."""
+        """The read value at most `most` times, each time with another part of it hidden, to see what a net
+        looks at; [] where it has no parts."""
         return []
 
     def marked(self, value: Any, weights: Sequence[float]) -> Item:
-        """A read value with each of its `parts` marked by a weight from -1 (speaks against the answer) to 1 (for it)."""
+        """A read value with each of its `parts` marked by a weight from -1 (speaks against the answer) to 1
+        (for it)."""
         raise TypeError(f"{type(self).__name__} has no parts")
 
     @property
-    def leads(self) -> bool:
+    def has_summary_token(self) -> bool:
         """Is the first token its stem gives a summary of the whole cell, such as a text's bag of words?"""
         return False
 
     def stem(self, width: int | None) -> nn.Module:
-        """LEFT of the arrow: collated values -> tokens (B, T, width) or map (B, C, H, W), told by its attribute `gives`
-        ("tokens" | "map" | "pooled"). width None: plain features (B, F) with nothing learned ("pooled"), for linear models and baselines."""
+        """LEFT of the arrow: collated values -> tokens (B, T, width) or map (B, C, H, W), told by its
+        attribute `gives` ("tokens" | "map" | "pooled"). width None: plain features (B, F) with nothing
+        learned ("pooled"), for linear models and baselines.
+        """
         raise TypeError(f"{type(self).__name__} cannot stand left of an arrow")
 
     def plain(self, stem: nn.Module, values: Field) -> Any:
-        """What its plain stem, `stem(None)`, makes of collated values, as numpy (B, F) float32; scipy's csr_array where most of it is 0."""
+        """What its plain stem, `stem(None)`, makes of collated values, as numpy (B, F) float32; scipy's
+        csr_array where most of it is 0."""
         return stem(values).flatten(1).float().numpy()
 
     @classmethod
-    def stems(cls, rooms: Mapping[str, Self], width: int | None) -> nn.Module:
-        """One module for all slots of this type: {name: values} -> {name: features}. Override to do them in one stroke."""
-        return EachStem({name: room.stem(width) for name, room in rooms.items()})
+    def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
+        """One module for all slots of this type: {name: values} -> {name: features}. Override to do them in
+        one stroke."""
+        return EachStem({name: column_type.stem(width) for name, column_type in column_types.items()})
 
-    def placed(self, prediction: Prediction, cell: Any) -> Prediction:
+    def located(self, prediction: Prediction, cell: Any) -> Prediction:
         """A prediction in words, given the raw cell of the input that it speaks of (`into`)."""
         return prediction
 
@@ -273,13 +319,17 @@ class DataType:
         """RIGHT of the arrow: the head of one of `head_kinds`."""
         raise TypeError(f"{type(self).__name__} cannot stand right of an arrow")
 
-    def takes(self, arrays: Ragged) -> np.ndarray | None:
-        """RIGHT of the arrow: (n,) how many `steps` of the input each answer takes at least; None where any number will do."""
+    def min_input_steps(self, arrays: Ragged) -> np.ndarray | None:
+        """RIGHT of the arrow: (n,) how many `steps` of the input each answer takes at least; None where any
+        number will do."""
         return None
 
-    def simple(self, name: str, rooms: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]) -> Simple | None:
-        """RIGHT of the arrow, where plain features tell no trivial answer (`measure.baseline`): what a simple rule learns from batches of
-        training rows, as a function from a batch to {baseline: what the head would predict}."""
+    def baseline(
+        self, name: str, column_types: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]
+    ) -> Baseline | None:
+        """RIGHT of the arrow, where plain features tell no trivial answer (`measure.baseline`): what a simple
+        rule learns from batches of training rows, as a function from a batch to {baseline: what the head
+        would predict}."""
         return None
 
     @property
@@ -306,31 +356,49 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def options_given(room: DataType) -> dict[str, Any]:
+def options_given(column_type: DataType) -> dict[str, Any]:
     """{option: value} where it is not the default."""
-    plain = [spot for spot in dataclasses.fields(room) if not spot.metadata.get("learned")]
-    return {spot.name: getattr(room, spot.name) for spot in plain if getattr(room, spot.name) != spot.default}
+    plain = [spot for spot in dataclasses.fields(column_type) if not spot.metadata.get("learned")]
+    return {
+        spot.name: getattr(column_type, spot.name)
+        for spot in plain
+        if getattr(column_type, spot.name) != spot.default
+    }
 
 
 def quarters(values: Sequence[float | None], show: Callable[[float], str]) -> dict[str, np.ndarray]:
-    """Numbers by quartile, {"up to 3.1": (n,) bool, …}; fewer parts where values repeat, none where all are alike."""
+    """Numbers by quartile, {"up to 3.1": (n,) bool, …}; fewer parts where values repeat, none where all are
+    alike."""
     known = np.array([np.nan if value is None else value for value in values], np.float64)
     finite = known[np.isfinite(known)]
-    edges = np.unique(np.quantile(finite, (0.25, 0.5, 0.75), method="inverted_cdf")) if len(finite) else np.empty(0)
+    edges = (
+        np.unique(np.quantile(finite, (0.25, 0.5, 0.75), method="inverted_cdf"))
+        if len(finite)
+        else np.empty(0)
+    )
     edges = edges[edges < finite.max()] if len(edges) else edges
     if not len(edges):
         return {}
     where = np.searchsorted(edges, known)  # (n,): 0 up to the first edge; nan behind the last
-    names = [f"up to {show(edges[0])}", *(f"{show(a)} to {show(b)}" for a, b in pairwise(edges)), f"above {show(edges[-1])}"]
+    names = [
+        f"up to {show(edges[0])}",
+        *(f"{show(a)} to {show(b)}" for a, b in pairwise(edges)),
+        f"above {show(edges[-1])}",
+    ]
     return {name: np.isfinite(known) & (where == i) for i, name in enumerate(names)}
 
 
 def last_text(signature: Signature, of: str | None, kind: str) -> str:
-    """The input that an output of type `kind` speaks of: the one named, else the last text. SignatureError: there is none."""
+    """The input that an output of type `kind` speaks of: the one named, else the last text. SignatureError:
+    there is none."""
     texts = [slot.name for slot in signature.inputs if slot.type == "text" and of in (None, slot.name)]
     if not texts:
-        wanted = "a text left of the arrow" if of is None else f"a text named '{of}' left of the arrow (of={of})"
-        raise SignatureError(f"type '{kind}' needs {wanted}, got '{signature}'.\nWrite it as in: words:text -> it:{kind}")
+        wanted = (
+            "a text left of the arrow" if of is None else f"a text named '{of}' left of the arrow (of={of})"
+        )
+        raise SignatureError(
+            f"type '{kind}' needs {wanted}, got '{signature}'.\nWrite it as in: words:text -> it:{kind}"
+        )
     return texts[-1]
 
 
@@ -350,32 +418,39 @@ class EachStem(nn.Module):
 class Head(nn.Module):
     """RIGHT of the arrow: project, score and decode stay together.
 
-    takes: "pooled" (B, D), "tokens" (B, T, D), "map" (B, D, H, W) or "maps" (several scales); checked against the model's
-    `gives` when it is built. A pooled hidden may carry members, (B, M, D): an ensemble inside one net. The loss is then the
-    mean of the members' losses, the prediction the mean of their predictions (of classes: of their log-probabilities).
+    takes: "pooled" (B, D), "tokens" (B, T, D), "map" (B, D, H, W) or "maps" (several scales); checked against
+    the model's `gives` when it is built. A pooled hidden may carry members, (B, M, D): an ensemble inside one
+    net. The loss is then the mean of the members' losses, the prediction the mean of their predictions (of
+    classes: of their log-probabilities).
     """
 
-    takes: str = "pooled"
+    expects: str = "pooled"
 
     def forward(self, hidden: Any) -> Any:
         """hidden -> output, the raw scores."""
         raise TypeError(f"{type(self).__name__} has no forward")
 
     def loss(self, output: Any, target: Any, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """-> (per_row (B,), count (B,)): sums, and what they are sums over (labels, tokens, boxes). No label: 0 and 0."""
+        """-> (per_row (B,), count (B,)): sums, and what they are sums over (labels, tokens, boxes). No label:
+        0 and 0."""
         raise TypeError(f"{type(self).__name__} has no loss")
 
-    def measured(self, output: Any, target: Any, present: Tensor | None = None) -> dict[str, Tensor]:
-        """Named tensors (B, ...) that metrics read beside `predict`'s and that only the truth tells, such as how likely it was."""
+    def target_stats(self, output: Any, target: Any, present: Tensor | None = None) -> dict[str, Tensor]:
+        """Named tensors (B, ...) that metrics read beside `predict`'s and that only the truth tells, such as
+        how likely it was."""
         return {}
 
-    def searching(self, how: Mapping[str, Any], language: Any = None) -> None:
-        """Search for answers so from now on: options by which nothing was learned; language: (net, room) of a run that learned `-> text`.
-        ConfigError where nothing is searched for."""
-        raise ConfigError(f"this run's answers are not searched for, so {', '.join(how) or 'a language model'} would change nothing.\nLeave it out.")
+    def set_decoding(self, how: Mapping[str, Any], language: Any = None) -> None:
+        """Search for answers so from now on: options by which nothing was learned; language: (net, room) of a
+        run that learned `-> text`. ConfigError where nothing is searched for."""
+        raise ConfigError(
+            f"this run's answers are not searched for, so {', '.join(how) or 'a language model'} would change"
+            " nothing.\nLeave it out."
+        )
 
     def predict(self, output: Any) -> dict[str, Tensor]:
-        """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …, "probability": …}."""
+        """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …,
+        "probability": …}."""
         raise TypeError(f"{type(self).__name__} does not predict")
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:

@@ -1,4 +1,5 @@
-"""Any number of labels at once (multi-label): lists, 'a; b; c', {label: 0 | 1 | None} or rows of 0 and 1; unknown labels are masked."""
+"""Any number of labels at once (multi-label): lists, 'a; b; c', {label: 0 | 1 | None} or rows of 0 and 1;
+unknown labels are masked."""
 
 from __future__ import annotations
 
@@ -28,14 +29,16 @@ Labels = str | tuple[str, ...] | dict[str, bool | None]
 
 @dataclass(frozen=True)
 class Categories(DataType):
-    """Labels that do not exclude each other. Read value: a tuple of the labels that hold, a dict that also knows which do not, or
-    text until `fit` has found what separates labels. Stored: int8 (K,), 1 holds, 0 does not, -1 not known. A missing or empty
-    cell says nothing: write [] for "none of them"."""
+    """Labels that do not exclude each other. Read value: a tuple of the labels that hold, a dict that also
+    knows which do not, or text until `fit` has found what separates labels. Stored: int8 (K,), 1 holds, 0
+    does not, -1 not known. A missing or empty cell says nothing: write [] for "none of them"."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ("labels",)
     reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side", "mark", "closed")
 
-    separator: str | None = setting(None, "what stands between labels in text; default: the first of ; | , that occurs")
+    separator: str | None = setting(
+        None, "what stands between labels in text; default: the first of ; | , that occurs"
+    )
     side: str = learned("input")
     vocabulary: tuple[str, ...] = learned(())  # the labels
     mark: str = learned("")  # the separator found
@@ -43,14 +46,19 @@ class Categories(DataType):
 
     @classmethod
     def sniff(cls, column: Column) -> float:
-        """.9 for lists, {label: 0 | 1} and rows of 0 and 1; .85 for text whose pieces between ; or | or , recur."""
+        """.9 for lists, {label: 0 | 1} and rows of 0 and 1; .85 for text whose pieces between ; or | or ,
+        recur."""
         cells = column.known
         if not cells:
             return 0.0
         if all(isinstance(cell, Mapping) for cell in cells):
             return 0.9 if _zeros_and_ones([cell.values() for cell in cells]) else 0.0
         if all(isinstance(cell, (list, tuple, set, frozenset)) for cell in cells):
-            return 0.9 if all(isinstance(item, str) for cell in cells for item in cell) or _zeros_and_ones(cells) else 0.0
+            return (
+                0.9
+                if all(isinstance(item, str) for cell in cells for item in cell) or _zeros_and_ones(cells)
+                else 0.0
+            )
         if all(isinstance(cell, np.ndarray) and cell.ndim == 1 and len(cell) > 1 for cell in cells):
             return 0.9 if len({len(cell) for cell in cells}) == 1 and _zeros_and_ones(cells) else 0.0
         if not all(isinstance(cell, str) for cell in cells):
@@ -61,7 +69,9 @@ class Categories(DataType):
         pieces = [piece.strip() for cell in cells for piece in cell.split(mark)] if mark else []
         several = sum(mark in cell for cell in cells) >= 0.2 * len(cells) if mark else False
         words = all(len(piece) <= 30 and not piece.replace(".", "").isdigit() for piece in pieces)
-        recur = len(set(pieces)) <= (0.2 if mark == "," else 0.5) * len(pieces) and len(set(pieces)) <= len(set(cells))
+        recur = len(set(pieces)) <= (0.2 if mark == "," else 0.5) * len(pieces) and len(set(pieces)) <= len(
+            set(cells)
+        )
         return 0.85 if several and words and recur else 0.0
 
     def read(self, cell: Any) -> Labels | None:
@@ -84,9 +94,16 @@ class Categories(DataType):
         return self._parted(str(cell)) if self.vocabulary else str(cell).strip()
 
     def _listed(self, items: list[Any]) -> Labels:
-        if items and all(_zero_or_one(item) for item in items) and not all(isinstance(item, str) for item in items):
+        if (
+            items
+            and all(_zero_or_one(item) for item in items)
+            and not all(isinstance(item, str) for item in items)
+        ):
             if self.vocabulary and len(items) != len(self.vocabulary):
-                raise CellError(f"expected {len(self.vocabulary)} labels of 0 or 1, got {len(items)}.\nEvery row must name the same labels.")
+                raise CellError(
+                    f"expected {len(self.vocabulary)} labels of 0 or 1, got {len(items)}.\nEvery row must"
+                    " name the same labels."
+                )
             names = self.vocabulary or [str(k) for k in range(len(items))]
             return {name: _truth(item) for name, item in zip(names, items, strict=True)}
         return tuple(dict.fromkeys(str(item).strip() for item in items if not is_missing(item)))
@@ -96,19 +113,31 @@ class Categories(DataType):
         return tuple(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
 
     def fit(self, values: Sequence[Labels | None], spec: Mapping[str, Any]) -> Self:
-        """The labels, in order of number or alphabet; a target's include those of spec["distinct"]. A room fitted before keeps
-        its labels in their places and appends new ones."""
+        """The labels, in order of number or alphabet; a target's include those of spec["distinct"]. A room
+        fitted before keeps its labels in their places and appends new ones."""
         values = [value for value in (*values, *spec.get("distinct", ())) if value is not None]
-        mark = self.mark if self.vocabulary else self.separator or _mark([value for value in values if isinstance(value, str)])
-        room = replace(self, side=spec.get("side", "input"), mark=mark)
-        parted = [room._parted(value) if isinstance(value, str) else value for value in values]
+        mark = (
+            self.mark
+            if self.vocabulary
+            else self.separator or _mark([value for value in values if isinstance(value, str)])
+        )
+        column_type = replace(self, side=spec.get("side", "input"), mark=mark)
+        parted = [column_type._parted(value) if isinstance(value, str) else value for value in values]
         new = {name for value in parted for name in value} - set(self.vocabulary)
-        labels = (*self.vocabulary, *sorted(new, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+        labels = (
+            *self.vocabulary,
+            *sorted(new, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)),
+        )
         known = [truth for value in parted if isinstance(value, dict) for truth in value.values()]
-        room = replace(room, vocabulary=labels, closed=self.closed if self.vocabulary else False not in known)
-        if room.side == "output" and not room.vocabulary:
-            raise DataError(f"'{spec.get('name', 'target')}': no training row has a label to learn from.\nName another column right of the arrow.")
-        return room
+        column_type = replace(
+            column_type, vocabulary=labels, closed=self.closed if self.vocabulary else False not in known
+        )
+        if column_type.side == "output" and not column_type.vocabulary:
+            raise DataError(
+                f"'{spec.get('name', 'target')}': no training row has a label to learn from.\nName another"
+                " column right of the arrow."
+            )
+        return column_type
 
     @property
     def layout(self) -> Layout:
@@ -128,7 +157,9 @@ class Categories(DataType):
                 truth = value[name] if isinstance(value, dict) else True
                 row[table[name]] = -1 if truth is None else int(truth)
             elif self.side == "output":
-                raise CellError(f"label {shorten(name)} was not seen in training.\n{did_you_mean(name, self.vocabulary)}")
+                raise CellError(
+                    f"label {shorten(name)} was not seen in training.\n{did_you_mean(name, self.vocabulary)}"
+                )
         return row
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
@@ -172,23 +203,36 @@ class Categories(DataType):
 
     def about(self, names: bool = True) -> str:
         count = len(self.vocabulary)
-        shown = ": " + ", ".join(self.vocabulary[:8]) + (", …" if count > 8 else "") if names or self.side == "output" else ""
+        shown = (
+            ": " + ", ".join(self.vocabulary[:8]) + (", …" if count > 8 else "")
+            if names or self.side == "output"
+            else ""
+        )
         return f"{count:,} label{'s' * (count != 1)}{shown}"
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.vocabulary
 
-    def together(self, other: Self) -> Self:
+    def merged_with(self, other: Self) -> Self:
         """The labels that both know: of others one of them says nothing."""
         return replace(self, vocabulary=tuple(name for name in self.vocabulary if name in other.vocabulary))
 
-    def told_by(self, room: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        place = [self.vocabulary.index(name) for name in room.vocabulary]
+    def translate_from(
+        self, column_type: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        place = [self.vocabulary.index(name) for name in column_type.vocabulary]
         return {name: values[:, place] for name, values in predicted.items()}, target[:, place]
 
-    def restored(self, array: np.ndarray) -> Labels | None:
-        return {name: None if k < 0 else bool(k) for name, k in zip(self.vocabulary, array.tolist(), strict=True)} if (array >= 0).any() else None
+    def decode_cell(self, array: np.ndarray) -> Labels | None:
+        return (
+            {
+                name: None if k < 0 else bool(k)
+                for name, k in zip(self.vocabulary, array.tolist(), strict=True)
+            }
+            if (array >= 0).any()
+            else None
+        )
 
     def slices(self, values: Sequence[Labels | None]) -> dict[str, np.ndarray]:
         """Rows with each of the most frequent labels; a row may be in several."""
@@ -204,10 +248,12 @@ class Categories(DataType):
     def corruptions(self) -> Mapping[str, tuple[float, ...]]:
         return {MISSING_CELLS: SHARES}
 
-    def corrupt(self, name: str, level: float, value: Labels | None, draw: np.random.Generator) -> Labels | None:
+    def corrupt(
+        self, name: str, level: float, value: Labels | None, draw: np.random.Generator
+    ) -> Labels | None:
         return None if draw.random() < level else value
 
-    def facts(self, arrays: Tensor) -> dict[str, np.ndarray]:
+    def as_columns(self, arrays: Tensor) -> dict[str, np.ndarray]:
         """Each label's column."""
         return {label: arrays[:, k].numpy().astype(np.int64) for k, label in enumerate(self.vocabulary)}
 
@@ -231,7 +277,11 @@ def _from_json(text: str) -> list[Any] | None:
         found = json.loads(text)
     except ValueError:
         return None
-    return found if isinstance(found, list) and not any(isinstance(item, (list, dict)) for item in found) else None
+    return (
+        found
+        if isinstance(found, list) and not any(isinstance(item, (list, dict)) for item in found)
+        else None
+    )
 
 
 def _zeros_and_ones(cells: Sequence[Any]) -> bool:
@@ -239,7 +289,11 @@ def _zeros_and_ones(cells: Sequence[Any]) -> bool:
 
 
 def _zero_or_one(item: Any) -> bool:
-    return is_missing(item) if not isinstance(item, (bool, int, float, np.generic)) else bool(is_missing(item) or item in (0, 1))
+    return (
+        is_missing(item)
+        if not isinstance(item, (bool, int, float, np.generic))
+        else bool(is_missing(item) or item in (0, 1))
+    )
 
 
 def _truth(value: Any) -> bool | None:
@@ -247,11 +301,22 @@ def _truth(value: Any) -> bool | None:
         value = value.item()
     if is_missing(value):
         return None
-    if isinstance(value, str) and value.strip().lower() in ("0", "1", "true", "false", "0.0", "1.0", "yes", "no"):
+    if isinstance(value, str) and value.strip().lower() in (
+        "0",
+        "1",
+        "true",
+        "false",
+        "0.0",
+        "1.0",
+        "yes",
+        "no",
+    ):
         return value.strip().lower() in ("1", "true", "1.0", "yes")
     if isinstance(value, (bool, int, float)) and value in (0, 1):
         return bool(value)
-    raise CellError(f"expected 0, 1 or nothing for a label, got {shorten(value)}.\nGive each label one of these.")
+    raise CellError(
+        f"expected 0, 1 or nothing for a label, got {shorten(value)}.\nGive each label one of these."
+    )
 
 
 class MultiHot(nn.Module):
@@ -259,22 +324,23 @@ class MultiHot(nn.Module):
 
     gives = "pooled"
 
-    def __init__(self, room: Categories):
+    def __init__(self, column_type: Categories):
         super().__init__()
-        self.features = 2 * len(room.vocabulary)
+        self.features = 2 * len(column_type.vocabulary)
 
     def forward(self, labels: Tensor) -> Tensor:
         return torch.cat([(labels > 0).float(), (labels < 0).float()], 1)
 
 
 class LabelMean(nn.Module):
-    """(B, K) -> (B, 1, width): the mean embedding of the labels that hold; vectors of their own for none and for not known."""
+    """(B, K) -> (B, 1, width): the mean embedding of the labels that hold; vectors of their own for none and
+    for not known."""
 
     gives = "tokens"
 
-    def __init__(self, room: Categories, width: int):
+    def __init__(self, column_type: Categories, width: int):
         super().__init__()
-        self.table = nn.Parameter(torch.randn(len(room.vocabulary), width) / width**0.5)
+        self.table = nn.Parameter(torch.randn(len(column_type.vocabulary), width) / width**0.5)
         self.none = nn.Parameter(torch.zeros(width))
         self.missing = nn.Parameter(torch.zeros(width))
 
@@ -289,12 +355,12 @@ class LabelMean(nn.Module):
 class LabelScores(Head):
     """A logistic score a label; binary cross-entropy summed over the known labels, which are the count."""
 
-    takes = "pooled"
+    min_input_steps = "pooled"
 
-    def __init__(self, room: Categories, width: int):
+    def __init__(self, column_type: Categories, width: int):
         super().__init__()
-        self.labels = room.vocabulary
-        self.linear = nn.Linear(width, len(room.vocabulary))
+        self.labels = column_type.vocabulary
+        self.linear = nn.Linear(width, len(column_type.vocabulary))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, D) -> logits (B, K), or members (B, M, D) -> (B, M, K)."""
@@ -317,5 +383,10 @@ class LabelScores(Head):
         found = []
         for row, value in zip(predicted["probability"], predicted["value"], strict=True):
             named = {name: float(p) for name, p in zip(self.labels, row, strict=True)}
-            found.append(Prediction([name for name, held in zip(self.labels, value, strict=True) if held], detail={"probabilities": named}))
+            found.append(
+                Prediction(
+                    [name for name, held in zip(self.labels, value, strict=True) if held],
+                    detail={"probabilities": named},
+                )
+            )
         return with_sets(found, self.labels, predicted)

@@ -26,19 +26,28 @@ MOST_WEIGHT = 100.0  # of a class when balancing: one row in a million must not 
 ONE_HOT = 100  # plain features keep the most frequent classes
 SLICES = 12  # most frequent values that are looked at one by one
 ABOUT = 5  # most frequent classes named
-LABEL_NAMES = frozenset({"label", "labels", "class", "classes", "target", "category", "species", "digit", "outcome", "y"})
+LABEL_NAMES = frozenset(
+    {"label", "labels", "class", "classes", "target", "category", "species", "digit", "outcome", "y"}
+)
 
 
 @dataclass(frozen=True)
 class Category(DataType):
-    """One class of several. Read value: text. Stored as int32: a target's class number (-1 missing); an input's code."""
+    """One class of several. Read value: text. Stored as int32: a target's class number (-1 missing); an
+    input's code."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ("classes",)
     reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side")
 
-    smoothing: float = setting(0.0, "label smoothing: this share of a label is spread over all classes (Szegedy 2016)", above=-1e-9)
+    smoothing: float = setting(
+        0.0, "label smoothing: this share of a label is spread over all classes (Szegedy 2016)", above=-1e-9
+    )
     balance: bool = setting(False, "weight each class by its inverse frequency")
-    min_count: int | None = setting(None, "an input's classes seen less often are 'other'; default 1 up to 50 rows, 2 up to 1,000, else 5", above=0)
+    min_count: int | None = setting(
+        None,
+        "an input's classes seen less often are 'other'; default 1 up to 50 rows, 2 up to 1,000, else 5",
+        above=0,
+    )
     side: str = learned("input")
     vocabulary: tuple[str, ...] = learned(())  # the classes
     counts: tuple[int, ...] = learned(())  # in the sample seen by fit
@@ -46,8 +55,10 @@ class Category(DataType):
 
     @classmethod
     def sniff(cls, column: Column) -> float:
-        """Text that repeats .8; two whole numbers, or few under a name like 'label', .7; other few whole numbers .45, below number's .5:
-        1, 2, 3 has an order, which number keeps, and its bins can tell the values apart as well as an embedding."""
+        """Text that repeats .8; two whole numbers, or few under a name like 'label', .7; other few whole
+        numbers .45, below number's .5: 1, 2, 3 has an order, which number keeps, and its bins can tell the
+        values apart as well as an embedding.
+        """
         cells = column.known
         if not cells:
             return 0.1
@@ -63,7 +74,9 @@ class Category(DataType):
         if leading_zeros(cells):  # codes such as '007' or '01234'
             return 0.6 if few else 0.3
         numbers = {value for value in values if value is not None}
-        if len(numbers) > max(20, 0.05 * len(cells)) or any(isinstance(value, Moment) or value % 1 for value in numbers):
+        if len(numbers) > max(20, 0.05 * len(cells)) or any(
+            isinstance(value, Moment) or value % 1 for value in numbers
+        ):
             return 0.05
         two = numbers <= {0, 1} or (len(numbers) == 2 and len(cells) >= 10)
         named = column.name.strip().lower() in LABEL_NAMES
@@ -85,20 +98,32 @@ class Category(DataType):
             try:
                 return bytes(cell).decode().strip()
             except UnicodeDecodeError as problem:
-                raise CellError(f"expected a class name, got {shorten(cell)} that are no text.\nGive text or a number.") from problem
+                raise CellError(
+                    f"expected a class name, got {shorten(cell)} that are no text.\nGive text or a number."
+                ) from problem
         if isinstance(cell, (list, tuple, set, Mapping, np.ndarray, Blob)):
-            raise CellError(f"expected one class, got {type(cell).__name__} {shorten(cell)}.\nSeveral labels at once are of type 'categories'.")
+            raise CellError(
+                f"expected one class, got {type(cell).__name__} {shorten(cell)}.\nSeveral labels at once are"
+                " of type 'categories'."
+            )
         return str(cell).strip()
 
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
-        """The vocabulary, in order of number or alphabet; a target's holds every value of spec["distinct"] too, however rare. A room
-        fitted before keeps its classes in their places and appends new ones."""
+        """The vocabulary, in order of number or alphabet; a target's holds every value of spec["distinct"]
+        too, however rare. A room fitted before keeps its classes in their places and appends new ones."""
         seen = Counter(value for value in values if value is not None)
         side = spec.get("side", "input")
         rare = [value for value in spec.get("distinct", ()) if value is not None] if side == "output" else []
         if side == "output" and not (seen or rare or self.vocabulary):
-            raise DataError(f"'{spec.get('name', 'target')}': no training row has a class to learn from.\nName another column right of the arrow.")
-        least = 1 if side == "output" else self.min_count or (1 if len(values) <= 50 else 2 if len(values) <= 1000 else 5)
+            raise DataError(
+                f"'{spec.get('name', 'target')}': no training row has a class to learn from.\nName another"
+                " column right of the arrow."
+            )
+        least = (
+            1
+            if side == "output"
+            else self.min_count or (1 if len(values) <= 50 else 2 if len(values) <= 1000 else 5)
+        )
         old = dict(zip(self.vocabulary, self.counts, strict=True))
         new = {name for name, count in seen.items() if count >= least} | set(rare)
         classes = (*self.vocabulary, *sorted(new - set(old), key=_order))
@@ -120,7 +145,9 @@ class Category(DataType):
         if value is None:
             return -1
         if value not in table:
-            raise CellError(f"class {shorten(value)} was not seen in training.\n{did_you_mean(value, self.vocabulary)}")
+            raise CellError(
+                f"class {shorten(value)} was not seen in training.\n{did_you_mean(value, self.vocabulary)}"
+            )
         return table[value]
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
@@ -133,7 +160,13 @@ class Category(DataType):
         if isinstance(cells, np.ndarray):
             cells = cells.reshape(len(cells)).tolist() if cells.size == len(cells) else list(cells)
         for position, cell in enumerate(cells):
-            kind = cell if type(cell) is str else (type(cell), cell) if isinstance(cell, (bool, int, float)) else None
+            kind = (
+                cell
+                if type(cell) is str
+                else (type(cell), cell)
+                if isinstance(cell, (bool, int, float))
+                else None
+            )
             code = known.get(kind) if kind is not None else None
             if code is None:
                 try:
@@ -160,25 +193,31 @@ class Category(DataType):
         if not total or not (names or self.side == "output"):
             return told
         common = sorted(zip(self.counts, self.vocabulary, strict=True), key=lambda pair: -pair[0])[:ABOUT]
-        return f"{told}: " + ", ".join(f"{shorten(name, 24)[1:-1]} ({n / total:.0%})" for n, name in common) + (", …" if count > ABOUT else "")
+        return (
+            f"{told}: "
+            + ", ".join(f"{shorten(name, 24)[1:-1]} ({n / total:.0%})" for n, name in common)
+            + (", …" if count > ABOUT else "")
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.vocabulary
 
-    def together(self, other: Self) -> Self:
+    def merged_with(self, other: Self) -> Self:
         more = tuple(name for name in other.vocabulary if name not in self.vocabulary)
         return replace(self, vocabulary=(*self.vocabulary, *more), counts=(*self.counts, *[0] * len(more)))
 
-    def told_by(self, room: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def translate_from(
+        self, column_type: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """A class that it did not know had no chance."""
-        place = np.array([room.vocabulary.index(name) for name in self.vocabulary], np.int64)
-        probability = np.zeros((len(target), len(room.vocabulary)), predicted["probability"].dtype)
+        place = np.array([column_type.vocabulary.index(name) for name in self.vocabulary], np.int64)
+        probability = np.zeros((len(target), len(column_type.vocabulary)), predicted["probability"].dtype)
         probability[:, place] = predicted["probability"]
         told = {**predicted, "probability": probability, "value": place[predicted["value"]]}
         return told, np.where(target >= 0, place[np.maximum(target, 0)], target)
 
-    def restored(self, array: np.ndarray) -> str | None:
+    def decode_cell(self, array: np.ndarray) -> str | None:
         """An unknown class comes back as a word that is none."""
         k = int(array) - (FIRST if self.side == "input" else 0)
         return self.vocabulary[k] if k >= 0 else None if int(array) in (-1, MISSING) else "(other)"
@@ -200,16 +239,22 @@ class Category(DataType):
     def corrupt(self, name: str, level: float, value: str | None, draw: np.random.Generator) -> str | None:
         return None if draw.random() < level else value
 
-    def facts(self, arrays: Tensor) -> dict[str, np.ndarray]:
+    def as_columns(self, arrays: Tensor) -> dict[str, np.ndarray]:
         codes = arrays.numpy().astype(np.int64)
-        return {"": codes if self.side == "output" else np.where(codes >= FIRST, codes - FIRST, np.where(codes == OTHER, -2, -1))}
+        return {
+            "": (
+                codes
+                if self.side == "output"
+                else np.where(codes >= FIRST, codes - FIRST, np.where(codes == OTHER, -2, -1))
+            )
+        }
 
     def stem(self, width: int | None) -> nn.Module:
         return OneHot(self) if width is None else OneCategory(self, width)
 
     @classmethod
-    def stems(cls, rooms: Mapping[str, Self], width: int | None) -> nn.Module:
-        return super().stems(rooms, width) if width is None else Embeddings(rooms, width)
+    def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
+        return super().stems(column_types, width) if width is None else Embeddings(column_types, width)
 
     def head(self, width: int, kind: str) -> Head:
         return Classes(self, width)
@@ -227,14 +272,15 @@ def _order(name: str) -> tuple[int, float, str]:
 
 
 class Embeddings(nn.Module):
-    """{slot: (B,) codes} -> {slot: (B, 1, width)}: a table a slot, so that each can grow, looked up in one stroke."""
+    """{slot: (B,) codes} -> {slot: (B, 1, width)}: a table a slot, so that each can grow, looked up in one
+    stroke."""
 
     offsets: Tensor
 
-    def __init__(self, rooms: Mapping[str, Category], width: int):
+    def __init__(self, column_types: Mapping[str, Category], width: int):
         super().__init__()
-        self.names = tuple(rooms)
-        sizes = [FIRST + len(room.vocabulary) for room in rooms.values()]
+        self.names = tuple(column_types)
+        sizes = [FIRST + len(column_type.vocabulary) for column_type in column_types.values()]
         self.tables = nn.ParameterList(nn.Parameter(torch.randn(size, width)) for size in sizes)
         with torch.no_grad():
             for table in self.tables:
@@ -254,49 +300,52 @@ class OneCategory(nn.Module):
 
     gives = "tokens"
 
-    def __init__(self, room: Category, width: int):
+    def __init__(self, column_type: Category, width: int):
         super().__init__()
-        self.inner = Embeddings({"": room}, width)
+        self.inner = Embeddings({"": column_type}, width)
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.inner({"": codes})[""]
 
 
 class OneHot(nn.Module):
-    """(B,) codes -> (B, F): a column each for missing, other and the 100 most frequent classes; rarer ones count as other."""
+    """(B,) codes -> (B, F): a column each for missing, other and the 100 most frequent classes; rarer ones
+    count as other."""
 
     gives = "pooled"
     columns: Tensor
 
-    def __init__(self, room: Category):
+    def __init__(self, column_type: Category):
         super().__init__()
-        columns = torch.full((FIRST + len(room.vocabulary),), OTHER)
+        columns = torch.full((FIRST + len(column_type.vocabulary),), OTHER)
         columns[MISSING] = MISSING
-        columns[list(room.frequent)] = torch.arange(len(room.frequent)) + FIRST
+        columns[list(column_type.frequent)] = torch.arange(len(column_type.frequent)) + FIRST
         self.register_buffer("columns", columns, persistent=False)
-        self.features = FIRST + len(room.frequent)
+        self.features = FIRST + len(column_type.frequent)
 
     def forward(self, codes: Tensor) -> Tensor:
         return one_hot(self.columns[codes], self.features).float()
 
 
 class Classes(Head):
-    """Softmax over K classes, cross-entropy. With `balance` a row's loss is weighted, its count stays 1: over the training rows the
-    weights average 1."""
+    """Softmax over K classes, cross-entropy. With `balance` a row's loss is weighted, its count stays 1: over
+    the training rows the weights average 1."""
 
-    takes = "pooled"
+    min_input_steps = "pooled"
     weight: Tensor
 
-    def __init__(self, room: Category, width: int):
+    def __init__(self, column_type: Category, width: int):
         super().__init__()
-        self.classes, self.smoothing = room.vocabulary, room.smoothing
-        self.linear = nn.Linear(width, len(room.vocabulary))
-        counts = torch.tensor(room.counts, dtype=torch.float32)
+        self.classes, self.smoothing = column_type.vocabulary, column_type.smoothing
+        self.linear = nn.Linear(width, len(column_type.vocabulary))
+        counts = torch.tensor(column_type.counts, dtype=torch.float32)
         weight = (counts.sum() / (len(counts) * counts.clamp(min=1))).clamp(max=MOST_WEIGHT)
-        self.register_buffer("weight", weight if room.balance else torch.ones_like(counts), persistent=False)
+        self.register_buffer(
+            "weight", weight if column_type.balance else torch.ones_like(counts), persistent=False
+        )
         with torch.no_grad():  # start at the classes' frequencies (Karpathy's recipe, 2019)
             prior = torch.log(counts + 1)
-            self.linear.bias.copy_(torch.zeros_like(prior) if room.balance else prior - prior.mean())
+            self.linear.bias.copy_(torch.zeros_like(prior) if column_type.balance else prior - prior.mean())
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, D) -> logits (B, K), or members (B, M, D) -> (B, M, K)."""
@@ -312,8 +361,10 @@ class Classes(Head):
         return torch.where(known, per_row * self.weight[label], 0.0), known.float()
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
-        """Members' mean of log-probabilities, renormalised. On reviews (imdb, a bag and a recurrent net) the log loss is .288 where the mean of
-        probabilities has .306, and one temperature can calibrate it; among TabM's members, which agree, the two are level."""
+        """Members' mean of log-probabilities, renormalised. On reviews (imdb, a bag and a recurrent net) the
+        log loss is .288 where the mean of probabilities has .306, and one temperature can calibrate it; among
+        TabM's members, which agree, the two are level.
+        """
         logs = output.float().log_softmax(-1)
         probability = (logs.mean(1) if logs.ndim == 3 else logs).softmax(-1)
         return {"probability": probability, "value": probability.argmax(1)}
@@ -322,7 +373,11 @@ class Classes(Head):
         probability, value = predicted["probability"], predicted["value"]
         best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
         found = [
-            Prediction(self.classes[k], float(row[k]), detail={"probabilities": {self.classes[j]: float(row[j]) for j in top}})
+            Prediction(
+                self.classes[k],
+                float(row[k]),
+                detail={"probabilities": {self.classes[j]: float(row[j]) for j in top}},
+            )
             for row, k, top in zip(probability, value.tolist(), best, strict=True)
         ]
         return with_sets(found, self.classes, predicted)

@@ -1,9 +1,10 @@
 """Conversations, of which the assistant's words are learned: lists of {"role", "content"}.
 
-`messages -> text` reads: given what was said before, the assistant's text. Both stand in one cell, for a conversation holds its answers, and
-every one of them is learned; so the signature that is learned is `-> messages`, as `-> text` is a text's, and what serves the one (packing,
-vocabularies, writing with a cache) serves the other. How a conversation is written as tokens is `mapsto.types.text.conversation`.
-Letters: B batch, T tokens, D width, V vocabulary.
+`messages -> text` reads: given what was said before, the assistant's text. Both stand in one cell, for a
+conversation holds its answers, and every one of them is learned; so the signature that is learned is `->
+messages`, as `-> text` is a text's, and what serves the one (packing, vocabularies, writing with a cache)
+serves the other. How a conversation is written as tokens is `mapsto.types.text.conversation`. Letters: B
+batch, T tokens, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from mapsto.types.text.conversation import Messages as Said
 from mapsto.types.text.tokenizers import UNKNOWN, vocabulary_size
 
 FEWEST, LONGEST = 64, 512  # tokens read at once, where nobody says otherwise
-SHORT = 200_000  # characters of conversations up to which single ones are the tokens: of more, pieces let a net read further back
+# characters of conversations up to which single ones are the tokens: of more, pieces let a net read further
+# back
+SHORT = 200_000
 
 
 @dataclass(frozen=True)
 class Messages(DataType):
-    """A conversation. Stored: int32 (n,): 2 · token + (is it learned?), in windows of at most `most` + 1 tokens behind each other."""
+    """A conversation. Stored: int32 (n,): 2 · token + (is it learned?), in windows of at most `most` + 1
+    tokens behind each other."""
 
     modality: ClassVar[str] = "text"
     head_kinds: ClassVar[tuple[str, ...]] = ("chat",)
@@ -38,9 +42,15 @@ class Messages(DataType):
     whole: ClassVar[bool] = True
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "most")
 
-    tokenizer: str | None = setting(None, "what a token is; default: bpe, char where the conversations are few", choices=("bpe", "char"))
-    max: int | None = setting(None, "tokens read at once; default: enough for 9 of 10 conversations, from 64 to 512", above=15)
-    size: int | None = setting(None, "tokens in the vocabulary; default: fewer to learn a short text", above=8)
+    tokenizer: str | None = setting(
+        None, "what a token is; default: bpe, char where the conversations are few", choices=("bpe", "char")
+    )
+    max: int | None = setting(
+        None, "tokens read at once; default: enough for 9 of 10 conversations, from 64 to 512", above=15
+    )
+    size: int | None = setting(
+        None, "tokens in the vocabulary; default: fewer to learn a short text", above=8
+    )
     kind: str = learned("")
     codes: str = learned("")  # the tokenizer of bpe, in the `tokenizers` library's own JSON
     alphabet: str = learned("")  # of char, in order of code points
@@ -55,36 +65,51 @@ class Messages(DataType):
         return 0.9 * sum(map(_are_messages, known)) / max(1, len(known))
 
     def read(self, cell: Any) -> Said | None:
-        """(role, content) of each message. A conversation without a word of the assistant's teaches nothing, and is refused."""
+        """(role, content) of each message. A conversation without a word of the assistant's teaches nothing,
+        and is refused."""
         messages = messages_of(cell)
         if messages is None:
             return None
         if isinstance(cell, str) and len(messages) == 1:
             raise CellError(
-                'expected messages, [{"role": "user", "content": "…"}, …], got a plain text.\nWhat is no conversation is learned by: -> text.'
+                'expected messages, [{"role": "user", "content": "…"}, …], got a plain text.\nWhat is no'
+                " conversation is learned by: -> text."
             )
         if not any(role == "assistant" for role, _ in in_order(messages)):
-            raise CellError("no message is the assistant's, so there is nothing to learn.\nAdd its answer, or leave the row out.")
+            raise CellError(
+                "no message is the assistant's, so there is nothing to learn.\nAdd its answer, or leave the"
+                " row out."
+            )
         return messages
 
     def fit(self, values: Sequence[Said | None], spec: Mapping[str, Any]) -> Self:
         """A vocabulary, unless one was taken over, and how much is read at once."""
         known = [messages for messages in values if messages is not None]
         if not known:
-            raise DataError(f"'{spec.get('name', 'messages')}': no training row holds a conversation.\nName another column right of the arrow.")
-        room = self
+            raise DataError(
+                f"'{spec.get('name', 'messages')}': no training row holds a conversation.\nName another"
+                " column right of the arrow."
+            )
+        column_type = self
         if not self.kind:
             texts = [content for messages in known for _, content in messages]
             usual = "char" if sum(map(len, texts)) < SHORT else "bpe"
-            room = replace(self, **learned_from(texts, self.tokenizer or usual, self.size, self.max))
-        turns = turns_of(known, room.kind, room.codes, room.alphabet)
+            column_type = replace(self, **learned_from(texts, self.tokenizer or usual, self.size, self.max))
+        turns = turns_of(known, column_type.kind, column_type.codes, column_type.alphabet)
         lengths = np.array([1 + sum(map(len, one)) for one in turns])
         fitting = int(np.clip(np.ceil(np.quantile(lengths, 0.9) / 8) * 8, FEWEST, LONGEST))
-        most = self.max or max(self.most, fitting)  # positions are relative: a net that read less learns to read more
+        most = self.max or max(
+            self.most, fitting
+        )  # positions are relative: a net that read less learns to read more
         tokens = np.concatenate([turn for one in turns for turn in one])
-        return replace(room, most=most, cut=float((lengths > most + 1).mean()), unknown=float((tokens >> 1 == UNKNOWN).mean()))
+        return replace(
+            column_type,
+            most=most,
+            cut=float((lengths > most + 1).mean()),
+            unknown=float((tokens >> 1 == UNKNOWN).mean()),
+        )
 
-    def after(self, earlier: DataType) -> Self | None:
+    def extended_from(self, earlier: DataType) -> Self | None:
         """With the vocabulary of any room that writes texts."""
         found = vocabulary_of(earlier)
         return replace(self, **{**found, "most": self.max or found["most"]}) if found else None
@@ -97,8 +122,13 @@ class Messages(DataType):
         return self.encode_all([value])[0]
 
     def encode_all(self, values: Sequence[Said | None]) -> list[np.ndarray]:
-        known = iter(turns_of([value for value in values if value is not None], self.kind, self.codes, self.alphabet))
-        return [np.empty(0, np.int32) if value is None else windows(next(known), self.most + 1) for value in values]
+        known = iter(
+            turns_of([value for value in values if value is not None], self.kind, self.codes, self.alphabet)
+        )
+        return [
+            np.empty(0, np.int32) if value is None else windows(next(known), self.most + 1)
+            for value in values
+        ]
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """All conversations in one stroke."""
@@ -110,7 +140,10 @@ class Messages(DataType):
 
     def said(self, name: str) -> str:
         """How it is read."""
-        told = f"'{name}': conversations, of which the assistant's words are learned; {self.most} tokens ({self.kind}) at once"
+        told = (
+            f"'{name}': conversations, of which the assistant's words are learned; {self.most} tokens"
+            f" ({self.kind}) at once"
+        )
         if self.cut:
             told += f"; {self.cut:.0%} of the conversations are longer and learned in windows that overlap"
         if self.unknown > 0.001:
@@ -126,16 +159,24 @@ class Messages(DataType):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return figures(sizes(self.kind, self.codes, self.alphabet), "a token of the assistant's", "given what was said before")
+        return figures(
+            sizes(self.kind, self.codes, self.alphabet),
+            "a token of the assistant's",
+            "given what was said before",
+        )
 
 
-def vocabulary_of(room: DataType) -> dict[str, Any]:
+def vocabulary_of(column_type: DataType) -> dict[str, Any]:
     """What a room that writes texts has learned, as such a room's fields; {} of others."""
-    found = {name: vars(room).get(name) for name in ("kind", "codes", "alphabet", "most")}
+    found = {name: vars(column_type).get(name) for name in ("kind", "codes", "alphabet", "most")}
     return found if found["most"] and found["kind"] in ("char", "bpe") else {}
 
 
 def _are_messages(cell: Any) -> bool:
     """Do a list's items look like messages?"""
-    first = cell[0] if isinstance(cell, (list, tuple, np.ndarray)) and getattr(cell, "shape", None) != () and len(cell) else None
+    first = (
+        cell[0]
+        if isinstance(cell, (list, tuple, np.ndarray)) and getattr(cell, "shape", None) != () and len(cell)
+        else None
+    )
     return isinstance(first, Mapping) and any(set(keys) <= set(first) for keys in KEYS)

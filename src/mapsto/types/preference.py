@@ -1,8 +1,9 @@
 """Pairs of answers of which people prefer one: what is learned from them is to answer more as they like it.
 
-A table with columns `chosen` and `rejected`, and perhaps `prompt`, has a column `preference` (`mapsto.data.pairs`), so `-> preference` is its
-signature. Each of the three is a list of messages or a plain text: a prompt is then the user's, an answer the assistant's. Without a prompt,
-what both conversations begin with is the prompt. Letters: B batch, T tokens.
+A table with columns `chosen` and `rejected`, and perhaps `prompt`, has a column `preference`
+(`mapsto.data.pairs`), so `-> preference` is its signature. Each of the three is a list of messages or a plain
+text: a prompt is then the user's, an answer the assistant's. Without a prompt, what both conversations begin
+with is the prompt. Letters: B batch, T tokens.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ Pair = tuple[Messages, Messages, Messages]  # the prompt's messages, and those o
 
 @dataclass(frozen=True)
 class Preference(DataType):
-    """A prompt and two answers. Stored: int32 (n, 2): behind the same prompt the chosen answer and the rejected, 2 · token + (is it the answer's?),
-    0 behind the shorter one."""
+    """A prompt and two answers. Stored: int32 (n, 2): behind the same prompt the chosen answer and the
+    rejected, 2 · token + (is it the answer's?), 0 behind the shorter one."""
 
     modality: ClassVar[str] = "text"
     head_kinds: ClassVar[tuple[str, ...]] = ("chat",)
@@ -53,46 +54,79 @@ class Preference(DataType):
     def sniff(cls, column: Column) -> float:
         """Objects with a chosen and a rejected answer, .95."""
         known = column.known[:200]
-        return 0.95 * sum(isinstance(cell, Mapping) and set(PARTS[1:]) <= set(cell) for cell in known) / max(1, len(known))
+        return (
+            0.95
+            * sum(isinstance(cell, Mapping) and set(PARTS[1:]) <= set(cell) for cell in known)
+            / max(1, len(known))
+        )
 
     def read(self, cell: Any) -> Pair | None:
-        """None where no answer is there. CellError: one answer alone, two equal ones, what is no conversation."""
+        """None where no answer is there. CellError: one answer alone, two equal ones, what is no
+        conversation."""
         if cell is None or not isinstance(cell, Mapping):
             if cell is None or (isinstance(cell, float) and np.isnan(cell)):
                 return None
-            raise CellError(f'expected {{"prompt": …, "chosen": …, "rejected": …}}, got {type(cell).__name__}.')
+            raise CellError(
+                f'expected {{"prompt": …, "chosen": …, "rejected": …}}, got {type(cell).__name__}.'
+            )
         found = [_part(cell, name) for name in PARTS]
         prompt, chosen, rejected = found
         if not chosen and not rejected:
             return None
         if not chosen or not rejected:
-            raise CellError(f"the {'chosen' if rejected else 'rejected'} answer is missing.\nGive both, or leave the row out.")
+            raise CellError(
+                f"the {'chosen' if rejected else 'rejected'} answer is missing.\nGive both, or leave the row"
+                " out."
+            )
         if chosen[0][0] != "assistant" or rejected[0][0] != "assistant":  # whole conversations
-            same = next((i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected)))
+            same = next(
+                (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b),
+                min(len(chosen), len(rejected)),
+            )
             prompt, chosen, rejected = chosen[:same], chosen[same:], rejected[same:]
         if chosen == rejected:
-            raise CellError("the chosen answer is the rejected one, so nothing can be learned from them.\nLeave the row out.")
+            raise CellError(
+                "the chosen answer is the rejected one, so nothing can be learned from them.\nLeave the row"
+                " out."
+            )
         if not prompt:
-            raise CellError("expected a prompt, or conversations that begin alike, found none.\nName the column 'prompt', or put it into both.")
+            raise CellError(
+                "expected a prompt, or conversations that begin alike, found none.\nName the column 'prompt',"
+                " or put it into both."
+            )
         for name, answer in (("chosen", chosen), ("rejected", rejected)):
-            if not answer or in_order((*prompt, *answer))[-1][0] != "assistant" or answer[0][0] != "assistant":
-                raise CellError(f"the {name} answer is no answer of the assistant's.\nBoth follow the prompt, and end with the assistant's words.")
+            if (
+                not answer
+                or in_order((*prompt, *answer))[-1][0] != "assistant"
+                or answer[0][0] != "assistant"
+            ):
+                raise CellError(
+                    f"the {name} answer is no answer of the assistant's.\nBoth follow the prompt, and end"
+                    " with the assistant's words."
+                )
         return prompt, chosen, rejected
 
     def fit(self, values: Sequence[Pair | None], spec: Mapping[str, Any]) -> Self:
         """The vocabulary is the earlier run's; how much is read at once, too."""
         known = [pair for pair in values if pair is not None]
         if not known:
-            raise DataError(f"'{spec.get('name', 'preference')}': no training row holds two answers.\nName another column right of the arrow.")
-        room = self
+            raise DataError(
+                f"'{spec.get('name', 'preference')}': no training row holds two answers.\nName another column"
+                " right of the arrow."
+            )
+        column_type = self
         if not self.kind:  # to be checked without a run to start from
-            found = learned_from([content for pair in known for part in pair for _, content in part], None, None, self.max)
-            room = replace(self, **found)
-        room = replace(room, most=self.max or self.most or LONGEST)
-        lengths = np.array([max(map(len, room._written(*turns))) for turns in room._turns(known)])
-        return replace(room, cut=float((lengths > room.most + 1).mean()))
+            found = learned_from(
+                [content for pair in known for part in pair for _, content in part], None, None, self.max
+            )
+            column_type = replace(self, **found)
+        column_type = replace(column_type, most=self.max or self.most or LONGEST)
+        lengths = np.array(
+            [max(map(len, column_type._written(*turns))) for turns in column_type._turns(known)]
+        )
+        return replace(column_type, cut=float((lengths > column_type.most + 1).mean()))
 
-    def after(self, earlier: DataType) -> Self | None:
+    def extended_from(self, earlier: DataType) -> Self | None:
         """With the vocabulary of any room that writes texts."""
         found = vocabulary_of(earlier)
         return replace(self, **{**found, "most": self.max or found["most"]}) if found else None
@@ -110,19 +144,26 @@ class Preference(DataType):
         return [np.empty((0, 2), np.int32) if value is None else next(known) for value in values]
 
     def _turns(self, pairs: Sequence[Pair]) -> list[list[list[np.ndarray]]]:
-        """[the prompt's turns, the chosen answer's, the rejected one's] of each pair; only answers are learned."""
+        """[the prompt's turns, the chosen answer's, the rejected one's] of each pair; only answers are
+        learned."""
         found = turns_of([part for pair in pairs for part in pair], self.kind, self.codes, self.alphabet)
-        return [[[turn & ~np.int32(1) for turn in found[i]], found[i + 1], found[i + 2]] for i in range(0, len(found), 3)]
+        return [
+            [[turn & ~np.int32(1) for turn in found[i]], found[i + 1], found[i + 2]]
+            for i in range(0, len(found), 3)
+        ]
 
-    def _written(self, prompt: list[np.ndarray], *answers: list[np.ndarray], limit: int = 1 << 30) -> list[np.ndarray]:
-        """The prompt behind a START, then an answer, for each of these. Where that is more than `limit` tokens, an answer keeps its first half of
-        them or what the prompt leaves, the prompt its newest messages."""
+    def _written(
+        self, prompt: list[np.ndarray], *answers: list[np.ndarray], limit: int = 1 << 30
+    ) -> list[np.ndarray]:
+        """The prompt behind a START, then an answer, for each of these. Where that is more than `limit`
+        tokens, an answer keeps its first half of them or what the prompt leaves, the prompt its newest
+        messages."""
         size = sum(map(len, prompt))
         tails = [np.concatenate(answer)[: max(limit - 1 - size, limit // 2)] for answer in answers]
-        room = limit - 1 - max(map(len, tails))
-        while len(prompt) > 1 and sum(map(len, prompt)) > room:
+        column_type = limit - 1 - max(map(len, tails))
+        while len(prompt) > 1 and sum(map(len, prompt)) > column_type:
             prompt = prompt[1:]
-        return [begun([*(shortened(turn, room) for turn in prompt), tail]) for tail in tails]
+        return [begun([*(shortened(turn, column_type) for turn in prompt), tail]) for tail in tails]
 
     def steps(self, arrays: Ragged) -> np.ndarray:
         return arrays.lengths.numpy()
@@ -130,7 +171,9 @@ class Preference(DataType):
     def collate(self, arrays: Ragged, draw: Draw | None) -> Padded:
         """Values (B, T, 2), 0 beyond the lengths of the longer answer."""
         counts = tuple(arrays.lengths.tolist())
-        values = torch.zeros(len(arrays), max(2, *counts) if counts else 2, 2, dtype=torch.int32, device=arrays.flat.device)
+        values = torch.zeros(
+            len(arrays), max(2, *counts) if counts else 2, 2, dtype=torch.int32, device=arrays.flat.device
+        )
         place = torch.arange(len(arrays.flat), device=arrays.flat.device) - arrays.starts[arrays.row]
         values[arrays.row, place] = arrays.flat.view(-1, 2).int()
         return Padded(values, arrays.lengths, tuple(max(2, count) for count in counts))
@@ -146,7 +189,12 @@ class Preference(DataType):
     def said(self, name: str) -> str:
         """How it is read."""
         told = f"'{name}': a prompt and two answers, {self.most} tokens ({self.kind}) at once"
-        return told + (f"; {self.cut:.0%} of the pairs are longer and lose the beginning of the prompt or the end of an answer" if self.cut else "")
+        return told + (
+            f"; {self.cut:.0%} of the pairs are longer and lose the beginning of the prompt or the end of an"
+            " answer"
+            if self.cut
+            else ""
+        )
 
     @property
     def vocabulary_size(self) -> int:
@@ -160,10 +208,27 @@ class Preference(DataType):
         """Of predicted {"margin": (n,)}."""
         return (
             Metric(
-                "accuracy", "Share of pairs whose chosen answer gained more in probability than the rejected one; ties count half.", _right, mean_of
+                "accuracy",
+                "Share of pairs whose chosen answer gained more in probability than the rejected one; ties"
+                " count half.",
+                _right,
+                mean_of,
             ),
-            Metric("margin", "Mean of β · (gain of the chosen answer − gain of the rejected one), in nats over where it started.", _margin, mean_of),
-            Metric("loss", "Mean negative logarithm of the probability that the margin gives to the chosen answer (nats).", _loss, mean_of, False),
+            Metric(
+                "margin",
+                "Mean of β · (gain of the chosen answer − gain of the rejected one), in nats over where it"
+                " started.",
+                _margin,
+                mean_of,
+            ),
+            Metric(
+                "loss",
+                "Mean negative logarithm of the probability that the margin gives to the chosen answer"
+                " (nats).",
+                _loss,
+                mean_of,
+                False,
+            ),
         )
 
 

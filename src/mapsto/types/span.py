@@ -1,7 +1,9 @@
-"""A stretch of one of the row's texts: the answer to a question, where it stands (extractive question answering). Right of the arrow.
+"""A stretch of one of the row's texts: the answer to a question, where it stands (extractive question
+answering). Right of the arrow.
 
-The head points at the first and the last word (Wang & Jiang 2017, pointer networks as in BiDAF and DrQA); of all stretches no longer than those
-of training the likeliest is answered. Letters: B batch, T words of the text, N numbers, D width.
+The head points at the first and the last word (Wang & Jiang 2017, pointer networks as in BiDAF and DrQA); of
+all stretches no longer than those of training the likeliest is answered. Letters: B batch, T words of the
+text, N numbers, D width.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Batch, Draw, Padded, Ragged
-from mapsto.cells import Beside, Column, is_missing, shorten
+from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import Arrays, Metric, mean_of
 from mapsto.prediction import Prediction
 from mapsto.signature import Signature
-from mapsto.types.base import DataType, Head, Layout, Simple, last_text, learned
+from mapsto.types.base import Baseline, DataType, Head, Layout, last_text, learned
 from mapsto.types.text.stems import padded
 from mapsto.types.text.words import BEGIN, END, NAME, Placed, name_of, text_of, words_of
 
@@ -43,15 +45,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Span(DataType):
-    """A stretch of a text. Stored: int32 (n,): how many answers, the first and behind the last character of each, then the text's characters,
-    by which metrics compare words; none where the answer is missing."""
+    """A stretch of a text. Stored: int32 (n,): how many answers, the first and behind the last character of
+    each, then the text's characters, by which metrics compare words; none where the answer is missing."""
 
     modality: ClassVar[str] = "text"
     head_kinds: ClassVar[tuple[str, ...]] = ("span",)
     beside: ClassVar[tuple[str, ...]] = ("begin", "end")
 
     of: str | None = setting(None, "the input that answers stand in; default: the last text")
-    max: int | None = setting(None, "words of an answer at most; default: as many as 99 of 100 training answers have", above=0)
+    max: int | None = setting(
+        None, "words of an answer at most; default: as many as 99 of 100 training answers have", above=0
+    )
     within: str = learned("")  # the input
     most: int = learned(0)  # words of an answer
     usual: int = learned(1)  # their median
@@ -63,16 +67,17 @@ class Span(DataType):
         fits = [isinstance(cell, Mapping) and {"text", "answer_start"} <= set(cell) for cell in known]
         return 0.95 if fits and all(fits) else 0.0
 
-    def into(self, signature: Signature) -> str:
+    def annotates(self, signature: Signature) -> str:
         return last_text(signature, self.of, "span")
 
     def read(self, cell: Any) -> Found | None:
-        """{"text", "answer_start"}, one or lists of as many, or the answer's text alone, which is looked for in the row's text."""
-        text = text_of(cell.within) if isinstance(cell, Beside) else None
-        answers = _answers(cell.cell if isinstance(cell, Beside) else cell)
+        """{"text", "answer_start"}, one or lists of as many, or the answer's text alone, which is looked for
+        in the row's text."""
+        text = text_of(cell.source) if isinstance(cell, Annotated) else None
+        answers = _answers(cell.cell if isinstance(cell, Annotated) else cell)
         if not answers:
             return None
-        if not isinstance(cell, Beside):
+        if not isinstance(cell, Annotated):
             return Found("", tuple((start or 0, (start or 0) + len(said)) for said, start in answers))
         return Found(text or "", tuple(_place(said, start, text or "") for said, start in answers))
 
@@ -80,10 +85,15 @@ class Span(DataType):
         """How long answers are."""
         known = [value for value in values if value is not None]
         if not known:
-            raise DataError(f"'{spec.get('name', 'span')}': no training row has an answer to learn from.\nName another column right of the arrow.")
+            raise DataError(
+                f"'{spec.get('name', 'span')}': no training row has an answer to learn from.\nName another"
+                " column right of the arrow."
+            )
         lengths = [len(words_of(value.text[begin:end])) for value in known for begin, end in value.places]
         most = self.max or min(MOST, max(1, int(np.quantile(lengths, 0.99, method="inverted_cdf"))))
-        return replace(self, within=spec.get("into") or self.within, most=most, usual=max(1, int(np.median(lengths))))
+        return replace(
+            self, within=spec.get("into") or self.within, most=most, usual=max(1, int(np.median(lengths)))
+        )
 
     @property
     def layout(self) -> Layout:
@@ -112,20 +122,37 @@ class Span(DataType):
     def about(self, names: bool = True) -> str:
         return f"answers of {self.usual} words in the middle, {self.most} at most, in '{self.within}'"
 
-    def placed(self, prediction: Prediction, cell: Any) -> Prediction:
+    def located(self, prediction: Prediction, cell: Any) -> Prediction:
         """The words that stand there."""
         begin, end = prediction.value
-        return replace(prediction, value=(text_of(cell) or "")[begin:end], detail={**prediction.detail, "begin": begin, "end": end})
+        return replace(
+            prediction,
+            value=(text_of(cell) or "")[begin:end],
+            detail={**prediction.detail, "begin": begin, "end": end},
+        )
 
-    def simple(self, name: str, rooms: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]) -> Simple:
-        """Where most words of the other texts stand: the sentence that shares most of them; and in it the stretch, as long as answers mostly
-        are, of other words that has most of them around it (Richardson et al. 2013's sliding window). Nothing is learned."""
+    def baseline(
+        self, name: str, column_types: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]
+    ) -> Baseline:
+        """Where most words of the other texts stand: the sentence that shares most of them; and in it the
+        stretch, as long as answers mostly are, of other words that has most of them around it (Richardson et
+        al. 2013's sliding window). Nothing is learned.
+        """
 
         def answer(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
             texts = batch.inputs[self.within]
-            others = [field for slot, field in batch.inputs.items() if slot != self.within and isinstance(field, Padded) and field.values.ndim == 3]
-            found = [_by_overlap(words, [row for field in others for row in _row(field, i)], self.usual) for i, words in enumerate(_all(texts))]
-            return {kind: _as_places([one[k] for one in found]) for k, kind in enumerate(("sentence", "window"))}
+            others = [
+                field
+                for slot, field in batch.inputs.items()
+                if slot != self.within and isinstance(field, Padded) and field.values.ndim == 3
+            ]
+            found = [
+                _by_overlap(words, [row for field in others for row in _row(field, i)], self.usual)
+                for i, words in enumerate(_all(texts))
+            ]
+            return {
+                kind: _as_places([one[k] for one in found]) for k, kind in enumerate(("sentence", "window"))
+            }
 
         return answer
 
@@ -140,51 +167,73 @@ class Span(DataType):
 def _answers(cell: Any) -> list[tuple[str, int | None]]:
     """[(text, where it begins or None)] of a cell; [] where there is none."""
     if isinstance(cell, Mapping):
-        texts, starts = (value.tolist() if isinstance(value, np.ndarray) else value for value in (cell.get("text"), cell.get("answer_start")))
+        texts, starts = (
+            value.tolist() if isinstance(value, np.ndarray) else value
+            for value in (cell.get("text"), cell.get("answer_start"))
+        )
         one = isinstance(texts, str)
         said: list[Any] = [texts] if one else texts if isinstance(texts, list) else [None]
         where: list[Any] = [starts] if one else starts if isinstance(starts, list) else [None] * len(said)
-        fits = len(said) == len(where) and all(isinstance(text, str) for text in said) and all(isinstance(start, int | None) for start in where)
+        fits = (
+            len(said) == len(where)
+            and all(isinstance(text, str) for text in said)
+            and all(isinstance(start, int | None) for start in where)
+        )
         if not fits:
             raise CellError(
-                f'expected {{"text": …, "answer_start": …}}, or lists of as many, got {shorten(cell)}.\nGive the answer and where it begins.'
+                f'expected {{"text": …, "answer_start": …}}, or lists of as many, got {shorten(cell)}.\nGive'
+                " the answer and where it begins."
             )
-        return list(dict.fromkeys((text, start) for text, start in zip(said, where, strict=True) if text.strip()))
+        return list(
+            dict.fromkeys((text, start) for text, start in zip(said, where, strict=True) if text.strip())
+        )
     if isinstance(cell, (str, type(None))) or is_missing(cell):
         return [(cell.strip(), None)] if isinstance(cell, str) and cell.strip() else []
     if isinstance(cell, (int, float)):
         return [(str(cell), None)]
-    raise CellError(f'expected an answer, {{"text": …, "answer_start": …}} or its text, got {shorten(cell)}.\nGive what stands in the text.')
+    raise CellError(
+        f'expected an answer, {{"text": …, "answer_start": …}} or its text, got {shorten(cell)}.\nGive what'
+        " stands in the text."
+    )
 
 
 def _place(said: str, start: int | None, text: str) -> Place:
-    """Where an answer stands: where it is said to; else its one place in the text. Without a place given, its first. CellError: it does not stand
-    there and elsewhere in no place or in several, of which none can be preferred."""
+    """Where an answer stands: where it is said to; else its one place in the text. Without a place given, its
+    first. CellError: it does not stand there and elsewhere in no place or in several, of which none can be
+    preferred."""
     if start is not None and start >= 0 and text.startswith(said, start):
         return start, start + len(said)
     starts = [found.start() for found in re.finditer(re.escape(said), text)]
     if not starts:
-        raise CellError(f"the answer {shorten(said)} does not stand in its text, {shorten(text)}.\nGive words of the text itself.")
+        raise CellError(
+            f"the answer {shorten(said)} does not stand in its text, {shorten(text)}.\nGive words of the text"
+            " itself."
+        )
     if start is not None and len(starts) > 1:
         raise CellError(
-            f"the answer {shorten(said)} does not stand at answer_start {start}, but at {len(starts)} other places of its text.\n"
-            "Count answer_start in characters from 0."
+            f"the answer {shorten(said)} does not stand at answer_start {start}, but at {len(starts)} other"
+            " places of its text.\nCount answer_start in characters from 0."
         )
     return starts[0], starts[0] + len(said)
 
 
-def moved(cell: Beside) -> bool:
-    """Does one of a raw cell's answers stand in its text, but not where it is said to begin? False where the cell cannot be read."""
-    text = text_of(cell.within) or ""
+def moved(cell: Annotated) -> bool:
+    """Does one of a raw cell's answers stand in its text, but not where it is said to begin? False where the
+    cell cannot be read."""
+    text = text_of(cell.source) or ""
     try:
-        return any(start is not None and _place(said, start, text)[0] != start for said, start in _answers(cell.cell))
+        return any(
+            start is not None and _place(said, start, text)[0] != start for said, start in _answers(cell.cell)
+        )
     except CellError:
         return False
 
 
 def _all(texts: Any) -> list[np.ndarray]:
     """Padded (B, T, W) -> the words (t, W) of each row."""
-    return [row[:length] for row, length in zip(texts.values.cpu().numpy(), texts.lengths.tolist(), strict=True)]
+    return [
+        row[:length] for row, length in zip(texts.values.cpu().numpy(), texts.lengths.tolist(), strict=True)
+    ]
 
 
 def _row(texts: Any, i: int) -> list[int]:
@@ -205,7 +254,10 @@ def _by_overlap(words: np.ndarray, asked: Sequence[int], usual: int) -> tuple[Pl
     starts = range(first, max(first, last - usual + 1) + 1)
     start = max(starts, key=lambda k: (-hit[k : k + usual].sum(), around[k : k + usual].sum()))
     behind = min(start + usual - 1, last)
-    return (int(words[first, BEGIN]), int(words[last, END])), (int(words[start, BEGIN]), int(words[behind, END]))
+    return (int(words[first, BEGIN]), int(words[last, END])), (
+        int(words[start, BEGIN]),
+        int(words[behind, END]),
+    )
 
 
 def _as_places(places: Sequence[Place]) -> dict[str, np.ndarray]:
@@ -217,7 +269,8 @@ def _as_places(places: Sequence[Place]) -> dict[str, np.ndarray]:
 
 
 def normal(text: str) -> list[str]:
-    """Words as SQuAD's script compares them (Rajpurkar et al. 2016): lower case, without punctuation and articles."""
+    """Words as SQuAD's script compares them (Rajpurkar et al. 2016): lower case, without punctuation and
+    articles."""
     bare = "".join(sign for sign in text.lower() if sign not in string.punctuation)
     return re.sub(r"\b(a|an|the)\b", " ", bare).split()
 
@@ -235,26 +288,36 @@ def _compared(predicted: Arrays, target: np.ndarray) -> Iterator[tuple[list[str]
     for begin, end, row in zip(predicted["begin"].tolist(), predicted["end"].tolist(), target, strict=True):
         count = int(row[0])
         text = "".join(map(chr, row[1 + 2 * count :].tolist()))
-        yield normal(text[begin:end]), [normal(text[a:b]) for a, b in row[1 : 1 + 2 * count].reshape(-1, 2).tolist()]
+        yield (
+            normal(text[begin:end]),
+            [normal(text[a:b]) for a, b in row[1 : 1 + 2 * count].reshape(-1, 2).tolist()],
+        )
 
 
 F1 = Metric(
     "f1",
-    "Mean over rows of the harmonic mean of precision and recall of the answer's words, against the nearest true answer (SQuAD's).",
-    lambda predicted, target: np.array([max(overlap(said, true) for true in truths) for said, truths in _compared(predicted, target)])[:, None],
+    "Mean over rows of the harmonic mean of precision and recall of the answer's words, against the nearest"
+    " true answer (SQuAD's).",
+    lambda predicted, target: np.array(
+        [max(overlap(said, true) for true in truths) for said, truths in _compared(predicted, target)]
+    )[:, None],
     mean_of,
 )
 EXACT = Metric(
     "exact_match",
-    "Share of rows whose answer has the words of a true one, but for case, punctuation and articles (SQuAD's).",
-    lambda predicted, target: np.array([float(said in truths) for said, truths in _compared(predicted, target)])[:, None],
+    "Share of rows whose answer has the words of a true one, but for case, punctuation and articles"
+    " (SQuAD's).",
+    lambda predicted, target: np.array(
+        [float(said in truths) for said, truths in _compared(predicted, target)]
+    )[:, None],
     mean_of,
 )
 
 
 @dataclass(frozen=True)
 class Pointed:
-    """Scores (B, T) of each word as the first and as the last of an answer, with where the words stand: places (B, T, 2), lengths (B,)."""
+    """Scores (B, T) of each word as the first and as the last of an answer, with where the words stand:
+    places (B, T, 2), lengths (B,)."""
 
     start: Tensor
     end: Tensor
@@ -274,7 +337,7 @@ class Pointed:
 class Pointers(Head):
     """Where an answer begins and ends: tokens (B, T, D), of the text that it stands in -> `Pointed`."""
 
-    takes = "tokens"
+    expects = "tokens"
 
     def __init__(self, width: int, most: int):
         super().__init__()
@@ -291,24 +354,34 @@ class Pointers(Head):
         return Pointed(start, end, hidden.places, hidden.lengths)
 
     def loss(self, output: Pointed, target: Any, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Nats of the first word and of the last one, of the first answer. Answers beyond what was read count nothing."""
+        """Nats of the first word and of the last one, of the first answer. Answers beyond what was read count
+        nothing."""
         target = target.values if isinstance(target, Padded) else target
         begin, behind = target[:, 1:2], target[:, 2:3]
         start = ((output.places[..., 1] <= begin) & output.mask).sum(1)  # (B,): words that end before it
         end = ((output.places[..., 0] < behind) & output.mask).sum(1) - 1
         known = (start < output.lengths) & (end >= start) & (target[:, 0] > 0)
         known = known if present is None else known & present
-        nats = -sum(logs.gather(1, at.clamp(0, logs.shape[1] - 1)[:, None])[:, 0] for logs, at in zip(output.logs(), (start, end), strict=True))
+        nats = -sum(
+            logs.gather(1, at.clamp(0, logs.shape[1] - 1)[:, None])[:, 0]
+            for logs, at in zip(output.logs(), (start, end), strict=True)
+        )
         return torch.where(known, nats, 0.0), known.float()
 
     def predict(self, output: Pointed) -> dict[str, Tensor]:
         """The likeliest stretch of at most so many words: characters begin, end (B,), and its probability."""
         start, end = output.logs()
-        best, first, last = (torch.full((len(start),), value, device=start.device) for value in (-torch.inf, 0, 0))
+        best, first, last = (
+            torch.full((len(start),), value, device=start.device) for value in (-torch.inf, 0, 0)
+        )
         for more in range(min(self.most, start.shape[1])):
             value, at = (start[:, : start.shape[1] - more] + end[:, more:]).max(1)
             better = value > best
-            best, first, last = torch.where(better, value, best), torch.where(better, at, first), torch.where(better, at + more, last)
+            best, first, last = (
+                torch.where(better, value, best),
+                torch.where(better, at, first),
+                torch.where(better, at + more, last),
+            )
         row = torch.arange(len(start), device=start.device)
         begin, behind = output.places[row, first, 0], output.places[row, last, 1]
         there = output.lengths > 0
@@ -316,5 +389,10 @@ class Pointers(Head):
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         """[first character, behind the last] of each."""
-        rows = zip(predicted["begin"].tolist(), predicted["end"].tolist(), predicted["probability"].tolist(), strict=True)
+        rows = zip(
+            predicted["begin"].tolist(),
+            predicted["end"].tolist(),
+            predicted["probability"].tolist(),
+            strict=True,
+        )
         return [Prediction([begin, end], chance) for begin, end, chance in rows]

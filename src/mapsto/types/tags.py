@@ -1,8 +1,9 @@
-"""A tag for each word of a text: names (B-person, I-person, O), parts of speech. Right of the arrow, beside a text.
+"""A tag for each word of a text: names (B-person, I-person, O), parts of speech. Right of the arrow, beside a
+text.
 
-The head is a conditional random field (Lafferty et al. 2001) on a net's tokens, as in Lample et al. 2016: what follows what is learned, and
-of names only what is well-formed is ever answered: no I-person but behind a B-person or I-person.
-Letters: B batch, T words, K tags, D width.
+The head is a conditional random field (Lafferty et al. 2001) on a net's tokens, as in Lample et al. 2016:
+what follows what is learned, and of names only what is well-formed is ever answered: no I-person but behind a
+B-person or I-person. Letters: B batch, T words, K tags, D width.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Batch, Draw, Padded, Ragged
-from mapsto.cells import Beside, Column, is_missing, shorten
+from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.metrics import Arrays, Metric, pooled_f1, ratio_of
 from mapsto.prediction import Prediction
 from mapsto.signature import Signature
-from mapsto.types.base import DataType, Head, Layout, Simple, last_text, learned
+from mapsto.types.base import Baseline, DataType, Head, Layout, last_text, learned
 from mapsto.types.text.stems import padded
 from mapsto.types.text.words import names_of, text_of, words_of
 
@@ -37,7 +38,8 @@ Entity = tuple[int, int, str]  # first word, behind the last, type
 
 @dataclass(frozen=True)
 class Tags(DataType):
-    """Tags, as many as the text has words. Read value: a tuple of them. Stored: int16 (n,) their numbers; none where they are missing."""
+    """Tags, as many as the text has words. Read value: a tuple of them. Stored: int16 (n,) their numbers;
+    none where they are missing."""
 
     modality: ClassVar[str] = "text"
     head_kinds: ClassVar[tuple[str, ...]] = ("tags",)
@@ -46,7 +48,10 @@ class Tags(DataType):
 
     of: str | None = setting(None, "the input whose words are tagged; default: the last text")
     recall: float | None = setting(
-        None, "of names: nats that O loses when tags are answered; more finds more, and errs more; default: the recipe decides", above=-1e-9
+        None,
+        "of names: nats that O loses when tags are answered; more finds more, and errs more; default: the"
+        " recipe decides",
+        above=-1e-9,
     )
     within: str = learned("")  # the input
     vocabulary: tuple[str, ...] = learned(())  # what is outside of names first, where tags name things
@@ -55,7 +60,8 @@ class Tags(DataType):
 
     @classmethod
     def sniff(cls, column: Column) -> float:
-        """Lists, or strings between blanks, of B-, I- and O alone, .95; other lists of words are no tags unless somebody says so."""
+        """Lists, or strings between blanks, of B-, I- and O alone, .95; other lists of words are no tags
+        unless somebody says so."""
         cells = column.known[:200]
         try:
             tags = [tag for cell in cells for tag in _listed(cell)]
@@ -63,46 +69,66 @@ class Tags(DataType):
             return 0.0
         return 0.95 if tags and are_names(tags) and any(tag != OUTSIDE for tag in tags) else 0.0
 
-    def into(self, signature: Signature) -> str:
+    def annotates(self, signature: Signature) -> str:
         return last_text(signature, self.of, "tags")
 
     def read(self, cell: Any) -> tuple[str, ...] | None:
         """Tags as they stand, one for each word of the text where that is at hand."""
-        within = cell.within if isinstance(cell, Beside) else None
-        tags = self._read(cell.cell if isinstance(cell, Beside) else cell)
-        if tags is None or not isinstance(cell, Beside):
+        within = cell.source if isinstance(cell, Annotated) else None
+        tags = self._read(cell.cell if isinstance(cell, Annotated) else cell)
+        if tags is None or not isinstance(cell, Annotated):
             return tags
         words = words_of(text_of(within))
         if len(tags) != len(words):
             raise CellError(
-                f"expected a tag for each word: the text has {len(words)} words, {len(tags)} tags came.\n"
-                "Give the text as a list of words, or tags for the words as they are split here (mapsto look)."
+                f"expected a tag for each word: the text has {len(words)} words, {len(tags)} tags came.\nGive"
+                " the text as a list of words, or tags for the words as they are split here (mapsto look)."
             )
         return tags
 
     def _read(self, cell: Any) -> tuple[str, ...] | None:
-        if cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and is_missing(cell)):
+        if (
+            cell is None
+            or (isinstance(cell, str) and not cell.strip())
+            or (isinstance(cell, float) and is_missing(cell))
+        ):
             return None
         tags = _listed(cell)
         unknown = next((tag for tag in tags if self.vocabulary and tag not in self.vocabulary), None)
         if unknown is not None:
-            raise CellError(f"tag {shorten(unknown)} was not seen in training.\n{did_you_mean(unknown, self.vocabulary)}")
+            raise CellError(
+                f"tag {shorten(unknown)} was not seen in training.\n{did_you_mean(unknown, self.vocabulary)}"
+            )
         return tags
 
     def fit(self, values: Sequence[tuple[str, ...] | None], spec: Mapping[str, Any]) -> Self:
-        """The tags: of names what is outside first and a B- and an I- for each type; a room fitted before keeps its own in their places."""
+        """The tags: of names what is outside first and a B- and an I- for each type; a room fitted before
+        keeps its own in their places."""
         counts = Counter(tag for value in values if value is not None for tag in value)
-        found = set(counts) | {tag for value in spec.get("distinct", ()) if value is not None for tag in value}
+        found = set(counts) | {
+            tag for value in spec.get("distinct", ()) if value is not None for tag in value
+        }
         if not found:
-            raise DataError(f"'{spec.get('name', 'tags')}': no training row has a tag to learn from.\nName another column right of the arrow.")
+            raise DataError(
+                f"'{spec.get('name', 'tags')}': no training row has a tag to learn from.\nName another column"
+                " right of the arrow."
+            )
         names = are_names(found)
         if names:
             kinds = sorted({tag[2:] for tag in found if tag != OUTSIDE})
             found |= {OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")}
-        order = sorted(found - set(self.vocabulary), key=lambda tag: (tag != OUTSIDE, tag[2:] if names else "", tag))
+        order = sorted(
+            found - set(self.vocabulary), key=lambda tag: (tag != OUTSIDE, tag[2:] if names else "", tag)
+        )
         vocabulary = (*self.vocabulary, *order)
         within = spec.get("into") or self.within
-        return replace(self, within=within, vocabulary=vocabulary, names=names, counts=tuple(counts[tag] for tag in vocabulary))
+        return replace(
+            self,
+            within=within,
+            vocabulary=vocabulary,
+            names=names,
+            counts=tuple(counts[tag] for tag in vocabulary),
+        )
 
     @property
     def layout(self) -> Layout:
@@ -115,7 +141,9 @@ class Tags(DataType):
     def collate(self, arrays: Ragged, draw: Draw | None) -> Padded:
         """Tag numbers int64 (B, T)."""
         found = padded(arrays.flat.long(), arrays.lengths)
-        return found if found.values.shape[1] else replace(found, values=found.values.new_zeros(len(arrays), 1))
+        return (
+            found if found.values.shape[1] else replace(found, values=found.values.new_zeros(len(arrays), 1))
+        )
 
     def present(self, arrays: Ragged) -> Tensor:
         return arrays.lengths > 0
@@ -124,7 +152,11 @@ class Tags(DataType):
         return "—" if value is None else " ".join(value[:60]) + (" …" if len(value) > 60 else "")
 
     def about(self, names: bool = True) -> str:
-        kinds = [tag[2:] for tag in self.vocabulary if tag.startswith("B-")] if self.names else list(self.vocabulary)
+        kinds = (
+            [tag[2:] for tag in self.vocabulary if tag.startswith("B-")]
+            if self.names
+            else list(self.vocabulary)
+        )
         listed = ", ".join(kinds[:8]) + (", …" if len(kinds) > 8 else "")
         return f"{len(kinds)} {'kinds of names' if self.names else 'tags'}{f': {listed}' if names else ''}"
 
@@ -132,33 +164,49 @@ class Tags(DataType):
     def classes(self) -> tuple[str, ...]:
         return ()
 
-    def placed(self, prediction: Prediction, cell: Any) -> Prediction:
+    def located(self, prediction: Prediction, cell: Any) -> Prediction:
         """With the words that were tagged, and the names found among them."""
         text = text_of(cell)
         words = words_of(text)
         tags = [*prediction.value, *[self.vocabulary[0]] * (len(words) - len(prediction.value))][: len(words)]
         detail = {**prediction.detail, "words": words}
         if self.names:
-            detail["entities"] = [{"type": kind, "text": " ".join(words[a:b]), "first": a, "last": b - 1} for a, b, kind in entities(tags)]
+            detail["entities"] = [
+                {"type": kind, "text": " ".join(words[a:b]), "first": a, "last": b - 1}
+                for a, b, kind in entities(tags)
+            ]
         return replace(prediction, value=tags, detail=detail)
 
-    def simple(self, name: str, rooms: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]) -> Simple:
-        """What is known by heart: the names of the training rows, the longest first, and each word's most frequent tag."""
+    def baseline(
+        self, name: str, column_types: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]
+    ) -> Baseline:
+        """What is known by heart: the names of the training rows, the longest first, and each word's most
+        frequent tag."""
         usual: dict[int, Counter[int]] = {}
         known: dict[tuple[int, ...], Counter[str]] = {}
         for batch in batches:
-            for words, tags in zip(names_of(batch.inputs[self.within]), _plain(batch.targets[name]), strict=True):
+            for words, tags in zip(
+                names_of(batch.inputs[self.within]), _plain(batch.targets[name]), strict=True
+            ):
                 for word, tag in zip(words, tags, strict=False):
                     usual.setdefault(word, Counter())[tag] += 1
-                for first, behind, kind in entities([self.vocabulary[tag] for tag in tags]) if self.names else ():
+                for first, behind, kind in (
+                    entities([self.vocabulary[tag] for tag in tags]) if self.names else ()
+                ):
                     known.setdefault(tuple(words[first:behind]), Counter())[kind] += 1
         best = {word: max(counts, key=lambda tag: (counts[tag], -tag)) for word, counts in usual.items()}
         other = int(np.argmax(self.counts))
 
         def answer(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
             texts = names_of(batch.inputs[self.within])
-            found = {"frequent": {"value": _rows([[best.get(word, other) for word in words] for words in texts])}}
-            return {"dictionary": {"value": _rows([self._looked_up(words, known) for words in texts])}, **found} if self.names else found
+            found = {
+                "frequent": {"value": _rows([[best.get(word, other) for word in words] for words in texts])}
+            }
+            return (
+                {"dictionary": {"value": _rows([self._looked_up(words, known) for words in texts])}, **found}
+                if self.names
+                else found
+            )
 
         return answer
 
@@ -166,7 +214,14 @@ class Tags(DataType):
         longest = max(map(len, known), default=0)
         tags, at = [0] * len(words), 0
         while at < len(words):
-            length = next((n for n in range(min(longest, len(words) - at), 0, -1) if tuple(words[at : at + n]) in known), 0)
+            length = next(
+                (
+                    n
+                    for n in range(min(longest, len(words) - at), 0, -1)
+                    if tuple(words[at : at + n]) in known
+                ),
+                0,
+            )
             if length:
                 kind = known[tuple(words[at : at + length])].most_common(1)[0][0]
                 begin, inside = (self.vocabulary.index(f"{mark}-{kind}") for mark in "BI")
@@ -191,7 +246,10 @@ def _listed(cell: Any) -> tuple[str, ...]:
             cell = json.loads(cell)
     tags = cell.split() if isinstance(cell, str) else cell
     if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) and tag.strip() for tag in tags):
-        raise CellError(f"expected a list of tags, or a text with blanks between them, got {shorten(cell)}.\nGive one tag for each word.")
+        raise CellError(
+            f"expected a list of tags, or a text with blanks between them, got {shorten(cell)}.\nGive one tag"
+            " for each word."
+        )
     return tuple(tag.strip() for tag in tags)
 
 
@@ -214,7 +272,8 @@ def _rows(rows: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:
-    """The names that tags mark. An I- that goes on from nothing of its type begins a name, as seqeval and the CoNLL script read it."""
+    """The names that tags mark. An I- that goes on from nothing of its type begins a name, as seqeval and the
+    CoNLL script read it."""
     found: list[Entity] = []
     begin, kind = 0, ""
     for i, tag in enumerate([*tags, OUTSIDE]):
@@ -227,8 +286,11 @@ def entities(tags: Sequence[str]) -> list[Entity]:
     return found
 
 
-def labelled(words: Sequence[str], tags: Sequence[str], true: Sequence[str] | None = None) -> tuple[tuple[str, str, bool], ...]:
-    """A sentence in parts (text, label, wrong?): names whole with their type, other tags word by word. true: what they are held against."""
+def labelled(
+    words: Sequence[str], tags: Sequence[str], true: Sequence[str] | None = None
+) -> tuple[tuple[str, str, bool], ...]:
+    """A sentence in parts (text, label, wrong?): names whole with their type, other tags word by word. true:
+    what they are held against."""
     if are_names(tags) and are_names(true or ()):
         found, others = entities(tags), None if true is None else {*entities(true)}
     else:
@@ -238,13 +300,17 @@ def labelled(words: Sequence[str], tags: Sequence[str], true: Sequence[str] | No
     at = 0
     for first, behind, kind in found:
         parts += [(f"{' '.join(words[at:first])} ", "", False)] if first > at else []
-        parts += [(" ".join(words[first:behind]), kind, others is not None and (first, behind, kind) not in others), (" ", "", False)]
+        parts += [
+            (" ".join(words[first:behind]), kind, others is not None and (first, behind, kind) not in others),
+            (" ", "", False),
+        ]
         at = behind
     return tuple([*parts, (" ".join(words[at:]), "", False)] if at < len(words) else parts[:-1])
 
 
 def figures(vocabulary: tuple[str, ...], names: bool) -> tuple[Metric, ...]:
-    """Metrics of predicted {"value": rows of tag numbers} and target, rows likewise; the loss where there is "probability", rows (t, K)."""
+    """Metrics of predicted {"value": rows of tag numbers} and target, rows likewise; the loss where there is
+    "probability", rows (t, K)."""
 
     def aligned(predicted: Arrays, target: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Predictions as long as the truth: of words that were not read nothing is said."""
@@ -260,46 +326,71 @@ def figures(vocabulary: tuple[str, ...], names: bool) -> tuple[Metric, ...]:
         return np.array(counts, np.float64).reshape(-1, 3)
 
     def right(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-        return np.array([((said == true).sum(), len(true)) for said, true in aligned(predicted, target)], np.float64).reshape(-1, 2)
+        return np.array(
+            [((said == true).sum(), len(true)) for said, true in aligned(predicted, target)], np.float64
+        ).reshape(-1, 2)
 
     def nats(predicted: Arrays, target: np.ndarray) -> np.ndarray:
         if "probability" not in predicted:
             return np.full((len(target), 2), np.nan)
-        rows = [(row[np.arange(len(row)), true[: len(row)]], len(row)) for row, true in zip(predicted["probability"], target, strict=True)]
-        return np.array([(-np.log(np.maximum(row, TINY)).sum(), n) for row, n in rows], np.float64).reshape(-1, 2)
+        rows = [
+            (row[np.arange(len(row)), true[: len(row)]], len(row))
+            for row, true in zip(predicted["probability"], target, strict=True)
+        ]
+        return np.array([(-np.log(np.maximum(row, TINY)).sum(), n) for row, n in rows], np.float64).reshape(
+            -1, 2
+        )
 
     accuracy = Metric("accuracy", "Share of words whose tag is the true one.", right, ratio_of)
-    loss = Metric("loss", "Mean negative logarithm (nats) of the probability given to a word's true tag.", nats, ratio_of, False)
+    loss = Metric(
+        "loss",
+        "Mean negative logarithm (nats) of the probability given to a word's true tag.",
+        nats,
+        ratio_of,
+        False,
+    )
     if not names:
         return accuracy, loss
     return (*pooled_f1("name", "of the same words and type", pairs), accuracy, loss)
 
 
 class Field(Head):
-    """A linear-chain conditional random field: tokens (B, T, D) -> scores (B, T, K) of each word's tags, and of each pair of neighbours. What
-    learns sees every sequence of tags; what answers only those that are well-formed."""
+    """A linear-chain conditional random field: tokens (B, T, D) -> scores (B, T, K) of each word's tags, and
+    of each pair of neighbours. What learns sees every sequence of tags; what answers only those that are
+    well-formed."""
 
-    takes = "tokens"
+    expects = "tokens"
     illegal: Tensor
     first_illegal: Tensor
 
-    def __init__(self, room: Tags, width: int):
+    def __init__(self, column_type: Tags, width: int):
         super().__init__()
-        self.tags, self.recall = room.vocabulary, room.recall or 0.0 if room.names else 0.0
+        self.tags, self.recall = (
+            column_type.vocabulary,
+            column_type.recall or 0.0 if column_type.names else 0.0,
+        )
         self.linear = nn.Linear(width, len(self.tags))
         self.follows = nn.Parameter(torch.zeros(len(self.tags), len(self.tags)))  # from, to
         self.first = nn.Parameter(torch.zeros(len(self.tags)))
-        goes_on = [tag[2:] if room.names and tag.startswith("I-") else None for tag in self.tags]
-        of = [tag[2:] if room.names and tag != OUTSIDE else None for tag in self.tags]
+        goes_on = [tag[2:] if column_type.names and tag.startswith("I-") else None for tag in self.tags]
+        of = [tag[2:] if column_type.names and tag != OUTSIDE else None for tag in self.tags]
         wrong = torch.tensor([[kind is not None and kind != before for kind in goes_on] for before in of])
         self.register_buffer("illegal", FORBIDDEN * wrong.float(), persistent=False)
-        self.register_buffer("first_illegal", FORBIDDEN * torch.tensor([kind is not None for kind in goes_on]).float(), persistent=False)
+        self.register_buffer(
+            "first_illegal",
+            FORBIDDEN * torch.tensor([kind is not None for kind in goes_on]).float(),
+            persistent=False,
+        )
         with torch.no_grad():  # start at the tags' frequencies
-            prior = torch.log(torch.tensor(room.counts, dtype=torch.float32) + 1)
+            prior = torch.log(torch.tensor(column_type.counts, dtype=torch.float32) + 1)
             self.linear.bias.copy_(prior - prior.mean())
 
     def forward(self, hidden: Padded | Tensor) -> Padded | Tensor:
-        return Padded(self.linear(hidden.values), hidden.lengths) if isinstance(hidden, Padded) else self.linear(hidden)
+        return (
+            Padded(self.linear(hidden.values), hidden.lengths)
+            if isinstance(hidden, Padded)
+            else self.linear(hidden)
+        )
 
     def loss(self, output: Any, target: Any, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Nats of each row's whole sequence of tags, and its words."""
@@ -309,7 +400,9 @@ class Field(Head):
         lengths = torch.minimum(output.lengths, target.lengths).clamp(max=length)
         lengths = lengths if present is None else lengths * present.to(lengths.dtype)
         mask = torch.arange(length, device=scores.device) < lengths[:, None]
-        of_tags = (scores.gather(2, tags[..., None])[..., 0] * mask).sum(1) + self.first[tags[:, 0]] * mask[:, 0]
+        of_tags = (scores.gather(2, tags[..., None])[..., 0] * mask).sum(1) + self.first[tags[:, 0]] * mask[
+            :, 0
+        ]
         of_tags = of_tags + (self.follows[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]).sum(1)
         whole = _forward(scores, self.first, self.follows, mask)[:, -1].logsumexp(-1)
         return torch.where(lengths > 0, whole - of_tags, 0.0), lengths.float()
@@ -320,10 +413,19 @@ class Field(Head):
         scores, mask = output.values.float(), output.mask
         ahead = _forward(scores, self.first, self.follows, mask)
         lengths = output.lengths
-        turned = torch.where(mask, lengths[:, None] - 1 - torch.arange(mask.shape[1], device=mask.device), 0)  # (B, T): the words from the last on
-        back = _forward(scores.gather(1, turned[..., None].expand_as(scores)), torch.zeros_like(self.first), self.follows.T, mask)
+        turned = torch.where(
+            mask, lengths[:, None] - 1 - torch.arange(mask.shape[1], device=mask.device), 0
+        )  # (B, T): the words from the last on
+        back = _forward(
+            scores.gather(1, turned[..., None].expand_as(scores)),
+            torch.zeros_like(self.first),
+            self.follows.T,
+            mask,
+        )
         both = ahead + back.gather(1, turned[..., None].expand_as(back)) - scores
-        if self.recall:  # what is best for the whole of a name's words is timid: few training names are like those to come
+        if (
+            self.recall
+        ):  # what is best for the whole of a name's words is timid: few training names are like those to come
             scores = torch.cat([scores[..., :1] - self.recall, scores[..., 1:]], -1)
         best = _viterbi(scores, self.first + self.first_illegal, self.follows + self.illegal, mask)
         found = {"value": best, "probability": both.softmax(-1)}
@@ -334,17 +436,28 @@ class Field(Head):
         found = [Prediction([self.tags[tag] for tag in tags.tolist()]) for tags in predicted["value"]]
         if "probability" not in predicted:
             return found
-        sure = [chances[np.arange(len(tags)), tags].astype(float) for tags, chances in zip(predicted["value"], predicted["probability"], strict=True)]
-        return [replace(one, detail={"probabilities": each.round(4).tolist()}) for one, each in zip(found, sure, strict=True)]
+        sure = [
+            chances[np.arange(len(tags)), tags].astype(float)
+            for tags, chances in zip(predicted["value"], predicted["probability"], strict=True)
+        ]
+        return [
+            replace(one, detail={"probabilities": each.round(4).tolist()})
+            for one, each in zip(found, sure, strict=True)
+        ]
 
 
 def _whole(values: Any) -> Padded:
     """As Padded: plain tensors are of full length."""
-    return values if isinstance(values, Padded) else Padded(values, torch.full((len(values),), values.shape[1], device=values.device))
+    return (
+        values
+        if isinstance(values, Padded)
+        else Padded(values, torch.full((len(values),), values.shape[1], device=values.device))
+    )
 
 
 def _forward(scores: Tensor, first: Tensor, follows: Tensor, mask: Tensor) -> Tensor:
-    """(B, T, K): the logarithm of the sum over all beginnings that end in each tag; behind the end of a row its last word's."""
+    """(B, T, K): the logarithm of the sum over all beginnings that end in each tag; behind the end of a row
+    its last word's."""
     sums = [scores[:, 0] + first]
     for t in range(1, scores.shape[1]):
         step = (sums[-1][:, :, None] + follows).logsumexp(1) + scores[:, t]

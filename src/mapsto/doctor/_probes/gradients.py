@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Batch
-from mapsto.doctor.base import Patient, matrices
+from mapsto.doctor.base import Subject, matrices
 
 FURTHER = (2.0, 3.0, 10.0, 30.0, 100.0)  # times as far as the training went
 SOME, NOISE = 0.2, 1e-3  # of what was gained, and of the loss itself: less than that ahead is nothing
@@ -25,24 +25,27 @@ class Slope:
     weight: float
 
 
-def gradients(patient: Patient, model: nn.Module) -> dict[str, Slope]:
-    """{matrix: slope} of the learner's loss on the first training batches; parameters that are frozen get theirs too."""
-    return patient.once(f"gradients {'first' if model is patient.first else 'trained'}", lambda: _gradients(patient, model))
+def gradients(patient: Subject, model: nn.Module) -> dict[str, Slope]:
+    """{matrix: slope} of the learner's loss on the first training batches; parameters that are frozen get
+    theirs too."""
+    return patient.once(
+        f"gradients {'first' if model is patient.first else 'trained'}", lambda: _gradients(patient, model)
+    )
 
 
-def _gradients(patient: Patient, model: nn.Module) -> dict[str, Slope]:
+def _gradients(patient: Subject, model: nn.Module) -> dict[str, Slope]:
     net = copy.deepcopy(model).train().requires_grad_(True)
     _backward(patient, net, patient.probed)
     return {name: Slope(_norm(value.grad), _norm(value)) for name, value in matrices(net).items()}
 
 
-def step_sizes(patient: Patient) -> dict[str, float]:
-    """{matrix: |Δw| / |w|} of the first step if it were made at the peak rate, by the run's own optimizer. Matrices that begin at zero,
-    or get no gradient, are left out."""
+def step_sizes(patient: Subject) -> dict[str, float]:
+    """{matrix: |Δw| / |w|} of the first step if it were made at the peak rate, by the run's own optimizer.
+    Matrices that begin at zero, or get no gradient, are left out."""
     return patient.once("step sizes", lambda: _step_sizes(patient))
 
 
-def _step_sizes(patient: Patient) -> dict[str, float]:
+def _step_sizes(patient: Subject) -> dict[str, float]:
     net = copy.deepcopy(patient.first).train()
     learner = _backward(patient, net, patient.batches[:1])
     before = {name: value.detach().clone() for name, value in matrices(net).items()}
@@ -54,10 +57,14 @@ def _step_sizes(patient: Patient) -> dict[str, float]:
                 nn.utils.clip_grad_norm_([p for p in group["params"] if p.grad is not None], clip)
         optimizer.step()
     after = matrices(net)
-    return {name: _norm(after[name] - old) / _norm(old) for name, old in before.items() if _norm(old) and _norm(after[name].grad)}
+    return {
+        name: _norm(after[name] - old) / _norm(old)
+        for name, old in before.items()
+        if _norm(old) and _norm(after[name].grad)
+    }
 
 
-def _backward(patient: Patient, net: nn.Module, batches: list[Batch]) -> Any:
+def _backward(patient: Subject, net: nn.Module, batches: list[Batch]) -> Any:
     learner = patient.loss_learner(net)
     count = sum(_add(learner, batch, number) for number, batch in enumerate(batches))
     for value in net.parameters():
@@ -78,9 +85,9 @@ def _norm(value: Tensor | None) -> float:
     return 0.0 if value is None else float(value.detach().float().norm())
 
 
-def along(patient: Patient, factors: tuple[float, ...]) -> list[float]:
-    """The training loss at w₀ + k (w − w₀), for each k of `factors`: 0 is the fresh net, 1 the trained one, 10 ten times as far along
-    the same straight line. Same batches, same random draws for all."""
+def along(patient: Subject, factors: tuple[float, ...]) -> list[float]:
+    """The training loss at w₀ + k (w − w₀), for each k of `factors`: 0 is the fresh net, 1 the trained one,
+    10 ten times as far along the same straight line. Same batches, same random draws for all."""
     start, end = dict(patient.first.named_parameters()), dict(patient.trained.named_parameters())
     found = []
     for factor in factors:
@@ -92,15 +99,15 @@ def along(patient: Patient, factors: tuple[float, ...]) -> list[float]:
     return found
 
 
-def way(patient: Patient) -> tuple[list[float], float, float]:
-    """(losses at 0, 1 and further along the way from the first weights to the trained ones, what the best further place would gain, how far
-    it lies)."""
+def way(patient: Subject) -> tuple[list[float], float, float]:
+    """(losses at 0, 1 and further along the way from the first weights to the trained ones, what the best
+    further place would gain, how far it lies)."""
     losses = patient.once("way", lambda: along(patient, (0.0, 1.0, *FURTHER)))
     best = int(np.argmin(np.nan_to_num(losses[2:], nan=np.inf)))
     return losses, losses[1] - losses[2 + best], FURTHER[best]
 
 
-def goes_on(patient: Patient) -> bool:
+def goes_on(patient: Subject) -> bool:
     """Does a good part of what was gained still lie ahead on that way?"""
     losses, ahead, _ = way(patient)
     return ahead > SOME * (losses[0] - losses[1]) and ahead > NOISE * abs(losses[0])

@@ -1,5 +1,5 @@
-"""How much a trained net listens to each input: what becomes of its answers when one input's values are dealt to other rows
-(permutation importance: Breiman 2001; Fisher, Rudin & Dominici 2019)."""
+"""How much a trained net listens to each input: what becomes of its answers when one input's values are dealt
+to other rows (permutation importance: Breiman 2001; Fisher, Rudin & Dominici 2019)."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from torch import Tensor
 
 from mapsto.assess.base import taken
 from mapsto.batch import Batch, key
-from mapsto.doctor.base import FEWEST, WORK, Patient
+from mapsto.doctor.base import FEWEST, WORK, Subject
 
 MOST_INPUTS = 64  # of wide tables the first so many are looked at
 
 
 @dataclass(frozen=True)
 class Heard:
-    """Of one input. change: how much the outputs change, as a share of their spread over rows; worse: {output: rise of its mean loss}."""
+    """Of one input. change: how much the outputs change, as a share of their spread over rows; worse:
+    {output: rise of its mean loss}."""
 
     change: float
     worse: Mapping[str, float]
 
 
-def importance(patient: Patient) -> dict[str, Heard]:
+def importance(patient: Subject) -> dict[str, Heard]:
     """{input: heard} on rows the net did not learn from."""
     return patient.once("importance", lambda: _importance(patient))
 
 
-def _importance(patient: Patient) -> dict[str, Heard]:
+def _importance(patient: Subject) -> dict[str, Heard]:
     slots = [slot.name for slot in patient.run.signature.inputs][:MOST_INPUTS]
     rows = int(WORK / 4 / (1 + patient.multiplications) / len(slots)) if slots else 0
     batch = patient.held.slice(0, min(patient.held.size, max(FEWEST, rows)))
@@ -40,7 +41,9 @@ def _importance(patient: Patient) -> dict[str, Heard]:
     for name in slots:
         outputs = patient.outputs(_dealt(batch, name))
         after = patient.rows_of(outputs, batch)
-        found[name] = Heard(change(plain, outputs), {slot: after[slot][1] - mean for slot, (_, mean) in before.items()})
+        found[name] = Heard(
+            change(plain, outputs), {slot: after[slot][1] - mean for slot, (_, mean) in before.items()}
+        )
     return found
 
 
@@ -53,7 +56,8 @@ def _dealt(batch: Batch, name: str) -> Batch:
 
 
 def change(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
-    """The largest over outputs of the mean change, as a share of the output's spread over rows. nan where no output varies."""
+    """The largest over outputs of the mean change, as a share of the output's spread over rows. nan where no
+    output varies."""
     shares = []
     for slot, plain in before.items():
         spread = float(plain.float().std(0).mean())
@@ -62,8 +66,9 @@ def change(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
     return max(shares, default=float("nan"))
 
 
-def heard_at_first(patient: Patient) -> dict[str, float]:
-    """{input: change of the fresh net's outputs on a few rows}: 0 where no path leads from the input to any output."""
+def heard_at_first(patient: Subject) -> dict[str, float]:
+    """{input: change of the fresh net's outputs on a few rows}: 0 where no path leads from the input to any
+    output."""
     model, batch = patient.first.eval(), patient.learned.slice(0, min(patient.learned.size, 2 * FEWEST))
 
     def outputs(rows: Batch) -> dict[str, Tensor]:
@@ -71,4 +76,7 @@ def heard_at_first(patient: Patient) -> dict[str, float]:
             return patient.learner(model).outputs(rows)
 
     plain = outputs(batch)
-    return {slot.name: change(plain, outputs(_dealt(batch, slot.name))) for slot in patient.run.signature.inputs[:MOST_INPUTS]}
+    return {
+        slot.name: change(plain, outputs(_dealt(batch, slot.name)))
+        for slot in patient.run.signature.inputs[:MOST_INPUTS]
+    }

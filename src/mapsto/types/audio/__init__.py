@@ -1,10 +1,11 @@
-"""Sounds: wav, flac, ogg, mp3 and arrays of any rate, depth and number of channels in; samples of one rate in the store, 16 bits each; normalised
-log-mel features in a batch, as a picture of one channel, or where a model reads sequences as frames in order (`mapsto.types.audio.spectrum`).
+"""Sounds: wav, flac, ogg, mp3 and arrays of any rate, depth and number of channels in; samples of one rate in
+the store, 16 bits each; normalised log-mel features in a batch, as a picture of one channel, or where a model
+reads sequences as frames in order (`mapsto.types.audio.spectrum`).
 
-A clip longer than what is read keeps its loudest part; read in order, every clip is whole, and `max` only says how much of it is looked at
-at once. A clip's end, and a missing clip, are 0 after normalisation, which is the mean; silence is not. Files are read by soundfile and
-brought to one rate by soxr, which come with `pip install "mapsto[audio]"`.
-Letters: B batch, N samples, T frames, M mel bands.
+A clip longer than what is read keeps its loudest part; read in order, every clip is whole, and `max` only
+says how much of it is looked at at once. A clip's end, and a missing clip, are 0 after normalisation, which
+is the mean; silence is not. Files are read by soundfile and brought to one rate by soxr, which come with `pip
+install "mapsto[audio]"`. Letters: B batch, N samples, T frames, M mel bands.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", 
 HIGHEST = 32_000  # Hz of the default rate: 16 kHz is about what grown-up ears hear
 LONGEST = 60.0  # seconds read by default
 MOST_SECONDS = 3600  # of a file that is opened at all
-LISTENED, HEARD = 8.0, 8_000  # seconds, and samples a second, of a clip that a report lets people listen to: 128 KB at most
+LISTENED, HEARD = (
+    8.0,
+    8_000,
+)  # seconds, and samples a second, of a clip that a report lets people listen to: 128 KB at most
 CHANNELS = 16  # an array's shorter side of up to so many is its channels
 NOISE, QUIET = "noise, dB against the sound", "quieter, dB"
 
@@ -74,21 +78,50 @@ class Sound:
 
 @dataclass(frozen=True)
 class Audio(DataType):
-    """A sound. Read value: Sound. Stored: int16 (N,), GAP behind the clip's end; of the clip's own length where it is read in order."""
+    """A sound. Read value: Sound. Stored: int16 (N,), GAP behind the clip's end; of the clip's own length
+    where it is read in order."""
 
     reading: ClassVar[tuple[str, ...]] = ("hertz", "most", "order", "stride")
     modality: ClassVar[str] = "audio"
     placeholder: ClassVar[Any] = "clip.wav"
 
-    rate: int | None = setting(None, "samples a second; default: the most common of the training clips, at most 32,000", above=999)
-    max: float | None = setting(None, "seconds read of a clip; default: enough for 99 of 100 training clips, at most 60", above=0)
-    shift: float | None = setting(None, "training: speed, and time shifted by up to this share; default: the recipe decides", above=-1e-9, below=1)
-    noise: float | None = setting(None, "training: share of clips with noise added; default: the recipe decides", above=-1e-9, below=1.001)
-    equaliser: float | None = setting(None, "training: dB by which bands are louder or quieter; default: the recipe decides", above=-1e-9, below=60)
-    centre: bool | None = setting(None, "without each band's mean over the clip, which a microphone adds; default: for speech")
-    masks: int | None = setting(None, "training: stretches of time, and of bands, hidden (SpecAugment); default: the recipe decides", above=-1)
+    rate: int | None = setting(
+        None, "samples a second; default: the most common of the training clips, at most 32,000", above=999
+    )
+    max: float | None = setting(
+        None, "seconds read of a clip; default: enough for 99 of 100 training clips, at most 60", above=0
+    )
+    shift: float | None = setting(
+        None,
+        "training: speed, and time shifted by up to this share; default: the recipe decides",
+        above=-1e-9,
+        below=1,
+    )
+    noise: float | None = setting(
+        None,
+        "training: share of clips with noise added; default: the recipe decides",
+        above=-1e-9,
+        below=1.001,
+    )
+    equaliser: float | None = setting(
+        None,
+        "training: dB by which bands are louder or quieter; default: the recipe decides",
+        above=-1e-9,
+        below=60,
+    )
+    centre: bool | None = setting(
+        None, "without each band's mean over the clip, which a microphone adds; default: for speech"
+    )
+    masks: int | None = setting(
+        None,
+        "training: stretches of time, and of bands, hidden (SpecAugment); default: the recipe decides",
+        above=-1,
+    )
     stride: int | None = setting(
-        None, "frames of 10 ms that a token stands for where a model reads in order: 1, 2 or 4; default: the recipe decides", choices=(1, 2, 4)
+        None,
+        "frames of 10 ms that a token stands for where a model reads in order: 1, 2 or 4; default: the recipe"
+        " decides",
+        choices=(1, 2, 4),
     )
     hertz: int = learned(0)
     most: int = learned(0)  # samples stored of a clip
@@ -104,7 +137,8 @@ class Audio(DataType):
         return 0.95 * sum(map(_looks_like_sound, known)) / len(known) if known else 0.0
 
     def read(self, cell: Any) -> Sound | None:
-        """Blob, path, bytes, {'bytes', 'path'}, {'array', 'sampling_rate'}, (array, rate), or an array (n,), (n, channels), (channels, n)."""
+        """Blob, path, bytes, {'bytes', 'path'}, {'array', 'sampling_rate'}, (array, rate), or an array (n,),
+        (n, channels), (channels, n)."""
         if isinstance(cell, Sound):
             return cell
         if isinstance(cell, Mapping):
@@ -118,39 +152,60 @@ class Audio(DataType):
         return None if is_missing(cell) else _from_file(*_bytes_of(cell))
 
     def fit(self, values: Sequence[Sound | None], spec: Mapping[str, Any]) -> Self:
-        """Rate, length and each band's mean and spread in the training clips. A room fitted before stays as it is. spec: "order": the model
-        reads frames in order. DataError: clips of more than a minute that are to be cut, and nobody said how much of them to read."""
+        """Rate, length and each band's mean and spread in the training clips. A room fitted before stays as
+        it is. spec: "order": the model reads frames in order. DataError: clips of more than a minute that are
+        to be cut, and nobody said how much of them to read.
+        """
         if self.hertz:
             return self
         order, name = bool(spec.get("order")), spec.get("name", "audio")
         if self.stride and not order:
-            raise ConfigError(f"'{name}': stride is of models that read a sound in order.\nLeave stride out, or: --model conformer.")
+            raise ConfigError(
+                f"'{name}': stride is of models that read a sound in order.\nLeave stride out, or: --model"
+                " conformer."
+            )
         known = [value for value in values if value is not None]
         rates = Counter(value.rate for value in known if value.rate)
         hertz = self.rate or min(HIGHEST, max(rates, key=lambda rate: (rates[rate], rate), default=16_000))
         seconds = np.array([len(value.samples) / (value.rate or hertz) for value in known] or [1.0])
         enough = float(np.quantile(seconds, 0.99, method="higher"))
-        if enough > LONGEST and 2 < len(seconds) <= 100:  # of so few clips, the one in a hundred that may be cut is the longest
+        if (
+            enough > LONGEST and 2 < len(seconds) <= 100
+        ):  # of so few clips, the one in a hundred that may be cut is the longest
             enough = float(np.sort(seconds)[-2])
         if enough > LONGEST and self.max is None and not order:
             raise DataError(
-                f"'{name}': expected clips of at most {LONGEST:.0f} s, the longest training clip has {seconds.max():,.0f} s.\n"
-                f"Cut them, or say how much of each is read, the loudest part: audio(max={LONGEST:.0f})."
+                f"'{name}': expected clips of at most {LONGEST:.0f} s, the longest training clip has"
+                f" {seconds.max():,.0f} s.\nCut them, or say how much of each is read, the loudest part:"
+                f" audio(max={LONGEST:.0f})."
             )
         most = samples_of(frames_of(math.ceil((self.max or min(enough, LONGEST)) * hertz), hertz), hertz)
-        room = replace(self, hertz=int(hertz), most=most, bands=bands_of(hertz), cut=float((seconds * hertz > most).mean()), order=order)
-        return room._with_moments(known[:: max(1, math.ceil(len(known) / 1000))])
+        column_type = replace(
+            self,
+            hertz=int(hertz),
+            most=most,
+            bands=bands_of(hertz),
+            cut=float((seconds * hertz > most).mean()),
+            order=order,
+        )
+        return column_type._with_moments(known[:: max(1, math.ceil(len(known) / 1000))])
 
     def _with_moments(self, known: Sequence[Sound]) -> Self:
         total, squares, frames = np.zeros(self.bands), np.zeros(self.bands), 0
         for value in known:  # one at a time: a thousand minutes need not lie in memory together
             samples = self._one(value)
             count = lengths(samples, self.hertz)
-            found = self._features(energies(samples, self.hertz, self.bands), count)[0, : int(count)].double().numpy()
+            found = (
+                self._features(energies(samples, self.hertz, self.bands), count)[0, : int(count)]
+                .double()
+                .numpy()
+            )
             total, squares, frames = total + found.sum(0), squares + (found**2).sum(0), frames + len(found)
         mean = total / frames if frames else np.full(self.bands, math.log(FAINT) / 2)
         std = np.sqrt(np.maximum(squares / max(1, frames) - mean**2, 0))
-        return replace(self, mean=tuple(mean.tolist()), std=tuple(np.maximum(std, 0.5).tolist()))  # silence alone must not be blown up
+        return replace(
+            self, mean=tuple(mean.tolist()), std=tuple(np.maximum(std, 0.5).tolist())
+        )  # silence alone must not be blown up
 
     @staticmethod
     def _features(energy: Tensor, count: Tensor) -> Tensor:
@@ -170,7 +225,7 @@ class Audio(DataType):
             found[: len(samples)] = samples
         return found
 
-    def restored(self, array: np.ndarray) -> Sound | None:
+    def decode_cell(self, array: np.ndarray) -> Sound | None:
         samples = array[array != GAP]
         return Sound(samples, self.hertz) if len(samples) else None
 
@@ -179,9 +234,13 @@ class Audio(DataType):
         if isinstance(arrays, Tensor):
             return arrays
         most = int(arrays.lengths.max()) if len(arrays) else 0
-        longest = samples_of(max(FEWEST, shortened(most, steps_of(self.hertz)[1])), self.hertz)  # every window that begins in a clip
+        longest = samples_of(
+            max(FEWEST, shortened(most, steps_of(self.hertz)[1])), self.hertz
+        )  # every window that begins in a clip
         found = torch.full((len(arrays), longest), GAP, dtype=torch.int16)
-        return found.masked_scatter_(torch.arange(longest) < arrays.lengths[:, None], arrays.flat.to(torch.int16))
+        return found.masked_scatter_(
+            torch.arange(longest) < arrays.lengths[:, None], arrays.flat.to(torch.int16)
+        )
 
     def _one(self, value: Sound | None) -> Tensor:
         """(1, N) int16."""
@@ -193,7 +252,8 @@ class Audio(DataType):
         return shortened(shortened(arrays.lengths.numpy(), steps_of(self.hertz)[1]), self.stride or 1)
 
     def collate(self, arrays: Tensor | Ragged, draw: Draw | None) -> Tensor | Padded:
-        """(B, N) int16 -> (B, 1, M, T) float32; in order, Padded (B, T, M). Changed at random when `draw` is given."""
+        """(B, N) int16 -> (B, 1, M, T) float32; in order, Padded (B, T, M). Changed at random when `draw` is
+        given."""
         samples = self._samples(arrays)
         count = lengths(samples, self.hertz)
         energy = energies(samples, self.hertz, self.bands)
@@ -201,7 +261,9 @@ class Audio(DataType):
             energy = noised(energy, count, self.hertz, self.noise, draw)
         if draw is not None and self.equaliser:
             energy = equalised(energy, self.equaliser, draw)
-        mean, std = (torch.tensor(part, dtype=torch.float32, device=samples.device) for part in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(part, dtype=torch.float32, device=samples.device) for part in (self.mean, self.std)
+        )
         features = (self._features(energy, count) - mean) / std
         if self.centre:
             features = centred(features, count)
@@ -215,7 +277,8 @@ class Audio(DataType):
         return (features * known[..., None]).transpose(1, 2)[:, None].contiguous()
 
     def _in_order(self, features: Tensor, count: Tensor, draw: Draw | None) -> Padded:
-        """Features (B, T, M), with `count` (B,) frames each -> Padded; in training as quick and as high as the draw says, and masked."""
+        """Features (B, T, M), with `count` (B,) frames each -> Padded; in training as quick and as high as
+        the draw says, and masked."""
         if draw is not None and self.shift:
             features, count = paced(features, count, draw)
         if draw is not None and self.masks:
@@ -224,7 +287,8 @@ class Audio(DataType):
         return Padded(features * known[..., None], count, tuple(count.tolist()))
 
     def stem(self, width: int | None) -> nn.Module:
-        """width: the features themselves (map), or tokens (in order). None: averaged to at most 16×16 and flattened (pooled)."""
+        """width: the features themselves (map), or tokens (in order). None: averaged to at most 16×16 and
+        flattened (pooled)."""
         if width is None:
             return SmallSpectrum()
         return Frames(self.bands, self.stride or max(STRIDES), width) if self.order else Spectrum(self.side)
@@ -236,7 +300,7 @@ class Audio(DataType):
 
     # ---- for the data gate and for questions ----
 
-    def traits(self, arrays: Tensor | Ragged) -> dict[str, np.ndarray]:
+    def summary_stats(self, arrays: Tensor | Ragged) -> dict[str, np.ndarray]:
         """Length in seconds and loudness in dB of full scale; nan for a missing clip."""
         arrays = self._samples(arrays)
         there = arrays != GAP
@@ -251,13 +315,18 @@ class Audio(DataType):
         rate = self.hertz or 16_000
         seconds = [None if value is None else len(value.samples) / (value.rate or rate) for value in values]
         loud = [None if value is None else _loudness(value.samples) for value in values]
-        return {**quarters(seconds, lambda s: f"{s:.2f} s"), **quarters(loud, lambda level: f"{level:.0f} dB")}
+        return {
+            **quarters(seconds, lambda s: f"{s:.2f} s"),
+            **quarters(loud, lambda level: f"{level:.0f} dB"),
+        }
 
     @property
     def corruptions(self) -> Mapping[str, tuple[float, ...]]:
         return {NOISE: (-20.0, -10.0, 0.0), QUIET: (12.0, 24.0, 36.0)}
 
-    def corrupt(self, name: str, level: float, value: Sound | None, draw: np.random.Generator) -> Sound | None:
+    def corrupt(
+        self, name: str, level: float, value: Sound | None, draw: np.random.Generator
+    ) -> Sound | None:
         """White noise so much louder than the clip in the mean, or the whole clip quieter."""
         if value is None:
             return None
@@ -280,7 +349,12 @@ class Audio(DataType):
     def marked(self, value: Sound, weights: Sequence[float]) -> Item:
         rate = value.rate or self.hertz
         pieces = _stretches(value, len(weights))
-        return Item(pieces=tuple((f"{low / rate:.2f}–{high / rate:.2f} s  ", float(w)) for (low, high), w in zip(pieces, weights, strict=True)))
+        return Item(
+            pieces=tuple(
+                (f"{low / rate:.2f}–{high / rate:.2f} s  ", float(w))
+                for (low, high), w in zip(pieces, weights, strict=True)
+            )
+        )
 
     # ---- for people ----
 
@@ -291,20 +365,30 @@ class Audio(DataType):
         return f"{len(value.samples) / rate:.2f} s, {rate:,} Hz"
 
     def about(self, names: bool = True) -> str:
-        return f"{self.hertz:,} Hz, {self.most / self.hertz:.2f} s at {'once' if self.order else 'most'}, {self.bands} mel bands"
+        return (
+            f"{self.hertz:,} Hz, {self.most / self.hertz:.2f} s at {'once' if self.order else 'most'},"
+            f" {self.bands} mel bands"
+        )
 
     def said(self, name: str) -> str:
         told = f"'{name}' is read at {self.about()}"
         if self.order:
             return f"{told}, a token every {10 * (self.stride or max(STRIDES))} ms"
-        return told + (f"; of {self.cut:.1%} of the clips, longer, the loudest part is read (max=…)" if self.cut else "")
+        return told + (
+            f"; of {self.cut:.1%} of the clips, longer, the loudest part is read (max=…)" if self.cut else ""
+        )
 
     def sound(self, value: Sound | None) -> bytes | None:
         """A wav of at most LISTENED seconds and HEARD samples a second."""
         if value is None or not (value.rate or self.hertz):
             return None
         rate = min(HEARD, value.rate or self.hertz)
-        samples = _at_rate(replace(value, samples=value.samples[: int(LISTENED * (value.rate or rate))], rate=value.rate or rate), rate)
+        samples = _at_rate(
+            replace(
+                value, samples=value.samples[: int(LISTENED * (value.rate or rate))], rate=value.rate or rate
+            ),
+            rate,
+        )
         file = io.BytesIO()
         with wave.open(file, "wb") as written:
             written.setnchannels(1)
@@ -323,12 +407,14 @@ class Audio(DataType):
         assert isinstance(values, Tensor)
         found = values[0, 0, :, : max(1, count)].numpy()
         shown = PIL.Image.fromarray((255 * np.clip((found[::-1] + 3) / 6, 0, 1)).astype(np.uint8))
-        shown = shown.resize((min(512, shown.width), shown.height))  # every band: a long clip is squeezed in time alone
+        shown = shown.resize(
+            (min(512, shown.width), shown.height)
+        )  # every band: a long clip is squeezed in time alone
         shown.save(file := io.BytesIO(), "PNG", optimize=True)
         return file.getvalue()
 
 
-# --- reading -------------------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 def _looks_like_sound(cell: Any) -> bool:
@@ -355,7 +441,9 @@ def _library(name: str) -> ModuleType:
 
         return soxr
     except (ImportError, OSError):  # OSError: without the C library that soundfile wraps
-        raise ConfigError(f'sounds need the library {name}, which is not installed: pip install "mapsto[audio]"') from None
+        raise ConfigError(
+            f'sounds need the library {name}, which is not installed: pip install "mapsto[audio]"'
+        ) from None
 
 
 def _bytes_of(cell: Any) -> tuple[str, bytes]:
@@ -363,13 +451,17 @@ def _bytes_of(cell: Any) -> tuple[str, bytes]:
         return f"{len(cell):,} bytes", bytes(cell)
     if not isinstance(cell, (Blob, str, PurePath)):
         raise CellError(
-            f"expected a sound, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, an array (n[, channels]) or (array, rate)."
+            f"expected a sound, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, an array (n[,"
+            " channels]) or (array, rate)."
         )
     blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
     try:
         return blob.name, blob.read()
     except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
-        raise CellError(f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the path.") from problem
+        raise CellError(
+            f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the"
+            " path."
+        ) from problem
 
 
 def _from_file(name: str, data: bytes) -> Sound:
@@ -383,7 +475,9 @@ def _from_file(name: str, data: bytes) -> Sound:
             rate, samples = file.samplerate, file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as problem:
         why = getattr(problem, "error_string", problem)  # without the object that was opened
-        raise CellError(f"{name}: not a sound that can be read ({shorten(why, 80)}).\nReplace or delete it.") from problem
+        raise CellError(
+            f"{name}: not a sound that can be read ({shorten(why, 80)}).\nReplace or delete it."
+        ) from problem
     if lacks := lacking(data):
         raise CellError(f"{name}: cut off, {lacks:,} bytes fewer than its head says.\nReplace or delete it.")
     return _mixed(samples, rate, name)
@@ -395,8 +489,16 @@ def _from_array(array: np.ndarray, rate: Any) -> Sound:
     if array.ndim == 2 and array.shape[0] < array.shape[1]:
         array = array.T
     if array.ndim != 2 or array.shape[1] > CHANNELS or array.dtype.kind not in "iuf":
-        raise CellError(f"expected samples (n,) or (n, channels), got an array {array.shape} of {array.dtype}.\nGive one sound a cell.")
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or rate != int(rate) or not 0 <= rate <= 10_000_000:
+        raise CellError(
+            f"expected samples (n,) or (n, channels), got an array {array.shape} of {array.dtype}.\nGive one"
+            " sound a cell."
+        )
+    if (
+        isinstance(rate, bool)
+        or not isinstance(rate, (int, float, np.number))
+        or rate != int(rate)
+        or not 0 <= rate <= 10_000_000
+    ):
         raise CellError(f"expected a rate in Hz, got {shorten(rate)}.\nGive (array, rate).")
     if array.dtype.kind == "f":
         samples = array.astype(np.float32)

@@ -1,10 +1,10 @@
 """Sounds as nets see them: log-mel features of a whole batch at once, and what training does to them.
 
-Energies of 25 ms windows every 10 ms in bands of equal width on the mel scale (Davis & Mermelstein 1980; O'Shaughnessy's formula), over the
-clip's own mean, as logarithms. In training: noise, another microphone, warps of time and pitch, and masks (SpecAugment, Park et al. 2019), one
-draw an example.
-What nets begin with: the spectrum as a picture, or its frames in order as tokens.
-Letters: B batch, N samples, T frames, M mel bands.
+Energies of 25 ms windows every 10 ms in bands of equal width on the mel scale (Davis & Mermelstein 1980;
+O'Shaughnessy's formula), over the clip's own mean, as logarithms. In training: noise, another microphone,
+warps of time and pitch, and masks (SpecAugment, Park et al. 2019), one draw an example. What nets begin with:
+the spectrum as a picture, or its frames in order as tokens. Letters: B batch, N samples, T frames, M mel
+bands.
 """
 
 from __future__ import annotations
@@ -28,11 +28,16 @@ AT_ONCE = 1 << 23  # samples in windows that are transformed together: some 100 
 UNKNOWN = 0x7FFF0000  # sizes in a wav's head from which they stand for "unknown"
 FEWEST = 8  # windows of the longest clip at least, so that a net can pool them
 CHANNELS = 32  # of the convolutions that make frames tokens
-STRIDES = {1: (1, 1), 2: (2, 1), 4: (2, 2)}  # over time, of these convolutions, by frames that a token stands for
+STRIDES = {
+    1: (1, 1),
+    2: (2, 1),
+    4: (2, 2),
+}  # over time, of these convolutions, by frames that a token stands for
 
 
 def lacking(data: bytes) -> int:
-    """Bytes that a wav's samples have fewer than its head says; 0 where all are there, or where who wrote it did not know (ffmpeg to a pipe)."""
+    """Bytes that a wav's samples have fewer than its head says; 0 where all are there, or where who wrote it
+    did not know (ffmpeg to a pipe)."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return 0
     at = 12
@@ -62,7 +67,8 @@ def samples_of(frames: int, rate: int) -> int:
 
 
 def bands_of(rate: int) -> int:
-    """Mel bands by rate: 40 for a telephone's 8 kHz, 64 up to 16 kHz, 80 above, as speech recognisers have them."""
+    """Mel bands by rate: 40 for a telephone's 8 kHz, 64 up to 16 kHz, 80 above, as speech recognisers have
+    them."""
     return 40 if rate <= 8000 else 64 if rate <= 16000 else 80
 
 
@@ -97,7 +103,10 @@ def lengths(samples: Tensor, rate: int) -> Tensor:
 def energies(samples: Tensor, rate: int, bands: int) -> Tensor:
     """Stored (B, N) int16 -> (B, T, M) float32: energy in each band, 1 for a tone at full scale."""
     window, hop = steps_of(rate)
-    shape, weights = torch.hann_window(window, device=samples.device), moved(filters(rate, bands), samples.device)
+    shape, weights = (
+        torch.hann_window(window, device=samples.device),
+        moved(filters(rate, bands), samples.device),
+    )
     scale = 1 / (32768 * shape.sum() / 2)
 
     def some(part: Tensor) -> Tensor:
@@ -113,8 +122,9 @@ def energies(samples: Tensor, rate: int, bands: int) -> Tensor:
 
 
 def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -> Tensor:
-    """Energies (B, T, M), with `count` (B,) frames each: for a share of the clips with white noise from 40 to 5 dB below the clip's own energy.
-    Energies of independent sounds add up in the mean; a window's share of noise is exponential."""
+    """Energies (B, T, M), with `count` (B,) frames each: for a share of the clips with white noise from 40 to
+    5 dB below the clip's own energy. Energies of independent sounds add up in the mean; a window's share of
+    noise is exponential."""
     _, frames, bands = energy.shape
     drawn = draw.uniform("sound noise", 2)
     white = moved(filters(rate, bands).sum(0), energy.device)
@@ -125,46 +135,57 @@ def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -
 
 
 def equalised(energy: Tensor, most: float, draw: Draw) -> Tensor:
-    """Energies (B, T, M), bands louder or quieter by up to `most` dB, neighbours alike, as another microphone or room would have them
-    (FilterAugment, Nam et al. 2022)."""
+    """Energies (B, T, M), bands louder or quieter by up to `most` dB, neighbours alike, as another microphone
+    or room would have them (FilterAugment, Nam et al. 2022)."""
     gain = most * (2 * draw.uniform("equaliser", KNOTS) - 1)[..., None]  # (B, K, 1)
     place = torch.linspace(0, KNOTS - 1, energy.shape[2], device=energy.device).expand(len(energy), -1)
     return energy * 10 ** (_between(gain, place)[:, None, :, 0] / 10)
 
 
 def levelled(energy: Tensor, count: Tensor) -> Tensor:
-    """Energies (B, T, M), with `count` (B,) frames each, over each clip's mean: how loud it is says how near the microphone was, and voices that
-    were not heard in training may be 20 dB quieter. Silence stays silent."""
+    """Energies (B, T, M), with `count` (B,) frames each, over each clip's mean: how loud it is says how near
+    the microphone was, and voices that were not heard in training may be 20 dB quieter. Silence stays
+    silent."""
     known = torch.arange(energy.shape[1], device=energy.device) < count[:, None]
     mean = (energy.sum(2) * known).sum(1) / count.clamp(min=1)
     return energy / mean.clamp(min=FLOOR)[:, None, None]
 
 
 def centred(features: Tensor, count: Tensor) -> Tensor:
-    """Features (B, T, M), with `count` (B,) frames each, without each band's mean over the clip: what a microphone and a room multiply all of
-    it by goes (cepstral mean normalisation, Atal 1974)."""
+    """Features (B, T, M), with `count` (B,) frames each, without each band's mean over the clip: what a
+    microphone and a room multiply all of it by goes (cepstral mean normalisation, Atal 1974)."""
     known = (torch.arange(features.shape[1], device=features.device) < count[:, None])[..., None]
     return features - ((features * known).sum(1) / count.clamp(min=1)[:, None])[:, None]
 
 
 def warped(features: Tensor, count: Tensor, shift: float, draw: Draw) -> tuple[Tensor, Tensor]:
-    """Features (B, T, M) and which frames are the clip's own (B, T): up to 10% quicker or slower, earlier or later by up to `shift` of the
-    window that is read, and higher or lower by up to 10% of the mel scale, as of a speaker with another throat (Jaitly & Hinton 2013)."""
+    """Features (B, T, M) and which frames are the clip's own (B, T): up to 10% quicker or slower, earlier or
+    later by up to `shift` of the window that is read, and higher or lower by up to 10% of the mel scale, as
+    of a speaker with another throat (Jaitly & Hinton 2013).
+    """
     frames = features.shape[1]
     speed, begin, pitch = (2 * draw.uniform("sound warp", 3) - 1)[..., None].unbind(1)  # (B, 1) each
-    place = (torch.arange(frames, device=features.device) - begin * shift * frames) * (1 + 0.1 * speed)  # (B, T)
+    place = (torch.arange(frames, device=features.device) - begin * shift * frames) * (
+        1 + 0.1 * speed
+    )  # (B, T)
     last = (count - 1).clamp(min=0)[:, None]
     known = (place >= 0) & (place <= last) & (count > 0)[:, None]
     return _higher(_between(features, torch.minimum(place.clamp(min=0), last)), pitch), known
 
 
 def paced(features: Tensor, count: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-    """Features (B, T, M) of `count` (B,) frames each, up to 10% quicker or slower, and higher or lower as `warped` has it, and how many frames
-    each then has: no frame of the clip is lost, so that what is said in it stays whole."""
+    """Features (B, T, M) of `count` (B,) frames each, up to 10% quicker or slower, and higher or lower as
+    `warped` has it, and how many frames each then has: no frame of the clip is lost, so that what is said in
+    it stays whole."""
     speed, pitch = (2 * draw.uniform("sound pace", 2) - 1)[..., None].unbind(1)  # (B, 1) each
     lasting = (count / (1 + 0.1 * speed[:, 0])).round().long().clamp(min=1) * (count > 0)
-    place = torch.arange(max(features.shape[1], int(lasting.max()) if len(lasting) else 0), device=features.device) * (1 + 0.1 * speed)  # (B, T)
-    return _higher(_between(features, torch.minimum(place, (count - 1).clamp(min=0)[:, None])), pitch), lasting
+    place = torch.arange(
+        max(features.shape[1], int(lasting.max()) if len(lasting) else 0), device=features.device
+    ) * (1 + 0.1 * speed)  # (B, T)
+    return (
+        _higher(_between(features, torch.minimum(place, (count - 1).clamp(min=0)[:, None])), pitch),
+        lasting,
+    )
 
 
 def _higher(features: Tensor, pitch: Tensor) -> Tensor:
@@ -187,7 +208,8 @@ def _between(values: Tensor, place: Tensor) -> Tensor:
 
 
 def masked(features: Tensor, times: int, draw: Draw, share: float = 0.2) -> Tensor:
-    """Features (B, T, M), 0 in `times` stretches of time, each up to `share` of what there is, and in as many of bands, up to a fifth."""
+    """Features (B, T, M), 0 in `times` stretches of time, each up to `share` of what there is, and in as many
+    of bands, up to a fifth."""
     hidden = torch.zeros(features.shape, dtype=torch.bool, device=features.device)
     drawn = draw.uniform(f"{times} sound masks", times, 4)
     for axis, shape in ((1, (1, -1, 1)), (2, (1, 1, -1))):
@@ -200,11 +222,12 @@ def masked(features: Tensor, times: int, draw: Draw, share: float = 0.2) -> Tens
     return features.masked_fill(hidden, 0.0)
 
 
-# --- what nets begin with --------------------------------------------------------------------------------------------------------
+# --- what nets begin with -------------------------------------------------------------------------
 
 
 class Spectrum(nn.Module):
-    """(B, 1, M, T) as it is: models bring their own first layer. size: the side of a square of as many places."""
+    """(B, 1, M, T) as it is: models bring their own first layer. size: the side of a square of as many
+    places."""
 
     gives = "map"
 
@@ -217,7 +240,8 @@ class Spectrum(nn.Module):
 
 
 class SmallSpectrum(nn.Module):
-    """(B, 1, M, T), or Padded (B, T, M) of which each clip's own frames count -> (B, F): enough for a linear model to be a fair baseline."""
+    """(B, 1, M, T), or Padded (B, T, M) of which each clip's own frames count -> (B, F): enough for a linear
+    model to be a fair baseline."""
 
     gives = "pooled"
     features = 16 * 16
@@ -233,8 +257,9 @@ class SmallSpectrum(nn.Module):
 
 
 class Frames(nn.Module):
-    """Padded (B, T, M) -> Padded tokens (B, T / stride, D): two convolutions over time and pitch, as speech recognisers begin (Dong et al.
-    2018). What lies behind a clip's end is 0 before each, so that it says nothing."""
+    """Padded (B, T, M) -> Padded tokens (B, T / stride, D): two convolutions over time and pitch, as speech
+    recognisers begin (Dong et al. 2018). What lies behind a clip's end is 0 before each, so that it says
+    nothing."""
 
     gives = "tokens"
 

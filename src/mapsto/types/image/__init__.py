@@ -1,8 +1,10 @@
-"""Pictures: any mode, size, depth and orientation in; uint8 (or uint16) squares in the store; normalised floats in a batch.
+"""Pictures: any mode, size, depth and orientation in; uint8 (or uint16) squares in the store; normalised
+floats in a batch.
 
-Shape: a picture no longer than 4:3 is squeezed onto the square, a distortion Inception-style augmentation applies anyway, and nothing
-is cut away; a longer one is fitted whole and padded with the mean colour of its border. Transparency lies on white. A missing
-picture is stored as zeros and is 0, the mean, after normalisation. Letters: B batch, C channels, H W image.
+Shape: a picture no longer than 4:3 is squeezed onto the square, a distortion Inception-style augmentation
+applies anyway, and nothing is cut away; a longer one is fitted whole and padded with the mean colour of its
+border. Transparency lies on white. A missing picture is stored as zeros and is 0, the mean, after
+normalisation. Letters: B batch, C channels, H W image.
 """
 
 from __future__ import annotations
@@ -65,10 +67,18 @@ class Image(DataType):
     modality: ClassVar[str] = "image"
     placeholder: ClassVar[Any] = "photo.png"
 
-    size: int | None = setting(None, "side in pixels; none: found in the training pictures, at most 224", above=0)
-    channels: int | None = setting(None, "1 grey, 3 colour; none: grey if all training pictures are", choices=(1, 3))
-    bits: int | None = setting(None, "8 or 16 per channel; none: 16 if a training picture has them", choices=(8, 16))
-    augment: str | None = setting(None, "words of crop flip colour cutout randaugment, or none; default: the recipe decides")
+    size: int | None = setting(
+        None, "side in pixels; none: found in the training pictures, at most 224", above=0
+    )
+    channels: int | None = setting(
+        None, "1 grey, 3 colour; none: grey if all training pictures are", choices=(1, 3)
+    )
+    bits: int | None = setting(
+        None, "8 or 16 per channel; none: 16 if a training picture has them", choices=(8, 16)
+    )
+    augment: str | None = setting(
+        None, "words of crop flip colour cutout randaugment, or none; default: the recipe decides"
+    )
     side: int = learned(0)
     planes: int = learned(0)
     depth: int = learned(8)
@@ -84,7 +94,8 @@ class Image(DataType):
         return 0.95 * sum(map(_looks_like_image, known)) / len(known) if known else 0.0
 
     def read(self, cell: Any) -> np.ndarray | None:
-        """Blob, path, bytes, {'bytes', 'path'}, PIL image or array -> (H, W, C). Larger than needed is reduced at once."""
+        """Blob, path, bytes, {'bytes', 'path'}, PIL image or array -> (H, W, C). Larger than needed is
+        reduced at once."""
         if isinstance(cell, Mapping):
             cell = cell.get("bytes") or cell.get("path")
         if isinstance(cell, PIL.Image.Image):
@@ -98,7 +109,10 @@ class Image(DataType):
             raise CellError(f"{name}: the file is empty (0 bytes).\nReplace or delete it.")
         picture = _opened(data, name)
         if picture.format in REFUSED:
-            raise CellError(f"{name}: {picture.format} drawings are not read, because that runs an outside program.\nSave it as PNG.")
+            raise CellError(
+                f"{name}: {picture.format} drawings are not read, because that runs an outside program.\nSave"
+                " it as PNG."
+            )
         return self._from_pillow(picture, name)
 
     @property
@@ -109,8 +123,8 @@ class Image(DataType):
     def _from_pillow(self, picture: PIL.Image.Image, name: str, theirs: bool = False) -> np.ndarray:
         if picture.width * picture.height > MOST_PIXELS:
             raise CellError(
-                f"{name}: {picture.width}×{picture.height} pixels are more than {MOST_PIXELS // 10**6} million, perhaps a decompression bomb.\n"
-                "Scale the picture down before training."
+                f"{name}: {picture.width}×{picture.height} pixels are more than {MOST_PIXELS // 10**6}"
+                " million, perhaps a decompression bomb.\nScale the picture down before training."
             )
         try:
             if picture.format == "JPEG" and not theirs:
@@ -120,21 +134,26 @@ class Image(DataType):
                 picture = ImageOps.exif_transpose(picture)
             return _pixels(picture, self._enough)
         except BROKEN as problem:
-            raise CellError(f"{name}: the picture is damaged or cut short ({shorten(problem, 80)}).\nReplace or delete it.") from problem
+            raise CellError(
+                f"{name}: the picture is damaged or cut short ({shorten(problem, 80)}).\nReplace or"
+                " delete it."
+            ) from problem
 
     def fit(self, values: Sequence[np.ndarray | None], spec: Mapping[str, Any]) -> Self:
-        """Size, channels, depth, mean and std from at most 1,000 training pictures. spec may want size, channels, mean, std (of 0..1).
-        A room fitted before stays as it is."""
+        """Size, channels, depth, mean and std from at most 1,000 training pictures. spec may want size,
+        channels, mean, std (of 0..1). A room fitted before stays as it is."""
         if self.side:
             return self
         known = [value for value in values if value is not None]
         known = known[:: max(1, math.ceil(len(known) / 1000))]
         side = self.size or spec.get("size") or _common_side(known)
-        planes = self.channels or spec.get("channels") or (3 if any(_coloured(value) for value in known) else 1)
+        planes = (
+            self.channels or spec.get("channels") or (3 if any(_coloured(value) for value in known) else 1)
+        )
         depth = self.bits or (16 if any(value.dtype == np.uint16 for value in known) else 8)
-        room = replace(self, side=int(side), planes=int(planes), depth=depth)
-        mean, std = room._moments(known)
-        return replace(room, mean=tuple(spec.get("mean", mean)), std=tuple(spec.get("std", std)))
+        column_type = replace(self, side=int(side), planes=int(planes), depth=depth)
+        mean, std = column_type._moments(known)
+        return replace(column_type, mean=tuple(spec.get("mean", mean)), std=tuple(spec.get("std", std)))
 
     def _moments(self, known: Sequence[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if not known:
@@ -146,14 +165,18 @@ class Image(DataType):
             squares += (scaled**2).mean(1)
         mean = total / len(known)
         std = np.sqrt(np.maximum(squares / len(known) - mean**2, 0))
-        return tuple(mean.tolist()), tuple(np.maximum(std, 1 / 64).tolist())  # flat pictures must not be blown up
+        return tuple(mean.tolist()), tuple(
+            np.maximum(std, 1 / 64).tolist()
+        )  # flat pictures must not be blown up
 
     @property
     def _white(self) -> int:
         return 65535 if self.depth == 16 else 255
 
     def about(self, names: bool = True) -> str:
-        return f"{self.side} × {self.side} pixels, {'colour' if self.planes == 3 else 'grey'}, {self.depth} bits"
+        return (
+            f"{self.side} × {self.side} pixels, {'colour' if self.planes == 3 else 'grey'}, {self.depth} bits"
+        )
 
     def picture(self, value: np.ndarray | None) -> bytes | None:
         """(H, W, C) -> PNG of at most 256 pixels a side."""
@@ -166,18 +189,25 @@ class Image(DataType):
         shown.save(file, "PNG", optimize=True)
         return file.getvalue()
 
-    def restored(self, array: np.ndarray) -> np.ndarray | None:
+    def decode_cell(self, array: np.ndarray) -> np.ndarray | None:
         return np.ascontiguousarray(array.transpose(1, 2, 0)) if array.any() else None
 
     def slices(self, values: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
-        light = [None if value is None else 100 * float(value.mean()) / np.iinfo(value.dtype).max for value in values]
-        return {f"light {name} of white": rows for name, rows in quarters(light, lambda x: f"{x:.0f}%").items()}
+        light = [
+            None if value is None else 100 * float(value.mean()) / np.iinfo(value.dtype).max
+            for value in values
+        ]
+        return {
+            f"light {name} of white": rows for name, rows in quarters(light, lambda x: f"{x:.0f}%").items()
+        }
 
     @property
     def corruptions(self) -> Mapping[str, tuple[float, ...]]:
         return {name: levels for name, (_, levels) in PICTURES.items()}
 
-    def corrupt(self, name: str, level: float, value: np.ndarray | None, draw: np.random.Generator) -> np.ndarray | None:
+    def corrupt(
+        self, name: str, level: float, value: np.ndarray | None, draw: np.random.Generator
+    ) -> np.ndarray | None:
         return None if value is None else corrupted(name, level, value, draw)
 
     def parts(self, value: np.ndarray | None, most: int) -> list[np.ndarray]:
@@ -198,7 +228,12 @@ class Image(DataType):
         return np.ascontiguousarray(_squared(pixels, self.side).transpose(2, 0, 1))  # (H, W, C) -> (C, H, W)
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
-        if isinstance(cells, np.ndarray) and cells.dtype == np.uint8 and cells.shape[1:3] == (self.side,) * 2 and len(cells):
+        if (
+            isinstance(cells, np.ndarray)
+            and cells.dtype == np.uint8
+            and cells.shape[1:3] == (self.side,) * 2
+            and len(cells)
+        ):
             pixels = np.expand_dims(cells, 3) if cells.ndim == 3 else cells
             if pixels.shape[3] in (1, 3):  # (N, H, W, C): a whole idx or npz file in one stroke
                 planes = _with_depth(_with_planes(pixels, self.planes), self.depth)
@@ -206,45 +241,67 @@ class Image(DataType):
         return super().encode_column(cells)
 
     def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
-        """(B, C, H, W) raw -> float32, normalised; augmented when `draw` is given. Moves are made on bytes, before the floats."""
+        """(B, C, H, W) raw -> float32, normalised; augmented when `draw` is given. Moves are made on bytes,
+        before the floats."""
         arrays = arrays.float() if arrays.dtype == torch.uint16 else arrays  # torch has few uint16 operations
-        known = arrays.flatten(1).amax(1) > 0 if len(arrays) else torch.ones(0, dtype=torch.bool, device=arrays.device)
+        known = (
+            arrays.flatten(1).amax(1) > 0
+            if len(arrays)
+            else torch.ones(0, dtype=torch.bool, device=arrays.device)
+        )
         words = _words(self.augment) if draw is not None else ()
         if draw is not None and ("crop" in words or "flip" in words):
             arrays = moved(arrays, draw, "crop" in words, "flip" in words)
-        mean, std = (torch.tensor(part, device=arrays.device).view(-1, 1, 1) for part in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(part, device=arrays.device).view(-1, 1, 1) for part in (self.mean, self.std)
+        )
         pixels = arrays.float()
         if draw is not None and ("colour" in words or "randaugment" in words):
-            pixels = recoloured(pixels.div_(self._white), draw, "colour" in words, "randaugment" in words).sub_(mean).div_(std)
+            pixels = (
+                recoloured(pixels.div_(self._white), draw, "colour" in words, "randaugment" in words)
+                .sub_(mean)
+                .div_(std)
+            )
         else:
             pixels = (pixels * (1 / (self._white * std))).sub_(mean / std)
         if draw is not None and "randaugment" in words:
             pixels = warped(pixels, draw)
         if draw is not None and "cutout" in words:
             pixels = cut_out(pixels, draw)
-        return pixels * known[:, None, None, None]  # a missing picture is 0; no branch, which would wait for a GPU
+        return (
+            pixels * known[:, None, None, None]
+        )  # a missing picture is 0; no branch, which would wait for a GPU
 
     def views(self, values: Tensor) -> list[Tensor]:
         """Mirrored too, where training mirrors."""
         return [values, values.flip(3)] if "flip" in _words(self.augment) else [values]
 
     def show(self, value: np.ndarray | None) -> str:
-        return "—" if value is None else f"{value.shape[1]}×{value.shape[0]} {'colour' if value.shape[2] == 3 else 'grey'}"
+        return (
+            "—"
+            if value is None
+            else f"{value.shape[1]}×{value.shape[0]} {'colour' if value.shape[2] == 3 else 'grey'}"
+        )
 
-    def traits(self, arrays: Tensor) -> dict[str, np.ndarray]:
+    def summary_stats(self, arrays: Tensor) -> dict[str, np.ndarray]:
         """Light and contrast, shares of white; nan for a missing picture."""
         pixels = arrays.flatten(1).numpy().astype(np.float64) / self._white
         missing = pixels.max(1, initial=0) == 0
-        return {"light": np.where(missing, np.nan, pixels.mean(1)), "contrast": np.where(missing, np.nan, pixels.std(1))}
+        return {
+            "light": np.where(missing, np.nan, pixels.mean(1)),
+            "contrast": np.where(missing, np.nan, pixels.std(1)),
+        }
 
-    def places(self, arrays: Tensor) -> np.ndarray:
-        """Pixels, row by row, of the first channel; of large pictures every second, third, … row and column."""
+    def pixels(self, arrays: Tensor) -> np.ndarray:
+        """Pixels, row by row, of the first channel; of large pictures every second, third, … row and
+        column."""
         step = -(-self.side // 64)
         pixels = arrays[:, 0, ::step, ::step].flatten(1).numpy()
         return (pixels >> 8 if self.depth == 16 else pixels).astype(np.uint8)
 
-    def likeness(self, arrays: Tensor) -> np.ndarray:
-        """16×16 thumbnails less their mean: light and contrast do not matter (the cosine is their correlation)."""
+    def similarity_embedding(self, arrays: Tensor) -> np.ndarray:
+        """16×16 thumbnails less their mean: light and contrast do not matter (the cosine is their
+        correlation)."""
         small = adaptive_avg_pool2d(arrays.float(), min(self.side, 16)).flatten(1)
         small = small - small.mean(1, keepdim=True)
         length = small.norm(dim=1, keepdim=True)
@@ -252,7 +309,8 @@ class Image(DataType):
         return torch.where(flat, 0.0, small / length.clamp(min=1e-12)).numpy()
 
     def stem(self, width: int | None) -> nn.Module:
-        """width: the normalised pixels themselves (map). None: pooled to at most 16×16 and flattened (pooled)."""
+        """width: the normalised pixels themselves (map). None: pooled to at most 16×16 and flattened
+        (pooled)."""
         return Pixels(self.planes, self.side) if width is not None else SmallPixels(self.planes, self.side)
 
 
@@ -283,7 +341,7 @@ class SmallPixels(nn.Module):
         return adaptive_avg_pool2d(pixels, self.side).flatten(1)
 
 
-# --- reading -------------------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 def _looks_like_image(cell: Any) -> bool:
@@ -293,20 +351,30 @@ def _looks_like_image(cell: Any) -> bool:
         return PurePath(str(cell)).suffix.lower() in SUFFIXES
     if isinstance(cell, (bytes, bytearray, memoryview)):
         head = bytes(cell[:12])
-        return head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
-    return isinstance(cell, PIL.Image.Image) or (isinstance(cell, np.ndarray) and (cell.ndim == 2 or (cell.ndim == 3 and cell.shape[2] in (1, 3, 4))))
+        return head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")) or (
+            head[:4] == b"RIFF" and head[8:] == b"WEBP"
+        )
+    return isinstance(cell, PIL.Image.Image) or (
+        isinstance(cell, np.ndarray) and (cell.ndim == 2 or (cell.ndim == 3 and cell.shape[2] in (1, 3, 4)))
+    )
 
 
 def _bytes_of(cell: Any) -> tuple[str, bytes]:
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return f"{len(cell):,} bytes", bytes(cell)
     if not isinstance(cell, (Blob, str, PurePath)):
-        raise CellError(f"expected a picture, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, a PIL image or an array (H, W[, C]).")
+        raise CellError(
+            f"expected a picture, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, a PIL image"
+            " or an array (H, W[, C])."
+        )
     blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
     try:
         return blob.name, blob.read()
     except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
-        raise CellError(f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the path.") from problem
+        raise CellError(
+            f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the"
+            " path."
+        ) from problem
 
 
 def _opened(data: bytes, name: str) -> PIL.Image.Image:
@@ -316,10 +384,14 @@ def _opened(data: bytes, name: str) -> PIL.Image.Image:
             return PIL.Image.open(io.BytesIO(data))
     except PIL.Image.DecompressionBombError as problem:
         raise CellError(
-            f"{name}: more than {MOST_PIXELS // 10**6} million pixels, perhaps a decompression bomb.\nScale the picture down before training."
+            f"{name}: more than {MOST_PIXELS // 10**6} million pixels, perhaps a decompression bomb.\nScale"
+            " the picture down before training."
         ) from problem
     except BROKEN as problem:
-        raise CellError(f"{name}: not a picture that can be read ({len(data):,} bytes, starting {data[:8]!r}).\nReplace or delete it.") from problem
+        raise CellError(
+            f"{name}: not a picture that can be read ({len(data):,} bytes, starting {data[:8]!r}).\nReplace"
+            " or delete it."
+        ) from problem
 
 
 def _pixels(picture: PIL.Image.Image, enough: int) -> np.ndarray:
@@ -328,7 +400,9 @@ def _pixels(picture: PIL.Image.Image, enough: int) -> np.ndarray:
         return _from_array(np.asarray(picture))
     if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        picture = PIL.Image.alpha_composite(PIL.Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+        picture = PIL.Image.alpha_composite(PIL.Image.new("RGBA", picture.size, "white"), picture).convert(
+            "RGB"
+        )
     elif picture.mode not in ("L", "RGB"):
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
     factor = min(picture.size) // enough
@@ -337,12 +411,16 @@ def _pixels(picture: PIL.Image.Image, enough: int) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:
-    """(H, W), (H, W, 1|3|4) or (1|3, H, W); bool, integers 0..65535, floats 0..1 or 0..255 -> (H, W, 1|3) uint8 or uint16."""
+    """(H, W), (H, W, 1|3|4) or (1|3, H, W); bool, integers 0..65535, floats 0..1 or 0..255 -> (H, W, 1|3)
+    uint8 or uint16."""
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3):
         array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
-        raise CellError(f"expected a picture (H, W) or (H, W, 1|3|4), got an array {array.shape}.\nBring the axes into this order.")
+        raise CellError(
+            f"expected a picture (H, W) or (H, W, 1|3|4), got an array {array.shape}.\nBring the axes into"
+            " this order."
+        )
     array = _whole(array)
     if array.shape[2] == 4:  # composited on white
         white = np.iinfo(array.dtype).max
@@ -360,14 +438,16 @@ def _whole(array: np.ndarray) -> np.ndarray:
         raise CellError(f"expected pixel values, got {array.dtype}.\nGive numbers.")
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= 65535):  # not: NaN fails every comparison
-        raise CellError(f"expected pixel values 0..1, 0..255 or 0..65535, got {low:g}..{high:g}.\nScale the values.")
+        raise CellError(
+            f"expected pixel values 0..1, 0..255 or 0..65535, got {low:g}..{high:g}.\nScale the values."
+        )
     if array.dtype.kind == "f":
         array = array * 255 if high <= 1 else array
         return np.rint(array).astype(np.uint8 if high <= 255 else np.uint16)
     return array.astype(np.uint8 if high <= 255 else np.uint16)
 
 
-# --- to one size, number of planes and depth -----------------------------------------------------------------------------------
+# --- to one size, number of planes and depth ------------------------------------------------------
 
 
 def _common_side(known: Sequence[np.ndarray]) -> int:
@@ -380,7 +460,9 @@ def _common_side(known: Sequence[np.ndarray]) -> int:
 
 
 def _coloured(value: np.ndarray) -> bool:
-    return value.shape[2] == 3 and not (np.array_equal(value[..., 0], value[..., 1]) and np.array_equal(value[..., 1], value[..., 2]))
+    return value.shape[2] == 3 and not (
+        np.array_equal(value[..., 0], value[..., 1]) and np.array_equal(value[..., 1], value[..., 2])
+    )
 
 
 def _with_planes(pixels: np.ndarray, planes: int) -> np.ndarray:
@@ -403,7 +485,9 @@ def _squared(pixels: np.ndarray, side: int) -> np.ndarray:
         return _resized(pixels, side, side)
     scale = side / max(height, width)
     small = _resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-    border = np.concatenate([part.reshape(-1, channels) for part in (small[0], small[-1], small[:, 0], small[:, -1])]).mean(0)
+    border = np.concatenate(
+        [part.reshape(-1, channels) for part in (small[0], small[-1], small[:, 0], small[:, -1])]
+    ).mean(0)
     square = np.empty((side, side, channels), pixels.dtype)
     square[:] = np.rint(border).astype(pixels.dtype)
     top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 2
@@ -416,22 +500,31 @@ def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
         return pixels
 
     def scaled(plane: np.ndarray) -> np.ndarray:
-        return np.asarray(PIL.Image.fromarray(plane).resize((width, height), PIL.Image.Resampling.BILINEAR, reducing_gap=2.0))
+        return np.asarray(
+            PIL.Image.fromarray(plane).resize(
+                (width, height), PIL.Image.Resampling.BILINEAR, reducing_gap=2.0
+            )
+        )
 
     if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
         return scaled(np.ascontiguousarray(pixels))
     planes = [np.ascontiguousarray(pixels[..., c]) for c in range(pixels.shape[2])]
     if pixels.dtype == np.uint8:
         return np.stack([scaled(plane) for plane in planes], -1)
-    return np.stack([np.rint(scaled(plane.astype(np.float32))).clip(0, 65535).astype(np.uint16) for plane in planes], -1)
+    return np.stack(
+        [np.rint(scaled(plane.astype(np.float32))).clip(0, 65535).astype(np.uint16) for plane in planes], -1
+    )
 
 
-# --- augmentation: per example, on the whole batch at once ---------------------------------------------------------------------
+# --- augmentation: per example, on the whole batch at once ----------------------------------------
 
 
 def _words(text: str | None) -> tuple[str, ...]:
     words = tuple(dict.fromkeys((text or "none").replace(",", " ").replace("+", " ").lower().split()))
     for word in words:
         if word not in (*AUGMENTATIONS, "none"):
-            raise ConfigError(f"type 'image': unknown augmentation '{word}'.\n{did_you_mean(word, (*AUGMENTATIONS, 'none'))}")
+            raise ConfigError(
+                "type 'image': unknown augmentation"
+                f" '{word}'.\n{did_you_mean(word, (*AUGMENTATIONS, 'none'))}"
+            )
     return tuple(word for word in words if word != "none")

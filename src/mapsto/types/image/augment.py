@@ -1,4 +1,5 @@
-"""Augmentation of pictures: one batch at a time, one draw an example, as tensor code on whatever device the batch is.
+"""Augmentation of pictures: one batch at a time, one draw an example, as tensor code on whatever device the
+batch is.
 
 Letters: B batch, C channels, H W image.
 """
@@ -15,8 +16,9 @@ from mapsto.batch import Draw
 
 
 def moved(pixels: Tensor, draw: Draw, crop: bool, flip: bool) -> Tensor:
-    """Shift by up to 8% of the side (at least a pixel) with mirrored edges, and mirror every second example. Rows are copied whole,
-    then columns picked: 256×3×64×64 bytes in 1.6 ms where plain advanced indexing takes 36."""
+    """Shift by up to 8% of the side (at least a pixel) with mirrored edges, and mirror every second example.
+    Rows are copied whole, then columns picked: 256×3×64×64 bytes in 1.6 ms where plain advanced indexing
+    takes 36."""
     b, c, h, w = pixels.shape
     shift = (draw.uniform("crop", 2) - 0.5) if crop else torch.zeros(b, 2, device=pixels.device)
     rows, columns = (_mirrored(side, shift[:, axis]) for axis, side in enumerate((h, w)))  # (B, H), (B, W)
@@ -24,7 +26,9 @@ def moved(pixels: Tensor, draw: Draw, crop: bool, flip: bool) -> Tensor:
         columns = torch.where((draw.uniform("flip") < 0.5)[:, None], columns.flip(1), columns)
     if crop:
         plane = torch.arange(b * c, device=pixels.device).view(b, c, 1) * h
-        pixels = pixels.reshape(b * c * h, w).index_select(0, (rows[:, None] + plane).flatten()).view(b, c, h, w)
+        pixels = (
+            pixels.reshape(b * c * h, w).index_select(0, (rows[:, None] + plane).flatten()).view(b, c, h, w)
+        )
     return pixels.gather(3, columns[:, None, None].expand(b, c, h, w))
 
 
@@ -36,7 +40,8 @@ def _mirrored(side: int, share: Tensor) -> Tensor:
 
 
 def recoloured(pixels: Tensor, draw: Draw, colour: bool, rand: bool) -> Tensor:
-    """Brightness, contrast, saturation, each within ±20% (colour), or ±50% for two examples in five (randaugment). Values 0..1."""
+    """Brightness, contrast, saturation, each within ±20% (colour), or ±50% for two examples in five
+    (randaugment). Values 0..1."""
 
     def factors(name: str, reach: float, share: float) -> Tensor:
         drawn = draw.uniform(name, 6)
@@ -55,14 +60,24 @@ def recoloured(pixels: Tensor, draw: Draw, colour: bool, rand: bool) -> Tensor:
 
 
 def warped(pixels: Tensor, draw: Draw) -> Tensor:
-    """One affine map an example: rotation ±20°, scale ±20%, shear ±.2, translation ±10%, each for two examples in five
-    (after RandAugment, Cubuk 2020, with one resampling in place of one per operation). What comes into view is 0, the mean."""
+    """One affine map an example: rotation ±20°, scale ±20%, shear ±.2, translation ±10%, each for two
+    examples in five (after RandAugment, Cubuk 2020, with one resampling in place of one per operation). What
+    comes into view is 0, the mean.
+    """
     drawn = draw.uniform("affine", 10)
     angle, scale, shear, right, down = ((2 * drawn[:, :5] - 1) * (drawn[:, 5:] < 0.4)).unbind(1)
     angle, scale = angle * math.radians(20), torch.exp(scale * math.log(1.2))
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    theta = torch.stack([torch.stack([cos, cos * shear * 0.2 - sin, right * 0.2], 1), torch.stack([sin, sin * shear * 0.2 + cos, down * 0.2], 1)], 1)
-    return grid_sample(pixels, affine_grid(theta, list(pixels.shape), align_corners=False), align_corners=False)  # theta (B, 2, 3)
+    theta = torch.stack(
+        [
+            torch.stack([cos, cos * shear * 0.2 - sin, right * 0.2], 1),
+            torch.stack([sin, sin * shear * 0.2 + cos, down * 0.2], 1),
+        ],
+        1,
+    )
+    return grid_sample(
+        pixels, affine_grid(theta, list(pixels.shape), align_corners=False), align_corners=False
+    )  # theta (B, 2, 3)
 
 
 def cut_out(pixels: Tensor, draw: Draw) -> Tensor:

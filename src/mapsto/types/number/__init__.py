@@ -1,8 +1,9 @@
 """Numbers, and dates and times as numbers that know calendar and trend.
 
-In the store a cell is one float64 (dates: seconds since 1970, wall-clock time), NaN when missing. In a batch an input is float32
-features with a missing flag; a target stays in its own unit, NaN when missing. The encodings that make nets good on tables are
-those of Gorishniy et al. 2022, "On Embeddings for Numerical Features". Letters: B batch, N features, L their encoding's length, D width.
+In the store a cell is one float64 (dates: seconds since 1970, wall-clock time), NaN when missing. In a batch
+an input is float32 features with a missing flag; a target stays in its own unit, NaN when missing. The
+encodings that make nets good on tables are those of Gorishniy et al. 2022, "On Embeddings for Numerical
+Features". Letters: B batch, N features, L their encoding's length, D width.
 """
 
 from __future__ import annotations
@@ -25,7 +26,17 @@ from mapsto.metrics import REGRESSION, Metric
 from mapsto.prediction import Prediction
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, quarters
 from mapsto.types.number.encodings import CLIP, Given, Periodic, Piecewise, Plain, Spline, Tokens
-from mapsto.types.number.numerals import DAY, Moment, brief, infinite, iso, leading_zeros, number_of, seconds_of, values_of
+from mapsto.types.number.numerals import (
+    DAY,
+    Moment,
+    brief,
+    infinite,
+    iso,
+    leading_zeros,
+    number_of,
+    seconds_of,
+    values_of,
+)
 
 NOISE = "noise in numbers (standard deviations)"
 
@@ -38,11 +49,19 @@ class Number(DataType):
     reading: ClassVar[tuple[str, ...]] = ("kind", "decimal", "day_first", "dates_day_first")
 
     loss: str = setting("mse", "what a prediction's error costs", choices=("mse", "huber"))
-    log: bool = setting(False, "learn on the scale sign(x) · log(1 + |x|): for amounts spread over orders of magnitude")
-    bins: int | None = setting(None, "most pieces of the spline and piecewise encodings (√rows / 2, 4 to 64)", above=0)
-    encoding: str = setting("spline", "how an input number is embedded", choices=("spline", "piecewise", "periodic", "plain"))
+    log: bool = setting(
+        False, "learn on the scale sign(x) · log(1 + |x|): for amounts spread over orders of magnitude"
+    )
+    bins: int | None = setting(
+        None, "most pieces of the spline and piecewise encodings (√rows / 2, 4 to 64)", above=0
+    )
+    encoding: str = setting(
+        "spline", "how an input number is embedded", choices=("spline", "piecewise", "periodic", "plain")
+    )
     decimal: str = setting(".", "decimal mark in text", choices=(".", ","))
-    day_first: bool | None = setting(None, "01/02/2011 is the first of February; default: what other dates of the column show, else not")
+    day_first: bool | None = setting(
+        None, "01/02/2011 is the first of February; default: what other dates of the column show, else not"
+    )
     side: str = learned("input")
     kind: str = learned("number")
     dates_day_first: bool = learned(False)
@@ -54,7 +73,8 @@ class Number(DataType):
 
     @classmethod
     def sniff(cls, column: Column) -> float:
-        """.9 for real numbers and dates, .5 for few distinct whole numbers, less when some cells are neither."""
+        """.9 for real numbers and dates, .5 for few distinct whole numbers, less when some cells are
+        neither."""
         cells = column.known
         if not cells:
             return 0.2
@@ -67,13 +87,16 @@ class Number(DataType):
         return 0.5 if whole else 0.9
 
     def read(self, cell: Any) -> float | None:
-        """3, '1,234.5', '$ 12', '12 %', (1,234), True; dates as ISO, 01/02/2011, '2 Jan 2011', objects. Percent keeps its number: 12."""
+        """3, '1,234.5', '$ 12', '12 %', (1,234), True; dates as ISO, 01/02/2011, '2 Jan 2011', objects.
+        Percent keeps its number: 12."""
         value = number_of(cell, self.decimal, self._day_first)
         if value is None or not self.std:
             return value
         if isinstance(value, Moment) != (self.kind == "date"):
             wanted, got = ("date", "number") if self.kind == "date" else ("number", "date")
-            raise CellError(f"expected a {wanted}, got the {got} {shorten(cell)}.\nWrite the whole column as {wanted}s.")
+            raise CellError(
+                f"expected a {wanted}, got the {got} {shorten(cell)}.\nWrite the whole column as {wanted}s."
+            )
         return value
 
     @property
@@ -81,24 +104,31 @@ class Number(DataType):
         return self.dates_day_first if self.day_first is None else self.day_first
 
     def fit(self, values: Sequence[float | None], spec: Mapping[str, Any]) -> Self:
-        """Kind, mean, std and quantile bins. A room fitted before stays as it is: nets know its statistics."""
+        """Kind, mean, std and quantile bins. A room fitted before stays as it is: nets know its
+        statistics."""
         if self.std:
             return self
         known = [value for value in values if value is not None]
         side, dated = spec.get("side", "input"), sum(isinstance(value, Moment) for value in known)
         if side == "output" and not known:
-            raise DataError(f"'{spec.get('name', 'target')}': no training row has a value to learn from.\nName another column right of the arrow.")
+            raise DataError(
+                f"'{spec.get('name', 'target')}': no training row has a value to learn from.\nName another"
+                " column right of the arrow."
+            )
         if 2 * dated <= len(known):
-            room = replace(self, side=side, kind="number")
+            column_type = replace(self, side=side, kind="number")
             array = np.array([value for value in known if not isinstance(value, Moment)], np.float64)
         else:
             moments = [value for value in known if isinstance(value, Moment)]
             votes = [value.day_first for value in moments if value.day_first is not None]
             early = self.day_first if self.day_first is not None else 2 * sum(votes) > len(votes)
-            room = replace(self, side=side, kind="date", dates_day_first=early, log=False)
-            array = np.array([value.swapped if early and value.swapped is not None else value for value in moments], np.float64)
-            room = replace(room, clock=bool(np.ptp(array % DAY) > 0))
-        return replace(room, rows=int(spec.get("rows", len(values))))._with_statistics(array)
+            column_type = replace(self, side=side, kind="date", dates_day_first=early, log=False)
+            array = np.array(
+                [value.swapped if early and value.swapped is not None else value for value in moments],
+                np.float64,
+            )
+            column_type = replace(column_type, clock=bool(np.ptp(array % DAY) > 0))
+        return replace(column_type, rows=int(spec.get("rows", len(values))))._with_statistics(array)
 
     def _with_statistics(self, array: np.ndarray) -> Self:
         if not len(array):
@@ -156,13 +186,17 @@ class Number(DataType):
         except (ValueError, TypeError, OverflowError):
             pass
         try:  # again with the words for "nothing" taken out
-            return np.array([None if type(cell) is str and is_missing(cell) else cell for cell in cells], np.float64).reshape(len(cells))
+            return np.array(
+                [None if type(cell) is str and is_missing(cell) else cell for cell in cells], np.float64
+            ).reshape(len(cells))
         except (ValueError, TypeError, OverflowError):
             return None
 
     def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
-        """As target (B,) in its own unit, float64 where float32 would blur it. As input (B, 2): standardised value, missing flag;
-        a date (B, 2 + 23): also its place in the year (4 waves, 12 months) and the week (7 days), and (+4) in the day if that varies."""
+        """As target (B,) in its own unit, float64 where float32 would blur it. As input (B, 2): standardised
+        value, missing flag; a date (B, 2 + 23): also its place in the year (4 waves, 12 months) and the week
+        (7 days), and (+4) in the day if that varies.
+        """
         if self.side == "output":
             return arrays if self._needs_float64 else arrays.float()
         missing = torch.isnan(arrays)
@@ -176,15 +210,31 @@ class Number(DataType):
         return torch.cat([column.float() for column in columns], 1)
 
     @classmethod
-    def collates(cls, rooms: Mapping[str, Self], arrays: Mapping[str, Tensor], draw: Draw | None) -> dict[str, Field]:
-        together = {name: room.side == "input" and room.kind == "number" and not room.log for name, room in rooms.items()}
+    def collates(
+        cls, column_types: Mapping[str, Self], arrays: Mapping[str, Tensor], draw: Draw | None
+    ) -> dict[str, Field]:
+        together = {
+            name: column_type.side == "input" and column_type.kind == "number" and not column_type.log
+            for name, column_type in column_types.items()
+        }
         plain = [name for name, yes in together.items() if yes]
-        found: dict[str, Field] = super().collates({name: room for name, room in rooms.items() if not together[name]}, arrays, draw)
+        found: dict[str, Field] = super().collates(
+            {name: column_type for name, column_type in column_types.items() if not together[name]},
+            arrays,
+            draw,
+        )
         if plain:
             raw = torch.stack([arrays[name] for name in plain], 1)  # (B, N)
-            mean, std = (torch.tensor([getattr(rooms[name], what) for name in plain], dtype=raw.dtype, device=raw.device) for what in ("mean", "std"))
+            mean, std = (
+                torch.tensor(
+                    [getattr(column_types[name], what) for name in plain], dtype=raw.dtype, device=raw.device
+                )
+                for what in ("mean", "std")
+            )
             missing = torch.isnan(raw)
-            both = torch.stack([torch.where(missing, 0.0, (raw - mean) / std).float(), missing.float()], 2)  # (B, N, 2)
+            both = torch.stack(
+                [torch.where(missing, 0.0, (raw - mean) / std).float(), missing.float()], 2
+            )  # (B, N, 2)
             found |= {name: both[:, n] for n, name in enumerate(plain)}
         return found
 
@@ -195,22 +245,28 @@ class Number(DataType):
     def present(self, arrays: Tensor) -> Tensor:
         return ~torch.isnan(arrays)
 
-    def facts(self, arrays: Tensor) -> dict[str, np.ndarray]:
+    def as_columns(self, arrays: Tensor) -> dict[str, np.ndarray]:
         return {"moment" if self.kind == "date" else "": arrays.numpy().astype(np.float64)}
 
-    def outside(self, values: Tensor) -> Tensor:
+    def range_violation(self, values: Tensor) -> Tensor:
         """In widths of the range of the training values, beyond its ends."""
         low, high = self.edges[0], self.edges[-1]
         return torch.maximum(low - values[:, 0], values[:, 0] - high).clamp(min=0) / (high - low)
 
-    def together(self, other: Self) -> Self:
+    def merged_with(self, other: Self) -> Self:
         if other.kind != self.kind:
-            raise ConfigError(f"a {self.kind} cannot be compared with a {other.kind}.\nCompare runs that answer alike.")
+            raise ConfigError(
+                f"a {self.kind} cannot be compared with a {other.kind}.\nCompare runs that answer alike."
+            )
         return self
 
     def said(self, name: str) -> str:
         order = "day before month" if self._day_first else "month before day"
-        return f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))" if self.kind == "date" else ""
+        return (
+            f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))"
+            if self.kind == "date"
+            else ""
+        )
 
     def show(self, value: float | None) -> str:
         if value is None:
@@ -219,11 +275,13 @@ class Number(DataType):
 
     def about(self, names: bool = True) -> str:
         if self.kind == "date":
-            return f"dates around {iso(round(self.mean / DAY) * DAY)}, give or take {self.std / DAY:,.3g} days"
+            return (
+                f"dates around {iso(round(self.mean / DAY) * DAY)}, give or take {self.std / DAY:,.3g} days"
+            )
         spread = f"mean {self.mean:,.4g}, spread {self.std:,.4g}"
         return f"{spread}, on the scale log(1 + |x|)" if self.log else spread
 
-    def restored(self, array: np.ndarray) -> float | None:
+    def decode_cell(self, array: np.ndarray) -> float | None:
         return None if np.isnan(array) else float(array)
 
     def slices(self, values: Sequence[float | None]) -> dict[str, np.ndarray]:
@@ -234,7 +292,9 @@ class Number(DataType):
     def corruptions(self) -> Mapping[str, tuple[float, ...]]:
         return {MISSING_CELLS: SHARES, NOISE: (0.1, 0.3, 1.0)}
 
-    def corrupt(self, name: str, level: float, value: float | None, draw: np.random.Generator) -> float | None:
+    def corrupt(
+        self, name: str, level: float, value: float | None, draw: np.random.Generator
+    ) -> float | None:
         if value is None or name == MISSING_CELLS:
             return None if value is None or draw.random() < level else value
         if not self.log:
@@ -246,8 +306,8 @@ class Number(DataType):
         return PlainNumber(self) if width is None else OneNumber(self, width)
 
     @classmethod
-    def stems(cls, rooms: Mapping[str, Self], width: int | None) -> nn.Module:
-        return super().stems(rooms, width) if width is None else Numbers(rooms, width)
+    def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
+        return super().stems(column_types, width) if width is None else Numbers(column_types, width)
 
     def head(self, width: int, kind: str) -> Head:
         return Regression(self, width)
@@ -258,8 +318,8 @@ class Number(DataType):
 
 
 def knots(values: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` + 1 ascending knots: quantiles of the distinct values, each with the root of its count as mass, so that a value as
-    frequent as capital-gain's zero does not take them all."""
+    """At most `most` + 1 ascending knots: quantiles of the distinct values, each with the root of its count
+    as mass, so that a value as frequent as capital-gain's zero does not take them all."""
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) <= most + 1:
         return distinct
@@ -269,7 +329,8 @@ def knots(values: np.ndarray, most: int) -> np.ndarray:
 
 
 def _calendar(seconds: Tensor, clock: bool) -> Tensor:
-    """(B,) float64 -> (B, 23 or 27): two waves a year (4), month (12), weekday (7); two waves a day (4) if `clock`."""
+    """(B,) float64 -> (B, 23 or 27): two waves a year (4), month (12), weekday (7); two waves a day (4) if
+    `clock`."""
     stamps = seconds.cpu().numpy().astype("datetime64[s]")
     years, months, days = (stamps.astype(f"datetime64[{unit}]") for unit in "YMD")
     month = months.astype(np.int64) % 12
@@ -286,7 +347,7 @@ def _waves(turns: np.ndarray) -> np.ndarray:
     return np.stack([np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)], 1)
 
 
-# --- left of the arrow ---------------------------------------------------------------------------------------------------------
+# --- left of the arrow ----------------------------------------------------------------------------
 
 
 class PlainNumber(nn.Module):
@@ -294,36 +355,46 @@ class PlainNumber(nn.Module):
 
     gives = "pooled"
 
-    def __init__(self, room: Number):
+    def __init__(self, column_type: Number):
         super().__init__()
-        self.features = 2 if room.kind == "number" else 29 if room.clock else 25
+        self.features = 2 if column_type.kind == "number" else 29 if column_type.clock else 25
 
     def forward(self, values: Tensor) -> Tensor:
         return torch.cat([values[:, :1].clamp(-CLIP, CLIP), values[:, 1:]], 1)
 
 
 class Numbers(nn.Module):
-    """{slot: (B, F)} -> {slot: (B, T, D)}: every value is encoded, then a linear map of its own and ReLU; missing is a learned vector.
-    A number gives one token, a date three or four: trend, year, week, day."""
+    """{slot: (B, F)} -> {slot: (B, T, D)}: every value is encoded, then a linear map of its own and ReLU;
+    missing is a learned vector. A number gives one token, a date three or four: trend, year, week, day."""
 
-    def __init__(self, rooms: Mapping[str, Number], width: int):
+    def __init__(self, column_types: Mapping[str, Number], width: int):
         super().__init__()
-        self.names = tuple(rooms)
-        self.counts = tuple(1 if room.kind == "number" else 4 if room.clock else 3 for room in rooms.values())
-        self.dates = tuple(name for name, room in rooms.items() if room.kind == "date")
-        self.clocks = tuple(rooms[name].clock for name in self.dates)
-        every = list(rooms.values())
-        kinds = [room.encoding for room in every]
+        self.names = tuple(column_types)
+        self.counts = tuple(
+            1 if column_type.kind == "number" else 4 if column_type.clock else 3
+            for column_type in column_types.values()
+        )
+        self.dates = tuple(name for name, column_type in column_types.items() if column_type.kind == "date")
+        self.clocks = tuple(column_types[name].clock for name in self.dates)
+        every = list(column_types.values())
+        kinds = [column_type.encoding for column_type in every]
         self.chosen = nn.ModuleList()
         order: list[int] = []  # for each encoded feature, the token it becomes
         places = np.cumsum([0, *self.counts])
         self.picks = []
-        for kind, encoding in (("spline", None), ("piecewise", Piecewise), ("periodic", Periodic), ("plain", Plain)):
+        for kind, encoding in (
+            ("spline", None),
+            ("piecewise", Piecewise),
+            ("periodic", Periodic),
+            ("plain", Plain),
+        ):
             those = [n for n, found in enumerate(kinds) if found == kind]
             if those:
                 own = [every[n] for n in those]
                 self.picks.append(those)
-                self.chosen.append(Spline(own, width) if encoding is None else Tokens(encoding(own), len(those), width))
+                self.chosen.append(
+                    Spline(own, width) if encoding is None else Tokens(encoding(own), len(those), width)
+                )
                 order += [int(places[n]) for n in those]
         for name, clock in zip(self.dates, self.clocks, strict=True):
             start = int(places[self.names.index(name)])
@@ -357,25 +428,25 @@ class OneNumber(nn.Module):
 
     gives = "tokens"
 
-    def __init__(self, room: Number, width: int):
+    def __init__(self, column_type: Number, width: int):
         super().__init__()
-        self.inner = Numbers({"": room}, width)
+        self.inner = Numbers({"": column_type}, width)
 
     def forward(self, values: Tensor) -> Tensor:
         return self.inner({"": values})[""]
 
 
-# --- right of the arrow --------------------------------------------------------------------------------------------------------
+# --- right of the arrow ---------------------------------------------------------------------------
 
 
 class Regression(Head):
     """One number, learned in standard deviations from the training mean (of the log scale where `log`)."""
 
-    takes = "pooled"
+    min_input_steps = "pooled"
 
-    def __init__(self, room: Number, width: int):
+    def __init__(self, column_type: Number, width: int):
         super().__init__()
-        self.room = room
+        self.column_type = column_type
         self.linear = nn.Linear(width, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -384,26 +455,35 @@ class Regression(Head):
 
     def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
         known = ~torch.isnan(target) if present is None else present & ~torch.isnan(target)
-        target = torch.where(known, target, self.room.mean if not self.room.log else 0.0)
-        if self.room.log:
+        target = torch.where(known, target, self.column_type.mean if not self.column_type.log else 0.0)
+        if self.column_type.log:
             target = torch.sign(target) * torch.log1p(target.abs())
-        standard = ((target - self.room.mean) / self.room.std).float()
+        standard = ((target - self.column_type.mean) / self.column_type.std).float()
         output = output.float()
         standard = standard[:, None].expand_as(output) if output.ndim == 2 else standard
-        error = (huber_loss if self.room.loss == "huber" else mse_loss)(output, standard, reduction="none")
+        error = (huber_loss if self.column_type.loss == "huber" else mse_loss)(
+            output, standard, reduction="none"
+        )
         per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
         return torch.where(known, per_row, 0.0), known.float()
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
-        """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's unit at that value."""
+        """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's
+        unit at that value."""
         mean = output.float().mean(1) if output.ndim == 2 else output.float()
-        value = (mean.double() if self.room._needs_float64 else mean) * self.room.std + self.room.mean
-        spread = (output.float() - mean[:, None]).square().mean(1).sqrt() if output.ndim == 2 else torch.ones_like(mean)
-        if self.room.log:
+        value = (
+            mean.double() if self.column_type._needs_float64 else mean
+        ) * self.column_type.std + self.column_type.mean
+        spread = (
+            (output.float() - mean[:, None]).square().mean(1).sqrt()
+            if output.ndim == 2
+            else torch.ones_like(mean)
+        )
+        if self.column_type.log:
             value = torch.sign(value) * torch.expm1(value.abs())
             spread = spread * (1 + value.abs())  # the slope of expm1
-        return {"value": value, "spread": spread * self.room.std}
+        return {"value": value, "spread": spread * self.column_type.std}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        dated = self.room.kind == "date"
+        dated = self.column_type.kind == "date"
         return [Prediction(iso(value) if dated else value) for value in predicted["value"].tolist()]

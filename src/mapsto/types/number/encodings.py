@@ -1,7 +1,8 @@
 """Encodings of numbers: what makes nets good on tables. Each takes N standardised features at once.
 
-Gorishniy, Rubachev & Babenko 2022, "On Embeddings for Numerical Features". `rooms` give each feature's knots (`edges`, ascending, in
-standard deviations) and its training `rows`. Letters: B batch, N features, L an encoding's length, D width.
+Gorishniy, Rubachev & Babenko 2022, "On Embeddings for Numerical Features". `rooms` give each feature's knots
+(`edges`, ascending, in standard deviations) and its training `rows`. Letters: B batch, N features, L an
+encoding's length, D width.
 """
 
 from __future__ import annotations
@@ -39,22 +40,25 @@ class Tokens(nn.Module):
 
     def forward(self, values: Tensor, missing: Tensor) -> Tensor:
         encoded = self.encoding(values)  # (B, N, L)
-        tokens = torch.baddbmm(self.bias[:, None], encoded.transpose(0, 1), self.weight).relu().transpose(0, 1)  # by feature: (N, B, D)
+        tokens = (
+            torch.baddbmm(self.bias[:, None], encoded.transpose(0, 1), self.weight).relu().transpose(0, 1)
+        )  # by feature: (N, B, D)
         return torch.where(missing[..., None] > 0, self.missing, tokens)
 
 
 class Spline(nn.Module):
-    """(B, N) -> (B, N, D): a line, and on it a linear spline: each knot has a learned vector, a value takes its two neighbours' in
-    proportion. Knots start at zero, so training starts from the line; on adult this is worth half a point of accuracy over `piecewise`.
+    """(B, N) -> (B, N, D): a line, and on it a linear spline: each knot has a learned vector, a value takes
+    its two neighbours' in proportion. Knots start at zero, so training starts from the line; on adult this is
+    worth half a point of accuracy over `piecewise`.
 
-    Above 6,000 rows knots learn five times as fast as everything else: few rows touch each of them. The factor stands in the forward
-    pass, where it does to Adam what a higher rate would."""
+    Above 6,000 rows knots learn five times as fast as everything else: few rows touch each of them. The
+    factor stands in the forward pass, where it does to Adam what a higher rate would."""
 
-    def __init__(self, rooms: Sequence[Fitted], width: int):
+    def __init__(self, column_types: Sequence[Fitted], width: int):
         super().__init__()
-        features, most = len(rooms), max(len(room.edges) for room in rooms) - 1
-        self.place = Piecewise(rooms, beyond=False)
-        self.speed = 5.0 if max(room.rows for room in rooms) >= 6000 else 1.0
+        features, most = len(column_types), max(len(column_type.edges) for column_type in column_types) - 1
+        self.place = Piecewise(column_types, beyond=False)
+        self.speed = 5.0 if max(column_type.rows for column_type in column_types) >= 6000 else 1.0
         self.slope = nn.Parameter(torch.empty(features, width).uniform_(-1, 1))
         self.shift = nn.Parameter(torch.empty(features, width).uniform_(-1, 1))
         self.knots = nn.Parameter(torch.zeros(features, most + 1, width))
@@ -63,35 +67,43 @@ class Spline(nn.Module):
     def forward(self, values: Tensor, missing: Tensor) -> Tensor:
         reach = self.place(values)[..., :-1]  # (B, N, L)
         ends = torch.ones_like(reach[..., :1])
-        share = torch.cat([ends, reach], -1) - torch.cat([reach, torch.zeros_like(ends)], -1)  # (B, N, L + 1): of each knot
+        share = torch.cat([ends, reach], -1) - torch.cat(
+            [reach, torch.zeros_like(ends)], -1
+        )  # (B, N, L + 1): of each knot
         line = torch.addcmul(self.shift, values.clamp(-CLIP, CLIP)[..., None], self.slope)
-        tokens = line + torch.bmm(share.transpose(0, 1), self.knots * self.speed).transpose(0, 1)  # by feature: (N, B, D)
+        tokens = line + torch.bmm(share.transpose(0, 1), self.knots * self.speed).transpose(
+            0, 1
+        )  # by feature: (N, B, D)
         return torch.where(missing[..., None] > 0, self.missing, tokens)
 
 
 class Piecewise(nn.Module):
-    """(B, N) -> (B, N, L + 1): how far the value reaches through each quantile bin, 0 to 1, and the value itself."""
+    """(B, N) -> (B, N, L + 1): how far the value reaches through each quantile bin, 0 to 1, and the value
+    itself."""
 
     left: Tensor
     scale: Tensor
     low: Tensor
     high: Tensor
 
-    def __init__(self, rooms: Sequence[Fitted], beyond: bool = True):
+    def __init__(self, column_types: Sequence[Fitted], beyond: bool = True):
         super().__init__()
-        most = max(len(room.edges) for room in rooms) - 1
+        most = max(len(column_type.edges) for column_type in column_types) - 1
         left, scale, low, high = (
-            torch.zeros(len(rooms), most),
-            torch.zeros(len(rooms), most),
-            torch.zeros(len(rooms), most),
-            torch.ones(len(rooms), most),
+            torch.zeros(len(column_types), most),
+            torch.zeros(len(column_types), most),
+            torch.zeros(len(column_types), most),
+            torch.ones(len(column_types), most),
         )
-        for n, room in enumerate(rooms):
-            edges = torch.tensor(room.edges, dtype=torch.float64)
+        for n, column_type in enumerate(column_types):
+            edges = torch.tensor(column_type.edges, dtype=torch.float64)
             size = len(edges) - 1
             left[n, :size], scale[n, :size] = edges[:-1], 1 / edges.diff()
             if beyond:
-                low[n, 0], high[n, size - 1] = -1.0, 2.0  # beyond the training range: goes on for one bin's width
+                low[n, 0], high[n, size - 1] = (
+                    -1.0,
+                    2.0,
+                )  # beyond the training range: goes on for one bin's width
         for name, value in (("left", left), ("scale", scale), ("low", low), ("high", high)):
             self.register_buffer(name, value, persistent=False)
         self.length = most + 1
@@ -104,9 +116,9 @@ class Piecewise(nn.Module):
 class Periodic(nn.Module):
     """(B, N) -> (B, N, 49): sine and cosine of 24 learned frequencies, and the value itself."""
 
-    def __init__(self, rooms: Sequence[Fitted], frequencies: int = 24, spread: float = 0.1):
+    def __init__(self, column_types: Sequence[Fitted], frequencies: int = 24, spread: float = 0.1):
         super().__init__()
-        self.frequency = nn.Parameter(torch.randn(len(rooms), frequencies) * spread)
+        self.frequency = nn.Parameter(torch.randn(len(column_types), frequencies) * spread)
         self.length = 2 * frequencies + 1
 
     def forward(self, values: Tensor) -> Tensor:
@@ -119,7 +131,7 @@ class Plain(nn.Module):
 
     length = 1
 
-    def __init__(self, rooms: Sequence[Fitted]):
+    def __init__(self, column_types: Sequence[Fitted]):
         super().__init__()
 
     def forward(self, values: Tensor) -> Tensor:

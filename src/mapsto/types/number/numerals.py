@@ -1,6 +1,7 @@
 """Numerals: what people write for numbers, dates and times, read as floats. No torch here.
 
-Thousands marks, decimal commas, currency signs, percent, accountants' parentheses; ISO, slashed, dotted and named dates, clock times.
+Thousands marks, decimal commas, currency signs, percent, accountants' parentheses; ISO, slashed, dotted and
+named dates, clock times.
 """
 
 from __future__ import annotations
@@ -20,18 +21,28 @@ from mapsto.errors import CellError
 
 EPOCH = datetime(1970, 1, 1)
 DAY = 86400.0
-MONTHS = {name: k + 1 for k, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))}
+MONTHS = {
+    name: k + 1
+    for k, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+    )
+}
 _AROUND = re.compile(r"^(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|\s*(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
 _DIGIT = re.compile(r"\d")
 _CLOCK = r"(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?\s*([AaPp]\.?[Mm]\.?)?)?"
 _SLASHED = re.compile(r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK + "$")  # 01/02/2011, 1.2.11 10:00
-_NAMED = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(?:(\d{1,2})[ \-.]+([A-Za-z]{3,9})|([A-Za-z]{3,9})\.? (\d{1,2})),?[ \-.]+(\d{4})" + _CLOCK + "$")
+_NAMED = re.compile(
+    r"(?:[A-Za-z]{3,9},?\s+)?(?:(\d{1,2})[ \-.]+([A-Za-z]{3,9})|([A-Za-z]{3,9})\.? (\d{1,2})),?[ \-.]+(\d{4})"
+    + _CLOCK
+    + "$"
+)
 _ISO = re.compile(r"\d{4}[-/.]\d{1,2}(?:[-/.]\d{1,2})?(?:[T ].*)?$")
 _TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$")
 
 
 class Moment(float):
-    """Seconds since 1970 read from a date; `swapped` is its other reading when day and month could change places."""
+    """Seconds since 1970 read from a date; `swapped` is its other reading when day and month could change
+    places."""
 
     swapped: float | None = None
     day_first: bool | None = None  # what the text itself says: None when it could be either
@@ -56,7 +67,9 @@ def number_of(cell: Any, decimal: str = ".", day_first: bool = False) -> float |
     try:
         value = float(cell)
     except (TypeError, ValueError, OverflowError) as problem:
-        raise CellError(f"expected a number or a date, got {type(cell).__name__} {shorten(cell)}.\nGive a number.") from problem
+        raise CellError(
+            f"expected a number or a date, got {type(cell).__name__} {shorten(cell)}.\nGive a number."
+        ) from problem
     return None if math.isnan(value) else _finite(value, cell)
 
 
@@ -77,13 +90,18 @@ def _from_text(text: str, decimal: str, day_first: bool) -> float:
         except ValueError:
             pass
     if not _DIGIT.search(text):  # prose: neither
-        raise CellError(f"expected a number or a date, got {shorten(text)}.\nCorrect or empty the cell, or say ':category' for the column.")
+        raise CellError(
+            f"expected a number or a date, got {shorten(text)}.\nCorrect or empty the cell, or say"
+            " ':category' for the column."
+        )
     moment = _moment(text, day_first)
     if moment is not None:
         return moment
     plain = text.replace("−", "-")
     negative = plain.startswith("(") and plain.endswith(")")  # as accountants write
-    sign, plain = ("-", plain[1:-1]) if negative else (plain[:1], plain[1:]) if plain[:1] in ("-", "+") else ("", plain)
+    sign, plain = (
+        ("-", plain[1:-1]) if negative else (plain[:1], plain[1:]) if plain[:1] in ("-", "+") else ("", plain)
+    )
     plain = re.sub(r"(?<=\d)[ \u00a0\u202f'’](?=\d{3})", "", _AROUND.sub("", _AROUND.sub("", plain.strip())))
     if "," in plain and "." in plain:
         decimal = max(".,", key=plain.rfind)  # the last mark divides
@@ -93,7 +111,10 @@ def _from_text(text: str, decimal: str, day_first: bool) -> float:
     try:
         return _finite(float(sign + plain), text)
     except ValueError:
-        raise CellError(f"expected a number or a date, got {shorten(text)}.\nCorrect or empty the cell, or say ':category' for the column.") from None
+        raise CellError(
+            f"expected a number or a date, got {shorten(text)}.\nCorrect or empty the cell, or say"
+            " ':category' for the column."
+        ) from None
 
 
 def _moment(text: str, day_first: bool) -> Moment | None:
@@ -140,7 +161,9 @@ def _dated(year: Any, month: Any, day: Any, clock: Sequence[str | None]) -> floa
     full = int(year) + (0 if len(year) == 4 else 2000 if int(year) < 70 else 1900)
     hours = int(hour or 0) % 12 + (12 if half[0] in "pP" else 0) if half else int(hour or 0)
     try:
-        return (datetime(full, int(month), int(day), hours, int(minute or 0)) - EPOCH).total_seconds() + float(second or 0)
+        return (
+            datetime(full, int(month), int(day), hours, int(minute or 0)) - EPOCH
+        ).total_seconds() + float(second or 0)
     except ValueError:
         return None
 
@@ -168,8 +191,8 @@ def _value_or_none(cell: Any) -> float | None:
 
 
 def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
-    """Each known cell as number or `Moment`, None where it is neither; quick where Python's own float() reads them all, and where few texts
-    repeat."""
+    """Each known cell as number or `Moment`, None where it is neither; quick where Python's own float() reads
+    them all, and where few texts repeat."""
     try:
         found = np.array(cells, np.float64) if isinstance(cells[0], (str, Real)) else np.empty((0, 0))
         if found.ndim == 1 and np.isfinite(found).all():
@@ -182,7 +205,10 @@ def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
 
 def leading_zeros(cells: Sequence[Any]) -> bool:
     """Are these codes ('007', '01234') rather than numbers?"""
-    return any(re.fullmatch(r"\s*0\d+\s*", cell) is not None for cell in {cell for cell in cells if isinstance(cell, str)})
+    return any(
+        re.fullmatch(r"\s*0\d+\s*", cell) is not None
+        for cell in {cell for cell in cells if isinstance(cell, str)}
+    )
 
 
 def brief(value: float) -> str:

@@ -1,8 +1,8 @@
 """Texts in any language and script, sentences, documents, DNA, molecules.
 
-A read value is the text as it stands. Left of the arrow it is tokens in order and a bag of counted runs beside them, or words one by one: how,
-is its `mapsto.types.text.inputs`. Right of the arrow it is tokens alone, by its `mapsto.types.text.targets`.
-Letters: B batch, T tokens, G counted runs, D width, V vocabulary.
+A read value is the text as it stands. Left of the arrow it is tokens in order and a bag of counted runs
+beside them, or words one by one: how, is its `mapsto.types.text.inputs`. Right of the arrow it is tokens
+alone, by its `mapsto.types.text.targets`. Letters: B batch, T tokens, G counted runs, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -22,16 +22,40 @@ from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.metrics import Metric
 from mapsto.registry import module
-from mapsto.types._corruptions import mistyped, pieces_of, words_disturbed
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, Simple, learned, options_given, quarters
+from mapsto.types._corruptions import add_typos, pieces_of, words_disturbed
+from mapsto.types.base import (
+    MISSING_CELLS,
+    SHARES,
+    Baseline,
+    DataType,
+    Head,
+    Layout,
+    learned,
+    options_given,
+    quarters,
+)
 from mapsto.types.text import pretrained, references
-from mapsto.types.text.inputs import READINGS, WINDOWS, kind_of
-from mapsto.types.text.stems import COUNT_BITS, MOST_COUNT, PlainBag, Texts, padded, prose_share, rarities_of, windows
-from mapsto.types.text.targets import Writing, too_long
+from mapsto.types.text.inputs import TEXT_INPUTS, WINDOWS, tokenizer_kind
+from mapsto.types.text.stems import (
+    COUNT_BITS,
+    MOST_COUNT,
+    PlainBag,
+    Texts,
+    padded,
+    prose_share,
+    rarities_of,
+    windows,
+)
+from mapsto.types.text.targets import TextTarget, too_long
 from mapsto.types.text.tokenizers import FIRST
 from mapsto.types.text.words import text_of
 
-MARKS, FEWEST_RUNS = 512, 30  # places that runs are hashed into to compare texts; runs below which a text is too short to be like another
+MARKS, FEWEST_RUNS = (
+    512,
+    30,
+    # places that runs are hashed into to compare texts; runs below which a text is too short to be like
+    # another
+)
 TYPING = "typing errors, share of characters"
 DROPPED = "words dropped, share"
 CASE = "upper case, share of words"
@@ -45,18 +69,43 @@ class Text(DataType):
     prose: ClassVar[bool] = True
     placeholder: ClassVar[Any] = "some text"
     head_kinds: ClassVar[tuple[str, ...]] = ("tokens", "sequence", "ctc")
-    reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "buckets", "words", "longest", "kept", "long", "answer")
+    reading: ClassVar[tuple[str, ...]] = (
+        "kind",
+        "codes",
+        "alphabet",
+        "buckets",
+        "words",
+        "longest",
+        "kept",
+        "long",
+        "answer",
+    )
 
     tokenizer: str | None = setting(
-        None, "what a token is; default: words, or char where texts have no spaces", choices=("words", "bpe", "char", "ngrams")
+        None,
+        "what a token is; default: words, or char where texts have no spaces",
+        choices=("words", "bpe", "char", "ngrams"),
     )
     grams: bool | None = setting(None, "count runs of letters and words beside the tokens; default: yes")
     max: int | None = setting(
-        None, "tokens read of a text; default: enough for 99 of 100 training texts, within limits; right of the arrow: tokens a block holds", above=0
+        None,
+        "tokens read of a text; default: enough for 99 of 100 training texts, within limits; right of the"
+        " arrow: tokens a block holds",
+        above=0,
     )
-    long: str = setting("start", "of longer texts, read the start, both ends, or windows all over it", choices=("start", "ends", "windows"))
-    size: int | None = setting(None, "tokens in the vocabulary; default: 20,000 words, 8,000 pieces, fewer to learn a short text", above=8)
-    hide: float | None = setting(None, "share of tokens hidden in training; default: the recipe decides", above=-1e-9, below=1)
+    long: str = setting(
+        "start",
+        "of longer texts, read the start, both ends, or windows all over it",
+        choices=("start", "ends", "windows"),
+    )
+    size: int | None = setting(
+        None,
+        "tokens in the vocabulary; default: 20,000 words, 8,000 pieces, fewer to learn a short text",
+        above=8,
+    )
+    hide: float | None = setting(
+        None, "share of tokens hidden in training; default: the recipe decides", above=-1e-9, below=1
+    )
     kind: str = learned("")
     codes: str = learned("")  # the tokenizer of words and bpe, in the `tokenizers` library's own JSON
     alphabet: str = learned("")  # of char, in order of code points
@@ -73,51 +122,75 @@ class Text(DataType):
     over: float = learned(0.0)  # share of training texts of more than MOST_CHARACTERS
     paths: bool = learned(False)  # do they look like names of files?
     running: bool = learned(False)  # are texts cut from one that goes on?
-    answer: str = learned("")  # right of the arrow: the kind of head that it is written for. `most` tokens are then learned at once
+    answer: str = learned(
+        ""
+    )  # right of the arrow: the kind of head that it is written for. `most` tokens are then learned at once
 
     @classmethod
     def sniff(cls, column: Column) -> float:
-        """Prose .82: several words a cell that recur in others, cells that mostly differ. Long sequences without spaces over a small
-        alphabet, or of many lengths (molecules), .75. Ids, names of files and words that repeat are not texts; among texts something
-        else may stand now and then, such as a number."""
+        """Prose .82: several words a cell that recur in others, cells that mostly differ. Long sequences
+        without spaces over a small alphabet, or of many lengths (molecules), .75. Ids, names of files and
+        words that repeat are not texts; among texts something else may stand now and then, such as a
+        number."""
         return prose_share(column.known)
 
     def read(self, cell: Any) -> str | None:
-        """The text as it stands; numbers as they are written. Bytes and files are utf-8. Nothing but blanks is missing: csv cannot tell."""
+        """The text as it stands; numbers as they are written. Bytes and files are utf-8. Nothing but blanks
+        is missing: csv cannot tell."""
         if isinstance(cell, Continued):
             return Continued(sound(cell))
         if isinstance(cell, np.generic):
             cell = cell.item()
-        if isinstance(cell, (str, bytes, Blob, int, float, list, tuple)) or is_missing(cell) or getattr(cell, "ndim", 0) == 1:
+        if (
+            isinstance(cell, (str, bytes, Blob, int, float, list, tuple))
+            or is_missing(cell)
+            or getattr(cell, "ndim", 0) == 1
+        ):
             return text_of(cell)
-        raise CellError(f"expected a text, got {type(cell).__name__} {shorten(cell)}.\nGive text, or leave the column out.")
+        raise CellError(
+            f"expected a text, got {type(cell).__name__} {shorten(cell)}.\nGive text, or leave the column"
+            " out."
+        )
 
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
-        """Tokens, lengths and rarities of training texts. spec: "tokenizer" a model's own; "fixed": it takes a fixed number of
-        tokens, so only the bag; "bag" False: it reads tokens alone; "enough": the share of training texts that are read whole (.99);
-        "beside": texts to learn tokens from in place of its own; "codes" and "reach": a public model's own tokens, and how many it reads;
-        "kind": right of the arrow, the kind of head."""
+        """Tokens, lengths and rarities of training texts. spec: "tokenizer" a model's own; "fixed": it takes
+        a fixed number of tokens, so only the bag; "bag" False: it reads tokens alone; "enough": the share of
+        training texts that are read whole (.99); "beside": texts to learn tokens from in place of its own;
+        "codes" and "reach": a public model's own tokens, and how many it reads; "kind": right of the arrow,
+        the kind of head."""
         if "codes" in spec:
             pretrained.refuse(str(spec.get("name", "text")), options_given(self), spec["reach"])
         if spec.get("side") == "output":
             return self._fit_answer(values, spec)
         texts = [value for value in values if value is not None]
-        room = replace(self, kind=kind_of(self, texts, spec))
-        return READINGS[room.kind].fit(room, texts, spec)
+        column_type = replace(self, kind=tokenizer_kind(self, texts, spec))
+        return TEXT_INPUTS[column_type.kind].fit(column_type, texts, spec)
 
     def _fit_answer(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
         name, kind = str(spec.get("name", "text")), str(spec.get("kind", self.head_kinds[0]))
         asked = {key: getattr(self, key) for key in ("grams", "hide") if getattr(self, key) is not None}
         if self.tokenizer in ("words", "ngrams") or self.long != "start" or asked:
-            wrong = f"tokenizer={self.tokenizer}" if self.tokenizer in ("words", "ngrams") else next(iter(asked), "long")
+            wrong = (
+                f"tokenizer={self.tokenizer}"
+                if self.tokenizer in ("words", "ngrams")
+                else next(iter(asked), "long")
+            )
             raise ConfigError(
-                f"'{name}': a text that is learned is written whole, so {wrong} has no meaning.\nOptions here: tokenizer=char or bpe, max, size."
+                f"'{name}': a text that is learned is written whole, so {wrong} has no meaning.\nOptions"
+                " here: tokenizer=char or bpe, max, size."
             )
         if not any(text for value in values for text in references.texts_of(value)):
-            raise DataError(f"'{name}': no training row has a text to learn from.\nName another column right of the arrow.")
-        kept = {"most": self.max or self.most} if self.answer == kind else None  # a run that goes on keeps the earlier one's tokens
+            raise DataError(
+                f"'{name}': no training row has a text to learn from.\nName another column right of the"
+                " arrow."
+            )
+        kept = (
+            {"most": self.max or self.most} if self.answer == kind else None
+        )  # a run that goes on keeps the earlier one's tokens
         own = (spec["codes"],) if "codes" in spec else ()
-        found = kept or writing_of(kind).learn(values, self.tokenizer, self.size, self.max, spec.get("beside", ()), *own)
+        found = kept or target_of(kind).learn(
+            values, self.tokenizer, self.size, self.max, spec.get("beside", ()), *own
+        )
         found |= {"most": min(found["most"], spec["reach"])} if "reach" in spec else {}
         running = any(isinstance(value, Continued) for value in values)
         return replace(self, answer=kind, running=running, words=0, **found)
@@ -126,7 +199,7 @@ class Text(DataType):
     def layout(self) -> Layout:
         if self.answer:
             return Layout("uint16" if self.vocabulary_size <= 1 << 16 else "int32", (None,))
-        return READINGS[self.kind].layout
+        return TEXT_INPUTS[self.kind].layout
 
     def encode(self, value: str | None) -> np.ndarray:
         return self._encoded([value])[0]
@@ -145,69 +218,89 @@ class Text(DataType):
 
     def _encoded(self, values: Sequence[str | None]) -> list[np.ndarray]:
         if self.answer:
-            found = writing_of(self.answer).tokens(values, self.kind, self.codes, self.alphabet)
-            found = [references.cut(tokens, self.most) for tokens in found] if self._whole and self.max is not None else found
+            found = target_of(self.answer).tokens(values, self.kind, self.codes, self.alphabet)
+            found = (
+                [references.cut(tokens, self.most) for tokens in found]
+                if self._whole and self.max is not None
+                else found
+            )
             return [tokens.astype(self.layout.dtype) for tokens in found]
-        return READINGS[self.kind].encode(self, values)
+        return TEXT_INPUTS[self.kind].encode(self, values)
 
     def steps(self, arrays: Ragged) -> np.ndarray:
         """Tokens that one pass through a net reads."""
         if self._whole:
             return references.longest(arrays)
-        return arrays.lengths.numpy() if self.answer else READINGS[self.kind].steps(self, arrays).numpy()
+        return arrays.lengths.numpy() if self.answer else TEXT_INPUTS[self.kind].steps(self, arrays).numpy()
 
     def present(self, arrays: Ragged) -> Tensor:
         return arrays.lengths > 0
 
     def collate(self, arrays: Ragged, draw: Draw | None) -> Padded:
-        """`Texts` (Padded words where these are read one by one), some tokens hidden in training. Right of the arrow Padded, the tokens alone."""
+        """`Texts` (Padded words where these are read one by one), some tokens hidden in training. Right of
+        the arrow Padded, the tokens alone."""
         if self._whole:
             return references.collated(arrays, draw)
         if self.answer:
             return padded(arrays.flat.long(), arrays.lengths)
-        return READINGS[self.kind].collate(self, arrays, draw)
+        return TEXT_INPUTS[self.kind].collate(self, arrays, draw)
 
     def views(self, values: Texts) -> list[Padded]:  # type: ignore[override]
         """Windows all over a long text, where these are asked for."""
-        return windows(values, self.most, WINDOWS) if self.long == "windows" and values.values.shape[1] > self.most else [values]
+        return (
+            windows(values, self.most, WINDOWS)
+            if self.long == "windows" and values.values.shape[1] > self.most
+            else [values]
+        )
 
     # ---- for the data gate ----
 
-    def traits(self, arrays: Ragged) -> dict[str, np.ndarray]:
+    def summary_stats(self, arrays: Ragged) -> dict[str, np.ndarray]:
         """Length: tokens read, or different runs where there are only these."""
-        return {"length": READINGS[self.kind].lengths(arrays).numpy().astype(np.float64)}
+        return {"length": TEXT_INPUTS[self.kind].lengths(arrays).numpy().astype(np.float64)}
 
-    def likeness(self, arrays: Ragged) -> np.ndarray:
-        """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines (Weinberger et al. 2009)."""
-        flat, row = READINGS[self.kind].numbers(arrays.flat).long(), arrays.row
+    def similarity_embedding(self, arrays: Ragged) -> np.ndarray:
+        """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines
+        (Weinberger et al. 2009)."""
+        flat, row = TEXT_INPUTS[self.kind].numbers(arrays.flat).long(), arrays.row
         run = flat < 0 if self.buckets else flat >= FIRST
         packed, row = (~flat[run], row[run]) if self.buckets else ((flat[run] << COUNT_BITS) + 1, row[run])
         mixed = ((packed >> COUNT_BITS) * 0x9E3779B1) % (1 << 32)
         weight = (1 + (packed & MOST_COUNT).float().log()) * (2.0 * ((mixed >> 10) & 1) - 1)
-        marks = torch.zeros(len(arrays), MARKS).index_put_((row, (mixed >> 16) % MARKS), weight, accumulate=True)
+        marks = torch.zeros(len(arrays), MARKS).index_put_(
+            (row, (mixed >> 16) % MARKS), weight, accumulate=True
+        )
         enough = torch.bincount(row, minlength=len(arrays))[:, None] >= FEWEST_RUNS
         return torch.where(enough, marks / marks.norm(dim=1, keepdim=True).clamp(min=1e-12), 0.0).numpy()
 
     @property
-    def alike(self) -> tuple[float, float]:
+    def duplicate_thresholds(self) -> tuple[float, float]:
         """A changed word or two in prose; in molecules and sequences a letter is another meaning."""
         return (0.92, 0.6) if self.words else (0.99, 0.4)
 
     # ---- for people ----
 
     def about(self, names: bool = True) -> str:
-        return READINGS[self.kind].about(self)
+        return TEXT_INPUTS[self.kind].about(self)
 
     def said(self, name: str) -> str:
         """How it is read, and what a person may not expect."""
         if self.answer:
-            return f"'{name}' is written in {self.about()}, {writing_of(self.answer).said(self.writes or self.most)}"
+            return (
+                f"'{name}' is written in {self.about()},"
+                f" {target_of(self.answer).said(self.writes or self.most)}"
+            )
         told = f"'{name}' is read as {self.about()}"
         if self.cut >= 0.005:
-            told += f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {_LONG[self.long]} (max=…, long=…)"
+            told += (
+                f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {_LONG[self.long]}"
+                " (max=…, long=…)"
+            )
         if self.over:
             parts = "its first and last 10,000" if self.long == "ends" else "its first 20,000"
-            told += f"; of a text of more than 20,000 characters ({self.over:.1%} of them), only {parts} are read"
+            told += (
+                f"; of a text of more than 20,000 characters ({self.over:.1%} of them), only {parts} are read"
+            )
         if self.paths:
             told += "; its cells look like names of files, of which only the letters are read"
         elif self.distinct == 1:
@@ -222,7 +315,10 @@ class Text(DataType):
 
     def slices(self, values: Sequence[str | None]) -> dict[str, np.ndarray]:
         """Quarters by length in characters."""
-        return quarters([None if value is None else float(len(value)) for value in values], lambda count: f"{count:.0f} characters")
+        return quarters(
+            [None if value is None else float(len(value)) for value in values],
+            lambda count: f"{count:.0f} characters",
+        )
 
     @property
     def corruptions(self) -> Mapping[str, tuple[float, ...]]:
@@ -233,7 +329,7 @@ class Text(DataType):
         if value is None or (name == MISSING_CELLS and draw.random() < level):
             return None
         if name == TYPING:
-            return mistyped(value, level, draw)
+            return add_typos(value, level, draw)
         change = {DROPPED: lambda word: "", CASE: str.upper}.get(name)
         return words_disturbed(value, level, draw, change) if change else value
 
@@ -245,12 +341,18 @@ class Text(DataType):
     def marked(self, value: str, weights: Sequence[float]) -> Item:
         pieces = pieces_of(value, len(weights))
         rest = value[sum(map(len, pieces)) :]
-        return Item(pieces=(*zip(pieces, map(float, weights), strict=True), *([(rest[:200] + "…" * (len(rest) > 200), 0.0)] if rest else ())))
+        return Item(
+            pieces=(
+                *zip(pieces, map(float, weights), strict=True),
+                *([(rest[:200] + "…" * (len(rest) > 200), 0.0)] if rest else ()),
+            )
+        )
 
     # ---- for nets ----
 
-    def outside(self, values: Texts) -> Tensor | None:
-        """How rare its runs are in the training texts, in the mean: another language or keys hit at random consist of rare ones."""
+    def range_violation(self, values: Texts) -> Tensor | None:
+        """How rare its runs are in the training texts, in the mean: another language or keys hit at random
+        consist of rare ones."""
         if not isinstance(values, Texts) or values.bags is None:
             return None
         rarity = rarities_of(self.rarity).to(values.lengths.device)[values.bags.flat[:, 0].long()]
@@ -260,44 +362,50 @@ class Text(DataType):
     @property
     def _whole(self) -> bool:
         """Right of the arrow: is each answer written from its beginning to its end?"""
-        return bool(self.answer) and writing_of(self.answer).whole
+        return bool(self.answer) and target_of(self.answer).whole
 
     @property
-    def passage(self) -> int:
+    def overlap_length(self) -> int:
         return (50 if self.kind == "char" else 13) if self.answer and not self._whole else 0
 
     @property
     def vocabulary_size(self) -> int:
         """Token numbers there are, the special ones included."""
-        return READINGS[self.kind].size(self)
+        return TEXT_INPUTS[self.kind].size(self)
 
     @property
-    def leads(self) -> bool:
+    def has_summary_token(self) -> bool:
         return self.buckets > 0
 
     def stem(self, width: int | None) -> nn.Module:
-        return READINGS[self.kind].stem(self, width)
+        return TEXT_INPUTS[self.kind].stem(self, width)
 
     def plain(self, stem: nn.Module, values: Texts) -> Any:  # type: ignore[override]
         return stem.sparse(values) if isinstance(stem, PlainBag) else super().plain(stem, values)
 
     def head(self, width: int, kind: str) -> Head:
-        return writing_of(kind).head(width, self)
+        return target_of(kind).head(width, self)
 
-    def takes(self, arrays: Ragged) -> np.ndarray | None:
-        return writing_of(self.answer).takes(arrays)
+    def min_input_steps(self, arrays: Ragged) -> np.ndarray | None:
+        return target_of(self.answer).min_input_steps(arrays)
 
-    def simple(self, name: str, rooms: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]) -> Simple | None:
-        return writing_of(self.answer).simple(name, batches)
+    def baseline(
+        self, name: str, column_types: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]
+    ) -> Baseline | None:
+        return target_of(self.answer).baseline(name, batches)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return writing_of(self.answer).metrics(self) if self.answer else ()
+        return target_of(self.answer).metrics(self) if self.answer else ()
 
 
-def writing_of(kind: str) -> Writing:
+def target_of(kind: str) -> TextTarget:
     """How a text right of the arrow is written, by the kind of answer: `outputs/KIND.py` says."""
-    return module("outputs", kind).WRITING
+    return module("outputs", kind).TARGET
 
 
-_LONG = {"start": "the start is read", "ends": "both ends are read", "windows": "windows are read and averaged"}
+_LONG = {
+    "start": "the start is read",
+    "ends": "both ends are read",
+    "windows": "windows are read and averaged",
+}

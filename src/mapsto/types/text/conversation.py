@@ -1,9 +1,11 @@
-"""Conversations: messages checked, written as tokens with marks that no text can be read as, and cut to what a net reads at once.
+"""Conversations: messages checked, written as tokens with marks that no text can be read as, and cut to what
+a net reads at once.
 
     <start> <system> be brief <end> <user> hello <end> <assistant> good day <end>
 
-A mark is a token number of its own (`mapsto.types.text.tokenizers`), and tokenizers never write one: whatever a message holds is content. The
-assistant's words and the mark that ends them are learned, everything else is given. An encoded token is 2 · number + (is it learned?).
+A mark is a token number of its own (`mapsto.types.text.tokenizers`), and tokenizers never write one: whatever
+a message holds is content. The assistant's words and the mark that ends them are learned, everything else is
+given. An encoded token is 2 · number + (is it learned?).
 """
 
 from __future__ import annotations
@@ -22,14 +24,19 @@ from mapsto.types.text.tokenizers import ASSISTANT, END, START, SYSTEM, TOOL, US
 ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT, "tool": TOOL}
 ALIASES = {"human": "user", "gpt": "assistant", "developer": "system"}  # as ShareGPT and OpenAI write them
 KEYS = (("role", "content"), ("from", "value"))
-BEHIND = {"system": (None,), "user": (None, "system", "assistant"), "assistant": ("user", "tool"), "tool": ("assistant", "tool")}
+BEHIND = {
+    "system": (None,),
+    "user": (None, "system", "assistant"),
+    "assistant": ("user", "tool"),
+    "tool": ("assistant", "tool"),
+}
 
 Messages = tuple[tuple[str, str], ...]  # (role, content) each
 
 
 def messages_of(cell: Any, role: str = "user") -> Messages | None:
-    """A cell's messages, checked; None when it is missing. role: of a cell that is a plain text. CellError: no conversation, an unknown role,
-    an empty message, messages out of order."""
+    """A cell's messages, checked; None when it is missing. role: of a cell that is a plain text. CellError:
+    no conversation, an unknown role, an empty message, messages out of order."""
     if isinstance(cell, str) and cell.lstrip().startswith("["):
         with suppress(ValueError, RecursionError):  # a text that begins with a bracket
             cell = json.loads(cell)
@@ -40,7 +47,10 @@ def messages_of(cell: Any, role: str = "user") -> Messages | None:
     if not isinstance(cell, (list, tuple, Mapping)) and is_missing(cell):
         return None
     if not isinstance(cell, (list, tuple)):
-        raise CellError(f'expected messages, [{{"role": "user", "content": "…"}}, …], got {type(cell).__name__} {shorten(cell)}.')
+        raise CellError(
+            f'expected messages, [{{"role": "user", "content": "…"}}, …], got {type(cell).__name__}'
+            f" {shorten(cell)}."
+        )
     if not cell:
         raise CellError("the conversation is empty.\nPut messages into it, or leave the row out.")
     found = tuple(_message(message, number) for number, message in enumerate(cell, 1))
@@ -48,14 +58,19 @@ def messages_of(cell: Any, role: str = "user") -> Messages | None:
 
 
 def in_order(messages: Messages, before: str | None = None) -> Messages:
-    """The messages, where each may follow the one before it: a system message first if any, then user and assistant in turns, tools behind
-    the assistant. before: the role of what stands before them. CellError otherwise."""
+    """The messages, where each may follow the one before it: a system message first if any, then user and
+    assistant in turns, tools behind the assistant. before: the role of what stands before them. CellError
+    otherwise."""
     for number, (role, _) in enumerate(messages, 1):
         if before not in BEHIND[role]:
-            behind = f"behind {'an' if before == 'assistant' else 'a'} {before} message" if before else "at the beginning"
+            behind = (
+                f"behind {'an' if before == 'assistant' else 'a'} {before} message"
+                if before
+                else "at the beginning"
+            )
             raise CellError(
-                f"message {number} ({role}) cannot stand {behind}.\nExpected: perhaps one of the system, then user and assistant in turns; join what "
-                "one says in a row."
+                f"message {number} ({role}) cannot stand {behind}.\nExpected: perhaps one of the system, then"
+                " user and assistant in turns; join what one says in a row."
             )
         before = role
     return messages
@@ -69,17 +84,30 @@ def _message(message: Any, number: int) -> tuple[str, str]:
     role = ALIASES.get(said, said) if isinstance(said, str) else said
     if role not in ROLES:
         raise CellError(f"message {number}: unknown role {shorten(said)}.\n{did_you_mean(str(said), ROLES)}")
-    if isinstance(content, (list, tuple, np.ndarray)) and all(isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content):
+    if isinstance(content, (list, tuple, np.ndarray)) and all(
+        isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content
+    ):
         content = "".join(part["text"] for part in content)  # as OpenAI writes contents of several parts
     if not isinstance(content, str) or not content.strip():
-        what = "is empty" if content is None or isinstance(content, str) else f"holds a {type(content).__name__}, no text"
+        what = (
+            "is empty"
+            if content is None or isinstance(content, str)
+            else f"holds a {type(content).__name__}, no text"
+        )
         raise CellError(f"message {number} ({role}) {what}.\nGive it words, or leave the row out.")
     return role, sound(content)
 
 
-def turns_of(conversations: Sequence[Messages], kind: str, codes: str, alphabet: str, learned: str = "assistant") -> list[list[np.ndarray]]:
-    """Of each conversation the encoded turns, int32 (n,) each: mark, content, end. Of the role `learned` all but the mark is learned."""
-    contents = iter(token_numbers([content for messages in conversations for _, content in messages], kind, codes, alphabet))
+def turns_of(
+    conversations: Sequence[Messages], kind: str, codes: str, alphabet: str, learned: str = "assistant"
+) -> list[list[np.ndarray]]:
+    """Of each conversation the encoded turns, int32 (n,) each: mark, content, end. Of the role `learned` all
+    but the mark is learned."""
+    contents = iter(
+        token_numbers(
+            [content for messages in conversations for _, content in messages], kind, codes, alphabet
+        )
+    )
     found = []
     for messages in conversations:
         turns = []
@@ -97,9 +125,10 @@ def begun(turns: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def windows(turns: list[np.ndarray], limit: int) -> np.ndarray:
-    """A conversation as one window, or, where it has more than `limit` tokens, several behind each other, each begun by START and the system's
-    message. They overlap by half, and every assistant's turn is learned in one of them. A turn of more than half a window is cut: the
-    assistant's behind its beginning, others before their end."""
+    """A conversation as one window, or, where it has more than `limit` tokens, several behind each other,
+    each begun by START and the system's message. They overlap by half, and every assistant's turn is learned
+    in one of them. A turn of more than half a window is cut: the assistant's behind its beginning, others
+    before their end."""
     if 1 + sum(map(len, turns)) <= limit:
         return begun(turns)
     system = [shortened(turns[0], limit // 4)] if turns[0][0] >> 1 == SYSTEM else []
@@ -125,23 +154,30 @@ def windows(turns: list[np.ndarray], limit: int) -> np.ndarray:
 
 
 def shortened(turn: np.ndarray, most: int) -> np.ndarray:
-    """A turn of at most `most` tokens: of the assistant's its beginning, which then does not end; of others mark, and their last tokens."""
+    """A turn of at most `most` tokens: of the assistant's its beginning, which then does not end; of others
+    mark, and their last tokens."""
     if len(turn) <= most:
         return turn
-    return turn[:most] if turn[0] >> 1 == ASSISTANT else np.concatenate([turn[:1], turn[len(turn) - max(0, most - 1) :]])
+    return (
+        turn[:most]
+        if turn[0] >> 1 == ASSISTANT
+        else np.concatenate([turn[:1], turn[len(turn) - max(0, most - 1) :]])
+    )
 
 
 def asking(messages: Messages, kind: str, codes: str, alphabet: str, limit: int) -> tuple[np.ndarray, int]:
-    """(tokens (T,) int64 up to the assistant's mark, messages left out): the newest messages that fit into `limit` tokens, behind the system's
-    if there is one. What is left begins with a user's; a last message that is too long loses its beginning."""
+    """(tokens (T,) int64 up to the assistant's mark, messages left out): the newest messages that fit into
+    `limit` tokens, behind the system's if there is one. What is left begins with a user's; a last message
+    that is too long loses its beginning.
+    """
     (turns,) = turns_of([messages], kind, codes, alphabet)
     system = [shortened(turns.pop(0), limit // 4)] if messages[0][0] == "system" else []
-    room = limit - 2 - sum(map(len, system))
+    column_type = limit - 2 - sum(map(len, system))
     count, first = len(turns), len(turns)
-    while first and sum(map(len, turns[first - 1 :])) <= room:
+    while first and sum(map(len, turns[first - 1 :])) <= column_type:
         first -= 1
     if first == count and count:
-        turns[-1], first = shortened(turns[-1], room), count - 1
+        turns[-1], first = shortened(turns[-1], column_type), count - 1
     while first < count - 1 and turns[first][0] >> 1 != USER:
         first += 1
     return np.append(begun([*system, *turns[first:]]) >> 1, ASSISTANT).astype(np.int64), first

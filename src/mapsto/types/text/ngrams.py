@@ -1,7 +1,9 @@
-"""Counted runs of characters and words, hashed into buckets (fastText's trick, Bojanowski et al. 2017; hashing: Weinberger et al. 2009).
+"""Counted runs of characters and words, hashed into buckets (fastText's trick, Bojanowski et al. 2017;
+hashing: Weinberger et al. 2009).
 
-No vocabulary, so nothing is unknown: a new word shares the runs of letters it is made of. Any script: letters, marks and digits make
-words; a sign of a script written without spaces (Han, kana, Thai, …), a symbol or a punctuation mark is a word of its own.
+No vocabulary, so nothing is unknown: a new word shares the runs of letters it is made of. Any script:
+letters, marks and digits make words; a sign of a script written without spaces (Han, kana, Thai, …), a symbol
+or a punctuation mark is a word of its own.
 
 Everything is array code over many texts at once. Letters: N characters of all texts, W their words.
 """
@@ -17,8 +19,16 @@ import numpy as np
 SPACE, WORD, SINGLE = 0, 1, 2
 AT_ONCE = 64  # texts whose runs are counted at once
 TABLE = 0x20000  # code points looked up in a table: the planes in use; what lies above is a sign of its own
-# Scripts written without spaces between words: Thai, Lao, Khmer, Myanmar; kana and Han; and the supplementary ideographs
-UNSPACED = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
+# Scripts written without spaces between words: Thai, Lao, Khmer, Myanmar; kana and Han; and the supplementary
+# ideographs
+UNSPACED = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3040, 0x30FF),
+    (0x3400, 0x9FFF),
+    (0xF900, 0xFAFF),
+)
 
 
 @cache
@@ -41,18 +51,24 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 def code_points(text: str) -> np.ndarray:
-    """(N,) uint32; composed and decomposed accents are the same text. Lone surrogates are kept as they are."""
+    """(N,) uint32; composed and decomposed accents are the same text. Lone surrogates are kept as they
+    are."""
     return np.frombuffer(unicodedata.normalize("NFC", text).encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def grams(texts: Sequence[str], buckets: int, longest: int = 5, words: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(text, bucket, count), each (n,), sorted by text and bucket: runs of 2 to `longest` characters (0: none) fall into the upper
-    half of `buckets`, runs of 1 to `words` words (0: none) into the lower."""
+def grams(
+    texts: Sequence[str], buckets: int, longest: int = 5, words: int = 2
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(text, bucket, count), each (n,), sorted by text and bucket: runs of 2 to `longest` characters (0:
+    none) fall into the upper half of `buckets`, runs of 1 to `words` words (0: none) into the lower."""
     sign, kind, text = _joined(texts)
     found = [_character_runs(sign, text, n) for n in range(2, longest + 1)]
     half = buckets // 2
     pairs = [(row, half + (hashed % np.uint64(half)).astype(np.int64)) for row, hashed in found]
-    pairs += [(row, (hashed % np.uint64(half)).astype(np.int64)) for row, hashed in _word_runs(sign, kind, text, words)]
+    pairs += [
+        (row, (hashed % np.uint64(half)).astype(np.int64))
+        for row, hashed in _word_runs(sign, kind, text, words)
+    ]
     if not pairs:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
     keys = np.concatenate([row * buckets + bucket for row, bucket in pairs])
@@ -77,7 +93,8 @@ def frequencies(texts: Sequence[str], buckets: int, longest: int = 5, words: int
 
 
 def _joined(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All texts behind each other, each between two spaces, runs of spaces as one: (sign uint64, kind, text) each (N,)."""
+    """All texts behind each other, each between two spaces, runs of spaces as one: (sign uint64, kind, text)
+    each (N,)."""
     fold, kinds = _tables()
     space = np.array([32], np.uint32)
     parts = [np.concatenate([space, code_points(text), space]) for text in texts]
@@ -104,7 +121,9 @@ def _character_runs(sign: np.ndarray, text: np.ndarray, n: int) -> tuple[np.ndar
     return text[: len(text) - n + 1][inside], hashed[inside]
 
 
-def _word_runs(sign: np.ndarray, kind: np.ndarray, text: np.ndarray, longest: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _word_runs(
+    sign: np.ndarray, kind: np.ndarray, text: np.ndarray, longest: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """[(text, hash)] of runs of 1, 2, … `longest` words."""
     if not longest or not len(sign):
         return []
@@ -131,12 +150,14 @@ def _word_runs(sign: np.ndarray, kind: np.ndarray, text: np.ndarray, longest: in
 
 
 def _mixed(value: np.ndarray) -> np.ndarray:
-    """splitmix64's finaliser (Steele et al. 2014): every bit of the result depends on every bit of `value` (uint64)."""
+    """splitmix64's finaliser (Steele et al. 2014): every bit of the result depends on every bit of `value`
+    (uint64)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
 
 
 def spread(texts: Sequence[str], most: int) -> Sequence[str]:
-    """Every text, or every second, third, …: `most` characters or so. The first ones alone may all be of one class."""
+    """Every text, or every second, third, …: `most` characters or so. The first ones alone may all be of one
+    class."""
     return texts[:: max(1, -(-sum(map(len, texts)) // most))]

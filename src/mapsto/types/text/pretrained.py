@@ -1,6 +1,8 @@
-"""Tokenizers that come with public models, from the `tokenizers` library's own JSON. Numbers here are the model's own.
+"""Tokenizers that come with public models, from the `tokenizers` library's own JSON. Numbers here are the
+model's own.
 
-Names of special tokens that occur in a text are text, as with `split_special_tokens=True` in transformers: no cell of the data can write one.
+Names of special tokens that occur in a text are text, as with `split_special_tokens=True` in transformers: no
+cell of the data can write one.
 """
 
 from __future__ import annotations
@@ -45,18 +47,35 @@ def size_of(codes: str) -> int:
 
 
 def refuse(name: str, asked: Mapping[str, Any], reach: int) -> None:
-    """ConfigError where the options of a text, {option: value}, ask for what a public model has no use for, or reads too little for."""
+    """ConfigError where the options of a text, {option: value}, ask for what a public model has no use for,
+    or reads too little for."""
     if wrong := next((option for option in asked if option not in ("max", "hide")), None):
-        raise ConfigError(f"'{name}': a public model has its own tokens, so {wrong}={asked[wrong]} has no meaning.\nOptions here: max, hide.")
+        raise ConfigError(
+            f"'{name}': a public model has its own tokens, so {wrong}={asked[wrong]} has no meaning.\nOptions"
+            " here: max, hide."
+        )
     if (most := asked.get("max") or 0) > reach:
-        raise ConfigError(f"'{name}': the public model reads {reach:,} tokens at most, max={most} asks for more.\nAsk for fewer.")
+        raise ConfigError(
+            f"'{name}': the public model reads {reach:,} tokens at most, max={most} asks for more.\nAsk for"
+            " fewer."
+        )
 
 
 def learned_from(texts: Sequence[str], codes: str, most: int, reach: int) -> dict[str, Any]:
-    """What the room of a text that is read learns. most: asked for, or 0; reach: what the model reads. One place stands before the tokens."""
-    lengths = np.array([len(tokens) for i in range(0, len(texts), 1024) for tokens in read(texts[i : i + 1024], codes)] or [0])
+    """What the room of a text that is read learns. most: asked for, or 0; reach: what the model reads. One
+    place stands before the tokens."""
+    lengths = np.array(
+        [len(tokens) for i in range(0, len(texts), 1024) for tokens in read(texts[i : i + 1024], codes)]
+        or [0]
+    )
     limit = max(1 + marks_of(codes), most or min(reach, int(lengths.max())))
-    return {"kind": PUBLIC, "codes": codes, "most": limit + 1, "kept": limit + 1, "cut": float((lengths > limit).mean())}
+    return {
+        "kind": PUBLIC,
+        "codes": codes,
+        "most": limit + 1,
+        "kept": limit + 1,
+        "cut": float((lengths > limit).mean()),
+    }
 
 
 def read(texts: Sequence[str], codes: str, most: int | None = None) -> list[list[int]]:
@@ -87,11 +106,14 @@ def told(rows: Iterable[Sequence[int]], codes: str) -> list[str]:
 
 @cache
 def pieces_of(codes: str) -> tuple[bytes, ...]:
-    """The bytes in utf-8 that each token stands for behind others; nothing for marks and for numbers that no token has."""
+    """The bytes in utf-8 that each token stands for behind others; nothing for marks and for numbers that no
+    token has."""
     record = json.loads(codes)
     marks = {one["content"] for one in record["added_tokens"] if one["special"]}
     whole = {one["content"] for one in record["added_tokens"]}
-    decoders = [one["type"] for one in (record["decoder"] or {}).get("decoders", [record["decoder"] or {"type": ""}])]
+    decoders = [
+        one["type"] for one in (record["decoder"] or {}).get("decoders", [record["decoder"] or {"type": ""}])
+    ]
     letters = {letter: byte for byte, letter in letters_of_bytes().items()}
     found = [b""] * size_of(codes)
     for name, number in tokenizer_of(codes).get_vocab(with_added_tokens=True).items():
@@ -100,7 +122,9 @@ def pieces_of(codes: str) -> tuple[bytes, ...]:
         if name in whole:
             found[number] = name.encode("utf-8")
         elif "ByteLevel" in decoders:
-            found[number] = b"".join(bytes([letters[letter]]) if letter in letters else letter.encode("utf-8") for letter in name)
+            found[number] = b"".join(
+                bytes([letters[letter]]) if letter in letters else letter.encode("utf-8") for letter in name
+            )
         elif "WordPiece" in decoders:
             found[number] = (name[2:] if name.startswith("##") else f" {name}").encode("utf-8")
         elif byte := BYTE.fullmatch(name):
@@ -112,7 +136,8 @@ def pieces_of(codes: str) -> tuple[bytes, ...]:
 
 @cache
 def letters_of_bytes() -> dict[int, str]:
-    """How byte-level BPE writes each byte as a letter (Radford et al. 2019): printable ones as themselves, others from U+0100 on."""
+    """How byte-level BPE writes each byte as a letter (Radford et al. 2019): printable ones as themselves,
+    others from U+0100 on."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in plain]
     return {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(others)}

@@ -1,7 +1,8 @@
 """Several right answers to one input, as translations and summaries have them: the references of a row.
 
-They are stored behind each other, with a mark between each two. In training one of them is drawn, else the first is learned from; what is
-written is measured by all of them (`mapsto.types.text.similarity`). Letters: B batch, T tokens, N tokens of all references, P references of all rows.
+They are stored behind each other, with a mark between each two. In training one of them is drawn, else the
+first is learned from; what is written is measured by all of them (`mapsto.types.text.similarity`). Letters: B
+batch, T tokens, N tokens of all references, P references of all rows.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from mapsto.cells import Apart
 from mapsto.types.text.stems import padded
 from mapsto.types.text.tokenizers import PADDING
 
-BETWEEN = PADDING  # two references: no text holds it. The START that ends a text would not do, as one that is cut has none
+# two references: no text holds it. The START that ends a text would not do, as one that is cut has none
+BETWEEN = PADDING
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class References(Padded):
 
 
 def texts_of(value: str | None) -> tuple[str, ...]:
-    """The references of a read cell: one text, or those of a list that are not blank; () where it is missing."""
+    """The references of a read cell: one text, or those of a list that are not blank; () where it is
+    missing."""
     if isinstance(value, Apart):
         return tuple(text for text in value.words if text.strip())
     return () if value is None else (value,)
@@ -72,7 +75,8 @@ def longest(arrays: Ragged) -> np.ndarray:
 
 
 def collated(arrays: Ragged, draw: Draw | None) -> Padded:
-    """(B, T) int64: of each row one reference by `draw`; without it the first, with all beside it where any row has several."""
+    """(B, T) int64: of each row one reference by `draw`; without it the first, with all beside it where any
+    row has several."""
     row, begin, length = _places(arrays)
     if len(row) == len(arrays):
         return padded(arrays.flat.long(), arrays.lengths)
@@ -84,7 +88,11 @@ def collated(arrays: Ragged, draw: Draw | None) -> Padded:
     sizes = length[chosen]
     place = np.arange(sizes.sum()) + np.repeat(begin[chosen] - (sizes.cumsum() - sizes), sizes)
     found = padded(arrays.flat.long()[torch.from_numpy(place)], torch.from_numpy(sizes))
-    return found if draw is not None else References(found.values, found.lengths, found.counts, Ragged(arrays.flat.long(), arrays.lengths))
+    return (
+        found
+        if draw is not None
+        else References(found.values, found.lengths, found.counts, Ragged(arrays.flat.long(), arrays.lengths))
+    )
 
 
 def _places(arrays: Ragged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

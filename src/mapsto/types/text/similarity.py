@@ -1,7 +1,9 @@
-"""How alike two texts are: BLEU (Papineni et al. 2002) and chrF (Popović 2015) by sacrebleu, ROUGE (Lin 2004), and equality.
+"""How alike two texts are: BLEU (Papineni et al. 2002) and chrF (Popović 2015) by sacrebleu, ROUGE (Lin
+2004), and equality.
 
-Of several references of a row (`mapsto.types.text.references`) BLEU counts the runs that any of them has, of chrF, ROUGE and equality the best counts
-(for summaries as in Cachola et al. 2020). Each is a function of sums over rows, so it bootstraps. Letters: n rows, R resamples.
+Of several references of a row (`mapsto.types.text.references`) BLEU counts the runs that any of them has, of
+chrF, ROUGE and equality the best counts (for summaries as in Cachola et al. 2020). Each is a function of sums
+over rows, so it bootstraps. Letters: n rows, R resamples.
 """
 
 from __future__ import annotations
@@ -20,14 +22,19 @@ from mapsto.metrics import NAN, Arrays, Metric, mean_of, ratio_of, summed
 from mapsto.types.text.references import apart
 
 Rows = Callable[[Arrays, np.ndarray], np.ndarray]
-Tell = Callable[[Sequence[np.ndarray]], list[str]]  # rows of token numbers -> their texts
-FIRST, BEST = " Of several references, of the first.", " Of several references the one that gives the most counts."
-SPACELESS = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")  # scripts that put no spaces between words
+Emit = Callable[[Sequence[np.ndarray]], list[str]]  # rows of token numbers -> their texts
+FIRST, BEST = (
+    " Of several references, of the first.",
+    " Of several references the one that gives the most counts.",
+)
+SPACELESS = re.compile(
+    "[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]"
+)  # scripts that put no spaces between words
 
 
-def figures(told: Tell) -> tuple[Metric, ...]:
-    """Metrics of predicted {"nats": (n,), "value": (n,) arrays of tokens} and target (n,) arrays of tokens, each with all of a
-    row's references. ConfigError: no sacrebleu."""
+def figures(told: Emit) -> tuple[Metric, ...]:
+    """Metrics of predicted {"nats": (n,), "value": (n,) arrays of tokens} and target (n,) arrays of tokens,
+    each with all of a row's references. ConfigError: no sacrebleu."""
     bleu, chrf = _library("BLEU"), _library("CHRF")
 
     def loss(predicted: Arrays, target: np.ndarray) -> np.ndarray:
@@ -37,20 +44,29 @@ def figures(told: Tell) -> tuple[Metric, ...]:
     def counted(metric: Any) -> Rows:
         def rows(predicted: Arrays, target: np.ndarray) -> np.ndarray:
             said, true = _texts(told, predicted["value"]), references(told, target)
-            return np.array(metric._extract_corpus_statistics(said, _aligned(true)), np.float64).reshape(len(said), -1)
+            return np.array(metric._extract_corpus_statistics(said, _aligned(true)), np.float64).reshape(
+                len(said), -1
+            )
 
         return rows
 
     def each(measure: Callable[[str, str], float]) -> Rows:
         def rows(predicted: Arrays, target: np.ndarray) -> np.ndarray:
             pairs = zip(_texts(told, predicted["value"]), references(told, target), strict=True)
-            return np.array([max(measure(said, one) for one in true) for said, true in pairs], np.float64)[:, None]
+            return np.array([max(measure(said, one) for one in true) for said, true in pairs], np.float64)[
+                :, None
+            ]
 
         return rows
 
     def of_counts(name: str, metric: Any, says: str) -> Metric:
         def of_sums(sums: np.ndarray) -> np.ndarray:
-            return np.array([metric._compute_score_from_stats(row.round().astype(np.int64).tolist()).score for row in sums])
+            return np.array(
+                [
+                    metric._compute_score_from_stats(row.round().astype(np.int64).tolist()).score
+                    for row in sums
+                ]
+            )
 
         def reduce(statistics: np.ndarray) -> float:
             return float(of_sums(statistics.sum(0, keepdims=True))[0]) if len(statistics) else NAN
@@ -58,25 +74,61 @@ def figures(told: Tell) -> tuple[Metric, ...]:
         def definition(target: Iterable[np.ndarray]) -> str:
             return f"{says}, 0 to 100 (sacrebleu: {_signature(metric, {len(apart(row)) for row in target})})."
 
-        return Metric(name, definition([np.empty(0)]), counted(metric), reduce, sums=summed, of_sums=of_sums, says=definition)
+        return Metric(
+            name,
+            definition([np.empty(0)]),
+            counted(metric),
+            reduce,
+            sums=summed,
+            of_sums=of_sums,
+            says=definition,
+        )
 
-    def of_rows(name: str, says: str, rows: Rows, reduce: Callable[[np.ndarray], float], of_several: str, higher_is_better: bool = True) -> Metric:
-        return Metric(name, says, rows, reduce, higher_is_better, says=lambda target: says + of_several * any(len(apart(row)) > 1 for row in target))
+    def of_rows(
+        name: str,
+        says: str,
+        rows: Rows,
+        reduce: Callable[[np.ndarray], float],
+        of_several: str,
+        higher_is_better: bool = True,
+    ) -> Metric:
+        return Metric(
+            name,
+            says,
+            rows,
+            reduce,
+            higher_is_better,
+            says=lambda target: says + of_several * any(len(apart(row)) > 1 for row in target),
+        )
 
-    likelihood = "Mean negative logarithm (nats) of the probability of a true token, given what stands before it."
+    likelihood = (
+        "Mean negative logarithm (nats) of the probability of a true token, given what stands before it."
+    )
     equal = "Share of texts that are the reference, letter for letter."
     return (
         of_rows("loss", likelihood, loss, ratio_of, FIRST, False),
         of_counts("bleu", bleu, "BLEU: runs of one to four words shared with the reference"),
         of_counts("chrf", chrf, "chrF: runs of one to six characters shared with the reference"),
-        of_rows("rouge1", "ROUGE-1: F1 of the words shared with the reference, in lower case, mean over texts.", each(rouge1), mean_of, BEST),
+        of_rows(
+            "rouge1",
+            "ROUGE-1: F1 of the words shared with the reference, in lower case, mean over texts.",
+            each(rouge1),
+            mean_of,
+            BEST,
+        ),
         of_rows("rouge2", "ROUGE-2: the same of pairs of words.", each(rouge2), mean_of, BEST),
-        of_rows("rougel", "ROUGE-L: the same of the longest sequence of words in common.", each(rougel), mean_of, BEST),
+        of_rows(
+            "rougel",
+            "ROUGE-L: the same of the longest sequence of words in common.",
+            each(rougel),
+            mean_of,
+            BEST,
+        ),
         of_rows("exact_match", equal, each(lambda said, true: float(said == true)), mean_of, BEST),
     )
 
 
-def references(told: Tell, target: Iterable[np.ndarray]) -> list[list[str]]:
+def references(told: Emit, target: Iterable[np.ndarray]) -> list[list[str]]:
     """The texts of each row's references."""
     rows = [apart(row) for row in target]
     texts = iter(_texts(told, [one for several in rows for one in several]))
@@ -89,17 +141,18 @@ def likest(said: str, true: Sequence[str]) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[list[str | None]]:
-    """As sacrebleu wants them: the first reference of every row, then the second, …, None where a row has fewer."""
+    """As sacrebleu wants them: the first reference of every row, then the second, …, None where a row has
+    fewer."""
     return [list(line) for line in zip_longest(*rows)]
 
 
-def _texts(told: Tell, rows: Iterable[np.ndarray]) -> list[str]:
+def _texts(told: Emit, rows: Iterable[np.ndarray]) -> list[str]:
     rows = list(rows)
     return list(_told(told, tuple(row.tobytes() for row in rows), rows[0].dtype.str if len(rows) else "<i8"))
 
 
 @lru_cache(maxsize=4)  # of answers and references, for all metrics
-def _told(told: Tell, rows: tuple[bytes, ...], dtype: str) -> tuple[str, ...]:
+def _told(told: Emit, rows: tuple[bytes, ...], dtype: str) -> tuple[str, ...]:
     return tuple(told([np.frombuffer(row, dtype) for row in rows]))
 
 
@@ -124,8 +177,13 @@ def rougel(said: str, true: str) -> float:
 
 
 def _words(text: str) -> list[str]:
-    """Runs of letters and digits, in lower case; single characters where a script puts no spaces between words."""
-    return [piece for run in re.findall(r"\w+", text.lower()) for piece in (run if SPACELESS.search(run) else (run,))]
+    """Runs of letters and digits, in lower case; single characters where a script puts no spaces between
+    words."""
+    return [
+        piece
+        for run in re.findall(r"\w+", text.lower())
+        for piece in (run if SPACELESS.search(run) else (run,))
+    ]
 
 
 def _shared(a: Sequence[Any], b: Sequence[Any]) -> float:
@@ -141,7 +199,10 @@ def _library(name: str) -> Any:
     try:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError:
-        raise ConfigError('texts that answer are measured by the library sacrebleu, which is not installed: pip install "mapsto[text]"') from None
+        raise ConfigError(
+            "texts that answer are measured by the library sacrebleu, which is not installed: pip install"
+            ' "mapsto[text]"'
+        ) from None
     return {"BLEU": BLEU, "CHRF": CHRF}[name]()
 
 

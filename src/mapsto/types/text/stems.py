@@ -1,7 +1,8 @@
-"""What nets make of texts: a batch of token numbers and bags, and the stems that turn it into tokens or plain features.
+"""What nets make of texts: a batch of token numbers and bags, and the stems that turn it into tokens or plain
+features.
 
-A bag is a text's counted runs, hashed into buckets (`mapsto.types.text.ngrams`), with weights tf · idf of length 1. Letters: B batch, T tokens,
-G counted runs, D width, F features, V vocabulary.
+A bag is a text's counted runs, hashed into buckets (`mapsto.types.text.ngrams`), with weights tf · idf of
+length 1. Letters: B batch, T tokens, G counted runs, D width, F features, V vocabulary.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def prose_share(known: Sequence[Any]) -> float:
     distinct = set(cells)
     if share <= 0.5 or (len(distinct) <= max(20, 0.3 * len(cells)) and len(cells) > 20):
         return 0.0
-    if sum(value is not None for value in values_of(cells)) > 0.5 * len(cells) or sum(map(is_path, cells)) > 0.5 * len(cells):
+    if sum(value is not None for value in values_of(cells)) > 0.5 * len(cells) or sum(
+        map(is_path, cells)
+    ) > 0.5 * len(cells):
         return 0.0
     spaced = [cell.split() for cell in cells]
     if sum(map(len, spaced)) >= 2.5 * len(cells):
@@ -51,13 +54,16 @@ def prose_share(known: Sequence[Any]) -> float:
     lengths = {len(cell) for cell in cells}
     mean, letters = sum(map(len, cells)) / len(cells), len(set("".join(cells)))
     unspaced = sum(map(len, spaced)) < 1.1 * len(cells)
-    sequences = unspaced and mean >= 10 and (letters <= 8 or (len(lengths) > 5 and len(distinct) > 0.5 * len(cells)))
+    sequences = (
+        unspaced and mean >= 10 and (letters <= 8 or (len(lengths) > 5 and len(distinct) > 0.5 * len(cells)))
+    )
     return 0.75 * share if sequences else 0.0
 
 
 @dataclass(frozen=True)
 class Texts(Padded):
-    """Token numbers (B, T), and beside them the bags: float32 (N, 2) of bucket and weight, those of all texts behind each other, or None."""
+    """Token numbers (B, T), and beside them the bags: float32 (N, 2) of bucket and weight, those of all texts
+    behind each other, or None."""
 
     bags: Ragged | None = None
 
@@ -65,14 +71,22 @@ class Texts(Padded):
         return Texts(*self._cut(rows), None if self.bags is None else self.bags[rows])
 
     def to(self, device: torch.device | str) -> Texts:
-        return Texts(self.values.to(device), self.lengths.to(device), self.counts, None if self.bags is None else self.bags.to(device))
+        return Texts(
+            self.values.to(device),
+            self.lengths.to(device),
+            self.counts,
+            None if self.bags is None else self.bags.to(device),
+        )
 
 
 def padded(flat: Tensor, lengths: Tensor) -> Padded:
     """(N, …) of all rows behind each other -> Padded (B, T, …), zeros beyond the lengths."""
     counts = tuple(lengths.tolist())
     values = torch.zeros(len(counts), max(counts, default=1), *flat.shape[1:], dtype=flat.dtype)
-    values.masked_scatter_((torch.arange(values.shape[1]) < lengths[:, None]).view(*values.shape[:2], *[1] * (flat.ndim - 1)), flat)
+    values.masked_scatter_(
+        (torch.arange(values.shape[1]) < lengths[:, None]).view(*values.shape[:2], *[1] * (flat.ndim - 1)),
+        flat,
+    )
     return Padded(values, lengths, counts)
 
 
@@ -86,8 +100,10 @@ def window(tokens: Padded, start: Tensor, most: int) -> Padded:
 
 
 def windows(texts: Texts, most: int, views: int) -> list[Padded]:
-    """Windows of `most` tokens spread evenly over each text: the power of two of them that covers it, `views` of them at most, so that the mean
-    over all is the mean over a text's own windows, whatever else is in the batch. A short text is seen whole in each."""
+    """Windows of `most` tokens spread evenly over each text: the power of two of them that covers it, `views`
+    of them at most, so that the mean over all is the mean over a text's own windows, whatever else is in the
+    batch. A short text is seen whole in each.
+    """
     filled = (texts.lengths.clamp(max=most * views) / most).ceil().clamp(min=1)
     number = 2 ** filled.log2().ceil().long()  # (B,)
     count, free = int(number.max()), (texts.lengths - most).clamp(min=0)
@@ -97,7 +113,8 @@ def windows(texts: Texts, most: int, views: int) -> list[Padded]:
 
 
 def tokens_of(encoded: Ragged) -> tuple[np.ndarray, Tensor]:
-    """Of encoded texts: (which of the numbers are tokens (N,) bool, how many each text has (B,) int64); the others are counted runs."""
+    """Of encoded texts: (which of the numbers are tokens (N,) bool, how many each text has (B,) int64); the
+    others are counted runs."""
     token = encoded.flat.numpy() >= 0
     below = np.concatenate([[0], token.cumsum()])  # tokens before each number
     ends = encoded.lengths.numpy().cumsum()
@@ -106,14 +123,16 @@ def tokens_of(encoded: Ragged) -> tuple[np.ndarray, Tensor]:
 
 @cache
 def rarities_of(text: str) -> Tensor:
-    """(buckets,) float32: 1 + ln((1 + texts) / (1 + texts with it)), the inverse document frequency, from its packed form."""
+    """(buckets,) float32: 1 + ln((1 + texts) / (1 + texts with it)), the inverse document frequency, from its
+    packed form."""
     level = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
     return torch.from_numpy(1 + level.astype(np.float32) * np.float32(np.log(2) / 16))
 
 
 def weighed(packed: Ragged, rarities: Tensor) -> Ragged:
-    """Counted runs, bucket and count in one number -> float32 (N, 2) of bucket and weight tf · idf. rarities: (buckets,). Words (the lower
-    buckets) and letters have length 1 each: many runs of letters must not drown the words."""
+    """Counted runs, bucket and count in one number -> float32 (N, 2) of bucket and weight tf · idf. rarities:
+    (buckets,). Words (the lower buckets) and letters have length 1 each: many runs of letters must not drown
+    the words."""
     bucket, count = packed.flat >> COUNT_BITS, packed.flat & MOST_COUNT
     weight = _LOGS.index_select(0, count).mul_(rarities.index_select(0, bucket))
     part = (2 * packed.row).add_(bucket >= len(rarities) // 2)
@@ -124,10 +143,12 @@ def weighed(packed: Ragged, rarities: Tensor) -> Ragged:
 
 
 class TextStem(nn.Module):
-    """Texts -> Padded (B, 1 + T, D): the bag, then the tokens; the tokens alone where nothing is counted; (B, 1, D), the bag alone, where
-    texts are bags only.
+    """Texts -> Padded (B, 1 + T, D): the bag, then the tokens; the tokens alone where nothing is counted; (B,
+    1, D), the bag alone, where texts are bags only.
 
-    The bag fills the first BAG places of its token, the others are 0: a hundred thousand buckets need not be as wide as tokens."""
+    The bag fills the first BAG places of its token, the others are 0: a hundred thousand buckets need not be
+    as wide as tokens.
+    """
 
     gives = "tokens"
 
@@ -147,7 +168,11 @@ class TextStem(nn.Module):
             return Padded(self.tokens(texts.values), texts.lengths)
         assert self.missing is not None and self.runs is not None and texts.bags is not None
         first = (texts.values[:, :1] == MISSING).to(self.missing.dtype) * self.missing  # (B, D)
-        bag = self.runs(texts.bags.flat[:, 0].long(), texts.bags.starts, per_sample_weights=texts.bags.flat[:, 1].contiguous())
+        bag = self.runs(
+            texts.bags.flat[:, 0].long(),
+            texts.bags.starts,
+            per_sample_weights=texts.bags.flat[:, 1].contiguous(),
+        )
         first = first + F.pad(bag, (0, first.shape[1] - bag.shape[1]))
         if self.tokens is None:
             return first[:, None]
@@ -156,8 +181,8 @@ class TextStem(nn.Module):
 
 
 class PlainBag(nn.Module):
-    """Texts -> (B, F): tf · idf of single words and pairs, of length 1; of runs of characters where there are no words, of tokens where
-    nothing is counted. What a linear n-gram model reads."""
+    """Texts -> (B, F): tf · idf of single words and pairs, of length 1; of runs of characters where there are
+    no words, of tokens where nothing is counted. What a linear n-gram model reads."""
 
     gives = "pooled"
 
@@ -179,7 +204,8 @@ class PlainBag(nn.Module):
         return F.normalize(found.view(len(texts.bags), self.features), dim=1)
 
     def sparse(self, texts: Texts) -> Any:
-        """The same as scipy's csr_array (B, F) float32: of tens of thousands of features a text has some dozens."""
+        """The same as scipy's csr_array (B, F) float32: of tens of thousands of features a text has some
+        dozens."""
         from scipy.sparse import csr_array
 
         if texts.bags is None:
@@ -188,12 +214,18 @@ class PlainBag(nn.Module):
         else:
             bucket = texts.bags.flat[:, 0].long().numpy()
             mine = np.flatnonzero((bucket >= self.each) == self.upper)
-            row, feature, weight = texts.bags.row.numpy()[mine], bucket[mine] % self.each, texts.bags.flat[:, 1].numpy()[mine]
+            row, feature, weight = (
+                texts.bags.row.numpy()[mine],
+                bucket[mine] % self.each,
+                texts.bags.flat[:, 1].numpy()[mine],
+            )
         found = csr_array((weight, (row, feature)), shape=(len(texts.values), self.features))
         found.sum_duplicates()
         if texts.bags is None:
             found.data = 1 + np.log(found.data)
-        length = np.sqrt(np.add.reduceat(np.r_[found.data**2, 0], found.indptr[:-1]))  # of an empty row: another's, of nothing
+        length = np.sqrt(
+            np.add.reduceat(np.r_[found.data**2, 0], found.indptr[:-1])
+        )  # of an empty row: another's, of nothing
         found.data /= np.repeat(np.maximum(length, 1e-12), np.diff(found.indptr)).astype(np.float32)
         return found
 

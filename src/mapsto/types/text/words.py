@@ -1,11 +1,13 @@
-"""Texts read word by word: where each word stands, what it is called, and what it is made of. For tags of words, and for finding answers.
+"""Texts read word by word: where each word stands, what it is called, and what it is made of. For tags of
+words, and for finding answers.
 
-A word that training never showed must still say something: beside its own vector it has those of the hashed runs of its letters (fastText,
-Bojanowski et al. 2017) and of its shape (`Xx` for a name, `d` for digits). On 3,400 tweets (wnut17) no word of most names in the test rows
-occurs in training.
+A word that training never showed must still say something: beside its own vector it has those of the hashed
+runs of its letters (fastText, Bojanowski et al. 2017) and of its shape (`Xx` for a name, `d` for digits). On
+3,400 tweets (wnut17) no word of most names in the test rows occurs in training.
 
-A word is W numbers: its first and last place in the text, what it is called (a hash of 31 bits, case aside), its stem likewise, its number in
-the vocabulary, its shape, and the runs of its letters. Letters: B batch, T words, W numbers of a word, D width, F features, V vocabulary.
+A word is W numbers: its first and last place in the text, what it is called (a hash of 31 bits, case aside),
+its stem likewise, its number in the vocabulary, its shape, and the runs of its letters. Letters: B batch, T
+words, W numbers of a word, D width, F features, V vocabulary.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ BUCKETS, SHAPES = 1 << 14, 256  # that runs and shapes are hashed into; 0 stands
 LETTERS = 0.4  # of the words hidden in training, whose letters are hidden too
 PLAIN = 4096  # buckets of the plain bag
 MOST_WORDS = 2_000  # of a text that are read at all
-_SIGN = "".join(f"{chr(low)}-{chr(high)}" for low, high in UNSPACED)  # of a script without spaces: a word each
+_SIGN = "".join(
+    f"{chr(low)}-{chr(high)}" for low, high in UNSPACED
+)  # of a script without spaces: a word each
 _PIECE = re.compile(
     rf"https?://\S+|[@#]\w+|\d+(?:[.,:/]\d+)*|[{_SIGN}]|[^\W\d_{_SIGN}]+(?:[.](?=\w[.])[^\W\d_])*(?:['’](?=[^\W\d_]{{3}})[^\W\d_]+)*|['’]\w{{1,2}}\b|\w|[^\w\s]+?"
 )
@@ -45,8 +49,8 @@ _ENDING = re.compile(r"(?:'s|’s|ings?|edly|ed|es|s|ly)$")
 
 
 def spans(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text begin and end, in characters: those of a list as they came, else words, numbers, names with @ and #,
-    addresses and single signs."""
+    """Where the words of a text begin and end, in characters: those of a list as they came, else words,
+    numbers, names with @ and #, addresses and single signs."""
     if isinstance(text, Apart):
         ends = np.cumsum([len(word) + 1 for word in text.words]).tolist()
         return [(end - 1 - len(word), end - 1) for word, end in zip(text.words, ends, strict=True)]
@@ -54,30 +58,50 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 
 def text_of(cell: Any) -> str | None:
-    """A raw cell as a text; a list of words, or JSON's, keeps them apart. None where it is missing. CellError: neither."""
+    """A raw cell as a text; a list of words, or JSON's, keeps them apart. None where it is missing.
+    CellError: neither."""
     if isinstance(cell, Apart):
         return cell
     if isinstance(cell, np.ndarray):
         cell = cell.tolist()
     if isinstance(cell, (list, tuple)):
         if wrong := [word for word in cell if not isinstance(word, str)]:
-            raise CellError(f"expected a list of texts, got {type(wrong[0]).__name__} {shorten(wrong[0])} among them.\nGive texts, or one text.")
+            raise CellError(
+                f"expected a list of texts, got {type(wrong[0]).__name__} {shorten(wrong[0])} among"
+                " them.\nGive texts, or one text."
+            )
         return Apart([sound(word) for word in cell]) if cell else None
     if isinstance(cell, (bytes, Blob)):
         cell = decoded(cell)
-    return sound(cell) if isinstance(cell, str) and cell.strip() else None if isinstance(cell, str) or is_missing(cell) else str(cell)
+    return (
+        sound(cell)
+        if isinstance(cell, str) and cell.strip()
+        else None
+        if isinstance(cell, str) or is_missing(cell)
+        else str(cell)
+    )
 
 
 def words_of(text: str | None) -> list[str]:
     """The words of a text."""
-    return [] if text is None else list(text.words) if isinstance(text, Apart) else [text[a:b] for a, b in spans(text)]
+    return (
+        []
+        if text is None
+        else list(text.words)
+        if isinstance(text, Apart)
+        else [text[a:b] for a, b in spans(text)]
+    )
 
 
 def learn(texts: Sequence[str], size: int) -> str:
-    """The vocabulary: words seen at least twice (once where texts are few), case aside, the most frequent first, a line each."""
+    """The vocabulary: words seen at least twice (once where texts are few), case aside, the most frequent
+    first, a line each."""
     counts = Counter(word.lower() for text in texts for word in words_of(text))
     least = 1 if len(texts) < 200 else 2
-    kept = sorted((word for word, count in counts.items() if count >= least and "\n" not in word), key=lambda word: (-counts[word], word))
+    kept = sorted(
+        (word for word, count in counts.items() if count >= least and "\n" not in word),
+        key=lambda word: (-counts[word], word),
+    )
     return "\n".join(kept[:size])
 
 
@@ -111,27 +135,43 @@ def _parts(word: str) -> tuple[int, ...]:
     if len(runs) > MOST_RUNS:
         runs = [runs[i * len(runs) // MOST_RUNS] for i in range(MOST_RUNS)]
     hashed = [1 + _hash(run) % (BUCKETS - 1) for run in runs]
-    return (_hash(lower), _hash(stem), 0, 1 + _hash(shape_of(word)) % (SHAPES - 1), *hashed, *[0] * (MOST_RUNS - len(hashed)))
+    return (
+        _hash(lower),
+        _hash(stem),
+        0,
+        1 + _hash(shape_of(word)) % (SHAPES - 1),
+        *hashed,
+        *[0] * (MOST_RUNS - len(hashed)),
+    )
 
 
 def shape_of(word: str) -> str:
     """Capitals as X, others as x, digits as d; runs of the same longer than two as two."""
-    signs = "".join("X" if sign.isupper() else "x" if sign.isalpha() else "d" if sign.isdigit() else sign for sign in word[:40])
+    signs = "".join(
+        "X" if sign.isupper() else "x" if sign.isalpha() else "d" if sign.isdigit() else sign
+        for sign in word[:40]
+    )
     return re.sub(r"(.)\1{2,}", r"\1\1", signs)
 
 
 def _hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "little") >> 1
+    return (
+        int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "little") >> 1
+    )
 
 
 def numbers(words: Tensor) -> Tensor:
-    """(N, W) -> (N,): a number of 20 bits for each, by what it is called; as token numbers are, above those of marks."""
+    """(N, W) -> (N,): a number of 20 bits for each, by what it is called; as token numbers are, above those
+    of marks."""
     return FIRST + words[:, NAME] % (1 << 20)
 
 
 def names_of(words: Any) -> list[list[int]]:
     """Padded (B, T, W) -> what the words of each text are called."""
-    return [row[:length] for row, length in zip(words.values[..., NAME].tolist(), words.lengths.tolist(), strict=True)]
+    return [
+        row[:length]
+        for row, length in zip(words.values[..., NAME].tolist(), words.lengths.tolist(), strict=True)
+    ]
 
 
 def collated(arrays: Ragged, draw: Draw | None, hide: float) -> Padded:
@@ -141,7 +181,9 @@ def collated(arrays: Ragged, draw: Draw | None, hide: float) -> Padded:
     values = found.values if found.values.shape[1] else found.values.new_zeros(len(arrays), 1, WIDTH)
     if draw is not None and hide:
         longest = values.shape[1]  # in the name: other texts of the row have other lengths
-        hidden = (draw.uniform(f"hidden of {longest} words", longest).to(values.device) < hide) & found.mask[:, :longest]
+        hidden = (draw.uniform(f"hidden of {longest} words", longest).to(values.device) < hide) & found.mask[
+            :, :longest
+        ]
         values[..., WORD].masked_fill_(hidden, UNKNOWN)
         hidden &= draw.uniform(f"hidden letters of {longest} words", longest).to(values.device) < LETTERS
         values[..., RUNS:].masked_fill_(hidden[..., None], 0)
@@ -154,20 +196,23 @@ def name_of(word: str) -> int:
 
 
 def rarity(words: Tensor, known: int) -> Tensor:
-    """(B, T) float32 of words (B, T, W): 0 for the most frequent word, near 1 for rare ones, 1 for unknown ones. known: size of the vocabulary."""
+    """(B, T) float32 of words (B, T, W): 0 for the most frequent word, near 1 for rare ones, 1 for unknown
+    ones. known: size of the vocabulary."""
     rank = torch.where(words[..., WORD] < FIRST, known, words[..., WORD] - FIRST)
     return (1 + rank.float()).log() / float(np.log(1 + max(known, 1)))
 
 
 @dataclass(frozen=True)
 class Placed(Padded):
-    """What a net makes of words, with where they stand in their text: places (B, T, 2), the first character and behind the last."""
+    """What a net makes of words, with where they stand in their text: places (B, T, 2), the first character
+    and behind the last."""
 
     places: Tensor | None = None
 
 
 class WordStem(nn.Module):
-    """Words (B, T, W) -> Padded (B, T, D): the vectors of the word, of the runs of its letters and of its shape, side by side, then mixed."""
+    """Words (B, T, W) -> Padded (B, T, D): the vectors of the word, of the runs of its letters and of its
+    shape, side by side, then mixed."""
 
     gives = "tokens"
 

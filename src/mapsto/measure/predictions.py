@@ -1,9 +1,10 @@
-"""What was predicted for each test row, kept in a run as test-0.npz, test-1.npz, …, one file an output: so that folds can be measured
-together, and runs compared row by row.
+"""What was predicted for each test row, kept in a run as test-0.npz, test-1.npz, …, one file an output: so
+that folds can be measured together, and runs compared row by row.
 
-A row is known by its number in the source, and by the hash of its inputs (`data.scan`), which is the same in another file, in another
-order and on another machine. Answers of unequal length, such as texts, would fill it, and mean nothing without the vocabulary they are
-written in: of these is kept what each metric knows of each row, and a hash of the truth."""
+A row is known by its number in the source, and by the hash of its inputs (`data.scan`), which is the same in
+another file, in another order and on another machine. Answers of unequal length, such as texts, would fill
+it, and mean nothing without the vocabulary they are written in: of these is kept what each metric knows of
+each row, and a hash of the truth."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from mapsto.errors import RunError
 from mapsto.files import write_atomic
-from mapsto.measure.answers import in_words
+from mapsto.measure.row_errors import in_words
 from mapsto.measure.scores import any_known
 from mapsto.metrics import Arrays
 from mapsto.types.base import DataType, Head
@@ -29,10 +30,11 @@ MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
-class Tested:
-    """rows (n,) int64; hashes (n,) uint64, or none (0,) in runs of an older mapsto; predicted: arrays (n, ...), calibrated; target and
-    present as the room collates them; groups (n,), or none (0,) where rows stand alone. statistics: of answers of unequal length, in place of
-    predictions, {metric: (n, k)}, nan where the truth is not known; target is then (n,) uint64 hashes."""
+class TestPredictions:
+    """rows (n,) int64; hashes (n,) uint64, or none (0,) in runs of an older mapsto; predicted: arrays (n,
+    ...), calibrated; target and present as the room collates them; groups (n,), or none (0,) where rows stand
+    alone. statistics: of answers of unequal length, in place of predictions, {metric: (n, k)}, nan where the
+    truth is not known; target is then (n,) uint64 hashes."""
 
     rows: np.ndarray
     hashes: np.ndarray
@@ -45,37 +47,46 @@ class Tested:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, at: np.ndarray) -> Tested:
+    def take(self, at: np.ndarray) -> TestPredictions:
         """Some of the rows, by position."""
-        chosen: dict[str, Any] = {by: {name: values[at] for name, values in getattr(self, by).items()} for by in NAMED}
+        chosen: dict[str, Any] = {
+            by: {name: values[at] for name, values in getattr(self, by).items()} for by in NAMED
+        }
         for name in PLAIN:
             values = getattr(self, name)
             chosen[name] = values[at] if len(values) else values
-        return Tested(**chosen)
+        return TestPredictions(**chosen)
 
-    def measured(self, room: DataType, head: Head | None) -> Tested:
+    def to_statistics(self, column_type: DataType, head: Head | None) -> TestPredictions:
         """With statistics in place of predictions, where those are of unequal length; else as it is."""
         if all(values.dtype != object for values in [self.target, *self.predicted.values()]):
             return self
         known = any_known(self.present)
         shown, target = {name: values[known] for name, values in self.predicted.items()}, self.target[known]
         statistics = {}
-        for metric in room.metrics if known.any() else ():
+        for metric in column_type.metrics if known.any() else ():
             found = np.asarray(metric.rows(shown, target), np.float32)
             statistics[metric.name] = np.full((len(self), found.shape[1]), np.nan, np.float32)
             statistics[metric.name][known] = found
         return replace(self, target=self._truths(head), predicted={}, statistics=statistics)
 
     def _truths(self, head: Head | None) -> np.ndarray:
-        """(n,) hashes of the true answers: in words where a head predicts what looks like the truth, else as the room stores them."""
+        """(n,) hashes of the true answers: in words where a head predicts what looks like the truth, else as
+        the room stores them."""
         if head is not None and "value" in self.predicted:
-            told = [in_words(found.value).encode("utf-8", "surrogatepass") for found in head.decode({"value": self.target})]
+            told = [
+                in_words(found.value).encode("utf-8", "surrogatepass")
+                for found in head.decode({"value": self.target})
+            ]
         else:
             told = [np.asarray(row, np.int64).tobytes() for row in self.target]
-        return np.array([int.from_bytes(blake2b(one, digest_size=8).digest(), "little") for one in told], np.uint64)
+        return np.array(
+            [int.from_bytes(blake2b(one, digest_size=8).digest(), "little") for one in told], np.uint64
+        )
 
-    def thinned(self) -> Tested:
-        """At most so many rows as a run keeps: those with the smallest mixed hashes, so that other runs keep the same ones."""
+    def thinned(self) -> TestPredictions:
+        """At most so many rows as a run keeps: those with the smallest mixed hashes, so that other runs keep
+        the same ones."""
         arrays = [self.target, self.present, *self.predicted.values(), *self.statistics.values()]
         numbers = sum(int(np.prod(values.shape[1:])) for values in arrays)
         most = min(MOST_ROWS, max(1, MOST_NUMBERS // max(1, numbers)))
@@ -86,7 +97,12 @@ class Tested:
 
     def save(self, folder: Path, number: int) -> None:
         """test-NUMBER.npz, of rows that are `measured`."""
-        shown = {f"{by}.{name}": values for by in NAMED for name, values in getattr(self, by).items() if name not in LEFT_OUT}
+        shown = {
+            f"{by}.{name}": values
+            for by in NAMED
+            for name, values in getattr(self, by).items()
+            if name not in LEFT_OUT
+        }
         arrays = {**{name: getattr(self, name) for name in PLAIN}, **shown}
         assert all(values.dtype != object for values in arrays.values()), "nothing is pickled"
 
@@ -97,7 +113,7 @@ class Tested:
         write_atomic(file_of(folder, number), write)
 
     @classmethod
-    def load(cls, folder: Path, number: int) -> Tested | None:
+    def load(cls, folder: Path, number: int) -> TestPredictions | None:
         """What `save` wrote; None where there is nothing. RunError when it is damaged."""
         path = file_of(folder, number)
         if not path.exists():
@@ -107,40 +123,50 @@ class Tested:
                 arrays = {name: kept[name] for name in kept.files}
             found: dict[str, Any] = {name: arrays[name] for name in PLAIN}
             for by in NAMED:
-                found[by] = {name.removeprefix(f"{by}."): values for name, values in arrays.items() if name.startswith(f"{by}.")}
+                found[by] = {
+                    name.removeprefix(f"{by}."): values
+                    for name, values in arrays.items()
+                    if name.startswith(f"{by}.")
+                }
             return cls(**found)
         except (KeyError, ValueError, OSError, zipfile.BadZipFile) as problem:
-            raise RunError(f"{path}: is damaged or of an older mapsto ({problem}).\nCopy the run again from where it was made.") from None
+            raise RunError(
+                f"{path}: is damaged or of an older mapsto ({problem}).\nCopy the run again from where it was"
+                " made."
+            ) from None
 
 
 NAMED = ("predicted", "statistics")
-PLAIN = tuple(spot.name for spot in fields(Tested) if spot.name not in NAMED)
+PLAIN = tuple(spot.name for spot in fields(TestPredictions) if spot.name not in NAMED)
 
 
 def file_of(folder: Path, number: int) -> Path:
     return folder / f"test-{number}.npz"
 
 
-def joined(parts: Sequence[Tested]) -> Tested:
+def joined(parts: Sequence[TestPredictions]) -> TestPredictions:
     """The test rows of several folds together, in the order of rows."""
     whole: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PLAIN}
     for by in NAMED:
         found = [getattr(part, by) for part in parts]
         shared = [name for name in found[0] if all(name in one for one in found)]
         whole[by] = {name: np.concatenate([one[name] for one in found]) for name in shared}
-    return Tested(**whole).take(np.argsort(whole["rows"], kind="stable"))
+    return TestPredictions(**whole).take(np.argsort(whole["rows"], kind="stable"))
 
 
-def common(several: Sequence[Tested], same_data: bool) -> list[Tested]:
-    """The rows that all have, in one order: by number where all come from the same data, else by the hash of their inputs; of equal
-    rows the first goes with the first. Empty where there is none."""
+def common(several: Sequence[TestPredictions], same_data: bool) -> list[TestPredictions]:
+    """The rows that all have, in one order: by number where all come from the same data, else by the hash of
+    their inputs; of equal rows the first goes with the first. Empty where there is none."""
     keyed = [one.rows.astype(np.uint64) if same_data else one.hashes for one in several]
     if any(len(keys) < len(one) for keys, one in zip(keyed, several, strict=True)):
         return [one.take(np.empty(0, np.int64)) for one in several]
     named = [_numbered(keys) for keys in keyed]
     shared = set(named[0]).intersection(*named[1:])
     order = sorted(shared, key=lambda name: named[0][name])
-    return [one.take(np.array([places[name] for name in order], np.int64)) for one, places in zip(several, named, strict=True)]
+    return [
+        one.take(np.array([places[name] for name in order], np.int64))
+        for one, places in zip(several, named, strict=True)
+    ]
 
 
 def _numbered(keys: np.ndarray) -> Mapping[tuple[int, int], int]:

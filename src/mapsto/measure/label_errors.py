@@ -1,7 +1,8 @@
-"""Which labels are likely wrong: confident learning (Northcutt, Jiang & Chuang 2021, "Confident Learning: Estimating Uncertainty in
-Dataset Labels") on probabilities from models that did not see the row.
+"""Which labels are likely wrong: confident learning (Northcutt, Jiang & Chuang 2021, "Confident Learning:
+Estimating Uncertainty in Dataset Labels") on probabilities from models that did not see the row.
 
-The models are cheap ones, fitted in five folds, so nothing is trained k times. Letters: n rows, F features, K classes.
+The models are cheap ones, fitted in five folds, so nothing is trained k times. Letters: n rows, F features, K
+classes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from mapsto.batch import key
 from mapsto.measure.baseline import MOST_FEATURES, TASKS, Values
 
 FOLDS = 5
-SURE, SUREST = 0.5, 0.9  # how much more probable another class must be than the given one: of models right in nine of ten rows, and of
+SURE, SUREST = (
+    0.5,
+    0.9,
+    # how much more probable another class must be than the given one: of models right in nine of ten rows,
+    # and of
+)
 WEAKER = 2.0  # poor ones; how much more for each share of rows that a model is less right than that
 NINE = 0.9
 WIDE = 8192  # sparse features are folded into as many
@@ -22,8 +28,8 @@ PENALTIES, SPARSE_PENALTIES = (1.0, 0.1), (0.2, 0.05)  # over all rows, for feat
 
 
 def out_of_fold(values: Values, target: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
-    """(n, K): each row's probabilities by a linear model fitted on the four fifths of rows that it is not in. target: (n,) classes.
-    The penalty is the one whose log loss on the first fold is least."""
+    """(n, K): each row's probabilities by a linear model fitted on the four fifths of rows that it is not in.
+    target: (n,) classes. The penalty is the one whose log loss on the first fold is least."""
     from scipy.sparse import issparse
 
     n = len(target)
@@ -33,12 +39,17 @@ def out_of_fold(values: Values, target: np.ndarray, classes: int, seed: int = 0)
 
     def predicted(part: int, penalty: float) -> tuple[np.ndarray, np.ndarray]:
         learn, ask = np.flatnonzero(fold != part), np.flatnonzero(fold == part)
-        line = TASKS["classes"].linear(values[learn], wanted[learn], np.ones((len(learn), 1), np.float32), penalty / n, STEPS)
+        line = TASKS["classes"].linear(
+            values[learn], wanted[learn], np.ones((len(learn), 1), np.float32), penalty / n, STEPS
+        )
         return ask, line(values[ask])
 
     found = np.zeros((n, classes))
     with threadpool_limits(1):
-        tried = {penalty: predicted(0, penalty) for penalty in (SPARSE_PENALTIES if issparse(values) else PENALTIES)}
+        tried = {
+            penalty: predicted(0, penalty)
+            for penalty in (SPARSE_PENALTIES if issparse(values) else PENALTIES)
+        }
         best = min(tried, key=lambda penalty: _log_loss(tried[penalty][1], target[tried[penalty][0]]))
         for part in range(min(FOLDS, n)):
             ask, probability = tried[best] if part == 0 else predicted(part, best)
@@ -47,11 +58,16 @@ def out_of_fold(values: Values, target: np.ndarray, classes: int, seed: int = 0)
 
 
 def _log_loss(probability: np.ndarray, target: np.ndarray) -> float:
-    return float(-np.log(np.maximum(probability[np.arange(len(target)), target], 1e-6)).mean()) if len(target) else 0.0
+    return (
+        float(-np.log(np.maximum(probability[np.arange(len(target)), target], 1e-6)).mean())
+        if len(target)
+        else 0.0
+    )
 
 
 def _even(values: Values, seed: int) -> Values:
-    """Dense features: unit variance, cut at 10 deviations, rows of length about 1; at most MOST_FEATURES of them, drawn by a key."""
+    """Dense features: unit variance, cut at 10 deviations, rows of length about 1; at most MOST_FEATURES of
+    them, drawn by a key."""
     from scipy.sparse import csr_array
 
     if not isinstance(values, np.ndarray):
@@ -61,7 +77,14 @@ def _even(values: Values, seed: int) -> Values:
         return csr_array((found.data, (found.coords[0], found.coords[1] % WIDE)), shape=(size[0], WIDE))
     values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
     if values.shape[1] > MOST_FEATURES:
-        values = values[:, np.sort(np.random.default_rng(key(seed, "label features")).permutation(values.shape[1])[:MOST_FEATURES])]
+        values = values[
+            :,
+            np.sort(
+                np.random.default_rng(key(seed, "label features")).permutation(values.shape[1])[
+                    :MOST_FEATURES
+                ]
+            ),
+        ]
     spread = values.std(0)
     scaled = np.clip((values - values.mean(0)) / np.where(spread > 1e-6, spread, np.inf), -10, 10)
     return scaled / np.float32(np.sqrt(max(1, (spread > 1e-6).sum())))
@@ -72,12 +95,14 @@ def margin(probability: np.ndarray, target: np.ndarray) -> np.ndarray:
     rows = np.arange(len(target))
     others = probability.copy()
     others[rows, target] = -1
-    return others.max(1) - probability[rows, target] if probability.shape[1] > 1 else np.full(len(target), -1.0)
+    return (
+        others.max(1) - probability[rows, target] if probability.shape[1] > 1 else np.full(len(target), -1.0)
+    )
 
 
 def doubted(probability: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Positions of rows whose label is likely wrong, the likeliest first: another class is more probable by SURE, or by more where the
-    models are often wrong themselves."""
+    """Positions of rows whose label is likely wrong, the likeliest first: another class is more probable by
+    SURE, or by more where the models are often wrong themselves."""
     found = margin(probability, target)
     right = float((probability.argmax(1) == target).mean()) if len(target) else 0.0
     least = np.clip(SURE + WEAKER * (NINE - right), SURE, SUREST)
@@ -86,7 +111,8 @@ def doubted(probability: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def joint(probability: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(K, K): the confident joint: rows of given class i that are, by at least the mean confidence of class j in its own rows, j."""
+    """(K, K): the confident joint: rows of given class i that are, by at least the mean confidence of class j
+    in its own rows, j."""
     classes = probability.shape[1]
     counts = np.bincount(target, minlength=classes)
     own = np.bincount(target, probability[np.arange(len(target)), target], minlength=classes)
@@ -100,7 +126,8 @@ def joint(probability: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def wrong_share(probability: np.ndarray, target: np.ndarray) -> float:
-    """The share of labels that are wrong, estimated from the confident joint scaled to the classes' counts."""
+    """The share of labels that are wrong, estimated from the confident joint scaled to the classes'
+    counts."""
     found = joint(probability, target).astype(np.float64)
     counts = np.bincount(target, minlength=len(found))
     scaled = found / np.maximum(found.sum(1, keepdims=True), 1) * counts[:, None]

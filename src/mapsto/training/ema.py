@@ -1,4 +1,5 @@
-"""The moving average of weights and buffers (Polyak & Juditsky 1992), and what else is done to all weights at once."""
+"""The moving average of weights and buffers (Polyak & Juditsky 1992), and what else is done to all weights at
+once."""
 
 from __future__ import annotations
 
@@ -9,18 +10,21 @@ import torch
 from torch import Tensor, nn
 
 
-class Average:
-    """Follows a model's floating-point weights and buffers. decay 0: follows nothing, and `applied` changes nothing."""
+class Ema:
+    """Follows a model's floating-point weights and buffers. decay 0: follows nothing, and `applied` changes
+    nothing."""
 
     def __init__(self, model: nn.Module, decay: float, local: Callable[[list[Tensor]], list[Tensor]] = list):
         """local: what this process holds of tensors, on the same memory."""
         self.decay = decay
-        self.live = [value.detach() for value in model.state_dict(keep_vars=True).values() if value.is_floating_point()]
+        self.live = [
+            value.detach() for value in model.state_dict(keep_vars=True).values() if value.is_floating_point()
+        ]
         self.values = [value.clone() for value in self.live] if decay else []
         self._live, self._values = local(self.live), local(self.values)
 
     @torch.no_grad()
-    def follow(self, step: int) -> None:
+    def update(self, step: int) -> None:
         """One step; the memory grows with the steps until it is the one asked for."""
         if self.values:
             torch._foreach_lerp_(self._values, self._live, 1 - min(self.decay, (1 + step) / (10 + step)))
@@ -38,7 +42,7 @@ class Average:
         finally:
             self._put(own)
 
-    def put(self) -> None:
+    def copy_to(self) -> None:
         """The average into the model; nothing where there is none."""
         self._put(self._values)
 

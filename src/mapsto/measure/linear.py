@@ -1,6 +1,7 @@
 """Linear models and nearest neighbours of scikit-learn, on features as `measure.baseline` makes them.
 
-Letters: n rows, F features, K classes or columns. The imports wait for the first use: they take most of a second.
+Letters: n rows, F features, K classes or columns. The imports wait for the first use: they take most of a
+second.
 """
 
 from __future__ import annotations
@@ -17,23 +18,31 @@ Predictor = Callable[[Values], np.ndarray]  # (n, F) -> (n, K)
 MEMORY = 16  # MB of distances held at once
 
 
-def logistic(values: Values, labels: np.ndarray, penalty: float, steps: int, weight: np.ndarray | None = None) -> Predictor:
-    """Multinomial logistic regression: values -> probabilities (n, K) of the sorted labels. labels (n,); the penalty times half the squared
-    length of the slopes stands beside the mean loss; at most so many steps. weight (n,): how much each row counts."""
+def logistic(
+    values: Values, labels: np.ndarray, penalty: float, steps: int, weight: np.ndarray | None = None
+) -> Predictor:
+    """Multinomial logistic regression: values -> probabilities (n, K) of the sorted labels. labels (n,); the
+    penalty times half the squared length of the slopes stands beside the mean loss; at most so many steps.
+    weight (n,): how much each row counts.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     share = None if weight is None else weight / weight.mean()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are bounded on purpose
-        warnings.filterwarnings("ignore", "The number of unique classes")  # many classes are a case, not an accident
-        model = LogisticRegression(C=1 / (values.shape[0] * penalty), max_iter=steps).fit(values, labels, share)
+        warnings.filterwarnings(
+            "ignore", "The number of unique classes"
+        )  # many classes are a case, not an accident
+        model = LogisticRegression(C=1 / (values.shape[0] * penalty), max_iter=steps).fit(
+            values, labels, share
+        )
     return model.predict_proba
 
 
 def ridge(values: Values, wanted: np.ndarray, penalty: float) -> Predictor:
-    """Least squares with an intercept: values -> (n, K) float64. The penalty times the squared length of the slopes stands beside the mean
-    squared error."""
+    """Least squares with an intercept: values -> (n, K) float64. The penalty times the squared length of the
+    slopes stands beside the mean squared error."""
     from sklearn.linear_model import Ridge
 
     solver = "cholesky" if isinstance(values, np.ndarray) else "sparse_cg"
@@ -47,4 +56,8 @@ def nearest(learn: Values, ask: Values, count: int) -> np.ndarray:
     from sklearn.neighbors import NearestNeighbors
 
     with config_context(working_memory=MEMORY):
-        return NearestNeighbors(n_neighbors=count, algorithm="brute").fit(learn).kneighbors(ask, return_distance=False)
+        return (
+            NearestNeighbors(n_neighbors=count, algorithm="brute")
+            .fit(learn)
+            .kneighbors(ask, return_distance=False)
+        )

@@ -1,7 +1,8 @@
 """Where the time of a training goes: waiting for data, forward, backward, optimizer, evaluation, checkpoints.
 
-On a processor every step is timed, by two readings of the clock a part. A GPU works behind our back, and waiting for it would cost
-time: there one step in many is timed, waiting after each part, and its shares stand for all steps."""
+On a processor every step is timed, by two readings of the clock a part. A GPU works behind our back, and
+waiting for it would cost time: there one step in many is timed, waiting after each part, and its shares stand
+for all steps."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ from mapsto.training.plan import Plan
 PARTS = ("data", "forward", "backward", "optimizer")
 
 
-class Watch:
-    """Counts seconds by part. `now(part)` after the work that is to be called so; `start()` before the first part of a step."""
+class StepTimer:
+    """Counts seconds by part. `now(part)` after the work that is to be called so; `start()` before the first
+    part of a step."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -31,7 +33,7 @@ class Watch:
         if self.watching:
             self._mark = waited(self.device)
 
-    def now(self, part: str) -> None:
+    def mark(self, part: str) -> None:
         """What went by since the last call was `part`."""
         if self.watching:
             mark = waited(self.device)
@@ -53,14 +55,22 @@ class Watch:
         return {part: round(took / total, 4) for part, took in self.seconds.items()} if total else {}
 
     def speed(self, rows: int, took: float, plan: Plan, row_tokens: float = 0.0) -> dict[str, Any]:
-        """Of `rows` learned from in `took` seconds, evaluations included: rows, tokens (where a row has some) and FLOP a second, the share of the
-        machine's peak (MFU), the shares of a step, the seconds beside."""
+        """Of `rows` learned from in `took` seconds, evaluations included: rows, tokens (where a row has some)
+        and FLOP a second, the share of the machine's peak (MFU), the shares of a step, the seconds beside."""
         rate = rows / max(1e-9, took - sum(self.beside.values()))
         achieved = rate * plan.operations_per_row
-        found: dict[str, Any] = {"rows_per_second": round(rate, 2), "operations_per_row": plan.operations_per_row, "operations_per_second": achieved}
+        found: dict[str, Any] = {
+            "rows_per_second": round(rate, 2),
+            "operations_per_row": plan.operations_per_row,
+            "operations_per_second": achieved,
+        }
         if row_tokens:
             found["tokens_per_second"] = round(rate * row_tokens, 1)
         if plan.peak:
             peak = max(plan.peak * plan.processes, achieved)  # the plan measured one process
             found |= {"peak": peak, "share": achieved / peak}
-        return {**found, "step": self.shares(), "beside": {name: round(value, 2) for name, value in self.beside.items()}}
+        return {
+            **found,
+            "step": self.shares(),
+            "beside": {name: round(value, 2) for name, value in self.beside.items()},
+        }

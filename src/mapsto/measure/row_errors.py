@@ -18,11 +18,16 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Kind:
-    """What differs between kinds of heads. All functions take predicted arrays (n, ...) and targets as the room collates them."""
+    """What differs between kinds of heads. All functions take predicted arrays (n, ...) and targets as the
+    room collates them."""
 
     loss: Callable[[Arrays, np.ndarray], np.ndarray]  # -> (n,) how wrong, nan where nothing is known
-    wrong: Callable[[Arrays, np.ndarray], np.ndarray]  # -> (n,) bool: is the answer wrong; a number always is, more or less
-    truth: Callable[[np.ndarray, Arrays], dict[str, np.ndarray]]  # targets, a prediction of the same width -> arrays as if predicted
+    wrong: Callable[
+        [Arrays, np.ndarray], np.ndarray
+    ]  # -> (n,) bool: is the answer wrong; a number always is, more or less
+    truth: Callable[
+        [np.ndarray, Arrays], dict[str, np.ndarray]
+    ]  # targets, a prediction of the same width -> arrays as if predicted
 
 
 def _surprise(predicted: Arrays, target: np.ndarray) -> np.ndarray:
@@ -41,7 +46,11 @@ def _label_loss(predicted: Arrays, target: np.ndarray) -> np.ndarray:
     probability = predicted["probability"].astype(np.float64)
     of_truth = np.where(target > 0, probability, 1 - probability)
     known = target >= 0
-    return np.where(known.any(1), -np.log(np.maximum(of_truth, TINY), where=known, out=np.zeros_like(of_truth)).sum(1), np.nan)
+    return np.where(
+        known.any(1),
+        -np.log(np.maximum(of_truth, TINY), where=known, out=np.zeros_like(of_truth)).sum(1),
+        np.nan,
+    )
 
 
 def _error(predicted: Arrays, target: np.ndarray) -> np.ndarray:
@@ -49,20 +58,26 @@ def _error(predicted: Arrays, target: np.ndarray) -> np.ndarray:
 
 
 KINDS: Mapping[str, Kind] = {
-    "classes": Kind(_surprise, lambda predicted, target: (target >= 0) & (predicted["value"] != target), _one_hot),
+    "classes": Kind(
+        _surprise, lambda predicted, target: (target >= 0) & (predicted["value"] != target), _one_hot
+    ),
     "labels": Kind(
         _label_loss,
         lambda predicted, target: ((target >= 0) & (predicted["value"].astype(bool) != (target > 0))).any(1),
         lambda target, predicted: {"probability": (target > 0).astype(np.float32), "value": target > 0},
     ),
-    "regression": Kind(_error, lambda predicted, target: np.ones(len(target), bool), lambda target, predicted: {"value": target}),
+    "regression": Kind(
+        _error,
+        lambda predicted, target: np.ones(len(target), bool),
+        lambda target, predicted: {"value": target},
+    ),
 }
 
 
-def plain_metric(room: DataType) -> Metric | None:
-    """The room's first metric that is a mean over rows or labels: it can be compared between any two sets of rows, however few or
-    alike their targets are. None when there is none."""
-    return next((metric for metric in room.metrics if metric.reduce in (mean_of, ratio_of)), None)
+def plain_metric(column_type: DataType) -> Metric | None:
+    """The room's first metric that is a mean over rows or labels: it can be compared between any two sets of
+    rows, however few or alike their targets are. None when there is none."""
+    return next((metric for metric in column_type.metrics if metric.reduce in (mean_of, ratio_of)), None)
 
 
 def in_words(value: Any) -> str:
@@ -78,7 +93,8 @@ def truths(head: Head, kind: str, target: np.ndarray, predicted: Arrays) -> list
 
 
 def said(head: Head, predicted: Arrays, known: Mapping[str, Any]) -> list[str]:
-    """What was predicted, with its probability or the ends of its interval. predicted: calibrated; known: the calibration."""
+    """What was predicted, with its probability or the ends of its interval. predicted: calibrated; known: the
+    calibration."""
     words = []
     for found in calibration.apply(head.decode, predicted, known):
         more = f" ({found.probability:.2f})" if found.probability is not None else ""

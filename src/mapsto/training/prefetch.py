@@ -14,10 +14,13 @@ T = TypeVar("T")
 DEPTH = 2  # batches that lie ready
 
 
-def ahead(items: Iterator[T], depth: int = DEPTH) -> Generator[T]:
-    """The same items in the same order, made by a thread of its own. What goes wrong there is raised here. Closing the generator ends the thread.
+def prefetched(items: Iterator[T], depth: int = DEPTH) -> Generator[T]:
+    """The same items in the same order, made by a thread of its own. What goes wrong there is raised here.
+    Closing the generator ends the thread.
 
-    The thread computes on one processor: two pools of threads on the same processors would wait for each other."""
+    The thread computes on one processor: two pools of threads on the same processors would wait for each
+    other.
+    """
     cores, end = torch.get_num_threads(), object()
     with ThreadPoolExecutor(1, "mapsto-batches", torch.set_num_threads, (1,)) as pool:
         made: deque[Any] = deque(pool.submit(next, items, end) for _ in range(depth))

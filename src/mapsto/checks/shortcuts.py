@@ -1,8 +1,9 @@
-"""Marks within a cell that give the class away: a word that stands in all texts of a class and in no other, a pixel that differs by class.
+"""Marks within a cell that give the class away: a word that stands in all texts of a class and in no other, a
+pixel that differs by class.
 
-A label that was pasted into its own input is found so, and so are watermarks. A word that is the class's name, or stands at one place
-like a field of a record, stops the training; other words, and pictures of which a large part tells the class, may be what is to be
-learned.
+A label that was pasted into its own input is found so, and so are watermarks. A word that is the class's
+name, or stands at one place like a field of a record, stops the training; other words, and pictures of which
+a large part tells the class, may be what is to be learned.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from mapsto.checks.base import Evidence, Fact, Finding, chosen, listed, plural
 from mapsto.checks.leakage import ALLOW, LEARNED
-from mapsto.measure.dependence import LEAST, MINOR, codes_of, determines
+from mapsto.measure.dependency import LEAST, MINOR, codes_of, determines
 from mapsto.signature import Slot
 
 WORD = re.compile(r"[^\W_]+")
@@ -22,7 +23,10 @@ NAMES = re.compile(r"(label|class|target|category|y|cls)?(.*)")
 MOST_TEXTS, MOST_PICTURES = 5_000, 3_000
 MOST_LETTERS = 20_000  # of a text that are looked at
 RECORD = 4  # words in the middle cell up to which it is a record, such as an id, rather than prose
-SMALL, LARGE = 0.01, 0.05  # share of a picture's places up to which they are a mark; beyond the second they are the picture
+SMALL, LARGE = (
+    0.01,
+    0.05,
+)  # share of a picture's places up to which they are a mark; beyond the second they are the picture
 
 
 def look(evidence: Evidence) -> list[Finding]:
@@ -30,11 +34,15 @@ def look(evidence: Evidence) -> list[Finding]:
     for target in evidence.targets:
         if not target.ordered and len(np.unique(target.values[target.values >= 0])) > 1:
             found += [finding for slot in evidence.inputs if (finding := _words(evidence, slot, target))]
-            found += [finding for slot in evidence.answering("places") if (finding := _pixels(evidence, slot, target))]
+            found += [
+                finding
+                for slot in evidence.answering("pixels")
+                if (finding := _pixels(evidence, slot, target))
+            ]
     return found
 
 
-# --- words -----------------------------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 
 
 def _words(evidence: Evidence, slot: Slot, target: Fact) -> Finding | None:
@@ -48,24 +56,34 @@ def _words(evidence: Evidence, slot: Slot, target: Fact) -> Finding | None:
     if len({" ".join(words) for words in texts[:500]}) < 0.5 * len(texts[:500]):
         return None  # a category: looked at as a whole elsewhere
     classes = target.values[at]
-    names = evidence.room("output", target.slot).classes
+    names = evidence.column_type("output", target.slot).classes
     rows = tuple(evidence.rows[at[:5]].tolist())
     record = np.median([len(words) for words in texts]) <= RECORD
     if marks := _marking(texts, classes):
         named = all(_is_name(word, names[k]) for k, word in marks.items() if k < len(names))
-        told = ", ".join(f"'{word}' in {names[k] if k < len(names) else k}" for k, word in list(marks.items())[:4])
+        told = ", ".join(
+            f"'{word}' in {names[k] if k < len(names) else k}" for k, word in list(marks.items())[:4]
+        )
         why = f"some words stand in all its texts of a class and in no others ({told})"
         return _finding(evidence, slot, target, why, "stop" if named or record else "warn", rows)
     for place, name in ((0, "first"), (-1, "last")):
         known: dict[str, int] = {}
         codes = np.array([known.setdefault(words[place] if words else "", len(known)) for words in texts])
         if determines(codes, codes_of(classes)) is not None:
-            return _finding(evidence, slot, target, f"equal {name} words always stand beside the same class", "stop" if record else "warn", rows)
+            return _finding(
+                evidence,
+                slot,
+                target,
+                f"equal {name} words always stand beside the same class",
+                "stop" if record else "warn",
+                rows,
+            )
     return None
 
 
 def _marking(texts: list[list[str]], classes: np.ndarray) -> dict[int, str]:
-    """{class: a word in all of its texts and in none of the others}, where that tells every class; {} otherwise."""
+    """{class: a word in all of its texts and in none of the others}, where that tells every class; {}
+    otherwise."""
     counts: dict[int, Counter[str]] = {}
     total: Counter[str] = Counter()
     for words, k in zip(texts, classes.tolist(), strict=True):
@@ -84,10 +102,12 @@ def _marking(texts: list[list[str]], classes: np.ndarray) -> dict[int, str]:
 def _is_name(word: str, name: str) -> bool:
     """'spam', 'label1' and '__label__1' name the classes spam and 1."""
     bare = NAMES.fullmatch(word)
-    return word in WORD.findall(name.lower()) or (bare is not None and bare[2] == "".join(WORD.findall(name.lower())))
+    return word in WORD.findall(name.lower()) or (
+        bare is not None and bare[2] == "".join(WORD.findall(name.lower()))
+    )
 
 
-# --- pixels ----------------------------------------------------------------------------------------------------------------------
+# --- pixels ---------------------------------------------------------------------------------------
 
 
 def _pixels(evidence: Evidence, slot: Slot, target: Fact) -> Finding | None:
@@ -96,17 +116,31 @@ def _pixels(evidence: Evidence, slot: Slot, target: Fact) -> Finding | None:
     at = at[chosen(len(at), evidence.affordable(slot, MOST_PICTURES), "pixels")]
     if len(at) < 2 * LEAST:
         return None
-    places = evidence.asked("places", [("input", slot.name)], evidence.rows[at])["input", slot.name]
+    places = evidence.asked("pixels", [("input", slot.name)], evidence.rows[at])["input", slot.name]
     classes = codes_of(target.values[at])
     values = np.concatenate(places)
-    telling = [f for f in _pure(values, classes) if determines(codes_of(values[:, f].astype(np.int64)), classes) is not None]
+    telling = [
+        f
+        for f in _pure(values, classes)
+        if determines(codes_of(values[:, f].astype(np.int64)), classes) is not None
+    ]
     share = len(telling) / values.shape[1]
     if not telling or share > LARGE:
         return None
     side = round(values.shape[1] ** 0.5)
     x, y = telling[0] % side / side, telling[0] // side / side
-    why = f"{plural(len(telling), 'pixel')} ({share:.1%}), such as the one {x:.0%} across and {y:.0%} down, tell its class: a watermark or border?"
-    return _finding(evidence, slot, target, why, "stop" if share <= SMALL else "warn", tuple(evidence.rows[at[:5]].tolist()))
+    why = (
+        f"{plural(len(telling), 'pixel')} ({share:.1%}), such as the one {x:.0%} across and {y:.0%} down,"
+        " tell its class: a watermark or border?"
+    )
+    return _finding(
+        evidence,
+        slot,
+        target,
+        why,
+        "stop" if share <= SMALL else "warn",
+        tuple(evidence.rows[at[:5]].tolist()),
+    )
 
 
 def _pure(values: np.ndarray, classes: np.ndarray) -> list[int]:
@@ -120,8 +154,14 @@ def _pure(values: np.ndarray, classes: np.ndarray) -> list[int]:
     return np.flatnonzero(((lowest == highest) | (highest < 0)).all(1)).tolist()
 
 
-def _finding(evidence: Evidence, slot: Slot, target: Fact, why: str, level: str, rows: tuple[int, ...]) -> Finding:
+def _finding(
+    evidence: Evidence, slot: Slot, target: Fact, why: str, level: str, rows: tuple[int, ...]
+) -> Finding:
     what = f"{listed([slot.column])} gives {target} away: {why}"
-    fix = f"take the mark out of '{slot.column}'" + (f", or --drop {slot.column}" if len(evidence.inputs) > 1 else "")
+    fix = f"take the mark out of '{slot.column}'" + (
+        f", or --drop {slot.column}" if len(evidence.inputs) > 1 else ""
+    )
     fix += ALLOW if level == "stop" else ""
-    return Finding("leakage" if level == "stop" else "marked", level, what, LEARNED, fix, (slot.column,), 1, rows)
+    return Finding(
+        "leakage" if level == "stop" else "marked", level, what, LEARNED, fix, (slot.column,), 1, rows
+    )

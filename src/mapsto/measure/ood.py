@@ -1,17 +1,21 @@
 """Is a row so far from the training rows that nothing said of it can be relied on?
 
-A row is looked at in two spaces: as the net sees it (`Net.embed`, brought to length 1) and as it came (its plain features, `stem(None)`).
-In each the distance to the nearest of at most 2,000 training rows counts (Sun et al. 2022, "Out-of-distribution detection with deep nearest
-neighbors"), and of the plain features also what lies outside the space the training rows span: there a new category or a missing cell
-stands out. Beside these, each type may say itself how far a cell lies outside what it was fitted on (`DataType.outside`).
-Each of these is measured in units of its 98% quantile over half of the validation rows; a row's figure is the largest of them, and the row
-is unsure above the 98% quantile of the other half's figures. So about 2% of rows like the training rows are called unsure.
+A row is looked at in two spaces: as the net sees it (`Net.embed`, brought to length 1) and as it came (its
+plain features, `stem(None)`). In each the distance to the nearest of at most 2,000 training rows counts (Sun
+et al. 2022, "Out-of-distribution detection with deep nearest neighbors"), and of the plain features also what
+lies outside the space the training rows span: there a new category or a missing cell stands out. Beside
+these, each type may say itself how far a cell lies outside what it was fitted on
+(`DataType.range_violation`). Each of these is measured in units of its 98% quantile over half of the
+validation rows; a row's figure is the largest of them, and the row is unsure above the 98% quantile of the
+other half's figures. So about 2% of rows like the training rows are called unsure.
 
-Why two spaces: a net maps what it has never seen near to what it knows. Digits (8x8, .986 right), share called unsure of noise, drawn
-letters, Omniglot letters and clothes: by the net's space alone .02, .99, 1.00 and .63; by the pixels' alone 1, 1, 1 and .79. On
-Fashion-MNIST (.918 right) digits are found by the net's space (.90, pixels .53), and flat grey pictures by the pixels.
+Why two spaces: a net maps what it has never seen near to what it knows. Digits (8x8, .986 right), share
+called unsure of noise, drawn letters, Omniglot letters and clothes: by the net's space alone .02, .99, 1.00
+and .63; by the pixels' alone 1, 1, 1 and .79. On Fashion-MNIST (.918 right) digits are found by the net's
+space (.90, pixels .53), and flat grey pictures by the pixels.
 
-What is kept is small: both spaces are turned to their first 64 principal axes, what is left over is one number a row.
+What is kept is small: both spaces are turned to their first 64 principal axes, what is left over is one
+number a row.
 """
 
 from __future__ import annotations
@@ -36,25 +40,27 @@ from mapsto.batch import Batch, key
 from mapsto.data.store import Store
 from mapsto.errors import RunError
 from mapsto.files import write_atomic
-from mapsto.learners.base import Collected, Learner, collect
+from mapsto.learners.base import Learner, Predictions, predict_split
 from mapsto.measure.baseline import Plain, Values, chosen
-from mapsto.models.base import Net, Rooms, pool
+from mapsto.models.base import Net, Types, pool
 from mapsto.signature import Signature
 
 FILE = "novelty.safetensors"
 MOST_ROWS = 2_000  # training rows kept, and validation rows measured
 AXES = 64
 PIECE = 256  # rows whose plain features are held at once
-WIDEST = 1024  # features; more are hashed into as many with random signs, which keeps distances in expectation (Weinberger et al. 2009)
+# features; more are hashed into as many with random signs, which keeps distances in expectation (Weinberger
+# et al. 2009)
+WIDEST = 1024
 QUANTILE = 0.98
 FEWEST = 50  # training and validation rows below which nothing is said
 FLOOR = 0.01  # of the typical length: differences below it are arithmetic
 
 
 @dataclass(frozen=True)
-class Cloud:
-    """Training rows in one space of D features. centre (D,), axes (D, R), points (m, R): the rows on the axes; left (m,): the length of
-    what the axes leave out; unit: the typical distance from the centre."""
+class ReferenceSet:
+    """Training rows in one space of D features. centre (D,), axes (D, R), points (m, R): the rows on the
+    axes; left (m,): the length of what the axes leave out; unit: the typical distance from the centre."""
 
     centre: np.ndarray
     axes: np.ndarray
@@ -63,7 +69,7 @@ class Cloud:
     unit: float
 
     @classmethod
-    def of(cls, rows: np.ndarray) -> Cloud:
+    def of(cls, rows: np.ndarray) -> ReferenceSet:
         """rows (m, D)."""
         from scipy.linalg import eigh
 
@@ -71,39 +77,56 @@ class Cloud:
         moved = (rows - centre).astype(np.float64)
         unit = float(np.sqrt((moved**2).sum(1).mean())) or 1.0
         width = moved.shape[1]
-        values, vectors = eigh(moved.T @ moved / unit**2, subset_by_index=(max(0, width - AXES), width - 1))  # ascending
+        values, vectors = eigh(
+            moved.T @ moved / unit**2, subset_by_index=(max(0, width - AXES), width - 1)
+        )  # ascending
         axes = vectors[:, values > 1e-9 * max(values[-1], 1e-30)][:, ::-1]
         cloud = cls(centre.astype(np.float32), _kept(axes), np.empty((0, 0)), np.empty(0), unit)
         points, left = cloud.place(rows)
         return cls(cloud.centre, cloud.axes, _kept(points), _kept(left), unit)
 
     def place(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (n, D) -> where they lie on the axes (n, R), and the length left out (n,); in units, at most 1e4."""
-        moved = np.nan_to_num((rows - self.centre) / self.unit, nan=1e4, posinf=1e4, neginf=-1e4).clip(-1e4, 1e4)
+        """Rows (n, D) -> where they lie on the axes (n, R), and the length left out (n,); in units, at most
+        1e4."""
+        moved = np.nan_to_num((rows - self.centre) / self.unit, nan=1e4, posinf=1e4, neginf=-1e4).clip(
+            -1e4, 1e4
+        )
         on = moved @ self.axes
         return on, np.sqrt(np.maximum(0, (moved**2).sum(1) - (on**2).sum(1)))
 
     def distances(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) to the nearest training row, and (n,) to the space they span. Lengths left out are taken to stand at right angles."""
+        """(n,) to the nearest training row, and (n,) to the space they span. Lengths left out are taken to
+        stand at right angles."""
         on, left = self.place(rows)
-        to_each = (on**2).sum(1)[:, None] + left[:, None] ** 2 + ((self.points**2).sum(1) + self.left**2) - 2 * on @ self.points.T  # (n, m)
+        to_each = (
+            (on**2).sum(1)[:, None]
+            + left[:, None] ** 2
+            + ((self.points**2).sum(1) + self.left**2)
+            - 2 * on @ self.points.T
+        )  # (n, m)
         return np.sqrt(np.maximum(0, to_each.min(1))) + FLOOR, left + FLOOR
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         kept = {
-            part: np.asarray(getattr(self, part), np.float16 if part != "centre" else np.float32) for part in ("axes", "points", "left", "centre")
+            part: np.asarray(getattr(self, part), np.float16 if part != "centre" else np.float32)
+            for part in ("axes", "points", "left", "centre")
         }
-        return {f"{name}.{part}": np.ascontiguousarray(values) for part, values in kept.items()} | {f"{name}.unit": np.array([self.unit], np.float32)}
+        return {f"{name}.{part}": np.ascontiguousarray(values) for part, values in kept.items()} | {
+            f"{name}.unit": np.array([self.unit], np.float32)
+        }
 
     @classmethod
-    def from_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> Cloud:
-        parts = {part: arrays[f"{name}.{part}"].astype(np.float32) for part in ("centre", "axes", "points", "left")}
+    def from_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> ReferenceSet:
+        parts = {
+            part: arrays[f"{name}.{part}"].astype(np.float32) for part in ("centre", "axes", "points", "left")
+        }
         return cls(**parts, unit=float(arrays[f"{name}.unit"][0]))
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Rows as they are looked at: net (n, D) unit embeddings, plain (n, F), outside (n, S) as the types of S inputs say."""
+class OodFeatures:
+    """Rows as they are looked at: net (n, D) unit embeddings, plain (n, F), outside (n, S) as the types of S
+    inputs say."""
 
     net: np.ndarray
     plain: np.ndarray
@@ -112,20 +135,26 @@ class Seen:
 
 @dataclass(frozen=True)
 class Novelty:
-    """What is known of rows like the training rows. limits: the 98% quantile of each figure over half of the validation rows;
-    threshold: that of the largest of them, each divided by its limit, over the other half; rows: validation rows it was learned from."""
+    """What is known of rows like the training rows. limits: the 98% quantile of each figure over half of the
+    validation rows; threshold: that of the largest of them, each divided by its limit, over the other half;
+    rows: validation rows it was learned from.
+    """
 
-    net: Cloud
-    plain: Cloud
+    net: ReferenceSet
+    plain: ReferenceSet
     limits: tuple[float, ...]
     threshold: float
     rows: int
 
-    def figures(self, seen: Seen) -> np.ndarray:
-        """(n, 3 + S): distances in the net's space and in the plain one, what lies outside the plain one, and what the types say."""
-        return np.concatenate([np.stack([self.net.distances(seen.net)[0], *self.plain.distances(seen.plain)], 1), seen.outside], 1)
+    def figures(self, seen: OodFeatures) -> np.ndarray:
+        """(n, 3 + S): distances in the net's space and in the plain one, what lies outside the plain one, and
+        what the types say."""
+        return np.concatenate(
+            [np.stack([self.net.distances(seen.net)[0], *self.plain.distances(seen.plain)], 1), seen.outside],
+            1,
+        )
 
-    def distance(self, seen: Seen) -> np.ndarray:
+    def distance(self, seen: OodFeatures) -> np.ndarray:
         """(n,) how far each row lies from the training rows; above 1 it is unsure."""
         return (self.figures(seen) / np.array(self.limits)).max(1) / self.threshold
 
@@ -148,26 +177,31 @@ class Novelty:
             with safe_open(folder / FILE, "np") as file:
                 told = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-            net, plain = (Cloud.from_arrays(name, arrays) for name in ("net", "plain"))
-            return cls(net, plain, tuple(json.loads(told["limits"])), float(told["threshold"]), int(told["rows"]))
+            net, plain = (ReferenceSet.from_arrays(name, arrays) for name in ("net", "plain"))
+            return cls(
+                net, plain, tuple(json.loads(told["limits"])), float(told["threshold"]), int(told["rows"])
+            )
         except (SafetensorError, KeyError, ValueError, OSError) as problem:
-            raise RunError(f"{folder / FILE}: is damaged ({problem}).\nCopy the run again from where it was made.") from None
+            raise RunError(
+                f"{folder / FILE}: is damaged ({problem}).\nCopy the run again from where it was made."
+            ) from None
 
 
-class Looking:
-    """Sees rows as `Novelty` does, without a forward pass of its own: it listens to what the heads of the net are given."""
+class FeatureHook:
+    """Sees rows as `Novelty` does, without a forward pass of its own: it listens to what the heads of the net
+    are given."""
 
-    def __init__(self, model: Net, signature: Signature, types: Rooms):
+    def __init__(self, model: Net, signature: Signature, types: Types):
         self.model, self.signature, self.types = model, signature, types
         self.plain = Plain(signature, types)
 
     @classmethod
-    def at(cls, model: nn.Module, signature: Signature, types: Rooms) -> Looking | None:
+    def at(cls, model: nn.Module, signature: Signature, types: Types) -> FeatureHook | None:
         """None where there is nothing to look at: no input, or a net that gives no representation of them."""
         return cls(model, signature, types) if isinstance(model, Net) and signature.inputs else None
 
     @contextmanager
-    def listening(self) -> Iterator[list[np.ndarray]]:
+    def attached(self) -> Iterator[list[np.ndarray]]:
         """Meanwhile every forward pass leaves its pooled hidden (B, D) here, in float16."""
         heard: list[np.ndarray] = []
 
@@ -182,26 +216,38 @@ class Looking:
             handle.remove()
 
     @torch.no_grad()
-    def see(self, batch: Batch, hidden: np.ndarray) -> Seen:
+    def score(self, batch: Batch, hidden: np.ndarray) -> OodFeatures:
         """A batch's rows beside what the net made of them, (B, D)."""
         batch = batch.to("cpu")
-        found = [self.types["input", slot.name].outside(batch.inputs[slot.name]) for slot in self.signature.inputs]
+        found = [
+            self.types["input", slot.name].range_violation(batch.inputs[slot.name])
+            for slot in self.signature.inputs
+        ]
         told = [one.numpy() for one in found if one is not None]
         pieces = [batch.slice(low, low + PIECE).inputs for low in range(0, batch.size, PIECE)]
         plain = [_narrow(self.plain(inputs)) for inputs in pieces]
-        net = hidden.astype(np.float32) / np.maximum(np.linalg.norm(hidden.astype(np.float32), axis=1, keepdims=True), 1e-9)
-        return Seen(_narrow(net), np.concatenate(plain), np.stack(told, 1) if told else np.zeros((batch.size, 0)))
+        net = hidden.astype(np.float32) / np.maximum(
+            np.linalg.norm(hidden.astype(np.float32), axis=1, keepdims=True), 1e-9
+        )
+        return OodFeatures(
+            _narrow(net), np.concatenate(plain), np.stack(told, 1) if told else np.zeros((batch.size, 0))
+        )
 
 
 def _ranked(figures: np.ndarray) -> np.ndarray:
-    """Along the first side: what a new row stays below with probability .98; the largest where rows are fewer than 49."""
+    """Along the first side: what a new row stays below with probability .98; the largest where rows are fewer
+    than 49."""
     return np.sort(figures, 0)[min(len(figures), ceil((len(figures) + 1) * QUANTILE)) - 1]
 
 
-Heard = tuple[np.ndarray, np.ndarray]  # row numbers (n,) in any order, and what the net makes of these rows (n, D)
+HiddenStates = tuple[
+    np.ndarray, np.ndarray
+]  # row numbers (n,) in any order, and what the net makes of these rows (n, D)
 
 
-def collected(learner: Learner, store: Store, split: str, most: int | None, looking: Looking) -> tuple[Collected, Heard]:
+def predict_watched(
+    learner: Learner, store: Store, split: str, most: int | None, looking: FeatureHook
+) -> tuple[Predictions, HiddenStates]:
     """`learner.collect`, and what the net made of the rows meanwhile."""
     numbers: list[np.ndarray] = []
     kept: list[np.ndarray] = []
@@ -211,7 +257,7 @@ def collected(learner: Learner, store: Store, split: str, most: int | None, look
 
     def noted(heard: list[np.ndarray]) -> Iterator[Batch]:
         low = 0
-        for batch in store.walk(split, learner.evaluation_batch, most):
+        for batch in store.iterate(split, learner.evaluation_batch, most):
             yield batch
             mine = wanted[low : low + batch.size]
             numbers.append((np.empty(0, np.int64) if batch.rows is None else batch.rows.cpu().numpy())[mine])
@@ -219,39 +265,48 @@ def collected(learner: Learner, store: Store, split: str, most: int | None, look
             heard.clear()
             low += batch.size
 
-    with looking.listening() as heard:
-        found = collect(learner, noted(heard))
+    with looking.attached() as heard:
+        found = predict_split(learner, noted(heard))
     return found, (np.concatenate(numbers), np.concatenate(kept))
 
 
-def learn(looking: Looking, store: Store, train: Heard, validation: Heard) -> Novelty | None:
-    """From at most 2,000 training and as many validation rows, keyed samples. None for fewer than 50 rows of either."""
+def learn(
+    looking: FeatureHook, store: Store, train: HiddenStates, validation: HiddenStates
+) -> Novelty | None:
+    """From at most 2,000 training and as many validation rows, keyed samples. None for fewer than 50 rows of
+    either."""
     if min(len(train[0]), len(validation[0])) < FEWEST:
         return None
     with threadpool_limits(1, user_api="blas"):  # whose threads spin against each other on a busy machine
         return _learned(looking, store, train, validation)
 
 
-def _learned(looking: Looking, store: Store, train: Heard, validation: Heard) -> Novelty:
+def _learned(looking: FeatureHook, store: Store, train: HiddenStates, validation: HiddenStates) -> Novelty:
     sides = []
     for rows, hidden in (train, validation):
         at = chosen(len(rows), MOST_ROWS)
         parts = [at[low : low + PIECE] for low in range(0, len(at), PIECE)]
-        sides.append(joined([looking.see(store.batch(rows[part]), hidden[part]) for part in parts]))
+        sides.append(joined([looking.score(store.batch(rows[part]), hidden[part]) for part in parts]))
     return fitted(*sides)
 
 
-def joined(parts: Sequence[Seen]) -> Seen:
-    return Seen(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("net", "plain", "outside")))
+def joined(parts: Sequence[OodFeatures]) -> OodFeatures:
+    return OodFeatures(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("net", "plain", "outside"))
+    )
 
 
-def fitted(train: Seen, validation: Seen) -> Novelty:
+def fitted(train: OodFeatures, validation: OodFeatures) -> Novelty:
     """From rows as they are seen."""
-    first = Novelty(Cloud.of(train.net), Cloud.of(train.plain), (), 1.0, len(validation.outside))
+    first = Novelty(
+        ReferenceSet.of(train.net), ReferenceSet.of(train.plain), (), 1.0, len(validation.outside)
+    )
     figures = first.figures(validation)
     floors = np.r_[np.full(3, FLOOR), np.ones(figures.shape[1] - 3)]
     limits = np.maximum(_ranked(figures[::2]), floors)
-    threshold = _ranked((figures[1::2] / limits).max(1))  # of other rows: the largest of several figures exceeds one more often than each alone
+    threshold = _ranked(
+        (figures[1::2] / limits).max(1)
+    )  # of other rows: the largest of several figures exceeds one more often than each alone
     return Novelty(first.net, first.plain, tuple(limits.tolist()), float(threshold), first.rows)
 
 
@@ -270,8 +325,12 @@ def _narrow(values: Values) -> np.ndarray:
     bucket, sign = _hashing(width)
     shape = (values.shape[0], int(bucket.max()) + 1)
     if issparse(values):
-        return csr_array((values.data * sign[values.indices], bucket[values.indices], values.indptr), shape).toarray()
-    return np.ascontiguousarray((csr_array((sign, (bucket, np.arange(width))), (shape[1], width)) @ values.T).T)
+        return csr_array(
+            (values.data * sign[values.indices], bucket[values.indices], values.indptr), shape
+        ).toarray()
+    return np.ascontiguousarray(
+        (csr_array((sign, (bucket, np.arange(width))), (shape[1], width)) @ values.T).T
+    )
 
 
 @cache

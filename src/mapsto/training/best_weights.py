@@ -1,4 +1,5 @@
-"""What validation says while a training runs: which weights are best, whether a goal is reached, whether it is time to stop."""
+"""What validation says while a training runs: which weights are best, whether a goal is reached, whether it
+is time to stop."""
 
 from __future__ import annotations
 
@@ -13,12 +14,17 @@ from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner, Scores
 from mapsto.training.budget import goal_of
 
-LOSSES = ("log_loss", "loss")  # metrics that tell equal ones apart: they move also while nothing that is counted changes
+LOSSES = (
+    "log_loss",
+    "loss",
+)  # metrics that tell equal ones apart: they move also while nothing that is counted changes
 
 
-class Judge:
-    """Keeps the best weights and every evaluation. of: (slot, metric) by which weights are judged; None: the first metric of the first
-    output that has one. Of equally good weights those of the lower validation loss are kept, and of these the later ones."""
+class BestWeights:
+    """Keeps the best weights and every evaluation. of: (slot, metric) by which weights are judged; None: the
+    first metric of the first output that has one. Of equally good weights those of the lower validation loss
+    are kept, and of these the later ones.
+    """
 
     def __init__(self, learner: Learner, budget: Budget, of: tuple[str, str] | None):
         self.learner, self.budget, self.of, self.goal = learner, budget, of, goal_of(budget.until)
@@ -27,29 +33,39 @@ class Judge:
         self.value, self.step = float("nan"), 0
         self.history: list[dict[str, Any]] = []
 
-    def hear(self, step: int, scores: Scores, **known: Any) -> bool:
-        """Scores of the present weights, kept when they are the best so far. Is there anything to judge by?"""
+    def update(self, step: int, scores: Scores, **known: Any) -> bool:
+        """Scores of the present weights, kept when they are the best so far. Is there anything to judge
+        by?"""
         self.history.append({"step": step, "scores": scores, **known})
         value = self._value(scores)
         if value is not None and (self._better(value) or self._as_good(value, scores)):
-            self.best = {name: held.detach().to(self.keep or held.device, copy=True) for name, held in self.learner.model.state_dict().items()}
+            self.best = {
+                name: held.detach().to(self.keep or held.device, copy=True)
+                for name, held in self.learner.model.state_dict().items()
+            }
             self.value, self.step = value, step
         return value is not None
 
-    def why_stop(self, step: int, scores: Scores, every: int, total: int) -> str:
+    def stop_reason(self, step: int, scores: Scores, every: int, total: int) -> str:
         """Why to stop now; "" to go on."""
         if self.goal and self.of:
             slot, (name, wanted) = self.of[0], self.goal
             if name not in scores[slot]:
-                raise ConfigError(f"--until: '{slot}' has no metric '{name}'.\nchoices: {', '.join(scores[slot])}")
+                raise ConfigError(
+                    f"--until: '{slot}' has no metric '{name}'.\nchoices: {', '.join(scores[slot])}"
+                )
             if scores[slot][name] == wanted or self._metric(slot, name).better(scores[slot][name], wanted):
                 return f"{name} reached {wanted}"
         patience, waited = self.budget.patience, step - self._reached()
-        return f"no better for {waited} steps" if patience and waited >= max(2 * every, patience * total) else ""
+        return (
+            f"no better for {waited} steps" if patience and waited >= max(2 * every, patience * total) else ""
+        )
 
     def _reached(self) -> int:
         """The step at which the metric was first as good as its best; the kept weights may be later ones."""
-        return next((seen["step"] for seen in self.history if self._value(seen["scores"]) == self.value), self.step)
+        return next(
+            (seen["step"] for seen in self.history if self._value(seen["scores"]) == self.value), self.step
+        )
 
     def _value(self, scores: Scores) -> float | None:
         if not any(scores.values()):
@@ -62,7 +78,9 @@ class Judge:
 
     def _better(self, value: float) -> bool:
         assert self.of is not None
-        return not math.isnan(value) and (self.best is None or self._metric(*self.of).better(value, self.value))
+        return not math.isnan(value) and (
+            self.best is None or self._metric(*self.of).better(value, self.value)
+        )
 
     def _as_good(self, value: float, scores: Scores) -> bool:
         """Of the same value as the best, and of no higher validation loss, where there is one."""
@@ -70,7 +88,10 @@ class Judge:
         if value != self.value:
             return False
         best = next(seen["scores"] for seen in reversed(self.history) if seen["step"] == self.step)
-        now, before = (next((found[self.of[0]][name] for name in LOSSES if name in found[self.of[0]]), 0.0) for found in (scores, best))
+        now, before = (
+            next((found[self.of[0]][name] for name in LOSSES if name in found[self.of[0]]), 0.0)
+            for found in (scores, best)
+        )
         return not now > before
 
     def _metric(self, slot: str, name: str) -> Any:

@@ -1,8 +1,10 @@
-"""Does one column determine another, exactly? Tests of functional dependency that a merely very good predictor does not pass.
+"""Does one column determine another, exactly? Tests of functional dependency that a merely very good
+predictor does not pass.
 
-What separates "determines" from "predicts well" is exactness where it could have failed: equal values that always stand beside the
-same answer, a sum that leaves no remainder, an order without one inversion. So every test counts its chances to fail. A violation
-in a few rows is a violation in all, and most columns are refused after looking at FIRST of them.
+What separates "determines" from "predicts well" is exactness where it could have failed: equal values that
+always stand beside the same answer, a sum that leaves no remainder, an order without one inversion. So every
+test counts its chances to fail. A violation in a few rows is a violation in all, and most columns are refused
+after looking at FIRST of them.
 
 Codes are int64 (n,), -1 where nothing is known; numbers are float64 (n,), nan where missing.
 """
@@ -35,7 +37,8 @@ def codes_of(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Exact:
-    """A dependency without exception. rows: known rows; chances: those that could have failed; values: different values."""
+    """A dependency without exception. rows: known rows; chances: those that could have failed; values:
+    different values."""
 
     rows: int
     chances: int
@@ -43,7 +46,8 @@ class Exact:
 
 
 def determines(codes: np.ndarray, target: np.ndarray) -> Exact | None:
-    """Do equal codes always stand beside equal targets, and often enough to be no accident? Dense codes, -1 not known."""
+    """Do equal codes always stand beside equal targets, and often enough to be no accident? Dense codes, -1
+    not known."""
     known = (codes >= 0) & (target >= 0)
     if not _functional(codes[known][:FIRST], target[known][:FIRST]):
         return None
@@ -77,7 +81,8 @@ def _nats(counts: np.ndarray, share: np.ndarray) -> float:
 
 
 def errors(codes: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """(share of rows wrong when each code says its most frequent target, share wrong when all say the most frequent one)."""
+    """(share of rows wrong when each code says its most frequent target, share wrong when all say the most
+    frequent one)."""
     known = (codes >= 0) & (target >= 0)
     codes, target = codes[known], target[known]
     if not len(codes):
@@ -88,7 +93,8 @@ def errors(codes: np.ndarray, target: np.ndarray) -> tuple[float, float]:
 
 
 def same_order(x: np.ndarray, y: np.ndarray) -> bool:
-    """Is y a monotone function of x, or x of y, in either direction: not one pair of rows out of order, LEVELS values or more in both?"""
+    """Is y a monotone function of x, or x of y, in either direction: not one pair of rows out of order,
+    LEVELS values or more in both?"""
     known = ~(np.isnan(x) | np.isnan(y))
     x, y = x[known], y[known]
     if len(x) < LEAST or not (_ordered(x[:FIRST], y[:FIRST]) or _ordered(-x[:FIRST], y[:FIRST])):
@@ -117,11 +123,16 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def threshold(x: np.ndarray, target: np.ndarray) -> bool:
-    """Do cuts along x divide the classes exactly, where values lie densely on both sides of each cut? Classes that merely lie far apart
-    (iris setosa) have a gap there. target: dense codes."""
+    """Do cuts along x divide the classes exactly, where values lie densely on both sides of each cut? Classes
+    that merely lie far apart (iris setosa) have a gap there. target: dense codes."""
     known = ~np.isnan(x) & (target >= 0)
     x, target = x[known], target[known]
-    if len(x) < 4 * LEAST or len(np.unique(target)) < 2 or np.bincount(target).min() < MINOR or not _functional(codes_of(x), target):
+    if (
+        len(x) < 4 * LEAST
+        or len(np.unique(target)) < 2
+        or np.bincount(target).min() < MINOR
+        or not _functional(codes_of(x), target)
+    ):
         return False
     values, first = np.unique(x, return_index=True)
     classes = target[first]
@@ -135,7 +146,8 @@ def threshold(x: np.ndarray, target: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Identity:
-    """target = constant + Σ weight · column (or the product of powers). simple: all weights are ± the same."""
+    """target = constant + Σ weight · column (or the product of powers). simple: all weights are ± the
+    same."""
 
     columns: tuple[int, ...]
     weights: tuple[float, ...]
@@ -147,10 +159,16 @@ class Identity:
         return bool(np.ptp(sizes) <= 1e-4 * sizes.max())
 
 
-def linear_identity(columns: Sequence[np.ndarray], y: np.ndarray, step: float | None = None) -> Identity | None:
-    """Is y a sum of columns, without remainder on rows that were not used to find the weights? Columns that are not needed are left
-    out. step: how far rounding may carry y off, as a share of its spread; found from its decimals when None."""
-    chosen = [i for i, column in enumerate(columns) if np.isnan(column).mean() < 0.5 and np.nanstd(column) > 0]
+def linear_identity(
+    columns: Sequence[np.ndarray], y: np.ndarray, step: float | None = None
+) -> Identity | None:
+    """Is y a sum of columns, without remainder on rows that were not used to find the weights? Columns that
+    are not needed are left out. step: how far rounding may carry y off, as a share of its spread; found from
+    its decimals when None.
+    """
+    chosen = [
+        i for i, column in enumerate(columns) if np.isnan(column).mean() < 0.5 and np.nanstd(column) > 0
+    ]
     if len(chosen) > MOST_COLUMNS:
         strength = [abs(correlation(columns[i], y)) for i in chosen]
         chosen = sorted(np.array(chosen)[np.argsort(strength)[-MOST_COLUMNS:]].tolist())
@@ -175,13 +193,16 @@ def linear_identity(columns: Sequence[np.ndarray], y: np.ndarray, step: float | 
 
 
 def _needed(values: np.ndarray, y: np.ndarray, kept: list[int], fit: int, step: float) -> list[int]:
-    """Without the columns that y does not need: first those that add nothing, in one go, then one at a time, least first."""
+    """Without the columns that y does not need: first those that add nothing, in one go, then one at a time,
+    least first."""
     weights = _weights(values, y, kept, fit, step)
     assert weights is not None
     adds = np.abs(weights) * values[:, kept].std(0)
     large = [i for i, size in zip(kept, adds, strict=True) if size > 1e-5 * y.std()]
     kept = large if _weights(values, y, large, fit, step) is not None else kept
-    for i in sorted(kept, key=lambda i: float(np.abs(np.corrcoef(values[:, i], y)[0, 1]) if values[:, i].std() > 0 else 0)):
+    for i in sorted(
+        kept, key=lambda i: float(np.abs(np.corrcoef(values[:, i], y)[0, 1]) if values[:, i].std() > 0 else 0)
+    ):
         fewer = [j for j in kept if j != i]
         if fewer and _weights(values, y, fewer, fit, step) is not None:
             kept = fewer
@@ -189,7 +210,8 @@ def _needed(values: np.ndarray, y: np.ndarray, kept: list[int], fit: int, step: 
 
 
 def _weights(values: np.ndarray, y: np.ndarray, kept: list[int], fit: int, step: float) -> np.ndarray | None:
-    """The weights of `kept` columns found on the first `fit` rows, or None where they leave a remainder on the others."""
+    """The weights of `kept` columns found on the first `fit` rows, or None where they leave a remainder on
+    the others."""
     if not kept:
         return None
     part = values[:, kept]
@@ -203,7 +225,8 @@ def _weights(values: np.ndarray, y: np.ndarray, kept: list[int], fit: int, step:
 
 
 def _rounding(y: np.ndarray) -> float:
-    """How far rounding to its decimals may carry a sum off, as a share of the target's spread; at most ROUNDED of it."""
+    """How far rounding to its decimals may carry a sum off, as a share of the target's spread; at most
+    ROUNDED of it."""
     grid = _grid(y)
     return min(ROUNDED, 1.01 * grid / y.std()) if grid < 1 else 0.0
 
@@ -211,11 +234,19 @@ def _rounding(y: np.ndarray) -> float:
 def _grid(y: np.ndarray) -> float:
     """1 for whole numbers, .01 for hundredths, …; 0 for numbers of more than six decimals."""
     places = range(7)
-    return next((10.0**-d for d in places if np.allclose(y, np.round(y, d), rtol=0, atol=1e-9 * max(1.0, np.abs(y).max()))), 0.0)
+    return next(
+        (
+            10.0**-d
+            for d in places
+            if np.allclose(y, np.round(y, d), rtol=0, atol=1e-9 * max(1.0, np.abs(y).max()))
+        ),
+        0.0,
+    )
 
 
 def product_identity(columns: Sequence[np.ndarray], y: np.ndarray) -> Identity | None:
-    """Is y a product or quotient of columns (weights are whole powers), over the rows where all of them are positive?"""
+    """Is y a product or quotient of columns (weights are whole powers), over the rows where all of them are
+    positive?"""
     positive = [i for i, column in enumerate(columns) if (column > 0).mean() > 0.9]
     above = y > 0
     if len(positive) < 2 or not above.mean() > 0.9:
@@ -228,4 +259,6 @@ def product_identity(columns: Sequence[np.ndarray], y: np.ndarray) -> Identity |
     found = linear_identity(logs, answer, step)
     if found is None or np.abs(np.array(found.weights) - np.rint(found.weights)).max() > 1e-2:
         return None
-    return Identity(tuple(positive[i] for i in found.columns), tuple(np.rint(found.weights).tolist()), found.rows)
+    return Identity(
+        tuple(positive[i] for i in found.columns), tuple(np.rint(found.weights).tolist()), found.rows
+    )
