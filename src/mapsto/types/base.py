@@ -170,9 +170,15 @@ class DataType:
         )
 
     def views(self, values: Field) -> list[Field]:
-        """Test-time views of collated values, whose outputs are averaged: [values], and a mirrored one where
+        """Test-time views of collated values, whose outputs heads merge: [values], and a mirrored one where
         that changes nothing."""
         return [values]
+
+    @property
+    def view_geometry(self) -> Tensor | None:
+        """(V, 2, 3): how each of `views` moves places, from the plain view's coordinates to its own; None
+        where cells have no places in a plane."""
+        return None
 
     def range_violation(self, values: Field) -> Tensor | None:
         """(B,): how far collated values of an input lie outside what it was fitted on, in any unit; they are
@@ -402,6 +408,11 @@ def last_text(signature: Signature, of: str | None, kind: str) -> str:
     return texts[-1]
 
 
+def mean_of_views(outputs: Sequence[Tensor]) -> Tensor:
+    """`Head.merge` of scores of the row as a whole, which a view does not move."""
+    return torch.stack(list(outputs)).mean(0)
+
+
 class EachStem(nn.Module):
     """The default of `stems`: each slot its own stem."""
 
@@ -447,6 +458,13 @@ class Head(nn.Module):
             f"this run's answers are not searched for, so {', '.join(how) or 'a language model'} would change"
             " nothing.\nLeave it out."
         )
+
+    def merge(self, outputs: Sequence[Any], views: Tensor | None) -> Any:
+        """Outputs of a row's test-time views as one, the plain view's first. views (V, 2, 3): how each moved
+        the places that this output speaks of; None where it speaks of none. Here the plain view's alone, for
+        boxes of a mirrored picture must not be averaged with those of the plain one: a head that does not
+        say how its views go together has none."""
+        return outputs[0]
 
     def predict(self, output: Any) -> dict[str, Tensor]:
         """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …,
