@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils import _pytree as pytree
 
 from mapsto.batch import Padded, Ragged
 from mapsto.types.number.numerals import values_of
@@ -77,6 +78,14 @@ class Texts(Padded):
             self.counts,
             None if self.bags is None else self.bags.to(device),
         )
+
+
+pytree.register_pytree_node(
+    Texts,
+    lambda cells: ([cells.values, cells.lengths, cells.bags], cells.counts),
+    lambda parts, counts: Texts(parts[0], parts[1], counts or (), parts[2]),
+    serialized_type_name="mapsto.Texts",
+)
 
 
 def padded(flat: Tensor, lengths: Tensor) -> Padded:
