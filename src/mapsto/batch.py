@@ -124,7 +124,7 @@ pytree.register_pytree_node(
 pytree.register_pytree_node(
     Padded,
     lambda cells: ([cells.values, cells.lengths], cells.counts),
-    lambda parts, counts: Padded(*parts, counts or ()),
+    lambda parts, counts: Padded(*parts, counts=counts or ()),
     serialized_type_name="mapsto.Padded",
 )
 

@@ -371,7 +371,7 @@ def _encode_placed(
     parts = _parts(cells) or [cells]
     found = list((pool.map if pool else map)(partial(_encode_and_place, column_type), parts))
     unread = {i * PART + j: why for i, (_, _, problems) in enumerate(found) for j, why in problems.items()}
-    encoded, places = (np.concatenate([part[which] for part in found]) for which in (0, 1))
+    encoded, places = np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
     return encoded, places, unread
 
 

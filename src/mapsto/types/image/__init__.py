@@ -151,7 +151,7 @@ class Image(DataType):
             if picture.info.get("exif") or picture.format in ("JPEG", "MPO", "TIFF", "WEBP"):
                 upright = ImageOps.exif_transpose(picture)
                 turned = picture.getexif().get(ORIENTATION, 1) >= 5
-                full, picture = (full[::-1] if turned else full), upright
+                full, picture = ((full[1], full[0]) if turned else full), upright
             return _pixels(picture, self._enough, full, scale)
         except BROKEN as problem:
             raise CellError(

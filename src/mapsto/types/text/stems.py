@@ -80,10 +80,14 @@ class Texts(Padded):
         )
 
 
+def _texts(values: Tensor, lengths: Tensor, bags: Ragged | None, counts: tuple[int, ...]) -> Texts:
+    return Texts(values, lengths, counts, bags)
+
+
 pytree.register_pytree_node(
     Texts,
     lambda cells: ([cells.values, cells.lengths, cells.bags], cells.counts),
-    lambda parts, counts: Texts(parts[0], parts[1], counts or (), parts[2]),
+    lambda parts, counts: _texts(*parts, counts=counts or ()),
     serialized_type_name="mapsto.Texts",
 )
 
