@@ -114,19 +114,28 @@ class Padded:
         return torch.arange(self.values.shape[1], device=self.lengths.device) < self.lengths[:, None]
 
 
-# Exporting a net, and whatever else walks through its inputs, looks into these as into lists and dicts.
-pytree.register_pytree_node(
-    Ragged,
-    lambda cells: ([cells.flat, cells.lengths], None),
-    lambda parts, _: Ragged(*parts),
-    serialized_type_name="mapsto.Ragged",
-)
-pytree.register_pytree_node(
-    Padded,
-    lambda cells: ([cells.values, cells.lengths], cells.counts),
-    lambda parts, counts: Padded(*parts, counts=counts or ()),
-    serialized_type_name="mapsto.Padded",
-)
+def register_tree(kind: type, tensors: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
+    """Let exporting a net, and whatever else walks through its inputs, look into a dataclass as into lists
+    and dicts: its fields that hold tensors, and those that do not."""
+
+    def parts(value: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        return [getattr(value, name) for name in tensors], tuple(getattr(value, name) for name in others)
+
+    def named(value: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        found, rest = parts(value)
+        return [(pytree.GetAttrKey(name), part) for name, part in zip(tensors, found, strict=True)], rest
+
+    pytree.register_pytree_node(
+        kind,
+        parts,
+        lambda found, rest: kind(**dict(zip((*tensors, *others), (*found, *(rest or ())), strict=True))),
+        serialized_type_name=f"mapsto.{kind.__name__}",
+        flatten_with_keys_fn=named,
+    )
+
+
+register_tree(Ragged, ("flat", "lengths"))
+register_tree(Padded, ("values", "lengths"), ("counts",))
 
 Field = Tensor | Padded | Ragged | list
 

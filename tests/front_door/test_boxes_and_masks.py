@@ -15,6 +15,8 @@ import torch
 
 import mapsto
 from mapsto import api, registry
+from mapsto.batch import Draw
+from mapsto.data.store import Store
 
 HERE = Path(__file__).parent
 OPTIONS = {
@@ -151,6 +153,23 @@ def test_a_mask_is_answered_in_the_pictures_own_pixels(segmenter: Any, things: P
     said = of_runs(**segmenter.predict(things / row["file_name"]).predictions["mask"].value)
 
     assert said.shape == true.shape and (said & true).sum() > 0.5 * (said | true).sum()
+
+
+def test_stored_pixels_boxes_and_masks_move_together(detector: Any, segmenter: Any) -> None:
+    stores = [Store(Path(run.record["store"]), run.signature, run.types, np.zeros(120, np.int8), None) for run in (detector, segmenter)]
+    for step in range(5):
+        boxes, masks = (store.batch(np.arange(120), Draw(0, step, 120)) for store in stores)
+        assert torch.equal(boxes.inputs["image"], masks.inputs["image"])
+        for box, mask in zip(boxes.targets["boxes"], masks.targets["mask"], strict=True):
+            if len(box) == 1:
+                down, right = torch.nonzero(mask == 1, as_tuple=True)
+                around = torch.stack([right.min(), down.min(), right.max() + 1, down.max() + 1])
+                assert (around - box[0]).abs().max() <= 1
+    assert stores[0].few_shapes and stores[0].lengths(np.arange(120)) is None  # few boxes do not pace
+
+
+def test_the_recipe_mixes_no_pictures_whose_answers_speak_of_parts(detector: Any, segmenter: Any) -> None:
+    assert "cutmix" not in detector.choice.learner_options and "cutmix" not in segmenter.choice.learner_options
 
 
 @pytest.mark.parametrize("kind", ["boxes", "mask"])

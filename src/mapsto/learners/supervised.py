@@ -109,11 +109,11 @@ def mixed(batch: Batch, draw: Draw, mixup: float, cutmix: float) -> Batch:
     partner's targets, its `weight` (B,) the partner's share."""
     if any(not isinstance(value, Tensor) or value.ndim != 4 for value in batch.inputs.values()):
         raise ConfigError("mixup and cutmix mix pictures, but an input is none.\nLeave mixup and cutmix out.")
-    lasting = [name for name, value in batch.targets.items() if not isinstance(value, Tensor)]
-    if lasting or batch.geometry is not None:
+    of_parts = [name for name, value in batch.targets.items() if not isinstance(value, Tensor)]
+    if of_parts or batch.geometry is not None:
         raise ConfigError(
             "mixup and cutmix mix answers that hold for a whole picture, but"
-            f" '{next(iter(lasting or batch.targets))}' speaks of its parts.\nLeave mixup and cutmix out."
+            f" '{next(iter(of_parts or batch.targets))}' speaks of its parts.\nLeave mixup and cutmix out."
         )
     order = draw.permutation("mix order").to(batch.rows.device if batch.rows is not None else "cpu")
     patches = bool(draw.uniform("cutmix or mixup", 1)[0, 0] < cutmix)

@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils import _pytree as pytree
 
-from mapsto.batch import Padded, Ragged
+from mapsto.batch import Padded, Ragged, register_tree
 from mapsto.types.number.numerals import values_of
 from mapsto.types.text.tokenizers import MISSING
 
@@ -80,16 +79,7 @@ class Texts(Padded):
         )
 
 
-def _texts(values: Tensor, lengths: Tensor, bags: Ragged | None, counts: tuple[int, ...]) -> Texts:
-    return Texts(values, lengths, counts, bags)
-
-
-pytree.register_pytree_node(
-    Texts,
-    lambda cells: ([cells.values, cells.lengths, cells.bags], cells.counts),
-    lambda parts, counts: _texts(*parts, counts=counts or ()),
-    serialized_type_name="mapsto.Texts",
-)
+register_tree(Texts, ("values", "lengths", "bags"), ("counts",))
 
 
 def padded(flat: Tensor, lengths: Tensor) -> Padded:
