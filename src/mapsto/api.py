@@ -1,7 +1,7 @@
 """The main path: train, and what a run can do afterwards. Readable as one function each.
 
-cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer._run -> Learner.step -> Trainer.update ->
-optimizer.step
+cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer.learn -> Learner.step -> Trainer.update ->
+Updater.apply -> optimizer.step
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from mapsto.data.source import Source
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import locked
-from mapsto.learners.base import Predictions
 from mapsto.models import config
+from mapsto.prediction import Predictions
 from mapsto.registry import entry, module
 from mapsto.registry.trust import trust_all, trust_asked
 from mapsto.report import reporting

@@ -7,15 +7,16 @@ behind the rows are in `benchmarks/LOG.md`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
-from mapsto import models
+from mapsto import learners, models
 from mapsto.config import Budget, Settings, Training
 from mapsto.errors import ConfigError, did_you_mean
+from mapsto.metrics import Metric
 from mapsto.recipes._choice import Choice, Facts
 from mapsto.registry import module
 from mapsto.signature import Signature, Slot, parse_call
@@ -579,11 +580,33 @@ TABLE: tuple[Recipe, ...] = (
 )
 
 
-def recipe_of(signature: Signature) -> Recipe:
-    """The first row that fits."""
+def own(facts: Facts) -> dict[str, Any]:
+    """What no row of the table fits, learned by a model and a learner of somebody's own: plain settings."""
+    batch = max(8, min(128, 1 << max(0, (facts.rows // 16).bit_length() - 1)))
+    training = Training(
+        optimizer="adamw",
+        lr=1e-3,
+        batch=batch,
+        weight_decay=0.0,
+        momentum=0.9,
+        warmup=0.05,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
+    return {"options": {}, "training": training, "budget": Budget(epochs=200.0, patience=0.0)}
+
+
+OWN = Recipe("anything", lambda s: True, "", own, "a model and a learner of your own", "")
+
+
+def recipe_of(signature: Signature, settings: Settings | None = None) -> Recipe:
+    """The first row that fits; where none does and a person names both, `OWN`."""
     for recipe in TABLE:
         if recipe.fits(signature):
             return recipe
+    if settings is not None and settings.model and settings.learner:
+        return OWN
     raise ConfigError(
         f"'{signature}': no default recipe learns this.\nPatterns with one:"
         f" {', '.join(recipe.pattern for recipe in TABLE)}."
@@ -592,7 +615,8 @@ def recipe_of(signature: Signature) -> Recipe:
 
 def output_kind(signature: Signature, slot: Slot, column_type: type[DataType] | DataType) -> str:
     """The kind of head that an output gets: the pair of inputs and output decides."""
-    return recipe_of(signature).kinds.get(slot.type, column_type.head_kinds[0])
+    fitting = (recipe.kinds for recipe in TABLE if recipe.fits(signature))
+    return next(fitting, OWN.kinds).get(slot.type, column_type.head_kinds[0])
 
 
 def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
@@ -608,7 +632,7 @@ def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, A
 def choose(facts: Facts, settings: Settings) -> Choice:
     """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule
     decided."""
-    recipe = recipe_of(facts.signature)
+    recipe = recipe_of(facts.signature, settings)
     model, asked_options = model_of(facts.signature, settings)
     found = facts.found or models.find(model, facts.signature, asked_options)
     decided = {**recipe.decide(facts), **models.defaults(model, facts, asked_options, found)}
@@ -637,7 +661,11 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         _budget(settings.budget, decided["budget"]),
         _heads(facts),
         decided.get("type_options", {}),
-        _best(facts, settings.metric, decided.get("metric")),
+        _best(
+            learners.metrics_of(learner, facts.signature, facts.column_types, training, learner_options),
+            settings.metric,
+            decided.get("metric"),
+        ),
         (decided.get("why") or recipe.why,),
         found,
     )
@@ -676,15 +704,16 @@ def _heads(facts: Facts) -> dict[str, str]:
     }
 
 
-def _best(facts: Facts, metric: str | None, usual: str | None) -> tuple[str, str] | None:
+def _best(
+    metrics: Mapping[str, Sequence[Metric]], metric: str | None, usual: str | None
+) -> tuple[str, str] | None:
     """(slot, metric) that decides which weights are best: --metric NAME[@SLOT], or the recipe's usual one, or
-    the first output's first."""
-    outputs: dict[str, Slot] = {slot.name: slot for slot in facts.signature.outputs}
+    the first output's first. metrics: of each output, as the learner says."""
     name, _, where = (metric or "").partition("@")
-    slot = where or next(iter(outputs))
-    if slot not in outputs:
-        raise ConfigError(f"--metric {metric}: no output '{slot}'.\n{did_you_mean(slot, outputs)}")
-    known = [found.name for found in facts.column_types["output", slot].metrics]
+    slot = where or next(iter(metrics))
+    if slot not in metrics:
+        raise ConfigError(f"--metric {metric}: no output '{slot}'.\n{did_you_mean(slot, metrics)}")
+    known = [found.name for found in metrics[slot]]
     if name and name not in known:
         raise ConfigError(f"--metric: '{slot}' has no metric '{name}'.\n{did_you_mean(name, known)}")
     default = usual if usual in known else known[0] if known else None

@@ -374,7 +374,7 @@ class LabelScores(Head):
         cost = cost.mean(1) if cost.ndim == 3 else cost  # the mean of the members' losses
         return (cost * known).sum(1), known.sum(1).float()
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         probability = output.float().sigmoid()
         probability = probability.mean(1) if probability.ndim == 3 else probability
         return {"probability": probability, "value": probability > 0.5}

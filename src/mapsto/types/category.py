@@ -360,7 +360,7 @@ class Classes(Head):
         per_row = -(1 - self.smoothing) * right - self.smoothing * logs.mean(1)
         return torch.where(known, per_row * self.weight[label], 0.0), known.float()
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         """Members' mean of log-probabilities, renormalised. On reviews (imdb, a bag and a recurrent net) the
         log loss is .288 where the mean of probabilities has .306, and one temperature can calibrate it; among
         TabM's members, which agree, the two are level.

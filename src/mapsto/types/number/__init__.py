@@ -467,7 +467,7 @@ class Regression(Head):
         per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
         return torch.where(known, per_row, 0.0), known.float()
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's
         unit at that value."""
         mean = output.float().mean(1) if output.ndim == 2 else output.float()
