@@ -184,14 +184,18 @@ class Learner:
         ready = self.ready(batch)
         with self.autocast:
             outputs = self.outputs(ready)
-        said = {slot: self._said(heads[slot], slot, output, ready) for slot, output in outputs.items()}
+        said = {
+            slot: {**self._said(heads[slot], slot, output, ready), **self._places(slot, ready)}
+            for slot, output in outputs.items()
+        }
         return {
             slot: {name: to_numpy(value) for name, value in found.items()} for slot, found in said.items()
         }
 
     def _said(self, head: Any, slot: str, output: Any, batch: Batch) -> dict[str, Any]:
         """What a head predicts, and what only the truth tells of it, where that is known."""
-        found = head.predict(output, self.decoding.get(slot))
+        how = self.decoding.get(slot)
+        found = head.predict(output) if how is None else head.predict(output, how)
         if slot not in batch.targets:
             return found
         return {**found, **head.target_stats(output, batch.targets[slot], batch.present.get(slot))}
@@ -208,6 +212,13 @@ class Learner:
         """{output: n values, as its type reads them}, made from nothing, where nothing stands left of the
         arrow. options: a `Sampling` of this learner; torch's random numbers are seeded by whoever asks."""
         raise ConfigError(f"learner '{type(self).__name__}' makes nothing by itself.")
+
+    def _places(self, slot: str, batch: Batch) -> dict[str, Any]:
+        """Of an output that speaks of places: how its rows' own coordinates became those of the net, by which
+        it is decoded and measured in the first."""
+        if batch.geometry is None or self.types["output", slot].annotates(self.signature) is None:
+            return {}
+        return {"geometry": batch.geometry, "extent": batch.extent}
 
     def size(self, split: str, store: Batches | None = None) -> int | None:
         """Rows of a split as `batches` and `walk` count them: the store's, or blocks of a text. None when
