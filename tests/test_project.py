@@ -70,7 +70,7 @@ FLAGS = {
     "cache": "--limit --clear --json --debug",
     "score": "--trust --text --out --debug",
     "chat": "--trust --system --tokens --temperature --top-p --seed --debug",
-    "sample": "--trust --prompt --n --tokens --temperature --top-p --seed --stop --debug",
+    "sample": "--trust --prompt --n --tokens --temperature --top-p --seed --stop --out --debug",
 }
 
 

@@ -1,7 +1,7 @@
 """The main path: train, and what a run can do afterwards. Readable as one function each.
 
-cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer._run -> Learner.step -> Trainer.update ->
-optimizer.step
+cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer.learn -> Learner.step -> Trainer.update ->
+Updater.apply -> optimizer.step
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import locked
 from mapsto.models import config
+from mapsto.prediction import Predictions
 from mapsto.registry import entry, module
 from mapsto.registry.trust import trust_all, trust_asked
 from mapsto.run import Run
@@ -39,9 +40,6 @@ from mapsto.training.machine import choose_device
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
 from mapsto.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from mapsto.learners.base import Predictions
 
 
 def train(

@@ -7,10 +7,11 @@ person asked for wins over it, field by field. Figures behind the recipes are in
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from mapsto import models
+from mapsto import learners, models
 from mapsto.config import Budget, Settings, Training
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.recipes._choice import ANYTHING, INPUTS, MIXED, OUTPUTS, PAIR, Choice, Facts, Recipe
@@ -19,6 +20,7 @@ from mapsto.registry import module, names
 from mapsto.signature import Signature, Slot, parse_call
 
 if TYPE_CHECKING:
+    from mapsto.metrics import Metric
     from mapsto.types.base import DataType
 
 MINUTES = 5.0  # of a budget that nobody gave
@@ -48,10 +50,41 @@ def all_recipes() -> list[Recipe]:
     return sorted(found, key=lambda recipe: -recipe.rank)
 
 
-def recipe_of(signature: Signature) -> Recipe:
-    """The most specific that fits. ConfigError where none does, or several that are equally specific."""
+def plain(facts: Facts) -> dict[str, Any]:
+    """What no row of the table fits, learned by a model and a learner of somebody's own: plain settings."""
+    batch = max(8, min(128, 1 << max(0, (facts.rows // 16).bit_length() - 1)))
+    training = Training(
+        optimizer="adamw",
+        lr=1e-3,
+        batch=batch,
+        weight_decay=0.0,
+        momentum=0.9,
+        warmup=0.05,
+        schedule="linear",
+        clip=1.0,
+        ema=0.0,
+    )
+    return {"options": {}, "training": training, "budget": Budget(epochs=200.0, patience=0.0)}
+
+
+OWN = Recipe(
+    pattern="anything",
+    fits=lambda signature: True,
+    rank=0,
+    model="",
+    decide=plain,
+    why="a model and a learner of your own",
+    learner="",
+)
+
+
+def recipe_of(signature: Signature, settings: Settings | None = None) -> Recipe:
+    """The most specific that fits; where none does and a person names model and learner, `OWN`. ConfigError
+    where nothing fits, or several that are equally specific."""
     known = all_recipes()
     fitting = [recipe for recipe in known if recipe.fits(signature)]
+    if not fitting and settings is not None and settings.model and settings.learner:
+        return OWN
     if not fitting:
         patterns = ", ".join(recipe.pattern for recipe in known)
         raise ConfigError(f"'{signature}': no default recipe learns this.\nPatterns with one: {patterns}.")
@@ -66,7 +99,9 @@ def recipe_of(signature: Signature) -> Recipe:
 
 def output_kind(signature: Signature, slot: Slot, column_type: type[DataType] | DataType) -> str:
     """The kind of head that an output gets: the pair of inputs and output decides."""
-    return recipe_of(signature).kinds.get(slot.type, column_type.head_kinds[0])
+    fitting = [recipe for recipe in all_recipes() if recipe.fits(signature)]
+    kinds = recipe_of(signature).kinds if fitting else OWN.kinds
+    return kinds.get(slot.type, column_type.head_kinds[0])
 
 
 def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
@@ -82,7 +117,7 @@ def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, A
 def choose(facts: Facts, settings: Settings) -> Choice:
     """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule
     decided."""
-    recipe = recipe_of(facts.signature)
+    recipe = recipe_of(facts.signature, settings)
     model, asked_options = model_of(facts.signature, settings)
     found = facts.found or models.find(model, facts.signature, asked_options)
     decided = {**recipe.decide(facts), **models.defaults(model, facts, asked_options, found)}
@@ -111,7 +146,11 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         budget=_budget(settings.budget, decided["budget"]),
         kinds=_heads(facts),
         type_options=decided.get("type_options", {}),
-        best=_best(facts, settings.metric, decided.get("metric")),
+        best=_best(
+            learners.metrics_of(learner, facts.signature, facts.column_types, training, learner_options),
+            settings.metric,
+            decided.get("metric"),
+        ),
         reasons=(decided.get("why") or recipe.why,),
         found=found,
     )
@@ -148,15 +187,16 @@ def _heads(facts: Facts) -> dict[str, str]:
     }
 
 
-def _best(facts: Facts, metric: str | None, usual: str | None) -> tuple[str, str] | None:
+def _best(
+    metrics: Mapping[str, Sequence[Metric]], metric: str | None, usual: str | None
+) -> tuple[str, str] | None:
     """(slot, metric) that decides which weights are best: --metric NAME[@SLOT], or the recipe's usual one, or
-    the first output's first."""
-    outputs: dict[str, Slot] = {slot.name: slot for slot in facts.signature.outputs}
+    the first output's first. metrics: of each output, as the learner says."""
     name, _, where = (metric or "").partition("@")
-    slot = where or next(iter(outputs))
-    if slot not in outputs:
-        raise ConfigError(f"--metric {metric}: no output '{slot}'.\n{did_you_mean(slot, outputs)}")
-    known = [found.name for found in facts.column_types["output", slot].metrics]
+    slot = where or next(iter(metrics))
+    if slot not in metrics:
+        raise ConfigError(f"--metric {metric}: no output '{slot}'.\n{did_you_mean(slot, metrics)}")
+    known = [found.name for found in metrics[slot]]
     if name and name not in known:
         raise ConfigError(f"--metric: '{slot}' has no metric '{name}'.\n{did_you_mean(name, known)}")
     default = usual if usual in known else known[0] if known else None

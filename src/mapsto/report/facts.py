@@ -125,9 +125,8 @@ def unit(run: Run, slot: str) -> str:
 
 
 def _higher(run: Run, slot: str, name: str) -> bool:
-    return next(
-        (metric.higher_is_better for metric in run.types["output", slot].metrics if metric.name == name), True
-    )
+    known = (metric.higher_is_better for metric in run.metrics_of(slot) if metric.name == name)
+    return next(known, True)
 
 
 def verdict(score: Score | None) -> str:
