@@ -466,7 +466,7 @@ class Twins(nn.Module):
         self.heads = nets[0].heads
 
     def forward(self, inputs, condition=None, size=None):
-        return [net(inputs, given, size) for net in self.nets]
+        return [net(inputs, condition, size) for net in self.nets]
 
 def build(signature, types, config, kinds):
     return Twins([models.build("mlp", signature, types, {"width": config.width, "depth": 2, "members": 2}, kinds) for _ in range(2)])
