@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -40,6 +40,9 @@ from mapsto.training.machine import choose_device
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
 from mapsto.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from mapsto.prediction import Predictions
 
 
 def train(

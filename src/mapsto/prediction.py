@@ -227,7 +227,7 @@ class Gathering:
             shown: Arrays = {
                 spot[2]: values[known] for spot, values in part.items() if spot[:2] == ("predicted", slot)
             }
-            if self.keep.calibrated:
+            if self.keep.calibrated is not None:
                 shown = self.keep.calibrated(slot, shown)
             self._finite[slot] &= all(
                 v.dtype.kind != "f" or bool(np.isfinite(v).all()) for v in shown.values()

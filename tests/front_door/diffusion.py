@@ -6,7 +6,7 @@ Flow matching: Lipman et al. 2023, arXiv:2210.02747.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from torch import Tensor, nn
 
 from mapsto.batch import Batch
 from mapsto.cells import Column
-from mapsto.config import setting
+from mapsto.config import Budget, setting
 from mapsto.errors import CellError
 from mapsto.files import write_atomic
 from mapsto.learners.base import Learner, Logs
 from mapsto.metrics import Metric, mean_of
 from mapsto.prediction import USUAL, Keep, Measured
+from mapsto.recipes import OUTPUTS, Facts, Recipe
+from mapsto.recipes._choice import output_types
+from mapsto.recipes._sizes import ADAMW
 from mapsto.signature import Signature
 from mapsto.types.base import DataType, Layout
 
@@ -83,6 +86,18 @@ class Velocity(nn.Module):
 
 def build(signature: Signature, types: Any, config: Config, kinds: Mapping[str, str]) -> nn.Module:
     return Velocity(config.width)
+
+
+def decide(facts: Facts) -> dict[str, Any]:
+    training = replace(ADAMW, batch=64, weight_decay=0.0, warmup=0.0)
+    return {"options": {}, "training": training, "budget": Budget(epochs=200.0, patience=0.0)}
+
+
+def fits(signature: Signature) -> bool:
+    return not signature.inputs and output_types(signature) == ["tiny"]
+
+
+RECIPES = (Recipe("-> tiny", OUTPUTS, fits, "diffusion", decide, "a way from noise to pictures", "diffusion"),)
 
 
 class Diffusion(Learner):

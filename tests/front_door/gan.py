@@ -7,7 +7,7 @@ measured by what it makes: how far its points' mean and spread lie from those of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,14 @@ from torch.nn.functional import softplus
 
 from mapsto.batch import Batch
 from mapsto.cells import Column
+from mapsto.config import Budget
 from mapsto.errors import CellError
 from mapsto.learners.base import Learner, Logs, Updates
 from mapsto.metrics import Metric, mean_of
 from mapsto.prediction import USUAL, Keep, Measured
+from mapsto.recipes import OUTPUTS, Facts, Recipe
+from mapsto.recipes._choice import output_types
+from mapsto.recipes._sizes import ADAMW
 from mapsto.signature import Signature
 from mapsto.types.base import DataType, Layout
 
@@ -74,6 +78,18 @@ class Players(nn.Module):
 
 def build(signature: Signature, types: Any, config: Config, kinds: Mapping[str, str]) -> nn.Module:
     return Players(config.width)
+
+
+def decide(facts: Facts) -> dict[str, Any]:
+    training = replace(ADAMW, batch=64, weight_decay=0.0, warmup=0.0)
+    return {"options": {}, "training": training, "budget": Budget(epochs=200.0, patience=0.0)}
+
+
+def fits(signature: Signature) -> bool:
+    return not signature.inputs and output_types(signature) == ["point"]
+
+
+RECIPES = (Recipe("-> point", OUTPUTS, fits, "gan", decide, "two players", "gan"),)
 
 
 class Gan(Learner):

@@ -67,11 +67,11 @@ def learned(data: Any, signature: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_gan(package: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package("gan", types="point", models="gan", learners="gan")
+    package("gan", types="point", models="gan", learners="gan", recipes="gan")
     points = np.random.default_rng(0).normal((2, -1), (0.5, 1.5), (400, 2)).round(4)
 
     run = learned([{"point": point} for point in points.tolist()], "-> point", tmp_path, monkeypatch,
-                  model="gan", learner="gan", steps=300, batch=64, metric="apart", ema=0.9, **FIXED)  # fmt: skip
+                  steps=300, batch=64, metric="apart", ema=0.9, **FIXED)  # fmt: skip
 
     made = np.array(run.sample(1000, seed=1))
     assert np.abs(made.mean(0) - (2, -1)).max() < 0.8
@@ -82,12 +82,12 @@ def test_a_gan(package: Callable[..., None], tmp_path: Path, monkeypatch: pytest
 def test_a_diffusion(
     package: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    package("diffusion", types="tiny", models="diffusion", learners="diffusion")
+    package("diffusion", types="tiny", models="diffusion", learners="diffusion", recipes="diffusion")
     ramp = np.arange(64).reshape(8, 8) * 2
     pictures = [{"tiny": (ramp + int(light)).tolist()} for light in np.random.default_rng(0).integers(0, 120, 200)]
 
     run = learned(pictures, "-> tiny", tmp_path, monkeypatch,
-                  model="diffusion", learner="diffusion", steps=200, batch=64, lr=3e-3, **FIXED)  # fmt: skip
+                  steps=200, batch=64, lr=3e-3, **FIXED)  # fmt: skip
 
     capsys.readouterr()
     assert main(["sample", str(run.path), "--n", "2", "--out", str(tmp_path / "made")]) == 0

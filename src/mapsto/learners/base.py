@@ -317,7 +317,7 @@ def gather(learner: Learner, batches: Iterable[Batch], keep: Keep = USUAL) -> Me
                 part["target", slot] = to_numpy(value)
                 part["present", slot] = np.ones(piece.size, bool) if known is None else to_numpy(known)
             found.add(None if piece.rows is None else to_numpy(piece.rows), piece.size, part)
-            if keep.listen:
+            if keep.listen is not None:
                 keep.listen(piece)
     return found.measured()
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from mapsto import learners, models
+from mapsto import models
 from mapsto.config import Budget, Settings, Training
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.recipes._choice import ANYTHING, INPUTS, MIXED, OUTPUTS, PAIR, Choice, Facts, Recipe
@@ -50,41 +50,10 @@ def all_recipes() -> list[Recipe]:
     return sorted(found, key=lambda recipe: -recipe.rank)
 
 
-def plain(facts: Facts) -> dict[str, Any]:
-    """What no row of the table fits, learned by a model and a learner of somebody's own: plain settings."""
-    batch = max(8, min(128, 1 << max(0, (facts.rows // 16).bit_length() - 1)))
-    training = Training(
-        optimizer="adamw",
-        lr=1e-3,
-        batch=batch,
-        weight_decay=0.0,
-        momentum=0.9,
-        warmup=0.05,
-        schedule="linear",
-        clip=1.0,
-        ema=0.0,
-    )
-    return {"options": {}, "training": training, "budget": Budget(epochs=200.0, patience=0.0)}
-
-
-OWN = Recipe(
-    pattern="anything",
-    fits=lambda signature: True,
-    rank=0,
-    model="",
-    decide=plain,
-    why="a model and a learner of your own",
-    learner="",
-)
-
-
-def recipe_of(signature: Signature, settings: Settings | None = None) -> Recipe:
-    """The most specific that fits; where none does and a person names model and learner, `OWN`. ConfigError
-    where nothing fits, or several that are equally specific."""
+def recipe_of(signature: Signature) -> Recipe:
+    """The most specific that fits. ConfigError where none does, or several that are equally specific."""
     known = all_recipes()
     fitting = [recipe for recipe in known if recipe.fits(signature)]
-    if not fitting and settings is not None and settings.model and settings.learner:
-        return OWN
     if not fitting:
         patterns = ", ".join(recipe.pattern for recipe in known)
         raise ConfigError(f"'{signature}': no default recipe learns this.\nPatterns with one: {patterns}.")
@@ -99,9 +68,7 @@ def recipe_of(signature: Signature, settings: Settings | None = None) -> Recipe:
 
 def output_kind(signature: Signature, slot: Slot, column_type: type[DataType] | DataType) -> str:
     """The kind of head that an output gets: the pair of inputs and output decides."""
-    fitting = [recipe for recipe in all_recipes() if recipe.fits(signature)]
-    kinds = recipe_of(signature).kinds if fitting else OWN.kinds
-    return kinds.get(slot.type, column_type.head_kinds[0])
+    return recipe_of(signature).kinds.get(slot.type, column_type.head_kinds[0])
 
 
 def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
@@ -117,7 +84,9 @@ def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, A
 def choose(facts: Facts, settings: Settings) -> Choice:
     """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule
     decided."""
-    recipe = recipe_of(facts.signature, settings)
+    from mapsto.learners import metrics_of
+
+    recipe = recipe_of(facts.signature)
     model, asked_options = model_of(facts.signature, settings)
     found = facts.found or models.find(model, facts.signature, asked_options)
     decided = {**recipe.decide(facts), **models.defaults(model, facts, asked_options, found)}
@@ -147,7 +116,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         kinds=_heads(facts),
         type_options=decided.get("type_options", {}),
         best=_best(
-            learners.metrics_of(learner, facts.signature, facts.column_types, training, learner_options),
+            metrics_of(learner, facts.signature, facts.column_types, training, learner_options),
             settings.metric,
             decided.get("metric"),
         ),

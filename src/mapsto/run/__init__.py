@@ -28,27 +28,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mapsto.batch import Batch, Batches, key
-from mapsto.config import options_of
+from mapsto.batch import Batches, key
 from mapsto.errors import DataError, RunError, SignatureError
-from mapsto.learners import metrics_of
-from mapsto.learners.base import Learner
-from mapsto.prediction import Answer, Keep, Measured, Prediction
 from mapsto.run.folder import RunFolder
 from mapsto.signature import Signature, Slot
 
 if TYPE_CHECKING:
+    from mapsto.batch import Batch
     from mapsto.data.source import Chunk, Source
     from mapsto.errors import CellError
+    from mapsto.learners.base import Learner
     from mapsto.measure.ood import FeatureHook, Novelty
     from mapsto.metrics import Metric
+    from mapsto.prediction import Answer, Measured, Prediction
 
 PIECE = 1024  # rows predicted at once
 CLASSES, INTERVAL = ("value", "probability", "set"), ("value", "low", "high")  # fields of a prediction
 
 
 class NewRows(Batches):
-    """Rows of a source that nobody has counted, each once; all are "test"."""
+    """Rows of a source that nobody has counted, each once."""
 
     def __init__(self, batches: Callable[[], Iterator[Batch]]):
         self._batches = batches
@@ -101,7 +100,7 @@ class Run(RunFolder):
         """
         asked = {"beam": beam, "penalty": penalty, "temperature": temperature, "lm_weight": lm_weight}
         how = {name: value for name, value in asked.items() if value is not None}
-        learner = self._searching(lm, how) if how or lm is not None else self.learner
+        learner = self._searching(lm, how) if how or lm is not None else None
         single, source = self._source(data)
         support = None if given is None else self._support(given)
         answers = [answer for part in self.answers(source, learner, support) for answer in part]
@@ -115,6 +114,7 @@ class Run(RunFolder):
         """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
         the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
         from mapsto.data.encode import encode_chunk, locate_cells
+        from mapsto.prediction import Answer
 
         self._refuse_nothing()
         source = source.lines()
@@ -140,7 +140,7 @@ class Run(RunFolder):
             ] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
 
     def _batches(
-        self, signature: Signature, encoded: Mapping, size: int, support: Batch | None
+        self, signature: Signature, encoded: Mapping, size: int, support: Batch | None = None
     ) -> Iterator[Batch]:
         step = self.learner.evaluation_batch
         for low in range(0, size, step):
@@ -229,10 +229,10 @@ class Run(RunFolder):
 
     def metrics_of(self, slot: str) -> tuple[Metric, ...]:
         """What is said of an output, as the learner of the run knows it."""
-        choice = self.choice
-        return metrics_of(
-            choice.learner, self.signature, self.types, choice.training, choice.learner_options
-        )[slot]
+        from mapsto.learners import metrics_of
+
+        name, options = self.choice.learner, self.choice.learner_options
+        return metrics_of(name, self.signature, self.types, self.choice.training, options)[slot]
 
     def _calibrated(self, slot: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         from mapsto.measure import calibration
@@ -242,6 +242,7 @@ class Run(RunFolder):
     def _measured(self, source: Source, signature: Signature, unread: list[str]) -> Measured:
         """What the learner says of rows with answers. unread gets a line for each that cannot be read."""
         from mapsto.data.store import stored
+        from mapsto.prediction import Keep
 
         keep = Keep(calibrated=self._calibrated)
         if not self.learner.packs:
@@ -253,11 +254,9 @@ class Run(RunFolder):
         return self.learner.measure("test", replace(keep, store=store))
 
     def _readable(self, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
-        step = self.learner.evaluation_batch
         for chunk in source.chunks(PIECE):
             taken, kept = self._encoded(chunk, signature, unread_rows)
-            for low in range(0, kept, step):
-                yield self._batch(signature, taken, low, min(kept, low + step))
+            yield from self._batches(signature, taken, kept)
 
     def _encoded(
         self, chunk: Chunk, signature: Signature, unread_rows: list[str]
@@ -326,19 +325,21 @@ class Run(RunFolder):
     @property
     def samples(self) -> bool:
         """Does it make things from nothing?"""
+        from mapsto.learners.base import Learner
+
         return not self.signature.inputs and type(self.learner).sample is not Learner.sample
 
     def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[Any]:
         """What a run without inputs makes from nothing: n values, of several outputs {output: value} each.
         how: the options of its learner's `Sampling`; of one that learned `-> text`, whose texts begin with
         the prompt: tokens, temperature, top_p, seed, stop. RunError for other runs."""
+        from mapsto.config import options_of
         from mapsto.run import writing
 
         if not self.samples:
             writing.refuse(self)
-        options: Any = options_of(
-            self.learner.Sampling, {**how, **({"prompt": prompt} if prompt else {})}, "sample"
-        )
+        asked = {**how, "prompt": prompt} if prompt else how
+        options: Any = options_of(self.learner.Sampling, asked, "sample")
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(key(options.seed, "sample"))
             made = self.learner.sample(n, options)
@@ -350,10 +351,8 @@ class Run(RunFolder):
     def fields(self) -> dict[str, tuple[str, ...]]:
         """{output: what a prediction of it tells}: its value with probability and set, or with its interval,
         and what its type adds."""
-        told = {
-            slot.name: INTERVAL if self.choice.kinds[slot.name] == "regression" else CLASSES
-            for slot in self.signature.outputs
-        }
+        kinds = self.choice.kinds
+        told = {name: INTERVAL if kind == "regression" else CLASSES for name, kind in kinds.items()}
         return {name: (*fields, *self.types["output", name].beside) for name, fields in told.items()}
 
     def reply(self, messages: Sequence[Mapping[str, str]], **how: Any) -> str:
