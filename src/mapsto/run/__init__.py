@@ -370,7 +370,7 @@ class Run:
         self, data: Any, emit: Callable[[Mapping[str, Any]], None] | None = None
     ) -> dict[str, dict[str, dict[str, Any]]]:
         """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers.
-        DataError when there are none; rows that cannot be read are left out, and `tell` hears of them."""
+        DataError when there are none; rows that cannot be read are left out, and `emit` hears of them."""
         _, source = self._source(data)
         signature = self._located(source, targets=True)
         unread: list[str] = []
