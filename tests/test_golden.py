@@ -111,7 +111,8 @@ def test_runs_of_two_versions_are_compared(tmp_path: Path) -> None:
     if len(runs) < 2:
         pytest.skip("one version so far")
     _, sections = compared(runs, None)
-    assert {section.name for section in sections} >= {"compare-rich", "compare-price"}
+    figures = {section.name.partition("-")[2]: section.figures for section in sections if section.figures}
+    assert set(figures) == {"rich", "price"} and all(found["n"] == 84 for found in figures.values())
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name not in DONE])
