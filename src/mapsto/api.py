@@ -60,7 +60,7 @@ def train(
 
     data: a path (folder, table, archive, arrays), several paths, a pandas or polars frame, a list of dicts.
     options: `minutes`, `steps`, `model`, `metric`, … as the command line has them (`mapsto train --help`).
-    trust: own files that the run to start from was made with. tell: called with every event; None prints
+    trust: own files that the run to start from was made with. emit: called with every event; None prints
     them. Raises MapstoError; nothing half-written is left where nothing was learned.
     """
     started = time.monotonic() if started is None else started

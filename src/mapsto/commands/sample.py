@@ -24,7 +24,7 @@ EVENTS = False  # its output is text
 
 FLAGS = {
     "tokens": "tokens a text has at most (256)",
-    "temperature": "how daring: 0 always takes the likeliest token, 1 draws as the net believes (0.8)",
+    "temperature": "sampling temperature: 0 takes the likeliest token, 1 draws as the net believes (0.8)",
     "top-p": "draw only among the likeliest tokens that together have this probability (0.95)",
     "seed": "seed of the draws (0)",
     "stop": "end a text before this; \\n is a line's end",

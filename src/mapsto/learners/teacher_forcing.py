@@ -57,7 +57,7 @@ class TeacherForcing(Learner):
             above=-1e-9,
         )
         temperature: float = setting(
-            0.0, "draw tokens instead, 1 as the net believes; 0: search", above=-1e-9
+            0.0, "sampling temperature: 1 draws tokens as the net believes; 0: search", above=-1e-9
         )
         top_p: float = setting(
             0.95,

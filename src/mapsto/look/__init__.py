@@ -144,7 +144,7 @@ def look(data: Any, asked: str | None, settings: Settings) -> Looked:
         ),
         tuple(_row(chunk, i, shown, types, parts) for i in _spread(training, SHOWN)),
         {
-            side: {slot.name: told(values[slot.name]) for slot in slots}
+            side: {slot.name: shape_text(values[slot.name]) for slot in slots}
             for side, slots, values in _sides(shown, drawn)
         },
         {
@@ -234,10 +234,12 @@ def _net(
             learner.outputs(batch) if batch.inputs else {}
         )  # blocks of a text that is given nothing are made of many rows
     gives: Mapping[str, str] = getattr(model.stems, "gives", {}) if isinstance(model, Net) else {}
-    named = {name: f"{gives.get(name, '')} {told(value, False)}".strip() for name, value in stems.items()}
+    named = {
+        name: f"{gives.get(name, '')} {shape_text(value, False)}".strip() for name, value in stems.items()
+    }
     return (
         named,
-        {name: told(value, False) for name, value in outputs.items()},
+        {name: shape_text(value, False) for name, value in outputs.items()},
         sum(value.numel() for value in model.parameters()),
     )
 
@@ -324,7 +326,7 @@ def _cell(column: str, raw: Any, column_type: DataType) -> Cell:
             column,
             said,
             _cut(column_type.show(value)),
-            told(column_type.encode(value)),
+            shape_text(column_type.encode(value)),
             column_type.picture(value),
         )
     except CellError as problem:
@@ -337,7 +339,7 @@ def _cut(text: str, most: int = LETTERS + 3) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def told(value: Any, span: bool = True) -> str:
+def shape_text(value: Any, span: bool = True) -> str:
     """An encoded or collated value: 'float32 (32, 2), -1.2 to 3.4'; a single number as itself; sequences with
     their lengths."""
     if isinstance(value, Padded):
@@ -350,14 +352,14 @@ def told(value: Any, span: bool = True) -> str:
         }
         return "; ".join(
             [
-                told(value.values, span) + long,
-                *(f"{name}: {told(part, span)}" for name, part in beside.items() if part is not None),
+                shape_text(value.values, span) + long,
+                *(f"{name}: {shape_text(part, span)}" for name, part in beside.items() if part is not None),
             ]
         )
     if isinstance(value, list):
-        return f"{len(value)} of unequal length: {told(value[0], span)}, …" if value else "nothing"
+        return f"{len(value)} of unequal length: {shape_text(value[0], span)}, …" if value else "nothing"
     if isinstance(value, Ragged):
-        return f"{len(value)} behind each other: {told(value.flat, span)}"
+        return f"{len(value)} behind each other: {shape_text(value.flat, span)}"
     array = (
         value.detach().cpu().numpy()
         if isinstance(value, Tensor) and value.dtype != torch.bfloat16
@@ -389,7 +391,7 @@ def _changed(plain: Any, drawn: Any) -> str:
         )
         return "" if same or isinstance(plain, list) else "tokens differ"
     if plain.shape != drawn.shape:
-        return f"{told(plain, False)} -> {told(drawn, False)}"
+        return f"{shape_text(plain, False)} -> {shape_text(drawn, False)}"
     apart = (plain.float() - drawn.float()).abs()
     share = float((apart > 1e-6).float().mean())
     return f"{share:.0%} of the values changed, by {float(apart.mean()):.2g} on average" if share else ""

@@ -308,7 +308,9 @@ def _budget(budget: Any) -> str:
         f"at most {budget.epochs:.3g} passes over the rows" if budget.epochs else "",
         f"until {budget.until}" if budget.until else "",
     ]
-    parts += [f"or no better for {budget.patience:.0%} of it" if budget.patience else ""]
+    parts += [
+        f"early stopping after {budget.patience:.0%} of it without a better metric" if budget.patience else ""
+    ]
     return ", ".join(filter(None, parts))
 
 
@@ -376,7 +378,8 @@ def curves(run: Run) -> Section | None:
         blocks.append(
             Lines((Line(named(metric), steps, values, points=len(log) <= 60),), "step", what, marks=marks)
         )
-    ended = f" It ended early: {run.record['stopped']}." if run.record.get("stopped") else ""
+    why = run.record.get("stopped", "")
+    ended = f" {'Early stopping' if why.startswith('no better') else 'It ended early'}: {why}." if why else ""
     headline = (
         f"The best weights are those of step {best:,} of {last:,}."
         if best
