@@ -23,7 +23,6 @@ from mapsto.config import Budget, Reading, Settings, options_of, settings_of
 from mapsto.data.added import added
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
-from mapsto.data.source import Source
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import locked
@@ -35,6 +34,7 @@ from mapsto.report import reporting
 from mapsto.run import Run
 from mapsto.run.warm_start import first_weights, start_from
 from mapsto.signature import parse_call
+from mapsto.source import Source
 from mapsto.steps.finish import finish, pooled
 from mapsto.steps.prepare import part_of, parts_of, prepare, reopen, store_of
 from mapsto.training.budget import goal_of

@@ -25,7 +25,6 @@ from torch import Tensor
 
 from mapsto.batch import Batch, Padded, Ragged, key
 from mapsto.blocks import Item
-from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, tensors
 from mapsto.errors import CellError, DataError
 from mapsto.learners.base import Learner, Predictions, predict_split
@@ -35,6 +34,7 @@ from mapsto.measure.row_errors import KINDS, said, truths
 from mapsto.models.base import Heads
 from mapsto.run import Run
 from mapsto.signature import Slot
+from mapsto.source import Source
 from mapsto.types.base import DataType, Head
 
 MOST_ROWS, FEWEST_ROWS, MOST_BYTES = (

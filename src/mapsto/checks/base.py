@@ -20,10 +20,10 @@ from mapsto.cells import shorten
 from mapsto.config import Reading
 from mapsto.data.encode import Spot
 from mapsto.data.scan import Scan, hash64
-from mapsto.data.source import SPLITS, Source
 from mapsto.data.store import Store
 from mapsto.registry import module, names
 from mapsto.signature import Slot
+from mapsto.source import SPLITS, Source
 from mapsto.types.base import DataType
 
 LEVELS = (

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from mapsto.cells import Blob, Column, is_missing, shorten
-from mapsto.data.source import SPLITS, BadRow, Chunk, Source
 from mapsto.errors import DataError
+from mapsto.source import SPLITS, BadRow, Chunk, Source
 from mapsto.types.number.numerals import number_of
 
 SAMPLE_ROWS = 50_000  # a column's sample: enough for every statistic a room fits

@@ -13,8 +13,8 @@ import numpy as np
 
 from mapsto.config import Reading
 from mapsto.data.scan import Scan
-from mapsto.data.source import SPLITS
 from mapsto.errors import DataError
+from mapsto.source import SPLITS
 
 STRATIFY = 2000  # rows below which shares are exact per class
 TRAIN, VALIDATION, TEST = range(3)

@@ -29,11 +29,11 @@ from mapsto.data.cache import hold
 from mapsto.data.encode import Block, Spot, encode_source
 from mapsto.data.order import Order
 from mapsto.data.packed import unpack
-from mapsto.data.source import SPLITS, Source
 from mapsto.errors import DataError
 from mapsto.learners.base import Batches
 from mapsto.models.base import Types
 from mapsto.signature import Signature
+from mapsto.source import SPLITS, Source
 
 HELD = 0.25  # of a GPU's free memory that encoded rows may take
 SIGNED = {

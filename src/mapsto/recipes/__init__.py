@@ -470,7 +470,7 @@ def _written(facts: Facts) -> Any:
 
 
 def _is_chat(signature: Signature) -> bool:
-    """As it is learned, or as people write it (`DataType.whole`)."""
+    """As it is learned, or as people write it (`DataType.restated`)."""
     given, learned = _kinds(signature), [slot.type for slot in signature.outputs]
     return (given, learned) in (([], ["messages"]), (["messages"], ["text"]))
 

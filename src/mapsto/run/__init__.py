@@ -37,7 +37,6 @@ from mapsto.batch import Batch
 from mapsto.config import Settings, options_of
 from mapsto.data.encode import encode_chunk, locate_cells
 from mapsto.data.rows import to_source
-from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, stored, tensors
 from mapsto.errors import CellError, DataError, RunError, SignatureError
 from mapsto.files import disk_error, read_json_lines, write_json
@@ -54,6 +53,7 @@ from mapsto.registry import entry, trust
 from mapsto.run import writing
 from mapsto.run.warm_start import first_weights
 from mapsto.signature import Signature, Slot
+from mapsto.source import Source
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
 from mapsto.types.text.conversation import in_order, messages_of

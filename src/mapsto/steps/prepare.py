@@ -29,7 +29,6 @@ from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked, resolve
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.scan import Scan, scan
-from mapsto.data.source import Source
 from mapsto.data.split import TEST, TRAIN, Split, split, split_added
 from mapsto.data.store import Store
 from mapsto.errors import CellError, DataError, RunError
@@ -40,6 +39,7 @@ from mapsto.registry import entry
 from mapsto.run import Run
 from mapsto.run.warm_start import WarmStart, load_pretrained
 from mapsto.signature import Signature
+from mapsto.source import Source
 from mapsto.training.machine import choose_device, machine, machine_speed, text_speed
 from mapsto.types.base import DataType
 
@@ -49,7 +49,6 @@ Types = dict[tuple[str, str], DataType]
 def prepare(run: Run, source: Source, emit: Emit) -> None:
     """Decide, and write it into the run. The record's `fold` says which part of a cross-validation it is, -1
     the net that follows it."""
-    source = as_asked(run.record["asked"], source)
     earlier, fold = WarmStart.of(run.record), run.record.get("fold")
     settings = earlier.wished(run.settings) if earlier else run.settings
     for sentence in source.said:
@@ -154,7 +153,7 @@ def make_ready(
     """Scan, resolve, divide, fit and encode. path: the run's folder, which gets a quarantine.csv; before
     (m,): splits of the first rows, which a segment before has divided. DataError when too many rows are
     bad."""
-    reading, source = settings.reading, as_asked(asked, source)
+    reading = settings.reading
     signature, said = asked_signature(asked, source, reading)
     columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
     found = scan(source, *columns, group=reading.group, time=reading.time, weight=reading.weight)
@@ -251,7 +250,7 @@ def store_of(run: Run, source: Callable[[], Source], emit: Emit) -> Store:
         rows = {name: kept[name] for name in kept.files}
     if not (folder / "store.json").exists():
         folder = encode_source(
-            as_asked(run.signature, source()),
+            source(),
             run.signature,
             run.types,
             len(rows["split"]),

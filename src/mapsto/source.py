@@ -94,3 +94,12 @@ class Source:
 def split_name(text: Any) -> str | None:
     """'val', 'Valid', 'dev' -> 'validation'; None when it is no name of a split."""
     return SPLIT_NAMES.get(str(text).strip().lower())
+
+
+def table_of(source: Source) -> dict[str, list[Any]]:
+    """All cells in memory, column by column: for small tables such as metadata and for tests."""
+    gathered: dict[str, list[Any]] = {name: [] for name in source.columns}
+    for chunk in source.chunks():
+        for name in source.columns:
+            gathered[name].extend(chunk.columns[name])
+    return gathered
