@@ -36,7 +36,7 @@ from mapsto.run.warm_start import first_weights, start_from
 from mapsto.signature import parse_call
 from mapsto.source import Source
 from mapsto.steps.finish import finish, pooled
-from mapsto.steps.prepare import part_of, parts_of, prepare, reopen, store_of
+from mapsto.steps.prepare import part_of, parts_of, prepare, record_of, reopen, store_of
 from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.machine import choose_device
@@ -72,7 +72,7 @@ def train(
     _check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     asked = {
-        "data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint},
+        "data": record_of(source),
         "asked": signature,
         "settings": settings.to_json(),
         "code": code,
@@ -137,14 +137,8 @@ def planned(data: Any, signature: str | None = None, emit: Emit | None = None, *
     _check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     with TemporaryDirectory() as folder:
-        data_known = {
-            "name": source.name,
-            "locations": list(source.locations),
-            "fingerprint": source.fingerprint,
-        }
-        run = Run.create(
-            Path(folder), "plan", {"data": data_known, "asked": signature, "settings": settings.to_json()}
-        )
+        record = {"data": record_of(source), "asked": signature, "settings": settings.to_json()}
+        run = Run.create(Path(folder), "plan", record)
         prepare(run, source, emit)
         store = store_of(run, lambda: source, emit)
         learner = run.new_learner(run.new_model(), store)

@@ -37,7 +37,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.checks.base import look
     from mapsto.data.open import open_source
     from mapsto.data.resolve import as_asked
-    from mapsto.steps.prepare import make_ready
+    from mapsto.steps.rows import make_ready
 
     data, signature = data_and_signature(asked.words)
     given = settings_of(

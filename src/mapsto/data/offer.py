@@ -44,6 +44,11 @@ class Offer:
     called: str = ""
     data: Any = None
 
+    @cached_property
+    def made(self) -> Any:
+        """What the object gives when it is called, where it can be and is no Source; itself elsewhere."""
+        return self.data() if callable(self.data) else self.data
+
     @property
     def path(self) -> Path:
         """The one path. Only asked of a file or a folder."""

@@ -93,7 +93,8 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     for option in ("weight", "group"):
         outside |= set(columns_named(getattr(reading, option), source, option))
     columns_named(reading.time, source, "time")  # stays an input: a time knows the trend
-    if lost := [slot.column for slot in outputs if slot.column in outside]:
+    elsewhere = outside - set(columns_named(reading.group, source, "group"))  # by class: `splits/by_class`
+    if lost := [slot.column for slot in outputs if slot.column in elsewhere | dropped]:
         raise ConfigError(
             f"'{lost[0]}' is to be learned, but also dropped, or used as weight or group.\nUse it for one"
             " thing."

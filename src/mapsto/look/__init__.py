@@ -32,7 +32,7 @@ from mapsto.registry import entry, names
 from mapsto.registry.trust import trust_asked
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk
-from mapsto.steps.prepare import fit_types
+from mapsto.steps.rows import fit_types
 from mapsto.training.machine import choose_device, machine_speed, text_speed
 from mapsto.types.base import DataType
 

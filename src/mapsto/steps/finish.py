@@ -57,6 +57,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     }
     groups = _groups(run)
     metrics = {split: _scores(run, held, scales, groups) for split, held in found.items()}
+    metrics = metrics or _own_figures(learner)
     parts = _parts(run, found.get("test"), scales, groups)
     beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside, parts))
@@ -113,6 +114,28 @@ def _scores(
             None if of is None else of[at],
         )
         for slot, predicted in held.predicted.items()
+    }
+
+
+def _own_figures(learner: Learner) -> dict[str, dict[str, Scores]]:
+    """What a learner says of itself that has no rows to be measured on, as an environment's return; without
+    intervals, for these are of rows."""
+    return {
+        split: {
+            slot: {
+                name: {
+                    "value": value,
+                    "low": None,
+                    "high": None,
+                    "n": 0,
+                    "definition": next(m.definition for m in learner.metrics(slot) if m.name == name),
+                }
+                for name, value in scores.items()
+            }
+            for slot, scores in found.items()
+        }
+        for split in ("validation", "test")
+        if (found := learner.evaluate(split))
     }
 
 
@@ -290,6 +313,8 @@ def _mean_baselines(found: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _groups(run: Run) -> np.ndarray | None:
+    if not (run.path / "rows.npz").exists():  # it learned from no rows
+        return None
     with np.load(run.path / "rows.npz") as kept:
         return kept["group"] if "group" in kept.files else None
 

@@ -107,9 +107,9 @@ class DataType:
         return source
 
     @classmethod
-    def of_space(cls, space: Any) -> Self | None:
-        """A fitted type for what an environment gives or takes, by its space (as gymnasium's: `n`, or `low`,
-        `high`, `shape` and `dtype`); None where it holds no such thing."""
+    def of_space(cls, space: Any, side: str) -> Self | None:
+        """A fitted type for what an environment gives ("input") or takes ("output"), by its space (as
+        gymnasium's: `n`, or `low`, `high`, `shape` and `dtype`); None where it holds no such thing."""
         return None
 
     def read(self, cell: Any) -> Any:
