@@ -41,7 +41,7 @@ ROOMS = (
     "checks",
     "steps",
     "assess doctor",
-    "report look",
+    "report look testing",
     "api commands cli",
 )
 HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.split()}

@@ -4,7 +4,7 @@ their hash, encoding decodes, as far as memory allows."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -57,7 +57,7 @@ class ReadOnce(Source):
     @classmethod
     def of(cls, source: Source) -> ReadOnce:
         room = int(min(MOST, SHARE * allowed(torch.device("cpu"))))
-        shown = {name: getattr(source, name) for name in Source.__dataclass_fields__}
+        shown = {each.name: getattr(source, each.name) for each in fields(Source)}
         return cls(**shown, inner=source, kept=Kept(room))
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:

@@ -56,7 +56,8 @@ class EnvironmentSource(Source):
         refused = [f.name for f in fields(Reading) if getattr(settings.reading, f.name) != f.default]
         if refused:
             raise ConfigError(
-                f"--{refused[0].replace('_', '-')} is about rows, and {self.name} is an environment.\nLeave it out."
+                f"--{refused[0].replace('_', '-')} is about rows, and {self.name} is an environment.\n"
+                "Leave it out."
             )
         wanted = parse(asked or str(self.guess))
         types: dict[tuple[str, str], Any] = {}
