@@ -67,7 +67,8 @@ def as_asked(text: str | Signature | None, source: Source) -> Source:
     if text is None:
         return source
     signature = parse(text) if isinstance(text, str) else text
-    for slot in signature.slots:
+    slots = signature.inputs + tuple(slot for slot in signature.outputs if slot not in signature.inputs)
+    for slot in slots:  # each once, also where both sides are written alike
         kind = slot.type or ("" if slot.name in source.columns else slot.name)
         if kind in names("types"):
             source = entry("types", kind).arrange(source, slot, signature)
