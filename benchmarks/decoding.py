@@ -21,11 +21,11 @@ from mapsto.batch import Batch
 from mapsto.config import Reading
 from mapsto.data.encode import encode_chunk
 from mapsto.data.open import open_source
-from mapsto.data.source import Chunk
 from mapsto.data.store import collate, tensors
 from mapsto.generation.beam import LOWEST
 from mapsto.outputs.sequence import NEVER
 from mapsto.run import Run
+from mapsto.source import Chunk
 from mapsto.types.text.tokenizers import START
 
 

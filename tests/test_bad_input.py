@@ -514,7 +514,7 @@ def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path
 
 
 def test_time_and_group_together(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert "Keep one" in refused(capsys, tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y", "--time", "a", "--group", "b")
+    assert "Keep one" in refused(capsys, tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y", "--time", "a", "--folds", "3")
 
 
 def test_a_refused_extend_leaves_the_run_as_it_was(tmp_path: Path) -> None:

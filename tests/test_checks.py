@@ -24,7 +24,7 @@ from mapsto.config import settings_of
 from mapsto.data.open import open_source
 from mapsto.errors import DataError
 from mapsto.measure import dependency
-from mapsto.steps.prepare import make_ready
+from mapsto.steps.rows import make_ready
 
 Rows = list[dict[str, Any]]
 N = 600

@@ -146,7 +146,7 @@ def test_a_line_that_does_not_fit_costs_its_sentence(tmp_path: Path) -> None:
 def test_files_without_words(tmp_path: Path) -> None:
     fails(write(tmp_path / "a.conll", ""), "a.conll", "empty")
     fails(write(tmp_path / "b.conll", "# nothing\n\n-DOCSTART- O\n"), "b.conll", "expected a word a line")
-    fails(write(tmp_path / "c.conll", bytes(range(256)) * 9), "c.conll", "CoNLL, this is a binary file")
+    fails(write(tmp_path / "c.conll", bytes(range(256)) * 9), "c.conll", "CoNLL", "this is a binary file")
 
 
 def test_another_encoding_is_said(tmp_path: Path) -> None:

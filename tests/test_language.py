@@ -27,7 +27,7 @@ from mapsto.cli import main
 from mapsto.config import Settings, options_of
 from mapsto.data.files import entry_of
 from mapsto.data.open import open_source
-from mapsto.data.prose import SHARES, pieces
+from mapsto.data.readers.prose import SHARES, pieces
 from mapsto.errors import ConfigError, DataError, RunError
 from mapsto.generation.sampling import Sampling, drawn, opened, texts, tokens
 from mapsto.learners._blocks import Epochs, frequencies

@@ -33,7 +33,6 @@ from mapsto.checks.base import Finding
 from mapsto.cli import main, parser
 from mapsto.config import settings_of
 from mapsto.data.encode import list_bad
-from mapsto.data.source import BadRow
 from mapsto.errors import RunError
 from mapsto.report import facts, reporting
 from mapsto.report.card import card, metadata, yaml
@@ -44,6 +43,7 @@ from mapsto.report.matrix import heat_map
 from mapsto.report.page import MOST_BYTES, Chapter, chapter, document, page
 from mapsto.report.scales import column, figure, log_ticks, tick_text, ticks
 from mapsto.run import Run
+from mapsto.source import BadRow
 from mapsto.terminal import short
 from mapsto.terminal import table as table_of
 

@@ -26,7 +26,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 import mapsto
 from mapsto.batch import Batch, Padded, key
 from mapsto.config import Budget, Training
-from mapsto.data.source import Chunk, Source
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Batches, Learner
 from mapsto.learners.supervised import Supervised
@@ -34,6 +33,7 @@ from mapsto.metrics import Metric, mean_of
 from mapsto.models.base import Heads, Net
 from mapsto.models.linear import Flat
 from mapsto.signature import parse
+from mapsto.source import Chunk, Source
 from mapsto.training.ema import Ema
 from mapsto.training.trainer import Trainer
 from mapsto.types.base import DataType, Head

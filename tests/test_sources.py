@@ -25,8 +25,8 @@ from mapsto.cells import Blob
 from mapsto.config import Reading
 from mapsto.data import archive
 from mapsto.data.open import open_source
-from mapsto.data.source import Source
 from mapsto.errors import DataError
+from mapsto.source import Source
 
 
 @pytest.fixture(autouse=True)

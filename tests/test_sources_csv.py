@@ -11,8 +11,8 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
 from mapsto.data.open import open_source
-from mapsto.data.table import table_of
 from mapsto.errors import DataError
+from mapsto.source import table_of
 
 DELIMITERS = (",", ";", "\t", "|")
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252")

@@ -18,7 +18,7 @@ from mapsto.checks import look
 from mapsto.config import settings_of
 from mapsto.data.open import open_source
 from mapsto.errors import CellError, ConfigError
-from mapsto.steps.prepare import make_ready
+from mapsto.steps.rows import make_ready
 from mapsto.types.span import EXACT, F1, Pointed, Pointers, Span, normal, overlap
 
 TEXT = "Ann met Bob. Bob left for Paris."

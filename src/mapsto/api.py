@@ -22,7 +22,6 @@ import torch
 from mapsto.config import Budget, Reading, Settings, options_of, settings_of
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
-from mapsto.data.source import Source
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import locked
@@ -33,7 +32,8 @@ from mapsto.registry.trust import trust_all, trust_asked
 from mapsto.run import Run
 from mapsto.run.warm_start import start_from
 from mapsto.signature import parse_call
-from mapsto.steps.prepare import part_of, parts_of, prepare, reopen, store_of
+from mapsto.source import Source
+from mapsto.steps.prepare import part_of, parts_of, prepare, record_of, reopen, store_of
 from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.machine import choose_device
@@ -71,7 +71,7 @@ def train(
     _check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     asked = {
-        "data": {"name": source.name, "locations": list(source.locations), "fingerprint": source.fingerprint},
+        "data": record_of(source),
         "asked": signature,
         "settings": settings.to_json(),
         "code": code,
@@ -140,14 +140,8 @@ def planned(data: Any, signature: str | None = None, emit: Emit | None = None, *
     _check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     with TemporaryDirectory() as folder:
-        data_known = {
-            "name": source.name,
-            "locations": list(source.locations),
-            "fingerprint": source.fingerprint,
-        }
-        run = Run.create(
-            Path(folder), "plan", {"data": data_known, "asked": signature, "settings": settings.to_json()}
-        )
+        record = {"data": record_of(source), "asked": signature, "settings": settings.to_json()}
+        run = Run.create(Path(folder), "plan", record)
         prepare(run, source, emit)
         store = store_of(run, lambda: source, emit)
         learner = run.new_learner(run.new_model(), store)

@@ -40,7 +40,9 @@ class Reading:
     test: str | None = setting(None, "a separate file or folder of test rows")
     split_seed: int = setting(0, "seed of the hash that divides the rows", above=-1)
     group: str | None = setting(None, "column whose equal values never straddle the splits")
-    time: str | None = setting(None, "column by which the last rows become validation and test")
+    time: str | None = setting(
+        None, "column by which the last rows become validation and test; with --group, the last of each group"
+    )
     weight: str | None = setting(None, "column of row weights (≥ 0)")
     folds: int = setting(0, "cross-validation: train this many times, every row tested once", above=-1)
     max_bad: float = setting(0.05, "share of unreadable rows above which training stops", above=-1e-9)
@@ -187,9 +189,8 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
             f"--micro-batch: expected at most the {training.batch} rows of --batch, got"
             f" {training.micro_batch}.\nLower it."
         )
-    clash = [name for name in ("group", "folds") if getattr(settings.reading, name) and settings.reading.time]
-    if clash:
-        raise ConfigError(f"--time divides rows by time alone, --{clash[0]} otherwise.\nKeep one of them.")
+    if settings.reading.folds and settings.reading.time:
+        raise ConfigError("--time divides rows by time alone, --folds otherwise.\nKeep one of them.")
     if len(given) > 1:
         raise ConfigError(
             f"expected one budget, got {' and '.join('--' + k for k in given)}.\nKeep one of them."

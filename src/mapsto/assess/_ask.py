@@ -18,7 +18,6 @@ from mapsto.assess.base import View
 from mapsto.blocks import Paragraph, Section
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
-from mapsto.data.source import Source
 from mapsto.data.store import Store, stored
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
 from mapsto.events import Emit
@@ -28,6 +27,7 @@ from mapsto.prediction import Keep, Predictions
 from mapsto.registry import module, names
 from mapsto.registry.trust import trust
 from mapsto.run import Run
+from mapsto.source import Source
 from mapsto.steps.prepare import reopen, store_of
 from mapsto.training import memory
 

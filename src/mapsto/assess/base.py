@@ -25,7 +25,6 @@ from torch import Tensor
 
 from mapsto.batch import Batch, Padded, Ragged, key
 from mapsto.blocks import Item
-from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, tensors
 from mapsto.errors import CellError, DataError
 from mapsto.learners.base import Learner, gather
@@ -36,6 +35,7 @@ from mapsto.models.base import Heads
 from mapsto.prediction import Predictions
 from mapsto.run import Run
 from mapsto.signature import Slot
+from mapsto.source import Source
 from mapsto.types.base import DataType, Head
 
 MOST_ROWS, FEWEST_ROWS, MOST_BYTES = (

@@ -26,15 +26,15 @@ import numpy as np
 
 from mapsto.checks import contradictions, near
 from mapsto.checks.base import Evidence
-from mapsto.data.folder import FolderSource
 from mapsto.data.joined import JoinedSource, SplitByColumn
-from mapsto.data.jsonrows import JsonLines, JsonList
-from mapsto.data.metadata import MetadataSource
-from mapsto.data.parquet import ParquetSource, connected, literal
-from mapsto.data.source import SPLITS, Source
-from mapsto.data.table import DelimitedSource
+from mapsto.data.readers.delimited import DelimitedSource
+from mapsto.data.readers.jsonl import JsonLines, JsonList
+from mapsto.data.readers.media import FolderSource
+from mapsto.data.readers.metadata import MetadataSource
+from mapsto.data.readers.parquet import ParquetSource, connected, literal
 from mapsto.errors import DataError
 from mapsto.files import disk_error
+from mapsto.source import SPLITS, Source
 
 LOG = "changes.csv"
 

@@ -26,9 +26,9 @@ from mapsto.checks._columns import (
 from mapsto.config import Reading
 from mapsto.data.encode import Spot
 from mapsto.data.scan import Scan, hash64
-from mapsto.data.source import SPLITS, Source
 from mapsto.data.store import Store
 from mapsto.signature import Slot
+from mapsto.source import SPLITS, Source
 from mapsto.types.base import DataType
 
 LEVELS = (

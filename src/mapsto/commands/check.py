@@ -36,7 +36,8 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.checks._clean import clean, refuse_to_overwrite
     from mapsto.checks._gate import refusing
     from mapsto.data.open import open_source
-    from mapsto.steps.prepare import make_ready
+    from mapsto.data.resolve import as_asked
+    from mapsto.steps.rows import make_ready
 
     data, signature = data_and_signature(asked.words)
     given = settings_of(
@@ -52,7 +53,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     lenient = dataclasses.replace(
         given, reading=dataclasses.replace(given.reading, max_bad=1.0)
     )  # bad rows are findings here, not errors
-    evidence = make_ready(source, signature, lenient, emit).evidence
+    evidence = make_ready(as_asked(signature, source), signature, lenient, emit).evidence
     found = look(evidence)
     told = {
         "event": "checked",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from mapsto.cells import is_missing
 from mapsto.data.joined import Part, join
-from mapsto.data.source import Source
 from mapsto.errors import DataError
 from mapsto.signature import Signature
+from mapsto.source import Source
 
 
 def added(before: Source, new: Source, signature: Signature, beside: Sequence[str | None]) -> Source:

@@ -254,3 +254,12 @@ def _check_sizes(path: Path, total: int, count: int, folder: Path, coming: int =
             f"not enough room to unpack {path.name}: {coming / 1e9:,.1f} GB needed, {free / 1e9:,.1f} GB free"
             f" in {folder.parent}.\nSet MAPSTO_CACHE to a folder with room."
         )
+
+
+def descend(folder: Path) -> Path:
+    """Through folders that hold nothing but one folder, as archives often do."""
+    while True:
+        inside = [each for each in folder.iterdir() if not each.name.startswith(".")]
+        if len(inside) != 1 or not inside[0].is_dir():
+            return folder
+        folder = inside[0]

@@ -7,8 +7,8 @@ from itertools import chain, groupby
 from typing import Any
 
 from mapsto.cells import Continued
-from mapsto.data.source import Source
 from mapsto.errors import CellError
+from mapsto.source import Source
 
 
 def documents(

@@ -24,10 +24,10 @@ import numpy as np
 from mapsto.batch import Ragged
 from mapsto.cells import Annotated, Blob, for_spreadsheet
 from mapsto.data import cache, packed
-from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import RunError
 from mapsto.models.base import Types
 from mapsto.signature import Signature, Slot
+from mapsto.source import BadRow, Chunk, Source
 from mapsto.types.base import placed_input
 
 PART = 16  # cells that a thread reads at a time

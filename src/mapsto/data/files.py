@@ -15,22 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from mapsto.data.source import BadRow
 from mapsto.errors import DataError, did_you_mean
+from mapsto.source import BadRow, split_name
 
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
-)
-SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
-MEDIA = {
-    "image": "images (png, jpg, …)",
-    "audio": "sounds (wav, flac, …)",
-}  # types whose cells are files of their own
-CONLL_SUFFIXES = frozenset({".conll", ".conllu", ".bio", ".iob"})
-TABLE_SUFFIXES = (
-    frozenset({".csv", ".tsv", ".tab", ".data", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"})
-    | CONLL_SUFFIXES
-)
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 SYSTEM_NAMES = frozenset(
     {"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
@@ -42,21 +29,9 @@ _MAGIC = (
     (b"\x1f\x8b", "gzip"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
-    (b"PAR1", "parquet"),
-    (b"\x93NUMPY", "npy"),
-    (b"\x89PNG", "image"),
-    (b"\xff\xd8\xff", "image"),
-    (b"GIF8", "image"),
-    (b"II*\x00", "image"),
-    (b"MM\x00*", "image"),
-    (b"fLaC", "sound"),
-    (b"ID3", "sound"),
-    (b"OggS", "sound"),
     (b"%PDF", "PDF"),
-    (b"SQLite format 3", "SQLite database"),
     (b"\xd0\xcf\x11\xe0", "old Office file"),
     (b"\x89HDF", "HDF5"),
-    (b"ARROW1", "Arrow"),
     (b"7z\xbc\xaf", "7z archive"),
     (b"Rar!", "rar archive"),
 )
@@ -185,15 +160,19 @@ def unpacked(path: Path | str) -> IO[bytes]:
     return opener(path, "rb") if opener else open(path, "rb")  # type: ignore[return-value]
 
 
+def head_of(path: Path | str) -> bytes:
+    """The first 8 kB of the file, unpacked."""
+    with reading(path), unpacked(path) as handle:
+        return handle.read(8192)
+
+
 def file_kind(path: Path | str) -> tuple[str, str]:
-    """(packing, kind) by content: ('gzip', 'text'), ('', 'zip'), … Kinds: zip tar parquet npy idx image text
-    empty, or what it is else."""
-    with reading(path):
-        with open(path, "rb") as handle:
-            packing = magic(handle.read(16))
-        packing = packing if packing in OPENERS else ""
-        with unpacked(path) as handle:
-            head = handle.read(8192)
+    """(packing, kind) by content: ('gzip', 'text'), ('', 'zip'), … Kinds: zip tar text empty, 'binary file',
+    or a format that mapsto does not read; the formats that it reads, their readers know."""
+    with reading(path), open(path, "rb") as handle:
+        packing = magic(handle.read(16))
+    head = head_of(path)
+    packing = packing if packing in OPENERS else ""
     if head[257:262] == b"ustar":
         return packing, "tar"
     return packing, magic(head) if head else "empty"
@@ -204,47 +183,22 @@ def magic(head: bytes) -> str:
     for start, kind in _MAGIC:
         if head.startswith(start):
             return kind
-    if head[:4] == b"RIFF":
-        return "image" if head[8:12] == b"WEBP" else "sound" if head[8:12] == b"WAVE" else "binary file"
-    if (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0") or (
-        head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \n\r\t#" and len(head) > 3
-    ):
-        return "image"
-    if (
-        head[:2] == b"\0\0"
-        and head[2:3] in b"\x08\x09\x0b\x0c\x0d\x0e"
-        and 1 <= (head[3] if len(head) > 3 else 0) <= 8
-    ):
-        return "idx"
     control = sum(byte < 9 or 13 < byte < 32 for byte in head if byte not in (0, 26, 27))
     many_nul = head.count(0) > 0.6 * len(head)
     return "binary file" if control > 0.02 * len(head) or many_nul else "text"
 
 
-def medium_of(entry: Entry) -> str | None:
-    """Which of MEDIA a file is: by suffix; by the first bytes where the suffix says nothing known."""
-    suffix = Path(entry.name).suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return "image"
-    if suffix in SOUND_SUFFIXES:
-        return "audio"
-    if (
-        suffix in TABLE_SUFFIXES
-        or suffix in PACKED_SUFFIXES
-        or suffix in (".txt", ".zip", ".md", ".html", ".py", ".xml", ".npz", ".npy")
-    ):
-        return None
-    try:
-        with open(entry.path, "rb") as handle:
-            return {"image": "image", "sound": "audio"}.get(magic(handle.read(32)))
-    except OSError:
-        return None
-
-
-def of_one_medium(files: Iterable[Entry]) -> tuple[str, list[Entry]]:
-    """(medium, its files): of pictures and sounds what there are more of; images when there is neither."""
-    found: dict[str, list[Entry]] = {medium: [] for medium in MEDIA}
-    for entry in files:
-        if medium := medium_of(entry):
-            found[medium].append(entry)
-    return max(found.items(), key=lambda each: len(each[1]))
+def stem(name: str) -> str:
+    """A file's name without its suffixes, but for one that names a split: 'adult.csv.gz' -> 'adult',
+    'adult.train.csv' -> 'adult.train'."""
+    for _ in range(2):
+        path = Path(name)
+        if (
+            split_name(path.suffix[1:])
+            or not path.suffix
+            or path.suffix[1:].isdigit()
+            or len(path.suffix) > 8
+        ):
+            break
+        name = path.stem
+    return name

@@ -7,11 +7,12 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from mapsto.data.files import MEDIA
-from mapsto.data.source import Chunk, Source, split_name
+from mapsto.data.files import stem
+from mapsto.data.media import media
 from mapsto.errors import DataError
+from mapsto.source import Chunk, Source, split_name
 
 SPLIT_COLUMNS = frozenset(
     {
@@ -174,7 +175,7 @@ def with_split_column(source: Source, left_out: str | None = None) -> Source:
     )
     guess = source.guess
     columns = tuple(other for other in source.columns if other != name)
-    if guess is None and len(columns) == 2 and columns[0] in MEDIA:
+    if guess is None and len(columns) == 2 and columns[0] in media():
         guess = f"{columns[0]} -> {columns[1]}"
     return SplitByColumn(
         name=source.name,
@@ -210,3 +211,18 @@ def group_by_split(names: Sequence[str]) -> dict[str, list[tuple[str, str | None
         base, split = split_of_name(Path(name).name)
         groups.setdefault(base, []).append((name, split))
     return groups
+
+
+def are_apart(names: Sequence[str]) -> bool:
+    """Are files of these names no parts of one set, train and test or shards of it?"""
+    groups = group_by_split([folder_in_name(each) for each in names])
+    splits = {split for each in groups.values() for _, split in each}
+    return len(groups) > 1 or len(splits) == 1 < len(names)
+
+
+def folder_in_name(name: str) -> str:
+    """'train/rows.csv' -> 'train-rows': a folder named as a split counts as the file's."""
+    path = PurePosixPath(name)
+    above = [part for part in path.parts[:-1] if split_name(part)]
+    own = stem(path.name)
+    return "-".join([own, *above[-1:]]) if above and split_name(own) is None else own

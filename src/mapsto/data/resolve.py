@@ -10,13 +10,12 @@ from typing import Any
 
 from mapsto.cells import Annotated, Column, is_missing
 from mapsto.config import Reading
-from mapsto.data.files import MEDIA
-from mapsto.data.pairs import NAME, PAIR
+from mapsto.data.media import media
 from mapsto.data.scan import Scan
-from mapsto.data.source import Source
 from mapsto.errors import ConfigError, DataError, SignatureError, did_you_mean
 from mapsto.registry import entry, names
 from mapsto.signature import ALL, Signature, Slot, parse
+from mapsto.source import Source
 from mapsto.types.base import DataType
 
 Said = list[str]
@@ -49,44 +48,39 @@ def asked(text: str | None, source: Source, reading: Reading) -> tuple[Signature
             )
         return _located(parse(source.guess), source, reading)
     signature = (
-        _whole(parse(text), source)
+        _restated(parse(text), source)
         if text is not None
         else Signature((Slot(ALL),), tuple(Slot(name) for name in targets))
     )
     return _located(signature, source, reading)
 
 
+def as_opened(source: Source) -> Source:
+    """The source with what types make of its columns, before anybody has asked for anything."""
+    for name in names("types"):
+        source = entry("types", name).arrange(source, None, None)
+    return source
+
+
 def as_asked(text: str | Signature | None, source: Source) -> Source:
-    """The source as a text that goes on, where `-> text` asks for one of a file (.txt) that might be a table,
-    but has no column of that name."""
+    """The rows as the types in a signature learn from them (`DataType.arrange`)."""
     if text is None:
         return source
     signature = parse(text) if isinstance(text, str) else text
-    if signature.inputs or len(signature.outputs) != 1:
-        return source
-    slot = signature.outputs[0]
-    return (
-        source.running()
-        if (slot.type or slot.name) == "text" and not {slot.name, slot.column} & set(source.columns)
-        else source
-    )
+    slots = signature.inputs + tuple(slot for slot in signature.outputs if slot not in signature.inputs)
+    for slot in slots:  # each once, also where both sides are written alike
+        kind = slot.type or ("" if slot.name in source.columns else slot.name)
+        if kind in names("types"):
+            source = entry("types", kind).arrange(source, slot, signature)
+    return source
 
 
-def _whole(signature: Signature, source: Source) -> Signature:
-    """`messages -> text` where a cell of the input holds what is to be learned (`DataType.whole`), and no
-    column is named right of the arrow: as it is learned, `-> messages`."""
-    if len(signature.inputs) != 1 or len(signature.outputs) != 1:
-        return signature
-    (given,), (said,) = signature.inputs, signature.outputs
-    kind = given.type or given.name
-    if (
-        kind not in names("types")
-        or not entry("types", kind).whole
-        or said.name in source.columns
-        or (said.type or said.name) != "text"
-    ):
-        return signature
-    return Signature((), (replace(given, type=kind, options={**said.options, **given.options}),))
+def _restated(signature: Signature, source: Source) -> Signature:
+    """As it is learned, where a type says so (`DataType.restated`)."""
+    for slot in signature.slots:
+        if (kind := slot.type or slot.name) in names("types"):
+            signature = entry("types", kind).restated(slot, signature, source.columns)
+    return signature
 
 
 def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Signature, Said]:
@@ -100,7 +94,8 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
     for option in ("weight", "group"):
         outside |= set(columns_named(getattr(reading, option), source, option))
     columns_named(reading.time, source, "time")  # stays an input: a time knows the trend
-    if lost := [slot.column for slot in outputs if slot.column in outside]:
+    elsewhere = outside - set(columns_named(reading.group, source, "group"))  # by class: `splits/by_class`
+    if lost := [slot.column for slot in outputs if slot.column in elsewhere | dropped]:
         raise ConfigError(
             f"'{lost[0]}' is to be learned, but also dropped, or used as weight or group.\nUse it for one"
             " thing."
@@ -273,7 +268,7 @@ def _is_named(column: str, source: Source) -> bool:
     """Does the data name that column? Names that its layout gave, as to running text or to pictures in
     folders, a signature may change."""
     made = {slot.name for slot in parse(source.guess).slots} if source.guess else set()
-    return column not in made and column not in MEDIA and not re.fullmatch(r"column_\d+", column)
+    return column not in made and column not in media() and not re.fullmatch(r"column_\d+", column)
 
 
 def _laid_out(source: Source) -> dict[str, str]:
@@ -297,13 +292,6 @@ def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
         )
     if kind in free:
         return kind
-    if kind == NAME and len(there := [name for name in PAIR if name in source.columns]) == 1:
-        (lacking,) = set(PAIR) - set(there)
-        raise SignatureError(
-            f"'{slot}': {source.name} has a column '{there[0]}' but none '{lacking}', and a {NAME} is a pair"
-            f" of answers.\nAdd a column '{lacking}' with the answer that people"
-            f" {'like less' if lacking == PAIR[1] else 'prefer'}."
-        )
     head = next(iter(source.chunks(256)), None)
     if head is None:
         raise DataError(

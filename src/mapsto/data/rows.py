@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from mapsto.config import Reading
+from mapsto.data.media import by_suffix
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
-from mapsto.data.source import Source
 from mapsto.signature import Signature, Slot
-from mapsto.types.audio import SUFFIXES
-
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+from mapsto.source import Source
 
 
 def to_source(data: Any, signature: Signature, types: Mapping[tuple[str, str], Any]) -> tuple[bool, Source]:
@@ -58,10 +56,10 @@ def is_cell(value: Any, slot: Slot, signature: Signature, types: Mapping[tuple[s
     """Is a list or array one cell of this input, though its like is a column elsewhere: samples of a sound,
     words that get a tag each?"""
     column_type = types["input", slot.name]
-    if column_type.modality == "audio":
-        return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf"
-    words = column_type.prose and any(other.type == "tags" for other in signature.outputs)
-    return words and all(isinstance(word, str) and not any(map(str.isspace, word)) for word in value)
+    if column_type.is_cell(value, signature):
+        return True
+    answers = (types["output", other.name] for other in signature.outputs)
+    return column_type.prose and any(answer.is_cell(value, signature) for answer in answers)
 
 
 def bare(item: Any, prose: bool) -> bool:
@@ -71,8 +69,7 @@ def bare(item: Any, prose: bool) -> bool:
     if prose and isinstance(item, str):
         return not _names_file(item)
     if isinstance(item, (str, Path)):
-        path = Path(item)
-        return path.suffix.lower() in (*PICTURES, *SUFFIXES) and not path.is_dir()
+        return by_suffix(Path(item).name) is not None and not Path(item).is_dir()
     if isinstance(item, np.ndarray):
         return item.ndim in (2, 3)
     return (

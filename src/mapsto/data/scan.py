@@ -11,15 +11,15 @@ from __future__ import annotations
 import hashlib
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from mapsto.cells import Blob, Column, is_missing, shorten
-from mapsto.data.source import SPLITS, BadRow, Chunk, Source
 from mapsto.errors import DataError
+from mapsto.source import SPLITS, BadRow, Chunk, Source
 from mapsto.types.number.numerals import number_of
 
 SAMPLE_ROWS = 50_000  # a column's sample: enough for every statistic a room fits
@@ -130,6 +130,23 @@ def scan(
         bad,
         {name: list(seen.values()) for name, seen in keeper.distinct.items()},
     )
+
+
+def cells_of(source: Source, wanted: Mapping[str, str], rows: np.ndarray) -> dict[str, list[Any]]:
+    """One more pass: of each column {name: "distinct" or "all"} the cells that stand in `rows` (n,) bool, in
+    their order. Missing cells are no distinct ones."""
+    seen: dict[str, dict[str, Any]] = {name: {} for name, what in wanted.items() if what == "distinct"}
+    every: dict[str, list[Any]] = {name: [] for name, what in wanted.items() if what == "all"}
+    first = 0
+    for chunk in source.chunks():
+        there = np.flatnonzero(rows[first : first + len(chunk)]).tolist()
+        first += len(chunk)
+        for name, held in seen.items():
+            cells = (chunk.columns[name][i] for i in there)
+            held.update((str(cell), cell) for cell in cells if str(cell) not in held and not is_missing(cell))
+        for name, kept in every.items():
+            kept += [chunk.columns[name][i] for i in there]
+    return every | {name: list(held.values()) for name, held in seen.items()}
 
 
 def _hashes(chunk: Chunk, names: Sequence[str]) -> list[int]:

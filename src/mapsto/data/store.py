@@ -29,10 +29,10 @@ from mapsto.data.cache import hold
 from mapsto.data.encode import PLACES, Block, Spot, encode_source
 from mapsto.data.order import Order
 from mapsto.data.packed import unpack
-from mapsto.data.source import SPLITS, Source
 from mapsto.errors import DataError
 from mapsto.models.base import Types
 from mapsto.signature import Signature
+from mapsto.source import SPLITS, Source
 from mapsto.types._geometry import composed, identity
 
 HELD = 0.25  # of a GPU's free memory that encoded rows may take

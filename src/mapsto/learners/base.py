@@ -60,6 +60,10 @@ class Learner:
     ignores: ClassVar[
         tuple[str, ...]
     ] = ()  # settings it cannot honour: asking for one is an error, never silence
+    unseen_classes: ClassVar[bool] = (
+        # may whole classes be held back (--group naming what is learned), so that no row of theirs trains?
+        False
+    )
     prefetch: ClassVar[bool] = (
         # are batches a function of data and step alone, so that a thread may make them while the model
         # learns?

@@ -21,7 +21,6 @@ from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked, resolve
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.scan import Scan, scan
-from mapsto.data.source import Chunk
 from mapsto.data.split import TRAIN, Split, split
 from mapsto.data.store import collate, tensors
 from mapsto.errors import CellError
@@ -32,7 +31,8 @@ from mapsto.models.base import Net
 from mapsto.registry import entry, names
 from mapsto.registry.trust import trust_asked
 from mapsto.signature import Signature, Slot
-from mapsto.steps.prepare import fit_types
+from mapsto.source import Chunk
+from mapsto.steps.rows import fit_types
 from mapsto.training.machine import choose_device, machine_speed, text_speed
 from mapsto.types.base import DataType
 

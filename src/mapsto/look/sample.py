@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mapsto.cells import Blob
-from mapsto.data.source import BadRow, Chunk, Source
+from mapsto.source import BadRow, Chunk, Source
 
 ROWS, HEAVY_ROWS = 2_000, 300  # kept at most; of rows that hold pictures
 BYTES = 64 << 20  # of their cells

@@ -112,7 +112,7 @@ def blocks(facts: Facts) -> int:
 
 
 def _is_chat(signature: Signature) -> bool:
-    """As it is learned, or as people write it (`DataType.whole`)."""
+    """As it is learned, or as people write it (`DataType.restated`)."""
     kinds = (input_types(signature), output_types(signature))
     return kinds in (([], ["messages"]), (["messages"], ["text"]))
 

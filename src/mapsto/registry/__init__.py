@@ -2,8 +2,8 @@
 `NAME/__init__.py`, found by its name. A leading underscore is private to its folder.
 
 Outside packages add theirs by entry points (`mapsto.types`, `mapsto.models`, `mapsto.learners`,
-`mapsto.assess`) or by a path: `--model ./mine.py`, of a file that a person has named
-(`mapsto.registry.trust`). Listing names imports nothing, so no torch.
+`mapsto.readers`, `mapsto.splits`, `mapsto.assess`) or by a path: `--model ./mine.py`, of a file that a person
+has named (`mapsto.registry.trust`). Listing names imports nothing, so no torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHARED = {"base"}  # what the files of a folder share is no entry of it
 
 
 def names(room: str) -> list[str]:
-    """The names in a folder (`types`, `models`, `learners`, `assess`), outside packages included."""
+    """The names in a folder (`types`, `models`, `learners`, `data/readers`), outside packages included."""
     files = [path.stem for path in (HERE / room).glob("*.py")]
     folders = [path.parent.name for path in (HERE / room).glob("*/__init__.py")]
     own = {name for name in (*files, *folders) if _is_entry(name)}
@@ -43,9 +43,9 @@ def module(room: str, name: str) -> ModuleType:
             return importlib.import_module(point.module)
     own = (HERE / room / f"{name}.py").is_file() or (HERE / room / name / "__init__.py").is_file()
     if not name.isidentifier() or not own or not _is_entry(name):
-        what = {"assess": "assessment"}.get(room, room.rstrip("s"))
+        what = {"assess": "assessment"}.get(room, Path(room).name.rstrip("s"))
         raise ConfigError(f"unknown {what} '{name}'.\n{did_you_mean(name, names(room))}")
-    return importlib.import_module(f"mapsto.{room}.{name}")
+    return importlib.import_module(f"mapsto.{room.replace('/', '.')}.{name}")
 
 
 def entry(room: str, name: str) -> type:
@@ -63,4 +63,4 @@ def entry(room: str, name: str) -> type:
 @functools.cache
 def _outside(room: str) -> tuple[EntryPoint, ...]:
     """What outside packages add; asked of the system once."""
-    return tuple(entry_points(group=f"mapsto.{room}"))
+    return tuple(entry_points(group=f"mapsto.{Path(room).name}"))

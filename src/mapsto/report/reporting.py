@@ -17,7 +17,6 @@ from mapsto.assess._ask import FAILURES, PredictionsBySplit, ask_all, view_of, v
 from mapsto.assess.base import View
 from mapsto.blocks import Section
 from mapsto.checks.base import Finding
-from mapsto.data.source import Source
 from mapsto.errors import MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import write_json, write_text
@@ -26,6 +25,7 @@ from mapsto.report.card import card
 from mapsto.report.page import page, unanswered
 from mapsto.report.samples import samples
 from mapsto.run import Run
+from mapsto.source import Source
 from mapsto.steps.prepare import store_of
 
 FORMAT = 1

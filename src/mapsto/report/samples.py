@@ -13,12 +13,12 @@ from mapsto.batch import key
 from mapsto.blocks import Gallery, Item, Section, Table
 from mapsto.cells import Blob, is_missing
 from mapsto.data.encode import spots
-from mapsto.data.source import Source
 from mapsto.data.store import Store
 from mapsto.errors import CellError
 from mapsto.files import write_atomic
 from mapsto.run import Run
 from mapsto.signature import Slot
+from mapsto.source import Source
 from mapsto.types.tags import Tags, labelled
 from mapsto.types.text.words import words_of
 

@@ -35,12 +35,12 @@ from mapsto.signature import Signature, Slot
 
 if TYPE_CHECKING:
     from mapsto.batch import Batch
-    from mapsto.data.source import Chunk, Source
     from mapsto.errors import CellError
     from mapsto.learners.base import Learner
     from mapsto.measure.ood import FeatureHook, Novelty
     from mapsto.metrics import Metric
     from mapsto.prediction import Answer, Measured, Prediction
+    from mapsto.source import Chunk, Source
 
 PIECE = 1024  # rows predicted at once
 CLASSES, INTERVAL = ("value", "probability", "set"), ("value", "low", "high")  # fields of a prediction

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mapsto.data.documents import documents
-from mapsto.data.source import Source
 from mapsto.errors import CellError, RunError
 from mapsto.generation.likelihood import scored
 from mapsto.generation.sampling import Sampling, answer, opened, texts
 from mapsto.outputs.tokens import sizes
 from mapsto.run.folder import RunFolder
+from mapsto.source import Source
 from mapsto.types.text.conversation import Messages
 from mapsto.types.text.tokenizers import UNKNOWN, token_numbers
 

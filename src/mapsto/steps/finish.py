@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save_file
 
-from mapsto.data.source import SPLITS
 from mapsto.data.split import TEST
 from mapsto.data.store import Store
 from mapsto.files import append_json, write_atomic, write_json
@@ -29,6 +28,7 @@ from mapsto.prediction import Keep, Measured, Predictions
 from mapsto.registry.trust import flags
 from mapsto.run import Run
 from mapsto.run.writing import WAYS
+from mapsto.source import SPLITS
 from mapsto.training import memory
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
@@ -50,6 +50,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     found, scales, heard = _measured(run, learner)
     groups = _groups(run)
     metrics = {split: _scores(run, learner, held, scales, groups) for split, held in found.items()}
+    metrics = metrics or _own_figures(learner)
     parts = _parts(run, learner, found.get("test"), scales, groups)
     beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside, parts))
@@ -111,6 +112,28 @@ def _scores(
         target, present = sample.target[slot][at], sample.present[slot][at]
         found[slot] = score(learner.metrics(slot), shown, target, present, of)
     return found
+
+
+def _own_figures(learner: Learner) -> dict[str, dict[str, Scores]]:
+    """What a learner says of itself that has no rows to be measured on, as an environment's return; without
+    intervals, for these are of rows."""
+    return {
+        split: {
+            slot: {
+                name: {
+                    "value": value,
+                    "low": None,
+                    "high": None,
+                    "n": 0,
+                    "definition": next(m.definition for m in learner.metrics(slot) if m.name == name),
+                }
+                for name, value in scores.items()
+            }
+            for slot, scores in found.items()
+        }
+        for split in ("validation", "test")
+        if (found := learner.evaluate(split))
+    }
 
 
 def _parts(
@@ -325,6 +348,8 @@ def _mean_baselines(found: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _groups(run: Run) -> np.ndarray | None:
+    if not (run.path / "rows.npz").exists():  # it learned from no rows
+        return None
     with np.load(run.path / "rows.npz") as kept:
         return kept["group"] if "group" in kept.files else None
 

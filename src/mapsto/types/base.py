@@ -27,7 +27,8 @@ from mapsto.files import write_text
 from mapsto.metrics import Metric
 from mapsto.prediction import Prediction
 from mapsto.registry import entry
-from mapsto.signature import Signature
+from mapsto.signature import Signature, Slot
+from mapsto.source import Source
 
 MISSING_CELLS, SHARES = (
     "missing cells (share)",
@@ -62,9 +63,6 @@ class DataType:
     """A room. `name` is its file's name."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ()  # right of the arrow; () = cannot stand there
-    whole: ClassVar[bool] = (
-        False  # does a cell hold what is learned of it too, so that `it -> text` is learned as `-> it`?
-    )
     reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
     modality: ClassVar[str] = (
         "tabular"  # what kind of data the world calls it, as in "tabular classification"
@@ -79,6 +77,13 @@ class DataType:
     beside: ClassVar[
         tuple[str, ...]
     ] = ()  # what of a prediction's detail stands beside its value in a table of answers
+    suffixes: ClassVar[frozenset[str]] = frozenset()  # of files that are one cell each, as pictures are
+    file_words: ClassVar[str] = ""  # what such files are called, in the plural: "images (png, jpg, …)"
+    wants: ClassVar[str] = (
+        # what `fit` is given of an input: a "sample" of the training cells; beside it every "distinct" one,
+        # as ids want; or "all" cells. Every distinct value of a target is among them anyway
+        "sample"
+    )
 
     suffix: ClassVar[str] = ".txt"  # of files that `write` writes; what is .txt is shown in a terminal
 
@@ -86,6 +91,36 @@ class DataType:
     def sniff(cls, column: Column) -> float:
         """How sure am I that this column is mine, 0 to 1."""
         return 0.0
+
+    @classmethod
+    def is_file(cls, head: bytes) -> bool:
+        """Do a file's first bytes (32 at least, where it has as many) say that it is one cell of mine?"""
+        return False
+
+    @classmethod
+    def is_cell(cls, value: Any, signature: Signature) -> bool:
+        """Is a list, tuple or array that somebody asks about one cell of mine, though its like is a column of
+        cells elsewhere?"""
+        return False
+
+    @classmethod
+    def restated(cls, slot: Slot, signature: Signature, columns: Sequence[str]) -> Signature:
+        """The signature as it is learned, where a slot of this type stands for more than its side of it;
+        columns: those of the data. As it is for most."""
+        return signature
+
+    @classmethod
+    def arrange(cls, source: Source, slot: Slot | None, signature: Signature | None) -> Source:
+        """The data's rows as this type learns from them: running text for lines, windows for a series. slot:
+        the place that asks for it; None, and no signature, when the data has just been opened: a type may
+        then add columns that it makes of others. As it is for most."""
+        return source
+
+    @classmethod
+    def of_space(cls, space: Any, side: str) -> Self | None:
+        """A fitted type for what an environment gives ("input") or takes ("output"), by its space (as
+        gymnasium's: `n`, or `low`, `high`, `shape` and `dtype`); None where it holds no such thing."""
+        return None
 
     def read(self, cell: Any) -> Any:
         """One raw cell, checked; None when missing. Raises CellError(what is wrong, what to do)."""

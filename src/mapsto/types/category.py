@@ -82,6 +82,16 @@ class Category(DataType):
         named = column.name.strip().lower() in LABEL_NAMES
         return 0.7 if two or named else 0.45 if len(numbers) <= 20 else 0.05
 
+    @classmethod
+    def of_space(cls, space: Any, side: str) -> Self | None:
+        """One of n, as gymnasium's Discrete: from `start` on."""
+        count, first = getattr(space, "n", None), int(getattr(space, "start", 0))
+        if not isinstance(count, (int, np.integer)):
+            return None
+        names = tuple(str(first + i) for i in range(int(count)))
+        codes = range(FIRST, FIRST + min(len(names), ONE_HOT))
+        return cls(side=side, vocabulary=names, counts=(1,) * len(names), frequent=tuple(codes))
+
     def read(self, cell: Any) -> str | None:
         """Text, stripped, its case kept; 3 and 3.0 are '3', True is 'true'."""
         if isinstance(cell, str):

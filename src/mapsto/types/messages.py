@@ -20,6 +20,7 @@ from mapsto.config import setting
 from mapsto.errors import CellError, DataError
 from mapsto.metrics import Metric
 from mapsto.outputs.tokens import NextToken, figures, learned_from, sizes
+from mapsto.signature import Signature, Slot
 from mapsto.types.base import DataType, Head, Layout, learned
 from mapsto.types.text.conversation import KEYS, in_order, messages_of, shown, turns_of, windows
 from mapsto.types.text.conversation import Messages as Said
@@ -39,7 +40,6 @@ class Messages(DataType):
     modality: ClassVar[str] = "text"
     head_kinds: ClassVar[tuple[str, ...]] = ("chat",)
     answers: ClassVar[bool] = False
-    whole: ClassVar[bool] = True
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "most")
 
     tokenizer: str | None = setting(
@@ -57,6 +57,18 @@ class Messages(DataType):
     most: int = learned(0)
     cut: float = learned(0.0)  # share of training conversations longer than that
     unknown: float = learned(0.0)  # share of tokens that a vocabulary taken over has no number for
+
+    @classmethod
+    def restated(cls, slot: Slot, signature: Signature, columns: Sequence[str]) -> Signature:
+        """`messages -> text`, where no column is named right of the arrow: a conversation holds what is to be
+        learned of it, so it is learned as `-> messages`."""
+        if signature.inputs != (slot,) or len(signature.outputs) != 1:
+            return signature
+        (learned,) = signature.outputs
+        if learned.name in columns or (learned.type or learned.name) != "text":
+            return signature
+        options = {**learned.options, **slot.options}
+        return Signature((), (replace(slot, type=slot.type or slot.name, options=options),))
 
     @classmethod
     def sniff(cls, column: Column) -> float:

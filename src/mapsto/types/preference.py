@@ -1,14 +1,14 @@
 """Pairs of answers of which people prefer one: what is learned from them is to answer more as they like it.
 
 A table with columns `chosen` and `rejected`, and perhaps `prompt`, has a column `preference`
-(`mapsto.data.pairs`), so `-> preference` is its signature. Each of the three is a list of messages or a plain
+(`with_pairs`), so `-> preference` is its signature. Each of the three is a list of messages or a plain
 text: a prompt is then the user's, an answer the assistant's. Without a prompt, what both conversations begin
 with is the prompt. Letters: B batch, T tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -19,15 +19,17 @@ from torch import Tensor
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Column
 from mapsto.config import setting
-from mapsto.errors import CellError, DataError
+from mapsto.errors import CellError, DataError, SignatureError
 from mapsto.metrics import Arrays, Metric, mean_of
 from mapsto.outputs.tokens import NextToken, learned_from
+from mapsto.signature import Signature, Slot
+from mapsto.source import Chunk, Source
 from mapsto.types.base import DataType, Head, Layout, learned
 from mapsto.types.messages import vocabulary_of
 from mapsto.types.text.conversation import Messages, begun, in_order, messages_of, shortened, shown, turns_of
 from mapsto.types.text.tokenizers import vocabulary_size
 
-PARTS = ("prompt", "chosen", "rejected")
+NAME, PARTS = "preference", ("prompt", "chosen", "rejected")
 LONGEST = 512  # tokens read at once, where nobody says otherwise
 
 Pair = tuple[Messages, Messages, Messages]  # the prompt's messages, and those of each answer
@@ -49,6 +51,24 @@ class Preference(DataType):
     alphabet: str = learned("")
     most: int = learned(0)
     cut: float = learned(0.0)  # share of training pairs longer than that
+
+    @classmethod
+    def arrange(cls, source: Source, slot: Slot | None, signature: Signature | None) -> Source:
+        """A table with two columns of answers gets one of pairs, before anybody asks."""
+        return with_pairs(source) if slot is None else source
+
+    @classmethod
+    def restated(cls, slot: Slot, signature: Signature, columns: Sequence[str]) -> Signature:
+        """SignatureError where one of two columns of answers is there alone."""
+        there = [name for name in PARTS[1:] if name in columns]
+        if {slot.name, slot.column} & set(columns) or len(there) != 1:
+            return signature
+        (lacking,) = set(PARTS[1:]) - set(there)
+        raise SignatureError(
+            f"'{slot}': there is a column '{there[0]}' but none '{lacking}', and a {NAME} is a pair of"
+            f" answers.\nAdd a column '{lacking}' with the answer that people"
+            f" {'like less' if lacking == PARTS[2] else 'prefer'}."
+        )
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -256,3 +276,53 @@ def _margin(predicted: Arrays, target: np.ndarray) -> np.ndarray:
 
 def _loss(predicted: Arrays, target: np.ndarray) -> np.ndarray:
     return np.logaddexp(0, -predicted["margin"].astype(np.float64))[:, None]
+
+
+@dataclass
+class WithPairs(Source):
+    """A source with one column more, whose cells hold those of the others by name."""
+
+    inner: Source | None = None
+
+    def chunks(self, size: int = 4096) -> Iterator[Chunk]:
+        assert self.inner is not None
+        for chunk in self.inner.chunks(size):
+            cells = {name: chunk.columns[name] for name in PARTS if name in chunk.columns}
+            joined = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+            yield Chunk({**chunk.columns, NAME: joined}, chunk.where, chunk.split, chunk.bad)
+
+    def lines(self) -> Source:
+        return self
+
+    def tested_elsewhere(self) -> Source:
+        return self
+
+
+def with_pairs(source: Source) -> Source:
+    """The source with a column of pairs, where it has two of answers; else as it came."""
+    if not set(PARTS[1:]) <= set(source.columns) or NAME in source.columns:
+        return source
+    head = next(iter(source.chunks(64)), None)
+    if head is None or not all(_may_be_answer(cell) for name in PARTS[1:] for cell in head.columns[name]):
+        return source
+    return WithPairs(
+        name=source.name,
+        columns=(*source.columns, NAME),
+        fingerprint=source.fingerprint,
+        locations=source.locations,
+        guess=source.guess or f"-> {NAME}",
+        said=[
+            *source.said,
+            (
+                f"columns {', '.join(name for name in PARTS if name in source.columns)} make pairs"
+                f" of answers: '{NAME}'"
+            ),
+        ],
+        divided=source.divided,
+        made=(NAME,),
+        inner=source,
+    )
+
+
+def _may_be_answer(cell: Any) -> bool:
+    return cell is None or isinstance(cell, (str, list, tuple)) or type(cell).__name__ == "ndarray"

@@ -69,6 +69,11 @@ class Tags(DataType):
             return 0.0
         return 0.95 if tags and are_names(tags) and any(tag != OUTSIDE for tag in tags) else 0.0
 
+    @classmethod
+    def is_cell(cls, value: Any, signature: Signature) -> bool:
+        """Words that get a tag each."""
+        return all(isinstance(word, str) and not any(map(str.isspace, word)) for word in value)
+
     def annotates(self, signature: Signature) -> str:
         return last_text(signature, self.of, "tags")
 

@@ -30,6 +30,7 @@ from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.signature import Signature
 from mapsto.types.audio.spectrum import (
     FAINT,
     FEWEST,
@@ -56,7 +57,6 @@ from mapsto.types.audio.spectrum import (
 )
 from mapsto.types.base import DataType, Layout, learned, quarters
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
 HIGHEST = 32_000  # Hz of the default rate: 16 kHz is about what grown-up ears hear
 LONGEST = 60.0  # seconds read by default
 MOST_SECONDS = 3600  # of a file that is opened at all
@@ -83,6 +83,10 @@ class Audio(DataType):
 
     reading: ClassVar[tuple[str, ...]] = ("hertz", "most", "order", "stride")
     modality: ClassVar[str] = "audio"
+    suffixes: ClassVar[frozenset[str]] = frozenset(
+        {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"}
+    )
+    file_words: ClassVar[str] = "sounds (wav, flac, …)"
     placeholder: ClassVar[Any] = "clip.wav"
 
     rate: int | None = setting(
@@ -135,6 +139,11 @@ class Audio(DataType):
     def sniff(cls, column: Column) -> float:
         known = column.known[:100]
         return 0.95 * sum(map(_looks_like_sound, known)) / len(known) if known else 0.0
+
+    @classmethod
+    def is_cell(cls, value: Any, signature: Signature) -> bool:
+        """Samples of one channel."""
+        return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf"
 
     def read(self, cell: Any) -> Sound | None:
         """Blob, path, bytes, {'bytes', 'path'}, {'array', 'sampling_rate'}, (array, rate), or an array (n,),
@@ -425,10 +434,9 @@ def _looks_like_sound(cell: Any) -> bool:
             return True
         return set(cell) <= {"bytes", "path"} and _looks_like_sound(cell.get("bytes") or cell.get("path"))
     if isinstance(cell, (Blob, str, PurePath)):
-        return PurePath(str(cell)).suffix.lower() in SUFFIXES
+        return PurePath(str(cell)).suffix.lower() in Audio.suffixes
     if isinstance(cell, (bytes, bytearray, memoryview)):
-        head = bytes(cell[:12])
-        return head.startswith((b"fLaC", b"OggS", b"ID3")) or (head[:4] == b"RIFF" and head[8:] == b"WAVE")
+        return Audio.is_file(bytes(cell[:32]))
     return isinstance(cell, Sound)
 
 

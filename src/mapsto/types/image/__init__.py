@@ -39,8 +39,6 @@ from mapsto.types.base import DataType, Layout, learned, quarters
 from mapsto.types.image.augment import cut_out, moved, movement, recoloured, warped
 
 MOST_PIXELS = 178_000_000  # about Pillow's own limit; as RGB half a gigabyte
-COMMON = frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"})
-SUFFIXES = COMMON | {".jpe", ".jfif", ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".avif", ".ico", ".tga"}
 AUGMENTATIONS = ("crop", "flip", "colour", "cutout", "randaugment")
 GEOMETRIC = ("crop", "flip", "randaugment")  # of these, the ones that move what is seen
 REFUSED = frozenset({"EPS", "WMF"})  # decoding these runs outside programs
@@ -81,6 +79,13 @@ class Image(DataType):
 
     reading: ClassVar[tuple[str, ...]] = ("side", "planes", "depth")
     modality: ClassVar[str] = "image"
+    suffixes: ClassVar[frozenset[str]] = frozenset(
+        (
+            *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif"),
+            *(".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".ico", ".tga"),
+        )
+    )
+    file_words: ClassVar[str] = "images (png, jpg, …)"
     spatial: ClassVar[bool] = True
     placeholder: ClassVar[Any] = "photo.png"
 
@@ -109,6 +114,18 @@ class Image(DataType):
     def sniff(cls, column: Column) -> float:
         known = column.known[:100]
         return 0.95 * sum(map(_looks_like_image, known)) / len(known) if known else 0.0
+
+    @classmethod
+    def is_file(cls, head: bytes) -> bool:
+        if head[:4] == b"RIFF":
+            return head[8:12] == b"WEBP"
+        if head[:2] == b"BM":
+            return head[6:10] == b"\0\0\0\0"
+        if head[4:8] == b"ftyp":
+            return head[8:12] in (b"avif", b"avis")
+        if head[:1] == b"P" and head[1:2] in b"123456":  # pbm, pgm, ppm: P and a digit, then a blank
+            return head[2:3] in b" \n\r\t#" and len(head) > 3
+        return head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*"))
 
     def read(self, cell: Any) -> np.ndarray | None:
         """Blob, path, bytes, {'bytes', 'path'}, PIL image or array -> (H, W, C). Larger than needed is
@@ -398,12 +415,9 @@ def _looks_like_image(cell: Any) -> bool:
     if isinstance(cell, Mapping):
         return set(cell) <= {"bytes", "path"} and _looks_like_image(cell.get("bytes") or cell.get("path"))
     if isinstance(cell, (Blob, str, PurePath)):
-        return PurePath(str(cell)).suffix.lower() in SUFFIXES
+        return PurePath(str(cell)).suffix.lower() in Image.suffixes
     if isinstance(cell, (bytes, bytearray, memoryview)):
-        head = bytes(cell[:12])
-        return head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")) or (
-            head[:4] == b"RIFF" and head[8:] == b"WEBP"
-        )
+        return Image.is_file(bytes(cell[:32]))
     return isinstance(cell, PIL.Image.Image) or (
         isinstance(cell, np.ndarray) and (cell.ndim == 2 or (cell.ndim == 3 and cell.shape[2] in (1, 3, 4)))
     )

@@ -22,6 +22,8 @@ from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.metrics import Metric
 from mapsto.registry import module
+from mapsto.signature import Signature, Slot
+from mapsto.source import Source
 from mapsto.types._corruptions import add_typos, pieces_of, words_disturbed
 from mapsto.types.base import (
     MISSING_CELLS,
@@ -125,6 +127,14 @@ class Text(DataType):
     answer: str = learned(
         ""
     )  # right of the arrow: the kind of head that it is written for. `most` tokens are then learned at once
+
+    @classmethod
+    def arrange(cls, source: Source, slot: Slot | None, signature: Signature | None) -> Source:
+        """`-> text` of a file that might be a table, but has no column of that name, asks for it as a text
+        that goes on."""
+        if slot is None or signature is None or signature.inputs or signature.outputs != (slot,):
+            return source
+        return source if {slot.name, slot.column} & set(source.columns) else source.running()
 
     @classmethod
     def sniff(cls, column: Column) -> float:

@@ -7,20 +7,20 @@ import math
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from mapsto.data.files import Entry, entry_of, fingerprint_of, reading, unpacked
+from mapsto.data.files import Entry, entry_of, fingerprint_of, head_of, listing, reading
 from mapsto.data.joined import Part, group_by_split, join, split_of_name
-from mapsto.data.source import Chunk, Source, split_name
+from mapsto.data.offer import Offer
+from mapsto.data.readers._stored import NPY, Stored, is_idx, is_npz, read_idx, read_npy
 from mapsto.errors import DataError
+from mapsto.source import Chunk, Source, split_name
 
-IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 X_NAMES = frozenset(
     {
         "x",
@@ -49,114 +49,47 @@ NAME_FILES = (
     "categories.txt",
 )
 CHUNK_BYTES = 1 << 26
+FORMATS = ("npy", "npz", "idx")
 
 
-@dataclass(frozen=True)
-class Stored:
-    """One array in a file: (N, …) of dtype, its bytes after `offset`. member: of an npz."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    offset: int
-    member: str | None = None
-
-    def blocks(self, size: int) -> Iterator[np.ndarray]:
-        """(≤ size, …) at a time, in order."""
-        row = math.prod(self.shape[1:]) * self.dtype.itemsize
-        with _bytes_of(self.path, self.member) as handle:
-            handle.read(self.offset)
-            for start in range(0, self.shape[0], size):
-                count = min(size, self.shape[0] - start)
-                data = handle.read(count * row)
-                if len(data) < count * row:
-                    raise DataError(
-                        f"{Path(self.path).name} is cut off: expected {self.shape[0]:,} items,"
-                        f" {start + len(data) // max(1, row):,} are there.\nDownload it again ({self.path})."
-                    )
-                yield np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
-
-    def all(self) -> np.ndarray:
-        """The whole array (labels: small)."""
-        return next(self.blocks(max(1, self.shape[0])), np.empty(self.shape, self.dtype))
+def claims(offer: Offer) -> float:
+    """By the first bytes; a folder, by files named as MNIST's are, or when nothing else lies in it."""
+    if offer.is_file:
+        zipped = offer.kind == "zip" and not offer.packing and is_npz(offer.path)
+        plain = offer.head.startswith(NPY) and not offer.packing
+        return 1.0 if zipped or plain or is_idx(offer.head) else 0.0
+    if not offer.is_folder:
+        return 0.0
+    return 0.9 if _idx_files(offer) else 0.3 if len(_alone(offer)) == 1 else 0.0
 
 
-@contextmanager
-def _bytes_of(path: str, member: str | None) -> Iterator[IO[bytes]]:
-    with reading(path):
-        if member is None:
-            with unpacked(path) as handle:
-                yield handle
-            return
-        try:
-            with zipfile.ZipFile(path) as archive, archive.open(member) as handle:
-                yield handle
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise DataError(f"{Path(path).name} is damaged: {error} ({path}).") from None
+def open(offer: Offer) -> Source:
+    """DataError: no images, or several sets of them."""
+    if offer.is_folder:
+        if idx := _idx_files(offer):
+            return open_idx(idx, [entry for entry in offer.files if entry not in idx], offer.name)
+        return open_npz(Path(_alone(offer)[0].path))
+    if not is_idx(offer.head):
+        return open_npz(offer.path)
+    name = offer.entry.name
+    labels = name.replace("images", "labels").replace("idx3", "idx1")
+    around = [each for each in listing(offer.path.parent).files if "/" not in each.name]
+    partner = [each for each in around if each.name == labels and each.name != name]
+    return open_idx([offer.entry, *partner], around, offer.name)
 
 
-def read_idx(path: Path) -> Stored:
-    """The header of an idx file: two zero bytes, the type, the number of dimensions, each dimension as
-    big-endian int32."""
-    with reading(path), unpacked(path) as handle:
-        head = handle.read(4)
-        sizes = handle.read(4 * head[3]) if len(head) == 4 else b""
-    if (
-        len(head) < 4
-        or head[:2] != b"\0\0"
-        or head[2] not in IDX_TYPES
-        or not sizes
-        or len(sizes) < 4 * head[3]
-    ):
-        raise DataError(
-            f"{path.name}: expected an idx file as MNIST's ({path}), its first bytes are {head!r}."
-        )
-    shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
-    return _checked(Stored(str(path), shape, np.dtype(IDX_TYPES[head[2]]), 4 + len(sizes)))
+def _alone(offer: Offer) -> list[Entry]:
+    return [entry for entry in offer.files if entry.suffix in (".npz", ".npy")]
 
 
-def _checked(stored: Stored) -> Stored:
-    """DataError when the header promises nothing, or more than the file can hold (gzip packs 1032:1 at
-    most)."""
-    with reading(stored.path):
-        size = Path(stored.path).stat().st_size
-    if stored.shape and 0 in stored.shape:
-        raise DataError(f"{_named(stored)}: expected items, its shape is {stored.shape} ({stored.path}).")
-    if math.prod(stored.shape) * stored.dtype.itemsize > 1100 * size:
-        raise DataError(
-            f"{_named(stored)}: its header says {stored.shape}, far more than {size:,} bytes can"
-            f" hold.\nDownload it again ({stored.path})."
-        )
-    return stored
-
-
-def read_npy(path: Path, member: str | None = None) -> Stored:
-    """The header of a npy file or an npz member. DataError for pickled objects, which are never executed, and
-    column order."""
-    what = f"{path.name}{'/' + member if member else ''}"
-    with _bytes_of(str(path), member) as handle:
-        try:
-            version = np.lib.format.read_magic(handle)
-            header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = header(handle)
-        except ValueError as error:
-            raise DataError(f"{what}: expected a numpy array, {error} ({path}).") from None
-        length = 10 if version == (1, 0) else 12
-    if dtype.hasobject:
-        raise DataError(
-            f"{what}: holds pickled Python objects, which mapsto never executes.\nSave plain arrays instead"
-            f" ({path})."
-        )
-    if fortran and len(shape) > 1:
-        raise DataError(f"{what}: is stored column by column.\nSave it as np.ascontiguousarray(a) ({path}).")
-    with _bytes_of(str(path), member) as handle:
-        prefix = handle.read(length)
-    header_length = int.from_bytes(prefix[8:], "little")
-    return _checked(Stored(str(path), tuple(shape), dtype, length + header_length, member))
+def _idx_files(offer: Offer) -> list[Entry]:
+    """Directly in the folder, or in the one that holds everything, as in archives."""
+    files = offer.files
+    tops = {entry.name.split("/")[0] for entry in files}
+    one_top = len(tops) == 1 and all("/" in entry.name for entry in files)
+    cut = len(next(iter(tops))) + 1 if one_top else 0
+    named = [entry for entry in files if "idx" in entry.name.lower() or "ubyte" in entry.name.lower()]
+    return [entry for entry in named if "/" not in entry.name[cut:] and is_idx(head_of(entry.path))]
 
 
 @dataclass
@@ -205,7 +138,7 @@ def _pictures(stored: Stored, said: list[str]) -> Callable[[np.ndarray], np.ndar
         len(stored.shape) == 4 and stored.shape[1] in (1, 3, 4) and stored.shape[-1] not in (1, 3, 4)
     )
     if channels_first:
-        said.append(f"{_named(stored)}: channels come first, moved last")
+        said.append(f"{stored.label}: channels come first, moved last")
     scale, keep = 1.0, stored.dtype == np.uint16
     if stored.dtype.kind in "fib" and stored.shape[0]:
         sample = next(stored.blocks(min(1000, stored.shape[0])))
@@ -214,14 +147,10 @@ def _pictures(stored: Stored, said: list[str]) -> Callable[[np.ndarray], np.ndar
         if low < 0 or high > 255:
             keep = True
         said.append(
-            f"{_named(stored)}: {stored.dtype} from {low:g} to {high:g},"
+            f"{stored.label}: {stored.dtype} from {low:g} to {high:g},"
             f" {'kept' if keep else 'read as pixels from 0 to 255'}"
         )
     return partial(_as_pictures, channels_first=channels_first, scale=scale, keep=keep)
-
-
-def _named(stored: Stored) -> str:
-    return Path(stored.path).name + (f"/{stored.member.removesuffix('.npy')}" if stored.member else "")
 
 
 def _labels(array: np.ndarray, names: Sequence[str]) -> tuple[str, list[Any]]:
@@ -327,7 +256,7 @@ def _partner(image: str, stored: dict[str, Stored]) -> str | None:
 def open_npz(path: Path) -> Source:
     """An npz as MedMNIST ('train_images'), Keras ('x_train') or anybody ('X', 'y') writes it; or a npy of
     images."""
-    with reading(path), open(path, "rb") as handle:
+    with reading(path), path.open("rb") as handle:
         zipped = handle.read(2) == b"PK"
     if zipped:
         with reading(path), zipfile.ZipFile(path) as archive:

@@ -9,14 +9,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mapsto.cells import Blob
-from mapsto.data.files import MEDIA, Entry, Listing, fingerprint_of, inner_suffix, of_one_medium
+from mapsto.data.files import Entry, Listing, fingerprint_of, inner_suffix
 from mapsto.data.joined import Part, join
-from mapsto.data.source import BadRow, Chunk, Source, split_name
-from mapsto.data.table import open_table
+from mapsto.data.media import of_one_medium, words
+from mapsto.data.offer import Offer, table_suffixes
+from mapsto.data.readers.base import open_offer
 from mapsto.errors import DataError, did_you_mean
+from mapsto.source import BadRow, Chunk, Source, split_name
 
 FILE = "file_name"
-KINDS = (".csv", ".tsv", ".jsonl", ".parquet", ".json")
 
 
 @dataclass
@@ -61,15 +62,21 @@ def metadata_files(found: Listing) -> list[Entry]:
         entry
         for entry in found.files
         if PurePosixPath(entry.name).name.split(".")[0].lower() == "metadata"
-        and inner_suffix(entry.name) in KINDS
+        and inner_suffix(entry.name) in table_suffixes()
     ]
     depth = min((entry.name.count("/") for entry in named), default=0)
     return [entry for entry in named if entry.name.count("/") == depth]
 
 
-def open_metadata(found: Listing, metadata: Sequence[Entry], name: str) -> Source:
+def claims(offer: Offer) -> float:
+    return 1.0 if offer.is_folder and metadata_files(offer.listing) else 0.0
+
+
+def open(offer: Offer) -> Source:
     """One metadata file, or one in each split folder. DataError: no `file_name`, files missing, or files that
     are no images."""
+    found, name = offer.listing, offer.name
+    metadata = metadata_files(found)
     parts = [_open_one(found, entry) for entry in metadata]
     folders = [PurePosixPath(entry.name).parent.name for entry in metadata]
     splits = [split_name(folder) for folder in folders]
@@ -92,7 +99,7 @@ def open_metadata(found: Listing, metadata: Sequence[Entry], name: str) -> Sourc
 
 
 def _open_one(found: Listing, entry: Entry) -> Source:
-    table = open_table(Path(entry.path))
+    table = open_offer(Offer((Path(entry.path),), entry.name))
     if FILE not in table.columns:
         raise DataError(
             f"{entry.name}: expected a column '{FILE}' naming the file of each row, got"
@@ -142,7 +149,7 @@ def _medium(table: Source, there: Mapping[str, Entry], entry: Entry) -> str:
     if not known:
         kind = Counter(each.suffix for each in files).most_common(1)[0][0]
         raise DataError(
-            f"{entry.name}: expected {', '.join(MEDIA.values())}, its rows name {kind} files, which mapsto"
+            f"{entry.name}: expected {words()}, its rows name {kind} files, which mapsto"
             " does not read yet.\nTo learn from the table alone, name the table file instead of the folder."
         )
     return medium

@@ -8,25 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from mapsto.data.conll import open_conll
-from mapsto.data.dialect import FOREIGN, LINE, Dialect, Lines, find_dialect, records, text_of
-from mapsto.data.files import (
-    CONLL_SUFFIXES,
-    Entry,
-    entry_of,
-    file_kind,
-    fingerprint_of,
-    inner_suffix,
-    reading,
-    unpacked,
-)
-from mapsto.data.jsonrows import open_json
-from mapsto.data.parquet import open_parquet
-from mapsto.data.prose import SUFFIXES, open_prose
-from mapsto.data.source import BadRow, Chunk, Source, split_name
-from mapsto.errors import DataError
+from mapsto.data.files import entry_of, fingerprint_of, reading, stem, unpacked
+from mapsto.data.readers._dialect import Dialect, Lines, records
+from mapsto.data.readers._encoding import FOREIGN, text_of
+from mapsto.source import BadRow, Chunk, Source
 
 CHUNK_CELLS, CHUNK_CHARACTERS = 1_000_000, 1 << 25  # a chunk stays below these, however wide the table
 _DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
@@ -59,13 +45,6 @@ class DelimitedSource(Source):
                     rows, where, bad, begun = [], [], [], lines.characters
             if rows or bad:
                 yield self._chunk(rows, where, bad)
-
-    def running(self) -> Source:
-        if inner_suffix(self.path) not in SUFFIXES:
-            return self
-        source = open_prose(self.name, [entry_of(Path(self.path))])
-        source.locations = self.locations
-        return source
 
     def _rows(self, lines: Lines) -> Iterator[tuple[str, list[str] | BadRow]]:
         """(place, cells) of every row below the header; a BadRow where the cells are not as many as the
@@ -130,13 +109,9 @@ def _with_points(cells: Sequence[str], grouped: bool) -> Sequence[str]:
     return [point(cell) for cell in cells]
 
 
-def open_delimited(path: Path, known: Sequence[str] = (), prose: bool = True) -> Source:
-    """Open a text table. known: column names another file of the same table gave. prose: is a text without
-    columns one that goes on, or a table of lines? DataError: no table, or no rows."""
-    dialect = find_dialect(path, known)
-    if dialect.delimiter == LINE and prose:
-        return open_prose(stem(path.name), [entry_of(path)])
-    return DelimitedSource(
+def open_delimited(path: Path, dialect: Dialect, kind: type[DelimitedSource] = DelimitedSource) -> Source:
+    """A text table whose dialect is known."""
+    return kind(
         name=stem(path.name),
         columns=dialect.names,
         fingerprint=fingerprint_of([entry_of(path)]),
@@ -145,63 +120,3 @@ def open_delimited(path: Path, known: Sequence[str] = (), prose: bool = True) ->
         path=str(path),
         dialect=dialect,
     )
-
-
-def open_table(path: Path, known: Sequence[str] = ()) -> Source:
-    """Open a file that holds one table, by what it contains. Raises DataError when it holds none."""
-    entry = entry_of(path)
-    packing, kind = file_kind(path)
-    if kind == "empty":
-        raise DataError(f"{path}: expected rows, the file is empty.")
-    if kind == "parquet":
-        if packing:
-            raise DataError(
-                f"{path.name}: parquet is packed already, {packing} around it cannot be read.\nUnpack it"
-                f" first: gunzip {path}"
-            )
-        return open_parquet(path)
-    if kind != "text":
-        raise DataError(
-            f"{path.name}: expected csv, tsv, jsonl, json, parquet or CoNLL, this is a {kind}.\nIn"
-            f" {path.parent}."
-        )
-    if inner_suffix(path.name) in CONLL_SUFFIXES:
-        return open_conll(path)
-    if inner_suffix(path.name) in (".jsonl", ".ndjson", ".json") or (
-        inner_suffix(path.name) not in (".csv", ".tsv") and _looks_json(entry)
-    ):
-        return open_json(path)
-    return open_delimited(path, known)
-
-
-def _looks_json(entry: Entry) -> bool:
-    with reading(entry.path), unpacked(entry.path) as handle:
-        head = handle.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-    return head.startswith((b'{"', b"[{")) or head.replace(b" ", b"").replace(b"\n", b"").startswith(
-        (b'{"', b"[{")
-    )
-
-
-def stem(name: str) -> str:
-    """A file's name without its suffixes, but for one that names a split: 'adult.csv.gz' -> 'adult',
-    'adult.train.csv' -> 'adult.train'."""
-    for _ in range(2):
-        path = Path(name)
-        if (
-            split_name(path.suffix[1:])
-            or not path.suffix
-            or path.suffix[1:].isdigit()
-            or len(path.suffix) > 8
-        ):
-            break
-        name = path.stem
-    return name
-
-
-def table_of(source: Source) -> dict[str, list[Any]]:
-    """All cells in memory, column by column: for small tables such as metadata and for tests."""
-    gathered: dict[str, list[Any]] = {name: [] for name in source.columns}
-    for chunk in source.chunks():
-        for name in source.columns:
-            gathered[name].extend(chunk.columns[name])
-    return gathered

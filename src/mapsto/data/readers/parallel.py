@@ -11,15 +11,16 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from mapsto.data.dialect import FOREIGN, find_encoding, is_foreign, said_of_encoding, text_of
-from mapsto.data.files import PACKED_SUFFIXES, Entry, file_kind, fingerprint_of, reading, unpacked
+from mapsto.data.files import PACKED_SUFFIXES, Entry, entry_of, file_kind, fingerprint_of, reading, unpacked
 from mapsto.data.joined import Part, join, split_of_name
-from mapsto.data.source import BadRow, Chunk, Source
+from mapsto.data.offer import Offer
+from mapsto.data.readers._encoding import FOREIGN, find_encoding, is_foreign, said_of_encoding, text_of
 from mapsto.errors import DataError
+from mapsto.source import BadRow, Chunk, Source
 
 _COLUMN = re.compile(
     r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?|src|tgt|trg|source|target|input|output|reference|hyp"
@@ -94,10 +95,34 @@ def _opened(path: str) -> Iterator[IO[str]]:
             yield lines
 
 
-def pairs_among(files: Sequence[Entry]) -> Pairs:
-    """Those files that are columns of pairs: names that differ in their last part alone, the same two or more
-    parts for each. {} where there are none. DataError: of some names the parts are there, of others they are
-    not."""
+def claims(offer: Offer) -> float:
+    """Files of a folder, or several, whose names differ in their last part alone."""
+    if not (offer.is_folder or offer.is_several):
+        return 0.0
+    if _groups(_entries(offer))[1]:
+        return 0.7
+    return 0.05 if offer.is_folder and alone(offer.files) else 0.0
+
+
+def open(offer: Offer) -> Source:
+    """DataError: some files have no partner, or unequally many lines."""
+    files = _entries(offer)
+    pairs = pairs_among(files)
+    if not pairs and (problem := alone(files)):
+        raise problem
+    return open_pairs(offer.name, pairs)
+
+
+def _entries(offer: Offer) -> list[Entry]:
+    """Files of a folder by their names in it, others by their paths."""
+    if offer.is_folder:
+        return offer.files
+    return [replace(entry_of(path), name=str(path)) for path in offer.paths if path.is_file()]
+
+
+def _groups(files: Sequence[Entry]) -> tuple[Pairs, bool]:
+    """What stands before the last part of each name -> {column: file}; and are they texts side by side, or
+    would be if none were missing?"""
     found: Pairs = {}
     for entry in files:
         named = _named(entry.name)
@@ -105,9 +130,21 @@ def pairs_among(files: Sequence[Entry]) -> Pairs:
             found.setdefault(named[0], {})[named[1]] = entry
     columns = {tuple(sorted(each)) for each in found.values()}
     whole = [set(each) for each in found.values() if len(each) > 1]
-    if whole and len(columns) > 1 and all(set(each) <= max(whole, key=len) for each in found.values()):
-        raise _without_partner(found, max(whole, key=len), files)
-    return found if len(columns) == 1 and len(next(iter(columns))) > 1 else {}
+    lacks = bool(whole) and len(columns) > 1
+    if lacks:
+        return found, all(set(each) <= max(whole, key=len) for each in found.values())
+    return found, len(columns) == 1 and len(next(iter(columns))) > 1
+
+
+def pairs_among(files: Sequence[Entry]) -> Pairs:
+    """Those files that are columns of pairs: names that differ in their last part alone, the same two or more
+    parts for each. {} where there are none. DataError: of some names the parts are there, of others they are
+    not."""
+    found, side_by_side = _groups(files)
+    whole = max((set(each) for each in found.values()), key=len, default=set())
+    if side_by_side and any(set(each) != whole for each in found.values()):
+        raise _without_partner(found, whole, files)
+    return found if side_by_side else {}
 
 
 def _without_partner(found: Pairs, columns: set[str], files: Sequence[Entry]) -> DataError:

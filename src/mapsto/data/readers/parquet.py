@@ -10,11 +10,15 @@ from pathlib import Path
 
 import duckdb
 
-from mapsto.data.files import entry_of, fingerprint_of, reading
-from mapsto.data.source import Chunk, Source
+from mapsto.data.files import fingerprint_of, reading
+from mapsto.data.offer import Offer
 from mapsto.errors import DataError
+from mapsto.source import Chunk, Source
 
 CHUNK_BYTES = 1 << 26
+MAGIC = b"PAR1"
+SUFFIXES = frozenset({".parquet", ".pq"})
+FORMATS = ("parquet",)
 
 
 @dataclass
@@ -61,9 +65,18 @@ def literal(path: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)
 
 
-def open_parquet(path: Path) -> Source:
-    """Open one parquet file. DataError: damaged, or without rows."""
-    entry = entry_of(path)
+def claims(offer: Offer) -> float:
+    return 1.0 if offer.head.startswith(MAGIC) else 0.0
+
+
+def open(offer: Offer) -> Source:
+    """DataError: damaged, packed again, or without rows."""
+    path, entry = offer.path, offer.entry
+    if offer.packing:
+        raise DataError(
+            f"{path.name}: parquet is packed already, {offer.packing} around it cannot be read.\nUnpack it"
+            f" first: gunzip {path}"
+        )
     with connected(path) as database:
         described = database.execute(
             "DESCRIBE SELECT * FROM read_parquet(?)", [literal(str(path))]

@@ -10,15 +10,18 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mapsto.cells import Continued
-from mapsto.data.dialect import LINE, decoder_of, find_dialect, find_encoding, is_foreign, said_of_encoding
-from mapsto.data.files import Entry, file_kind, fingerprint_of, reading, unpacked
-from mapsto.data.joined import Part, join
-from mapsto.data.source import SPLITS, BadRow, Chunk, Source
+from mapsto.data.files import Entry, entry_of, file_kind, fingerprint_of, reading, unpacked
+from mapsto.data.joined import Part, are_apart, join, split_of_name
+from mapsto.data.offer import Offer, table_suffixes
+from mapsto.data.readers._delimited import DelimitedSource, open_delimited
+from mapsto.data.readers._dialect import LINE, find_dialect
+from mapsto.data.readers._encoding import decoder_of, find_encoding, is_foreign, said_of_encoding
 from mapsto.errors import DataError
+from mapsto.source import SPLITS, BadRow, Chunk, Source, split_name
 
 SHARES = (0.9, 0.05, 0.05)
 PIECES, SMALLEST, LARGEST = (
@@ -30,7 +33,10 @@ CHUNK = 1 << 22  # bytes handed on at once
 LEAST_FILLED = 0.8  # of the files: then a few empty ones among them do not matter
 MOST_FOREIGN = 0.05  # of a file's lines that are not in its encoding, and are left out
 MANY = 20  # files from which on each is a document
-SUFFIXES = (".txt", ".text", ".md")
+PROSE_SUFFIXES = (".txt", ".text", ".md")
+NOTICES = (
+    *("license", "licence", "readme", "notice", "classes", "labels", "citation", "requirements", "changelog"),
+)  # files that stand beside the data and are none
 
 
 @dataclass
@@ -64,11 +70,8 @@ class ProseSource(Source):
             yield Chunk({"text": texts}, where, split, tuple(bad))
 
     def lines(self) -> Source:
-        from mapsto.data.table import open_delimited
-
-        return join(
-            self.name, [Part(open_delimited(Path(entry.path), prose=False), "") for entry in self.files]
-        )
+        paths = [Path(entry.path) for entry in self.files]
+        return join(self.name, [Part(open_delimited(path, find_dialect(path)), "") for path in paths])
 
     def tested_elsewhere(self) -> Source:
         return (
@@ -76,6 +79,64 @@ class ProseSource(Source):
             if self.shares
             else self
         )
+
+
+@dataclass
+class MaybeProse(DelimitedSource):
+    """A table in a file whose name is rather that of a text."""
+
+    def running(self) -> Source:
+        source = open_prose(self.name, [entry_of(Path(self.path))])
+        source.locations = self.locations
+        return source
+
+
+def claims(offer: Offer) -> float:
+    """A folder of several texts without columns. Of a single file, the reader of tables finds out."""
+    if not offer.is_folder or any(entry.suffix in table_suffixes() for entry in offer.files if entry.size):
+        return 0.0
+    texts = texts_of(offer.files)
+    return 0.65 if len(texts) > 1 and _are_prose(texts, are_apart([entry.name for entry in texts])) else 0.0
+
+
+def open(offer: Offer) -> Source:
+    texts = texts_of(offer.files)
+    named = [split_in(entry.name) for entry in texts]
+    return open_prose(offer.name, texts, [split for split in named if split] if all(named) else ())
+
+
+def texts_of(files: Sequence[Entry]) -> list[Entry]:
+    """The files among them that are texts to be learned, by their names."""
+    found = [entry for entry in files if entry.suffix == ".txt" and not is_notice(entry.name)]
+    ignored = [entry for entry in found if "submission" in entry.name.lower()]
+    return [entry for entry in found if entry not in ignored] if len(found) > len(ignored) else found
+
+
+def is_notice(name: str) -> bool:
+    return PurePosixPath(name).stem.lower() in NOTICES
+
+
+def split_in(name: str) -> str | None:
+    """'wiki.train.txt' and 'train/a.txt' -> 'train'."""
+    path = PurePosixPath(name)
+    above = (found for part in path.parts[:-1] if (found := split_name(part)))
+    return split_of_name(path.stem)[1] or next(above, None)
+
+
+def _are_prose(entries: Sequence[Entry], apart: bool) -> bool:
+    """Are files texts without columns? Prose has commas too: of files that are no parts of one table (apart),
+    those are whose columns differ."""
+    some = list(entries)[:3]
+    if all(map(_is_prose, some)) or not apart:
+        return all(map(_is_prose, some))
+    filled = [entry for entry in entries[:20] if entry.size]
+    names = [find_dialect(Path(entry.path)).names for entry in filled if file_kind(entry.path)[1] == "text"]
+    return any(map(_is_prose, filled)) or len(set(names)) > 1
+
+
+def _is_prose(entry: Entry) -> bool:
+    """Is it a text without columns? An empty one may be."""
+    return not entry.size or is_prose(Path(entry.path))
 
 
 def open_prose(name: str, files: Sequence[Entry], given: Sequence[str | None] = ()) -> Source:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from mapsto.cells import Blob
-from mapsto.data.dialect import clean_names
-from mapsto.data.source import Chunk, Source
+from mapsto.data.offer import Offer
+from mapsto.data.readers._dialect import clean_names
 from mapsto.errors import DataError
+from mapsto.source import Chunk, Source
 
 
 @dataclass
@@ -33,8 +34,12 @@ def _module(data: Any) -> str:
     return type(data).__module__.split(".")[0]
 
 
-def is_frame(data: Any) -> bool:
-    """True for what `open_frame` opens."""
+def claims(offer: Offer) -> float:
+    """Frames, lists of dicts, dicts of columns."""
+    return 1.0 if offer.is_memory and _is_frame(offer.data) else 0.0
+
+
+def _is_frame(data: Any) -> bool:
     if _module(data) in ("pandas", "polars") and type(data).__name__ in ("DataFrame", "LazyFrame"):
         return True
     if isinstance(data, Mapping):
@@ -42,9 +47,9 @@ def is_frame(data: Any) -> bool:
     return isinstance(data, (list, tuple)) and bool(data) and all(isinstance(row, Mapping) for row in data)
 
 
-def open_frame(data: Any) -> Source:
-    """A frame, a list of dicts or a dict of columns -> Source. DataError: no columns, no rows, columns of
-    unequal length."""
+def open(offer: Offer) -> Source:
+    """DataError: no columns, no rows, columns of unequal length."""
+    data = offer.data
     said: list[str] = []
     if _module(data) == "pandas":
         names, said = clean_names([str(name) for name in data.columns])

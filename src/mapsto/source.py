@@ -3,9 +3,12 @@ memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mapsto.signature import Signature
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
@@ -52,6 +55,21 @@ class Chunk:
 
 
 @dataclass
+class Prepared:
+    """What a training learns from, before a model is chosen. signature: every slot with its type; types:
+    fitted, by (side, slot); batches: what a learner is given (`learners.base.Batches`); said: what was
+    inferred; rows: training rows, None where nobody knows how many; folder: where encoded rows lie, None
+    where there are none."""
+
+    signature: Signature
+    types: Mapping[tuple[str, str], Any]
+    batches: Any
+    said: list[str]
+    rows: int | None = None
+    folder: Path | None = None
+
+
+@dataclass
 class Source:
     """Rows. One class a kind of data; `chunks` may be called any number of times and always gives the same
     rows in the same order.
@@ -72,6 +90,21 @@ class Source:
     said: list[str] = field(default_factory=list)
     divided: bool = False
     made: tuple[str, ...] = ()
+
+    kind: ClassVar[str] = "rows"  # or "stream", "environment": what has no rows that could be counted
+
+    def prepare(self, asked: str | None, settings: Any, rows: Callable[[Source], Prepared]) -> Prepared:
+        """What a training learns from. rows: how it is done for sources of rows, which are scanned, divided
+        and encoded; others do theirs. asked: the signature as it was written; settings: of
+        `config.Settings`."""
+        return rows(self)
+
+    def batches(
+        self, signature: Signature, types: Mapping[tuple[str, str], Any], store: Any, settings: Any
+    ) -> Any:
+        """The same batches again, for a training that goes on. store: the encoded rows, where there are
+        any."""
+        return store
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         """All rows, `size` or fewer at a time."""
@@ -94,3 +127,12 @@ class Source:
 def split_name(text: Any) -> str | None:
     """'val', 'Valid', 'dev' -> 'validation'; None when it is no name of a split."""
     return SPLIT_NAMES.get(str(text).strip().lower())
+
+
+def table_of(source: Source) -> dict[str, list[Any]]:
+    """All cells in memory, column by column: for small tables such as metadata and for tests."""
+    gathered: dict[str, list[Any]] = {name: [] for name in source.columns}
+    for chunk in source.chunks():
+        for name in source.columns:
+            gathered[name].extend(chunk.columns[name])
+    return gathered
