@@ -136,7 +136,7 @@ def test_ragged_cells_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_walk_goes_by_length_and_holds_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = of_texts([" ".join("abcdefghijk"[: 1 + i * 7 % 11]) for i in range(40)], tmp_path, monkeypatch)
-    batches = list(store.walk("train", 8))
+    batches = list(store.iterate("train", 8))
     assert sorted(row for batch in batches for row in batch.rows.tolist()) == list(range(40))
     longest = [int(batch.inputs["x"].lengths.max()) for batch in batches]
     assert longest == sorted(longest) and longest[0] < longest[-1]
