@@ -363,7 +363,7 @@ def test_sounds_stand_beside_other_inputs(tmp_path: Path) -> None:
                 "kind": "ab"[i % 2],
             }
         )
-    how: dict[str, Any] = {"steps": 200, "lr": 5e-3, "batch": 16, "plan": "default", "threads": 1, "seed": 0, "tell": lambda event: None}
+    how: dict[str, Any] = {"steps": 200, "lr": 5e-3, "batch": 16, "plan": "default", "threads": 1, "seed": 0, "emit": lambda event: None}
     model = "fusion(image_depth=8,image_width=8,width=32,token=16)"
     run = mapsto.train(rows, "clip:audio, age:number -> kind:category", model=model, out=tmp_path, **how)
     assert run.metrics["test"]["kind"]["accuracy"]["value"] > 0.9

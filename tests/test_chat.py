@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SOUNDS = {"cat": "meow", "dog": "woof", "cow": "moo", "duck": "quack"}
 SMALL = "gpt(width=32, depth=2, heads=2)"
-QUICK = {"tell": ignore, "threads": 1, "precision": "float32"}
+QUICK = {"emit": ignore, "threads": 1, "precision": "float32"}
 
 
 def talk(dice: random.Random, turns: int, mark: str = ".") -> list[dict[str, str]]:

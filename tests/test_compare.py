@@ -239,7 +239,7 @@ WORDS = [{"en": f"{first} {second}", "de": f"{second} und {first}"} for first in
 
 
 def two(tmp_path: Path, data: object, signatures: tuple[str, str], steps: tuple[int, int], **how: object) -> list[Path]:
-    how = {"threads": 1, "plan": "default", "precision": "float32", "tell": ignore, "out": tmp_path, **how}
+    how = {"threads": 1, "plan": "default", "precision": "float32", "emit": ignore, "out": tmp_path, **how}
     return [mapsto.train(data, signature, steps=count, **how).path for signature, count in zip(signatures, steps, strict=True)]
 
 

@@ -264,7 +264,7 @@ def test_pieces_spell_texts() -> None:
 
 # --- whole trainings ---------------------------------------------------------------------------------------------------------------
 
-SURE = {"threads": 1, "precision": "float32", "plan": "default", "tell": ignore}
+SURE = {"threads": 1, "precision": "float32", "plan": "default", "emit": ignore}
 
 
 @pytest.fixture(scope="module")

@@ -554,7 +554,7 @@ def test_from_the_shell(book: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(("minutes", "speed", "width"), [(2, 1e12, 192), (15, 1e12, 256), (5, 5e14, 256), (0.1, 1e11, 128), (None, 0, 256)])
 def test_the_net_grows_with_the_minutes_and_the_machine(minutes: float | None, speed: float, width: int) -> None:
     column_type = Text(max=128).fit([BOOK], {"side": "output"})
-    facts = Facts(parse("-> text:text"), {("output", "text"): column_type}, 60, minutes, tokens=1_000_000, reaches=lambda: 0.25 * speed)
+    facts = Facts(parse("-> text:text"), {("output", "text"): column_type}, 60, minutes, tokens=1_000_000, text_flops=lambda: 0.25 * speed)
     choice = choose(facts, Settings())
     assert choice.model_options["width"] == width and choice.learner == "next_token"
     assert 1000 <= choice.training.batch * 128 <= 3000 and choice.best == ("text", "loss")

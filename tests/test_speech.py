@@ -259,7 +259,7 @@ def heard(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "precision": "float32",
         "plan": "default",
         "max_bad": 0.1,
-        "tell": ignore,
+        "emit": ignore,
     }
     return mapsto.train(clips, "audio -> text", out=tmp_path_factory.mktemp("runs"), **how)
 
