@@ -245,7 +245,7 @@ def test_float16_learns_nearly_what_float32_learns(settled: Run, tmp_path: Path)
 def test_a_step_of_infinite_gradients_is_left_out_and_the_scale_halved(clip: float, settled: Run, tmp_path: Path) -> None:
     trainer = planned_trainer(settled, tmp_path, HALF)
     trainer.prepare()
-    trainer.learner.training = replace(trainer.training, clip=clip)
+    trainer.learner.training = replace(trainer.learner.training, clip=clip)
     before = {name: value.clone() for name, value in trainer.learner.model.state_dict().items()}
     trainer.learner.scaler.load_state_dict({**trainer.learner.scaler.state_dict(), "scale": 1e38})
 
