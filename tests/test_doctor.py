@@ -17,7 +17,6 @@ from sklearn.datasets import load_digits
 
 import mapsto
 import mapsto.training.trainer as trainer
-from mapsto import api
 from mapsto.blocks import Section
 from mapsto.cli import main
 from mapsto.commands.doctor import patient_of
@@ -254,7 +253,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         return runs[name]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api.reporting, "written", lambda *words: "")
+        patch.setattr("mapsto.report.reporting.written", lambda *words: "")
         yield make
 
 
@@ -475,10 +474,10 @@ def test_what_follows_from_a_complaint_is_one() -> None:
     """Names in `explains` are checked nowhere else."""
     files = [ast.parse(Path(str(module("doctor", name).__file__)).read_text()) for name in names("doctor")]
     calls = [
-        node for tree in files for node in ast.iterate(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Complaint", "_complaint")
+        node for tree in files for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Complaint", "_complaint")
     ]
     known = {node.args[0].value for node in calls if node.args and isinstance(node.args[0], ast.Constant)}
-    tuples = [node for tree in files for node in ast.iterate(tree) if isinstance(node, ast.Tuple) and len(node.elts) > 1]
+    tuples = [node for tree in files for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) > 1]
     named = {
         part.value for node in tuples for part in node.elts if isinstance(part, ast.Constant) and isinstance(part.value, str) and "_" in part.value
     }

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.errors import ConfigError
-from mapsto.learners.base import _numpy
+from mapsto.learners.base import to_numpy
 from mapsto.learners.supervised import Supervised, mixed
 from mapsto.signature import parse
 from mapsto.types._geometry import (
@@ -200,7 +200,7 @@ def test_masks_are_not_mixed_either() -> None:
 
 
 def test_rows_of_unequal_length_become_objects() -> None:
-    found = _numpy(Ragged.of([torch.ones(2, 4), torch.zeros(0, 4)]))
+    found = to_numpy(Ragged.of([torch.ones(2, 4), torch.zeros(0, 4)]))
 
     assert found.dtype == object and [row.shape for row in found] == [(2, 4), (0, 4)]
 
