@@ -354,7 +354,6 @@ LEFT = {  # to be renamed with the rooms they stand in
     "measure/dependency.py": {"simple"},
     "measure/ood.py": {"outside"},
     "outputs/sequence.py": {"told"},
-    "training/trainer.py": {"LOOKS"},
     "types/text/pretrained.py": {"told"},
 }
 

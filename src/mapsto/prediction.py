@@ -261,7 +261,7 @@ class Gathering:
             for spot in list(part):
                 by_spot.setdefault(spot, []).append(part.pop(spot))
         self._held = []
-        joined = {spot: placed(by_spot.pop(spot), place) for spot in list(by_spot)}
+        joined = {spot: in_row_order(by_spot.pop(spot), place) for spot in list(by_spot)}
         predicted: dict[str, dict[str, np.ndarray]] = {}
         for spot, values in joined.items():
             if spot[0] == "predicted":
@@ -271,7 +271,7 @@ class Gathering:
         return Predictions(predicted, target, present, np.sort(rows))
 
 
-def placed(parts: list[np.ndarray], place: np.ndarray) -> np.ndarray:
+def in_row_order(parts: list[np.ndarray], place: np.ndarray) -> np.ndarray:
     """Parts behind each other, (n, ...), row i at place[i] (n,). The parts are dropped on the way."""
     if not parts:
         return np.empty(0)

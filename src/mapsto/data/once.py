@@ -18,22 +18,22 @@ MOST, SHARE = 1 << 30, 0.125  # bytes kept at most, and of the memory there is
 
 @dataclass
 class Kept:
-    """The bytes of files by their path, up to `room` of them; later files are read again."""
+    """The bytes of files by their path, up to `space_left` of them; later files are read again."""
 
-    room: int
+    space_left: int
     held: dict[str, bytes] = field(default_factory=dict)
 
     def read(self, blob: Blob) -> bytes:
         if (data := self.held.get(blob.path)) is None:
             data = blob.read()
-            if len(data) <= self.room:
+            if len(data) <= self.space_left:
                 self.held[blob.path] = data
-                self.room -= len(data)
+                self.space_left -= len(data)
         return data
 
     def forget(self) -> None:
         """Nothing is kept from now on."""
-        self.room = 0
+        self.space_left = 0
         self.held.clear()
 
 
@@ -56,9 +56,9 @@ class ReadOnce(Source):
 
     @classmethod
     def of(cls, source: Source) -> ReadOnce:
-        room = int(min(MOST, SHARE * allowed(torch.device("cpu"))))
+        limit = int(min(MOST, SHARE * allowed(torch.device("cpu"))))
         shown = {each.name: getattr(source, each.name) for each in fields(Source)}
-        return cls(**shown, inner=source, kept=Kept(room))
+        return cls(**shown, inner=source, kept=Kept(limit))
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         assert self.inner is not None

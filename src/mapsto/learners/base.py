@@ -21,7 +21,7 @@ from mapsto.config import Training, setting
 from mapsto.errors import ConfigError
 from mapsto.metrics import Metric
 from mapsto.models.base import Types
-from mapsto.prediction import USUAL, Gathering, Keep, Measured, placed
+from mapsto.prediction import USUAL, Gathering, Keep, Measured, in_row_order
 from mapsto.signature import Signature
 from mapsto.training.optimizers import build_optimizer
 from mapsto.types.base import Baseline
@@ -352,7 +352,7 @@ def answered(rule: Baseline, batches: Iterator[Batch]) -> dict[str, dict[str, np
                 found.setdefault(baseline, {}).setdefault(name, []).append(value)
     place = np.argsort(np.argsort(np.concatenate(rows), kind="stable"), kind="stable")
     return {
-        baseline: {name: placed(parts, place) for name, parts in arrays.items()}
+        baseline: {name: in_row_order(parts, place) for name, parts in arrays.items()}
         for baseline, arrays in found.items()
     }
 

@@ -22,7 +22,7 @@ from mapsto.training.decisions import Decisions
 from mapsto.training.step import Updater
 
 # evaluations over the budget where they take little of its time; the same with a goal to stop at; and else
-LOOKS, SOONER, FEWEST = 25, 100, 5
+EVALUATIONS, EVALUATIONS_WITH_GOAL, MIN_EVALUATIONS = 25, 100, 5
 # rows to be learned from between two evaluations, for each row evaluated: a forward pass is a third of a step
 WEIGHT = 2.0
 APART = 0.02  # of the steps left, by which a new last step must differ to be worth a decision
@@ -106,7 +106,7 @@ class Course:
 
     # ---- how the budget is laid out ----
 
-    def lay_out(self) -> None:
+    def set_total(self) -> None:
         """Total steps and the interval of evaluations, decided once, unless a record to be replayed already
         says so. Minutes count by what the plan measured."""
         if any("total" in decision for decision in self.decisions.all):
@@ -156,9 +156,9 @@ class Course:
         return self.updater.learner.training.batch or 1
 
     def _interval(self, total: int) -> int:
-        """Steps between two evaluations: LOOKS of them (or SOONER), or so few that they take little of the
-        time, but FEWEST."""
+        """Steps between two evaluations: EVALUATIONS of them (or EVALUATIONS_WITH_GOAL), or so few that they
+        take little of the time, but MIN_EVALUATIONS."""
         learner = self.updater.learner
         costly = WEIGHT * min(learner.eval_rows, learner.size("validation") or 0) / self._batch
-        looks = SOONER if self.budget.until else LOOKS
-        return math.ceil(max(1, total / looks, min(costly, total / FEWEST)))
+        looks = EVALUATIONS_WITH_GOAL if self.budget.until else EVALUATIONS
+        return math.ceil(max(1, total / looks, min(costly, total / MIN_EVALUATIONS)))

@@ -200,7 +200,7 @@ class Trainer:
             self._restore(*saved)
             self.course.after_a_kill(self.step, saved[1])
         else:
-            self.course.lay_out()
+            self.course.set_total()
         self.course.replay(-1, self.step)
         tell_forecast(self.course, self.step, bool(self.ema.values), self._emit)
         self._saved_at, self._save_takes = time.monotonic(), 0.0
