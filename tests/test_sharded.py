@@ -74,7 +74,7 @@ def shared(folder: Path, monkeypatch: pytest.MonkeyPatch, killed: int = -1) -> N
     module = f"sharing_{killed}".replace("-", "not_")
     (folder / f"{module}.py").write_text(WORKER.format(killed=killed))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(Path(mapsto.__file__).parents[1])]))
-    monkeypatch.setattr(api, "learn_together", lambda _, *rest: learn_together(module, *rest))
+    monkeypatch.setattr("mapsto.training.processes.learn_together", lambda _, *rest: learn_together(module, *rest))
 
 
 def learn(cells: Path, out: Path, devices: int) -> Run:

@@ -23,7 +23,6 @@ from mapsto.measure.baseline import TASKS, answers, chosen, features_of
 from mapsto.measure.predictions import TestPredictions, file_of, joined
 from mapsto.measure.row_errors import plain_metric
 from mapsto.measure.scores import Scores, record, score, scored
-from mapsto.models.base import Net
 from mapsto.prediction import Keep, Measured, Predictions
 from mapsto.registry.trust import flags
 from mapsto.run import Run
@@ -288,7 +287,7 @@ def _keep_predictions(
 ) -> None:
     """test-N.npz of each output: all rows of a fold, which is measured together with the others, else some
     thousands. Of predictions too large to be held all, a fold keeps what its metrics know of each row."""
-    heads = dict(learner.model.heads.items()) if isinstance(learner.model, Net) else {}
+    heads = dict(getattr(learner.model, "heads", {}).items())  # a model of a learner of its own may have none
     for number, slot in enumerate(run.signature.outputs):
         file_of(run.path, number).unlink(missing_ok=True)  # of an earlier segment
         if held is None:
