@@ -77,11 +77,13 @@ def test_a_box_a_mask_and_a_point_stay_on_each_other(scene: Any, words: str, ste
     mask = warp(placed, moves, (side, side), nearest=True)[0, 0]
     pixels = column_type.collate(torch.from_numpy(column_type.encode(picture))[None], Draw(0, step, 1))[0, 0]
 
-    near = 1.0 if "randaugment" not in words else 1.6  # the tip of a turned corner may fall between pixels
+    turned = "randaugment" in words
+    near = 2.0 if turned else 1.0  # the tip of a turned corner may fall between pixels
     x, y = (int(place) for place in point)
     assert torch.allclose(point, (box[:2] + box[2:]) / 2, atol=1e-3)
     seen = box.clamp(0, side)
-    if ((seen[2:] - seen[:2]) >= 2 * near).all():
+    whole = torch.equal(seen, box)  # of one turned out of the picture the corner that ends the box is not seen
+    if ((seen[2:] - seen[:2]) >= 2 * near).all() and (whole or not turned):
         assert np.abs(np.subtract(around(mask), seen.tolist())).max() <= near
     if 1 <= x < side - 1 and 1 <= y < side - 1 and ((box[2:] - box[:2]) >= 3).all():
         assert mask[y, x] > 0

@@ -166,6 +166,6 @@ def test_what_does_not_go_with_parts_of_weights_is_refused(asked: dict[str, obje
 def test_a_record_decides_how_weights_are_held(settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan of copies is replayed as such, however little memory there is now; so is one from before there was a choice."""
     monkeypatch.setattr(sharded, "_beyond", lambda *words: True)
-    trainer = Trainer(of_run(settled), None, group=two())
+    learner, group = of_run(settled), two()
 
-    assert [type(sharded.weights(trainer, recorded)) for recorded in ({"device": "cpu"}, {"device": "cpu", "sharded": False})] == [Copies, Copies]
+    assert [type(sharded.weights(learner, group, recorded)) for recorded in ({"device": "cpu"}, {"device": "cpu", "sharded": False})] == [Copies, Copies]
