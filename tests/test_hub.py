@@ -21,11 +21,11 @@ from mapsto.errors import ConfigError
 from mapsto.generation.beam import beam
 from mapsto.generation.sampling import Sampling, tokens
 from mapsto.models import _hub_files as hub_files
-from mapsto.outputs.sequence import told
 from mapsto.run import Run
 from mapsto.signature import Signature, parse
 from mapsto.types.category import Category
 from mapsto.types.text import Text, pretrained
+from mapsto.types.text.targets import told
 from mapsto.types.text.tokenizers import FIRST, MISSING, PADDING, START, pieces_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -32,7 +32,8 @@ PAGES = ("README.md", "CONTRIBUTING.md")
 ROOMS = (
     "errors cells signature config registry files",
     "batch metrics prediction blocks events terminal",
-    "types outputs",
+    "types",
+    "outputs",
     "models generation",
     "learners training",
     "data",

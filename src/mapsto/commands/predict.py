@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 HELP = "answers for new rows"
 EVENTS = False  # its output is rows
 BOOKS = ("row", "unsure", "problem")  # columns that are no answers
-CLASSES, INTERVAL = ("value", "probability", "set"), ("value", "low", "high")  # fields of a prediction
-KNOWN = {*CLASSES, *INTERVAL}
+KNOWN = {"value", "probability", "low", "high", "set"}  # what a prediction holds; the rest is detail
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -113,13 +112,8 @@ def _differ(names: Sequence[str]) -> bool:
 
 
 def _fields(run: Run) -> dict[str, tuple[str, ...]]:
-    """What a prediction of each output tells: its value with probability and set, or with its interval, and
-    what its type adds."""
-    told = {
-        slot.name: INTERVAL if run.choice.kinds[slot.name] == "regression" else CLASSES
-        for slot in run.signature.outputs
-    }
-    return {name: (*fields, *run.types["output", name].beside) for name, fields in told.items()}
+    """What a prediction of each output tells."""
+    return {slot.name: run.output(slot.name).fields for slot in run.signature.outputs}
 
 
 def _row(named: Mapping[tuple[str, str], str], answer: Answer) -> Row:

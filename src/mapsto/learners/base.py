@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -20,10 +21,10 @@ from mapsto.batch import Batch, Padded
 from mapsto.config import Training
 from mapsto.metrics import Metric
 from mapsto.models.base import Types
+from mapsto.outputs.base import Baseline, Output
 from mapsto.prediction import Prediction
 from mapsto.signature import Signature
 from mapsto.training.optimizers import build_optimizer
-from mapsto.types.base import Baseline
 
 if TYPE_CHECKING:
     from mapsto.training.trainer import Trainer
@@ -129,6 +130,12 @@ class Learner:
         self.first: Callable[[], nn.Module] | None = (
             None  # makes the net as it was before its first step, where a run knows
         )
+
+    kinds: Mapping[str, str] = MappingProxyType({})  # {output: the kind of answer it is}, set by `build`
+
+    def output(self, slot: str) -> Output:
+        """What stands right of the arrow there: a fitted type as the kind of answer that it is."""
+        return self.types["output", slot].output(self.kinds.get(slot))
 
     def ready(self, batch: Batch) -> Batch:
         """The batch where and as the plan wants it."""
@@ -275,9 +282,7 @@ class Learner:
         output's room knows a simple answer."""
         found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
         for slot in self.signature.outputs:
-            rule = self.types["output", slot.name].baseline(
-                slot.name, self.types, self.iterate("train", EVAL_ROWS)
-            )
+            rule = self.output(slot.name).baseline(slot.name, self.iterate("train", EVAL_ROWS))
             if rule is not None:
                 found[slot.name] = answered(rule, self.iterate(split))
         return found
@@ -293,9 +298,9 @@ class Learner:
         }
 
     def metrics(self, slot: str) -> tuple[Metric, ...]:
-        """What `evaluate` says of an output; its type's metrics. Override where it measures something else,
-        e.g. an environment's return."""
-        return self.types["output", slot].metrics
+        """What `evaluate` says of an output: what its kind of answer is measured by. Override where it
+        measures something else, e.g. an environment's return."""
+        return self.output(slot).metrics
 
     @property
     def evaluation_batch(self) -> int:

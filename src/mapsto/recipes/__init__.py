@@ -592,7 +592,7 @@ def recipe_of(signature: Signature) -> Recipe:
 
 def output_kind(signature: Signature, slot: Slot, column_type: type[DataType] | DataType) -> str:
     """The kind of head that an output gets: the pair of inputs and output decides."""
-    return recipe_of(signature).kinds.get(slot.type, column_type.head_kinds[0])
+    return recipe_of(signature).kinds.get(slot.type, column_type.outputs[0])
 
 
 def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
@@ -684,7 +684,8 @@ def _best(facts: Facts, metric: str | None, usual: str | None) -> tuple[str, str
     slot = where or next(iter(outputs))
     if slot not in outputs:
         raise ConfigError(f"--metric {metric}: no output '{slot}'.\n{did_you_mean(slot, outputs)}")
-    known = [found.name for found in facts.column_types["output", slot].metrics]
+    kind = output_kind(facts.signature, outputs[slot], facts.column_types["output", slot])
+    known = [found.name for found in facts.column_types["output", slot].output(kind).metrics]
     if name and name not in known:
         raise ConfigError(f"--metric: '{slot}' has no metric '{name}'.\n{did_you_mean(name, known)}")
     default = usual if usual in known else known[0] if known else None

@@ -22,10 +22,10 @@ from mapsto.blocks import Bars, Block, Paragraph, Section, Table
 from mapsto.errors import ConfigError, DataError, RunError, did_you_mean
 from mapsto.files import disk_error, write_text
 from mapsto.measure.predictions import TestPredictions, common
-from mapsto.measure.row_errors import KINDS
 from mapsto.measure.scores import any_known, interval
 from mapsto.measure.significance import LEVEL, Difference, difference, holm
 from mapsto.metrics import Metric, ratio_of
+from mapsto.outputs.base import Output
 from mapsto.report.facts import named, weights
 from mapsto.report.markup import data_text, tag
 from mapsto.report.page import chapter, document
@@ -33,7 +33,6 @@ from mapsto.report.scales import figure
 from mapsto.run import Run
 from mapsto.signature import format_call
 from mapsto.terminal import duration, size
-from mapsto.types.base import DataType
 
 PAGE = "compare.html"
 
@@ -46,8 +45,7 @@ class Contest:
     rows."""
 
     slot: str
-    kind: str
-    column_type: DataType
+    output: Output
     metric: Metric
     names: tuple[str, ...]
     predicted: tuple[Mapping[str, np.ndarray], ...]
@@ -165,12 +163,12 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
             f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the"
             " same way."
         )
-    told = [run.types["output", slot] for run in runs]
-    column_type = told[0]
+    told = [run.output(slot) for run in runs]
+    output = told[0]
     for other in told[1:]:
-        column_type = column_type.merged_with(other)
+        output = output.merged_with(other)
     spoken = [
-        one.translate_from(column_type, tested.predicted, tested.target)
+        one.translate_to(output, tested.predicted, tested.target)
         for one, tested in zip(told, rows, strict=True)
     ]
     equal = np.all([_equal(spoken[0][1], target) for _, target in spoken[1:]], 0)
@@ -190,7 +188,7 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
         if all(measured)
         else ()
     )
-    metrics = tuple(metric for metric in column_type.metrics if all(metric.name in one for one in kept_of))
+    metrics = tuple(metric for metric in output.metrics if all(metric.name in one for one in kept_of))
     fair = [metric for metric in metrics if _same_unit(metric, kept_of)]
     metric = _metric(metrics, fair, asked, slot)
     if len(fair) < len(metrics):
@@ -201,8 +199,7 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
         )
     return Contest(
         slot,
-        runs[0].choice.kinds[slot],
-        column_type,
+        output,
         metric,
         names,
         predicted,
@@ -430,17 +427,17 @@ def metrics(contest: Contest, several: bool) -> Section:
 
 def _apart(contest: Contest) -> list[Block]:
     """How often the first two are right and wrong together, or for numbers, whose answer is nearer."""
-    kind, (first, second) = KINDS.get(contest.kind), contest.order[:2]
-    if kind is None:
+    output, (first, second) = contest.output, contest.order[:2]
+    if output.row_loss is None or output.wrong is None:
         return []
     a, b = contest.names[first], contest.names[second]
-    if contest.kind == "regression":
-        gap = kind.loss(contest.predicted[first], contest.target) - kind.loss(
+    if output.graded:
+        gap = output.row_loss(contest.predicted[first], contest.target) - output.row_loss(
             contest.predicted[second], contest.target
         )
         parts = [(f"{a} is nearer", gap < 0), (f"{b} is nearer", gap > 0), ("equally near", gap == 0)]
     else:
-        wrong = [kind.wrong(contest.predicted[i], contest.target) for i in (first, second)]
+        wrong = [output.wrong(contest.predicted[i], contest.target) for i in (first, second)]
         parts = [("both right", ~wrong[0] & ~wrong[1]), (f"only {a} right", ~wrong[0] & wrong[1])]
         parts += [(f"only {b} right", wrong[0] & ~wrong[1]), ("both wrong", wrong[0] & wrong[1])]
     return [

@@ -44,10 +44,10 @@ from mapsto.files import disk_error, read_json_lines, write_json
 from mapsto.generation.sampling import Sampling
 from mapsto.learners import build as build_learner
 from mapsto.learners.base import Learner, Predictions, predict_split
-from mapsto.measure import calibration
 from mapsto.measure.ood import FeatureHook, Novelty
 from mapsto.measure.scores import score
 from mapsto.models import build as build_model
+from mapsto.outputs.base import Output
 from mapsto.prediction import Answer, Prediction
 from mapsto.recipes import Choice
 from mapsto.registry import entry, trust
@@ -204,6 +204,10 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         return read_json_lines(self.path / "log.jsonl")
 
+    def output(self, slot: str) -> Output:
+        """What stands right of the arrow there: a fitted type as the kind of answer that was chosen."""
+        return self.types["output", slot].output(self.choice.kinds[slot])
+
     # ---- the model ----
 
     def new_model(self) -> torch.nn.Module:
@@ -262,6 +266,7 @@ class Run:
             store,
             self.choice.training,
             self.choice.learner_options,
+            self.choice.kinds,
         )
         learner.first = lambda: first_weights(self)
         return learner
@@ -345,7 +350,8 @@ class Run:
             found, unsure = self._arrays(learner, batch)
             for slot, arrays in found.items():
                 known = self.calibration.get(slot, {})
-                made = calibration.apply(heads[slot].decode, calibration.calibrated(arrays, known), known)
+                output = self.output(slot)
+                made = output.predictions(heads[slot], output.calibrated(arrays, known), known)
                 parts.setdefault(slot, []).extend(
                     replace(one, unsure=far) for one, far in zip(made, unsure, strict=True)
                 )
@@ -389,9 +395,10 @@ class Run:
             )
         scores = {}
         for slot in self.signature.outputs:
-            arrays = calibration.calibrated(found.predicted[slot.name], self.calibration.get(slot.name, {}))
+            output = self.output(slot.name)
+            arrays = output.calibrated(found.predicted[slot.name], self.calibration.get(slot.name, {}))
             scores[slot.name] = score(
-                self.types["output", slot.name], arrays, found.target[slot.name], found.present[slot.name]
+                output.metrics, arrays, found.target[slot.name], found.present[slot.name]
             )
         return scores
 

@@ -18,14 +18,12 @@ from mapsto.data.split import TEST
 from mapsto.data.store import Store
 from mapsto.files import append_json, write_atomic, write_json
 from mapsto.learners.base import Learner, Predictions
-from mapsto.measure import calibration, ood
-from mapsto.measure.baseline import TASKS, answers, chosen, features_of
+from mapsto.measure import ood
+from mapsto.measure.baseline import answers, chosen, features_of
 from mapsto.measure.predictions import TestPredictions, file_of, joined
-from mapsto.measure.row_errors import plain_metric
-from mapsto.measure.scores import Scores, record, score, scored
+from mapsto.measure.scores import Scores, any_known, record, score, scored
 from mapsto.registry.trust import flags
 from mapsto.run import Run
-from mapsto.run.writing import WAYS
 from mapsto.training import memory
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
@@ -45,16 +43,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     for entry in trainer.best_weights.history:
         append_json(run.path / "log.jsonl", entry)
     found, heard = _predicted(run, learner, store)
-    scales = {
-        slot.name: calibration.fit(
-            run.choice.kinds[slot.name],
-            held.predicted[slot.name],
-            held.target[slot.name],
-            held.present[slot.name],
-        )
-        for slot in run.signature.outputs
-        if (held := found.get("validation")) is not None
-    }
+    scales = _calibrations(run, found.get("validation"))
     groups = _groups(run)
     metrics = {split: _scores(run, held, scales, groups) for split, held in found.items()}
     parts = _parts(run, found.get("test"), scales, groups)
@@ -89,6 +78,18 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     )
 
 
+def _calibrations(run: Run, held: Predictions | None) -> dict[str, dict[str, Any]]:
+    """What makes each output's predictions honest, learned on validation rows whose answer is known."""
+    scales: dict[str, dict[str, Any]] = {}
+    if held is None:
+        return scales
+    for slot in run.signature.outputs:
+        known = any_known(held.present[slot.name])
+        predicted = {name: values[known] for name, values in held.predicted[slot.name].items()}
+        scales[slot.name] = run.output(slot.name).calibrate(predicted, held.target[slot.name][known])
+    return scales
+
+
 def _scores(
     run: Run,
     held: Predictions,
@@ -103,10 +104,10 @@ def _scores(
     )
     return {
         slot: score(
-            run.types["output", slot],
+            run.output(slot).metrics,
             {
                 name: values[at]
-                for name, values in calibration.calibrated(predicted, scales.get(slot, {})).items()
+                for name, values in run.output(slot).calibrated(predicted, scales.get(slot, {})).items()
             },
             held.target[slot][at],
             held.present[slot][at],
@@ -182,11 +183,11 @@ def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
         if len(kept) == len(parts):
             whole = joined(kept)
             groups = whole.groups if len(whole.groups) else None
-            column_type = run.types["output", slot.name]
+            metrics = run.output(slot.name).metrics
             if whole.statistics:
-                test[slot.name] = scored(column_type, whole.statistics, whole.present, groups)
+                test[slot.name] = scored(metrics, whole.statistics, whole.present, groups)
             elif whole.predicted:
-                test[slot.name] = score(column_type, whole.predicted, whole.target, whole.present, groups)
+                test[slot.name] = score(metrics, whole.predicted, whole.target, whole.present, groups)
             whole.thinned().save(run.path, number)
     by_fold = [part.metrics["test"] for part in parts]
     beside = _mean_baselines([part.metrics.get("baselines", {}) for part in parts])
@@ -207,12 +208,11 @@ def _result(
 ) -> Event:
     """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
     figures = _told({"test": test})["test"]
-    ways = [WAYS[kind] for kind in run.choice.kinds.values() if kind in WAYS and not run.signature.inputs]
-    use = (
-        f"{ways[0]} {run.path}"
-        if ways
-        else f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
-    )
+    outputs = [run.output(slot.name) for slot in run.signature.outputs if not run.signature.inputs]
+    usage = next((output.usage for output in outputs if output.usage is not None), None)
+    use = f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
+    if usage is not None:
+        use = f"{usage.invitation}: mapsto {usage.command} {run.path}"
     return {
         "event": "done",
         "run": str(run.path),
@@ -245,13 +245,14 @@ def _keep_predictions(
     for number, slot in enumerate(run.signature.outputs):
         file_of(run.path, number).unlink(missing_ok=True)  # of an earlier segment
         if held is not None:
-            predicted = calibration.calibrated(held.predicted[slot.name], scales.get(slot.name, {}))
+            output = run.output(slot.name)
+            predicted = output.calibrated(held.predicted[slot.name], scales.get(slot.name, {}))
             hashes, of = _hashes(run, held.rows), np.empty(0) if groups is None else groups[held.rows]
             tested = TestPredictions(
                 held.rows, hashes, held.target[slot.name], held.present[slot.name], of, predicted
             )
             tested = tested if "fold" in run.record else tested.thinned()
-            tested.to_statistics(run.types["output", slot.name], heads.get(slot.name)).save(run.path, number)
+            tested.to_statistics(output.metrics, heads.get(slot.name)).save(run.path, number)
 
 
 def _hashes(run: Run, rows: np.ndarray) -> np.ndarray:
@@ -303,26 +304,27 @@ def _baselines(
     of = None if groups is None else groups[held.rows]
     scores: dict[str, Any] = {
         slot: {
-            name: score(run.types["output", slot], answer, held.target[slot], held.present[slot], of)
+            name: score(run.output(slot).metrics, answer, held.target[slot], held.present[slot], of)
             for name, answer in found.items()
         }
         for slot, found in learner.baseline("test").items()
     }
-    if not any(kind in TASKS for kind in run.choice.kinds.values()) or not run.signature.inputs:
+    outputs = {slot.name: run.output(slot.name) for slot in run.signature.outputs}
+    if not any(output.link for output in outputs.values()) or not run.signature.inputs:
         return scores
     rows = store.rows("test")
     train, test = features_of(store, store.rows("train")), features_of(store, rows, groups)
     rows, kept = rows[chosen(len(rows))], {}
     for number, slot in enumerate(run.signature.outputs):
-        if slot.name not in train:
+        if slot.name not in train or not outputs[slot.name].link:
             continue
-        column_type, asked = run.types["output", slot.name], test[slot.name]
-        found = answers(train[slot.name], asked, column_type, run.choice.kinds[slot.name])
+        output, asked = outputs[slot.name], test[slot.name]
+        found = answers(train[slot.name], asked, output)
         scores[slot.name] = {
-            name: score(column_type, answer, asked.target, asked.present, asked.groups)
+            name: score(output.metrics, answer, asked.target, asked.present, asked.groups)
             for name, answer in found.items()
         }
-        metric = plain_metric(column_type)
+        metric = output.row_metric
         kept |= {
             f"{number}.{name}": metric.rows(answer, asked.target).astype(np.float32)
             for name, answer in found.items()

@@ -13,7 +13,7 @@ import base64
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -54,13 +54,31 @@ from mapsto.types.text.tokenizers import (
     tokenizer_of,
 )
 
-if TYPE_CHECKING:
-    from mapsto.types.text import Text
-
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
 SAMPLED = 5_000_000  # characters that buckets and rarities are counted on
 WINDOWS = 8  # views of a long text at most
 WORDS, PIECES, LETTERS = 20_000, 8_000, 5_000  # in a vocabulary, where nobody says otherwise
+
+
+class Text(Protocol):
+    """What a reading must know of the text's type: its options, and what it learned. See
+    `mapsto.types.text`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    tokenizer: str | None
+    grams: bool | None
+    max: int | None
+    long: str
+    size: int | None
+    hide: float | None
+    codes: str
+    alphabet: str
+    most: int
+    kept: int
+    buckets: int
+    words: int
+    longest: int
+    rarity: str
 
 
 class TextInput:
