@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import threading
 import uuid
@@ -25,6 +24,7 @@ from mapsto import registry
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Blob, Column
 from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.testing import check_type
 from mapsto.types.base import DataType
 from mapsto.types.categories import Categories
 from mapsto.types.category import Category
@@ -142,97 +142,10 @@ def test_every_file_holds_a_room_of_its_name(name: str) -> None:
 
 
 @cases
-def test_a_fitted_room_survives_json(case: Case) -> None:
-    column_type = case.column_type
-    again = type(column_type).from_json(json.loads(json.dumps(column_type.to_json())))
-    assert again == column_type and hash(again) == hash(column_type)
-
-
-@cases
-def test_fitting_twice_gives_the_same_room(case: Case) -> None:
-    assert case.column_type == case.column_type
-
-
-@cases
-def test_a_column_is_encoded_as_its_cells_are(case: Case) -> None:
-    cells, column_type = case.cells, case.column_type
-    array, problems = column_type.encode_column(cells)
-    assert problems == {} and len(array) == len(cells)
-    shape = column_type.layout.shape
-    if not column_type.layout.ragged:
-        assert array.dtype == column_type.layout.dtype and array.shape == (len(cells), *shape)
-    for row, cell in zip(array, cells, strict=True):
-        one = column_type.encode(column_type.read(cell))
-        assert one.dtype == row.dtype == column_type.layout.dtype and one.ndim == len(shape)
-        assert all(side in (None, found) for side, found in zip(shape, one.shape, strict=True))
-        np.testing.assert_array_equal(one, row)
-    empty, problems = column_type.encode_column([])
-    assert len(empty) == 0 and not problems
-    assert column_type.layout.ragged or (empty.shape == (0, *shape) and empty.dtype == column_type.layout.dtype)
-    assert all(isinstance(column_type.show(column_type.read(cell)), str) for cell in cells)
-
-
-@cases
-@pytest.mark.parametrize("rows", [0, 1, None])
-def test_batches_of_any_size_pass_stem_or_head(case: Case, rows: int | None) -> None:
-    column_type = case.column_type
-    arrays = stored(column_type, case.cells, rows)
-    for draw in (None, Draw(0, 1, len(arrays))):
-        values = column_type.collate(arrays, draw)
-        assert len(dense(values)) == len(arrays)
-        if case.side == "input":
-            assert all(torch.isfinite(dense(view)).all() and len(dense(view)) == len(arrays) for view in column_type.views(values))
-            assert (outside := column_type.range_violation(values)) is None or (outside.shape == (len(arrays),) and torch.isfinite(outside).all())
-    if case.side == "input":
-        check_stems(column_type, values)
-    else:
-        check_head(column_type, case.kind, arrays, values)
-
-
-def check_stems(column_type: DataType, values: Any) -> None:
-    rows, plain = len(dense(values)), column_type.stem(None)
-    assert plain.gives == "pooled" and plain(values).shape == (rows, plain.features)
-    for width in (None, 8):
-        one, many = column_type.stem(width), type(column_type).stems({"a.b": column_type, "c": column_type}, width)
-        found = many({"a.b": values, "c": values})
-        assert set(found) == set(many.gives) == {"a.b", "c"} and many.gives["c"] == one.gives
-        assert dense(found["c"]).shape == dense(one(values)).shape and torch.isfinite(dense(found["a.b"])).all()
-        assert one.gives != "tokens" or (dense(found["c"]).ndim == 3 and dense(found["c"]).shape[::2] == (rows, width))
-
-
-@cases
-@pytest.mark.parametrize("rows", [0, 1, None])
-def test_what_the_gate_asks_has_a_line_a_row(case: Case, rows: int | None) -> None:
-    column_type = case.column_type
-    arrays = stored(column_type, case.cells, rows)
-    for found in (*column_type.as_columns(arrays).values(), *column_type.summary_stats(arrays).values(), column_type.pixels(arrays), column_type.similarity_embedding(arrays)):
-        assert found is None or len(found) == len(arrays)
-    assert (likeness := column_type.similarity_embedding(arrays)) is None or (np.abs(np.linalg.norm(likeness, axis=1) - 0.5) <= 0.5 + 1e-4).all()
-
-
-def check_head(column_type: DataType, kind: str, arrays: Any, target: Any) -> None:
-    present, rows = column_type.present(arrays), len(dense(target))
-    assert present.dtype == torch.bool and present.shape in (dense(target).shape, dense(target).shape[:1])
-    head = column_type.output(kind).head(16)
-    assert head.expects in ("pooled", "tokens", "map", "maps")
-    pooled = (torch.randn(rows, 16), torch.randn(rows, 3, 16))
-    steps = torch.randn(rows, 2 * dense(target).shape[1] if head.expects == "tokens" else 1, 16)  # twice as many, so that any text may be heard in them
-    tokens = Padded(steps, torch.full((rows,), steps.shape[1])) if kind == "ctc" else steps[:, ::2]
-    for hidden in (tokens,) if head.expects == "tokens" else pooled:
-        output = head(hidden)
-        per_row, count = head.loss(output, target if kind != "tokens" else dense(target), present)
-        assert per_row.shape == count.shape == (rows,) and torch.isfinite(per_row).all() and (count >= 0).all()
-        assert (per_row[count == 0] == 0).all()
-        per_row.sum().backward()
-        assert all(value.grad is None or torch.isfinite(value.grad).all() for value in head.parameters())
-        predicted = {name: dense(value).detach().numpy() for name, value in head.predict(output).items()}
-        assert {len(value) for value in predicted.values()} == {rows}
-        decoded = head.decode(predicted)
-        assert len(decoded) == rows and json.dumps([one.to_json() for one in decoded])
-        for metric in column_type.output(kind).metrics if head.expects == "pooled" else ():  # those of tokens are asked of their sums: tests/test_language.py
-            statistics = metric.rows(predicted, target.numpy())
-            assert len(statistics) == rows and statistics.ndim == 2 and statistics.dtype.kind == "f"
-            assert isinstance(metric.reduce(statistics), float)
+def test_a_type_keeps_its_contract(case: Case) -> None:
+    """Fitting, JSON, encoding, batches of any size, stems, and what the data gate asks."""
+    spec = {"kind": case.kind} if case.kind else {}
+    check_type(registry.entry("types", case.name), case.cells, case.side, dict(case.options), **spec)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.side == "output" and case.name not in (*ANSWERS, *OUTPUTS)], ids=str)
@@ -248,8 +161,7 @@ def test_members_are_averaged(case: Case) -> None:
 @pytest.mark.parametrize("name", sorted(CELLS))
 def test_all_cells_missing(name: str) -> None:
     if name not in OUTPUTS:
-        column_type = fitted(name, [None, None])
-        check_stems(column_type, column_type.collate(stored(column_type, [None, None]), None))
+        check_type(registry.entry("types", name), [None, None])
     if registry.entry("types", name).outputs:
         with pytest.raises(DataError, match="'it'"):
             fitted(name, [None, None], "output")

@@ -218,8 +218,8 @@ def only_input(signature: Signature, types: Types, model: str, modality: str) ->
     kinds = [slot.type for slot in signature.inputs]
     if [types["input", slot.name].modality for slot in signature.inputs] != [modality]:
         raise ConfigError(
-            f"model '{model}' takes one {modality}, got {', '.join(kinds) or 'no input'}.\nUse --model fusion for"
-            " several inputs, --model mlp for tables."
+            f"model '{model}' takes one {modality}, got {', '.join(kinds) or 'no input'}.\nUse --model fusion"
+            " for several inputs, --model mlp for tables."
         )
     return signature.inputs[0].name
 
