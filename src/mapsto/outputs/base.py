@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Batch, Ragged
@@ -117,6 +118,13 @@ class Head(nn.Module):
             " nothing.\nLeave it out."
         )
 
+    def merge(self, outputs: Sequence[Any], views: Tensor | None) -> Any:
+        """Outputs of a row's test-time views as one, the plain view's first. views (V, 2, 3): how each moved
+        the places that this output speaks of; None where it speaks of none. Here the plain view's alone, for
+        boxes of a mirrored picture must not be averaged with those of the plain one: a head that does not
+        say how its views go together has none."""
+        return outputs[0]
+
     def predict(self, output: Any) -> dict[str, Tensor]:
         """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …,
         "probability": …}."""
@@ -125,6 +133,11 @@ class Head(nn.Module):
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         """What `predict` gave, as numpy, for people: one Prediction a row."""
         raise TypeError(f"{type(self).__name__} does not decode")
+
+
+def mean_of_views(outputs: Sequence[Tensor]) -> Tensor:
+    """`Head.merge` of scores of the row as a whole, which a view does not move."""
+    return torch.stack(list(outputs)).mean(0)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Letters: n rows, B rows of a batch, K classes, M members of an ensemble, D width
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +19,17 @@ from mapsto.blocks import Block, Matrix, Table
 from mapsto.metrics import Arrays, Metric, classification
 from mapsto.outputs import _conformal as conformal
 from mapsto.outputs._temperature import log_odds, temperature_of, tempered
-from mapsto.outputs.base import COVERAGE, TINY, Coverage, Groups, Head, Output, SectionPart, largest
+from mapsto.outputs.base import (
+    COVERAGE,
+    TINY,
+    Coverage,
+    Groups,
+    Head,
+    Output,
+    SectionPart,
+    largest,
+    mean_of_views,
+)
 from mapsto.prediction import Prediction, with_sets
 
 MOST_WEIGHT = 100.0  # of a class when balancing: one row in a million must not drown the rest
@@ -231,6 +241,9 @@ class ClassesHead(Head):
         right = logs.gather(1, label[:, None])[:, 0]
         per_row = -(1 - self.smoothing) * right - self.smoothing * logs.mean(1)
         return torch.where(known, per_row * self.weight[label], 0.0), known.float()
+
+    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
+        return mean_of_views(outputs)
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
         """Members' mean of log-probabilities, renormalised. On reviews (imdb, a bag and a recurrent net) the

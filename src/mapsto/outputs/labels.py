@@ -7,7 +7,7 @@ Letters: n rows, B rows of a batch, K labels, M members of an ensemble, D width,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +19,17 @@ from mapsto.blocks import Block, Table
 from mapsto.metrics import MULTI_LABEL, Arrays, Metric
 from mapsto.outputs import _conformal as conformal
 from mapsto.outputs._temperature import as_two_classes, log_odds, temperature_of, tempered_labels
-from mapsto.outputs.base import COVERAGE, TINY, Coverage, Groups, Head, Output, SectionPart, largest
+from mapsto.outputs.base import (
+    COVERAGE,
+    TINY,
+    Coverage,
+    Groups,
+    Head,
+    Output,
+    SectionPart,
+    largest,
+    mean_of_views,
+)
 from mapsto.prediction import Prediction, with_sets
 
 
@@ -193,6 +203,9 @@ class LabelsHead(Head):
         cost = binary_cross_entropy_with_logits(output.float(), truth, reduction="none")
         cost = cost.mean(1) if cost.ndim == 3 else cost  # the mean of the members' losses
         return (cost * known).sum(1), known.sum(1).float()
+
+    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
+        return mean_of_views(outputs)
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
         probability = output.float().sigmoid()

@@ -8,7 +8,7 @@ D width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from torch.nn.functional import huber_loss, mse_loss
 from mapsto.blocks import Line, Lines
 from mapsto.metrics import REGRESSION, Arrays, Metric
 from mapsto.outputs import _conformal as conformal
-from mapsto.outputs.base import Coverage, Groups, Head, Output, SectionPart, in_words
+from mapsto.outputs.base import Coverage, Groups, Head, Output, SectionPart, in_words, mean_of_views
 from mapsto.prediction import Prediction
 
 BIN_ROWS, BINS = 20, 12  # of a curve over numbers: fewest rows of a bin, most bins
@@ -192,6 +192,9 @@ class RegressionHead(Head):
         )
         per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
         return torch.where(known, per_row, 0.0), known.float()
+
+    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
+        return mean_of_views(outputs)
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
         """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's

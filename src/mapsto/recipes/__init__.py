@@ -100,7 +100,7 @@ def pictures(facts: Facts) -> dict[str, Any]:
     return {
         "options": {"width": width},
         "training": training,
-        "learner_options": {"cutmix": 0.5} if few else {},
+        "learner_options": {"cutmix": 0.5} if few and facts.mixable else {},
         "type_options": {
             "input": {"image": {"augment": "crop colour cutout" if few else "crop"}},
             "output": {"category": {"smoothing": 0.1}},

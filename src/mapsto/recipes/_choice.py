@@ -32,6 +32,12 @@ class Facts:
     found: Mapping[str, Any] = field(default_factory=dict)  # by the earlier run's model, where there is one
     text_flops: Callable[[], float] = lambda: 0.0
 
+    @property
+    def mixable(self) -> bool:
+        """Do all answers hold for a whole row, so that rows and their losses may be mixed?"""
+        outputs = [self.column_types["output", slot.name] for slot in self.signature.outputs]
+        return not any(one.layout.ragged or one.annotates(self.signature) is not None for one in outputs)
+
     def passes(self, multiplications: float) -> float | None:
         """Passes over the training rows that the minutes allow a net of so many multiply-adds a row; None
         where minutes do not decide."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from mapsto.batch import Padded
 from mapsto.metrics import Arrays
 from mapsto.outputs.base import Head, Output
-from mapsto.testing._types import dense, stored
+from mapsto.testing._types import collated, dense, stored
 
 WIDTH = 16
 STEPS = 6  # tokens of a block
@@ -66,7 +66,7 @@ def _asked(output: Output, cells: Sequence[Any], hidden: Hidden | None) -> tuple
     if head.writes == "next":  # learned in blocks of tokens, which a learner cuts
         target = torch.randint(1, head.vocabulary, (len(cells), STEPS)) * present[:, None]
     else:
-        target = output.type.collate(arrays, None)
+        target = collated(output.type, arrays)
     given = _hidden(head, len(cells), target) if hidden is None else hidden(target)
     return head, head(given), target, present
 

@@ -11,6 +11,7 @@ import torch
 
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Column
+from mapsto.types._geometry import identity
 from mapsto.types.base import DataType
 
 
@@ -51,6 +52,11 @@ def dense(field: Any) -> Any:
     return field.values if isinstance(field, Padded) else field
 
 
+def collated(fitted: DataType, arrays: Any, draw: Draw | None = None) -> Any:
+    """A batch in whose input nothing is moved."""
+    return fitted.collate(arrays, draw, identity(len(arrays)))
+
+
 def _check_encoding(fitted: DataType, cells: Sequence[Any]) -> None:
     layout = fitted.layout
     encoded, problems = fitted.encode_column(cells)
@@ -69,12 +75,12 @@ def _check_encoding(fitted: DataType, cells: Sequence[Any]) -> None:
 def _check_batch(fitted: DataType, cells: Sequence[Any], side: str) -> None:
     arrays = stored(fitted, cells)
     for draw in (None, Draw(0, 1, len(arrays))):
-        assert len(dense(fitted.collate(arrays, draw))) == len(arrays), "a batch of any size has a line a row"
+        assert len(dense(collated(fitted, arrays, draw))) == len(arrays), "a batch has a line a row"
     columns = (*fitted.as_columns(arrays).values(), *fitted.summary_stats(arrays).values())
     for found in (*columns, fitted.pixels(arrays), fitted.similarity_embedding(arrays)):
         assert found is None or len(found) == len(arrays), "what the data gate asks has a line a row"
     if side == "input":
-        _check_stems(fitted, fitted.collate(arrays, None))
+        _check_stems(fitted, collated(fitted, arrays))
     else:
         present = fitted.present(arrays)
         assert present.dtype == torch.bool and len(present) == len(arrays), "which labels are known is known"

@@ -185,7 +185,7 @@ class Categories(DataType):
                     known[cell] = rows[position]
         return rows, problems
 
-    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+    def collate(self, arrays: Tensor, draw: Draw | None, geometry: Tensor | None = None) -> Tensor:
         """(B, K) float32 of 1, 0 and, not known, -1."""
         return arrays.float()
 

@@ -176,7 +176,7 @@ class Category(DataType):
             codes[position] = code
         return codes, problems
 
-    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+    def collate(self, arrays: Tensor, draw: Draw | None, geometry: Tensor | None = None) -> Tensor:
         """(B,) int64."""
         return arrays.long()
 

@@ -189,7 +189,7 @@ class Number(DataType):
         except (ValueError, TypeError, OverflowError):
             return None
 
-    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+    def collate(self, arrays: Tensor, draw: Draw | None, geometry: Tensor | None = None) -> Tensor:
         """As target (B,) in its own unit, float64 where float32 would blur it. As input (B, 2): standardised
         value, missing flag; a date (B, 2 + 23): also its place in the year (4 waves, 12 months) and the week
         (7 days), and (+4) in the day if that varies.
