@@ -61,24 +61,39 @@ WORDS, PIECES, LETTERS = 20_000, 8_000, 5_000  # in a vocabulary, where nobody s
 
 
 class Text(Protocol):
-    """What a reading must know of the text's type: its options, and what it learned. See
+    """What a reading must know of the text's type, which is frozen: its options, and what it learned. See
     `mapsto.types.text`."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
-    tokenizer: str | None
-    grams: bool | None
-    max: int | None
-    long: str
-    size: int | None
-    hide: float | None
-    codes: str
-    alphabet: str
-    most: int
-    kept: int
-    buckets: int
-    words: int
-    longest: int
-    rarity: str
+
+    @property
+    def tokenizer(self) -> str | None: ...
+    @property
+    def grams(self) -> bool | None: ...
+    @property
+    def max(self) -> int | None: ...
+    @property
+    def long(self) -> str: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def hide(self) -> float | None: ...
+    @property
+    def codes(self) -> str: ...
+    @property
+    def alphabet(self) -> str: ...
+    @property
+    def most(self) -> int: ...
+    @property
+    def kept(self) -> int: ...
+    @property
+    def buckets(self) -> int: ...
+    @property
+    def words(self) -> int: ...
+    @property
+    def longest(self) -> int: ...
+    @property
+    def rarity(self) -> str: ...
 
 
 class TextInput:
