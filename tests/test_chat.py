@@ -28,7 +28,6 @@ from mapsto.errors import CellError, ConfigError, RunError
 from mapsto.learners.chat import Packed, best_fit
 from mapsto.report.reporting import kept
 from mapsto.run import Run
-from mapsto.run.warm_start import first_weights
 from mapsto.training.checkpoint import read
 from mapsto.types.messages import Messages
 from mapsto.types.preference import Preference
@@ -329,7 +328,7 @@ def test_killed_at_random_instants_ends_bit_identical(talks: Path, text_run: Run
 def test_a_run_starts_with_the_other_ones_vocabulary_and_weights(chat_run: Run, text_run: Run) -> None:
     ours, theirs = chat_run.types["output", "messages"], text_run.types["output", "text"]
     weights, _ = read(text_run.path / "model.safetensors")
-    began = first_weights(chat_run).state_dict()
+    began = chat_run.first_model().state_dict()
 
     assert (ours.kind, ours.alphabet, ours.most) == (theirs.kind, theirs.alphabet, 160)
     assert all(torch.equal(began[name], value) for name, value in weights.items())
@@ -355,7 +354,7 @@ def test_any_run_of_the_same_shape_can_be_started_from(tmp_path: Path) -> None:
     second = mapsto.train(table(tmp_path / "b.csv", ["down", "up"]), "x:number -> kind", start=str(first.path), **how)
 
     assert second.types["output", "kind"].classes == first.types["output", "kind"].classes
-    assert torch.equal(next(iter(first_weights(second).state_dict().values())), next(iter(first.model.state_dict().values())))
+    assert torch.equal(next(iter(second.first_model().state_dict().values())), next(iter(first.model.state_dict().values())))
     with pytest.raises(RunError, match="hold others: left"):
         mapsto.train(table(tmp_path / "c.csv", ["up", "left"]), "x:number -> kind", start=str(first.path), **how)
     with pytest.raises(ConfigError, match="its model is 'mlp', asked for is 'linear'"):
@@ -430,7 +429,7 @@ def test_the_loss_is_the_papers(liked: Path, chat_run: Run, tmp_path: Path) -> N
             chance = model({}, condition=(tokens >> 1)[None, :-1])["preference"][0].log_softmax(-1)
         return float((chance.gather(1, (tokens >> 1)[1:, None])[:, 0] * (tokens & 1)[1:]).sum())
 
-    first = first_weights(run).eval()
+    first = run.first_model().eval()
     gain = [said(run.model, cell[name]) - said(first, cell[name]) for name in ("chosen", "rejected")]
     assert count.tolist() == [1.0] and float(loss.detach()) == pytest.approx(np.log1p(np.exp(-0.5 * (gain[0] - gain[1]))), abs=1e-4)
 

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mapsto
-from mapsto.checks.base import Finding, look
+from mapsto.checks import look
+from mapsto.checks.base import Finding
 from mapsto.cli import main
 from mapsto.config import settings_of
 from mapsto.data.open import open_source

@@ -304,7 +304,7 @@ def test_an_encoder_is_tuned_and_its_run_needs_the_folder_no_more(rows: Path, pu
 def test_adapters_alone_are_trained(rows: Path, public, tmp_path: Path) -> None:
     heard: list = []
     run = tuned(rows, public("bert"), tmp_path, lora="4", lr=1e-2, emit=heard.append)
-    first, last = api.first_weights(run).state_dict(), run.model.state_dict()
+    first, last = run.first_model().state_dict(), run.model.state_dict()
     moved = {name for name in last if not torch.equal(first[name], last[name])}
     assert moved and all("lora_" in name or name.startswith("heads.") for name in moved)
     assert any("lora_B" in name for name in moved) and run.metrics["test"]["label"]["accuracy"]["value"] >= 0.8

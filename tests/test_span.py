@@ -14,7 +14,7 @@ from test_exact import ignore, killed_and_resumed, same
 
 import mapsto
 from mapsto.cells import Annotated
-from mapsto.checks.base import look
+from mapsto.checks import look
 from mapsto.config import settings_of
 from mapsto.data.open import open_source
 from mapsto.errors import CellError, ConfigError

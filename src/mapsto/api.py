@@ -14,36 +14,34 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from mapsto.config import Budget, Reading, Settings, options_of, settings_of
-from mapsto.data.added import added
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.data.source import Source
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import locked
-from mapsto.learners.base import Predictions
 from mapsto.models import config
 from mapsto.registry import entry, module
 from mapsto.registry.trust import trust_all, trust_asked
-from mapsto.report import reporting
 from mapsto.run import Run
-from mapsto.run.warm_start import first_weights, start_from
+from mapsto.run.warm_start import start_from
 from mapsto.signature import parse_call
-from mapsto.steps.finish import finish, pooled
 from mapsto.steps.prepare import part_of, parts_of, prepare, reopen, store_of
 from mapsto.training.budget import goal_of
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.machine import choose_device
 from mapsto.training.plan import Plan
-from mapsto.training.processes import learn_together
 from mapsto.training.timer import Timer
 from mapsto.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from mapsto.learners.base import Predictions
 
 
 def train(
@@ -103,8 +101,10 @@ def fit(
             )
             devices = run.choice.training.devices or 1
             if devices > 1:  # they leave a last checkpoint, from which this process goes on
+                from mapsto.training.processes import learn_together
+
                 learn_together("mapsto.steps.worker", run.path, devices, started, emit)
-            learner = run.new_learner(first_weights(run), store)
+            learner = run.new_learner(run.first_model(), store)
             trainer = Trainer(
                 learner,
                 run.path,
@@ -116,6 +116,8 @@ def fit(
             timer.lap("reading and deciding")
             trainer.fit()
             timer.lap("learning")
+            from mapsto.steps.finish import finish  # measuring is imported when there is something to measure
+
             done, made = finish(run, trainer, store, time.monotonic() - started)
             timer.lap("measuring")
             run.save(cost=timer.record(learner.device))
@@ -274,6 +276,8 @@ def reproduce(path: str | Path, emit: Emit | None = None) -> tuple[Run, bool]:
 def report(path: str | Path, private: bool = True, emit: Emit | None = None) -> Path:
     """Draw a finished run's page and model card again, from what it holds: its data may have moved. What was
     never asked is asked first. private False: no row of the data is shown. The page's path."""
+    from mapsto.report import reporting
+
     run = Run.open(path)
     if run.status != "done":
         raise RunError(
@@ -295,6 +299,8 @@ def same_weights(a: Path, b: Path) -> bool:
 def _with_new(run: Run, data: Any, before: Any) -> tuple[Source, dict[str, Any]]:
     """The rows that a run has, then the new ones; and what its record says of them. RunError where the first
     cannot be read again, DataError where the new ones do not fit."""
+    from mapsto.data.added import added
+
     if "fold" in run.record:
         raise RunError(
             f"{run.path}: learned from all its rows, by --folds, so none is left to test on.\nTrain on all of"
@@ -357,6 +363,8 @@ def _put_back(run: Run, kept: str) -> None:
 def _fit_folds(run: Run, source: Source, emit: Emit) -> Run:
     """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns
     from all rows but validation. What is done already is not done again."""
+    from mapsto.steps.finish import pooled
+
     started, count, parts = time.monotonic(), run.settings.reading.folds, []
     asked = {key: run.record[key] for key in ("data", "asked", "settings", "code") if key in run.record}
     for fold in range(count):
@@ -380,6 +388,8 @@ def _report_and_tell(
     made: Mapping[str, Predictions] | None = None,
 ) -> None:
     """Write the report, then tell the result; the result in any case."""
+    from mapsto.report import reporting
+
     page = ""
     try:
         page = reporting.written(run, source, emit, made)

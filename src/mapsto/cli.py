@@ -16,9 +16,8 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-from mapsto import __version__
 from mapsto.commands.base import data_and_signature, settings, takes_trust, takes_words
-from mapsto.config import GROUPS
+from mapsto.config import GROUPS, VERSION
 from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean
 from mapsto.registry import module, names
 from mapsto.registry.trust import trust_all
@@ -45,18 +44,24 @@ class Parser(argparse.ArgumentParser):
         raise RunError(message)
 
 
-def parser() -> tuple[Parser, dict[str, Parser]]:
-    """The whole command line; flags and their help come from the settings' own fields."""
+def parser(only: str | None = None) -> tuple[Parser, dict[str, Parser]]:
+    """The whole command line; flags and their help come from the settings' own fields. only: a command that
+    alone is read, if there is one of that name, so that a training imports no other's file."""
     top = Parser(
         prog="mapsto",
         description="Say what maps to what, point at data, and it learns the map.",
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"mapsto {__version__}")
+    top.add_argument("--version", action="version", version=f"mapsto {VERSION}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    each = {"train": _command(commands, "train", "learn a map from data", True)}
-    _train_arguments(each["train"])
-    for name in names("commands"):
+    wanted = ["train", *names("commands")]
+    wanted = [only] if only in wanted else wanted
+    each: dict[str, Parser] = {}
+    for name in wanted:
+        if name == "train":
+            each[name] = _command(commands, name, "learn a map from data", True)
+            _train_arguments(each[name])
+            continue
         found = module("commands", name)
         each[name] = _command(commands, name, found.HELP, getattr(found, "EVENTS", True))
         found.arguments(each[name])
@@ -105,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]  # "->text" is no flag
     debug, runs = "--debug" in words, []
     try:
-        top, each = parser()
+        top, each = parser(words[0] if words else None)
         if not words:
             top.print_help()
             return 0

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 from mapsto.errors import ConfigError, did_you_mean
 
+VERSION = "0.1.0"  # of mapsto, as pyproject.toml has it
+
 T = TypeVar("T")
 
 

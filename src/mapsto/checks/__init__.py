@@ -1,0 +1,55 @@
+"""The data gate: every file of this folder is asked what is wrong with the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mapsto.cells import shorten
+from mapsto.checks.base import EXAMPLES, LEVELS, Evidence, Finding
+from mapsto.registry import module, names
+
+
+def look(evidence: Evidence) -> list[Finding]:
+    """What every check found, the gravest first, with names and cells of the example rows."""
+    found = [finding for name in names("checks") for finding in module("checks", name).look(evidence)]
+    found.sort(key=lambda finding: LEVELS.index(finding.level))
+    return _with_examples(found, evidence)
+
+
+def _with_examples(found: list[Finding], evidence: Evidence) -> list[Finding]:
+    """Names of the rows and the cells concerned: one pass over the source, no further than the last of
+    them."""
+    wanted = {row for finding in found for row in finding.rows[:EXAMPLES]}
+    cells: dict[int, tuple[str, dict[str, Any]]] = {}
+    first = 0
+    for chunk in evidence.source.chunks() if wanted else ():
+        for row in wanted.intersection(range(first, first + len(chunk))):
+            cells[row] = (
+                chunk.where[row - first],
+                {name: column[row - first] for name, column in chunk.columns.items()},
+            )
+        first += len(chunk)
+        if len(cells) == len(wanted):
+            break
+    return [_with_example(finding, cells, evidence) for finding in found]
+
+
+def _with_example(
+    finding: Finding, cells: Mapping[int, tuple[str, dict[str, Any]]], evidence: Evidence
+) -> Finding:
+    """The finding with the names of its first rows and their cells, where it does not say them itself. cells:
+    of a row its name and its cells."""
+    rows = finding.rows[:EXAMPLES]
+    known = [cells[row] for row in rows if row in cells]
+    where = tuple(name for name, _ in known)
+    examples = tuple(_shown(row, finding, evidence) for _, row in known)
+    return replace(finding, rows=rows, where=finding.where or where, examples=finding.examples or examples)
+
+
+def _shown(cells: Mapping[str, Any], finding: Finding, evidence: Evidence) -> str:
+    """A row's cells in the columns concerned and the targets, on one line."""
+    columns = [*finding.columns, *(slot.column for slot in evidence.outputs)]
+    columns = columns if finding.columns else [*(slot.column for slot in evidence.inputs[:4]), *columns]
+    return ", ".join(f"{name}={shorten(cells[name])}" for name in dict.fromkeys(columns) if name in cells)

@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from mapsto.checks.base import Evidence, Finding, look, to_drop
+from mapsto.checks import look
+from mapsto.checks.base import Evidence, Finding, to_drop
 from mapsto.checks.leakage import ALLOW
 from mapsto.errors import DataError
 from mapsto.events import Emit

@@ -7,7 +7,6 @@ few passes of array code over bounded samples: seconds, whatever the size of the
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,13 +15,19 @@ from typing import Any
 import numpy as np
 
 from mapsto.batch import key
-from mapsto.cells import shorten
+from mapsto.checks._columns import (
+    LEAST,
+    Fact,
+    is_constant,
+    is_named_like_an_id,
+    names_rows,
+    numbers_rows,
+)
 from mapsto.config import Reading
 from mapsto.data.encode import Spot
 from mapsto.data.scan import Scan, hash64
 from mapsto.data.source import SPLITS, Source
 from mapsto.data.store import Store
-from mapsto.registry import module, names
 from mapsto.signature import Slot
 from mapsto.types.base import DataType
 
@@ -69,35 +74,6 @@ class Finding:
             name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
         }
         return cls(**values)
-
-
-@dataclass(frozen=True, eq=False)
-class Fact:
-    """One column of a plain table, as a room gives it. part: "" where it is the whole cell, "moment" of a
-    date, else a label's name or what was measured. values (m,): float64, nan where missing, when they have an
-    order; else int64 codes: -1 missing, -2 not told apart.
-    """
-
-    side: str
-    slot: Slot
-    part: str
-    values: np.ndarray
-
-    @property
-    def ordered(self) -> bool:
-        return self.values.dtype.kind == "f"
-
-    @property
-    def known(self) -> np.ndarray:
-        """(m,) bool: not missing."""
-        return ~np.isnan(self.values) if self.ordered else self.values != -1
-
-    @property
-    def column(self) -> str:
-        return self.slot.column
-
-    def __str__(self) -> str:
-        return f"'{self.column}'" + (f" ({self.part})" if self.part not in ("", "moment") else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,9 +249,33 @@ class Evidence:
     @cached_property
     def ids(self) -> set[str]:
         """Input columns that only number the rows, or say nothing: rows are compared without them."""
-        from mapsto.checks import constant, ids
+        return {*self.id_columns, *self.constant_columns}
 
-        return {*ids.found(self), *constant.found(self)}
+    @cached_property
+    def id_columns(self) -> list[str]:
+        """Input columns that number or name the rows; never the one rows are divided by in time, nor the only
+        input."""
+        if len(self.inputs) < 2:
+            return []
+        asked = [fact for fact in self.given if not fact.part and fact.column != self.reading.time]
+        numbering = [
+            fact.column
+            for fact in asked
+            if numbers_rows(fact, self.rows, self.distinct_rows, lambda fact: self.cells(fact.column))
+        ]
+        named = [slot for slot in self.inputs if is_named_like_an_id(slot.column)]
+        return numbering + [s.column for s in named if names_rows(self.texts(s), self.distinct_rows)]
+
+    @cached_property
+    def constant_columns(self) -> list[str]:
+        """Input columns that hold one value, or nothing, in every row."""
+        if len(self.rows) < LEAST:
+            return []
+        columns = [fact.column for fact in self.given if fact.part in ("", "moment") and is_constant(fact)]
+        texts = [(slot.column, self.texts(slot)) for slot in self.inputs]
+        return columns + [
+            column for column, cells in texts if cells is not None and all(cell == cells[0] for cell in cells)
+        ]
 
     @property
     def divided(self) -> bool:
@@ -340,49 +340,6 @@ def chosen(rows: int, most: int, *name: Any) -> np.ndarray:
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(key("checks", rows, *name)).choice(rows, most, replace=False))
-
-
-def look(evidence: Evidence) -> list[Finding]:
-    """What every check found, the gravest first, with names and cells of the example rows."""
-    found = [finding for name in names("checks") for finding in module("checks", name).look(evidence)]
-    found.sort(key=lambda finding: LEVELS.index(finding.level))
-    return _with_examples(found, evidence)
-
-
-def _with_examples(found: list[Finding], evidence: Evidence) -> list[Finding]:
-    """Names of the rows and the cells concerned: one pass over the source, no further than the last of
-    them."""
-    wanted = {row for finding in found for row in finding.rows[:EXAMPLES]}
-    cells: dict[int, tuple[str, dict[str, Any]]] = {}
-    first = 0
-    for chunk in evidence.source.chunks() if wanted else ():
-        for row in wanted.intersection(range(first, first + len(chunk))):
-            cells[row] = (
-                chunk.where[row - first],
-                {name: column[row - first] for name, column in chunk.columns.items()},
-            )
-        first += len(chunk)
-        if len(cells) == len(wanted):
-            break
-    return [
-        dataclasses.replace(
-            finding,
-            rows=finding.rows[:EXAMPLES],
-            where=finding.where or tuple(cells[row][0] for row in finding.rows[:EXAMPLES] if row in cells),
-            examples=finding.examples
-            or tuple(
-                _shown(cells[row][1], finding, evidence) for row in finding.rows[:EXAMPLES] if row in cells
-            ),
-        )
-        for finding in found
-    ]
-
-
-def _shown(cells: Mapping[str, Any], finding: Finding, evidence: Evidence) -> str:
-    """A row's cells in the columns concerned and the targets, on one line."""
-    columns = [*finding.columns, *(slot.column for slot in evidence.outputs)]
-    columns = columns if finding.columns else [*(slot.column for slot in evidence.inputs[:4]), *columns]
-    return ", ".join(f"{name}={shorten(cells[name])}" for name in dict.fromkeys(columns) if name in cells)
 
 
 def listed(columns: Sequence[str], most: int = 6) -> str:

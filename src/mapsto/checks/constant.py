@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from mapsto.checks.base import Evidence, Fact, Finding, listed, to_drop
-
-LEAST = 20  # rows below which one value says little
+from mapsto.checks.base import Evidence, Finding, listed, to_drop
 
 
 def look(evidence: Evidence) -> list[Finding]:
-    columns = found(evidence)
+    columns = evidence.constant_columns
     if not columns:
         return []
     return [
@@ -23,18 +21,3 @@ def look(evidence: Evidence) -> list[Finding]:
             len(columns),
         )
     ]
-
-
-def found(evidence: Evidence) -> list[str]:
-    """Input columns that hold one value, or nothing, in every row."""
-    if len(evidence.rows) < LEAST:
-        return []
-    columns = [fact.column for fact in evidence.given if fact.part in ("", "moment") and _same(fact)]
-    texts = [(slot.column, cells) for slot in evidence.inputs if (cells := evidence.texts(slot)) is not None]
-    return columns + [column for column, cells in texts if all(cell == cells[0] for cell in cells)]
-
-
-def _same(fact: Fact) -> bool:
-    if not fact.known.any():
-        return True
-    return bool(fact.known.all()) and bool((fact.values == fact.values[0]).all()) and fact.values[0] != -2

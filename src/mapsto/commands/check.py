@@ -32,9 +32,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
+    from mapsto.checks import look
     from mapsto.checks._clean import clean, refuse_to_overwrite
     from mapsto.checks._gate import refusing
-    from mapsto.checks.base import look
     from mapsto.data.open import open_source
     from mapsto.steps.prepare import make_ready
 

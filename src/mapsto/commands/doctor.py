@@ -73,7 +73,6 @@ def patient_of(run: Run) -> Subject:
     """A run with its rows, where these can still be had."""
     from mapsto.doctor import Subject
     from mapsto.errors import MapstoError
-    from mapsto.run.warm_start import first_weights
     from mapsto.steps.prepare import reopen, store_of
 
     _as_planned(run)
@@ -82,7 +81,7 @@ def patient_of(run: Run) -> Subject:
         store = store_of(run, lambda: reopen(run), lambda event: None)
     except (MapstoError, OSError) as problem:
         moved = str(problem)
-    return Subject(run, store, moved, lambda: first_weights(run))
+    return Subject(run, store, moved, run.first_model)
 
 
 def _as_planned(run: Run) -> None:

@@ -1,25 +1,37 @@
-"""What a recipe may look at, and what is decided when it has been chosen (`mapsto.recipes`)."""
+"""What a recipe is, what it may look at, and what is decided when it has been chosen (`mapsto.recipes`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from mapsto.config import Budget, Training
 from mapsto.signature import Signature, format_call
-from mapsto.types.base import DataType
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mapsto.types.base import DataType
+
+# Of the recipes that fit a signature, the one of the highest rank is taken, that is the most specific.
+PAIR = 4  # inputs and outputs are named: `image -> boxes`
+OUTPUTS = 3  # the outputs alone: `any -> text`
+INPUTS = 2  # the inputs alone: `image -> any`
+MIXED = 1  # some of the inputs
+ANYTHING = 0
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a recipe may look at. rooms: the fitted rooms by (side, slot); rows: training rows; minutes: of
-    the budget, None when steps or epochs decide; speed: measures this machine's convolutions, FLOP/s, when a
-    recipe wants to know, and reaches what nets of texts make of it; tokens: in the training rows' cells of
-    unequal length; said: of each training row how many steps its input has, and its answer takes at least,
-    where these are counted; started: from another run's weights."""
+    """What a recipe may look at.
+
+    column_types: the fitted types by (side, slot); rows: training rows; minutes: of the budget, None when
+    steps or epochs decide; speed: measures what this machine's convolutions reach, FLOP/s, when a recipe
+    wants to know, and text_flops what nets of texts do; tokens: in the training rows' cells of unequal
+    length; alignment_lengths: of each training row how many steps its input has, and how many its answer
+    takes at least, where these are counted; started: from another run's weights.
+    """
 
     signature: Signature
     column_types: Mapping[tuple[str, str], DataType]
@@ -38,6 +50,14 @@ class Facts:
         outputs = [self.column_types["output", slot.name] for slot in self.signature.outputs]
         return not any(one.layout.ragged or one.annotates(self.signature) is not None for one in outputs)
 
+    def input_type(self, name: str) -> Any:
+        """The fitted type of the first input of this name of type."""
+        return next(self.column_types["input", s.name] for s in self.signature.inputs if s.type == name)
+
+    def output_type(self) -> Any:
+        """The fitted type of the first output."""
+        return self.column_types["output", self.signature.outputs[0].name]
+
     def passes(self, multiplications: float) -> float | None:
         """Passes over the training rows that the minutes allow a net of so many multiply-adds a row; None
         where minutes do not decide."""
@@ -46,6 +66,37 @@ class Facts:
             if self.minutes is None
             else self.minutes * 60 * self.speed() / (6 * multiplications * self.rows)
         )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A family of signatures, and how it is learned.
+
+    rank: which of the recipes that fit is taken, see above; decide: the settings, complete: {"options",
+    "training", "budget", and where they are not empty "learner_options", "type_options", "metric", "why"};
+    why: for the first line printed; units: what a step's rows are taken from; kinds: {type of an output: kind
+    of head}, where it is not the type's first.
+    """
+
+    pattern: str
+    rank: int
+    fits: Callable[[Signature], bool]
+    model: str
+    decide: Callable[[Facts], dict[str, Any]]
+    why: str
+    learner: str = "supervised"
+    units: Callable[[Facts], int] = lambda facts: facts.rows
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+
+def input_types(signature: Signature) -> list[str]:
+    """Names of the types left of the arrow."""
+    return [slot.type for slot in signature.inputs]
+
+
+def output_types(signature: Signature) -> list[str]:
+    """Names of the types right of it."""
+    return [slot.type for slot in signature.outputs]
 
 
 @dataclass(frozen=True)

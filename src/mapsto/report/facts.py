@@ -11,9 +11,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from mapsto import __version__
 from mapsto.blocks import Bars, Block, Code, Line, Lines, Paragraph, Section, Table
-from mapsto.config import GROUPS
+from mapsto.config import GROUPS, VERSION
 from mapsto.files import read_json_lines
 from mapsto.report.scales import figure
 from mapsto.run import Run
@@ -505,7 +504,7 @@ def _folds(run: Run, slot: str) -> Table:
 
 def machine(run: Run) -> Section:
     """Where it was made, with what."""
-    known = {**run.record.get("machine", {}), "mapsto": run.record.get("mapsto", __version__)}
+    known = {**run.record.get("machine", {}), "mapsto": run.record.get("mapsto", VERSION)}
     rows = tuple((name, str(value)) for name, value in known.items() if value)
     seconds = run.record.get("seconds")
     where = known.get("gpu") or known.get("processor", "a processor")

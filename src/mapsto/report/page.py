@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mapsto import __version__
 from mapsto.blocks import Lines, Paragraph, Section
 from mapsto.checks.base import Finding
+from mapsto.config import VERSION
 from mapsto.report import facts
 from mapsto.report.drawn import ROOMY, Limits, curves, drawn
 from mapsto.report.figures import HALF, WIDE, bars, both
@@ -92,7 +92,7 @@ def document(title: str, head: Html, chapters: Sequence[Chapter], note: str = ""
     inside = [
         tag("section", tag("h2", one.title), _answer(one.answer), one.body, id=one.name) for one in chapters
     ]
-    said = f"Made by mapsto {__version__}. This page holds no script and asks for nothing over the network. "
+    said = f"Made by mapsto {VERSION}. This page holds no script and asks for nothing over the network. "
     foot = tag("footer", said, prose(note), class_="foot")
     brand = tag("p", "maps", tag("span", "to"), class_="brand")
     side = tag("aside", tag("nav", brand, _contents(chapters), aria_label="Contents"), class_="side")

@@ -19,257 +19,32 @@ Nothing in it is pickled or executed; own files that it names are executed where
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
-from mapsto import __version__
-from mapsto.batch import Batch
-from mapsto.config import Settings, options_of
-from mapsto.data.encode import encode_chunk, locate_cells
-from mapsto.data.rows import to_source
-from mapsto.data.source import Source
-from mapsto.data.store import Store, collate, stored, tensors
-from mapsto.errors import CellError, DataError, RunError, SignatureError
-from mapsto.files import disk_error, read_json_lines, write_json
-from mapsto.generation.sampling import Sampling
-from mapsto.learners import build as build_learner
-from mapsto.learners.base import Learner, Predictions, predict_split
-from mapsto.measure.ood import FeatureHook, Novelty
-from mapsto.measure.scores import score
-from mapsto.models import build as build_model
-from mapsto.outputs.base import Output
-from mapsto.prediction import Answer, Prediction
-from mapsto.recipes import Choice
-from mapsto.registry import entry, trust
-from mapsto.run import writing
-from mapsto.run.warm_start import first_weights
+from mapsto.errors import DataError, RunError, SignatureError
+from mapsto.run.folder import RunFolder
 from mapsto.signature import Signature, Slot
-from mapsto.training import checkpoint
-from mapsto.training.machine import choose_device
-from mapsto.types.text.conversation import in_order, messages_of
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from mapsto.batch import Batch
+    from mapsto.data.source import Source
+    from mapsto.errors import CellError
+    from mapsto.learners.base import Learner, Predictions
+    from mapsto.measure.ood import FeatureHook, Novelty
+    from mapsto.prediction import Answer, Prediction
+
 PIECE = 1024  # rows predicted at once
 
 
-class Run:
+class Run(RunFolder):
     """A trained model and everything known about it. Open one with `mapsto.load(path)`."""
-
-    def __init__(self, path: Path, record: dict[str, Any]):
-        self.path, self.record = path, record
-
-    # ---- create, open, list ----
-
-    @classmethod
-    def create(cls, out: Path, name: str, record: Mapping[str, Any]) -> Run:
-        """A new folder `out/<date>-<name>[-k]` with its record. RunError when it cannot be written."""
-        plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
-        stem = f"{datetime.now():%Y-%m-%d}-{plain[:40]}"
-        for k in range(1, 100_000):
-            path = out / (stem if k == 1 else f"{stem}-{k}")
-            try:
-                path.mkdir(parents=True)
-                break
-            except FileExistsError:
-                if not path.is_dir():
-                    raise RunError(
-                        f"{path}: expected a folder, it is a file.\nChoose another place with --out."
-                    ) from None
-            except OSError as problem:
-                raise disk_error(path, problem) from None
-        run = cls(
-            path,
-            {
-                "format": FORMAT,
-                "mapsto": __version__,
-                "created": datetime.now().isoformat(timespec="seconds"),
-                "status": "running",
-                **record,
-            },
-        )
-        run.save()
-        return run
-
-    @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """The run in a folder. RunError when there is none, a newer mapsto wrote it, or it needs an own file
-        that is not trusted."""
-        run = cls._read(path)
-        trust.check(run.record, run.path)
-        return run
-
-    @classmethod
-    def _read(cls, path: str | Path) -> Run:
-        path = Path(path)
-        if path.name == "run.json":
-            path = path.parent
-        if not (path / "run.json").is_file():
-            near = [other.path for other in cls.list(path.parent)] if path.parent.is_dir() else []
-            raise RunError(
-                f"{path}: expected a run (a folder with run.json), found none.\n"
-                + (
-                    f"runs beside it: {', '.join(map(str, near[-5:]))}"
-                    if near
-                    else "Runs are listed by: mapsto runs"
-                )
-            )
-        try:
-            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
-            if not isinstance(record, dict) or not {"format", "status"} <= set(record):
-                raise ValueError("it says no format and no status")
-            written = int(record["format"])
-        except (ValueError, KeyError, TypeError, OSError) as problem:
-            raise RunError(
-                f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made."
-            ) from None
-        if written > FORMAT:
-            raise RunError(
-                f"{path}: written by mapsto {record.get('mapsto')} in format {written}; this mapsto"
-                f" {__version__} reads up to {FORMAT}.\nUpdate: pip install -U mapsto"
-            )
-        return cls(path, record)
-
-    @classmethod
-    def list(cls, folder: Path, damaged: Callable[[Path, RunError], None] | None = None) -> list[Run]:
-        """Every run directly in a folder, oldest first; folders that are none are passed over, and those
-        whose record cannot be read, of which `damaged` hears."""
-        found = []
-        for file in sorted(folder.glob("*/run.json")):
-            try:
-                found.append(cls._read(file.parent))
-            except RunError as problem:
-                if damaged:
-                    damaged(file.parent, problem)
-        return sorted(found, key=lambda run: run.record.get("created", ""))
-
-    def save(self, **changes: Any) -> None:
-        """Write the record, amended."""
-        self.record |= changes
-        write_json(self.path / "run.json", self.record)
-
-    # ---- what it is ----
-
-    @property
-    def status(self) -> str:
-        """running (or cut off: resume it), failed (and why, in the record's `problem`), done."""
-        return self.record["status"]
-
-    @cached_property
-    def settings(self) -> Settings:
-        return Settings.from_json(self.record["settings"])
-
-    @property
-    def chosen(self) -> bool:
-        """Has everything been decided that stands before the first step?"""
-        return "choice" in self.record
-
-    @cached_property
-    def signature(self) -> Signature:
-        if "signature" not in self.record:
-            raise RunError(
-                f"{self.path}: the training ended before anything was decided ({self.status}).\nTrain again,"
-                f" or: mapsto resume {self.path}"
-            )
-        return Signature.from_json(self.record["signature"])
-
-    @cached_property
-    def choice(self) -> Choice:
-        return Choice.from_json(self.record["choice"])
-
-    @cached_property
-    def types(self) -> dict[tuple[str, str], Any]:
-        return {
-            (side, slot.name): entry("types", slot.type).from_json(self.record["types"][side][slot.name])
-            for side, slots in (("input", self.signature.inputs), ("output", self.signature.outputs))
-            for slot in slots
-        }
-
-    @cached_property
-    def metrics(self) -> dict[str, Any]:
-        """metrics.json; {} while the run is not done."""
-        path = self.path / "metrics.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        return read_json_lines(self.path / "log.jsonl")
-
-    def output(self, slot: str) -> Output:
-        """What stands right of the arrow there: a fitted type as the kind of answer that was chosen."""
-        return self.types["output", slot].output(self.choice.kinds[slot])
-
-    # ---- the model ----
-
-    def new_model(self) -> torch.nn.Module:
-        """The net with its first weights: a function of the choice and its seed."""
-        torch.manual_seed(self.choice.training.seed)
-        return build_model(
-            self.choice.model,
-            self.signature,
-            self.types,
-            self.choice.model_options,
-            self.choice.kinds,
-            self.choice.found,
-        )
-
-    @cached_property
-    def model(self) -> torch.nn.Module:
-        """The net with its trained weights, in evaluation mode: a plain nn.Module."""
-        path = self.path / "model.safetensors"
-        if not path.exists() and self.status == "done":
-            mend = (
-                f"Copy the run again from where it was made, or learn it anew: mapsto reproduce {self.path}"
-            )
-            raise RunError(f"{path}: expected the weights, the file is missing.\n{mend}")
-        if not path.exists():
-            raise RunError(
-                f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto"
-                f" resume {self.path}"
-            )
-        model = self.new_model()
-        try:
-            tensors, _ = checkpoint.read(path)
-            model.load_state_dict(tensors)
-        except (SafetensorError, RuntimeError) as problem:
-            raise RunError(
-                f"{path}: is damaged or does not fit ({str(problem).splitlines()[0][:120]}).\nCopy the run"
-                " again from where it was made."
-            ) from None
-        return model.eval()
-
-    @cached_property
-    def learner(self) -> Learner:
-        """The trained learner, ready to predict on the machine at hand in float32."""
-        learner = self.new_learner(self.model, None)
-        learner.device = choose_device(
-            self.settings.training.device if self.settings.training.device == "cpu" else None
-        )
-        learner.model.to(learner.device)
-        return learner
-
-    def new_learner(self, model: torch.nn.Module, store: Store | None) -> Learner:
-        learner = build_learner(
-            self.choice.learner,
-            model,
-            self.signature,
-            self.types,
-            store,
-            self.choice.training,
-            self.choice.learner_options,
-            self.choice.kinds,
-        )
-        learner.first = lambda: first_weights(self)
-        return learner
 
     @cached_property
     def calibration(self) -> dict[str, Any]:
@@ -279,10 +54,14 @@ class Run:
     def novelty(self) -> Novelty | None:
         """By what rows far from the training rows are known; None where there were too few, and in runs of an
         older mapsto."""
+        from mapsto.measure.ood import Novelty
+
         return Novelty.load(self.path)
 
     @cached_property
     def _looking(self) -> FeatureHook | None:
+        from mapsto.measure.ood import FeatureHook
+
         return FeatureHook.at(self.learner.model, self.signature, self.types) if self.novelty else None
 
     # ---- use it ----
@@ -316,6 +95,9 @@ class Run:
 
     def answers(self, source: Source) -> Iterator[list[Answer]]:
         """Answers to a source's rows, piece by piece, so that any number of rows can be answered."""
+        from mapsto.data.encode import encode_chunk, locate_cells
+        from mapsto.prediction import Answer
+
         self._refuse_nothing()
         source = source.lines()
         signature, types = self._located(source), self.types
@@ -340,6 +122,7 @@ class Run:
             ] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
 
     def _predictions(self, signature: Signature, encoded: Mapping, size: int) -> dict[str, list[Prediction]]:
+
         if not size:
             return {}
         learner, heads = self.learner, dict(self.model.heads.items())  # type: ignore[union-attr, operator]
@@ -369,6 +152,8 @@ class Run:
         return arrays, (self.novelty.distance(self._looking.score(batch, heard[0])) > 1).tolist()
 
     def _batch(self, signature: Signature, encoded: Mapping, low: int, high: int) -> Batch:
+        from mapsto.data.store import collate, tensors
+
         raw = {spot: tensors(value[low:high]) for spot, value in encoded.items()}
         return collate(signature, self.types, raw, high - low, None, None, None)
 
@@ -377,6 +162,8 @@ class Run:
     ) -> dict[str, dict[str, dict[str, Any]]]:
         """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers.
         DataError when there are none; rows that cannot be read are left out, and `tell` hears of them."""
+        from mapsto.measure.scores import score
+
         _, source = self._source(data)
         signature = self._located(source, targets=True)
         unread: list[str] = []
@@ -404,6 +191,9 @@ class Run:
 
     def _collected(self, source: Source, signature: Signature, unread: list[str]) -> Predictions:
         """What is predicted of rows with answers. unread gets a line for each that cannot be read."""
+        from mapsto.data.store import stored
+        from mapsto.learners.base import predict_split
+
         if not self.learner.packs:
             return predict_split(self.learner, self._readable(source, signature, unread))
         store = stored(source, signature, self.types)
@@ -412,6 +202,8 @@ class Run:
         return self.learner.predict_split("test", store=store)
 
     def _readable(self, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
+        from mapsto.data.encode import encode_chunk
+
         for chunk in source.chunks(PIECE):
             encoded, problems = encode_chunk(chunk, signature, self.types)
             unread_rows += [f"{bad.where}: {bad.why}" for bad in chunk.bad]
@@ -433,6 +225,8 @@ class Run:
     def embed(self, data: Any) -> np.ndarray:
         """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are
         nan."""
+        from mapsto.data.encode import encode_chunk
+
         self._refuse_nothing()
         source = self._source(data)[1].lines()
         signature = self._inputs_only(self._located(source))
@@ -454,12 +248,18 @@ class Run:
         learned `-> text`, lm_weight and bonus. ConfigError where answers are not searched for, or the
         language model writes in other tokens.
         """
+        from mapsto.run import writing
+
         self.learner.set_decoding(how, None if lm is None else writing.language(Run.open(lm)))
         return self
 
     def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[str]:
         """Texts written by a run that learned `-> text`, each beginning with the prompt. how: tokens,
         temperature, top_p, seed, stop. RunError for other runs."""
+        from mapsto.config import options_of
+        from mapsto.generation.sampling import Sampling
+        from mapsto.run import writing
+
         steps, _ = writing.written(self, prompt, range(n), options_of(Sampling, how, "sample"))
         return [prompt + "".join(added) for added in zip(*steps, strict=True)]
 
@@ -467,6 +267,11 @@ class Run:
         """The assistant's answer to a conversation, [{"role": "user", "content": …}, …], by a run that
         learned `messages -> text`. how: tokens, temperature, top_p, seed. RunError for other runs, CellError
         for what is no conversation."""
+        from mapsto.config import options_of
+        from mapsto.generation.sampling import Sampling
+        from mapsto.run import writing
+        from mapsto.types.text.conversation import in_order, messages_of
+
         pieces, _ = writing.replies(
             self, in_order(messages_of(messages) or ()), options_of(Sampling, how, "reply")
         )
@@ -477,6 +282,8 @@ class Run:
         {"log_probability", "tokens", "nats_per_token", "bits_per_byte", "perplexity", "unknown"}. data: a
         list of texts, or what `predict` takes. RunError for other runs.
         """
+        from mapsto.run import writing
+
         if isinstance(data, (list, tuple)) and all(
             isinstance(text, str) and not Path(text[:250]).exists() for text in data
         ):
@@ -486,6 +293,8 @@ class Run:
 
     def _source(self, data: Any) -> tuple[bool, Source]:
         """(was it one row, the rows as a source)."""
+        from mapsto.data.rows import to_source
+
         return to_source(data, self.signature, self.types)
 
     def _located(self, source: Source, targets: bool = False) -> Signature:

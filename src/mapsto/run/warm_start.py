@@ -10,10 +10,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from safetensors.torch import save_file
 
 from mapsto import models
@@ -22,14 +20,10 @@ from mapsto.errors import ConfigError, RunError
 from mapsto.files import write_atomic
 from mapsto.models import config
 from mapsto.registry import entry, trust
+from mapsto.run.folder import START, RunFolder
 from mapsto.signature import Signature, Slot, format_call, parse_call
-from mapsto.training.checkpoint import read, unshared
+from mapsto.training.checkpoint import unshared
 from mapsto.types.base import DataType
-
-if TYPE_CHECKING:
-    from mapsto.run import Run
-
-START = "start.safetensors"
 
 
 @dataclass(frozen=True)
@@ -123,7 +117,7 @@ class WarmStart:
         )
 
 
-def start_from(run: Run, start: str) -> None:
+def start_from(run: RunFolder, start: str) -> None:
     """Weights and record of the run `start` into a new one."""
     from_run = type(run).open(start)
     if from_run.status != "done":
@@ -151,7 +145,7 @@ def start_from(run: Run, start: str) -> None:
     run.save(start=record, start_from=START, code=run.record["code"] | trust.fingerprints(from_run.record))
 
 
-def load_pretrained(run: Run) -> list[str]:
+def load_pretrained(run: RunFolder) -> list[str]:
     """First weights that the model's file has from elsewhere, such as a public model's, into the run, which
     then needs the place no more. What to say of them."""
     if "start_from" in run.record:
@@ -166,45 +160,3 @@ def load_pretrained(run: Run) -> list[str]:
     write_atomic(run.path / START, lambda path: save_file(weights, path))
     run.save(start_from=START)
     return said
-
-
-def first_weights(run: Run) -> torch.nn.Module:
-    """The net before its first step: fresh from the seed, with an earlier segment's weights where it had
-    them, or with those of the run that it starts from, which must be all of them."""
-    model = run.new_model()
-    if "start_from" not in run.record:
-        return model
-    old, _ = read(run.path / run.record["start_from"])
-    state = model.state_dict()
-    if run.record["start_from"] == START:
-        _refuse_others(
-            run,
-            {name: tuple(value.shape) for name, value in old.items()},
-            {name: tuple(value.shape) for name, value in state.items()},
-        )
-    for name, value in old.items():
-        if (
-            name in state
-            and value.ndim == state[name].ndim
-            and all(a <= b for a, b in zip(value.shape, state[name].shape, strict=True))
-        ):
-            state[name][tuple(slice(side) for side in value.shape)] = (
-                value  # new classes stand behind the old ones
-            )
-    model.load_state_dict(state)
-    return model
-
-
-def _refuse_others(run: Run, old: Mapping[str, tuple[int, ...]], new: Mapping[str, tuple[int, ...]]) -> None:
-    other = next((name for name in {**new, **old} if old.get(name) != new.get(name)), None)
-    if other is None:
-        return
-    sizes = [
-        " × ".join(map(str, shape)) if (shape := shapes.get(other)) is not None else "nothing"
-        for shapes in (old, new)
-    ]
-    raise RunError(
-        f"--from {Path(run.record['start']['run'])}: its weights do not fit this model: '{other}' is"
-        f" {sizes[0]} there, {sizes[1]} here.\nStart from a run of the same model, rows and classes, or leave"
-        " --from out."
-    )

@@ -4,7 +4,7 @@ text is."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mapsto.data.documents import documents
 from mapsto.data.source import Source
@@ -12,14 +12,14 @@ from mapsto.errors import CellError, RunError
 from mapsto.generation.likelihood import scored
 from mapsto.generation.sampling import Sampling, answer, opened, texts
 from mapsto.outputs._next_token import sizes
+from mapsto.run.folder import RunFolder
 from mapsto.types.text.conversation import Messages
 from mapsto.types.text.tokenizers import UNKNOWN, token_numbers
 
-if TYPE_CHECKING:
-    from mapsto.run import Run
 
-
-def written(run: Run, prompt: str, numbers: Sequence[int], how: Sampling) -> tuple[Iterator[list[str]], int]:
+def written(
+    run: RunFolder, prompt: str, numbers: Sequence[int], how: Sampling
+) -> tuple[Iterator[list[str]], int]:
     """(what each step adds to each of the texts of these numbers, tokens of the prompt that are too many to
     be read)."""
     column_type, model = _room(run, "sample"), run.learner.model.eval()
@@ -27,13 +27,13 @@ def written(run: Run, prompt: str, numbers: Sequence[int], how: Sampling) -> tup
     return texts(model, column_type, prompt, numbers, how, run.learner.device), max(0, unread)
 
 
-def replies(run: Run, messages: Messages, how: Sampling, number: int = 0) -> tuple[Iterator[str], int]:
+def replies(run: RunFolder, messages: Messages, how: Sampling, number: int = 0) -> tuple[Iterator[str], int]:
     """(what each token adds to the assistant's answer, messages that no longer fit). number: of the answer,
     which draws its own tokens."""
     return answer(run.learner.model.eval(), _room(run, "chat"), messages, how, number, run.learner.device)
 
 
-def unheard(run: Run, messages: Messages, how: Sampling) -> list[str]:
+def unheard(run: RunFolder, messages: Messages, how: Sampling) -> list[str]:
     """What of a system's message and of the last message the net will not read: letters that it does not
     know, and what is too long."""
     column_type, most = _room(run, "chat"), run.learner.model.most
@@ -59,14 +59,14 @@ def unheard(run: Run, messages: Messages, how: Sampling) -> list[str]:
     return found
 
 
-def language(run: Run) -> tuple[Any, Any]:
+def language(run: RunFolder) -> tuple[Any, Any]:
     """(its net, its text's room) of a run that learned `-> text`, for one that hears texts to ask
     (`mapsto.outputs.ctc.continuations`)."""
     return run.learner.model.eval(), _room(run, "sample")
 
 
 def scores(
-    run: Run, texts: Sequence[str] | Source, column: str = ""
+    run: RunFolder, texts: Sequence[str] | Source, column: str = ""
 ) -> Iterator[tuple[str, dict[str, Any] | CellError]]:
     """(its name, its figures (`Scored.to_json`), or why it could not be read) of each text, given or of a
     column of a source."""
@@ -88,7 +88,7 @@ def scores(
         )
 
 
-def _room(run: Run, command: str) -> Any:
+def _room(run: RunFolder, command: str) -> Any:
     """The type of the one output of a run that `command` is for."""
     name = run.signature.outputs[0].name
     usage = None if run.signature.inputs else run.output(name).usage

@@ -20,7 +20,6 @@ import torch
 from mapsto.errors import MapstoError, Stopped
 from mapsto.registry.trust import trust_all
 from mapsto.run import Run
-from mapsto.run.warm_start import first_weights
 from mapsto.steps.prepare import reopen, store_of
 from mapsto.training.distributed import join_group
 from mapsto.training.processes import STOPPED
@@ -37,7 +36,7 @@ def main(words: list[str]) -> int:
     emit = _tell if together.rank == 0 else (lambda event: None)
     try:
         store = store_of(run, lambda: reopen(run), lambda event: None)
-        learner = run.new_learner(first_weights(run), store)
+        learner = run.new_learner(run.first_model(), store)
         choice = run.choice
         trainer = Trainer(
             learner, run.path, choice.budget, choice.best, emit, time.monotonic() - started, together

@@ -1,0 +1,44 @@
+"""Cells of a table: an ensemble of MLPs in one net. Fits whatever has an input and nothing better."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from mapsto.config import Budget
+from mapsto.recipes._choice import ANYTHING, Facts, Recipe
+from mapsto.recipes._sizes import ADAMW, batch_for
+
+
+def decide(facts: Facts) -> dict[str, Any]:
+    """Learned encodings of every cell: 400 to 1,500 steps, and never fewer than 14 passes."""
+    rows, columns = facts.rows, len(facts.signature.inputs)
+    batch = batch_for(rows, 64, 32, 256 if rows < 200_000 else 1024)
+    steps = min(1500, max(400, 100 * math.log2(rows / 64 + 1) ** 1.5))
+    width, dropout = (96, 0.2) if rows < 1000 else (192, 0.1) if rows < 6000 else (384, 0.15)
+    return {
+        "options": {
+            "width": width,
+            "depth": 2,
+            "members": 16,
+            "embedding": 8 if columns <= 128 else max(2, 1024 // columns),
+            "dropout": dropout,
+            "adapter": "output",
+        },
+        "training": replace(ADAMW, lr=2e-3, batch=batch, weight_decay=0.03, warmup=0.03, schedule="cosine"),
+        "budget": Budget(epochs=max(14.0, steps * min(batch, rows) / rows), patience=0.4),
+        "metric": "log_loss",
+    }
+
+
+RECIPES = (
+    Recipe(
+        pattern="cells -> any",
+        rank=ANYTHING,
+        fits=lambda signature: bool(signature.inputs),
+        model="mlp",
+        decide=decide,
+        why="a table: every cell a token, an ensemble of MLPs in one net",
+    ),
+)

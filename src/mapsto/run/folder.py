@@ -1,0 +1,283 @@
+"""A run's folder: its record, and what follows from it: settings, signature, types, the net and its weights.
+`mapsto.run.Run` is one that answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from safetensors import SafetensorError
+
+from mapsto.config import VERSION, Settings
+from mapsto.errors import RunError
+from mapsto.files import disk_error, read_json_lines, write_json
+from mapsto.learners import build as build_learner
+from mapsto.models import build as build_model
+from mapsto.outputs.base import Output
+from mapsto.recipes import Choice
+from mapsto.registry import entry, trust
+from mapsto.signature import Signature
+from mapsto.training import checkpoint
+from mapsto.training.machine import choose_device
+
+if TYPE_CHECKING:
+    from mapsto.data.store import Store
+    from mapsto.learners.base import Learner
+
+FORMAT = 1
+START = "start.safetensors"  # the weights of the run or public model that it started from
+
+
+class RunFolder:
+    """A training, running or done, in its folder."""
+
+    def __init__(self, path: Path, record: dict[str, Any]):
+        self.path, self.record = path, record
+
+    # ---- create, open, list ----
+
+    @classmethod
+    def create(cls, out: Path, name: str, record: Mapping[str, Any]) -> Self:
+        """A new folder `out/<date>-<name>[-k]` with its record. RunError when it cannot be written."""
+        plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+        stem = f"{datetime.now():%Y-%m-%d}-{plain[:40]}"
+        for k in range(1, 100_000):
+            path = out / (stem if k == 1 else f"{stem}-{k}")
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:
+                if not path.is_dir():
+                    raise RunError(
+                        f"{path}: expected a folder, it is a file.\nChoose another place with --out."
+                    ) from None
+            except OSError as problem:
+                raise disk_error(path, problem) from None
+        run = cls(
+            path,
+            {
+                "format": FORMAT,
+                "mapsto": VERSION,
+                "created": datetime.now().isoformat(timespec="seconds"),
+                "status": "running",
+                **record,
+            },
+        )
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """The run in a folder. RunError when there is none, a newer mapsto wrote it, or it needs an own file
+        that is not trusted."""
+        run = cls._read(path)
+        trust.check(run.record, run.path)
+        return run
+
+    @classmethod
+    def _read(cls, path: str | Path) -> Self:
+        path = Path(path)
+        if path.name == "run.json":
+            path = path.parent
+        if not (path / "run.json").is_file():
+            near = [other.path for other in cls.list(path.parent)] if path.parent.is_dir() else []
+            raise RunError(
+                f"{path}: expected a run (a folder with run.json), found none.\n"
+                + (
+                    f"runs beside it: {', '.join(map(str, near[-5:]))}"
+                    if near
+                    else "Runs are listed by: mapsto runs"
+                )
+            )
+        try:
+            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            if not isinstance(record, dict) or not {"format", "status"} <= set(record):
+                raise ValueError("it says no format and no status")
+            written = int(record["format"])
+        except (ValueError, KeyError, TypeError, OSError) as problem:
+            raise RunError(
+                f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made."
+            ) from None
+        if written > FORMAT:
+            raise RunError(
+                f"{path}: written by mapsto {record.get('mapsto')} in format {written}; this mapsto"
+                f" {VERSION} reads up to {FORMAT}.\nUpdate: pip install -U mapsto"
+            )
+        return cls(path, record)
+
+    @classmethod
+    def list(cls, folder: Path, damaged: Callable[[Path, RunError], None] | None = None) -> list[Self]:
+        """Every run directly in a folder, oldest first; folders that are none are passed over, and those
+        whose record cannot be read, of which `damaged` hears."""
+        found = []
+        for file in sorted(folder.glob("*/run.json")):
+            try:
+                found.append(cls._read(file.parent))
+            except RunError as problem:
+                if damaged:
+                    damaged(file.parent, problem)
+        return sorted(found, key=lambda run: run.record.get("created", ""))
+
+    def save(self, **changes: Any) -> None:
+        """Write the record, amended."""
+        self.record |= changes
+        write_json(self.path / "run.json", self.record)
+
+    # ---- what it is ----
+
+    @property
+    def status(self) -> str:
+        """running (or cut off: resume it), failed (and why, in the record's `problem`), done."""
+        return self.record["status"]
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings.from_json(self.record["settings"])
+
+    @property
+    def chosen(self) -> bool:
+        """Has everything been decided that stands before the first step?"""
+        return "choice" in self.record
+
+    @cached_property
+    def signature(self) -> Signature:
+        if "signature" not in self.record:
+            raise RunError(
+                f"{self.path}: the training ended before anything was decided ({self.status}).\nTrain again,"
+                f" or: mapsto resume {self.path}"
+            )
+        return Signature.from_json(self.record["signature"])
+
+    @cached_property
+    def choice(self) -> Choice:
+        return Choice.from_json(self.record["choice"])
+
+    @cached_property
+    def types(self) -> dict[tuple[str, str], Any]:
+        return {
+            (side, slot.name): entry("types", slot.type).from_json(self.record["types"][side][slot.name])
+            for side, slots in (("input", self.signature.inputs), ("output", self.signature.outputs))
+            for slot in slots
+        }
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json; {} while the run is not done."""
+        path = self.path / "metrics.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        return read_json_lines(self.path / "log.jsonl")
+
+    # ---- the model ----
+
+    def output(self, slot: str) -> Output:
+        """What stands right of the arrow there: a fitted type as the kind of answer that was chosen."""
+        return self.types["output", slot].output(self.choice.kinds[slot])
+
+    def new_model(self) -> torch.nn.Module:
+        """The net with its first weights: a function of the choice and its seed."""
+        torch.manual_seed(self.choice.training.seed)
+        return build_model(
+            self.choice.model,
+            self.signature,
+            self.types,
+            self.choice.model_options,
+            self.choice.kinds,
+            self.choice.found,
+        )
+
+    def first_model(self) -> torch.nn.Module:
+        """The net before its first step: fresh from the seed, with an earlier segment's weights where it had
+        them, or with those of the run that it starts from, which must be all of them."""
+        model = self.new_model()
+        if "start_from" not in self.record:
+            return model
+        old, _ = checkpoint.read(self.path / self.record["start_from"])
+        state = model.state_dict()
+        if self.record["start_from"] == START:
+            self._refuse_others(
+                {name: tuple(value.shape) for name, value in old.items()},
+                {name: tuple(value.shape) for name, value in state.items()},
+            )
+        for name, value in old.items():
+            if (
+                name in state
+                and value.ndim == state[name].ndim
+                and all(a <= b for a, b in zip(value.shape, state[name].shape, strict=True))
+            ):
+                state[name][tuple(slice(side) for side in value.shape)] = (
+                    value  # new classes stand behind the old ones
+                )
+        model.load_state_dict(state)
+        return model
+
+    def _refuse_others(self, old: Mapping[str, tuple[int, ...]], new: Mapping[str, tuple[int, ...]]) -> None:
+        other = next((name for name in {**new, **old} if old.get(name) != new.get(name)), None)
+        if other is None:
+            return
+        sizes = [
+            " × ".join(map(str, shape)) if (shape := shapes.get(other)) is not None else "nothing"
+            for shapes in (old, new)
+        ]
+        raise RunError(
+            f"--from {Path(self.record['start']['run'])}: its weights do not fit this model: '{other}' is"
+            f" {sizes[0]} there, {sizes[1]} here.\nStart from a run of the same model, rows and classes, or"
+            " leave --from out."
+        )
+
+    @cached_property
+    def model(self) -> torch.nn.Module:
+        """The net with its trained weights, in evaluation mode: a plain nn.Module."""
+        path = self.path / "model.safetensors"
+        if not path.exists() and self.status == "done":
+            mend = (
+                f"Copy the run again from where it was made, or learn it anew: mapsto reproduce {self.path}"
+            )
+            raise RunError(f"{path}: expected the weights, the file is missing.\n{mend}")
+        if not path.exists():
+            raise RunError(
+                f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto"
+                f" resume {self.path}"
+            )
+        model = self.new_model()
+        try:
+            tensors, _ = checkpoint.read(path)
+            model.load_state_dict(tensors)
+        except (SafetensorError, RuntimeError) as problem:
+            raise RunError(
+                f"{path}: is damaged or does not fit ({str(problem).splitlines()[0][:120]}).\nCopy the run"
+                " again from where it was made."
+            ) from None
+        return model.eval()
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The trained learner, ready to predict on the machine at hand in float32."""
+        learner = self.new_learner(self.model, None)
+        learner.device = choose_device(
+            self.settings.training.device if self.settings.training.device == "cpu" else None
+        )
+        learner.model.to(learner.device)
+        return learner
+
+    def new_learner(self, model: torch.nn.Module, store: Store | None) -> Learner:
+        learner = build_learner(
+            self.choice.learner,
+            model,
+            self.signature,
+            self.types,
+            store,
+            self.choice.training,
+            self.choice.learner_options,
+            self.choice.kinds,
+        )
+        learner.first = self.first_model
+        return learner
