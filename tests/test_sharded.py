@@ -16,7 +16,7 @@ from mapsto.errors import ConfigError, MapstoError
 from mapsto.learners.base import Learner
 from mapsto.run import Run
 from mapsto.steps.prepare import store_of
-from mapsto.training import checkpoint, memory, sharded
+from mapsto.training import checkpoint, memory, processes, sharded
 from mapsto.training.distributed import Copies, Group
 from mapsto.training.processes import learn_together
 from mapsto.training.trainer import Trainer
@@ -74,7 +74,7 @@ def shared(folder: Path, monkeypatch: pytest.MonkeyPatch, killed: int = -1) -> N
     module = f"sharing_{killed}".replace("-", "not_")
     (folder / f"{module}.py").write_text(WORKER.format(killed=killed))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(Path(mapsto.__file__).parents[1])]))
-    monkeypatch.setattr(api, "learn_together", lambda _, *rest: learn_together(module, *rest))
+    monkeypatch.setattr(processes, "learn_together", lambda _, *rest: learn_together(module, *rest))
 
 
 def learn(cells: Path, out: Path, devices: int) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mapsto.blocks import Block, Code, Paragraph, Section
 from mapsto.registry.trust import flags
-from mapsto.report.facts import command
+from mapsto.report.decisions import command
 from mapsto.run import Run
 
 FIELDS = {
