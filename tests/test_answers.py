@@ -149,7 +149,7 @@ def test_logits_are_those_of_a_plain_reference() -> None:
     inputs = read(types, ["one two", "a cat sat here"])
     answers = torch.tensor([[START, 5, 6, 7], [START, 7, 7, 4]])
 
-    found = model(inputs, given=answers)["b"]
+    found = model(inputs, condition=answers)["b"]
 
     for row in range(2):
         source = inputs["a"].values[row, : inputs["a"].lengths[row]].tolist()
@@ -162,9 +162,9 @@ def test_padding_changes_nothing_and_steps_are_the_whole(name: str) -> None:
     model, types = writer(name)
     texts = ["two", "one two three a cat sat here one two three"]
     answers = torch.tensor([[START, 5, 6, 7]]).repeat(2, 1)
-    both = model(read(types, texts), given=answers)["b"]
+    both = model(read(types, texts), condition=answers)["b"]
 
-    alone = model(read(types, texts[:1]), given=answers[:1])["b"]
+    alone = model(read(types, texts[:1]), condition=answers[:1])["b"]
     state = model.begin(read(types, texts))
     steps = torch.stack([model.next(answers[:, t], state) for t in range(4)], 1)
 
@@ -182,7 +182,7 @@ def test_accumulated_pieces_equal_one_batch(name: str) -> None:
         model.zero_grad()
         total = sum((target.lengths[part].sum() for part in rows), torch.tensor(0))
         for part in rows:
-            said = model({"a": inputs["a"][part]}, given=target.values[part])["b"]
+            said = model({"a": inputs["a"][part]}, condition=target.values[part])["b"]
             (head.loss(said, target[part], smoothing=0.1)[0].sum() / total).backward()
         return [value.grad.clone() for value in model.parameters() if value.grad is not None]
 
@@ -273,7 +273,7 @@ def test_the_likeliest_token_each_time_needs_no_cache() -> None:
     inputs = read(types, ["one two three"])
     plain = [START]
     while len(plain) < 13:
-        logits = model(inputs, given=torch.tensor([plain]))["b"][0, -1]
+        logits = model(inputs, condition=torch.tensor([plain]))["b"][0, -1]
         logits[list(NEVER)] = -1e9
         plain.append(int(logits.argmax()))
         if plain[-1] == START:

@@ -249,7 +249,7 @@ def test_only_the_assistants_words_are_measured(chat_run: Run, talks: Path) -> N
     words = sum(len(message["content"]) + 1 for row in rows for message in row if message["role"] == "assistant")
     store = stored(open_source([{"messages": row} for row in rows]), chat_run.signature, chat_run.types)
 
-    found = chat_run.learner.collect("test", store=store)
+    found = chat_run.learner.predict_split("test", store=store)
 
     assert (found.target["messages"] != PADDING).sum() == words
 

@@ -307,7 +307,7 @@ def test_folds_of_unequal_answers_are_measured_together(tmp_path: Path) -> None:
 
 def test_labels_are_compared_where_both_know_them() -> None:
     a, b = Categories(vocabulary=("red", "green", "blue"), side="output"), Categories(vocabulary=("blue", "red", "old"), side="output")
-    column_type = a.together(b)
+    column_type = a.merged_with(b)
     assert column_type.vocabulary == ("red", "blue")
     predicted, target = b.translate_from(
         column_type, {"probability": np.array([[0.1, 0.7, 0.2]]), "value": np.array([[False, True, False]])}, np.array([[0, 1, -1]])
@@ -317,6 +317,6 @@ def test_labels_are_compared_where_both_know_them() -> None:
 
 def test_numbers_are_not_compared_with_dates() -> None:
     number, date = Number(kind="number", std=1.0), Number(kind="date", std=1.0)
-    assert number.together(number) is number
+    assert number.merged_with(number) is number
     with pytest.raises(ConfigError, match="cannot be compared with a date"):
-        number.together(date)
+        number.merged_with(date)

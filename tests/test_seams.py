@@ -465,7 +465,7 @@ class Twins(nn.Module):
         self.nets = nn.ModuleList(nets)
         self.heads = nets[0].heads
 
-    def forward(self, inputs, given=None, size=None):
+    def forward(self, inputs, condition=None, size=None):
         return [net(inputs, given, size) for net in self.nets]
 
 def build(signature, types, config, kinds):

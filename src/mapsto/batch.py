@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 
 def moved(value: Tensor, device: torch.device | str) -> Tensor:
@@ -113,6 +114,29 @@ class Padded:
         return torch.arange(self.values.shape[1], device=self.lengths.device) < self.lengths[:, None]
 
 
+def register_tree(kind: type, tensors: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
+    """Let exporting a net, and whatever else walks through its inputs, look into a dataclass as into lists
+    and dicts: its fields that hold tensors, and those that do not."""
+
+    def parts(value: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        return [getattr(value, name) for name in tensors], tuple(getattr(value, name) for name in others)
+
+    def named(value: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        found, rest = parts(value)
+        return [(pytree.GetAttrKey(name), part) for name, part in zip(tensors, found, strict=True)], rest
+
+    pytree.register_pytree_node(
+        kind,
+        parts,
+        lambda found, rest: kind(**dict(zip((*tensors, *others), (*found, *(rest or ())), strict=True))),
+        serialized_type_name=f"mapsto.{kind.__name__}",
+        flatten_with_keys_fn=named,
+    )
+
+
+register_tree(Ragged, ("flat", "lengths"))
+register_tree(Padded, ("values", "lengths"), ("counts",))
+
 Field = Tensor | Padded | Ragged | list
 
 
@@ -121,11 +145,12 @@ class Batch:
     """Rows as tensors, inputs and targets in two namespaces: no model can see its target.
 
     size: rows (B); `-> image` has no inputs to count. rows (B,) int64 row numbers in the source. weight (B,)
-    float32. present[slot] bool, the target's shape: which labels are known. geometry: per-row transform back
-    to the original pixels. cuts: places at which the batch is best cut, because the rows between them are of
-    like length. parts: batches inside this one (support/query, two views, a mixup partner); sliced and moved
-    with it when they have its size. Parts that belong together, such as an episode's support and query, make
-    one row: size 1 is never cut.
+    float32. present[slot] bool, the target's shape: which labels are known. geometry (B, 2, 3): where places
+    of the input that outputs annotate lie in what the net sees, from its own coordinates, extent (B, 2) wide
+    and high, through placement and augmentation (`types._geometry`); None where none does. cuts: places at
+    which the batch is best cut, because the rows between them are of like length. parts: batches inside this
+    one (support/query, two views, a mixup partner); sliced and moved with it when they have its size. Parts
+    that belong together, such as an episode's support and query, make one row: size 1 is never cut.
     """
 
     inputs: Mapping[str, Field]
@@ -135,6 +160,7 @@ class Batch:
     weight: Tensor | None = None
     present: Mapping[str, Tensor] = field(default_factory=dict)
     geometry: Tensor | None = None
+    extent: Tensor | None = None
     cuts: tuple[int, ...] = ()
     parts: Mapping[str, Batch] = field(default_factory=dict)
 
@@ -184,7 +210,7 @@ class Batch:
             value = getattr(self, spot.name)
             if spot.name in ("inputs", "targets", "present"):
                 changed[spot.name] = {key: change(item) for key, item in value.items()}
-            elif spot.name in ("rows", "weight", "geometry") and value is not None:
+            elif spot.name in ("rows", "weight", "geometry", "extent") and value is not None:
                 changed[spot.name] = change(value)
         return replace(self, **changed)
 

@@ -138,7 +138,7 @@ class Evidence:
     def _answering(self, method: str) -> set[Spot]:
         """Spots whose rooms say something of a row by a method: asked of one row, once."""
         if method not in self._answered:
-            raw = self.store.raw(np.zeros(min(1, self.store.n), np.int64))
+            raw = self.store.raw(np.zeros(min(1, self.store.n), np.int64), self.store.types)
             said = (
                 {spot: getattr(self.store.types[spot], method)(array) for spot, array in raw.items()}
                 if self.store.n

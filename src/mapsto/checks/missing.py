@@ -78,9 +78,9 @@ def _unknown(evidence: Evidence, slot: Slot, used: np.ndarray) -> np.ndarray:
         rows = used[low : low + PIECE]
         cells = evidence.store.raw(rows, {spot})[spot]
         known = column_type.present(cells).reshape(len(rows), -1).any(1).cpu().numpy()
-        found.append(
-            rows[~known | (cells.lengths.numpy() == 0)] if isinstance(cells, Ragged) else rows[~known]
-        )
+        if isinstance(cells, Ragged) and column_type.layout.paces:  # no boxes are an answer, no words none
+            known &= cells.lengths.numpy() > 0
+        found.append(rows[~known])
     return np.concatenate(found) if found else used
 
 

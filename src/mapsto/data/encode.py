@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ from mapsto.data.source import BadRow, Chunk, Source
 from mapsto.errors import RunError
 from mapsto.models.base import Types
 from mapsto.signature import Signature, Slot
+from mapsto.types.base import placed_input
 
+PART = 16  # cells that a thread reads at a time
 FORMAT = 2  # raise it when the meaning of the files changes
-Spot = tuple[str, str]  # ("input" | "output", slot name)
+PLACES = "places"  # (2, 4) of each row: placement (2, 3) and extent (2,) of the input that outputs annotate
+Spot = tuple[str, str]  # ("input" | "output" | PLACES, slot name)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def encode_source(
 
 
 def _key(source: Source, signature: Signature, types: Types, rows: int, packs: bool) -> str:
-    reading = [
+    reading: list[Any] = [
         (
             side,
             slot.name,
@@ -92,6 +96,8 @@ def _key(source: Source, signature: Signature, types: Types, rows: int, packs: b
         )
         for side, slot in spots(signature)
     ]
+    placed = placed_input(signature, types)
+    reading += [] if placed is None else [placed]
     text = json.dumps([FORMAT, code(), source.fingerprint, rows, packs, reading], default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -159,6 +165,9 @@ class _Writer:
                 }
             else:
                 grouped.setdefault((layout.dtype, layout.shape), []).append((side, slot.name))  # type: ignore[arg-type]
+        placed = placed_input(signature, types)
+        if placed is not None:
+            grouped.setdefault(("float32", (2, 4)), []).append((PLACES, placed))
         self.blocks = [
             Block(f"{i}.bin", dtype, shape, tuple(names))
             for i, ((dtype, shape), names) in enumerate(grouped.items())
@@ -255,14 +264,21 @@ def encode_chunk(
     chunk: Chunk, signature: Signature, types: Types, pool: ThreadPoolExecutor | None = None
 ) -> tuple[dict[Spot, Any], list[dict]]:
     """A chunk's cells, encoded; and what could not be read: {"row" in the chunk, "where", "column", "why"}.
-    Columns that are absent (targets at prediction) are left out."""
+    Columns that are absent (targets at prediction) are left out. Beside an input that outputs annotate stands
+    where its type has placed each cell."""
     encoded: dict[Spot, Any] = {}
     problems: list[dict] = []
+    placed = placed_input(signature, types)
     for side, slot in spots(signature):
         if slot.column not in chunk.columns:
             continue
         cells = _beside(types[side, slot.name], side, chunk.columns[slot.column], signature, chunk.columns)
-        encoded[side, slot.name], unread = _encode_column(types[side, slot.name], cells, pool)
+        if (side, slot.name) == ("input", placed):
+            encoded[side, slot.name], encoded[PLACES, slot.name], unread = _encode_placed(
+                types[side, slot.name], cells, pool
+            )
+        else:
+            encoded[side, slot.name], unread = _encode_column(types[side, slot.name], cells, pool)
         problems += [
             {"row": i, "where": chunk.where[i], "column": slot.column, "why": why, "side": side}
             for i, why in unread.items()
@@ -348,6 +364,34 @@ def locate_cells(
     return told
 
 
+def _encode_placed(
+    column_type: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """A spatial column: its cells encoded, their places (n, 2, 4), and what could not be read."""
+    parts = _parts(cells) or [cells]
+    found = list((pool.map if pool else map)(partial(_encode_and_place, column_type), parts))
+    unread = {i * PART + j: why for i, (_, _, problems) in enumerate(found) for j, why in problems.items()}
+    encoded, places = np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
+    return encoded, places, unread
+
+
+def _encode_and_place(
+    column_type: Any, cells: Sequence[Any]
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    layout = column_type.layout
+    values, problems = column_type.read_all(cells)
+    encoded = np.empty((len(values), *layout.shape), layout.dtype)
+    places = np.empty((len(values), 2, 4), np.float32)
+    for row, (value, array) in enumerate(zip(values, column_type.encode_all(values), strict=True)):
+        encoded[row] = array
+        places[row, :, :3], places[row, :, 3] = column_type.placement(value), column_type.extent(value)
+    return encoded, places, problems
+
+
+def _parts(cells: Sequence[Any]) -> list[Sequence[Any]]:
+    return [cells[i : i + PART] for i in range(0, len(cells), PART)]
+
+
 def _encode_column(
     column_type: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None
 ) -> tuple[Any, dict[int, str]]:
@@ -358,10 +402,8 @@ def _encode_column(
         or not (isinstance(cells[0], (Blob, bytes, dict)) or column_type.layout.shape)
     ):
         return column_type.encode_column(cells)
-    size = 16
-    parts = [cells[i : i + size] for i in range(0, len(cells), size)]
-    found = list(pool.map(column_type.encode_column, parts))
-    unread = {i * size + j: why for i, (_, problems) in enumerate(found) for j, why in problems.items()}
+    found = list(pool.map(column_type.encode_column, _parts(cells)))
+    unread = {i * PART + j: why for i, (_, problems) in enumerate(found) for j, why in problems.items()}
     joined = (
         [value for part, _ in found for value in part]
         if column_type.layout.ragged

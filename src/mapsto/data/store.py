@@ -26,7 +26,7 @@ from torch import Tensor
 
 from mapsto.batch import Batch, Draw, Ragged, key, moved
 from mapsto.data.cache import hold
-from mapsto.data.encode import Block, Spot, encode_source
+from mapsto.data.encode import PLACES, Block, Spot, encode_source
 from mapsto.data.order import Order
 from mapsto.data.packed import unpack
 from mapsto.data.source import SPLITS, Source
@@ -34,6 +34,7 @@ from mapsto.errors import DataError
 from mapsto.learners.base import Batches
 from mapsto.models.base import Types
 from mapsto.signature import Signature
+from mapsto.types._geometry import composed, identity
 
 HELD = 0.25  # of a GPU's free memory that encoded rows may take
 SIGNED = {
@@ -74,7 +75,8 @@ class Store(Batches):
         self._ragged = {tuple(r["spot"]): self._open_ragged(r) for r in record["ragged"]}
         self.device = torch.device("cpu")
         self._held: dict[str, Tensor] = {}  # {file: block (n, slots, *shape)} on the device
-        self.few_shapes = not self._ragged
+        self._paces = [spot for spot in self._ragged if types[spot].layout.paces]
+        self.few_shapes = not self._paces
 
     def place(self, device: torch.device) -> None:
         super().place(device)
@@ -240,11 +242,11 @@ class Store(Batches):
             yield self.batch(rows[start : start + batch])
 
     def lengths(self, rows: np.ndarray) -> np.ndarray | None:
-        """(m,) how long the rows' cells of unequal length are to a net, together; None where all are
-        alike."""
-        if not self._ragged:
+        """(m,) how long the rows' cells of unequal length are to a net, together; None where all are alike,
+        or none of them paces (`Layout.paces`)."""
+        if not self._paces:
             return None
-        return np.sum([steps[rows] for _, _, steps in self._ragged.values()], axis=0)
+        return np.sum([self._ragged[spot][2][rows] for spot in self._paces], axis=0)
 
 
 def _signed(values: np.ndarray) -> Tensor:
@@ -266,15 +268,44 @@ def collate(
     """Encoded cells -> a batch. Targets are taken when `raw` has them."""
     inputs = _collated("input", [slot.name for slot in signature.inputs], types, raw, draw)
     known = [slot.name for slot in signature.outputs if ("output", slot.name) in raw]
-    targets = _collated("output", known, types, raw, draw)
+    places = next((spot for spot in raw if spot[0] == PLACES), None)
+    if places is None:
+        geometry = extent = None
+        targets = _collated("output", known, types, raw, draw)
+    else:
+        source, extent = places[1], raw[places][..., 3]
+        moves = None if draw is None else types["input", source].affine(draw)
+        geometry = _moved(raw[places][..., :3], moves)
+        speaking = [name for name in known if types["output", name].annotates(signature) == source]
+        targets = _collated("output", [name for name in known if name not in speaking], types, raw, draw)
+        for name in speaking:
+            own = geometry if not types["output", name].spatial else _moved(identity(size), moves)
+            cells = raw["output", name]
+            device = cells.flat.device if isinstance(cells, Ragged) else cells.device
+            targets[name] = types["output", name].collate(cells, draw, own.to(device))
     present = {name: types["output", name].present(raw["output", name]) for name in known}
-    return Batch(inputs, targets, size, rows, weight, present, cuts=cuts)
+    return Batch(
+        inputs=inputs,
+        targets={name: targets[name] for name in known},
+        size=size,
+        rows=rows,
+        weight=weight,
+        present=present,
+        geometry=geometry,
+        extent=extent,
+        cuts=cuts,
+    )
+
+
+def _moved(placed: Tensor, moves: Tensor | None) -> Tensor:
+    """(B, 2, 3) and then by what was drawn, (B, 2, 3) or None."""
+    return placed if moves is None else composed(moves, placed.to(moves.device))
 
 
 def _collated(
     side: str, names: Sequence[str], types: Types, raw: Mapping[Spot, Any], draw: Draw | None
 ) -> dict[str, Any]:
-    """One side's slots, type by type, in the signature's order."""
+    """One side's slots, type by type, in the order of names."""
     by_type: dict[type, dict[str, Any]] = {}
     for name in names:
         by_type.setdefault(type(types[side, name]), {})[name] = types[side, name]

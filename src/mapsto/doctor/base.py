@@ -2,7 +2,7 @@
 what is said of it.
 
 One file in this folder is one group of complaints. A file holds
-    LOOKS    {what it looks for, in a few words: a function (patient) -> Iterable[Complaint]}
+    PROBES   {what it looks for, in a few words: a function (subject) -> Iterable[Issue]}
 A look raises `Unseen` for what it cannot look at; the doctor then says so, and goes on with the next.
 
 A threshold stands beside its reason. A complaint is `Complaint(…)` when the run is sick, `Complaint(…,

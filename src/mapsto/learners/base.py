@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Batch, Padded
+from mapsto.batch import Batch, Padded, Ragged
 from mapsto.config import Training
 from mapsto.metrics import Metric
 from mapsto.models.base import Types
@@ -225,7 +225,10 @@ class Learner:
         ready = self.ready(batch)
         with self.autocast:
             outputs = self.outputs(ready)
-        said = {slot: self._said(heads[slot], slot, output, ready) for slot, output in outputs.items()}
+        said = {
+            slot: {**self._said(heads[slot], slot, output, ready), **self._places(slot, ready)}
+            for slot, output in outputs.items()
+        }
         return {slot: {name: _numpy(value) for name, value in found.items()} for slot, found in said.items()}
 
     def _said(self, head: Any, slot: str, output: Any, batch: Batch) -> dict[str, Any]:
@@ -236,6 +239,13 @@ class Learner:
             **head.predict(output),
             **head.target_stats(output, batch.targets[slot], batch.present.get(slot)),
         }
+
+    def _places(self, slot: str, batch: Batch) -> dict[str, Any]:
+        """Of an output that speaks of places: how its rows' own coordinates became those of the net, by which
+        it is decoded and measured in the first."""
+        if batch.geometry is None or self.types["output", slot].annotates(self.signature) is None:
+            return {}
+        return {"geometry": batch.geometry, "extent": batch.extent}
 
     def set_decoding(self, how: Mapping[str, Any], language: Any = None) -> None:
         """Search for answers so from now on, as `mapsto predict --beam` asks. ConfigError where nothing is
@@ -393,6 +403,8 @@ def _numpy(value: Any) -> np.ndarray:
     """(B, ...) as numpy; rows of unequal length as (B,) objects, each an array."""
     if isinstance(value, Padded):
         value = value.cells()
+    if isinstance(value, Ragged):
+        value = list(value)
     if isinstance(value, list):
         rows = np.empty(len(value), object)
         for i, row in enumerate(value):

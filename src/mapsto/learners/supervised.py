@@ -16,6 +16,7 @@ from mapsto.batch import Batch, Draw
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner, Logs
+from mapsto.types.base import Head
 
 
 class Supervised(Learner):
@@ -75,8 +76,10 @@ class Supervised(Learner):
         return per_row, known.to(per_row.dtype)
 
     def outputs(self, batch: Batch) -> dict[str, Any]:
-        """The mean of the raw outputs over test-time views; one view where no type has more."""
-        if not self.config.views:
+        """The raw outputs over test-time views, merged as each head says; one view where no type has more, or
+        no head merges them."""
+        heads: dict[str, Head] = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
+        if not self.config.views or all(type(head).merge is Head.merge for head in heads.values()):
             return super().outputs(batch)
         views = {
             slot.name: self.types["input", slot.name].views(batch.inputs[slot.name])
@@ -87,11 +90,18 @@ class Supervised(Learner):
             self.model({name: values[i % len(values)] for name, values in views.items()}, size=batch.size)
             for i in range(number)
         ]
-        return (
-            found[0]
-            if number == 1
-            else {slot: torch.stack([one[slot] for one in found]).mean(0) for slot in found[0]}
-        )
+        if number == 1:
+            return found[0]
+        return {
+            slot: heads[slot].merge([one[slot] for one in found], self._view_geometry(slot, number))
+            for slot in found[0]
+        }
+
+    def _view_geometry(self, slot: str, number: int) -> Tensor | None:
+        """(V, 2, 3): how the first `number` views move the places of the input that an output annotates."""
+        source = self.types["output", slot].annotates(self.signature)
+        moves = None if source is None else self.types["input", source].view_geometry
+        return None if moves is None else moves[torch.arange(number) % len(moves)]
 
 
 def mixed(batch: Batch, draw: Draw, mixup: float, cutmix: float) -> Batch:
@@ -99,6 +109,12 @@ def mixed(batch: Batch, draw: Draw, mixup: float, cutmix: float) -> Batch:
     partner's targets, its `weight` (B,) the partner's share."""
     if any(not isinstance(value, Tensor) or value.ndim != 4 for value in batch.inputs.values()):
         raise ConfigError("mixup and cutmix mix pictures, but an input is none.\nLeave mixup and cutmix out.")
+    of_parts = [name for name, value in batch.targets.items() if not isinstance(value, Tensor)]
+    if of_parts or batch.geometry is not None:
+        raise ConfigError(
+            "mixup and cutmix mix answers that hold for a whole picture, but"
+            f" '{next(iter(of_parts or batch.targets))}' speaks of its parts.\nLeave mixup and cutmix out."
+        )
     order = draw.permutation("mix order").to(batch.rows.device if batch.rows is not None else "cpu")
     patches = bool(draw.uniform("cutmix or mixup", 1)[0, 0] < cutmix)
     inputs, share = {}, torch.zeros(batch.size)

@@ -44,6 +44,12 @@ class Facts:
     found: Mapping[str, Any] = field(default_factory=dict)  # by the earlier run's model, where there is one
     text_flops: Callable[[], float] = lambda: 0.0
 
+    @property
+    def mixable(self) -> bool:
+        """Do all answers hold for a whole row, so that rows and their losses may be mixed?"""
+        outputs = [self.column_types["output", slot.name] for slot in self.signature.outputs]
+        return not any(one.layout.ragged or one.annotates(self.signature) is not None for one in outputs)
+
     def input_type(self, name: str) -> Any:
         """The fitted type of the first input of this name of type."""
         return next(self.column_types["input", s.name] for s in self.signature.inputs if s.type == name)

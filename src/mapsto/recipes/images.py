@@ -21,7 +21,7 @@ def decide(facts: Facts) -> dict[str, Any]:
     return {
         "options": {"width": width},
         "training": replace(CONVOLUTIONS, batch=batch),
-        "learner_options": {"cutmix": 0.5} if few else {},
+        "learner_options": {"cutmix": 0.5} if few and facts.mixable else {},
         "type_options": {
             "input": {"image": {"augment": "crop colour cutout" if few else "crop"}},
             "output": {"category": {"smoothing": 0.1}},

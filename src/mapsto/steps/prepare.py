@@ -294,6 +294,7 @@ def fit_types(
         }
         if side == "output":
             spec["kind"] = recipes.output_kind(signature, slot, kind)
+            spec["inputs"] = {one.name: types["input", one.name] for one in signature.inputs}
         if "beside" in spec:
             both = [cell for column in spec["beside"] for cell in _training(found, parts, column)]
             spec["beside"] = [

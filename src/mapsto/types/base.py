@@ -24,6 +24,7 @@ from mapsto.config import options_of
 from mapsto.errors import CellError, ConfigError, SignatureError
 from mapsto.metrics import Metric
 from mapsto.prediction import Prediction
+from mapsto.registry import entry
 from mapsto.signature import Signature
 
 MISSING_CELLS, SHARES = (
@@ -42,10 +43,12 @@ def learned(default: Any) -> Any:
 @dataclass(frozen=True)
 class Layout:
     """One encoded cell in the store. shape () is a scalar; a first dimension of None is a sequence of any
-    length."""
+    length. Sequences that do not pace, such as a picture's few boxes, hardly change what a step costs: rows
+    are not put together by their lengths, and a graph may be compiled."""
 
     dtype: str
     shape: tuple[int | None, ...] = ()
+    paces: bool = True  # of sequences: do their lengths decide how batches are made, as those of texts do?
 
     @property
     def ragged(self) -> bool:
@@ -63,6 +66,9 @@ class DataType:
     reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
     modality: ClassVar[str] = (
         "tabular"  # what kind of data the world calls it, as in "tabular classification"
+    )
+    spatial: ClassVar[bool] = (
+        False  # do its cells have places in a plane, so that it says where it puts them (`placement`)?
     )
     prose: ClassVar[bool] = False  # is any str a cell of it, where it names no file?
     placeholder: ClassVar[Any] = (
@@ -91,7 +97,7 @@ class DataType:
         as None, every distinct value of a target among them. spec: {"side": "input"|"output", "rows":
         training rows, "name": the slot's name} and what a model wants (`models.wants`), which wins over the
         defaults but not over the user's options; right of the arrow "kind", the kind of head that the recipe
-        chose."""
+        chose, and "inputs", {name: fitted type} of what stands left of it."""
         return self
 
     def extended_from(self, earlier: DataType) -> Self | None:
@@ -149,10 +155,26 @@ class DataType:
         """(B,) int64: how long a sequence of unequal length is to a net; batches are put together by it."""
         return arrays.lengths.numpy()
 
-    def collate(self, arrays: Any, draw: Draw | None) -> Field:
+    def placement(self, value: Any) -> np.ndarray:
+        """(2, 3) float32 (`types._geometry`): from a read value's own coordinates, as in its file, to those
+        in which it is stored. Asked of spatial types."""
+        raise TypeError(f"{type(self).__name__} has no places")
+
+    def extent(self, value: Any) -> tuple[float, float]:
+        """(width, height) of a read value in its own coordinates. Asked of spatial types."""
+        raise TypeError(f"{type(self).__name__} has no places")
+
+    def affine(self, draw: Draw) -> Tensor:
+        """(B, 2, 3): how `collate` moves the places of stored cells in this draw. Asked of spatial types."""
+        raise TypeError(f"{type(self).__name__} has no places")
+
+    def collate(self, arrays: Any, draw: Draw | None, geometry: Tensor | None = None) -> Field:
         """A batch of encoded cells -> what models take. arrays: tensor (B, *shape), or Ragged (in the
         processor's memory) when ragged. Vectorised: normalise and, when `draw` is given (training),
-        augment."""
+        augment. geometry (B, 2, 3): given to an output that speaks of places in a spatial input
+        (`annotates`); where these lie in what the net sees of that input. It takes the input's own
+        coordinates there, or, if the output is spatial and so has placed its cells itself, the stored
+        ones."""
         return arrays
 
     @classmethod
@@ -163,6 +185,13 @@ class DataType:
         thousands."""
         return {name: column_type.collate(arrays[name], draw) for name, column_type in column_types.items()}
 
+    def preprocess(self) -> nn.Module:
+        """What stands before a net that is used without mapsto: encoded cells (B, *shape) -> what `collate`
+        makes of them where nothing is drawn, by the same arithmetic."""
+        if self.layout.ragged:
+            raise TypeError(f"{type(self).__name__}: cells of unequal length are put together outside a net")
+        return Preprocess(self)
+
     def present(self, arrays: Any) -> Tensor:
         """Which labels are known, when standing right of the arrow: bool (B,), or the target's shape."""
         return torch.ones(
@@ -170,9 +199,15 @@ class DataType:
         )
 
     def views(self, values: Field) -> list[Field]:
-        """Test-time views of collated values, whose outputs are averaged: [values], and a mirrored one where
+        """Test-time views of collated values, whose outputs heads merge: [values], and a mirrored one where
         that changes nothing."""
         return [values]
+
+    @property
+    def view_geometry(self) -> Tensor | None:
+        """(V, 2, 3): how each of `views` moves places, from the plain view's coordinates to its own; None
+        where cells have no places in a plane."""
+        return None
 
     def range_violation(self, values: Field) -> Tensor | None:
         """(B,): how far collated values of an input lie outside what it was fitted on, in any unit; they are
@@ -388,6 +423,39 @@ def quarters(values: Sequence[float | None], show: Callable[[float], str]) -> di
     return {name: np.isfinite(known) & (where == i) for i, name in enumerate(names)}
 
 
+def placed_input(signature: Signature, types: Mapping[tuple[str, str], DataType]) -> str | None:
+    """The spatial input in whose places a signature's outputs speak; None where none does. SignatureError:
+    of two inputs, whose coordinates one row cannot have together."""
+    found: set[str] = set()
+    for (side, _), column_type in types.items():
+        source = column_type.annotates(signature) if side == "output" else None
+        if source is not None and types["input", source].spatial:
+            found.add(source)
+    if len(found) > 1:
+        raise SignatureError(
+            f"'{signature}': outputs speak of places in {' and in '.join(sorted(found))}, and a row has one"
+            " set of coordinates.\nLearn one of them at a time."
+        )
+    return next(iter(found), None)
+
+
+def last_spatial(signature: Signature, of: str | None, kind: str) -> str:
+    """The input in whose places an output of type `kind` speaks: the one named, else the last spatial one.
+    SignatureError: there is none."""
+    found = [
+        slot.name
+        for slot in signature.inputs
+        if slot.type and entry("types", slot.type).spatial and of in (None, slot.name)
+    ]
+    if not found:
+        wanted = "an image" if of is None else f"an image named '{of}'"
+        raise SignatureError(
+            f"type '{kind}' needs {wanted} left of the arrow, got '{signature}'.\nWrite it as in:"
+            f" image -> {kind}"
+        )
+    return found[-1]
+
+
 def last_text(signature: Signature, of: str | None, kind: str) -> str:
     """The input that an output of type `kind` speaks of: the one named, else the last text. SignatureError:
     there is none."""
@@ -400,6 +468,22 @@ def last_text(signature: Signature, of: str | None, kind: str) -> str:
             f"type '{kind}' needs {wanted}, got '{signature}'.\nWrite it as in: words:text -> it:{kind}"
         )
     return texts[-1]
+
+
+def mean_of_views(outputs: Sequence[Tensor]) -> Tensor:
+    """`Head.merge` of scores of the row as a whole, which a view does not move."""
+    return torch.stack(list(outputs)).mean(0)
+
+
+class Preprocess(nn.Module):
+    """A type's `collate` where nothing is drawn, as a module: encoded cells (B, *shape) -> values."""
+
+    def __init__(self, column_type: DataType):
+        super().__init__()
+        self.column_type = column_type
+
+    def forward(self, arrays: Tensor) -> Field:
+        return self.column_type.collate(arrays, None)
 
 
 class EachStem(nn.Module):
@@ -447,6 +531,13 @@ class Head(nn.Module):
             f"this run's answers are not searched for, so {', '.join(how) or 'a language model'} would change"
             " nothing.\nLeave it out."
         )
+
+    def merge(self, outputs: Sequence[Any], views: Tensor | None) -> Any:
+        """Outputs of a row's test-time views as one, the plain view's first. views (V, 2, 3): how each moved
+        the places that this output speaks of; None where it speaks of none. Here the plain view's alone, for
+        boxes of a mirrored picture must not be averaged with those of the plain one: a head that does not
+        say how its views go together has none."""
+        return outputs[0]
 
     def predict(self, output: Any) -> dict[str, Tensor]:
         """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …,

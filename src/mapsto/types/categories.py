@@ -20,7 +20,7 @@ from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.metrics import MULTI_LABEL, Metric
 from mapsto.prediction import Prediction, with_sets
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, mean_of_views
 
 SEPARATORS = (";", "|", ",")
 SLICES = 12  # most frequent labels that are looked at one by one
@@ -188,7 +188,7 @@ class Categories(DataType):
                     known[cell] = rows[position]
         return rows, problems
 
-    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+    def collate(self, arrays: Tensor, draw: Draw | None, geometry: Tensor | None = None) -> Tensor:
         """(B, K) float32 of 1, 0 and, not known, -1."""
         return arrays.float()
 
@@ -373,6 +373,9 @@ class LabelScores(Head):
         cost = binary_cross_entropy_with_logits(output.float(), truth, reduction="none")
         cost = cost.mean(1) if cost.ndim == 3 else cost  # the mean of the members' losses
         return (cost * known).sum(1), known.sum(1).float()
+
+    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
+        return mean_of_views(outputs)
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
         probability = output.float().sigmoid()

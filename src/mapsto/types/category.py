@@ -18,7 +18,7 @@ from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.metrics import Metric, classification
 from mapsto.prediction import Prediction, with_sets
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, mean_of_views
 from mapsto.types.number.numerals import Moment, leading_zeros, values_of
 
 MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, so these come first
@@ -179,7 +179,7 @@ class Category(DataType):
             codes[position] = code
         return codes, problems
 
-    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+    def collate(self, arrays: Tensor, draw: Draw | None, geometry: Tensor | None = None) -> Tensor:
         """(B,) int64."""
         return arrays.long()
 
@@ -359,6 +359,9 @@ class Classes(Head):
         right = logs.gather(1, label[:, None])[:, 0]
         per_row = -(1 - self.smoothing) * right - self.smoothing * logs.mean(1)
         return torch.where(known, per_row * self.weight[label], 0.0), known.float()
+
+    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
+        return mean_of_views(outputs)
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
         """Members' mean of log-probabilities, renormalised. On reviews (imdb, a bag and a recurrent net) the

@@ -168,7 +168,7 @@ class Preference(DataType):
     def steps(self, arrays: Ragged) -> np.ndarray:
         return arrays.lengths.numpy()
 
-    def collate(self, arrays: Ragged, draw: Draw | None) -> Padded:
+    def collate(self, arrays: Ragged, draw: Draw | None, geometry: Tensor | None = None) -> Padded:
         """Values (B, T, 2), 0 beyond the lengths of the longer answer."""
         counts = tuple(arrays.lengths.tolist())
         values = torch.zeros(

@@ -105,7 +105,7 @@ class Span(DataType):
         places = [side for place in value.places for side in place]
         return np.array([len(value.places), *places, *map(ord, value.text)], np.int32)
 
-    def collate(self, arrays: Ragged, draw: Draw | None) -> Padded:
+    def collate(self, arrays: Ragged, draw: Draw | None, geometry: Tensor | None = None) -> Padded:
         """int64 (B, N), as stored; three numbers wide at least."""
         found = padded(arrays.flat.long(), arrays.lengths)
         return replace(found, values=nn.functional.pad(found.values, (0, max(0, 3 - found.values.shape[1]))))

@@ -138,7 +138,7 @@ class Tags(DataType):
         number = {tag: k for k, tag in enumerate(self.vocabulary)}
         return np.array([number[tag] for tag in value or ()], np.int16)
 
-    def collate(self, arrays: Ragged, draw: Draw | None) -> Padded:
+    def collate(self, arrays: Ragged, draw: Draw | None, geometry: Tensor | None = None) -> Padded:
         """Tag numbers int64 (B, T)."""
         found = padded(arrays.flat.long(), arrays.lengths)
         return (

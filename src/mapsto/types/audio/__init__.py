@@ -251,7 +251,9 @@ class Audio(DataType):
         """Tokens that a net makes of each clip."""
         return shortened(shortened(arrays.lengths.numpy(), steps_of(self.hertz)[1]), self.stride or 1)
 
-    def collate(self, arrays: Tensor | Ragged, draw: Draw | None) -> Tensor | Padded:
+    def collate(
+        self, arrays: Tensor | Ragged, draw: Draw | None, geometry: Tensor | None = None
+    ) -> Tensor | Padded:
         """(B, N) int16 -> (B, 1, M, T) float32; in order, Padded (B, T, M). Changed at random when `draw` is
         given."""
         samples = self._samples(arrays)

@@ -33,14 +33,17 @@ from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, did_you_mean
 from mapsto.types._corruptions import PICTURES, corrupted, hidden, overlaid
+from mapsto.types._geometry import fitted, mirrored, square_placement
 from mapsto.types.base import DataType, Layout, learned, quarters
-from mapsto.types.image.augment import cut_out, moved, recoloured, warped
+from mapsto.types.image.augment import cut_out, moved, movement, recoloured, warped
 
 MOST_PIXELS = 178_000_000  # about Pillow's own limit; as RGB half a gigabyte
 COMMON = frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"})
 SUFFIXES = COMMON | {".jpe", ".jfif", ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".avif", ".ico", ".tga"}
 AUGMENTATIONS = ("crop", "flip", "colour", "cutout", "randaugment")
+GEOMETRIC = ("crop", "flip", "randaugment")  # of these, the ones that move what is seen
 REFUSED = frozenset({"EPS", "WMF"})  # decoding these runs outside programs
+ORIENTATION = 0x0112  # EXIF's tag: from 5 on width and height change places
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's "L"
 BROKEN = (
     OSError,
@@ -59,12 +62,25 @@ BROKEN = (
 _opening = threading.Lock()  # warnings.catch_warnings is not thread-safe; opening only parses a header
 
 
+class Reduced(np.ndarray):
+    """Pixels (H, W, C) of a picture that was read at a part of its size. full: (width, height) in pixels of
+    the picture itself; scale: pixels here for each of its own, in both directions."""
+
+    full: tuple[int, int] = (0, 0)
+    scale: float = 1.0
+
+    def __array_finalize__(self, made_of: Any) -> None:
+        if isinstance(made_of, Reduced):
+            self.full, self.scale = made_of.full, made_of.scale
+
+
 @dataclass(frozen=True)
 class Image(DataType):
     """A picture. Read value: uint8 or uint16 array (H, W, 1 or 3). Stored: (C, side, side)."""
 
     reading: ClassVar[tuple[str, ...]] = ("side", "planes", "depth")
     modality: ClassVar[str] = "image"
+    spatial: ClassVar[bool] = True
     placeholder: ClassVar[Any] = "photo.png"
 
     size: int | None = setting(
@@ -126,13 +142,17 @@ class Image(DataType):
                 f"{name}: {picture.width}×{picture.height} pixels are more than {MOST_PIXELS // 10**6}"
                 " million, perhaps a decompression bomb.\nScale the picture down before training."
             )
+        full, scale = picture.size, 1.0
         try:
-            if picture.format == "JPEG" and not theirs:
-                picture.draft(None, (self._enough, self._enough))  # lets libjpeg decode at 1/2, 1/4 or 1/8
+            if picture.format == "JPEG" and not theirs:  # draft lets libjpeg decode at 1/2, 1/4 or 1/8
+                drafted = picture.draft(None, (self._enough, self._enough))
+                scale = drafted[1][2] / full[0] if drafted else 1.0  # its box: what is kept, before rounding
             picture.load()
             if picture.info.get("exif") or picture.format in ("JPEG", "MPO", "TIFF", "WEBP"):
-                picture = ImageOps.exif_transpose(picture)
-            return _pixels(picture, self._enough)
+                upright = ImageOps.exif_transpose(picture)
+                turned = picture.getexif().get(ORIENTATION, 1) >= 5
+                full, picture = ((full[1], full[0]) if turned else full), upright
+            return _pixels(picture, self._enough, full, scale)
         except BROKEN as problem:
             raise CellError(
                 f"{name}: the picture is damaged or cut short ({shorten(problem, 80)}).\nReplace or"
@@ -240,7 +260,29 @@ class Image(DataType):
                 return np.ascontiguousarray(planes.transpose(0, 3, 1, 2)), {}
         return super().encode_column(cells)
 
-    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+    def placement(self, value: np.ndarray | None) -> np.ndarray:
+        if value is None:
+            return np.eye(2, 3, dtype=np.float32)
+        scale = value.scale if isinstance(value, Reduced) else 1.0
+        found = square_placement(value.shape[0], value.shape[1], self.side)
+        found[:, :2] *= scale
+        return found
+
+    def extent(self, value: np.ndarray | None) -> tuple[float, float]:
+        if value is None:
+            return self.side, self.side
+        return value.full if isinstance(value, Reduced) else (value.shape[1], value.shape[0])
+
+    def affine(self, draw: Draw) -> Tensor:
+        words = _words(self.augment)
+        return movement(draw, self.side, self.side, *(word in words for word in GEOMETRIC))
+
+    @property
+    def view_geometry(self) -> Tensor:
+        mirror = "flip" in _words(self.augment)
+        return mirrored(self.side, torch.tensor([False, True] if mirror else [False]))
+
+    def collate(self, arrays: Tensor, draw: Draw | None, geometry: Tensor | None = None) -> Tensor:
         """(B, C, H, W) raw -> float32, normalised; augmented when `draw` is given. Moves are made on bytes,
         before the floats."""
         arrays = arrays.float() if arrays.dtype == torch.uint16 else arrays  # torch has few uint16 operations
@@ -394,8 +436,9 @@ def _opened(data: bytes, name: str) -> PIL.Image.Image:
         ) from problem
 
 
-def _pixels(picture: PIL.Image.Image, enough: int) -> np.ndarray:
-    """A loaded picture, upright, as (H, W, 1 or 3); animations give their first frame."""
+def _pixels(picture: PIL.Image.Image, enough: int, full: tuple[int, int], scale: float) -> np.ndarray:
+    """A loaded picture, upright, as (H, W, 1 or 3); animations give their first frame. full: (width, height)
+    of the picture itself, of which it was loaded at `scale`."""
     if picture.mode.startswith("I") or picture.mode == "F":  # I;16, I;16B, I, F
         return _from_array(np.asarray(picture))
     if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
@@ -407,7 +450,12 @@ def _pixels(picture: PIL.Image.Image, enough: int) -> np.ndarray:
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
     factor = min(picture.size) // enough
     array = np.asarray(picture.reduce(factor) if factor > 1 else picture)
-    return array[..., None] if array.ndim == 2 else array
+    array = array[..., None] if array.ndim == 2 else array
+    if factor <= 1 and scale == 1:
+        return array
+    reduced = array.view(Reduced)
+    reduced.full, reduced.scale = full, scale / max(1, factor)
+    return reduced
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:
@@ -481,10 +529,9 @@ def _with_depth(pixels: np.ndarray, depth: int) -> np.ndarray:
 def _squared(pixels: np.ndarray, side: int) -> np.ndarray:
     """(H, W, C) -> (side, side, C), antialiased."""
     height, width, channels = pixels.shape
-    if 4 * min(height, width) >= 3 * max(height, width):
-        return _resized(pixels, side, side)
-    scale = side / max(height, width)
-    small = _resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+    small = _resized(pixels, *fitted(height, width, side))
+    if small.shape[:2] == (side, side):
+        return small
     border = np.concatenate(
         [part.reshape(-1, channels) for part in (small[0], small[-1], small[:, 0], small[:, -1])]
     ).mean(0)

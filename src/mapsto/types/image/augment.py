@@ -10,9 +10,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
 
 from mapsto.batch import Draw
+from mapsto.types._geometry import composed, identity, matrix_of, mirrored, sampled, shifted
 
 
 def moved(pixels: Tensor, draw: Draw, crop: bool, flip: bool) -> Tensor:
@@ -23,7 +23,7 @@ def moved(pixels: Tensor, draw: Draw, crop: bool, flip: bool) -> Tensor:
     shift = (draw.uniform("crop", 2) - 0.5) if crop else torch.zeros(b, 2, device=pixels.device)
     rows, columns = (_mirrored(side, shift[:, axis]) for axis, side in enumerate((h, w)))  # (B, H), (B, W)
     if flip:
-        columns = torch.where((draw.uniform("flip") < 0.5)[:, None], columns.flip(1), columns)
+        columns = torch.where(_flipped(draw)[:, None], columns.flip(1), columns)
     if crop:
         plane = torch.arange(b * c, device=pixels.device).view(b, c, 1) * h
         pixels = (
@@ -32,11 +32,34 @@ def moved(pixels: Tensor, draw: Draw, crop: bool, flip: bool) -> Tensor:
     return pixels.gather(3, columns[:, None, None].expand(b, c, h, w))
 
 
+def movement(draw: Draw, height: int, width: int, crop: bool, flip: bool, rand: bool) -> Tensor:
+    """(B, 2, 3): where `moved` and `warped` take a place of the stored picture, by the same draw. `moved`
+    picks whole pixels and mirrors them at the edges, which no matrix says."""
+    found = identity(draw.size, draw.device)
+    if crop:
+        shift = draw.uniform("crop", 2) - 0.5
+        down, right = (-_shift(side, shift[:, axis]) for axis, side in enumerate((height, width)))
+        found = shifted(right, down)
+    if flip:
+        found = composed(mirrored(width, _flipped(draw)), found)
+    return composed(matrix_of(_turn(draw), (height, width)), found) if rand else found
+
+
 def _mirrored(side: int, share: Tensor) -> Tensor:
     """(B,) in [-.5, .5) -> (B, side) indices shifted by up to 8% of the side and mirrored at the edges."""
-    most = min(side - 1, max(1, round(0.08 * side)))
-    index = torch.arange(side, device=share.device) + ((share + 0.5) * (2 * most + 1)).long()[:, None] - most
+    index = torch.arange(side, device=share.device) + _shift(side, share)[:, None]
     return (side - 1) - ((side - 1) - index.abs()).abs()
+
+
+def _shift(side: int, share: Tensor) -> Tensor:
+    """(B,) in [-.5, .5) -> (B,) int64, whole pixels up to 8% of the side, to either."""
+    most = min(side - 1, max(1, round(0.08 * side)))
+    return ((share + 0.5) * (2 * most + 1)).long() - most
+
+
+def _flipped(draw: Draw) -> Tensor:
+    """(B,) bool: every second example."""
+    return draw.uniform("flip") < 0.5
 
 
 def recoloured(pixels: Tensor, draw: Draw, colour: bool, rand: bool) -> Tensor:
@@ -64,20 +87,22 @@ def warped(pixels: Tensor, draw: Draw) -> Tensor:
     examples in five (after RandAugment, Cubuk 2020, with one resampling in place of one per operation). What
     comes into view is 0, the mean.
     """
+    return sampled(pixels, _turn(draw), (pixels.shape[2], pixels.shape[3]))
+
+
+def _turn(draw: Draw) -> Tensor:
+    """(B, 2, 3): where each place of the result is looked up, in PyTorch's coordinates from -1 to 1."""
     drawn = draw.uniform("affine", 10)
     angle, scale, shear, right, down = ((2 * drawn[:, :5] - 1) * (drawn[:, 5:] < 0.4)).unbind(1)
     angle, scale = angle * math.radians(20), torch.exp(scale * math.log(1.2))
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    theta = torch.stack(
+    return torch.stack(
         [
             torch.stack([cos, cos * shear * 0.2 - sin, right * 0.2], 1),
             torch.stack([sin, sin * shear * 0.2 + cos, down * 0.2], 1),
         ],
         1,
     )
-    return grid_sample(
-        pixels, affine_grid(theta, list(pixels.shape), align_corners=False), align_corners=False
-    )  # theta (B, 2, 3)
 
 
 def cut_out(pixels: Tensor, draw: Draw) -> Tensor:

@@ -24,7 +24,7 @@ from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.metrics import REGRESSION, Metric
 from mapsto.prediction import Prediction
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, quarters
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, mean_of_views, quarters
 from mapsto.types.number.encodings import CLIP, Given, Periodic, Piecewise, Plain, Spline, Tokens
 from mapsto.types.number.numerals import (
     DAY,
@@ -192,7 +192,7 @@ class Number(DataType):
         except (ValueError, TypeError, OverflowError):
             return None
 
-    def collate(self, arrays: Tensor, draw: Draw | None) -> Tensor:
+    def collate(self, arrays: Tensor, draw: Draw | None, geometry: Tensor | None = None) -> Tensor:
         """As target (B,) in its own unit, float64 where float32 would blur it. As input (B, 2): standardised
         value, missing flag; a date (B, 2 + 23): also its place in the year (4 waves, 12 months) and the week
         (7 days), and (+4) in the day if that varies.
@@ -466,6 +466,9 @@ class Regression(Head):
         )
         per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
         return torch.where(known, per_row, 0.0), known.float()
+
+    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
+        return mean_of_views(outputs)
 
     def predict(self, output: Tensor) -> dict[str, Tensor]:
         """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's

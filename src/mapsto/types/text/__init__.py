@@ -236,7 +236,7 @@ class Text(DataType):
     def present(self, arrays: Ragged) -> Tensor:
         return arrays.lengths > 0
 
-    def collate(self, arrays: Ragged, draw: Draw | None) -> Padded:
+    def collate(self, arrays: Ragged, draw: Draw | None, geometry: Tensor | None = None) -> Padded:
         """`Texts` (Padded words where these are read one by one), some tokens hidden in training. Right of
         the arrow Padded, the tokens alone."""
         if self._whole:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mapsto.batch import Padded, Ragged
+from mapsto.batch import Padded, Ragged, register_tree
 from mapsto.types.number.numerals import values_of
 from mapsto.types.text.tokenizers import MISSING
 
@@ -77,6 +77,9 @@ class Texts(Padded):
             self.counts,
             None if self.bags is None else self.bags.to(device),
         )
+
+
+register_tree(Texts, ("values", "lengths", "bags"), ("counts",))
 
 
 def padded(flat: Tensor, lengths: Tensor) -> Padded:
