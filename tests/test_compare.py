@@ -92,10 +92,10 @@ def test_holm_of_a_worked_example() -> None:
 # --- rows
 
 
-def answered(rows: list[int], hashes: list[int] | None = None) -> predictions.Tested:
+def answered(rows: list[int], hashes: list[int] | None = None) -> predictions.TestPredictions:
     keys = np.array(rows if hashes is None else hashes, np.uint64)
     values = np.array(rows, np.float64)
-    return predictions.Tested(np.array(rows), keys, values, np.ones(len(rows), bool), np.empty(0), {"value": values * 10})
+    return predictions.TestPredictions(np.array(rows), keys, values, np.ones(len(rows), bool), np.empty(0), {"value": values * 10})
 
 
 def test_rows_meet_by_number_or_by_their_inputs() -> None:
@@ -105,7 +105,7 @@ def test_rows_meet_by_number_or_by_their_inputs() -> None:
     by_inputs = predictions.common([a, b], same_data=False)
     assert by_inputs[0].rows.tolist() == [1, 2, 3, 5] and by_inputs[1].rows.tolist() == [1, 9, 7, 2]  # the first of equal rows with the first
     assert [len(one) for one in predictions.common([a, answered([8])], same_data=True)] == [0, 0]
-    bare = predictions.Tested(a.rows, np.empty(0, np.uint64), a.target, a.present, a.groups, a.predicted)
+    bare = predictions.TestPredictions(a.rows, np.empty(0, np.uint64), a.target, a.present, a.groups, a.predicted)
     assert len(predictions.common([a, bare], same_data=False)[0]) == 0 and len(predictions.common([a, bare], same_data=True)[0]) == 4
 
 
@@ -115,13 +115,13 @@ def test_what_is_kept_is_bounded_and_the_same_rows_elsewhere(tmp_path: Path) -> 
     kept, other = a.thinned(), b.thinned()
     assert len(kept) == 20_000 and set(kept.hashes.tolist()) == set(other.hashes.tolist()) and (np.diff(kept.rows) > 0).all()
     kept.save(tmp_path, 0)
-    again = predictions.Tested.load(tmp_path, 0)
+    again = predictions.TestPredictions.load(tmp_path, 0)
     assert again is not None and (again.hashes == kept.hashes).all() and (again.predicted["value"] == kept.predicted["value"]).all()
-    assert predictions.Tested.load(tmp_path, 1) is None
+    assert predictions.TestPredictions.load(tmp_path, 1) is None
     assert predictions.joined([answered([4, 6]), answered([5])]).rows.tolist() == [4, 5, 6]
     (tmp_path / "test-0.npz").write_bytes(b"PK nothing")
     with pytest.raises(RunError, match="damaged"):
-        predictions.Tested.load(tmp_path, 0)
+        predictions.TestPredictions.load(tmp_path, 0)
 
 
 # --- runs
@@ -188,7 +188,7 @@ def test_rows_of_another_file_in_another_order_meet(pair: tuple[Run, Run], table
 
 def test_three_runs_and_one_of_folds(pair: tuple[Run, Run], table: Path, tmp_path: Path) -> None:
     folds = mapsto.train(table, "x, shop -> y", steps=60, model="linear", folds=3, out=tmp_path, emit=ignore)
-    kept = predictions.Tested.load(folds.path, 0)
+    kept = predictions.TestPredictions.load(folds.path, 0)
     assert kept is not None and len(kept) == 600 and (np.diff(kept.rows) > 0).all()
     _, sections = compared([*(run.path for run in pair), folds.path])
     found = sections[0].figures

@@ -136,22 +136,16 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
         raise _nothing_in_common(slot)
     column_type, spoken = _in_one_language([run.types["output", slot] for run in runs], rows)
     equal = np.all([_equal(spoken[0][1], target) for _, target in spoken[1:]], 0)
-    agree, said = (
-        equal & np.all([any_known(one.present) for one in rows], 0),
-        _said(kept, rows, int((~equal).sum()), same),
-    )
+    agree = equal & np.all([any_known(one.present) for one in rows], 0)
+    said = _said(kept, rows, int((~equal).sum()), same)
     if not agree.any():
         raise DataError(
             f"'{slot}': of {len(agree):,} common test rows none has the same answer in all runs.\nCompare"
             " runs that learned the same target."
         )
     groups = rows[0].groups[agree] if len(rows[0].groups) else None
-    predicted = tuple({name: values[agree] for name, values in found.items()} for found, _ in spoken)
-    kept_of = (
-        tuple({name: values[agree] for name, values in one.statistics.items()} for one in rows)
-        if all(measured)
-        else ()
-    )
+    predicted = tuple(_of_rows(found, agree) for found, _ in spoken)
+    kept_of = tuple(_of_rows(one.statistics, agree) for one in rows) if all(measured) else ()
     metrics = tuple(metric for metric in column_type.metrics if all(metric.name in one for one in kept_of))
     fair = [metric for metric in metrics if _same_unit(metric, kept_of)]
     metric = _metric(metrics, fair, asked, slot)
@@ -174,6 +168,10 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
         metrics=metrics,
         kept=kept_of,
     )
+
+
+def _of_rows(found: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[rows] for name, values in found.items()}
 
 
 def _in_one_language(
