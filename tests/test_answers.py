@@ -305,7 +305,7 @@ def test_figures_of_many_texts_are_sacrebleus() -> None:
     column_type = Text(tokenizer="bpe").fit(true + said, {"side": "output", "name": "b", "kind": "sequence"})
     tokens = [np.array(rows, object) for rows in (column_type.encode_all(said), column_type.encode_all(true))]
 
-    found = score(column_type, {"value": tokens[0], "nats": np.ones(15)}, tokens[1], np.ones(15, bool))
+    found = score(column_type.metrics, {"value": tokens[0], "nats": np.ones(15)}, tokens[1], np.ones(15, bool))
 
     assert found["bleu"]["value"] == pytest.approx(BLEU().corpus_score(said, [true]).score)
     assert found["chrf"]["value"] == pytest.approx(CHRF().corpus_score(said, [true]).score)
@@ -392,7 +392,7 @@ def test_figures_of_several_references_are_the_libraries(rows: list[tuple[str, l
     value, target = (np.empty(len(rows), object) for _ in range(2))
     value[:], target[:] = encoded(column_type, *said), encoded(column_type, *true)
 
-    found = score(column_type, {"value": value, "nats": np.ones(len(rows))}, target, np.ones(len(rows), bool))
+    found = score(column_type.metrics, {"value": value, "nats": np.ones(len(rows))}, target, np.ones(len(rows), bool))
 
     streams = [list(line) for line in itertools.zip_longest(*true)]
     for name, theirs in (("bleu", BLEU()), ("chrf", CHRF())):

@@ -504,7 +504,7 @@ def test_between_the_shell_and_the_optimizer_lie_eight_frames(tmp_path: Path, mo
 
     monkeypatch.setattr(torch.optim.AdamW, "step", spy)
     trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y")
-    assert seen[-1] == ["main", "train", "fit", "fit", "learn", "step", "update", "updated"]
+    assert seen[-1] == ["main", "train", "fit", "fit", "learn", "step", "update", "apply"]
 
 
 def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

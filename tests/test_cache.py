@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from mapsto.cli import main
-from mapsto.commands.cache import size_of, told
+from mapsto.commands.cache import size_of, size_text
 from mapsto.config import Reading
 from mapsto.data import cache
-from mapsto.data.encode import code, prepare
+from mapsto.data.encode import code, encode_source
 from mapsto.data.open import open_source
 from mapsto.data.store import Store
 from mapsto.errors import ConfigError
@@ -27,7 +27,7 @@ TYPES = {("input", "x"): Number().fit([0.0, 1.0], {}), ("output", "y"): Number()
 
 ENCODE = """
 import sys, time
-from mapsto.data.encode import prepare
+from mapsto.data.encode import encode_source
 from mapsto.data.open import open_source
 from mapsto.config import Reading
 sys.path.insert(0, {here!r})
@@ -35,7 +35,7 @@ from test_cache import SIGNATURE, TYPES
 source = open_source({table!r}, Reading())
 print("ready", flush=True)
 sys.stdin.readline()
-print(prepare(source, SIGNATURE, TYPES, 20000))
+print(encode_source(source, SIGNATURE, TYPES, 20000))
 """
 
 
@@ -49,7 +49,7 @@ def encoded(name: str, rows: int = 1000, used: float = 0.0) -> Path:
     """A store of its own, last used so many seconds ago."""
     source = open_source([{"x": i, "y": float(len(name))} for i in range(rows)], Reading())
     source.name, source.fingerprint = name, name
-    folder = prepare(source, SIGNATURE, TYPES, rows)
+    folder = encode_source(source, SIGNATURE, TYPES, rows)
     Store(folder, SIGNATURE, TYPES, np.zeros(rows, np.int8), None)
     os.utime(folder, (time.time() - used,) * 2)
     return folder
@@ -131,6 +131,6 @@ def test_the_command_lists_and_clears(place: Path, capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize(("text", "size"), [("20GB", 20 * 10**9), ("500 mb", 5 * 10**8), ("1.5G", 15 * 10**8), ("7", 7), ("7B", 7)])
 def test_sizes_are_read(text: str, size: int) -> None:
-    assert size_of(text) == size and size_of(told(size).replace("bytes", "")) == size
+    assert size_of(text) == size and size_of(size_text(size).replace("bytes", "")) == size
     with pytest.raises(ConfigError):
         size_of(f"-{text}")

@@ -26,6 +26,7 @@ from mapsto.data.open import open_source
 from mapsto.data.store import stored
 from mapsto.errors import CellError, ConfigError, RunError
 from mapsto.learners.chat import Packed, best_fit
+from mapsto.prediction import Keep
 from mapsto.report.reporting import kept
 from mapsto.run import Run
 from mapsto.training.checkpoint import read
@@ -249,7 +250,7 @@ def test_only_the_assistants_words_are_measured(chat_run: Run, talks: Path) -> N
     words = sum(len(message["content"]) + 1 for row in rows for message in row if message["role"] == "assistant")
     store = stored(open_source([{"messages": row} for row in rows]), chat_run.signature, chat_run.types)
 
-    found = chat_run.learner.predict_split("test", store=store)
+    found = chat_run.learner.measure("test", Keep(store=store)).sample
 
     assert (found.target["messages"] != PADDING).sum() == words
 

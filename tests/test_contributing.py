@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's type, model, learner and question, taken from the page: each is one new file in a copy of the package, and works."""
+"""docs/extending.md's type, model, learner and question, taken from the page: each is one new file in a copy of the package, and works."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = dict(re.findall(r"^```python\n# (\w+/\w+\.py)\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+BLOCKS = dict(re.findall(r"^```python\n# (\w+/\w+\.py)\n(.*?)^```", (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
 TYPE, MODEL, LEARNER, QUESTION = "types/colour.py", "models/rbf.py", "learners/pi_model.py", "assess/balance.py"
 
 

@@ -143,7 +143,8 @@ def test_steps_of_several_passes_leave_cuda_graphs_out(rows: int, calls: int, se
     """After a micro-batch was halved, say: the second pass would overwrite the gradients of the first."""
     trainer = planned_trainer(settled, tmp_path, Plan("cpu", micro_batch=rows))
     trainer.prepare()
-    trainer.plan, learner, seen = replace(trainer.plan, graphs=True), trainer.learner, []
+    trainer.updater.plan = replace(trainer.plan, graphs=True)
+    learner, seen = trainer.learner, []
     learner.compiled = lambda batch: (seen.append(batch.size), learner.loss(batch))[1]
 
     trainer.update(learner.loss, next(learner.batches("train", 0)))

@@ -209,12 +209,12 @@ def test_undefined_resamples_are_left_out():
 def test_score_counts_known_labels_and_is_json():
     target = np.array([0, 1, 1, -1, 0])
     value, probability = np.array([0, 1, 0, 1, 0]), np.full((5, 2), 0.5)
-    found = score(Classes(), {"value": value, "probability": probability}, target, target >= 0)
+    found = score(Classes().metrics, {"value": value, "probability": probability}, target, target >= 0)
     assert found["accuracy"]["value"] == 0.75 and found["accuracy"]["n"] == 4
     assert found["accuracy"]["low"] <= 0.75 <= found["accuracy"]["high"]
     assert set(found["accuracy"]) == {"value", "low", "high", "n", "definition"}
     assert found["auc"]["value"] == 0.5 and found["auc"]["definition"] == AUC.definition
-    empty = score(Classes(), {"value": value, "probability": probability}, target, np.zeros(5, bool))
+    empty = score(Classes().metrics, {"value": value, "probability": probability}, target, np.zeros(5, bool))
     assert empty["accuracy"] == {"value": None, "low": None, "high": None, "n": 0, "definition": ACCURACY.definition}
     whole = record({"test": {"kind": found}}, {"kind": {"majority": empty}})
     assert json.loads(json.dumps(whole, allow_nan=False)) == whole and whole["version"] == 1
@@ -222,12 +222,12 @@ def test_score_counts_known_labels_and_is_json():
 
 def test_score_of_labels_keeps_rows_with_any_known_label():
     target = np.array([[0, 1], [-1, 1], [-1, -1]], np.int8)
-    found = score(Labels(), {"value": np.array([[0, 0], [0, 1], [0, 0]])}, target, target >= 0, np.array(["a", "b", "c"]))
+    found = score(Labels().metrics, {"value": np.array([[0, 0], [0, 1], [0, 0]])}, target, target >= 0, np.array(["a", "b", "c"]))
     assert found["accuracy"]["n"] == 2 and found["accuracy"]["value"] == pytest.approx(2 / 3)
 
 
 def test_a_prediction_that_is_no_number_is_not_hidden():
-    found = score(Numbers(), {"value": np.array([1.0, np.nan, 3.0])}, np.array([1.0, 2.0, 3.0]), np.ones(3, bool))
+    found = score(Numbers().metrics, {"value": np.array([1.0, np.nan, 3.0])}, np.array([1.0, 2.0, 3.0]), np.ones(3, bool))
     assert found["r2"]["value"] is None and found["r2"]["n"] == 3
 
 

@@ -24,9 +24,9 @@ from mapsto.assess.base import View
 from mapsto.blocks import KINDS, Gallery, Section, Table
 from mapsto.cli import main
 from mapsto.errors import ConfigError
-from mapsto.learners.base import Predictions
 from mapsto.measure import scaling
 from mapsto.measure.intervals import difference, ratio, wilson
+from mapsto.prediction import Predictions
 from mapsto.registry import module, names
 from mapsto.report.text import lines_of
 from mapsto.run import Run

@@ -42,7 +42,7 @@ from mapsto.report.figures import NARROW, WIDE, bars, lines
 from mapsto.report.markup import clean, safe, tag
 from mapsto.report.matrix import heat_map
 from mapsto.report.page import MOST_BYTES, Chapter, chapter, document, page
-from mapsto.report.scales import column, figure, log_ticks, ticks, told
+from mapsto.report.scales import column, figure, log_ticks, tick_text, ticks
 from mapsto.run import Run
 from mapsto.terminal import short
 from mapsto.terminal import table as table_of
@@ -332,7 +332,7 @@ def test_logarithmic_ticks_stay_inside(low: float, factor: float) -> None:
 
 
 def test_numbers_are_written_alike() -> None:
-    assert [told(value) for value in (0, 0.2, 1500, 20_000, 3e6, 1e-5)] == ["0", "0.2", "1,500", "20k", "3M", "1e-5"]
+    assert [tick_text(value) for value in (0, 0.2, 1500, 20_000, 3e6, 1e-5)] == ["0", "0.2", "1,500", "20k", "3M", "1e-5"]
     shown = {None: "–", math.nan: "–", 0.99184: "0.9918", 12.345: "12.35", 1234.5: "1,234", 7: "7", 12_345: "12,345", True: "yes", 2e-5: "2.0e-5"}
     assert [figure(value) for value in shown] == list(shown.values())
     assert column([0.12, 0.2, None]) == ["0.12", "0.20", "–"]

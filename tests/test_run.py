@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 import mapsto
 from mapsto import api
 from mapsto.cli import main
-from mapsto.commands.predict import BOOKS, CLASSES, INTERVAL, columns
+from mapsto.commands.predict import BOOKS, columns
 from mapsto.errors import ConfigError, MapstoError, RunError
-from mapsto.run import Run
+from mapsto.run import CLASSES, INTERVAL, Run
 
 SMALL = "mlp(width=32,depth=2,members=4,adapter=output)"
 

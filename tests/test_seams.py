@@ -337,7 +337,7 @@ def test_sets():
     body = nn.Sequential(Flat(), *perceptron(25, 96, 64))
     net = Net(nn.Identity(), body, Heads(signature, types, {"points": "set"}, 64, "pooled"))
     learner = learn(Supervised(net, signature, types, Endless(lights, 512), settings(5e-3, 64), Supervised.Config(views=False)), 500)
-    found = learner.predict_split("validation")
+    found = learner.measure("validation").sample
     assert min(map(len, found.target["points"])) == 0 and found.target["points"].dtype == object
     assert learner.evaluate("validation")["points"]["count"] > 0.8              # always the same number: .25
 
@@ -466,7 +466,7 @@ class Twins(nn.Module):
         self.heads = nets[0].heads
 
     def forward(self, inputs, condition=None, size=None):
-        return [net(inputs, given, size) for net in self.nets]
+        return [net(inputs, condition, size) for net in self.nets]
 
 def build(signature, types, config, kinds):
     return Twins([models.build("mlp", signature, types, {"width": config.width, "depth": 2, "members": 2}, kinds) for _ in range(2)])

@@ -25,7 +25,6 @@ from mapsto.data.store import Store
 from mapsto.learners.supervised import Supervised
 from mapsto.models import build
 from mapsto.signature import Signature, Slot, parse
-from mapsto.training.gradients import updated
 from mapsto.training.plan import Plan
 from mapsto.training.trainer import Trainer
 from mapsto.types.base import Layout
@@ -137,7 +136,7 @@ def test_ragged_cells_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_walk_goes_by_length_and_holds_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = of_texts([" ".join("abcdefghijk"[: 1 + i * 7 % 11]) for i in range(40)], tmp_path, monkeypatch)
-    batches = list(store.walk("train", 8))
+    batches = list(store.iterate("train", 8))
     assert sorted(row for batch in batches for row in batch.rows.tolist()) == list(range(40))
     longest = [int(batch.inputs["x"].lengths.max()) for batch in batches]
     assert longest == sorted(longest) and longest[0] < longest[-1]
@@ -175,12 +174,12 @@ def test_pieces_give_the_gradient_of_the_shuffled_batch(tmp_path: Path, monkeypa
     torch.manual_seed(0)
     model = build("textcnn", store.signature, store.types, {"dropout": 0.0, "noise": 0.0, "token": 8, "channels": 8}, {"y": "classes"})
     trainer = Trainer(Supervised(model, store.signature, store.types, store, Training(optimizer="adamw", lr=0.1, batch=32)))
-    trainer.plan = Plan("cpu", micro_batch=32)
+    trainer.updater.plan = Plan("cpu", micro_batch=32)
     batch = store.batch(next(store.stream("train", 0, 32, 0)).rows.numpy(), None, (16,))
     shuffled = store.batch(batch.rows.numpy()[np.random.default_rng(0).permutation(32)])
 
     def gradients(of: Batch) -> list[torch.Tensor]:
-        updated(trainer, trainer.learner.loss, of, torch.optim.SGD(model.parameters(), 0.0))
+        trainer.updater.gradients(trainer.learner.loss, of, torch.optim.SGD(model.parameters(), 0.0))
         return [value.grad.clone() for value in model.parameters()]
 
     for whole, pieces in zip(gradients(shuffled), gradients(batch), strict=True):

@@ -32,10 +32,10 @@ def gradients(run: mapsto.run.Run, micro: int) -> torch.Tensor:  # type: ignore[
 
     learner = run.new_learner(run.new_model(), store_of(run, lambda: None, ignore))  # type: ignore[arg-type, return-value]
     trainer = Trainer(learner, None, Budget(steps=1))
-    trainer.optimizers, trainer.plan = learner.optimizers(), Plan("cpu", micro_batch=micro)
-    learner.training = trainer.training = replace(learner.training, clip=0.0)
-    trainer.optimizers["main"].step = lambda *words: None  # type: ignore[method-assign]
-    trainer.update(learner.loss, next(learner.batches("train", 0)))
+    learner.training = replace(learner.training, clip=0.0)
+    trainer.fresh()
+    trainer.updater.plan = Plan("cpu", micro_batch=micro)
+    trainer.gradients(learner.loss, next(learner.batches("train", 0)))
     return torch.cat([p.grad.flatten() for p in learner.model.parameters() if p.grad is not None])
 
 

@@ -15,10 +15,11 @@ import pytest
 from test_seams import TOGETHER, TWINS
 
 import mapsto
-from mapsto import api, registry
+from mapsto import registry
 from mapsto.cli import main
 from mapsto.errors import ConfigError, RunError
 from mapsto.registry.trust import PREFIX
+from mapsto.report import reporting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("trust")
     (folder / "t.csv").write_text("a,b,y\n" + "".join(f"{i % 7},{i % 5},{'pq'[i % 2]}\n" for i in range(60)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api.reporting, "written", lambda *words: "")
+        patch.setattr(reporting, "written", lambda *words: "")
         assert main(["train", str(folder / "t.csv"), "a, b -> y", "--model", "mlp(width=8)", "--out", str(folder), "--name", "plain", *OPTIONS]) == 0
         next(folder.glob("*-plain")).rename(folder / "plain")
         yield folder

@@ -1,7 +1,7 @@
 """The main path: train, and what a run can do afterwards. Readable as one function each.
 
-cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer._run -> Learner.step -> Trainer.update ->
-optimizer.step
+cli.main -> api.train -> api.fit -> Trainer.fit -> Trainer.learn -> Learner.step -> Trainer.update ->
+Updater.apply -> optimizer.step
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from mapsto.training.timer import Timer
 from mapsto.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from mapsto.learners.base import Predictions
+    from mapsto.prediction import Predictions
 
 
 def train(
@@ -55,7 +55,7 @@ def train(
 
     data: a path (folder, table, archive, arrays), several paths, a pandas or polars frame, a list of dicts.
     options: `minutes`, `steps`, `model`, `metric`, … as the command line has them (`mapsto train --help`).
-    trust: own files that the run to start from was made with. tell: called with every event; None prints
+    trust: own files that the run to start from was made with. emit: called with every event; None prints
     them. Raises MapstoError; nothing half-written is left where nothing was learned.
     """
     started = time.monotonic() if started is None else started

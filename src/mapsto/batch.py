@@ -6,7 +6,7 @@ Letters: B batch, T time, C channels, D width, H W image, K classes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any
@@ -248,3 +248,62 @@ class Draw:
     def permutation(self, name: str) -> Tensor:
         """(B,) int64, a random order of the batch's rows."""
         return self.uniform(name).argsort()
+
+
+class Batches:
+    """All that a learner may ask of data: {split: rows}, batches by row, and what is known of rows.
+    `mapsto.data.store.Store` is one; so is any stream, which answers what it can.
+
+    groups, weights: of each row of the source, (rows,), where rows come in groups (clients, patients, users)
+    or count unequally; else None. few_shapes: have batches so few shapes that compiling a graph for each may
+    pay?"""
+
+    device: torch.device = torch.device("cpu")  # where batches are wanted; the trainer says it by `place`
+    few_shapes: bool = True
+    groups: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+    def place(self, device: torch.device) -> None:
+        """Batches are wanted there from now on."""
+        self.device = device
+
+    def size(self, split: str) -> int | None:
+        """Rows in a split; None when nobody knows, as in an endless stream: such a split is never walked."""
+        raise TypeError(f"{type(self).__name__} has no size")
+
+    def rows(self, split: str) -> np.ndarray:
+        """(m,) row numbers of a split in the source."""
+        raise TypeError(f"{type(self).__name__} has no rows")
+
+    def lengths(self, rows: np.ndarray) -> np.ndarray | None:
+        """(m,) how long the rows' cells of unequal length are to a net, together; None where all are
+        alike."""
+        return None
+
+    def batch(self, rows: np.ndarray, draw: Draw | None = None) -> Batch:
+        """Any rows as a batch; augmented when `draw` is given."""
+        raise TypeError(f"{type(self).__name__} does not give rows by number")
+
+    def raw(self, rows: np.ndarray, only: Collection[tuple[str, str]] | None = None) -> dict[Any, Any]:
+        """Cells of rows as they are stored: {(side, slot): tensor (B, ...), or Ragged}; of the spots in
+        `only`, where it is given."""
+        raise TypeError(f"{type(self).__name__} does not give rows by number")
+
+    def flat(self, spot: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+        """Cells of unequal length behind each other: (values (N, …), offsets (rows + 1,)), as they lie on
+        disk."""
+        raise TypeError(f"{type(self).__name__} has no cells of unequal length")
+
+    def stream(self, split: str, step: int, batch: int, seed: int) -> Iterator[Batch]:
+        """Endless shuffled, augmented batches from `step` on: a function of (split, step, batch, seed)
+        alone."""
+        raise TypeError(f"{type(self).__name__} has no stream")
+
+    def steps_to_probe(self, split: str, batch: int, seed: int) -> tuple[int, int]:
+        """Steps of `stream` whose batches take middling and most time and memory; the first where all are
+        alike."""
+        return 0, 0
+
+    def iterate(self, split: str, batch: int, most: int | None = None) -> Iterator[Batch]:
+        """Every row of a split once, in order, not augmented; `most` rows at the most, a keyed sample."""
+        raise TypeError(f"{type(self).__name__} has no rows to walk")

@@ -89,8 +89,8 @@ def _train_arguments(command: Parser) -> None:
     command.add_argument("--learner", help="a way of learning, with options in parentheses")
     command.add_argument("--metric", help="what decides which weights are best: METRIC or METRIC@OUTPUT")
     start = (
-        "a finished run to start from: its model, what its rooms learned, its weights; or a public model:"
-        " hub:ID, hub:FOLDER"
+        "fine-tuning: a finished run to start from, with its model, what its types learned and its weights;"
+        " or a public model: hub:ID, hub:FOLDER"
     )
     command.add_argument("--from", dest="start", metavar="RUN", help=start)
     takes_trust(command)

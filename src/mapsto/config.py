@@ -63,7 +63,9 @@ class Budget:
     epochs: float | None = setting(None, "passes over the training rows", above=0)
     until: str | None = setting(None, "stop once the validation metric reaches this: accuracy=0.94")
     patience: float | None = setting(
-        None, "stop early after this share of the budget without a better metric (0: never)", above=-1e-9
+        None,
+        "early stopping: end after this share of the budget without a better metric (0: never)",
+        above=-1e-9,
     )
 
 
@@ -73,9 +75,9 @@ class Training:
 
     optimizer: str | None = setting(None, "optimizer", choices=("adamw", "sgd", "muon"))
     lr: float | None = setting(None, "peak learning rate", above=0)
-    batch: int | None = setting(None, "rows per step (the global batch)", above=0)
+    batch: int | None = setting(None, "rows per step (the global batch size)", above=0)
     micro_batch: int | None = setting(
-        None, "rows per forward pass; the step's gradient stays the same", above=0
+        None, "rows per forward pass (gradient accumulation): the step's gradient stays the same", above=0
     )
     weight_decay: float | None = setting(
         None, "decoupled weight decay; never on norms and biases", above=-1e-9
@@ -83,13 +85,17 @@ class Training:
     momentum: float | None = setting(
         None, "momentum of sgd and muon, first beta of adamw", above=-1e-9, below=1
     )
-    warmup: float | None = setting(None, "share of the budget in which the rate rises", above=-1e-9, most=1)
-    schedule: str | None = setting(
-        None, "how the rate falls after warm-up", choices=("linear", "cosine", "constant", "flat")
+    warmup: float | None = setting(
+        None, "warm-up: share of the budget in which the learning rate rises", above=-1e-9, most=1
     )
-    clip: float | None = setting(None, "largest gradient norm (0: never clip)", above=-1e-9)
+    schedule: str | None = setting(
+        None, "how the learning rate falls after warm-up", choices=("linear", "cosine", "constant", "flat")
+    )
+    clip: float | None = setting(
+        None, "gradient clipping: largest gradient norm (0: never clip)", above=-1e-9
+    )
     ema: float | None = setting(
-        None, "decay of the moving average of weights per step (0: none)", above=-1e-9
+        None, "decay of the exponential moving average (EMA) of weights per step (0: none)", above=-1e-9
     )
     precision: str | None = setting(None, "arithmetic", choices=("float32", "tf32", "bfloat16", "float16"))
     seed: int = setting(0, "seed of everything random in training", above=-1)

@@ -114,7 +114,8 @@ class PlainPrinter:
 
     def _decision(self, event: Event) -> list[str]:
         if "stop" in event:
-            return [f"stopping at step {event['step']:,}: {event['stop']}"]
+            how = "early stopping" if event["stop"].startswith("no better") else "stopping"
+            return [f"{how} at step {event['step']:,}: {event['stop']}"]
         if "why" in event:
             what = f"rate × {event['rate']}" if "rate" in event else f"micro-batch {event['micro_batch']}"
             return [f"step {event['step']:,}: {event['why']}; {what} from here"]

@@ -22,8 +22,9 @@ from mapsto.data.source import Source
 from mapsto.data.store import Store, stored
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
 from mapsto.events import Emit
-from mapsto.learners.base import Learner, Predictions
+from mapsto.learners.base import Learner
 from mapsto.measure.predictions import TestPredictions
+from mapsto.prediction import Keep, Predictions
 from mapsto.registry import module, names
 from mapsto.registry.trust import trust
 from mapsto.run import Run
@@ -81,7 +82,7 @@ class PredictionsBySplit(Mapping[str, Predictions]):
             raise KeyError(split)
         if split not in self._made:
             most = TRAIN_ROWS if split == "train" else None
-            self._made[split] = self._learner.predict_split(split, most, self._store)
+            self._made[split] = self._learner.measure(split, Keep(most=most, store=self._store)).sample
         return self._made[split]
 
     def __iter__(self) -> Iterator[str]:

@@ -28,11 +28,12 @@ from mapsto.blocks import Item
 from mapsto.data.source import Source
 from mapsto.data.store import Store, collate, tensors
 from mapsto.errors import CellError, DataError
-from mapsto.learners.base import Learner, Predictions, predict_split
+from mapsto.learners.base import Learner, gather
 from mapsto.measure import calibration
 from mapsto.measure.baseline import chosen
 from mapsto.measure.row_errors import KINDS, said, truths
 from mapsto.models.base import Heads
+from mapsto.prediction import Predictions
 from mapsto.run import Run
 from mapsto.signature import Slot
 from mapsto.types.base import DataType, Head
@@ -158,7 +159,7 @@ class View:
 
     def predicted(self, batches: Iterator[Batch]) -> Predictions:
         """What the net says of batches, calibrated."""
-        found = predict_split(self.learner, batches)
+        found = gather(self.learner, batches).sample
         arrays = {
             slot: calibration.calibrated(values, self.run.calibration.get(slot, {}))
             for slot, values in found.predicted.items()

@@ -18,9 +18,9 @@ import torch
 from mapsto.assess.base import View
 from mapsto.batch import Ragged, key
 from mapsto.blocks import Block, Gallery, Paragraph, Section, Table
-from mapsto.learners.base import Predictions
 from mapsto.measure import label_errors
 from mapsto.measure.baseline import chosen, features_of
+from mapsto.prediction import Predictions
 
 TITLE = "Which labels are likely wrong?"
 FEWEST = 50  # rows with a known class

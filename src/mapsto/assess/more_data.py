@@ -19,8 +19,8 @@ from mapsto.measure import scaling
 from mapsto.measure.baseline import TASKS, Features, chosen, features_of, taken
 from mapsto.measure.intervals import ratio
 from mapsto.measure.row_errors import plain_metric
-from mapsto.measure.scores import any_known
 from mapsto.metrics import Metric
+from mapsto.prediction import any_known
 
 TITLE = "What would more labels buy?"
 NET = True

@@ -17,12 +17,11 @@ import numpy as np
 from mapsto.assess.base import View
 from mapsto.batch import key
 from mapsto.blocks import Block, Line, Lines, Section, Table
-from mapsto.learners.base import Predictions
 from mapsto.measure import calibration, ece
 from mapsto.measure.intervals import wilson
 from mapsto.measure.row_errors import in_words
 from mapsto.metrics import Arrays
-from mapsto.prediction import Prediction
+from mapsto.prediction import Prediction, Predictions
 
 TITLE = "Can its probabilities and intervals be believed?"
 RESAMPLES = 300

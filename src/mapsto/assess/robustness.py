@@ -18,11 +18,11 @@ from mapsto.assess.base import View
 from mapsto.batch import Batch, key
 from mapsto.blocks import Block, Line, Lines, Paragraph, Section, Table
 from mapsto.errors import CellError
-from mapsto.learners.base import Predictions
 from mapsto.measure.baseline import chosen
 from mapsto.measure.intervals import difference, ratio
 from mapsto.measure.row_errors import plain_metric
 from mapsto.metrics import Metric
+from mapsto.prediction import Predictions
 from mapsto.signature import Slot
 
 TITLE = "What does it do when the world is not as in the data?"

@@ -18,11 +18,11 @@ import numpy as np
 
 from mapsto.assess.base import View
 from mapsto.blocks import Block, Section, Table
-from mapsto.learners.base import Predictions
 from mapsto.measure.conformal import COVERAGE, found_of_labels, halfwidths
 from mapsto.measure.intervals import ratio, wilson
 from mapsto.measure.ood import FeatureHook
 from mapsto.measure.row_errors import in_words, plain_metric
+from mapsto.prediction import Predictions
 
 TITLE = "Do its 90% sets and intervals hold what they promise?"
 UNSURE = "Do rows lie far from those it learned from?"  # of runs without sets and intervals

@@ -1,4 +1,4 @@
-"""What commands share. A command is one file in this folder: its help in one line (SAYS), its `arguments`,
+"""What commands share. A command is one file in this folder: its help in one line (HELP), its `arguments`,
 and what it does (`do`), which gives an exit code. The files are read for `mapsto --help`, so nothing heavy is
 imported before `do`."""
 
@@ -67,12 +67,15 @@ def takes_search(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--beam",
         help=(
-            "texts that the search for an answer keeps, 1: the likeliest token each time; default: as trained"
+            "beam search: texts that it keeps, 1: greedy, the likeliest token each time; default: as trained"
         ),
     )
-    command.add_argument("--penalty", help="of what is written: how much longer answers are favoured (1)")
     command.add_argument(
-        "--temperature", help="of what is written: draw tokens, 1 as the net believes; 0: search (0)"
+        "--penalty", help="of what is written, length penalty: how much longer answers are favoured (1)"
+    )
+    command.add_argument(
+        "--temperature",
+        help="of what is written, sampling temperature: 1 draws tokens as the net believes, 0 searches (0)",
     )
     command.add_argument(
         "--lm", metavar="RUN", help="of what is heard: a language model beside, a run that learned -> text"

@@ -32,7 +32,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         cache.set_limit(size_of(asked.limit))
     if asked.limit is not None or asked.clear:
         freed = cache.shrink(code(), most=0 if asked.clear else None, recent=0.0)
-        emit({"event": "note", "text": f"{told(freed)} freed"})
+        emit({"event": "note", "text": f"{size_text(freed)} freed"})
     found = cache.kept()[::-1]
     if asked.json:
         for one in found:
@@ -49,7 +49,8 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
             )
         return 0
     print("\n".join(_lines(found, code())))
-    print(f"{told(sum(one.bytes for one in found))} of at most {told(cache.limit())} in {cache.stores()}")
+    there = size_text(sum(one.bytes for one in found))
+    print(f"{there} of at most {size_text(cache.limit())} in {cache.stores()}")
     return 0
 
 
@@ -62,7 +63,7 @@ def size_of(text: str) -> int:
     return int(float(found[1]) * UNITS[unit])
 
 
-def told(size: int) -> str:
+def size_text(size: int) -> str:
     """Bytes for people, in powers of a thousand."""
     unit = next(unit for unit in ("TB", "GB", "MB", "KB", "") if size >= UNITS[unit] or not unit)
     return f"{size / UNITS[unit]:.3g} {unit or 'bytes'}"
@@ -78,7 +79,7 @@ def _lines(found: list, current: str) -> list[str]:
     for one in found:
         note = "in use" if cache.in_use(one.folder) else "" if one.code == current else "of another version"
         rows.append(
-            (one.name, told(one.bytes), time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used)), note)
+            (one.name, size_text(one.bytes), time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used)), note)
         )
     widths = [max(len(row[i]) for row in rows) for i in range(4)] if rows else []
     return [

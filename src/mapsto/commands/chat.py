@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 HELP = "talk to a run that learned from conversations"
 EVENTS = False  # its output is text
-HELP = """/undo        take back your last message and its answer
+KEYS = """/undo        take back your last message and its answer
 /save FILE   add the conversation to FILE, as a line of JSON that can be trained on
 /help        this
 /quit        leave (so does the end of the input)"""
 
 FLAGS = {
     "tokens": "tokens an answer has at most (256)",
-    "temperature": "how daring: 0 always takes the likeliest token, 1 draws as the net believes (0.8)",
+    "temperature": "sampling temperature: 0 takes the likeliest token, 1 draws as the net believes (0.8)",
     "top-p": "draw only among the likeliest tokens that together have this probability (0.95)",
     "seed": "seed of the draws (0)",
 }
@@ -66,7 +66,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         if not line or line.strip() == "/quit":
             return 0
         if line.strip():
-            talk.hear(line.strip())
+            talk.handle(line.strip())
 
 
 @dataclasses.dataclass
@@ -78,7 +78,7 @@ class _Talk:
     messages: list[tuple[str, str]]
     left_out: int = 0
 
-    def hear(self, line: str) -> None:
+    def handle(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         if not word.startswith("/"):
             self.answer(line)
@@ -87,7 +87,7 @@ class _Talk:
         elif word == "/save":
             self.save(rest.strip())
         else:
-            _note(HELP if word == "/help" else f"unknown: {word}. /help says what can be done.")
+            _note(KEYS if word == "/help" else f"unknown: {word}. /help says what can be done.")
 
     def answer(self, said: str) -> None:
         from mapsto.run.writing import replies, unheard

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mapsto.commands.base import Row, input_paths, searched, takes_data, takes_run, takes_search, write_rows
 from mapsto.config import Reading
@@ -14,14 +14,12 @@ from mapsto.errors import RunError
 from mapsto.events import Emit
 
 if TYPE_CHECKING:
-    from mapsto.prediction import Answer, Prediction
+    from mapsto.prediction import Answer
     from mapsto.run import Run
 
 HELP = "answers for new rows"
 EVENTS = False  # its output is rows
 BOOKS = ("row", "unsure", "problem")  # columns that are no answers
-CLASSES, INTERVAL = ("value", "probability", "set"), ("value", "low", "high")  # fields of a prediction
-KNOWN = {*CLASSES, *INTERVAL}
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -41,7 +39,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     if asked.data and asked.text:
         raise RunError("expected data or --text, got both.\nKeep one of them.")
     source = open_source(input_paths(asked.data) if asked.data else _rows(run, asked.text or []), Reading())
-    fields = _fields(run)
+    fields = run.fields
     named = columns(fields)
     if any(named[name, "value"] != name for name in fields):
         print(
@@ -60,7 +58,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
                 for answer in part[:1]
                 if not answer.problem or any(not other.problem for other in part)
             )
-            yield from (_row(named, answer) for answer in part)
+            yield from (_cells(named, answer.to_json(named)) for answer in part)
 
     write_rows(rows(), asked.out)
     if unread:
@@ -112,32 +110,15 @@ def _differ(names: Sequence[str]) -> bool:
     return len({name.casefold() for name in names}) == len(names)
 
 
-def _fields(run: Run) -> dict[str, tuple[str, ...]]:
-    """What a prediction of each output tells: its value with probability and set, or with its interval, and
-    what its type adds."""
-    told = {
-        slot.name: INTERVAL if run.choice.kinds[slot.name] == "regression" else CLASSES
-        for slot in run.signature.outputs
-    }
-    return {name: (*fields, *run.types["output", name].beside) for name, fields in told.items()}
+def _cells(named: Mapping[tuple[str, str], str], row: Row) -> Row:
+    """A row as a table holds it, with no list in it: labels stand behind semicolons, what else is several as
+    JSON."""
+    from mapsto.prediction import FIELDS
 
-
-def _row(named: Mapping[tuple[str, str], str], answer: Answer) -> Row:
-    """One line of output: the row's place; every output's fields under their columns; whether the row is far
-    from the training rows; why it could not be read."""
-    row: Row = {"row": answer.where}
-    for (name, field), column in named.items():
-        found = answer.predictions.get(name)
-        row[column] = _cell(found, field) if found else None
-    row["unsure"] = next((found.unsure for found in answer.predictions.values()), None)
-    row["problem"] = " ".join(answer.problem.split())
-    return row
-
-
-def _cell(found: Prediction, field: str) -> Any:
-    """A field as a table holds it."""
-    if field not in KNOWN:
-        value = found.detail.get(field)
-        return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
-    value = found.to_json().get(field)
-    return ";".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    found = dict(row)
+    for (_, field), column in named.items():
+        value = row[column]
+        if isinstance(value, (list, tuple, dict)):
+            flat = field in FIELDS and not any(isinstance(item, (list, tuple, dict)) for item in value)
+            found[column] = ";".join(map(str, value)) if flat else json.dumps(value, ensure_ascii=False)
+    return found

@@ -24,14 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapsto.batch import Batch, Draw, Ragged, key, moved
+from mapsto.batch import Batch, Batches, Draw, Ragged, key, moved
 from mapsto.data.cache import hold
 from mapsto.data.encode import PLACES, Block, Spot, encode_source
 from mapsto.data.order import Order
 from mapsto.data.packed import unpack
 from mapsto.data.source import SPLITS, Source
 from mapsto.errors import DataError
-from mapsto.learners.base import Batches
 from mapsto.models.base import Types
 from mapsto.signature import Signature
 from mapsto.types._geometry import composed, identity
@@ -56,9 +55,11 @@ class Store(Batches):
         types: Types,
         split_of: np.ndarray,
         weights: np.ndarray | None,
+        groups: np.ndarray | None = None,
     ):
         record = json.loads((folder / "store.json").read_text())
-        self.folder, self.signature, self.types, self.weights = folder, signature, types, weights
+        self.folder, self.signature, self.types = folder, signature, types
+        self.weights, self.groups = weights, groups
         weakref.finalize(self, hold(folder).close)  # while this store lives, the cache keeps its files
         self.n: int = record["rows"]
         self.problems: list[dict] = record["problems"]

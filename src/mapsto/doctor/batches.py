@@ -45,7 +45,7 @@ def order(patient: Subject) -> Iterable[Issue]:
             f"training rows are not shuffled: {percent(beside)} of a batch's rows are followed by their"
             f" neighbour in the file, {by_chance}"
         )
-    elif size >= 8 and reach < WINDOW * chance and not list(alike(patient)):
+    elif size >= 8 and reach < WINDOW * chance and not list(uniform_classes(patient)):
         what = (
             f"training rows are hardly shuffled: a batch reaches over {percent(reach)} of the file,"
             f" {percent(chance)} if drawn from all of it"
@@ -69,7 +69,7 @@ def order(patient: Subject) -> Iterable[Issue]:
     yield Issue("no_shuffle", what, advice, follows, figures={"neighbours": beside, "reach": reach})
 
 
-def alike(patient: Subject) -> Iterable[Issue]:
+def uniform_classes(patient: Subject) -> Iterable[Issue]:
     """Batches whose rows share their answer."""
     whole = patient.learned
     for slot in patient.run.signature.outputs:
@@ -137,5 +137,5 @@ def _answers(target: object, present: Tensor | None, width: int | None) -> np.nd
 
 PROBES: Mapping[str, Callable[[Subject], Iterable[Issue]]] = {
     "shuffling": order,
-    "classes within batches": alike,
+    "classes within batches": uniform_classes,
 }

@@ -110,7 +110,7 @@ def cross_fitted(patient: Subject, slot: str) -> Mapping[str, Any]:
     shared = [name for name in found[0] if name in found[1]]
     return {
         name: score(
-            column_type,
+            patient.run.metrics_of(slot),
             {k: np.concatenate([one[name][k] for one in found]) for k in found[0][name]},
             target,
             present,

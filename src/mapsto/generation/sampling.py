@@ -30,7 +30,9 @@ class Sampling:
 
     tokens: int = setting(256, "tokens a text has at most", above=0)
     temperature: float = setting(
-        0.8, "how daring: 0 always takes the likeliest token, 1 draws as the net believes", above=-1e-9
+        0.8,
+        "sampling temperature: 0 takes the likeliest token, 1 draws as the net believes",
+        above=-1e-9,
     )
     top_p: float = setting(
         0.95,

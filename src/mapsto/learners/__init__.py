@@ -8,9 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from mapsto.batch import Batches
 from mapsto.config import Training, options_of
 from mapsto.errors import ConfigError
-from mapsto.learners.base import Batches, Learner
+from mapsto.learners.base import Learner
+from mapsto.metrics import Metric
 from mapsto.models.base import Types
 from mapsto.registry import entry
 from mapsto.signature import Signature
@@ -37,3 +39,16 @@ def build(
     return kind(
         model, signature, types, store, training, options_of(kind.Config, options, f"learner '{name}'")
     )
+
+
+def metrics_of(
+    name: str,
+    signature: Signature,
+    types: Types,
+    training: Training,
+    options: Mapping[str, Any],
+) -> dict[str, tuple[Metric, ...]]:
+    """{output: what the learner of that name says of it}, asked before there is a net, or without one: the
+    learner is made with an empty one."""
+    learner = build(name, nn.Module(), signature, types, None, training, options)
+    return {slot.name: learner.metrics(slot.name) for slot in signature.outputs}

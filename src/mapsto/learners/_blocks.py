@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapsto.batch import Batch, key, moved
+from mapsto.batch import Batch, Batches, key, moved
 from mapsto.errors import ConfigError
-from mapsto.learners.base import Batches, Learner, Logs, Predictions
+from mapsto.learners.base import Learner, Logs
+from mapsto.prediction import USUAL, Keep, Measured, Predictions
 from mapsto.types.text.tokenizers import PADDING
 
 EVAL_ROWS = 16_384  # tokens that are enough for a look while it learns
@@ -141,22 +142,21 @@ class Blockwise(Learner):
         for low in range(0, len(places), size):
             yield self.batch(blocks, places[low : low + size])
 
-    def predict_split(self, split: str, most: int | None = None, store: Batches | None = None) -> Predictions:
+    def measure(self, split: str, keep: Keep = USUAL) -> Measured:
         """Blocks as rows; their row number is that of the row in which they begin. Nothing small is kept
         while logits come and go: it would cut the heap into pieces (14 GB for 3 million tokens)."""
-        blocks = self.blocks(split, store)
-        places = eval_positions(blocks, most)
+        if keep.store is None and (self.store is None or not self.size(split)):
+            return Measured(np.empty(0, np.int64))
+        blocks = self.blocks(split, keep.store)
+        places = eval_positions(blocks, keep.most)
         nats, done = np.empty(len(places), np.float32), 0
         for batch in self._walked(blocks, places):
             nats[done : done + batch.size] = self.arrays(batch)[self.slot]["nats"]
             done += batch.size
         target = blocks.take(places)[1].astype(blocks.values.dtype)
-        return Predictions(
-            {self.slot: {"nats": nats}},
-            {self.slot: target},
-            {self.slot: np.ones(len(places), bool)},
-            blocks.rows_at(places),
-        )
+        rows, known = blocks.rows_at(places), np.ones(len(places), bool)
+        nats_of, target_of = {self.slot: {"nats": nats}}, {self.slot: target}
+        return Measured(rows, Predictions(nats_of, target_of, {self.slot: known}, rows))
 
     def baseline(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """What the frequencies of the tokens that training says, and of pairs of them, are worth on those

@@ -7,80 +7,50 @@ to the contract.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Batch, Padded, Ragged
-from mapsto.config import Training
+from mapsto.batch import Batch, Batches, Padded, Ragged
+from mapsto.config import Training, setting
+from mapsto.errors import ConfigError
 from mapsto.metrics import Metric
 from mapsto.models.base import Types
-from mapsto.prediction import Prediction
+from mapsto.prediction import USUAL, Gathering, Keep, Measured, placed
 from mapsto.signature import Signature
 from mapsto.training.optimizers import build_optimizer
 from mapsto.types.base import Baseline
 
-if TYPE_CHECKING:
-    from mapsto.training.trainer import Trainer
-
 Logs = dict[str, Tensor]
 Scores = dict[str, dict[str, float]]  # {slot: {metric: value}}
+LossOf = Callable[[Batch], tuple[tuple[Tensor, Tensor], Logs]]
+DENSE = 1 << 19  # numbers of dense targets whose predictions are made at once
 EVAL_ROWS = 20_000  # rows that an evaluation during training reads at most
 
 
-class Batches:
-    """What a learner needs of a store: {split: rows} and batches by row. `mapsto.data.store.Store` is one; so
-    is any stream."""
+class Updates(Protocol):
+    """What `Learner.step` may ask of its trainer: `update`, or `gradients` and `apply` with something between
+    (each example's clipped, several clients' joined). optimizer: one of `Learner.optimizers`. step: updates'
+    number so far. Batches that a learner makes itself go through `Learner.ready` first."""
 
-    device: torch.device = torch.device("cpu")  # where batches are wanted; the trainer says it by `place`
-    few_shapes: bool = True  # have batches so few shapes that compiling a graph for each may pay?
+    step: int
 
-    def place(self, device: torch.device) -> None:
-        """Batches are wanted there from now on."""
-        self.device = device
+    def update(self, loss_of: LossOf, batch: Batch, optimizer: str = "main") -> Logs:
+        """`gradients`, then `apply`."""
+        ...
 
-    def size(self, split: str) -> int | None:
-        """Rows in a split; None when nobody knows, as in an endless stream: such a split is never walked."""
-        raise TypeError(f"{type(self).__name__} has no size")
+    def gradients(self, loss_of: LossOf, batch: Batch, optimizer: str = "main") -> Logs:
+        """The mean loss's gradients over a batch into `p.grad`; logs, and the loss under "loss"."""
+        ...
 
-    def rows(self, split: str) -> np.ndarray:
-        """(m,) row numbers of a split in the source."""
-        raise TypeError(f"{type(self).__name__} has no rows")
-
-    def flat(self, spot: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-        """Cells of unequal length behind each other: (values (N, …), offsets (rows + 1,)), as they lie on
-        disk."""
-        raise TypeError(f"{type(self).__name__} has no cells of unequal length")
-
-    def stream(self, split: str, step: int, batch: int, seed: int) -> Iterator[Batch]:
-        """Endless shuffled, augmented batches from `step` on: a function of (split, step, batch, seed)
-        alone."""
-        raise TypeError(f"{type(self).__name__} has no stream")
-
-    def steps_to_probe(self, split: str, batch: int, seed: int) -> tuple[int, int]:
-        """Steps of `stream` whose batches take middling and most time and memory; the first where all are
-        alike."""
-        return 0, 0
-
-    def iterate(self, split: str, batch: int, most: int | None = None) -> Iterator[Batch]:
-        """Every row of a split once, in order, not augmented; `most` rows at the most, a keyed sample."""
-        raise TypeError(f"{type(self).__name__} has no rows to walk")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Everything predicted over a split, as numpy: predicted[slot][name], target[slot], present[slot], rows
-    (n,)."""
-
-    predicted: Mapping[str, Mapping[str, np.ndarray]]
-    target: Mapping[str, np.ndarray]
-    present: Mapping[str, np.ndarray]
-    rows: np.ndarray
+    def apply(self, optimizer: str = "main") -> None:
+        """One step by the gradients that lie in `p.grad`, clipped as the settings say."""
+        ...
 
 
 class Learner:
@@ -100,6 +70,12 @@ class Learner:
     class Config:
         """Options of this learner, as in `--learner "supervised(mixup=0.2)"`."""
 
+    @dataclass(frozen=True)
+    class Sampling:
+        """Options of `sample`."""
+
+        seed: int = setting(0, "seed of the draws", above=-1)
+
     def __init__(
         self,
         model: nn.Module,
@@ -118,6 +94,7 @@ class Learner:
         )
         self.config: Any = config if config is not None else self.Config()
         self.device = torch.device("cpu")  # the trainer sets it
+        self.decoding: Mapping[str, Any] = {}  # how answers are searched for, by output
         self.autocast = torch.autocast(
             "cpu", torch.bfloat16, enabled=False
         )  # likewise: the plan's arithmetic
@@ -173,17 +150,6 @@ class Learner:
         elsewhere."""
         return 0.0
 
-    def preparing(self) -> float:
-        """Seconds that a batch takes to be made, where a thread may make it while the model learns; 0
-        elsewhere."""
-        if not self.prefetch:
-            return 0.0
-        batches = self.batches("train", 0)
-        next(batches)
-        start = time.perf_counter()
-        self.ready(next(batches))
-        return time.perf_counter() - start
-
     def probes(self) -> tuple[Batch, Batch]:
         """A usual training batch to measure time with, and the heaviest of the first pass over the rows to
         measure memory with."""
@@ -200,7 +166,7 @@ class Learner:
         division."""
         raise TypeError(f"{type(self).__name__} has no loss")
 
-    def step(self, batch: Batch, trainer: Trainer) -> Logs:
+    def step(self, batch: Batch, trainer: Updates) -> Logs:
         """One step of learning: by default one update of everything."""
         return trainer.update(self.loss, batch)
 
@@ -208,13 +174,6 @@ class Learner:
         """{slot: head output} before decoding: calibration, ensembles and test-time augmentation read
         these."""
         return self.model(batch.inputs, size=batch.size)
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> dict[str, list[Prediction]]:
-        """{slot: one Prediction a row}."""
-        heads = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
-        found = self.arrays(batch)
-        return {name: heads[name].decode(arrays) for name, arrays in found.items()}
 
     @torch.inference_mode()
     def arrays(self, batch: Batch) -> dict[str, dict[str, np.ndarray]]:
@@ -229,16 +188,30 @@ class Learner:
             slot: {**self._said(heads[slot], slot, output, ready), **self._places(slot, ready)}
             for slot, output in outputs.items()
         }
-        return {slot: {name: _numpy(value) for name, value in found.items()} for slot, found in said.items()}
+        return {
+            slot: {name: to_numpy(value) for name, value in found.items()} for slot, found in said.items()
+        }
 
     def _said(self, head: Any, slot: str, output: Any, batch: Batch) -> dict[str, Any]:
         """What a head predicts, and what only the truth tells of it, where that is known."""
+        how = self.decoding.get(slot)
+        found = head.predict(output) if how is None else head.predict(output, how)
         if slot not in batch.targets:
-            return head.predict(output)
-        return {
-            **head.predict(output),
-            **head.target_stats(output, batch.targets[slot], batch.present.get(slot)),
-        }
+            return found
+        return {**found, **head.target_stats(output, batch.targets[slot], batch.present.get(slot))}
+
+    def with_decoding(self, how: Mapping[str, Any], language: Any = None) -> Self:
+        """This learner, on the same net, searching for answers as asked, e.g. {"beam": 5}: one for each
+        request, so that no two can meet. ConfigError where nothing is searched for."""
+        found = copy.copy(self)
+        heads = self.model.heads.items()  # type: ignore[union-attr, operator]
+        found.decoding = {name: head.decoding(how, language) for name, head in heads}
+        return found
+
+    def sample(self, n: int, options: Any) -> dict[str, list[Any]]:
+        """{output: n values, as its type reads them}, made from nothing, where nothing stands left of the
+        arrow. options: a `Sampling` of this learner; torch's random numbers are seeded by whoever asks."""
+        raise ConfigError(f"learner '{type(self).__name__}' makes nothing by itself.")
 
     def _places(self, slot: str, batch: Batch) -> dict[str, Any]:
         """Of an output that speaks of places: how its rows' own coordinates became those of the net, by which
@@ -246,12 +219,6 @@ class Learner:
         if batch.geometry is None or self.types["output", slot].annotates(self.signature) is None:
             return {}
         return {"geometry": batch.geometry, "extent": batch.extent}
-
-    def set_decoding(self, how: Mapping[str, Any], language: Any = None) -> None:
-        """Search for answers so from now on, as `mapsto predict --beam` asks. ConfigError where nothing is
-        searched for."""
-        for _, head in self.model.heads.items():  # type: ignore[union-attr, operator]
-            head.set_decoding(how, language)
 
     def size(self, split: str, store: Batches | None = None) -> int | None:
         """Rows of a split as `batches` and `walk` count them: the store's, or blocks of a text. None when
@@ -271,9 +238,13 @@ class Learner:
         assert store is not None
         return store.iterate(split, self.evaluation_batch, most)
 
-    def predict_split(self, split: str, most: int | None = None, store: Batches | None = None) -> Predictions:
-        """Predict every row of a split (or a sample of `most`)."""
-        return predict_split(self, self.iterate(split, most, store))
+    def measure(self, split: str, keep: Keep = USUAL) -> Measured:
+        """What it says over a split, and how that fares: what metrics know of every row, and the predictions
+        of as many rows as `keep` allows. Nobody holds a split's predictions where they are large. Empty where
+        there are no rows that anybody can count. Override it where learning is not measured row by row."""
+        if keep.store is None and (self.store is None or not self.size(split)):
+            return Measured(np.empty(0, np.int64))
+        return gather(self, self.iterate(split, keep.most, keep.store), keep)
 
     def sample_text(self) -> str:
         """What it writes by now, for people who look at it while it learns; "" where it writes nothing. Takes
@@ -294,18 +265,22 @@ class Learner:
 
     def evaluate(self, split: str, most: int | None = None) -> Scores:
         """{slot: {metric: value}} over a split; {} when the learner has nothing to compare with."""
-        if self.store is None or not self.size(split):
+        found = self.measure(split, Keep(most=most))
+        if not len(found):
             return {}
-        found = self.predict_split(split, most)
-        return {
-            slot.name: score_values(self.metrics(slot.name), found, slot.name)
-            for slot in self.signature.outputs
-        }
+        outputs = [slot.name for slot in self.signature.outputs]
+        return {slot: found.values(slot, self.metrics(slot)) for slot in outputs}
 
     def metrics(self, slot: str) -> tuple[Metric, ...]:
-        """What `evaluate` says of an output; its type's metrics. Override where it measures something else,
-        e.g. an environment's return."""
+        """What is said of an output, while it learns, at the end and when runs are compared; its type's
+        metrics. Override where it measures something else, e.g. an environment's return. Asked also before
+        there is a net (`mapsto.learners.metrics_of`): is it this that --metric names?"""
         return self.types["output", slot].metrics
+
+    def record(self) -> dict[str, Any]:
+        """What it found out and people should know, as JSON: rounds, the privacy spent, a return. It stands
+        in run.json under "learned", and on the model card."""
+        return {}
 
     @property
     def evaluation_batch(self) -> int:
@@ -326,36 +301,39 @@ class Learner:
         assert not state, f"{type(self).__name__} saved a state it does not load"
 
 
-def predict_split(learner: Learner, batches: Iterator[Batch]) -> Predictions:
-    """Predictions and targets of many batches, joined in the order of their rows: batches may be walked by
-    length."""
-    predicted: dict[str, dict[str, list[np.ndarray]]] = {}
-    target: dict[str, list[np.ndarray]] = {}
-    present: dict[str, list[np.ndarray]] = {}
-    rows = []
+def gather(learner: Learner, batches: Iterable[Batch], keep: Keep = USUAL) -> Measured:
+    """What a learner says of batches, in the order of their rows: batches may be walked by length."""
+    metrics = {slot.name: learner.metrics(slot.name) for slot in learner.signature.outputs}
+    found = Gathering(metrics, keep)
     for batch in batches:
-        for slot, arrays in learner.arrays(batch).items():
-            for name, value in arrays.items():
-                predicted.setdefault(slot, {}).setdefault(name, []).append(value)
-        for slot, value in batch.targets.items():
-            target.setdefault(slot, []).append(_numpy(value))
-            present.setdefault(slot, []).append(
-                _numpy(batch.present[slot]) if slot in batch.present else np.ones(batch.size, bool)
-            )
-        if batch.rows is not None:
-            rows.append(_numpy(batch.rows))
-    numbers = np.concatenate(rows) if rows else np.empty(0, np.int64)
-    place = np.empty(len(numbers), np.int64)
-    place[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
-    return Predictions(
-        {
-            slot: {name: _placed(values, place) for name, values in arrays.items()}
-            for slot, arrays in predicted.items()
-        },
-        {name: _placed(values, place) for name, values in target.items()},
-        {name: _placed(values, place) for name, values in present.items()},
-        np.sort(numbers),
-    )
+        for piece in _dense_pieces(batch):
+            part: dict[tuple[str, ...], np.ndarray] = {
+                ("predicted", slot, name): values
+                for slot, arrays in learner.arrays(piece).items()
+                for name, values in arrays.items()
+            }
+            for slot, value in piece.targets.items():
+                known = piece.present.get(slot)
+                part["target", slot] = to_numpy(value)
+                part["present", slot] = np.ones(piece.size, bool) if known is None else to_numpy(known)
+            found.add(None if piece.rows is None else to_numpy(piece.rows), piece.size, part)
+            if keep.listen is not None:
+                keep.listen(piece)
+    return found.measured()
+
+
+def _dense_pieces(batch: Batch) -> Iterator[Batch]:
+    """The batch; one whose targets are dense (B, H, W, ...) in pieces: of each pixel a net may say as much as
+    there are classes, 88 MB of 16 masks of 256 x 256 and 21 classes."""
+    dense = [
+        value[0].numel() for value in batch.targets.values() if isinstance(value, Tensor) and value.ndim > 2
+    ]
+    rows = max(1, DENSE // max(dense)) if dense and batch.size else batch.size
+    if rows >= batch.size:
+        yield batch
+        return
+    for low in range(0, batch.size, rows):
+        yield batch.slice(low, low + rows)
 
 
 def answered(rule: Baseline, batches: Iterator[Batch]) -> dict[str, dict[str, np.ndarray]]:
@@ -364,51 +342,25 @@ def answered(rule: Baseline, batches: Iterator[Batch]) -> dict[str, dict[str, np
     rows = []
     for batch in batches:
         assert batch.rows is not None
-        rows.append(_numpy(batch.rows))
+        rows.append(to_numpy(batch.rows))
         for baseline, arrays in rule(batch).items():
             for name, value in arrays.items():
                 found.setdefault(baseline, {}).setdefault(name, []).append(value)
     place = np.argsort(np.argsort(np.concatenate(rows), kind="stable"), kind="stable")
     return {
-        baseline: {name: _placed(parts, place) for name, parts in arrays.items()}
+        baseline: {name: placed(parts, place) for name, parts in arrays.items()}
         for baseline, arrays in found.items()
     }
 
 
-def _placed(parts: list[np.ndarray], place: np.ndarray) -> np.ndarray:
-    """Parts behind each other, (n, ...), row i at place[i] (n,), or as they are where no row has a number.
-    The parts are dropped on the way, so that there is one copy and no second."""
-    if not len(place):
-        return np.concatenate(parts)
-    found, low = np.empty((len(place), *parts[0].shape[1:]), parts[0].dtype), 0
-    parts.reverse()
-    while parts:
-        part = parts.pop()
-        found[place[low : low + len(part)]] = part
-        low += len(part)
-    return found
-
-
-def score_values(metrics: tuple[Metric, ...], found: Predictions, slot: str) -> dict[str, float]:
-    """{metric: value} over the rows whose label is known; {} when none is."""
-    known = found.present[slot].reshape(len(found.present[slot]), -1).any(1)
-    if not known.any():
-        return {}
-    predicted = {name: value[known] for name, value in found.predicted[slot].items()}
-    target = found.target[slot][known]
-    return {metric.name: metric.reduce(metric.rows(predicted, target)) for metric in metrics}
-
-
-def _numpy(value: Any) -> np.ndarray:
+def to_numpy(value: Any) -> np.ndarray:
     """(B, ...) as numpy; rows of unequal length as (B,) objects, each an array."""
-    if isinstance(value, Padded):
-        value = value.cells()
-    if isinstance(value, Ragged):
-        value = list(value)
+    if isinstance(value, (Padded, Ragged)):
+        value = value.cells() if isinstance(value, Padded) else list(value)
     if isinstance(value, list):
         rows = np.empty(len(value), object)
         for i, row in enumerate(value):
-            rows[i] = _numpy(row)
+            rows[i] = to_numpy(row)
         return rows
     value = value.detach()
     return (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).cpu().numpy()

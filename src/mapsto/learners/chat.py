@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.batch import Batch
+from mapsto.batch import Batch, Batches
 from mapsto.errors import DataError
 from mapsto.generation.sampling import Sampling, following
 from mapsto.learners._blocks import Blockwise, Epochs
-from mapsto.learners.base import Batches
 from mapsto.types.text.tokenizers import ASSISTANT, END, PADDING, START
 
 PIECE = 1 << 20  # stored tokens looked through at once

@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from mapsto.batch import Batch, Padded
 from mapsto.config import setting
 from mapsto.errors import ConfigError
-from mapsto.learners.base import Batches, Learner, Logs, Predictions
+from mapsto.learners.base import Learner, Logs
+from mapsto.prediction import USUAL, Keep, Measured
 from mapsto.types.text.tokenizers import PADDING
 
 SPLITS = ("train", "validation", "test")
@@ -133,12 +134,11 @@ class Dpo(Learner):
             margin, _ = self._margin(self.ready(batch))
         return {self.slot: {"margin": margin.float().cpu().numpy()}}
 
-    def predict_split(self, split: str, most: int | None = None, store: Batches | None = None) -> Predictions:
+    def measure(self, split: str, keep: Keep = USUAL) -> Measured:
         """Margins need no target: in its place stand zeros, a row each."""
-        found = super().predict_split(split, most, store)
-        return replace(
-            found, target={slot: np.zeros(len(one), np.int8) for slot, one in found.target.items()}
-        )
+        found = super().measure(split, keep)
+        targets = {slot: np.zeros(len(one), np.int8) for slot, one in found.sample.target.items()}
+        return replace(found, sample=replace(found.sample, target=targets))
 
     def baseline(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """By chance, the longer answer, and the one that was likelier at the start."""

@@ -10,16 +10,18 @@ next; as in nanoGPT attention looks across, and START says that it should not ma
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
-from mapsto.batch import Batch
+from mapsto.batch import Batch, Batches
+from mapsto.config import setting
 from mapsto.errors import DataError
 from mapsto.generation.sampling import Sampling, texts
 from mapsto.learners._blocks import Blockwise, Epochs
-from mapsto.learners.base import Batches
 
 COUNTED, PIECE = 20_000_000, 1 << 20  # training tokens that frequencies are counted on, and how many at once
 SAID = 100  # tokens that are shown while it learns
@@ -27,6 +29,12 @@ SAID = 100  # tokens that are shown while it learns
 
 class NextToken(Blockwise):
     """Learn the one text right of the arrow, given nothing."""
+
+    @dataclass(frozen=True)
+    class Sampling(Sampling):
+        """How texts are drawn, and how they begin."""
+
+        prompt: str = setting("", "how each text begins")
 
     learns = "'next_token' learns one text by itself"
     asked = "-> text"
@@ -72,6 +80,12 @@ class NextToken(Blockwise):
         return Batch(
             {self.slot: tokens[:, :-1]}, {self.slot: tokens[:, 1:]}, len(rows), torch.from_numpy(rows)
         )
+
+    def sample(self, n: int, options: Any) -> dict[str, list[str]]:
+        """Texts, written at the same time."""
+        model, prompt = self.model.eval(), options.prompt
+        steps = texts(model, self.column_type, prompt, range(n), options, self.device)
+        return {self.slot: [prompt + "".join(added) for added in zip(*steps, strict=True)]}
 
     def sample_text(self) -> str:
         """The beginning of what it would write."""

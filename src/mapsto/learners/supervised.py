@@ -35,7 +35,7 @@ class Supervised(Learner):
             0.0, "share of batches in which patches are exchanged between pictures", above=-1e-9
         )
         views: bool = setting(
-            True, "average the prediction over a type's test-time views (a mirrored picture)"
+            True, "test-time augmentation: average the prediction over views of a row (a mirrored picture)"
         )
 
     def batches(self, split: str, step: int) -> Iterator[Batch]:

@@ -8,11 +8,12 @@ answers are written and compared.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class TeacherForcing(Learner):
             above=-1e-9,
         )
         temperature: float = setting(
-            0.0, "draw tokens instead, 1 as the net believes; 0: search", above=-1e-9
+            0.0, "sampling temperature: 1 draws tokens as the net believes; 0: search", above=-1e-9
         )
         top_p: float = setting(
             0.95,
@@ -78,7 +79,7 @@ class TeacherForcing(Learner):
     def head(self) -> WholeText:
         return dict(self.model.heads.items())[self.slot]  # type: ignore[union-attr, operator]
 
-    def set_decoding(self, how: Mapping[str, Any], language: Any = None) -> None:
+    def with_decoding(self, how: Mapping[str, Any], language: Any = None) -> Self:
         if language is not None or "lm_weight" in how:
             raise ConfigError(
                 "a language model helps with what is heard, not with answers that are written.\nLeave --lm"
@@ -95,7 +96,9 @@ class TeacherForcing(Learner):
                 f"--{useless[0]} is of the search, with --temperature {asked.temperature:g} tokens are"
                 " drawn.\nKeep one of them."
             )
-        self.config = asked
+        found = copy.copy(self)
+        found.config = asked
+        return found
 
     @cached_property
     def row_tokens(self) -> float:  # type: ignore[override]

@@ -26,7 +26,7 @@ from mapsto.data.store import collate, tensors
 from mapsto.errors import CellError
 from mapsto.learners import build as build_learner
 from mapsto.look.sample import Sample, sample
-from mapsto.look.shapes import SHOWN, augmented_views, changed, told
+from mapsto.look.shapes import SHOWN, augmented_views, changed, shape_text
 from mapsto.models import build
 from mapsto.models.base import Net
 from mapsto.registry import entry, names
@@ -225,10 +225,12 @@ def _net(
             learner.outputs(batch) if batch.inputs else {}
         )  # blocks of a text that is given nothing are made of many rows
     gives: Mapping[str, str] = getattr(model.stems, "gives", {}) if isinstance(model, Net) else {}
-    named = {name: f"{gives.get(name, '')} {told(value, False)}".strip() for name, value in stems.items()}
+    named = {
+        name: f"{gives.get(name, '')} {shape_text(value, False)}".strip() for name, value in stems.items()
+    }
     return (
         named,
-        {name: told(value, False) for name, value in outputs.items()},
+        {name: shape_text(value, False) for name, value in outputs.items()},
         sum(value.numel() for value in model.parameters()),
     )
 
@@ -315,7 +317,7 @@ def _cell(column: str, raw: Any, column_type: DataType) -> Cell:
             column,
             said,
             _cut(column_type.show(value)),
-            told(column_type.encode(value)),
+            shape_text(column_type.encode(value)),
             column_type.picture(value),
         )
     except CellError as problem:
@@ -336,7 +338,9 @@ def _spread(rows: np.ndarray, most: int) -> list[int]:
 def _shapes(signature: Signature, batch: Batch) -> dict[str, dict[str, str]]:
     """{side: {slot: its tensor in a batch, in words}}."""
     sides = _sides(signature, batch)
-    return {side: {slot.name: told(values[slot.name]) for slot in slots} for side, slots, values in sides}
+    return {
+        side: {slot.name: shape_text(values[slot.name]) for slot in slots} for side, slots, values in sides
+    }
 
 
 def _sides(signature: Signature, batch: Batch) -> tuple[tuple[str, Sequence[Slot], Mapping[str, Any]], ...]:

@@ -13,7 +13,7 @@ from mapsto.data.source import BadRow, Chunk, Source
 
 ROWS, HEAVY_ROWS = 2_000, 300  # kept at most; of rows that hold pictures
 BYTES = 64 << 20  # of their cells
-READ = 200_000  # rows read at most: those behind them are not looked at
+MOST_ROWS = 200_000  # rows read at most: those behind them are not looked at
 
 
 @dataclass
@@ -35,8 +35,8 @@ class Sample(Source):
 
 
 def sample(source: Source) -> Sample:
-    """One pass over at most READ rows: row 0, s, 2s, …, where s doubles whenever more are held than may be.
-    No draw, so the same every time."""
+    """One pass over at most MOST_ROWS rows: row 0, s, 2s, …, where s doubles whenever more are held than
+    may be. No draw, so the same every time."""
     held: list[tuple[int, tuple[dict[str, Any], str, str | None]]] = []
     bad: list[BadRow] = []
     total, unread, stride, most, more = 0, 0, 1, ROWS, False
@@ -62,7 +62,7 @@ def sample(source: Source) -> Sample:
             stride *= 2
             held = [(number, row) for number, row in held if number % stride == 0]
         total += len(chunk)
-        if total >= READ:
+        if total >= MOST_ROWS:
             more = True
             break
     known = {

@@ -14,7 +14,7 @@ from mapsto.batch import Padded, Ragged
 SHOWN = 3  # rows and pictures shown
 
 
-def told(value: Any, span: bool = True) -> str:
+def shape_text(value: Any, span: bool = True) -> str:
     """An encoded or collated value: 'float32 (32, 2), -1.2 to 3.4'; a single number as itself; sequences with
     their lengths."""
     if isinstance(value, Padded):
@@ -27,14 +27,14 @@ def told(value: Any, span: bool = True) -> str:
         }
         return "; ".join(
             [
-                told(value.values, span) + long,
-                *(f"{name}: {told(part, span)}" for name, part in beside.items() if part is not None),
+                shape_text(value.values, span) + long,
+                *(f"{name}: {shape_text(part, span)}" for name, part in beside.items() if part is not None),
             ]
         )
     if isinstance(value, list):
-        return f"{len(value)} of unequal length: {told(value[0], span)}, …" if value else "nothing"
+        return f"{len(value)} of unequal length: {shape_text(value[0], span)}, …" if value else "nothing"
     if isinstance(value, Ragged):
-        return f"{len(value)} behind each other: {told(value.flat, span)}"
+        return f"{len(value)} behind each other: {shape_text(value.flat, span)}"
     array = (
         value.detach().cpu().numpy()
         if isinstance(value, Tensor) and value.dtype != torch.bfloat16
@@ -66,7 +66,7 @@ def changed(plain: Any, drawn: Any) -> str:
         )
         return "" if same or isinstance(plain, list) else "tokens differ"
     if plain.shape != drawn.shape:
-        return f"{told(plain, False)} -> {told(drawn, False)}"
+        return f"{shape_text(plain, False)} -> {shape_text(drawn, False)}"
     apart = (plain.float() - drawn.float()).abs()
     share = float((apart > 1e-6).float().mean())
     return f"{share:.0%} of the values changed, by {float(apart.mean()):.2g} on average" if share else ""

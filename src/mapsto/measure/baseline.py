@@ -26,8 +26,9 @@ from threadpoolctl import threadpool_limits
 from mapsto.batch import Field, key
 from mapsto.data.store import Store
 from mapsto.measure.linear import Predictor, Values, logistic, nearest, ridge
-from mapsto.measure.scores import Scores, any_known, score
+from mapsto.measure.scores import Scores, score
 from mapsto.models.base import Types
+from mapsto.prediction import any_known
 from mapsto.signature import Signature
 from mapsto.types.base import DataType
 
@@ -84,7 +85,7 @@ def baselines(
     """
     found = answers(train, test, column_type, kind, seed)
     return {
-        name: score(column_type, answer, test.target, test.present, test.groups)
+        name: score(column_type.metrics, answer, test.target, test.present, test.groups)
         for name, answer in found.items()
     }
 

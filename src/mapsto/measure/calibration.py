@@ -23,9 +23,8 @@ import numpy as np
 
 from mapsto.measure import conformal
 from mapsto.measure.conformal import COVERAGE
-from mapsto.measure.scores import any_known
 from mapsto.metrics import Arrays
-from mapsto.prediction import Prediction
+from mapsto.prediction import Prediction, any_known
 
 FOLDS = 5
 TINY = 1e-12

@@ -36,11 +36,9 @@ from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from mapsto.batch import Batch, key
-from mapsto.data.store import Store
+from mapsto.batch import Batch, Batches, key
 from mapsto.errors import RunError
 from mapsto.files import write_atomic
-from mapsto.learners.base import Learner, Predictions, predict_split
 from mapsto.measure.baseline import Plain, Values, chosen
 from mapsto.models.base import Net, Types, pool
 from mapsto.signature import Signature
@@ -215,6 +213,13 @@ class FeatureHook:
         finally:
             handle.remove()
 
+    @contextmanager
+    def listening(self, total: int) -> Iterator[HiddenStates]:
+        """Meanwhile whoever measures `total` rows batch by batch, and calls what is given here after each,
+        leaves there what the net made of them."""
+        with self.attached() as heard:
+            yield HiddenStates(heard, total)
+
     @torch.no_grad()
     def score(self, batch: Batch, hidden: np.ndarray) -> OodFeatures:
         """A batch's rows beside what the net made of them, (B, D)."""
@@ -240,50 +245,49 @@ def _ranked(figures: np.ndarray) -> np.ndarray:
     return np.sort(figures, 0)[min(len(figures), ceil((len(figures) + 1) * QUANTILE)) - 1]
 
 
-HiddenStates = tuple[
-    np.ndarray, np.ndarray
-]  # row numbers (n,) in any order, and what the net makes of these rows (n, D)
+class HiddenStates:
+    """What the net makes of rows while these are measured: a listener (`mapsto.prediction.Keep`). Of millions
+    of rows not all are kept, but those that `learn` takes."""
 
+    def __init__(self, heard: list[np.ndarray], total: int):
+        self._heard, self._low = heard, 0
+        self._wanted = np.zeros(total, bool)
+        self._wanted[chosen(total, MOST_ROWS)] = True
+        self._rows: list[np.ndarray] = []
+        self._states: list[np.ndarray] = []
 
-def predict_watched(
-    learner: Learner, store: Store, split: str, most: int | None, looking: FeatureHook
-) -> tuple[Predictions, HiddenStates]:
-    """`learner.collect`, and what the net made of the rows meanwhile."""
-    numbers: list[np.ndarray] = []
-    kept: list[np.ndarray] = []
-    total = store.size(split) if most is None else min(most, store.size(split))
-    wanted = np.zeros(total, bool)
-    wanted[chosen(total, MOST_ROWS)] = True  # those `learn` takes: of millions of rows not all are kept
+    def __call__(self, batch: Batch) -> None:
+        """A batch was predicted: the first forward pass is of its rows, the others are of test-time views.
+        A net that does not take a batch row by row leaves nothing."""
+        mine = self._wanted[self._low : self._low + batch.size]
+        self._low += batch.size
+        if batch.rows is not None and self._heard and len(self._heard[0]) == batch.size == len(mine):
+            self._rows.append(batch.rows.cpu().numpy()[mine])
+            self._states.append(self._heard[0][mine])
+        self._heard.clear()
 
-    def noted(heard: list[np.ndarray]) -> Iterator[Batch]:
-        low = 0
-        for batch in store.iterate(split, learner.evaluation_batch, most):
-            yield batch
-            mine = wanted[low : low + batch.size]
-            numbers.append((np.empty(0, np.int64) if batch.rows is None else batch.rows.cpu().numpy())[mine])
-            kept.append(heard[0][mine])  # the first forward pass; the others are of its test-time views
-            heard.clear()
-            low += batch.size
+    def __len__(self) -> int:
+        return sum(map(len, self._rows))
 
-    with looking.attached() as heard:
-        found = predict_split(learner, noted(heard))
-    return found, (np.concatenate(numbers), np.concatenate(kept))
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers (n,) in any order, and what the net makes of these rows (n, D)."""
+        return np.concatenate(self._rows), np.concatenate(self._states)
 
 
 def learn(
-    looking: FeatureHook, store: Store, train: HiddenStates, validation: HiddenStates
+    looking: FeatureHook, store: Batches, train: HiddenStates, validation: HiddenStates
 ) -> Novelty | None:
     """From at most 2,000 training and as many validation rows, keyed samples. None for fewer than 50 rows of
     either."""
-    if min(len(train[0]), len(validation[0])) < FEWEST:
+    if min(len(train), len(validation)) < FEWEST:
         return None
     with threadpool_limits(1, user_api="blas"):  # whose threads spin against each other on a busy machine
         return _learned(looking, store, train, validation)
 
 
-def _learned(looking: FeatureHook, store: Store, train: HiddenStates, validation: HiddenStates) -> Novelty:
+def _learned(looking: FeatureHook, store: Batches, train: HiddenStates, validation: HiddenStates) -> Novelty:
     sides = []
-    for rows, hidden in (train, validation):
+    for rows, hidden in (train.arrays(), validation.arrays()):
         at = chosen(len(rows), MOST_ROWS)
         parts = [at[low : low + PIECE] for low in range(0, len(at), PIECE)]
         sides.append(joined([looking.score(store.batch(rows[part]), hidden[part]) for part in parts]))

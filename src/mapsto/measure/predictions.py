@@ -20,9 +20,9 @@ import numpy as np
 from mapsto.errors import RunError
 from mapsto.files import write_atomic
 from mapsto.measure.row_errors import in_words
-from mapsto.measure.scores import any_known
-from mapsto.metrics import Arrays
-from mapsto.types.base import DataType, Head
+from mapsto.metrics import Arrays, Metric
+from mapsto.prediction import any_known
+from mapsto.types.base import Head
 
 MOST_ROWS, MOST_NUMBERS = 20_000, 2_000_000  # kept in a run: at most 8 MB an output
 LEFT_OUT = ("set", "spread")  # of what heads and calibration give: no metric reads these
@@ -57,14 +57,14 @@ class TestPredictions:
             chosen[name] = values[at] if len(values) else values
         return TestPredictions(**chosen)
 
-    def to_statistics(self, column_type: DataType, head: Head | None) -> TestPredictions:
+    def to_statistics(self, metrics: Sequence[Metric], head: Head | None) -> TestPredictions:
         """With statistics in place of predictions, where those are of unequal length; else as it is."""
         if all(values.dtype != object for values in [self.target, *self.predicted.values()]):
             return self
         known = any_known(self.present)
         shown, target = {name: values[known] for name, values in self.predicted.items()}, self.target[known]
         statistics = {}
-        for metric in column_type.metrics if known.any() else ():
+        for metric in metrics if known.any() else ():
             found = np.asarray(metric.rows(shown, target), np.float32)
             statistics[metric.name] = np.full((len(self), found.shape[1]), np.nan, np.float32)
             statistics[metric.name][known] = found

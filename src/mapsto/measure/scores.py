@@ -16,7 +16,7 @@ is. n counts the rows with a known label.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from math import sqrt
 from typing import Any
@@ -25,7 +25,7 @@ import numpy as np
 
 from mapsto.batch import key
 from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
-from mapsto.types.base import DataType
+from mapsto.prediction import any_known
 
 VERSION = 1
 INTERVAL = "95% percentile bootstrap over rows, or over whole groups where --group is given"
@@ -54,13 +54,13 @@ Scores = dict[str, dict[str, Any]]
 
 
 def score(
-    column_type: DataType,
+    metrics: Sequence[Metric],
     predicted: Arrays,
     target: np.ndarray,
     present: np.ndarray,
     groups: np.ndarray | None = None,
 ) -> Scores:
-    """All metrics of the room over the rows with a known label: {metric: {"value", "low", "high", "n",
+    """All metrics of an output over the rows with a known label: {metric: {"value", "low", "high", "n",
     "definition"}}.
 
     predicted: arrays (n, ...) as the head's `predict` gives them; present: bool, (n,) or the target's shape.
@@ -74,7 +74,7 @@ def score(
     )
     finite = all(values.dtype.kind != "f" or np.isfinite(values).all() for values in shown.values())
     found = {}
-    for metric in column_type.metrics:
+    for metric in metrics:
         statistics = np.asarray(metric.rows(shown, target), np.float64) if finite and len(target) else None
         found[metric.name] = _one(metric, statistics, len(target), groups)
         if metric.says:
@@ -83,23 +83,15 @@ def score(
 
 
 def scored(
-    column_type: DataType, statistics: Arrays, present: np.ndarray, groups: np.ndarray | None = None
+    metrics: Sequence[Metric], statistics: Arrays, present: np.ndarray, groups: np.ndarray | None = None
 ) -> Scores:
     """The same of what the metrics know of each row, {metric: (n, k)}, where it is known."""
-    known, metrics = (
-        any_known(present),
-        [metric for metric in column_type.metrics if metric.name in statistics],
-    )
+    known, metrics = any_known(present), [metric for metric in metrics if metric.name in statistics]
     groups = None if groups is None else groups[known]
     return {
         metric.name: _one(metric, statistics[metric.name][known].astype(np.float64), int(known.sum()), groups)
         for metric in metrics
     }
-
-
-def any_known(present: np.ndarray) -> np.ndarray:
-    """(n,) or (n, ...) bool -> (n,): rows with at least one known label."""
-    return np.asarray(present.any(axis=tuple(range(1, present.ndim))) if present.ndim > 1 else present, bool)
 
 
 def record(

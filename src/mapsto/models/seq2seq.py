@@ -281,9 +281,10 @@ class Cross(nn.Module):
     def forward(self, x: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
         """x (B · K, T, D): the K answers to a row look at the same keys, as if they were one long answer."""
         rows, (many, time, width) = len(key), x.shape
-        q = norm(self.q(x).view(rows, many // rows * time, self.heads, self.size)).transpose(
-            1, 2
-        )  # (B, N, K · T, H)
+        if not rows:
+            return self.out(x)
+        q = norm(self.q(x).view(rows, many // rows * time, self.heads, self.size))
+        q = q.transpose(1, 2)  # (B, N, K · T, H)
         found = attend(q, key.to(q.dtype), value.to(q.dtype), seen)
         return self.out(found.transpose(1, 2).reshape(many, time, width))
 

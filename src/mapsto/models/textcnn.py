@@ -84,7 +84,7 @@ class TextCnn(nn.Module):
 
     def forward(self, tokens: Padded) -> Tensor:
         mask = tokens.mask[:, None]  # (B, 1, T)
-        x = self.noise(self.placed(tokens.values)).transpose(1, 2) * mask  # (B, W, T)
+        x = self.noise(self.with_positions(tokens.values)).transpose(1, 2) * mask  # (B, W, T)
         for layer in self.deep:
             x = (x + F.relu(layer(x))) * mask
         found = [
@@ -98,7 +98,7 @@ class TextCnn(nn.Module):
             found.append(F.relu(self.order(self.dropout(read))))
         return self.dropout(torch.cat(found, 1))
 
-    def placed(self, x: Tensor) -> Tensor:
+    def with_positions(self, x: Tensor) -> Tensor:
         """Every token with the vector of its place; tokens beyond the last have none."""
         if self.places is None:
             return x

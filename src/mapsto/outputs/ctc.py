@@ -71,6 +71,14 @@ class Search:
     bonus: float = setting(0.0, "added for each token, against a language model's love of short texts")
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """A search, and what a language model says follows, in this text's tokens."""
+
+    search: Search
+    follows: Continuations | None = None
+
+
 class Ctc(Head):
     """Padded tokens (B, T, D) -> Padded logits (B, T, V)."""
 
@@ -78,9 +86,7 @@ class Ctc(Head):
 
     def __init__(self, width: int, pieces: Sequence[bytes], kind: str = "char"):
         super().__init__()
-        self.pieces, self.search = tuple(pieces), Search()
-        self.follows: Continuations | None = None
-        self.kind, self.project = kind, nn.Linear(width, len(pieces))
+        self.pieces, self.kind, self.project = tuple(pieces), kind, nn.Linear(width, len(pieces))
         with torch.no_grad():
             self.project.bias[BLANK] += SILENT
 
@@ -102,7 +108,7 @@ class Ctc(Head):
         nats, count = self.loss(output, target, present)
         return {"nats": nats, "counted": count}
 
-    def set_decoding(self, how: Mapping[str, Any], language: Any = None) -> None:
+    def decoding(self, how: Mapping[str, Any], language: Any = None) -> Decoding:
         search = options_of(Search, how, "search")
         if how.get("beam") is not None and not search.beam:
             raise ConfigError(
@@ -114,19 +120,18 @@ class Ctc(Head):
                 "--lm-weight (and bonus, in Python) weighs a language model, and none was given.\nName its"
                 " run: --lm RUN."
             )
-        self.search = replace(search, beam=search.beam or (WITH_LANGUAGE if language else 0))
-        self.follows = (
-            None if language is None else continuations(language[0], language[1], self.pieces, self.kind)
-        )
+        search = replace(search, beam=search.beam or (WITH_LANGUAGE if language else 0))
+        if language is None:
+            return Decoding(search)
+        return Decoding(search, continuations(language[0], language[1], self.pieces, self.kind))
 
-    def predict(self, output: Padded) -> dict[str, Any]:
+    def predict(self, output: Padded, options: Decoding | None = None) -> dict[str, Any]:
         """value: Padded tokens (B, L); probability (B,) of exactly this text."""
         scores = output.values.float().log_softmax(-1)
-        found = (
-            beamed(scores, output.lengths, self.search, self.follows)
-            if self.search.beam
-            else greedy(scores.argmax(-1), output.lengths)
-        )
+        if options is None or not options.search.beam:
+            found = greedy(scores.argmax(-1), output.lengths)
+        else:
+            found = beamed(scores, output.lengths, options.search, options.follows)
         return {"value": found, "probability": (-nats_of(output, found)).exp().clamp(max=1.0)}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:

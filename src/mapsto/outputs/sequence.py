@@ -121,7 +121,7 @@ class WholeText(Head):
         )
         return each.view(wanted.shape).sum(1), target.lengths.float()
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         """The likeliest token at each place, given the true ones before it: value (B, T), and score (B,), the
         sum of their log-probabilities."""
         best, value = output.float().log_softmax(-1).max(-1)

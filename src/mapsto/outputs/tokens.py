@@ -96,7 +96,7 @@ class NextToken(Head):
         )  # (B·T,)
         return each.view(target.shape).sum(1), (target != PADDING).sum(1, dtype=torch.float32)
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         """What follows the last token: probability (B, V), value (B,)."""
         probability = output[:, -1].float().softmax(-1)
         return {"probability": probability, "value": probability.argmax(-1)}

@@ -7,6 +7,7 @@ person asked for wins over it, field by field. Figures behind the recipes are in
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from mapsto.registry import module, names
 from mapsto.signature import Signature, Slot, parse_call
 
 if TYPE_CHECKING:
+    from mapsto.metrics import Metric
     from mapsto.types.base import DataType
 
 MINUTES = 5.0  # of a budget that nobody gave
@@ -82,6 +84,8 @@ def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, A
 def choose(facts: Facts, settings: Settings) -> Choice:
     """The recipe's decisions under a person's wishes. Every default is filled in; reasons say which rule
     decided."""
+    from mapsto.learners import metrics_of
+
     recipe = recipe_of(facts.signature)
     model, asked_options = model_of(facts.signature, settings)
     found = facts.found or models.find(model, facts.signature, asked_options)
@@ -111,7 +115,11 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         budget=_budget(settings.budget, decided["budget"]),
         kinds=_heads(facts),
         type_options=decided.get("type_options", {}),
-        best=_best(facts, settings.metric, decided.get("metric")),
+        best=_best(
+            metrics_of(learner, facts.signature, facts.column_types, training, learner_options),
+            settings.metric,
+            decided.get("metric"),
+        ),
         reasons=(decided.get("why") or recipe.why,),
         found=found,
     )
@@ -148,15 +156,16 @@ def _heads(facts: Facts) -> dict[str, str]:
     }
 
 
-def _best(facts: Facts, metric: str | None, usual: str | None) -> tuple[str, str] | None:
+def _best(
+    metrics: Mapping[str, Sequence[Metric]], metric: str | None, usual: str | None
+) -> tuple[str, str] | None:
     """(slot, metric) that decides which weights are best: --metric NAME[@SLOT], or the recipe's usual one, or
-    the first output's first."""
-    outputs: dict[str, Slot] = {slot.name: slot for slot in facts.signature.outputs}
+    the first output's first. metrics: of each output, as the learner says."""
     name, _, where = (metric or "").partition("@")
-    slot = where or next(iter(outputs))
-    if slot not in outputs:
-        raise ConfigError(f"--metric {metric}: no output '{slot}'.\n{did_you_mean(slot, outputs)}")
-    known = [found.name for found in facts.column_types["output", slot].metrics]
+    slot = where or next(iter(metrics))
+    if slot not in metrics:
+        raise ConfigError(f"--metric {metric}: no output '{slot}'.\n{did_you_mean(slot, metrics)}")
+    known = [found.name for found in metrics[slot]]
     if name and name not in known:
         raise ConfigError(f"--metric: '{slot}' has no metric '{name}'.\n{did_you_mean(name, known)}")
     default = usual if usual in known else known[0] if known else None

@@ -72,13 +72,21 @@ def card(
         + _section(facts.data(run, private))
         + _gate(findings)
     )
-    parts += _section(decisions.decided(run))
+    parts += _section(decisions.decided(run)) + _learned(run)
     parts += _found(sections)
     parts += _limits(run, findings, found)
     parts += (
         _section(use(run, example, private, at)) + _section(reproduce(run, at)) + _section(facts.machine(run))
     )
     return f"---\n{yaml(metadata(run))}---\n\n" + "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _learned(run: Run) -> list[str]:
+    """What the way of learning found out and says of itself: rounds, the privacy spent, a return."""
+    if not (found := run.record.get("learned")):
+        return []
+    lines = [f"- {_plain(name.replace('_', ' '))}: {_plain(str(value))}" for name, value in found.items()]
+    return ["## What the way of learning says", "\n".join(lines)]
 
 
 def metadata(run: Run) -> dict[str, Any]:

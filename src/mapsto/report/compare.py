@@ -22,9 +22,10 @@ from mapsto.errors import ConfigError, DataError, RunError, did_you_mean
 from mapsto.files import disk_error, write_text
 from mapsto.measure.predictions import TestPredictions, common
 from mapsto.measure.row_errors import KINDS
-from mapsto.measure.scores import any_known, interval
+from mapsto.measure.scores import interval
 from mapsto.measure.significance import LEVEL, Difference, difference, holm
 from mapsto.metrics import Metric, ratio_of
+from mapsto.prediction import any_known
 from mapsto.report.facts import named
 from mapsto.report.markup import data_text, tag
 from mapsto.report.page import chapter, document
@@ -146,7 +147,9 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
     groups = rows[0].groups[agree] if len(rows[0].groups) else None
     predicted = tuple(_of_rows(found, agree) for found, _ in spoken)
     kept_of = tuple(_of_rows(one.statistics, agree) for one in rows) if all(measured) else ()
-    metrics = tuple(metric for metric in column_type.metrics if all(metric.name in one for one in kept_of))
+    metrics = tuple(
+        metric for metric in runs[0].metrics_of(slot) if all(metric.name in one for one in kept_of)
+    )
     fair = [metric for metric in metrics if _same_unit(metric, kept_of)]
     metric = _metric(metrics, fair, asked, slot)
     if len(fair) < len(metrics):

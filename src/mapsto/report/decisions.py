@@ -154,7 +154,9 @@ def _budget(budget: Any) -> str:
         f"at most {budget.epochs:.3g} passes over the rows" if budget.epochs else "",
         f"until {budget.until}" if budget.until else "",
     ]
-    parts += [f"or no better for {budget.patience:.0%} of it" if budget.patience else ""]
+    parts += [
+        f"early stopping after {budget.patience:.0%} of it without a better metric" if budget.patience else ""
+    ]
     return ", ".join(filter(None, parts))
 
 

@@ -120,9 +120,8 @@ def unit(run: Run, slot: str) -> str:
 
 
 def _higher(run: Run, slot: str, name: str) -> bool:
-    return next(
-        (metric.higher_is_better for metric in run.types["output", slot].metrics if metric.name == name), True
-    )
+    known = (metric.higher_is_better for metric in run.metrics_of(slot) if metric.name == name)
+    return next(known, True)
 
 
 def verdict(score: Score | None) -> str:
@@ -214,7 +213,8 @@ def curves(run: Run) -> Section | None:
         blocks.append(
             Lines((Line(named(metric), steps, values, points=len(log) <= 60),), "step", what, marks=marks)
         )
-    ended = f" It ended early: {run.record['stopped']}." if run.record.get("stopped") else ""
+    why = run.record.get("stopped", "")
+    ended = f" {'Early stopping' if why.startswith('no better') else 'It ended early'}: {why}." if why else ""
     headline = (
         f"The best weights are those of step {best:,} of {last:,}."
         if best

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mapsto.blocks import Bars, Line, Lines, Number
 from mapsto.report.markup import Html, clean, joined, tag
-from mapsto.report.scales import column, figure, finite, log_ticks, ticks, told
+from mapsto.report.scales import column, figure, finite, log_ticks, tick_text, ticks
 
 WIDE, HALF, NARROW = 868, 420, 340  # the page's column, half of it, and a phone's
 SQUARE = 460  # where both axes are the same
@@ -137,8 +137,8 @@ def _told(block: Lines) -> str:
         known = [(x, y) for x, y in zip(line.x, line.y, strict=False) if y is not None and x is not None]
         if known:
             ends.append(
-                f"{line.name} goes from {figure(known[0][1])} at {told(known[0][0])} to"
-                f" {figure(known[-1][1])} at {told(known[-1][0])}"
+                f"{line.name} goes from {figure(known[0][1])} at {tick_text(known[0][0])} to"
+                f" {figure(known[-1][1])} at {tick_text(known[-1][0])}"
             )
     return f"{block.y} against {block.x}: {'; '.join(ends)}"
 
@@ -150,7 +150,7 @@ def _frame(block: Lines, xs: Sequence[float], ys: Sequence[float], width: int, h
         x, y = (min(xs), max(xs)), _range(ys)
     if x[0] == x[1]:
         x = (x[0] / 2, x[0] * 2) if block.log_x else (x[0] - 0.5, x[0] + 0.5)
-    longest = max(len(told(value)) for value in ticks(*y))
+    longest = max(len(tick_text(value)) for value in ticks(*y))
     top = 42 if block.marks else 30
     return Frame(12 + LETTER * longest, top, width - 16, height - 44, x, y, block.log_x)
 
@@ -178,11 +178,11 @@ def _grid(frame: Frame, block: Lines) -> Html:
                 class_="zero" if value == 0 else "grid",
             )
         )
-        parts.append(text(frame.left - 8, y + 4, told(value), anchor="end"))
+        parts.append(text(frame.left - 8, y + 4, tick_text(value), anchor="end"))
     for value in (log_ticks if frame.log else ticks)(*frame.x, 5 if frame.right < HALF else 9):
         x = frame.across(value)
         parts.append(tag("path", d=f"M{x:.1f},{frame.bottom:.1f}v5", class_="tick"))
-        parts.append(text(x, frame.bottom + 19, told(value), anchor="middle"))
+        parts.append(text(x, frame.bottom + 19, tick_text(value), anchor="middle"))
     return joined(
         [
             *parts,
@@ -319,7 +319,7 @@ def _bars_axis(frame: Frame, block: Bars, narrow: bool) -> Html:
                     class_="zero" if value == 0 else "grid",
                 )
             )
-        parts.append(text(x, frame.bottom + 19, told(value), anchor="start" if x < 12 else "middle"))
+        parts.append(text(x, frame.bottom + 19, tick_text(value), anchor="start" if x < 12 else "middle"))
     return joined(
         [
             *parts,

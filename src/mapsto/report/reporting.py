@@ -21,7 +21,7 @@ from mapsto.data.source import Source
 from mapsto.errors import MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import write_json, write_text
-from mapsto.learners.base import Predictions
+from mapsto.prediction import Predictions
 from mapsto.report.card import card
 from mapsto.report.page import page, unanswered
 from mapsto.report.samples import samples

@@ -32,7 +32,7 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return found[:: math.ceil(len(found) / most)]
 
 
-def told(value: float) -> str:
+def tick_text(value: float) -> str:
     """A tick's number: 0.2, 1,500, 20k, 3M, 1e-5."""
     if not value:
         return "0"

@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.blocks import Block, Code, Paragraph, Section
+from mapsto.prediction import FIELDS
 from mapsto.registry.trust import flags
 from mapsto.report.decisions import command
 from mapsto.run import Run
-
-FIELDS = {
-    "regression": ("value", "low", "high")
-}  # what a prediction of a kind of head holds; else value and probability
 
 
 def use(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> Section:
@@ -131,7 +128,7 @@ def python(run: Run, row: Mapping[str, Any], at: Path) -> str:
     if only is None:
         lines[-1:] = _call(row)
     for slot in run.signature.outputs:
-        fields = FIELDS.get(run.choice.kinds[slot.name], ("value", "probability"))
+        fields = [name for name in run.fields[slot.name] if name in FIELDS and name != "set"]
         lines += [
             f"found = answer.predictions[{slot.name!r}]",
             f"print({', '.join(f'found.{name}' for name in fields)})",

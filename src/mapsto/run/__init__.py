@@ -28,19 +28,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mapsto.batch import Batches, key
 from mapsto.errors import DataError, RunError, SignatureError
 from mapsto.run.folder import RunFolder
 from mapsto.signature import Signature, Slot
 
 if TYPE_CHECKING:
     from mapsto.batch import Batch
-    from mapsto.data.source import Source
+    from mapsto.data.source import Chunk, Source
     from mapsto.errors import CellError
-    from mapsto.learners.base import Learner, Predictions
+    from mapsto.learners.base import Learner
     from mapsto.measure.ood import FeatureHook, Novelty
-    from mapsto.prediction import Answer, Prediction
+    from mapsto.metrics import Metric
+    from mapsto.prediction import Answer, Measured, Prediction
 
 PIECE = 1024  # rows predicted at once
+CLASSES, INTERVAL = ("value", "probability", "set"), ("value", "low", "high")  # fields of a prediction
+
+
+class NewRows(Batches):
+    """Rows of a source that nobody has counted, each once."""
+
+    def __init__(self, batches: Callable[[], Iterator[Batch]]):
+        self._batches = batches
+
+    def iterate(self, split: str, batch: int, most: int | None = None) -> Iterator[Batch]:
+        return self._batches()
 
 
 class Run(RunFolder):
@@ -70,6 +83,7 @@ class Run(RunFolder):
         self,
         data: Any,
         *,
+        given: Any = None,
         beam: int | None = None,
         penalty: float | None = None,
         temperature: float | None = None,
@@ -77,24 +91,28 @@ class Run(RunFolder):
         lm_weight: float | None = None,
     ) -> list[Answer] | Answer:
         """Predictions for rows: a path, files, a PIL image or array, a dict (one row) or a list of any of
-        these, a frame. The keywords say how answers are searched for, this once, as the command line does;
-        `search` says it for good.
+        these, a frame. given: rows with answers that these are to be answered by, where a way of learning
+        asks for some (`batch.parts["support"]`). The other keywords say how answers are searched for, this
+        once, as the command line does; `search` says it for good.
 
         One row in, one Answer out, or DataError when it cannot be read; many in, a list of them, where such
         rows have a `problem`.
         """
         asked = {"beam": beam, "penalty": penalty, "temperature": temperature, "lm_weight": lm_weight}
         how = {name: value for name, value in asked.items() if value is not None}
-        if how or lm is not None:
-            return Run(self.path, self.record).search(lm, **how).predict(data)
+        learner = self._searching(lm, how) if how or lm is not None else None
         single, source = self._source(data)
-        answers = [answer for part in self.answers(source) for answer in part]
+        support = None if given is None else self._support(given)
+        answers = [answer for part in self.answers(source, learner, support) for answer in part]
         if single and answers and answers[0].problem:
             raise DataError(answers[0].problem)
         return answers[0] if single and answers else answers
 
-    def answers(self, source: Source) -> Iterator[list[Answer]]:
-        """Answers to a source's rows, piece by piece, so that any number of rows can be answered."""
+    def answers(
+        self, source: Source, learner: Learner | None = None, support: Batch | None = None
+    ) -> Iterator[list[Answer]]:
+        """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
+        the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
         from mapsto.data.encode import encode_chunk, locate_cells
         from mapsto.prediction import Answer
 
@@ -109,7 +127,7 @@ class Run(RunFolder):
                 self.signature.outputs,
                 self.types,
                 chunk,
-                self._predictions(signature, encoded, len(chunk)),
+                self._predictions(self._batches(signature, encoded, len(chunk), support), learner),
                 unread,
             )
             yield [
@@ -121,16 +139,34 @@ class Run(RunFolder):
                 for i in range(len(chunk))
             ] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
 
-    def _predictions(self, signature: Signature, encoded: Mapping, size: int) -> dict[str, list[Prediction]]:
-        from mapsto.measure import calibration
-
-        if not size:
-            return {}
-        learner, heads = self.learner, dict(self.model.heads.items())  # type: ignore[union-attr, operator]
-        parts: dict[str, list[Prediction]] = {}
-        step = learner.evaluation_batch
+    def _batches(
+        self, signature: Signature, encoded: Mapping, size: int, support: Batch | None = None
+    ) -> Iterator[Batch]:
+        step = self.learner.evaluation_batch
         for low in range(0, size, step):
             batch = self._batch(signature, encoded, low, min(size, low + step))
+            yield batch if support is None else replace(batch, parts={"support": support})
+
+    def _support(self, data: Any) -> Batch:
+        """Rows with answers as one batch. DataError where one cannot be read."""
+        _, source = self._source(data)
+        unread: list[str] = []
+        signature, found = self._located(source, targets=True), None
+        for chunk in source.chunks(PIECE):
+            encoded, kept = self._encoded(chunk, signature, unread)
+            found = found or self._batch(signature, encoded, 0, kept)
+        if unread or found is None or found.size < 1:
+            why = unread[0] if unread else "there are no rows"
+            raise DataError(f"{source.name}: cannot be answered by ({why}).\nGive whole rows, with answers.")
+        return found
+
+    def _predictions(self, batches: Iterator[Batch], learner: Learner | None) -> dict[str, list[Prediction]]:
+        from mapsto.measure import calibration
+
+        learner = learner or self.learner
+        heads = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
+        parts: dict[str, list[Prediction]] = {}
+        for batch in batches:
             found, unsure = self._arrays(learner, batch)
             for slot, arrays in found.items():
                 known = self.calibration.get(slot, {})
@@ -161,14 +197,13 @@ class Run(RunFolder):
         self, data: Any, emit: Callable[[Mapping[str, Any]], None] | None = None
     ) -> dict[str, dict[str, dict[str, Any]]]:
         """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers.
-        DataError when there are none; rows that cannot be read are left out, and `tell` hears of them."""
-        from mapsto.measure import calibration
-        from mapsto.measure.scores import score
+        DataError when there are none; rows that cannot be read are left out, and `emit` hears of them."""
+        from mapsto.measure.scores import score, scored
 
         _, source = self._source(data)
         signature = self._located(source, targets=True)
         unread: list[str] = []
-        found = self._collected(source, signature, unread)
+        found = self._measured(source, signature, unread)
         if unread and emit:
             emit(
                 {
@@ -176,50 +211,72 @@ class Run(RunFolder):
                     "text": f"{len(unread):,} rows cannot be read and are left out; the first: {unread[0]}",
                 }
             )
-        if not found.target:
+        if not len(found):
             raise DataError(
                 f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned:"
                 f" {self.signature}"
             )
         scores = {}
         for slot in self.signature.outputs:
-            arrays = calibration.calibrated(found.predicted[slot.name], self.calibration.get(slot.name, {}))
-            scores[slot.name] = score(
-                self.types["output", slot.name], arrays, found.target[slot.name], found.present[slot.name]
-            )
+            metrics = self.metrics_of(slot.name)
+            if not found.whole:
+                scores[slot.name] = scored(metrics, found.statistics[slot.name], found.known[slot.name])
+                continue
+            sample = found.sample
+            arrays = self._calibrated(slot.name, sample.predicted[slot.name])
+            scores[slot.name] = score(metrics, arrays, sample.target[slot.name], sample.present[slot.name])
         return scores
 
-    def _collected(self, source: Source, signature: Signature, unread: list[str]) -> Predictions:
-        """What is predicted of rows with answers. unread gets a line for each that cannot be read."""
-        from mapsto.data.store import stored
-        from mapsto.learners.base import predict_split
+    def metrics_of(self, slot: str) -> tuple[Metric, ...]:
+        """What is said of an output, as the learner of the run knows it."""
+        from mapsto.learners import metrics_of
 
+        name, options = self.choice.learner, self.choice.learner_options
+        return metrics_of(name, self.signature, self.types, self.choice.training, options)[slot]
+
+    def _calibrated(self, slot: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        from mapsto.measure import calibration
+
+        return calibration.calibrated(arrays, self.calibration.get(slot, {}))
+
+    def _measured(self, source: Source, signature: Signature, unread: list[str]) -> Measured:
+        """What the learner says of rows with answers. unread gets a line for each that cannot be read."""
+        from mapsto.data.store import stored
+        from mapsto.prediction import Keep
+
+        keep = Keep(calibrated=self._calibrated)
         if not self.learner.packs:
-            return predict_split(self.learner, self._readable(source, signature, unread))
+            rows = NewRows(lambda: self._readable(source, signature, unread))
+            return self.learner.measure("test", replace(keep, store=rows))
         store = stored(source, signature, self.types)
         store.device = self.learner.device
         unread += [f"{row['where']}: {' '.join(row['why'].split())}" for row in (*store.bad, *store.problems)]
-        return self.learner.predict_split("test", store=store)
+        return self.learner.measure("test", replace(keep, store=store))
 
     def _readable(self, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
+        for chunk in source.chunks(PIECE):
+            taken, kept = self._encoded(chunk, signature, unread_rows)
+            yield from self._batches(signature, taken, kept)
+
+    def _encoded(
+        self, chunk: Chunk, signature: Signature, unread_rows: list[str]
+    ) -> tuple[dict[tuple[str, str], Any], int]:
+        """The cells of the rows that can be read, and how many these are; a line for each of the others."""
         from mapsto.data.encode import encode_chunk
 
-        for chunk in source.chunks(PIECE):
-            encoded, problems = encode_chunk(chunk, signature, self.types)
-            unread_rows += [f"{bad.where}: {bad.why}" for bad in chunk.bad]
-            unread_rows += [
-                f"{problem['where']}, {problem['column']!r}: {' '.join(problem['why'].split())}"
-                for problem in problems
-            ]
-            unread = {problem["row"] for problem in problems}
-            keep = [i for i in range(len(chunk)) if i not in unread]
-            taken = {
-                spot: [value[i] for i in keep] if isinstance(value, list) else value[keep]
-                for spot, value in encoded.items()
-            }
-            step = self.learner.evaluation_batch
-            for low in range(0, len(keep), step):
-                yield self._batch(signature, taken, low, min(len(keep), low + step))
+        encoded, problems = encode_chunk(chunk, signature, self.types)
+        unread_rows += [f"{bad.where}: {bad.why}" for bad in chunk.bad]
+        unread_rows += [
+            f"{problem['where']}, {problem['column']!r}: {' '.join(problem['why'].split())}"
+            for problem in problems
+        ]
+        unread = {problem["row"] for problem in problems}
+        keep = [i for i in range(len(chunk)) if i not in unread]
+        taken = {
+            spot: [value[i] for i in keep] if isinstance(value, list) else value[keep]
+            for spot, value in encoded.items()
+        }
+        return taken, len(keep)
 
     @torch.no_grad()
     def embed(self, data: Any) -> np.ndarray:
@@ -248,20 +305,55 @@ class Run(RunFolder):
         learned `-> text`, lm_weight and bonus. ConfigError where answers are not searched for, or the
         language model writes in other tokens.
         """
-        from mapsto.run import writing
-
-        self.learner.set_decoding(how, None if lm is None else writing.language(Run.open(lm)))
+        self.learner = self._searching(lm, how)
         return self
 
-    def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[str]:
-        """Texts written by a run that learned `-> text`, each beginning with the prompt. how: tokens,
-        temperature, top_p, seed, stop. RunError for other runs."""
-        from mapsto.config import options_of
-        from mapsto.generation.sampling import Sampling
+    def _searching(self, lm: str | Path | None, how: Mapping[str, Any]) -> Learner:
+        """The learner, searching for answers as asked; language models are read once."""
         from mapsto.run import writing
 
-        steps, _ = writing.written(self, prompt, range(n), options_of(Sampling, how, "sample"))
-        return [prompt + "".join(added) for added in zip(*steps, strict=True)]
+        if lm is None:
+            return self.learner.with_decoding(how)
+        if lm not in self._languages:
+            self._languages[lm] = writing.language(Run.open(lm))
+        return self.learner.with_decoding(how, self._languages[lm])
+
+    @cached_property
+    def _languages(self) -> dict[str | Path, Any]:
+        return {}
+
+    @property
+    def samples(self) -> bool:
+        """Does it make things from nothing?"""
+        from mapsto.learners.base import Learner
+
+        return not self.signature.inputs and type(self.learner).sample is not Learner.sample
+
+    def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[Any]:
+        """What a run without inputs makes from nothing: n values, of several outputs {output: value} each.
+        how: the options of its learner's `Sampling`; of one that learned `-> text`, whose texts begin with
+        the prompt: tokens, temperature, top_p, seed, stop. RunError for other runs."""
+        from mapsto.config import options_of
+        from mapsto.run import writing
+
+        if not self.samples:
+            writing.refuse(self)
+        asked = {**how, "prompt": prompt} if prompt else how
+        options: Any = options_of(self.learner.Sampling, asked, "sample")
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(key(options.seed, "sample"))
+            made = self.learner.sample(n, options)
+        if len(made) == 1:
+            return next(iter(made.values()))
+        return [dict(zip(made, values, strict=True)) for values in zip(*made.values(), strict=True)]
+
+    @property
+    def fields(self) -> dict[str, tuple[str, ...]]:
+        """{output: what a prediction of it tells}: its value with probability and set, or with its interval,
+        and what its type adds."""
+        kinds = self.choice.kinds
+        told = {name: INTERVAL if kind == "regression" else CLASSES for name, kind in kinds.items()}
+        return {name: (*fields, *self.types["output", name].beside) for name, fields in told.items()}
 
     def reply(self, messages: Sequence[Mapping[str, str]], **how: Any) -> str:
         """The assistant's answer to a conversation, [{"role": "user", "content": …}, …], by a run that

@@ -102,3 +102,8 @@ def _room(run: RunFolder, kind: str) -> Any:
         else f"Ask it with: mapsto predict {run.path} FILES"
     )
     raise RunError(f"{run.path}: learned {run.signature}, which {what}.\n{way}")
+
+
+def refuse(run: RunFolder) -> None:
+    """RunError: what was learned makes nothing by itself."""
+    _room(run, "tokens")

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.torch import save_file
 
+from mapsto.data.source import SPLITS
 from mapsto.data.split import TEST
 from mapsto.data.store import Store
 from mapsto.files import append_json, write_atomic, write_json
-from mapsto.learners.base import Learner, Predictions
+from mapsto.learners.base import Learner
 from mapsto.measure import calibration, ood
 from mapsto.measure.baseline import TASKS, answers, chosen, features_of
 from mapsto.measure.predictions import TestPredictions, file_of, joined
 from mapsto.measure.row_errors import plain_metric
 from mapsto.measure.scores import Scores, record, score, scored
+from mapsto.models.base import Net
+from mapsto.prediction import Keep, Measured, Predictions
 from mapsto.registry.trust import flags
 from mapsto.run import Run
 from mapsto.run.writing import WAYS
@@ -44,20 +47,10 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     (run.path / "log.jsonl").unlink(missing_ok=True)
     for entry in trainer.best_weights.history:
         append_json(run.path / "log.jsonl", entry)
-    found, heard = _predicted(run, learner, store)
-    scales = {
-        slot.name: calibration.fit(
-            run.choice.kinds[slot.name],
-            held.predicted[slot.name],
-            held.target[slot.name],
-            held.present[slot.name],
-        )
-        for slot in run.signature.outputs
-        if (held := found.get("validation")) is not None
-    }
+    found, scales, heard = _measured(run, learner)
     groups = _groups(run)
-    metrics = {split: _scores(run, held, scales, groups) for split, held in found.items()}
-    parts = _parts(run, found.get("test"), scales, groups)
+    metrics = {split: _scores(run, learner, held, scales, groups) for split, held in found.items()}
+    parts = _parts(run, learner, found.get("test"), scales, groups)
     beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside, parts))
     _keep_predictions(run, learner, found.get("test"), scales, groups)
@@ -72,6 +65,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
         plan_measured=asdict(trainer.plan),
         speed=trainer.speed(),
         novelty=_novelty(run, learner, store, heard),
+        **({"learned": learned} if (learned := learner.record()) else {}),
     )
     for name in ("metrics", "novelty"):
         vars(run).pop(name, None)
@@ -85,66 +79,94 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
             best=trainer.best_weights.of,
             parts=_told(parts),
         ),
-        found,
+        {split: held.sample for split, held in found.items() if len(held.sample.rows)},
     )
 
 
 def _scores(
     run: Run,
-    held: Predictions,
+    learner: Learner,
+    held: Measured,
     scales: Mapping[str, Any],
     groups: np.ndarray | None,
     at: np.ndarray | None = None,
 ) -> dict[str, Scores]:
-    """Every metric of every output over predicted rows; at (n,) bool: over these."""
-    at, of = (
-        np.ones(len(held.rows), bool) if at is None else at,
-        None if groups is None else groups[held.rows],
-    )
-    return {
-        slot: score(
-            run.types["output", slot],
-            {
-                name: values[at]
-                for name, values in calibration.calibrated(predicted, scales.get(slot, {})).items()
-            },
-            held.target[slot][at],
-            held.present[slot][at],
-            None if of is None else of[at],
-        )
-        for slot, predicted in held.predicted.items()
-    }
+    """Every metric of every output over measured rows; at (n,) bool: over these."""
+    at = np.ones(len(held), bool) if at is None else at
+    of = None if groups is None else groups[held.rows][at]
+    if not held.whole:
+        return {
+            slot: scored(
+                learner.metrics(slot),
+                {name: rows[at] for name, rows in by_name.items()},
+                held.known[slot][at],
+                of,
+            )
+            for slot, by_name in held.statistics.items()
+        }
+    sample, found = held.sample, {}
+    for slot, predicted in sample.predicted.items():
+        arrays = calibration.calibrated(predicted, scales.get(slot, {}))
+        shown = {name: values[at] for name, values in arrays.items()}
+        target, present = sample.target[slot][at], sample.present[slot][at]
+        found[slot] = score(learner.metrics(slot), shown, target, present, of)
+    return found
 
 
 def _parts(
-    run: Run, held: Predictions | None, scales: Mapping[str, Any], groups: np.ndarray | None
+    run: Run,
+    learner: Learner,
+    held: Measured | None,
+    scales: Mapping[str, Any],
+    groups: np.ndarray | None,
 ) -> dict[str, dict[str, Scores]]:
     """Of a run that rows were added to: the test rows it had before, and the new ones, by themselves."""
     if held is None or "rows_before" not in run.record:
         return {}
     before = held.rows < run.record["rows_before"]
     return {
-        name: _scores(run, held, scales, groups, at)
+        name: _scores(run, learner, held, scales, groups, at)
         for name, at in (("before", before), ("added", ~before))
         if at.any()
     }
 
 
-def _predicted(
-    run: Run, learner: Learner, store: Store
-) -> tuple[dict[str, Predictions], dict[str, ood.HiddenStates]]:
-    """Predictions by split, and what the net made of training and validation rows meanwhile."""
+def _measured(
+    run: Run, learner: Learner
+) -> tuple[dict[str, Measured], dict[str, Any], dict[str, ood.HiddenStates]]:
+    """What is said over each split; by which it is calibrated, which validation tells; and what the net made
+    of training and validation rows meanwhile."""
     looking = ood.FeatureHook.at(learner.model, run.signature, run.types)
+    scales: dict[str, Any] = {}
     found, heard = {}, {}
-    for split, most in (("train", min(TRAIN_ROWS, learner.eval_rows)), ("validation", None), ("test", None)):
-        if not learner.size(split):
-            continue
-        if looking is not None and split != "test":
-            found[split], heard[split] = ood.predict_watched(learner, store, split, most, looking)
+
+    def honest(slot: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return calibration.calibrated(arrays, scales.get(slot, {}))
+
+    for split in ("validation", "train", "test"):
+        most = min(TRAIN_ROWS, learner.eval_rows) if split == "train" else None
+        keep, rows = Keep(most=most, calibrated=honest), learner.size(split)
+        if looking is not None and rows and split != "test":
+            with looking.listening(rows if most is None else min(most, rows)) as heard[split]:
+                held = learner.measure(split, replace(keep, listen=heard[split]))
         else:
-            found[split] = learner.predict_split(split, most)
+            held = learner.measure(split, keep)
         memory.release_heap()  # rows walked by length leave blocks of every length
-    return found, heard
+        if split == "validation":
+            scales = _scales(run, held.sample)
+            if not held.whole and any(scales.values()):
+                held = learner.measure(split, keep)  # its statistics are of what was not yet calibrated
+        if len(held):
+            found[split] = held
+    return {split: found[split] for split in SPLITS if split in found}, scales, heard
+
+
+def _scales(run: Run, held: Predictions) -> dict[str, Any]:
+    """How each output is calibrated, from validation rows; {} where there are none."""
+    return {
+        slot: calibration.fit(run.choice.kinds[slot], predicted, held.target[slot], held.present[slot])
+        for slot, predicted in held.predicted.items()
+    }
 
 
 def _novelty(
@@ -182,11 +204,11 @@ def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
         if len(kept) == len(parts):
             whole = joined(kept)
             groups = whole.groups if len(whole.groups) else None
-            column_type = run.types["output", slot.name]
+            metrics = run.metrics_of(slot.name)
             if whole.statistics:
-                test[slot.name] = scored(column_type, whole.statistics, whole.present, groups)
+                test[slot.name] = scored(metrics, whole.statistics, whole.present, groups)
             elif whole.predicted:
-                test[slot.name] = score(column_type, whole.predicted, whole.target, whole.present, groups)
+                test[slot.name] = score(metrics, whole.predicted, whole.target, whole.present, groups)
             whole.thinned().save(run.path, number)
     by_fold = [part.metrics["test"] for part in parts]
     beside = _mean_baselines([part.metrics.get("baselines", {}) for part in parts])
@@ -208,6 +230,8 @@ def _result(
     """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
     figures = _told({"test": test})["test"]
     ways = [WAYS[kind] for kind in run.choice.kinds.values() if kind in WAYS and not run.signature.inputs]
+    if run.samples and not ways:
+        ways = ["make some: mapsto sample"]
     use = (
         f"{ways[0]} {run.path}"
         if ways
@@ -237,21 +261,32 @@ def _told(parts: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
 
 
 def _keep_predictions(
-    run: Run, learner: Learner, held: Predictions | None, scales: Mapping[str, Any], groups: np.ndarray | None
+    run: Run, learner: Learner, held: Measured | None, scales: Mapping[str, Any], groups: np.ndarray | None
 ) -> None:
     """test-N.npz of each output: all rows of a fold, which is measured together with the others, else some
-    thousands."""
-    heads = dict(learner.model.heads.items())  # type: ignore[union-attr, operator]
+    thousands. Of predictions too large to be held all, a fold keeps what its metrics know of each row."""
+    heads = dict(learner.model.heads.items()) if isinstance(learner.model, Net) else {}
     for number, slot in enumerate(run.signature.outputs):
         file_of(run.path, number).unlink(missing_ok=True)  # of an earlier segment
-        if held is not None:
-            predicted = calibration.calibrated(held.predicted[slot.name], scales.get(slot.name, {}))
-            hashes, of = _hashes(run, held.rows), np.empty(0) if groups is None else groups[held.rows]
-            tested = TestPredictions(
-                held.rows, hashes, held.target[slot.name], held.present[slot.name], of, predicted
-            )
-            tested = tested if "fold" in run.record else tested.thinned()
-            tested.to_statistics(run.types["output", slot.name], heads.get(slot.name)).save(run.path, number)
+        if held is None:
+            continue
+        if "fold" in run.record and not held.whole:
+            of = np.empty(0) if groups is None else groups[held.rows]
+            rows, known = held.rows, held.known[slot.name]
+            statistics = {name: one.astype(np.float32) for name, one in held.statistics[slot.name].items()}
+            hashes, truths = _hashes(run, rows), np.zeros(len(rows), np.uint64)
+            TestPredictions(rows, hashes, truths, known, of, {}, statistics).save(run.path, number)
+            continue
+        sample = held.sample
+        if slot.name not in sample.predicted:
+            continue
+        predicted = calibration.calibrated(sample.predicted[slot.name], scales.get(slot.name, {}))
+        hashes, of = _hashes(run, sample.rows), np.empty(0) if groups is None else groups[sample.rows]
+        tested = TestPredictions(
+            sample.rows, hashes, sample.target[slot.name], sample.present[slot.name], of, predicted
+        )
+        tested = tested if "fold" in run.record else tested.thinned()
+        tested.to_statistics(learner.metrics(slot.name), heads.get(slot.name)).save(run.path, number)
 
 
 def _hashes(run: Run, rows: np.ndarray) -> np.ndarray:
@@ -295,19 +330,18 @@ def _groups(run: Run) -> np.ndarray | None:
 
 
 def _baselines(
-    run: Run, learner: Learner, store: Store, groups: np.ndarray | None, held: Predictions
+    run: Run, learner: Learner, store: Store, groups: np.ndarray | None, held: Measured
 ) -> dict[str, Any]:
     """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain
     features. What each says of each row is kept in baselines.npz, so that the net can be compared row by row.
     Where no plain features tell an answer: what the learner or the room calls simple."""
     of = None if groups is None else groups[held.rows]
-    scores: dict[str, Any] = {
-        slot: {
-            name: score(run.types["output", slot], answer, held.target[slot], held.present[slot], of)
-            for name, answer in found.items()
-        }
-        for slot, found in learner.baseline("test").items()
-    }
+    scores: dict[str, Any] = {}
+    for slot, found in (
+        learner.baseline("test") if held.whole else {}
+    ).items():  # as large as what it predicts
+        target, present, metrics = held.sample.target[slot], held.sample.present[slot], learner.metrics(slot)
+        scores[slot] = {name: score(metrics, one, target, present, of) for name, one in found.items()}
     if not any(kind in TASKS for kind in run.choice.kinds.values()) or not run.signature.inputs:
         return scores
     rows = store.rows("test")
@@ -319,7 +353,7 @@ def _baselines(
         column_type, asked = run.types["output", slot.name], test[slot.name]
         found = answers(train[slot.name], asked, column_type, run.choice.kinds[slot.name])
         scores[slot.name] = {
-            name: score(column_type, answer, asked.target, asked.present, asked.groups)
+            name: score(learner.metrics(slot.name), answer, asked.target, asked.present, asked.groups)
             for name, answer in found.items()
         }
         metric = plain_metric(column_type)

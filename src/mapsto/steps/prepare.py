@@ -179,7 +179,7 @@ def make_ready(
         lambda done, rows: emit({"event": "encode", "rows": done, "total": rows}),
         reading.store,
     )
-    store = Store(folder, signature, types, parts.of, found.weights)
+    store = Store(folder, signature, types, parts.of, found.weights, found.groups)
     if path and (store.bad or store.problems):
         shutil.copyfile(folder / "quarantine.csv", path / "quarantine.csv")
     _refuse_bad([*store.bad, *store.problems], len(found), reading.max_bad, source.name, path)
@@ -259,7 +259,7 @@ def store_of(run: Run, source: Callable[[], Source], emit: Emit) -> Store:
             run.settings.reading.store,
         )
         run.save(store=str(folder))
-    return Store(folder, run.signature, run.types, rows["split"], rows.get("weight"))
+    return Store(folder, run.signature, run.types, rows["split"], rows.get("weight"), rows.get("group"))
 
 
 def fit_types(

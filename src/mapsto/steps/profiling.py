@@ -78,7 +78,7 @@ def profiled(
     model = run.model if (run.path / "model.safetensors").exists() else run.new_model()
     learner = run.new_learner(model, store_of(run, lambda: reopen(run), emit))
     trainer = Trainer(learner, None, Budget(steps=WARM + steps))
-    trainer.decisions.add(0, plan={**recorded, "processes": 1}, total=WARM + steps, every=1 << 62)
+    trainer.course.decisions.add(0, plan={**recorded, "processes": 1}, total=WARM + steps, every=1 << 62)
     trainer.prepare()
     watched = profile(
         activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * (learner.device.type == "cuda")]
@@ -86,14 +86,15 @@ def profiled(
     batches = learner.batches("train", 0)
     for number in range(WARM + steps):
         if number == WARM:
-            trainer.step_timer = StepTimer(learner.device)
+            trainer.updater.timer = StepTimer(learner.device)
             watched.start()
         trainer.step_timer.look()
         trainer.step_timer.start()
         batch = learner.ready(next(batches))
         trainer.step_timer.mark("data")
+        trainer.updater.begin(trainer.step)
         learner.step(batch, trainer)
-        trainer.step, trainer.turn = trainer.step + 1, 0
+        trainer.step += 1
         trainer.step_timer.step()
     watched.stop()
     found = _seen(trainer, watched, steps)
@@ -121,7 +122,7 @@ def _seen(trainer: Trainer, watched: profile, steps: int) -> Profile:
     milliseconds = 1000 * sum(trainer.step_timer.seconds.values()) / steps
     return Profile(
         steps,
-        trainer.training.batch or 1,
+        trainer.learner.training.batch or 1,
         milliseconds,
         trainer.step_timer.shares(),
         operations,

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,12 +29,9 @@ from mapsto.learners.base import Learner
 from mapsto.training import memory
 from mapsto.training.arithmetic import has_bfloat16
 from mapsto.training.distributed import Group
-from mapsto.training.gradients import updated
 from mapsto.training.machine import busy, machine, machine_peak, waited
 from mapsto.training.plan import Plan, apply
-
-if TYPE_CHECKING:
-    from mapsto.training.trainer import Trainer
+from mapsto.training.step import Updater
 
 SHARE = 0.01  # of the training that candidates may be timed for
 LEAST, MOST = 0.3, 8.0  # seconds, whatever the share
@@ -394,13 +391,13 @@ def _remember(known: str, found: Timings) -> None:
     write_json(path, vars(found))
 
 
-def measure(trainer: Trainer, steps: int | None, left: float) -> Plan:
+def measure(updater: Updater, steps: int | None, left: float) -> Plan:
     """The plan of a training that is to take `steps`, or has `left` seconds. Nothing of the probe stays,
     neither in weights nor in a replay buffer."""
-    learner = trainer.learner
+    learner = updater.learner
     before = {name: value.clone() for name, value in learner.state_dict().items()}
-    prepared = learner.preparing()
-    usual, heaviest = (trainer.group.share(batch) for batch in learner.probes())
+    prepared = _seconds_of_a_batch(learner)
+    usual, heaviest = (updater.group.share(batch) for batch in learner.probes())
     learner.load_state_dict(before)
     if (
         type(learner).loss is Learner.loss
@@ -411,24 +408,36 @@ def measure(trainer: Trainer, steps: int | None, left: float) -> Plan:
         )
         return Plan(str(learner.device), learner.training.precision or "float32", False, threads, micro)
     weights = {name: value.clone() for name, value in learner.model.state_dict().items()}
-    group, trainer.group = (
-        trainer.group,
-        Group(),
-    )  # each measures for itself, all at the same time, as they will learn
-    trainer.fresh()
-    for optimizer in trainer.optimizers.values():
+    group, updater.group = updater.group, Group()  # each for itself, all at the same time, as they will learn
+    updater.fresh()
+    for optimizer in updater.optimizers.values():
         for each in optimizer.param_groups:
             each["lr"] = 0.0  # every candidate is judged at the same weights
 
     def step(rows: Batch) -> Tensor:
-        trainer.plan = Plan(str(learner.device), micro_batch=rows.size)
-        return updated(trainer, learner.loss, rows, trainer.optimizers["main"])["loss"]
+        updater.plan, main = Plan(str(learner.device), micro_batch=rows.size), updater.optimizers["main"]
+        updater.begin(0)  # all candidates draw the same noise
+        loss = updater.gradients(learner.loss, rows, main)["loss"]
+        updater.apply(main)
+        return loss
 
     try:
         start = time.monotonic()
         plan = Probe(learner, usual, heaviest, step, steps, left, prepared).plan()
         return replace(plan, found_in=round(time.monotonic() - start, 2))
     finally:
-        trainer.group = group
+        updater.group = group
         learner.model.load_state_dict(weights)
         learner.model.zero_grad(set_to_none=True)
+
+
+def _seconds_of_a_batch(learner: Learner) -> float:
+    """Seconds that a batch takes to be made, where a thread may make it while the model learns; 0
+    elsewhere."""
+    if not learner.prefetch:
+        return 0.0
+    batches = learner.batches("train", 0)
+    next(batches)
+    start = time.perf_counter()
+    learner.ready(next(batches))
+    return time.perf_counter() - start

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -22,22 +22,18 @@ from mapsto.learners.base import Learner
 from mapsto.training import memory
 from mapsto.training.arithmetic import has_bfloat16
 from mapsto.training.distributed import Copies, Group
-from mapsto.training.gradients import updated
 from mapsto.training.machine import waited
 from mapsto.training.plan import Plan, apply
-
-if TYPE_CHECKING:
-    from mapsto.training.trainer import Trainer
+from mapsto.training.step import Updater
 
 ROWS = 2  # that activations are measured with: batch norm takes no single one
 MOMENTS = {"sgd": 1, "adamw": 2, "muon": 2}
 STEPS = 3  # that are timed, of which the least counts
 
 
-def weights(trainer: Trainer, recorded: Mapping[str, Any] | None) -> Copies:
-    """How the weights of a trainer in a company are held: as the record says, or by what the first process
+def weights(learner: Learner, group: Group, recorded: Mapping[str, Any] | None) -> Copies:
+    """How the weights of a learner in a group are held: as the record says, or by what the first process
     finds. ConfigError where they must be shared and the settings do not allow it."""
-    learner, group = trainer.learner, trainer.group
     if recorded:
         shared, per_row = recorded.get("sharded", False), recorded.get("bytes_per_row", 0)
     else:
@@ -112,12 +108,13 @@ def _refuse(learner: Learner, group: Group) -> None:
         )
 
 
-def plan(trainer: Trainer, steps: int | None, left: float) -> Plan:
+def plan(updater: Updater, steps: int | None, left: float) -> Plan:
     """The plan for shared weights. Its steps are timed, but nothing is compared: candidates that each process
     would choose by its own clock can not wait for each other. bfloat16 on GPUs that have it, unless asked
     otherwise; as many rows at once as are estimated to fit.
     """
-    learner, group, training, weights = trainer.learner, trainer.group, trainer.training, trainer.weights
+    learner, group, weights = updater.learner, updater.group, updater.weights
+    training = learner.training
     device, low = learner.device, learner.device.type == "cuda" and has_bfloat16(learner.device)
     batch = group.share(next(learner.batches("train", 0)))
     left_over = memory.SHARE * memory.allowed(device) - _state(learner) / group.size
@@ -138,23 +135,26 @@ def plan(trainer: Trainer, steps: int | None, left: float) -> Plan:
         processes=group.size,
         sharded=True,
     )
-    trainer.plan = found = Plan(**group.broadcast(asdict(found)))
+    updater.plan = found = Plan(**group.broadcast(asdict(found)))
     apply(found, learner)
-    took = _timed(trainer, batch) / len(batch.pieces(found.micro_batch))
+    took = _timed(updater, batch) / len(batch.pieces(found.micro_batch))
     return replace(found, seconds={"default": took}, seconds_per_micro=took)
 
 
-def _timed(trainer: Trainer, batch: Batch) -> float:
+def _timed(updater: Updater, batch: Batch) -> float:
     """Seconds of a step. Nothing stays of it."""
-    learner = trainer.learner
+    learner = updater.learner
     before = {name: value.clone() for name, value in learner.model.state_dict().items()}
-    trainer.fresh()
-    for group in trainer.optimizers["main"].param_groups:
+    updater.fresh()
+    optimizer = updater.optimizers["main"]
+    for group in optimizer.param_groups:
         group["lr"] = 0.0
     ready, took = learner.ready(batch), math.inf
     for _ in range(STEPS):
         start = waited(learner.device)
-        updated(trainer, learner.loss, ready, trainer.optimizers["main"])
+        updater.begin(0)
+        updater.gradients(learner.loss, ready, optimizer)
+        updater.apply(optimizer)
         took = min(took, waited(learner.device) - start)
     learner.model.load_state_dict(before)
     learner.model.zero_grad(set_to_none=True)

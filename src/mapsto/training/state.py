@@ -1,66 +1,49 @@
-"""A training's whole state as a checkpoint holds it: taken from a trainer, and put back."""
+"""A training's whole state as a checkpoint holds it: taken from what learns, and put back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from mapsto.training import checkpoint, memory
+from mapsto.training.best_weights import BestWeights
+from mapsto.training.ema import Ema
+from mapsto.training.step import Updater
 
-if TYPE_CHECKING:
-    from mapsto.training.trainer import Trainer
 
-
-def save(trainer: Trainer, folder: Path) -> None:
+def save(folder: Path, updater: Updater, ema: Ema, best: BestWeights, note: Mapping[str, Any]) -> None:
     """Write a checkpoint of this moment; the first of several processes does, and where weights are shared
     the others give it theirs."""
-    learner, judge = trainer.learner, trainer.best_weights
-    note = {
-        "step": trainer.step,
-        "speed": trainer.speed(),
-        "elapsed": trainer.clock.elapsed,
-        "since": trainer.since,
-        "steps": trainer.steps,
-        "rollbacks": trainer.rollbacks,
-        "scaler": learner.scaler.state_dict(),
-    }
-    parts = {"model": learner.model.state_dict(), "best": judge.best or {}, "learner": learner.state_dict()}
-    parts["ema"] = {str(i): value for i, value in enumerate(trainer.ema.values)}
-    tensors, plain = checkpoint.joined(parts, trainer.optimizers)
-    whole = {
-        name: found for name, value in tensors.items() if (found := trainer.weights.whole(value)) is not None
-    }
-    if trainer.group.rank == 0:
-        checkpoint.save(folder, whole, {**note, **judge.note(), **memory.note(), "plain": plain})
+    learner = updater.learner
+    parts = {"model": learner.model.state_dict(), "best": best.best or {}, "learner": learner.state_dict()}
+    parts["ema"] = {str(i): value for i, value in enumerate(ema.values)}
+    tensors, plain = checkpoint.joined(parts, updater.optimizers)
+    put_together = updater.weights.whole
+    whole = {name: found for name, value in tensors.items() if (found := put_together(value)) is not None}
+    if updater.group.rank == 0:
+        scaler = learner.scaler.state_dict()
+        told = {**note, "scaler": scaler, **best.note(), **memory.note(), "plain": plain}
+        checkpoint.save(folder, whole, told)
 
 
-def restore(trainer: Trainer, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
-    """The inverse, into a trainer whose optimizers and averages are fresh."""
-    learner, part_of = trainer.learner, trainer.weights.part
+def restore(
+    updater: Updater, ema: Ema, best: BestWeights, tensors: Mapping[str, Tensor], note: Mapping[str, Any]
+) -> None:
+    """The inverse, into optimizers and averages that are fresh."""
+    learner, part_of = updater.learner, updater.weights.part
     own = learner.model.state_dict()
     learner.model.load_state_dict(
         {name: part_of(value, own[name]) for name, value in checkpoint.part(tensors, "model").items()}
     )
-    averages = trainer.ema.values
-    trainer.ema.load(
-        {
-            place: part_of(value, averages[int(place)])
-            for place, value in checkpoint.part(tensors, "ema").items()
-        }
-    )
+    averages = checkpoint.part(tensors, "ema")
+    ema.load({place: part_of(value, ema.values[int(place)]) for place, value in averages.items()})
     learner.load_state_dict(checkpoint.part(tensors, "learner"))
-    if (
-        not trainer.plan.sharded or trainer.weights.shared
-    ):  # one process alone takes no step by such a plan, and may not hold its moments
-        checkpoint.restore_optimizers(trainer.optimizers, tensors, note["plain"], part_of)
+    if not updater.plan.sharded or updater.weights.shared:
+        # one process alone takes no step by such a plan, and may not hold its moments
+        checkpoint.restore_optimizers(updater.optimizers, tensors, note["plain"], part_of)
     if note.get("scaler"):
         learner.scaler.load_state_dict(note["scaler"])
-    trainer.best_weights.restore(note, checkpoint.part(tensors, "best"))
-    trainer.step = note["step"]
-    trainer.clock.set(note["elapsed"])
-    trainer.rollbacks = max(trainer.rollbacks, note["rollbacks"])
-    trainer.since, trainer.steps = note.get("since", 0.0), note.get("steps", 0)
-    trainer.speed_before = note.get("speed", {})
+    best.restore(note, checkpoint.part(tensors, "best"))

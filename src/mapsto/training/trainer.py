@@ -1,4 +1,4 @@
-"""The trainer: running updates, and nothing about what is learned.
+"""The trainer: the loop and its decisions, and nothing about what is learned.
 
 Every number that changes weights is a function of (data, settings, seed, decisions, machine). The clock is
 read, but what it decides goes through the decision log first.
@@ -10,47 +10,39 @@ import math
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mapsto.batch import Batch, key
 from mapsto.config import Budget
-from mapsto.errors import ConfigError, RunError, Stopped
+from mapsto.errors import RunError, Stopped
 from mapsto.events import Emit
-from mapsto.learners.base import Learner, Logs
-from mapsto.training import checkpoint, memory, probe, sharded, state
+from mapsto.learners.base import Learner, Logs, LossOf
+from mapsto.training import checkpoint, memory, state
 from mapsto.training.best_weights import BestWeights
-from mapsto.training.budget import Clock, Schedule, fixed_total
-from mapsto.training.decisions import Decisions
-from mapsto.training.distributed import Copies, Group
+from mapsto.training.course import Course
+from mapsto.training.distributed import Group
 from mapsto.training.ema import Ema
-from mapsto.training.gradients import LossOf, updated
+from mapsto.training.losses import Losses
 from mapsto.training.machine import choose_device, waited
-from mapsto.training.plan import Plan, apply, forecast
+from mapsto.training.plan import Plan
+from mapsto.training.planning import choose_plan, tell_forecast
 from mapsto.training.prefetch import prefetched
 from mapsto.training.signals import signals
+from mapsto.training.step import Updater
 from mapsto.training.step_timer import StepTimer
 
 TICK = 0.5  # seconds between looks at the clock, the loss and the terminal
 SAVE = 5.0  # seconds between checkpoints, at least; or 20 times what one takes
-LOOKS, SOONER, FEWEST = (
-    25,
-    100,
-    5,
-)  # evaluations over the budget where they take little of its time, the same with a goal to stop at, and else
-# rows to be learned from between two evaluations, for each row evaluated: a forward pass is a third of a step
-WEIGHT = 2.0
 ROLLBACKS = 3
 
 
 class Trainer:
     """Fits one learner. folder: where the record goes, None for none. best: (slot, metric) that decides which
     weights are best; None: the first metric of the first output. elapsed: seconds of the budget already spent
-    when `fit` is called. company: those it learns with; of several, the first alone writes and decides."""
+    when `fit` is called. group: those it learns with; of several, the first alone writes and decides."""
 
     def __init__(
         self,
@@ -63,27 +55,27 @@ class Trainer:
         group: Group | None = None,
     ):
         self.learner, self.folder, self.budget = learner, folder, budget or Budget(steps=1000)
-        self.training, self.emit, self.group = (
-            learner.training,
-            emit or (lambda event: None),
-            group or Group(),
-        )
-        self.decisions, self.schedule = Decisions(folder, self.group.rank == 0), Schedule()
+        self._emit, self.group = emit or (lambda event: None), group or Group()
+        self.updater = Updater(learner, self.group)
+        self.course = Course(self.updater, self.budget, folder, self._emit, elapsed)
         self.best_weights = BestWeights(learner, self.budget, best)
-        self.step, self.every, self.stop = 0, 1 << 62, ""
-        self.clock = Clock(self.budget.minutes, elapsed)
-        self._asked = ""  # what a signal asked for
-        self._losses: list[
-            Tensor
-        ] = []  # of the steps since the last look; read together, for reading waits for the device
-        self._loss = 0.0  # their mean, once read
-        self.since, self.steps = 0.0, 0  # sum of losses, and steps, since the last evaluation
-        self.rollbacks, self._rolled_back = 0, False
-        self.turn = 0  # updates made within the step: each draws its own noise
-        self.weights = Copies()
-        self.plan, self.step_timer = Plan("cpu"), StepTimer(torch.device("cpu"))
+        self.step, self._losses, self._asked = 0, Losses(), ""  # what a signal asked for
+        self._rollbacks, self._rolled_back = 0, False
         self._began, self._learning = 0, 0.0  # the step and the clock at which this process began to learn
-        self.speed_before: dict[str, Any] = {}
+        self._speed_before: dict[str, Any] = {}
+
+    @property
+    def plan(self) -> Plan:
+        return self.updater.plan
+
+    @property
+    def stop(self) -> str:
+        """Why it stopped before its budget was spent; "" where it did not."""
+        return self.course.stop
+
+    @property
+    def step_timer(self) -> StepTimer:
+        return self.updater.timer
 
     # ---- the loop ----
 
@@ -99,7 +91,7 @@ class Trainer:
         with signals(self._note_signal):
             for batch in self._batches():
                 self._set_rates()
-                self.turn = 0
+                self.updater.begin(self.step)
                 logs = self.learner.step(batch, self)
                 self.ema.update(self.step)
                 self.step += 1
@@ -107,7 +99,7 @@ class Trainer:
 
     def _batches(self) -> Iterator[Batch]:
         """The learner's batches from where we are until the budget is spent; anew after a roll-back."""
-        while not self._done():
+        while not self.course.done(self.step):
             self._rolled_back = False
             made = self._ready(self.learner.batches("train", self.step))
             with closing(prefetched(made) if self.plan.prefetch else made) as batches:
@@ -116,7 +108,7 @@ class Trainer:
                     self.step_timer.mark("data")
                     yield batch
                     self.step_timer.step()
-                    if self._rolled_back or self._done():
+                    if self._rolled_back or self.course.done(self.step):
                         break
                     self.step_timer.start()
 
@@ -125,12 +117,9 @@ class Trainer:
         for batch in batches:
             yield self.learner.ready(self.group.share(batch))
 
-    def _done(self) -> bool:
-        return bool(self.stop) or self.step >= self.schedule.total
-
     def _set_rates(self) -> None:
-        factor = self.schedule.factor(self.step, self.training)
-        for optimizer in self.optimizers.values():
+        factor = self.course.schedule.factor(self.step, self.learner.training)
+        for optimizer in self.updater.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
 
@@ -138,37 +127,53 @@ class Trainer:
         """After every step: note the loss; at their steps evaluate and decide; now and then look at the
         clock."""
         if "loss" in logs:
-            self._losses.append(logs["loss"])
-        due = self.step % self.every == 0 or self.step >= self.schedule.total
+            self._losses.add(logs["loss"])
+        due = self.course.due(self.step)
         if due:
             self._evaluate()
         if self.step >= self._next_decision:
-            self._replay(self._next_decision - 1, self.step)
-            self._next_decision = self.decisions.next_after(self.step)
-        if due or (
-            self.step >= self._next_look
-            if self.group.size > 1
-            else self._asked or time.monotonic() >= self._next_tick
-        ):
+            self.course.replay(self._next_decision - 1, self.step)
+            self._next_decision = self.course.decisions.next_after(self.step)
+        together = self.group.size > 1
+        time_to_look = self.step >= self._next_look if together else time.monotonic() >= self._next_tick
+        if due or time_to_look or (self._asked and not together):
             self._tick()
             self.step_timer.look()
-            self._next_tick, self._next_decision = (
-                time.monotonic() + TICK,
-                self.decisions.next_after(self.step),
-            )
+            self._next_tick = time.monotonic() + TICK
+            self._next_decision = self.course.decisions.next_after(self.step)
+
+    # ---- what a learner's step may ask for ----
 
     def update(self, loss_of: LossOf, batch: Batch, optimizer: str = "main") -> Logs:
-        """One update of one optimizer's parameters. The batch is split into micro-batches; losses are summed,
-        and their gradient divided by the total count over all of them and over all processes, so that the
-        split changes nothing.
+        """One update of one optimizer's parameters: `gradients`, then `apply`. The batch is split into
+        micro-batches; losses are summed, and their gradient divided by the total count over all of them and
+        over all processes, so that the split changes nothing.
         """
-        try:
-            logs = updated(self, loss_of, batch, self.optimizers[optimizer])
-        except torch.OutOfMemoryError:
-            self._halve(batch.size)
-            return self.update(loss_of, batch, optimizer)
-        self.turn += 1
-        return logs
+        turn, taker = self.updater.turn, self.updater.optimizers[optimizer]
+        while True:
+            try:
+                logs = self.updater.gradients(loss_of, batch, taker)
+                self.updater.apply(taker)
+                return logs
+            except torch.OutOfMemoryError:
+                self.course.halve(self.step, batch.size)
+                self.updater.turn = turn
+
+    def gradients(self, loss_of: LossOf, batch: Batch, optimizer: str = "main") -> Logs:
+        """The mean loss's gradients over a batch, in `p.grad` of one optimizer's parameters; what was there
+        before is gone. What is done to them before `apply` is the learner's: clipped for each example, joined
+        with others', made noisy. (Of float16 they are scaled by `learner.scaler`.)"""
+        turn, taker = self.updater.turn, self.updater.optimizers[optimizer]
+        while True:
+            try:
+                return self.updater.gradients(loss_of, batch, taker)
+            except torch.OutOfMemoryError:
+                self.course.halve(self.step, batch.size)
+                self.updater.turn = turn
+
+    def apply(self, optimizer: str = "main") -> None:
+        """One step of an optimizer by the gradients that its parameters hold, clipped as settings say."""
+        self.updater.apply(self.updater.optimizers[optimizer])
 
     # ---- before the first step ----
 
@@ -176,9 +181,9 @@ class Trainer:
         """Everything before the first step: the device, the plan, what a checkpoint holds."""
         saved = checkpoint.load(self.folder) if self.folder else None
         self.group.barrier()  # all have read the record before the first writes to it
-        recorded = next((d["plan"] for d in self.decisions.all if "plan" in d), None)
+        recorded = self.course.recorded_plan
         self.learner.device = choose_device(
-            recorded["device"] if recorded else self.training.device, self.group.rank
+            recorded["device"] if recorded else self.learner.training.device, self.group.rank
         )
         self.learner.model.to(self.learner.device)
         if self.learner.store is not None:
@@ -187,176 +192,52 @@ class Trainer:
         torch.use_deterministic_algorithms(True, warn_only=True)
         # costs a write of every new tensor
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        self._choose_plan(recorded)
-        self.step_timer = StepTimer(self.learner.device)
+        choose_plan(self.course, recorded)
+        self.best_weights.keep = torch.device("cpu") if self.updater.weights.shared else None
+        self.updater.timer = StepTimer(self.learner.device)
         self.fresh()
         if saved:
-            state.restore(self, *saved)
-            self._after_a_kill(saved[1])
+            self._restore(*saved)
+            self.course.after_a_kill(self.step, saved[1])
         else:
-            self._lay_out_first()
-        self._replay(-1, self.step)
-        self._forecast()
+            self.course.lay_out()
+        self.course.replay(-1, self.step)
+        tell_forecast(self.course, self.step, bool(self.ema.values), self._emit)
         self._saved_at, self._save_takes = time.monotonic(), 0.0
         self._tick_mark, self._next_tick = (time.monotonic(), self.step), time.monotonic() + TICK / 5
         self._next_look = self.step + 1
-        self._next_decision = self.decisions.next_after(self.step)
-        self.clock.begin(self.step)
+        self._next_decision = self.course.decisions.next_after(self.step)
+        self.course.clock.begin(self.step)
         self._began, self._learning = self.step, time.monotonic()
         if not saved and self.folder:
             self.save()
 
-    def _choose_plan(self, recorded: Mapping[str, Any] | None) -> None:
-        """The plan of the record, or one measured now; all processes take the first one's."""
-        if self.group.size > 1:
-            self.weights = sharded.weights(self, recorded)
-            self.best_weights.keep = torch.device("cpu") if self.weights.shared else None
-        if recorded:
-            self.plan = Plan.of(recorded)
-        else:
-            find = sharded.plan if self.weights.shared else probe.measure
-            found = find(self, self._fixed_total(), self.clock.left)
-            self.plan = Plan(**self.group.broadcast(asdict(replace(found, processes=self.group.size))))
-            self.decisions.add(0, plan=asdict(self.plan))
-        apply(self.plan, self.learner)
-
     def fresh(self) -> None:
         """Optimizers and averages as at the first step."""
-        self.optimizers = {
-            name: self.weights.optimizer(made) for name, made in self.learner.optimizers().items()
-        }
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group.setdefault("peak", group["lr"])
-        self.ema = Ema(self.learner.model, self.training.ema or 0.0, self.weights.local)
-
-    def _lay_out_first(self) -> None:
-        """Total steps and the interval of evaluations, decided once, unless a record to be replayed already
-        says so."""
-        if any("total" in decision for decision in self.decisions.all):
-            return
-        total = fixed = self._fixed_total()
-        if self.budget.minutes is not None:
-            left = max(0.0, self.clock.left - self.plan.compile_seconds)
-            timed = max(1, int(left / max(1e-4, 1.1 * self.plan.seconds_per_micro * self._passes)))
-            total = timed if fixed is None else min(timed, fixed)
-        total = self.group.broadcast(total)
-        assert total is not None, "a budget has minutes, steps or epochs"
-        self.decisions.add(
-            0, total=total, every=self._interval(total)
-        )  # one line: a kill between two would leave half
-
-    def _interval(self, total: int) -> int:
-        """Steps between two evaluations: LOOKS of them (or SOONER), or so few that they take little of the
-        time, but FEWEST."""
-        costly = (
-            WEIGHT
-            * min(self.learner.eval_rows, self.learner.size("validation") or 0)
-            / (self.training.batch or 1)
-        )
-        return math.ceil(
-            max(1, total / (SOONER if self.budget.until else LOOKS), min(costly, total / FEWEST))
-        )
-
-    @property
-    def _passes(self) -> int:
-        """Forward passes that one process makes for a step."""
-        return math.ceil((self.training.batch or 1) / self.group.size / self.plan.micro_batch)
-
-    def _forecast(self) -> None:
-        """Say what it will take, where anything is left to do."""
-        steps = (self.schedule.total - self.step) * self._passes
-        if steps <= 0:
-            return
-        self.emit({"event": "plan", "text": str(self.plan), **asdict(self.plan)})
-        self.emit(
-            {
-                "event": "forecast",
-                **forecast(self.plan, self.learner.model, bool(self.ema.values), steps, self.clock.left),
-            }
-        )
-
-    def _fixed_total(self) -> int | None:
-        """The last step that steps or epochs ask for. An epoch is a pass over rows that somebody can
-        count."""
-        rows = self.learner.size("train") if self.budget.epochs is not None else None
-        if self.budget.epochs is not None and self.budget.steps is None and rows is None:
-            raise ConfigError(
-                f"--epochs {self.budget.epochs:g}: nobody knows how many rows these are.\nUse --steps or"
-                " --minutes."
-            )
-        return fixed_total(self.budget, rows or 0, self.training.batch or 1)
-
-    def _after_a_kill(self, note: Mapping[str, Any]) -> None:
-        """The kernel kills for memory without a word: when it looks like that, go on with half the
-        micro-batch."""
-        starved = memory.kills() > note["kills"] or note["peak"] > 0.9 * note["allowed"]
-        if self.group.broadcast(starved) and self.plan.micro_batch > 1 and self.learner.device.type == "cpu":
-            self._decide(
-                micro_batch=-(-self.plan.micro_batch // 2),
-                why="the last process seems to have been killed for memory",
-            )
-
-    # ---- decisions ----
-
-    def _decide(self, **what: Any) -> None:
-        self._take(self.decisions.add(self.step, **what))
-        self.emit({"event": "decision", "step": self.step, **what})
-
-    def _replay(self, after: int, until: int) -> None:
-        for decision in self.decisions.between(after, until):
-            self._take(decision)
-
-    def _take(self, decision: Mapping[str, Any]) -> None:
-        """Put a decision into effect; the plan is taken before the first step."""
-        if "total" in decision:
-            self.schedule.set_total(decision["step"], decision["total"])
-        if "every" in decision:
-            self.every = decision["every"]
-        if "rate" in decision:
-            self.schedule.rate *= decision["rate"]
-        if "micro_batch" in decision:
-            self.plan = replace(self.plan, micro_batch=decision["micro_batch"])
-        if "stop" in decision:
-            self.stop = decision["stop"]
-
-    def _halve(self, rows: int) -> None:
-        """The device ran out of memory: half the micro-batch, from this step on."""
-        now = min(self.plan.micro_batch, rows)
-        if now <= 1:
-            raise RunError(
-                "out of memory with one row per forward pass.\nChoose a smaller model or smaller pictures,"
-                " e.g. image(size=128)."
-            )
-        if self.group.size > 1:
-            raise RunError(
-                f"out of memory with {now} rows per forward pass in each process.\nGive --micro-batch"
-                f" {-(-now // 2)}."
-            )
-        torch.cuda.empty_cache()
-        self._decide(micro_batch=-(-now // 2), why="out of memory")
+        self.updater.fresh()
+        self.ema = Ema(self.learner.model, self.learner.training.ema or 0.0, self.updater.weights.local)
 
     # ---- what happens at a look ----
 
     def _tick(self) -> None:
         """Look at loss, clock and signals. Of several processes the first looks, and tells the others what it
         decided."""
-        known, back, leaving, saving = len(self.decisions.all), False, False, False
+        known, back, leaving, saving = len(self.course.decisions.all), False, False, False
         if self.group.rank == 0:
-            self._read_losses()
-            back = not math.isfinite(self._loss) or (self._saving_due and not self.ema.sound())
+            self._losses.read()
+            back = not math.isfinite(self._losses.last) or (self._saving_due and not self.ema.sound())
             if back:
                 self._roll_back()
             else:
                 self._look_at_clock()
                 leaving, saving = self._asked == "terminate", self._saving_due
-        self._losses = []
+        self._losses.forget()
         back, leaving, saving, *news = self.group.broadcast(
-            (back, leaving, saving, self.decisions.all[known:], self._next_look)
+            (back, leaving, saving, self.course.decisions.all[known:], self._next_look)
         )
         if self.group.rank:
             self._hear(back, *news)
-        if saving and (not self.weights.shared or self.group.all(self.ema.sound())):
+        if saving and (not self.updater.weights.shared or self.group.all(self.ema.sound())):
             self.save()
         if leaving:
             raise Stopped
@@ -365,25 +246,15 @@ class Trainer:
         """What the first process did at its look."""
         if back:
             self._go_back()
-        self.decisions.all += decisions
+        self.course.decisions.all += decisions
         for decision in decisions:
-            self._take(decision)
+            self.course.take(decision)
         self._next_look = next_look
-
-    def _read_losses(self) -> None:
-        """The one wait for the device. Summed one by one, so that it is all the same when they are read."""
-        if self._losses:
-            losses = torch.stack([loss.float() for loss in self._losses]).tolist()
-            self._loss, self._losses = sum(losses) / len(losses), []
-            for loss in losses:
-                self.since += loss
-            self.steps += len(losses)
 
     @property
     def _saving_due(self) -> bool:
-        return self.folder is not None and (
-            time.monotonic() - self._saved_at > max(SAVE, 20 * self._save_takes) or self._asked == "terminate"
-        )
+        waited_long = time.monotonic() - self._saved_at > max(SAVE, 20 * self._save_takes)
+        return self.folder is not None and (waited_long or self._asked == "terminate")
 
     def _look_at_clock(self) -> None:
         """Tell how it goes, lay out the rest of the budget, obey a Ctrl-C."""
@@ -393,113 +264,99 @@ class Trainer:
         self._next_look = self.step + max(1, int(rate * TICK))
         if now - since > 5:  # a shorter stretch would tell of evaluations rather than of speed
             self._tick_mark = (now, self.step)
-        self._retime()
-        left = min(self.clock.left, (self.schedule.total - self.step) / max(1e-9, rate))
-        rows = rate * (self.training.batch or 1)
+        self.course.retime(self.step)
+        left = min(self.course.clock.left, (self.course.schedule.total - self.step) / max(1e-9, rate))
+        rows = rate * (self.learner.training.batch or 1)
         known = {
-            "loss": self._loss,
+            "loss": self._losses.last,
             "rows_per_second": rows,
-            "seconds": self.clock.elapsed,
+            "seconds": self.course.clock.elapsed,
             "seconds_left": left,
         }
         if self.learner.row_tokens:
             known["tokens_per_second"] = rows * self.learner.row_tokens
-        self.emit({"event": "step", "step": self.step, "total": self.schedule.total, **known})
-        if self._asked == "interrupt" and not self.stop:
-            self._decide(stop="interrupted")
-
-    def _retime(self) -> None:
-        """With minutes, lay the rest of the budget out anew from measured throughput."""
-        total = self.clock.last(self.step)
-        if total is None or self.decisions.next_after(self.step) < 1 << 62:
-            return
-        fixed = self._fixed_total()
-        total = total if fixed is None else min(total, fixed)
-        if abs(total - self.schedule.total) > 0.02 * max(1, self.schedule.total - self.step) + 1:
-            self._decide(total=total)
-            if not 1 / 1.5 < (every := self._interval(total)) / self.every < 1.5:
-                self._decide(every=every)
+        self._emit({"event": "step", "step": self.step, "total": self.course.schedule.total, **known})
+        if self._asked == "interrupt" and not self.course.stop:
+            self.course.decide(self.step, stop="interrupted")
 
     def _evaluate(self) -> None:
         """Score the validation rows with the averaged weights; keep them when they are the best so far. One
         process does, the others wait."""
-        if self.group.rank == 0 or self.weights.shared:
+        weights = self.updater.weights
+        if self.group.rank == 0 or weights.shared:
             start = waited(self.learner.device)  # what steps still have to do is not the evaluation's
-            with self.weights.evaluated(self.ema):
+            with weights.evaluated(self.ema):
                 if self.group.rank == 0:
                     self._score()
             self.step_timer.beside["evaluation"] += waited(self.learner.device) - start
 
     def _score(self) -> None:
-        torch.manual_seed(
-            key(self.training.seed, "evaluate", self.step)
-        )  # samplers and environments draw while they are scored
-        self._read_losses()
-        loss = (
-            self.since / self.steps if self.steps else math.nan
-        )  # mean over the steps since the last evaluation
-        self.since, self.steps = 0.0, 0
+        # samplers and environments draw while they are scored
+        torch.manual_seed(key(self.learner.training.seed, "evaluate", self.step))
+        progress = round(self.course.schedule.progress(self.step), 4)
+        known: dict[str, Any] = {"loss": self._losses.mean(), "progress": progress}
         scores = self.learner.evaluate("validation", self.learner.eval_rows)
-        known: dict[str, Any] = {
-            "loss": loss if math.isfinite(loss) else None,
-            "progress": round(self.schedule.progress(self.step), 4),
-        }
         if _is_sample_due(len(self.best_weights.history)) and (said := self.learner.sample_text()):
             known["said"] = said
         judged = self.best_weights.update(self.step, scores, **known)
         best = self.best_weights.step == self.step
-        self.emit(
-            {
-                "event": "evaluate",
-                "step": self.step,
-                "scores": scores,
-                "best": best,
-                "metric": self.best_weights.of,
-            }
-        )
-        if (
-            judged
-            and not self.stop
-            and (why := self.best_weights.stop_reason(self.step, scores, self.every, self.schedule.total))
-        ):
-            self._decide(stop=why)
+        found = {"scores": scores, "best": best, "metric": self.best_weights.of}
+        self._emit({"event": "evaluate", "step": self.step, **found})
+        if judged and not self.course.stop:
+            every, total = self.course.every, self.course.schedule.total
+            if why := self.best_weights.stop_reason(self.step, scores, every, total):
+                self.course.decide(self.step, stop=why)
 
     def speed(self) -> dict[str, Any]:
         """How fast it learned and where the time went: rows a second over all steps, FLOP a row and a second,
         the share of the machine's peak (MFU), the shares of a step, seconds of evaluating and saving. What
         the process before this one knew, where this one took no step.
         """
-        steps = self.step - self._began
-        took = time.monotonic() - self._learning
-        rows = steps * (self.training.batch or 1)
-        return (
-            self.step_timer.speed(rows, took, self.plan, self.learner.row_tokens)
-            if steps
-            else self.speed_before
-        )
+        steps, took = self.step - self._began, time.monotonic() - self._learning
+        if not steps:
+            return self._speed_before
+        rows = steps * (self.learner.training.batch or 1)
+        return self.step_timer.speed(rows, took, self.plan, self.learner.row_tokens)
 
     # ---- state ----
 
     def save(self) -> None:
         """A checkpoint of this moment; the first of several processes writes it."""
-        if self.folder is None or (self.group.rank and not self.weights.shared):
+        if self.folder is None or (self.group.rank and not self.updater.weights.shared):
             return
         start = waited(self.learner.device)
-        state.save(self, self.folder)
+        note = {
+            "step": self.step,
+            "speed": self.speed(),
+            "elapsed": self.course.clock.elapsed,
+            "since": self._losses.total,
+            "steps": self._losses.steps,
+            "rollbacks": self._rollbacks,
+        }
+        state.save(self.folder, self.updater, self.ema, self.best_weights, note)
         self._saved_at, self._save_takes = time.monotonic(), waited(self.learner.device) - start
         self.step_timer.beside["checkpoints"] += self._save_takes
+
+    def _restore(self, tensors: Mapping[str, Any], note: Mapping[str, Any]) -> None:
+        """The inverse, after `fresh`."""
+        state.restore(self.updater, self.ema, self.best_weights, tensors, note)
+        self.step = note["step"]
+        self.course.clock.set(note["elapsed"])
+        self._rollbacks = max(self._rollbacks, note["rollbacks"])
+        self._losses.total, self._losses.steps = note.get("since", 0.0), note.get("steps", 0)
+        self._speed_before = note.get("speed", {})
 
     def _roll_back(self) -> None:
         """The loss is no number: back to the last good checkpoint with a lower rate."""
         failed = self.step
-        if self.folder is None or self.rollbacks >= ROLLBACKS or not self._go_back():
-            tried = f" after {self.rollbacks} lower rates" if self.rollbacks else ""
+        if self.folder is None or self._rollbacks >= ROLLBACKS or not self._go_back():
+            tried = f" after {self._rollbacks} lower rates" if self._rollbacks else ""
             raise RunError(
                 f"the loss became no number at step {failed}{tried}.\nLook for extreme values in the data, or"
                 " choose a lower --lr."
             )
-        self._decide(rate=0.3, why=f"the loss became no number at step {failed}")
-        self.clock.begin(self.step)
+        self.course.decide(self.step, rate=0.3, why=f"the loss became no number at step {failed}")
+        self.course.clock.begin(self.step)
         self._next_look = self.step + 1
 
     def _go_back(self) -> bool:
@@ -507,13 +364,13 @@ class Trainer:
         saved = checkpoint.load(self.folder) if self.folder else None
         if saved is None:
             return False
-        elapsed = self.clock.elapsed
-        self.rollbacks, self._rolled_back = self.rollbacks + 1, True
+        elapsed = self.course.clock.elapsed
+        self._rollbacks, self._rolled_back = self._rollbacks + 1, True
         self.fresh()
-        state.restore(self, *saved)
-        self.clock.set(elapsed)  # lost work is spent time
-        self.schedule, self.stop = Schedule(), ""
-        self._replay(-1, self.step)
+        self._restore(*saved)
+        self.course.clock.set(elapsed)  # lost work is spent time
+        self.course.restart()
+        self.course.replay(-1, self.step)
         return True
 
     def _finish(self) -> None:
@@ -533,9 +390,8 @@ class Trainer:
             raise KeyboardInterrupt
         self._asked = asked
         if asked == "interrupt":
-            self.emit(
-                {"event": "note", "text": "ending well: measuring what was learned (again Ctrl-C: at once)"}
-            )
+            said = "ending well: measuring what was learned (again Ctrl-C: at once)"
+            self._emit({"event": "note", "text": said})
 
 
 def _is_sample_due(looks: int) -> bool:

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from mapsto.blocks import Item
 from mapsto.cells import Column
 from mapsto.config import options_of
 from mapsto.errors import CellError, ConfigError, SignatureError
+from mapsto.files import write_text
 from mapsto.metrics import Metric
 from mapsto.prediction import Prediction
 from mapsto.registry import entry
@@ -77,6 +79,8 @@ class DataType:
     beside: ClassVar[
         tuple[str, ...]
     ] = ()  # what of a prediction's detail stands beside its value in a table of answers
+
+    suffix: ClassVar[str] = ".txt"  # of files that `write` writes; what is .txt is shown in a terminal
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -328,6 +332,10 @@ class DataType:
         """Is the first token its stem gives a summary of the whole cell, such as a text's bag of words?"""
         return False
 
+    def write(self, value: Any, path: Path) -> None:
+        """A value that was made, into a file whose name ends in `suffix`."""
+        write_text(path, self.show(value) + "\n")
+
     def stem(self, width: int | None) -> nn.Module:
         """LEFT of the arrow: collated values -> tokens (B, T, width) or map (B, C, H, W), told by its
         attribute `gives` ("tokens" | "map" | "pooled"). width None: plain features (B, F) with nothing
@@ -524,9 +532,9 @@ class Head(nn.Module):
         how likely it was."""
         return {}
 
-    def set_decoding(self, how: Mapping[str, Any], language: Any = None) -> None:
-        """Search for answers so from now on: options by which nothing was learned; language: (net, room) of a
-        run that learned `-> text`. ConfigError where nothing is searched for."""
+    def decoding(self, how: Mapping[str, Any], language: Any = None) -> Any:
+        """How answers are searched for, checked, as `predict` takes it: options by which nothing was learned;
+        language: (net, type) of a run that learned `-> text`. ConfigError where nothing is searched for."""
         raise ConfigError(
             f"this run's answers are not searched for, so {', '.join(how) or 'a language model'} would change"
             " nothing.\nLeave it out."
@@ -539,9 +547,9 @@ class Head(nn.Module):
         say how its views go together has none."""
         return outputs[0]
 
-    def predict(self, output: Any) -> dict[str, Tensor]:
+    def predict(self, output: Any, options: Any = None) -> dict[str, Any]:
         """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …,
-        "probability": …}."""
+        "probability": …}. options: what `decoding` gave, None for the usual."""
         raise TypeError(f"{type(self).__name__} does not predict")
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:

@@ -377,7 +377,7 @@ class LabelScores(Head):
     def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
         return mean_of_views(outputs)
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         probability = output.float().sigmoid()
         probability = probability.mean(1) if probability.ndim == 3 else probability
         return {"probability": probability, "value": probability > 0.5}

@@ -363,7 +363,7 @@ class Classes(Head):
     def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
         return mean_of_views(outputs)
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         """Members' mean of log-probabilities, renormalised. On reviews (imdb, a bag and a recurrent net) the
         log loss is .288 where the mean of probabilities has .306, and one temperature can calibrate it; among
         TabM's members, which agree, the two are level.

@@ -368,7 +368,7 @@ class Pointers(Head):
         )
         return torch.where(known, nats, 0.0), known.float()
 
-    def predict(self, output: Pointed) -> dict[str, Tensor]:
+    def predict(self, output: Pointed, options: Any = None) -> dict[str, Tensor]:
         """The likeliest stretch of at most so many words: characters begin, end (B,), and its probability."""
         start, end = output.logs()
         best, first, last = (

@@ -407,7 +407,7 @@ class Field(Head):
         whole = _forward(scores, self.first, self.follows, mask)[:, -1].logsumexp(-1)
         return torch.where(lengths > 0, whole - of_tags, 0.0), lengths.float()
 
-    def predict(self, output: Any) -> dict[str, Any]:
+    def predict(self, output: Any, options: Any = None) -> dict[str, Any]:
         """The likeliest well-formed tags (B, T), and how likely each tag of each word is (B, T, K)."""
         plain, output = isinstance(output, Tensor), _whole(output)
         scores, mask = output.values.float(), output.mask

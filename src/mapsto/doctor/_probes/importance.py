@@ -18,7 +18,7 @@ MOST_INPUTS = 64  # of wide tables the first so many are looked at
 
 
 @dataclass(frozen=True)
-class Heard:
+class Importance:
     """Of one input. change: how much the outputs change, as a share of their spread over rows; worse:
     {output: rise of its mean loss}."""
 
@@ -26,12 +26,12 @@ class Heard:
     worse: Mapping[str, float]
 
 
-def importance(patient: Subject) -> dict[str, Heard]:
-    """{input: heard} on rows the net did not learn from."""
+def importance(patient: Subject) -> dict[str, Importance]:
+    """{input: how much it matters} on rows the net did not learn from."""
     return patient.once("importance", lambda: _importance(patient))
 
 
-def _importance(patient: Subject) -> dict[str, Heard]:
+def _importance(patient: Subject) -> dict[str, Importance]:
     slots = [slot.name for slot in patient.run.signature.inputs][:MOST_INPUTS]
     rows = int(WORK / 4 / (1 + patient.multiplications) / len(slots)) if slots else 0
     batch = patient.held.slice(0, min(patient.held.size, max(FEWEST, rows)))
@@ -41,7 +41,7 @@ def _importance(patient: Subject) -> dict[str, Heard]:
     for name in slots:
         outputs = patient.outputs(_dealt(batch, name))
         after = patient.rows_of(outputs, batch)
-        found[name] = Heard(
+        found[name] = Importance(
             change(plain, outputs), {slot: after[slot][1] - mean for slot, (_, mean) in before.items()}
         )
     return found

@@ -17,7 +17,7 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,6 +32,7 @@ from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, did_you_mean
+from mapsto.files import write_atomic
 from mapsto.types._corruptions import PICTURES, corrupted, hidden, overlaid
 from mapsto.types._geometry import fitted, mirrored, square_placement
 from mapsto.types.base import DataType, Layout, learned, quarters
@@ -208,6 +209,13 @@ class Image(DataType):
         file = io.BytesIO()
         shown.save(file, "PNG", optimize=True)
         return file.getvalue()
+
+    suffix = ".png"
+
+    def write(self, value: np.ndarray, path: Path) -> None:
+        """(H, W, C), every pixel."""
+        shown = PIL.Image.fromarray(value[..., 0] if value.shape[-1] == 1 else value)
+        write_atomic(path, lambda temporary: shown.save(temporary, "PNG"))
 
     def decode_cell(self, array: np.ndarray) -> np.ndarray | None:
         return np.ascontiguousarray(array.transpose(1, 2, 0)) if array.any() else None

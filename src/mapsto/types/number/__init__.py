@@ -470,7 +470,7 @@ class Regression(Head):
     def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
         return mean_of_views(outputs)
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's
         unit at that value."""
         mean = output.float().mean(1) if output.ndim == 2 else output.float()

@@ -1,0 +1,1 @@
+"""Contracts as functions, for authors of packages: what mapsto's own tests call over whole folders."""
