@@ -474,7 +474,7 @@ def test_what_follows_from_a_complaint_is_one() -> None:
     """Names in `explains` are checked nowhere else."""
     files = [ast.parse(Path(str(module("doctor", name).__file__)).read_text()) for name in names("doctor")]
     calls = [
-        node for tree in files for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Complaint", "_complaint")
+        node for tree in files for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Issue", "_complaint")
     ]
     known = {node.args[0].value for node in calls if node.args and isinstance(node.args[0], ast.Constant)}
     tuples = [node for tree in files for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) > 1]

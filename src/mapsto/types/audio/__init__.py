@@ -141,6 +141,11 @@ class Audio(DataType):
         return 0.95 * sum(map(_looks_like_sound, known)) / len(known) if known else 0.0
 
     @classmethod
+    def is_file(cls, head: bytes) -> bool:
+        """FLAC, Ogg, an mp3 with tags, or RIFF's WAVE."""
+        return head.startswith((b"fLaC", b"OggS", b"ID3")) or (head[:4] == b"RIFF" and head[8:12] == b"WAVE")
+
+    @classmethod
     def is_cell(cls, value: Any, signature: Signature) -> bool:
         """Samples of one channel."""
         return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf"
