@@ -19,7 +19,8 @@ from mapsto.errors import ConfigError, DataError, RunError
 from mapsto.measure import predictions
 from mapsto.measure.significance import difference, holm
 from mapsto.metrics import ACCURACY, MAE, R2
-from mapsto.report.compare import compared, contests, opened, write_page
+from mapsto.report.compare import compared, contests, write_page
+from mapsto.report.runs import opened
 from mapsto.run import Run
 from mapsto.types.categories import Categories
 from mapsto.types.number import Number

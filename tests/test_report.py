@@ -34,7 +34,7 @@ from mapsto.cli import main, parser
 from mapsto.config import settings_of
 from mapsto.data.encode import list_bad
 from mapsto.errors import RunError
-from mapsto.report import facts, reporting
+from mapsto.report import decisions, facts, reporting
 from mapsto.report.card import card, metadata, yaml
 from mapsto.report.drawn import drawn
 from mapsto.report.figures import NARROW, WIDE, bars, lines
@@ -392,7 +392,7 @@ def test_the_command_asked_again_asks_the_same(odd: Run, table: Path, tmp_path: 
     run = Run(tmp_path, {"settings": wished.to_json(), "data": {"name": "t", "locations": [str(table)], "fingerprint": ""}, "asked": "x -> y"})
 
     for one in (odd, run):
-        asked = parser()[0].parse_args(shlex.split(facts.command(one, one.path))[1:])
+        asked = parser()[0].parse_args(shlex.split(decisions.command(one, one.path))[1:])
         given = {
             name: value
             for name, value in vars(asked).items()
@@ -406,7 +406,7 @@ def test_the_command_says_where_the_run_goes_and_how_it_is_called(odd: Run) -> N
     record = {"settings": settings_of({}).to_json(), "data": {"name": "my data", "locations": ["d.txt"], "fingerprint": ""}, "asked": " -> text"}
 
     def told(path: str) -> list[str]:
-        return shlex.split(facts.command(Run(Path(path), record), Path(path)))
+        return shlex.split(decisions.command(Run(Path(path), record), Path(path)))
 
     assert told("/x/runs/2026-11-29-my-data-2") == ["mapsto", "train", "d.txt", "-> text"]
     assert told("/x/mine/2026-11-29-first") == ["mapsto", "train", "d.txt", "-> text", "--out", "/x/mine", "--name", "first"]

@@ -6,7 +6,6 @@ Updater.apply -> optimizer.step
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,24 +18,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mapsto.config import Budget, Reading, Settings, options_of, settings_of
+from mapsto.config import Budget, Reading, settings_of
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
-from mapsto.errors import ConfigError, DataError, MapstoError, RunError
+from mapsto.errors import DataError, MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import locked
-from mapsto.models import config
-from mapsto.prediction import Predictions
-from mapsto.registry import entry, module
 from mapsto.registry.trust import trust_all, trust_asked
 from mapsto.run import Run
 from mapsto.run.warm_start import start_from
-from mapsto.signature import parse_call
 from mapsto.source import Source
+from mapsto.steps.early import absolute, check_early
 from mapsto.steps.prepare import part_of, parts_of, prepare, record_of, reopen, store_of
-from mapsto.training.budget import goal_of
+from mapsto.steps.segments import archive, put_back
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
-from mapsto.training.machine import choose_device
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
 from mapsto.training.trainer import Trainer
@@ -65,10 +60,10 @@ def train(
     """
     started = time.monotonic() if started is None else started
     emit = emit or _printer()
-    settings = _absolute(settings_of(options))
+    settings = absolute(settings_of(options))
     trust_all(trust)
     code = trust_asked(settings.model, settings.learner)
-    _check_early(settings)
+    check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     asked = {
         "data": record_of(source),
@@ -135,9 +130,9 @@ def planned(data: Any, signature: str | None = None, emit: Emit | None = None, *
     """The plan that `train` would take for the same words, with what was measured for it. Nothing is learned,
     no run is left."""
     started, emit = time.monotonic(), emit or _printer()
-    settings = _absolute(settings_of(options))
+    settings = absolute(settings_of(options))
     trust_asked(settings.model, settings.learner)
-    _check_early(settings)
+    check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     with TemporaryDirectory() as folder:
         record = {"data": record_of(source), "asked": signature, "settings": settings.to_json()}
@@ -209,7 +204,7 @@ def extend(
         (None, {}) if data is None else _with_new(run, data, before)
     )  # an error before anything is touched
     with locked(run.path):
-        kept = _archive(run)
+        kept = archive(run)
         run = Run.open(run.path)
         settings = replace(run.settings, budget=asked)
         settings = settings if data is None else replace(settings, reading=_reading_of_new(run))
@@ -234,7 +229,7 @@ def extend(
         return fit(run, source, emit, started)
     except MapstoError:
         if not any((run.path / name).exists() for name in (NAME, PREVIOUS, "model.safetensors")):
-            _put_back(run, kept)
+            put_back(run, kept)
         raise
 
 
@@ -330,31 +325,6 @@ def _reading_of_new(run: Run) -> Reading:
     return replace(run.settings.reading, target=None, test=None)
 
 
-def _archive(run: Run) -> str:
-    """Move the finished segment's files into `segments/<k>`; the folder's name."""
-    number = 1 + max(
-        (int(folder.name) for folder in (run.path / "segments").glob("*") if folder.name.isdigit()), default=0
-    )
-    folder = run.path / "segments" / str(number)
-    folder.mkdir(parents=True)
-    for name in ("run.json", "rows.npz", "metrics.json"):
-        if (run.path / name).exists():
-            shutil.copyfile(run.path / name, folder / name)
-    for name in ("model.safetensors", "decisions.jsonl", "log.jsonl"):
-        if (run.path / name).exists():
-            (run.path / name).rename(folder / name)
-    return f"segments/{number}"
-
-
-def _put_back(run: Run, kept: str) -> None:
-    """Undo `_archive`: what was to follow the segment never began."""
-    for file in (run.path / kept).iterdir():
-        file.replace(run.path / file.name)
-    (run.path / kept).rmdir()
-    with suppress(OSError):  # other segments stay
-        (run.path / kept).parent.rmdir()
-
-
 def _fit_folds(run: Run, source: Source, emit: Emit) -> Run:
     """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns
     from all rows but validation. What is done already is not done again."""
@@ -401,73 +371,6 @@ def _failure_recorded(run: Run) -> Iterator[None]:
         with suppress(MapstoError):  # a full disk: the error itself is on its way
             run.save(status="failed", problem=str(problem))
         raise
-
-
-def _check_early(settings: Settings) -> None:
-    """What can be refused before any data is read."""
-    goal_of(settings.budget.until)
-    cores = os.cpu_count() or 1
-    if (settings.training.threads or 0) > cores:
-        raise ConfigError(
-            f"--threads: expected at most the {cores} cores of this machine, got"
-            f" {settings.training.threads}.\nMore wait for them."
-        )
-    if str(settings.lora).strip() in ("0", "-1"):
-        raise ConfigError(
-            f"--lora: expected a rank of 1 or more, got {settings.lora}.\nLeave it out to train all weights."
-        )
-    if settings.lora is not None and not settings.public:
-        raise ConfigError(
-            "--lora trains adapters of a public model, and none is named.\nName one: --from hub:ID, or"
-            " hub:./FOLDER."
-        )
-    if settings.public:
-        config("hub", settings.public)
-        if settings.model and (name := parse_call(settings.model, "model")[0]) != "hub":
-            raise ConfigError(
-                f"--from {settings.start}: the public model is the model, asked for is '{name}'.\nKeep one of"
-                " --from and --model."
-            )
-    if settings.start and not settings.public and settings.reading.folds:
-        raise ConfigError(
-            "--from and --folds: the run that it starts from has perhaps seen the rows of every fold.\nKeep"
-            " one of them."
-        )
-    choose_device(settings.training.device)
-    for column_type, asked in (("models", settings.model), ("learners", settings.learner)):
-        if asked is not None:
-            name, options = parse_call(asked, column_type.rstrip("s"))
-            kind = (
-                module(column_type, name).Config
-                if column_type == "models"
-                else entry(column_type, name).Config
-            )
-            options_of(kind, options, f"{column_type.rstrip('s')} '{name}'")
-
-
-def _absolute(settings: Settings) -> Settings:
-    """Paths that the record must still find from another folder: of a model or learner in a file, of the test
-    rows, of a run to start from."""
-
-    def whole(text: str | None) -> str | None:
-        name, mark, options = (text or "").partition("(")
-        return f"{Path(name).resolve()}{mark}{options}" if name.strip().endswith(".py") else text
-
-    test, start = settings.reading.test, settings.start
-    if settings.public:
-        start = (
-            f"hub:{Path(settings.public['source']).absolute()}"
-            if Path(settings.public["source"]).is_dir()
-            else start
-        )
-    elif start:
-        start = str(Path(start).absolute())
-    reading = replace(
-        settings.reading, test=str(Path(test).absolute()) if test and Path(test).exists() else test
-    )
-    return replace(
-        settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading, start=start
-    )
 
 
 def _discard_if_empty(run: Run) -> None:

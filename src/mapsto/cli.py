@@ -22,6 +22,8 @@ from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean
 from mapsto.registry import module, names
 from mapsto.registry.trust import trust_all
 
+NOTHING_LEARNED = "mapsto: stopped before anything was learned."
+
 
 class Parser(argparse.ArgumentParser):
     """Errors as mapsto's are: what came, what could be meant, exit code 2, no usage dump."""
@@ -137,14 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(f"mapsto: {problem}".splitlines()[:3]), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            (
-                f"mapsto: stopped. Go on with: mapsto resume {runs[-1]}"
-                if runs
-                else "mapsto: stopped before anything was learned."
-            ),
-            file=sys.stderr,
-        )
+        way = f"Go on with: mapsto resume {runs[-1]}" if runs else ""
+        print(f"mapsto: stopped. {way}" if runs else NOTHING_LEARNED, file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader went away: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

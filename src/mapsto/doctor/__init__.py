@@ -82,13 +82,8 @@ def by_cause(found: list[Issue]) -> list[Issue]:
     notes that no complaint explains."""
     issues = sorted((one for one in found if not one.note), key=lambda one: -len(one.explains))
     causes: list[Issue] = []
-    for one in issues:  # of two that explain each other, the one that explains more
-        if not any(
-            one.name in other.explains
-            and (one.name != other.name)
-            and (other in causes or other.name not in one.explains)
-            for other in issues
-        ):
+    for one in issues:
+        if not any(_explained_by(one, other, causes) for other in issues):
             causes.append(one)
     rest = [one for one in issues if one not in causes]
     ordered: list[Issue] = []
@@ -99,6 +94,13 @@ def by_cause(found: list[Issue]) -> list[Issue]:
         ]
     explained = {name for one in issues for name in one.explains}
     return ordered + [one for one in found if one.note and one.name not in explained]
+
+
+def _explained_by(one: Issue, other: Issue, causes: list[Issue]) -> bool:
+    """Does it follow from the other? Of two that explain each other, the one already a cause wins, which is
+    the one that explains more."""
+    mutual = other.name in one.explains
+    return one.name != other.name and one.name in other.explains and (not mutual or other in causes)
 
 
 def _root(one: Issue, causes: list[Issue], issues: list[Issue]) -> Issue:

@@ -43,6 +43,12 @@ CLASSES, HALF = (
 SPREAD = 1.6
 
 
+EXPLAINED_BY_NO_SIGNAL = (
+    *("overfitting", "underfitting", "too_large", "rate_low", "stopped_early", "past_best"),
+    *("same_answer", "learned_to_ignore", "label_noise"),
+)
+
+
 def no_signal(patient: Subject) -> Iterable[Issue]:
     """Neither the net nor plain models beat a constant answer. Where those on the test rows may have failed
     by chance, plain models are asked again about all rows, each half of them predicted from the other."""
@@ -75,17 +81,7 @@ def no_signal(patient: Subject) -> Iterable[Issue]:
                 f" {base:.3g}",
                 "do the labels stand in their rows? Shuffled, shifted or joined wrongly they look like this;"
                 " otherwise other inputs are needed",
-                (
-                    "overfitting",
-                    "underfitting",
-                    "too_large",
-                    "rate_low",
-                    "stopped_early",
-                    "past_best",
-                    "same_answer",
-                    "learned_to_ignore",
-                    "label_noise",
-                ),
+                EXPLAINED_BY_NO_SIGNAL,
                 figures={
                     "output": slot.name,
                     "metric": name,

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mapsto import recipes
-from mapsto.batch import Batch, Draw, Padded, Ragged
+from mapsto.batch import Batch, Draw
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import Settings
 from mapsto.data.encode import encode_chunk, spots
@@ -26,6 +25,7 @@ from mapsto.data.store import collate, tensors
 from mapsto.errors import CellError
 from mapsto.learners import build as build_learner
 from mapsto.look.sample import Sample, sample
+from mapsto.look.shapes import SHOWN, augmented_views, changed, shape_text
 from mapsto.models import build
 from mapsto.models.base import Net
 from mapsto.registry import entry, names
@@ -36,7 +36,7 @@ from mapsto.steps.rows import fit_types
 from mapsto.training.machine import choose_device, machine_speed, text_speed
 from mapsto.types.base import DataType
 
-SHOWN, COLUMNS = 3, 8  # rows and inputs shown; the other inputs are counted
+COLUMNS = 8  # inputs shown; the others are counted
 LETTERS = 60  # of a cell
 
 
@@ -123,40 +123,31 @@ def look(data: Any, asked: str | None, settings: Settings) -> Looked:
     plain, drawn = (_batch(chunk, batch, signature, types, augmented) for augmented in (False, True))
     shown = Signature(signature.inputs[:COLUMNS], signature.outputs[:COLUMNS])
     stems, outputs, weights = _net(choice, signature, types, plain)
+    inputs = [slot.name for slot in shown.inputs]
+    answers = {slot.name for slot in shown.outputs}
+    changes = {name: changed(plain.inputs[name], drawn.inputs[name]) for name in inputs}
+    views = {name: augmented_views(drawn.inputs[name]) for name in inputs}
+    of_types = [column_type.said(name) for (_, name), column_type in types.items()]
     return Looked(
-        source.name,
-        source.total,
-        source.more,
-        len(source.rows),
-        str(signature),
-        len(signature.inputs),
-        (
-            *source.said,
-            *_bad(source),
-            *said,
-            *left_out,
-            parts.said,
-            *(text for (_, name), column_type in types.items() if (text := column_type.said(name))),
-        ),
-        tuple(
+        name=source.name,
+        rows_read=source.total,
+        more=source.more,
+        sampled=len(source.rows),
+        signature=str(signature),
+        inputs=len(signature.inputs),
+        said=(*source.said, *_bad(source), *said, *left_out, parts.said, *filter(None, of_types)),
+        columns=tuple(
             _column(side, slot, types[side, slot.name], found, slot.column in wanted)
             for side, slot in spots(shown)
         ),
-        tuple(_row(chunk, i, shown, types, parts) for i in _spread(training, SHOWN)),
-        {
-            side: {slot.name: shape_text(values[slot.name]) for slot in slots}
-            for side, slots, values in _sides(shown, drawn)
-        },
-        {
-            slot.name: text
-            for slot in shown.inputs
-            if (text := _changed(plain.inputs[slot.name], drawn.inputs[slot.name]))
-        },
-        {slot.name: views for slot in shown.inputs if (views := _views(drawn.inputs[slot.name]))},
-        str(choice),
-        weights,
-        {name: text for name, text in stems.items() if name in {slot.name for slot in shown.inputs}},
-        {name: text for name, text in outputs.items() if name in {slot.name for slot in shown.outputs}},
+        rows=tuple(_row(chunk, i, shown, types, parts) for i in _spread(training, SHOWN)),
+        batch=_shapes(shown, drawn),
+        augmented={name: text for name, text in changes.items() if text},
+        views={name: pictures for name, pictures in views.items() if pictures},
+        model=str(choice),
+        weights=weights,
+        stems={name: text for name, text in stems.items() if name in inputs},
+        outputs={name: text for name, text in outputs.items() if name in answers},
     )
 
 
@@ -339,76 +330,17 @@ def _cut(text: str, most: int = LETTERS + 3) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def shape_text(value: Any, span: bool = True) -> str:
-    """An encoded or collated value: 'float32 (32, 2), -1.2 to 3.4'; a single number as itself; sequences with
-    their lengths."""
-    if isinstance(value, Padded):
-        lengths = value.lengths
-        long = f", lengths {int(lengths.min())} to {int(lengths.max())}" if len(lengths) else ""
-        beside = {
-            spot.name: getattr(value, spot.name)
-            for spot in dataclasses.fields(value)
-            if spot.name not in ("values", "lengths")
-        }
-        return "; ".join(
-            [
-                shape_text(value.values, span) + long,
-                *(f"{name}: {shape_text(part, span)}" for name, part in beside.items() if part is not None),
-            ]
-        )
-    if isinstance(value, list):
-        return f"{len(value)} of unequal length: {shape_text(value[0], span)}, …" if value else "nothing"
-    if isinstance(value, Ragged):
-        return f"{len(value)} behind each other: {shape_text(value.flat, span)}"
-    array = (
-        value.detach().cpu().numpy()
-        if isinstance(value, Tensor) and value.dtype != torch.bfloat16
-        else np.asarray(value)
-    )
-    if array.ndim == 0:
-        return f"{array.dtype} {array.item():.6g}" if array.dtype.kind in "fiu" else str(array.item())
-    known = array[np.isfinite(array)] if array.dtype.kind == "f" else array
-    between = (
-        f", {known.min():.4g} to {known.max():.4g}"
-        if span and known.size and array.dtype.kind in "fiu"
-        else ""
-    )
-    missing = (
-        f", {np.isnan(array).mean():.0%} nan"
-        if span and array.dtype.kind == "f" and np.isnan(array).any()
-        else ""
-    )
-    return f"{array.dtype} {tuple(array.shape)}{between}{missing}"
-
-
-def _changed(plain: Any, drawn: Any) -> str:
-    """What augmentation did to an input; "" when nothing."""
-    if not isinstance(plain, Tensor) or not isinstance(drawn, Tensor):
-        same = (
-            isinstance(plain, Padded)
-            and plain.values.shape == drawn.values.shape
-            and torch.equal(plain.values, drawn.values)
-        )
-        return "" if same or isinstance(plain, list) else "tokens differ"
-    if plain.shape != drawn.shape:
-        return f"{shape_text(plain, False)} -> {shape_text(drawn, False)}"
-    apart = (plain.float() - drawn.float()).abs()
-    share = float((apart > 1e-6).float().mean())
-    return f"{share:.0%} of the values changed, by {float(apart.mean()):.2g} on average" if share else ""
-
-
-def _views(drawn: Any, most: int = SHOWN) -> list[np.ndarray]:
-    """Collated maps (B, C, H, W) as pictures (H, W, C), each from its own darkest to its brightest value; []
-    where they are none."""
-    if not isinstance(drawn, Tensor) or drawn.ndim != 4 or drawn.shape[1] not in (1, 3):
-        return []
-    pictures = drawn[:most].float().permute(0, 2, 3, 1).cpu().numpy()
-    return [(one - one.min()) / max(1e-9, float(np.ptp(one))) for one in pictures]
-
-
 def _spread(rows: np.ndarray, most: int) -> list[int]:
     """First, last, and what lies evenly between."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, most).round().astype(int))].tolist()
+
+
+def _shapes(signature: Signature, batch: Batch) -> dict[str, dict[str, str]]:
+    """{side: {slot: its tensor in a batch, in words}}."""
+    sides = _sides(signature, batch)
+    return {
+        side: {slot.name: shape_text(values[slot.name]) for slot in slots} for side, slots, values in sides
+    }
 
 
 def _sides(signature: Signature, batch: Batch) -> tuple[tuple[str, Sequence[Slot], Mapping[str, Any]], ...]:

@@ -1,5 +1,5 @@
 """Layers that several architectures are made of: attention and dropout, each in the way that is quickest
-where it runs.
+where it runs, and batch norm that stands one row.
 
 Scaled dot-product attention (Vaswani et al. 2017), by PyTorch's kernel or by hand, whichever is quicker where
 it runs.
@@ -70,3 +70,18 @@ def mask_like(x: Tensor, share: float) -> Tensor:
     drawn = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits
     kept = drawn.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
     return kept.to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm for (B, C) or (B, C, H, W). One value a channel (one row, one pixel) has no variance: it
+    takes the running one."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        assert input.ndim in (2, 4)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and input.numel() == input.shape[1]:
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
+        return super().forward(input)

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from mapsto.config import setting
+from mapsto.models._layers import BatchNorm
 from mapsto.models.base import Heads, Net, Stems, Types
-from mapsto.models.resnet import BatchNorm, OnlyInput, image_input
+from mapsto.models.resnet import OnlyInput, image_input
 from mapsto.signature import Signature
 
 GRID = 6  # pixels a side the wide layers see at most

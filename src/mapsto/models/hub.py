@@ -23,6 +23,7 @@ from mapsto.batch import Field, Padded
 from mapsto.config import Budget, Training, setting
 from mapsto.errors import ConfigError
 from mapsto.models import _hub_files as hub_files
+from mapsto.models._hub_lora import adapted
 from mapsto.models.base import Heads, Net, Types, Writer, pool
 from mapsto.outputs.sequence import WholeText
 from mapsto.outputs.tokens import NextToken
@@ -137,9 +138,8 @@ def load_pretrained(model: nn.Module, signature: Signature, config: Config) -> l
     for name, value in found.state_dict().items():
         owner, _, leaf = name.rpartition(".")
         own[name if name in own else f"{owner}.base_layer.{leaf}"].copy_(value)
-    trained, all_ = (
-        sum(p.numel() for p in model.parameters() if p.requires_grad or whole) for whole in (False, True)
-    )
+    all_ = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     how = f"all {all_:,} weights are trained"
     if config.lora:
         how = f"adapters of rank {config.lora} and heads are trained, {trained:,} of {all_:,} weights"
@@ -182,7 +182,7 @@ def _named(config: Config) -> Config:
 
 def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> nn.Module:
     part, record = _part(signature), json.loads(_named(config).architecture)
-    public = _adapted(hub_files.fresh(record, part), config.lora)
+    public = adapted(hub_files.fresh(record, part), config.lora)
     numbers = Numbers(config)
     if part == "encoder":
         heads = Heads(signature, types, kinds, _width(public), "pooled")
@@ -202,26 +202,6 @@ def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str
         )
     head.project = Numbered(config.end, head.vocabulary - FIRST)  # type: ignore[assignment]
     return net
-
-
-def _adapted(public: nn.Module, rank: int) -> nn.Module:
-    """With adapters in every linear layer but the last, which alone are trained; twice their rank is their
-    weight."""
-    if not rank:
-        return public
-    peft, convolutions = hub_files.library("peft"), hub_files.library().pytorch_utils.Conv1D
-    last = public.get_output_embeddings()  # type: ignore[operator]
-    layers = {
-        name: layer
-        for name, layer in public.named_modules()
-        if isinstance(layer, (nn.Linear, convolutions)) and layer is not last
-    }
-    turned = all(isinstance(layer, convolutions) for layer in layers.values())
-    with hub_files.quiet():
-        return peft.inject_adapter_in_model(
-            peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(layers), fan_in_fan_out=turned),
-            public,
-        )
 
 
 def _width(public: Any) -> int:

@@ -22,10 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mapsto.config import setting
-from mapsto.models._layers import Dropout
+from mapsto.models._layers import BatchNorm, Dropout
 from mapsto.models.base import Heads, Net, Stems, Types, flat
 from mapsto.models.linear import feature_shapes, needs_input
-from mapsto.models.resnet import BatchNorm
 from mapsto.signature import Signature
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {

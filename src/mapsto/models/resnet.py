@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from mapsto.config import setting
 from mapsto.errors import ConfigError
+from mapsto.models._layers import BatchNorm
 from mapsto.models.base import Heads, Net, Stems, Types, only_input
 from mapsto.signature import Signature
 
@@ -229,21 +230,6 @@ class OnlyInput(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         return self.body(features[self.name])
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch norm for (B, C) or (B, C, H, W). One value a channel (one row, one pixel) has no variance: it
-    takes the running one."""
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        assert input.ndim in (2, 4)
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.training and input.numel() == input.shape[1]:
-            return F.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-            )
-        return super().forward(input)
 
 
 def norm_of(kind: str, channels: int) -> nn.Module:

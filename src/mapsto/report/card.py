@@ -14,7 +14,7 @@ from typing import Any
 
 from mapsto.blocks import Code, Paragraph, Section, Table
 from mapsto.checks.base import Finding
-from mapsto.report import facts
+from mapsto.report import decisions, facts
 from mapsto.report.markup import clean
 from mapsto.report.scales import figure
 from mapsto.report.use import reproduce, use
@@ -72,7 +72,7 @@ def card(
         + _section(facts.data(run, private))
         + _gate(findings)
     )
-    parts += _section(facts.decided(run)) + _learned(run)
+    parts += _section(decisions.decided(run)) + _learned(run)
     parts += _found(sections)
     parts += _limits(run, findings, found)
     parts += (

@@ -8,7 +8,6 @@ hold together with 95% confidence.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,13 +26,12 @@ from mapsto.measure.scores import interval
 from mapsto.measure.significance import LEVEL, Difference, difference, holm
 from mapsto.metrics import Metric, ratio_of
 from mapsto.prediction import any_known
-from mapsto.report.facts import named, weights
+from mapsto.report.facts import named
 from mapsto.report.markup import data_text, tag
 from mapsto.report.page import chapter, document
+from mapsto.report.runs import called, cost, opened, settings
 from mapsto.report.scales import figure
 from mapsto.run import Run
-from mapsto.signature import format_call
-from mapsto.terminal import duration, size
 from mapsto.types.base import DataType
 
 PAGE = "compare.html"
@@ -104,32 +102,6 @@ class Contest:
 # --- which rows and outputs -----------------------------------------------------------------------
 
 
-def opened(paths: Sequence[str | Path]) -> list[Run]:
-    """The runs, each finished, no two the same. RunError."""
-    runs = [Run.open(path) for path in paths]
-    if len({run.path.resolve() for run in runs}) < max(2, len(runs)):
-        raise RunError(
-            f"expected two or more different runs, got {', '.join(str(run.path) for run in runs)}.\nRuns are"
-            " listed by: mapsto runs"
-        )
-    for run in runs:
-        if run.status != "done":
-            raise RunError(
-                f"{run.path}: the training is not finished, there is nothing to compare.\nGo on with: mapsto"
-                f" resume {run.path}"
-            )
-    return runs
-
-
-def called(runs: Sequence[Run]) -> tuple[str, ...]:
-    """A name for each run: its folder's, with what stands above it where two are alike."""
-    for depth in (1, 2, 3):
-        names = tuple("/".join(run.path.resolve().parts[-depth:]) for run in runs)
-        if len(set(names)) == len(names):
-            return names
-    return tuple(str(run.path.resolve()) for run in runs)
-
-
 def contests(runs: Sequence[Run], asked: str | None = None) -> list[Contest]:
     """A contest of each output that all runs have. asked: METRIC or METRIC@OUTPUT, which decides. DataError
     where they share no output or no test row."""
@@ -162,35 +134,19 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
         )
     measured = [bool(one.statistics) for one in rows]
     if any(measured) and not all(measured):
-        raise DataError(
-            f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the"
-            " same way."
-        )
-    told = [run.types["output", slot] for run in runs]
-    column_type = told[0]
-    for other in told[1:]:
-        column_type = column_type.merged_with(other)
-    spoken = [
-        one.translate_from(column_type, tested.predicted, tested.target)
-        for one, tested in zip(told, rows, strict=True)
-    ]
+        raise _nothing_in_common(slot)
+    column_type, spoken = _in_one_language([run.types["output", slot] for run in runs], rows)
     equal = np.all([_equal(spoken[0][1], target) for _, target in spoken[1:]], 0)
-    agree, said = (
-        equal & np.all([any_known(one.present) for one in rows], 0),
-        _said(kept, rows, int((~equal).sum()), same),
-    )
+    agree = equal & np.all([any_known(one.present) for one in rows], 0)
+    said = _said(kept, rows, int((~equal).sum()), same)
     if not agree.any():
         raise DataError(
             f"'{slot}': of {len(agree):,} common test rows none has the same answer in all runs.\nCompare"
             " runs that learned the same target."
         )
     groups = rows[0].groups[agree] if len(rows[0].groups) else None
-    predicted = tuple({name: values[agree] for name, values in found.items()} for found, _ in spoken)
-    kept_of = (
-        tuple({name: values[agree] for name, values in one.statistics.items()} for one in rows)
-        if all(measured)
-        else ()
-    )
+    predicted = tuple(_of_rows(found, agree) for found, _ in spoken)
+    kept_of = tuple(_of_rows(one.statistics, agree) for one in rows) if all(measured) else ()
     metrics = tuple(
         metric for metric in runs[0].metrics_of(slot) if all(metric.name in one for one in kept_of)
     )
@@ -203,17 +159,41 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
             f"The runs divide texts into other tokens, of which {apart} is a mean: it cannot be compared.",
         )
     return Contest(
-        slot,
-        runs[0].choice.kinds[slot],
-        column_type,
-        metric,
-        names,
-        predicted,
-        spoken[0][1][agree],
-        groups,
-        said,
-        metrics,
-        kept_of,
+        slot=slot,
+        kind=runs[0].choice.kinds[slot],
+        column_type=column_type,
+        metric=metric,
+        names=names,
+        predicted=predicted,
+        target=spoken[0][1][agree],
+        groups=groups,
+        said=said,
+        metrics=metrics,
+        kept=kept_of,
+    )
+
+
+def _of_rows(found: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[rows] for name, values in found.items()}
+
+
+def _in_one_language(
+    types: Sequence[DataType], rows: Sequence[TestPredictions]
+) -> tuple[DataType, list[tuple[Mapping[str, np.ndarray], np.ndarray]]]:
+    """(what all runs' types are when merged, (predictions, targets) of each run as that one has them)."""
+    merged = types[0]
+    for other in types[1:]:
+        merged = merged.merged_with(other)
+    return merged, [
+        one.translate_from(merged, tested.predicted, tested.target)
+        for one, tested in zip(types, rows, strict=True)
+    ]
+
+
+def _nothing_in_common(slot: str) -> DataError:
+    return DataError(
+        f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the"
+        " same way."
     )
 
 
@@ -262,10 +242,7 @@ def _metric(metrics: Sequence[Metric], fair: Sequence[Metric], asked: str, slot:
     """fair: those of `metrics` that mean the same in every run; one of them decides, unless another is asked
     for."""
     if not fair:
-        raise DataError(
-            f"'{slot}': the runs measure nothing in common.\nCompare runs that learned the same target in the"
-            " same way."
-        )
+        raise _nothing_in_common(slot)
     known = {metric.name: metric for metric in metrics}
     if asked and asked not in known:
         raise ConfigError(f"--metric: '{slot}' has no metric '{asked}'.\n{did_you_mean(asked, known)}")
@@ -327,16 +304,7 @@ def which(contest: Contest, several: bool) -> Section:
     for i in contest.order:
         low, high = interval(contest.statistics[metric.name][i], metric, contest.groups)
         ends.append((low, high))
-        one = contest.pairs.get((best, i))
-        gap = (
-            (None, None, None)
-            if one is None
-            else (
-                -one.value,
-                _between(None if one.high is None else -one.high, None if one.low is None else -one.low),
-                _p(one.p),
-            )
-        )
+        gap = _from_the_best(contest.pairs.get((best, i)))
         rows.append((contest.names[i], contest.values[metric.name][i], _between(low, high), *gap))
     columns = (
         "run",
@@ -350,16 +318,12 @@ def which(contest: Contest, several: bool) -> Section:
         f"{metric.definition} On {len(contest.target):,} test rows that all runs had. p: how often chance"
         " makes a difference as large."
     )
-    values, low, high = (
-        [_finite(value) for value in column]
-        for column in zip(*((row[1], *end) for row, end in zip(rows, ends, strict=True)), strict=True)
-    )
     bars = Bars(
         tuple(row[0] for row in rows),
-        tuple(values),
+        tuple(_finite(row[1]) for row in rows),
         named(metric.name),
-        low=tuple(low),
-        high=tuple(high),
+        low=tuple(_finite(low) for low, _ in ends),
+        high=tuple(_finite(high) for _, high in ends),
         marked=(0,),
     )
     blocks: list[Block] = [bars, Table(columns, tuple(tuple(map(_finite, row)) for row in rows), caption)]
@@ -371,6 +335,15 @@ def which(contest: Contest, several: bool) -> Section:
     blocks += [Paragraph("\n".join(f"- {sentence}" for sentence in contest.said))] if contest.said else []
     title = f"Which is better at {contest.slot}?" if several else "Which is better?"
     return Section(f"which-{contest.slot}", title, verdict(contest), tuple(blocks), figures(contest))
+
+
+def _from_the_best(one: Difference | None) -> tuple[float | None, str | None, str | None]:
+    """(difference, interval, p) of another run from the best, which `one` has the other way round."""
+    if one is None:
+        return None, None, None
+    low = None if one.high is None else -one.high
+    high = None if one.low is None else -one.low
+    return -one.value, _between(low, high), _p(one.p)
 
 
 def _pair_rows(contest: Contest) -> tuple[tuple[Any, ...], ...]:
@@ -453,79 +426,6 @@ def _apart(contest: Contest) -> list[Block]:
             f"{a} and {b}, row by row.",
         )
     ]
-
-
-def cost(runs: Sequence[Run]) -> Section:
-    """What each took, and takes."""
-    rows = []
-    for name, run in zip(called(runs), runs, strict=True):
-        spent, known = run.record.get("cost", {}), weights(run)
-        seconds = sum(part["seconds"] for part in spent.get("phases", {}).values()) or run.record.get(
-            "seconds"
-        )
-        rows.append(
-            (
-                name,
-                duration(seconds) if seconds else None,
-                size(spent["memory"]) if "memory" in spent else None,
-                known[0] if known else None,
-                size(known[1]) if known else None,
-                _milliseconds(run),
-            )
-        )
-    columns = ("run", "time", "memory", "numbers in the net", "size", "ms an answer")
-    alike = len({json.dumps(run.record.get("machine"), sort_keys=True) for run in runs}) == 1
-    told = (
-        "Measured on the same machine."
-        if alike
-        else "Measured on different machines: times cannot be compared."
-    )
-    return Section(
-        "cost",
-        "At what cost?",
-        told,
-        (Table(columns, tuple(rows), "ms an answer: among 64 asked for together, from encoded cells."),),
-    )
-
-
-def _milliseconds(run: Run) -> float | None:
-    """As its report measured it."""
-    path = run.path / "sections.json"
-    try:
-        sections = json.loads(path.read_text(encoding="utf-8"))["sections"] if path.exists() else []
-        return next(
-            (float(one["figures"]["milliseconds"]["64"]) for one in sections if one["name"] == "cost"), None
-        )
-    except (ValueError, KeyError, TypeError, OSError):
-        return None
-
-
-def settings(runs: Sequence[Run]) -> Section:
-    """What was done differently."""
-    rows = []
-    for name, values in (
-        ("signature", [run.record.get("signature_text", "") for run in runs]),
-        ("data", [f"{run.record['data']['name']} ({run.record['data']['fingerprint'][:8]})" for run in runs]),
-        ("training rows", [run.record.get("rows", {}).get("train") for run in runs]),
-        ("model", [format_call(run.choice.model, run.choice.model_options) for run in runs]),
-        ("learner", [format_call(run.choice.learner, run.choice.learner_options) for run in runs]),
-        *(
-            (spot, [getattr(run.choice.training, spot) for run in runs])
-            for spot in vars(runs[0].choice.training)
-        ),
-        ("steps", [run.record.get("steps") for run in runs]),
-        ("plan", [run.record.get("plan", "").split(":")[0] for run in runs]),
-        ("mapsto", [run.record.get("mapsto") for run in runs]),
-    ):
-        if len(set(map(str, values))) > 1:
-            rows.append((name, *("—" if value is None else str(value) for value in values)))
-    told = "What differs between the runs." if rows else "Nothing that is recorded differs between the runs."
-    return Section(
-        "settings",
-        "What was done differently?",
-        told,
-        (Table(("", *called(runs)), tuple(rows)),) if rows else (),
-    )
 
 
 def compared(paths: Sequence[str | Path], metric: str | None = None) -> tuple[list[Run], list[Section]]:

@@ -17,7 +17,7 @@ from typing import Any
 from mapsto.blocks import Lines, Paragraph, Section
 from mapsto.checks.base import Finding
 from mapsto.config import VERSION
-from mapsto.report import facts
+from mapsto.report import decisions, facts
 from mapsto.report.drawn import ROOMY, Limits, curves, drawn
 from mapsto.report.figures import HALF, WIDE, bars, both
 from mapsto.report.markup import Html, data_text, joined, prose, safe, tag
@@ -147,7 +147,7 @@ def _hero(run: Run) -> Html:
     """What it learned, the figure that matters with its interval, beside what is simple."""
     found = facts.scores(run)
     told = run.record.get("created", "")[:10]
-    map_ = tag("p", tag("code", data_text(facts.signature(run, 220), 400)), class_="map")
+    map_ = tag("p", tag("code", data_text(decisions.signature(run, 220), 400)), class_="map")
     kicker = tag("p", f"Report of a training, {told}", class_="kicker")
     return tag(
         "header",
@@ -221,8 +221,8 @@ def _chapters(
     data = Chapter(data.name, data.title, data.answer, whole, data.group)
     learned, at = facts.curves(run), run.path.absolute()
     return [
-        chapter(facts.asked(run), limits, "The making"),
-        chapter(facts.decided(run), limits, "The making"),
+        chapter(decisions.asked(run), limits, "The making"),
+        chapter(decisions.decided(run), limits, "The making"),
         data,
         *([_side_by_side(learned, limits)] if learned else []),
         chapter(facts.metrics(run), limits, "The result"),

@@ -48,14 +48,12 @@ def aligned(rows: Sequence[Sequence[Any]], marks: Sequence[str] = ()) -> list[st
         [any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(rows[0]))] if rows else []
     )
     widths = [max(len(row[i]) for row in cells) for i in range(len(number))]
-    return [
-        f"  {mark or ' '} "
-        + "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, number, strict=True)
-        ).rstrip()
-        for mark, row in zip(marks or [""] * len(cells), cells, strict=True)
-    ]
+    lines = []
+    for mark, row in zip(marks or [""] * len(cells), cells, strict=True):
+        columns = zip(row, widths, number, strict=True)
+        padded = [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in columns]
+        lines.append(f"  {mark or ' '} {'  '.join(padded).rstrip()}")
+    return lines
 
 
 def _captioned(caption: str) -> list[str]:

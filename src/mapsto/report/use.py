@@ -12,7 +12,7 @@ from typing import Any
 from mapsto.blocks import Block, Code, Paragraph, Section
 from mapsto.prediction import FIELDS
 from mapsto.registry.trust import flags
-from mapsto.report.facts import command
+from mapsto.report.decisions import command
 from mapsto.run import Run
 
 

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,10 +26,21 @@ from torch import Tensor, nn
 
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.blocks import Item
-from mapsto.cells import Blob, Column, is_missing, shorten
+from mapsto.cells import Blob, Column, is_missing
 from mapsto.config import setting
-from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.errors import ConfigError, DataError
 from mapsto.signature import Signature
+from mapsto.types.audio.files import (
+    Sound,
+    at_rate,
+    bytes_of,
+    from_array,
+    from_file,
+    loudest,
+    loudness,
+    stretches,
+    whole,
+)
 from mapsto.types.audio.spectrum import (
     FAINT,
     FEWEST,
@@ -44,7 +54,6 @@ from mapsto.types.audio.spectrum import (
     energies,
     equalised,
     frames_of,
-    lacking,
     lengths,
     levelled,
     masked,
@@ -59,21 +68,11 @@ from mapsto.types.base import DataType, Layout, learned, quarters
 
 HIGHEST = 32_000  # Hz of the default rate: 16 kHz is about what grown-up ears hear
 LONGEST = 60.0  # seconds read by default
-MOST_SECONDS = 3600  # of a file that is opened at all
 LISTENED, HEARD = (
     8.0,
     8_000,
 )  # seconds, and samples a second, of a clip that a report lets people listen to: 128 KB at most
-CHANNELS = 16  # an array's shorter side of up to so many is its channels
 NOISE, QUIET = "noise, dB against the sound", "quieter, dB"
-
-
-@dataclass(frozen=True, eq=False)
-class Sound:
-    """samples (n,) int16, one channel, n ≥ 1; rate in Hz, 0 where an array came without one."""
-
-    samples: np.ndarray
-    rate: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,13 +156,13 @@ class Audio(DataType):
             return cell
         if isinstance(cell, Mapping):
             if cell.get("array") is not None:
-                return _from_array(np.asarray(cell["array"]), cell.get("sampling_rate") or 0)
+                return from_array(np.asarray(cell["array"]), cell.get("sampling_rate") or 0)
             cell = cell.get("bytes") or cell.get("path")
         if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[0], (np.ndarray, Tensor)):
-            return _from_array(np.asarray(cell[0]), cell[1])
+            return from_array(np.asarray(cell[0]), cell[1])
         if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
-            return _from_array(np.asarray(cell), 0)
-        return None if is_missing(cell) else _from_file(*_bytes_of(cell))
+            return from_array(np.asarray(cell), 0)
+        return None if is_missing(cell) else from_file(*bytes_of(cell))
 
     def fit(self, values: Sequence[Sound | None], spec: Mapping[str, Any]) -> Self:
         """Rate, length and each band's mean and spread in the training clips. A room fitted before stays as
@@ -232,10 +231,10 @@ class Audio(DataType):
 
     def encode(self, value: Sound | None) -> np.ndarray:
         if self.order:
-            return np.empty(0, np.int16) if value is None else _at_rate(value, self.hertz)
+            return np.empty(0, np.int16) if value is None else at_rate(value, self.hertz)
         found = np.full(self.most, GAP, np.int16)
         if value is not None:
-            samples = _loudest(_at_rate(value, self.hertz), self.most)
+            samples = loudest(at_rate(value, self.hertz), self.most)
             found[: len(samples)] = samples
         return found
 
@@ -330,7 +329,7 @@ class Audio(DataType):
         """Quarters by length; by loudness where all are of one length."""
         rate = self.hertz or 16_000
         seconds = [None if value is None else len(value.samples) / (value.rate or rate) for value in values]
-        loud = [None if value is None else _loudness(value.samples) for value in values]
+        loud = [None if value is None else loudness(value.samples) for value in values]
         return {
             **quarters(seconds, lambda s: f"{s:.2f} s"),
             **quarters(loud, lambda level: f"{level:.0f} dB"),
@@ -351,12 +350,12 @@ class Audio(DataType):
             sound += draw.normal(size=len(sound)) * np.sqrt(np.mean(sound**2)) * 10 ** (level / 20)
         else:
             sound *= 10 ** (-level / 20)
-        return replace(value, samples=_whole(sound))
+        return replace(value, samples=whole(sound))
 
     def parts(self, value: Sound | None, most: int) -> list[Sound]:
         """The sound with one stretch of it silent at a time."""
         found = []
-        for low, high in [] if value is None else _stretches(value, min(most, 24)):
+        for low, high in [] if value is None else stretches(value, min(most, 24)):
             samples = value.samples.copy()  # type: ignore[union-attr]
             samples[low:high] = 0
             found.append(replace(value, samples=samples))  # type: ignore[type-var]
@@ -364,7 +363,7 @@ class Audio(DataType):
 
     def marked(self, value: Sound, weights: Sequence[float]) -> Item:
         rate = value.rate or self.hertz
-        pieces = _stretches(value, len(weights))
+        pieces = stretches(value, len(weights))
         return Item(
             pieces=tuple(
                 (f"{low / rate:.2f}–{high / rate:.2f} s  ", float(w))
@@ -399,7 +398,7 @@ class Audio(DataType):
         if value is None or not (value.rate or self.hertz):
             return None
         rate = min(HEARD, value.rate or self.hertz)
-        samples = _at_rate(
+        samples = at_rate(
             replace(
                 value, samples=value.samples[: int(LISTENED * (value.rate or rate))], rate=value.rate or rate
             ),
@@ -443,122 +442,3 @@ def _looks_like_sound(cell: Any) -> bool:
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return Audio.is_file(bytes(cell[:32]))
     return isinstance(cell, Sound)
-
-
-def _library(name: str) -> ModuleType:
-    """soundfile or soxr. ConfigError: not installed."""
-    try:
-        if name == "soundfile":
-            import soundfile
-
-            return soundfile
-        import soxr
-
-        return soxr
-    except (ImportError, OSError):  # OSError: without the C library that soundfile wraps
-        raise ConfigError(
-            f'sounds need the library {name}, which is not installed: pip install "mapsto[audio]"'
-        ) from None
-
-
-def _bytes_of(cell: Any) -> tuple[str, bytes]:
-    if isinstance(cell, (bytes, bytearray, memoryview)):
-        return f"{len(cell):,} bytes", bytes(cell)
-    if not isinstance(cell, (Blob, str, PurePath)):
-        raise CellError(
-            f"expected a sound, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, an array (n[,"
-            " channels]) or (array, rate)."
-        )
-    blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
-    try:
-        return blob.name, blob.read()
-    except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
-        raise CellError(
-            f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the"
-            " path."
-        ) from problem
-
-
-def _from_file(name: str, data: bytes) -> Sound:
-    if not data:
-        raise CellError(f"{name}: the file is empty (0 bytes).\nReplace or delete it.")
-    soundfile = _library("soundfile")
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            if file.frames > MOST_SECONDS * file.samplerate:
-                raise CellError(f"{name}: longer than {MOST_SECONDS // 60} minutes.\nCut it into clips.")
-            rate, samples = file.samplerate, file.read(dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as problem:
-        why = getattr(problem, "error_string", problem)  # without the object that was opened
-        raise CellError(
-            f"{name}: not a sound that can be read ({shorten(why, 80)}).\nReplace or delete it."
-        ) from problem
-    if lacks := lacking(data):
-        raise CellError(f"{name}: cut off, {lacks:,} bytes fewer than its head says.\nReplace or delete it.")
-    return _mixed(samples, rate, name)
-
-
-def _from_array(array: np.ndarray, rate: Any) -> Sound:
-    """(n,), (n, channels) or (channels, n); floats -1..1, or integers of 8 (0..255), 16 or 32 bits."""
-    array = array[:, None] if array.ndim == 1 else array
-    if array.ndim == 2 and array.shape[0] < array.shape[1]:
-        array = array.T
-    if array.ndim != 2 or array.shape[1] > CHANNELS or array.dtype.kind not in "iuf":
-        raise CellError(
-            f"expected samples (n,) or (n, channels), got an array {array.shape} of {array.dtype}.\nGive one"
-            " sound a cell."
-        )
-    if (
-        isinstance(rate, bool)
-        or not isinstance(rate, (int, float, np.number))
-        or rate != int(rate)
-        or not 0 <= rate <= 10_000_000
-    ):
-        raise CellError(f"expected a rate in Hz, got {shorten(rate)}.\nGive (array, rate).")
-    if array.dtype.kind == "f":
-        samples = array.astype(np.float32)
-    elif array.dtype == np.uint8:
-        samples = (array.astype(np.float32) - 128) / 128
-    else:
-        samples = array.astype(np.float64) / (2.0**31 if array.dtype == np.int32 else 2.0**15)
-    return _mixed(samples, int(rate), "the sound")
-
-
-def _mixed(samples: np.ndarray, rate: int, name: str) -> Sound:
-    """(n, channels) floats -> one channel, their mean, of 16 bits."""
-    if not samples.size:
-        raise CellError(f"{name}: the sound has no samples.\nReplace or delete it.")
-    if not np.isfinite(samples).all():
-        raise CellError(f"{name}: expected finite samples, got nan or infinity.\nReplace or delete it.")
-    return Sound(_whole((samples[:, 0] if samples.shape[1] == 1 else samples.mean(1)) * 32768.0), rate)
-
-
-def _whole(samples: np.ndarray) -> np.ndarray:
-    """Samples in steps of 16 bits; the lowest step is kept for GAP."""
-    return np.rint(samples).clip(-32767, 32767).astype(np.int16)
-
-
-def _at_rate(value: Sound, hertz: int) -> np.ndarray:
-    if value.rate in (0, hertz):
-        return value.samples
-    found = _whole(_library("soxr").resample(value.samples.astype(np.float32), value.rate, hertz))
-    return found if len(found) else value.samples[:1]
-
-
-def _loudest(samples: np.ndarray, most: int) -> np.ndarray:
-    """The `most` neighbouring samples of greatest energy."""
-    if len(samples) <= most:
-        return samples
-    total = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
-    start = int(np.argmax(total[most:] - total[:-most]))
-    return samples[start : start + most]
-
-
-def _loudness(samples: np.ndarray) -> float:
-    """dB of full scale."""
-    return 10 * math.log10(np.mean((samples / 32768.0) ** 2) + 1e-10)
-
-
-def _stretches(value: Sound, number: int) -> list[tuple[int, int]]:
-    edges = np.linspace(0, len(value.samples), max(1, min(number, len(value.samples))) + 1).astype(int)
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

@@ -37,7 +37,6 @@ from mapsto.types.base import (
     quarters,
 )
 from mapsto.types.text import pretrained, references
-from mapsto.types.text.inputs import TEXT_INPUTS, WINDOWS, tokenizer_kind
 from mapsto.types.text.stems import (
     COUNT_BITS,
     MOST_COUNT,
@@ -173,8 +172,10 @@ class Text(DataType):
         if spec.get("side") == "output":
             return self._fit_answer(values, spec)
         texts = [value for value in values if value is not None]
+        from mapsto.types.text.inputs import tokenizer_kind
+
         column_type = replace(self, kind=tokenizer_kind(self, texts, spec))
-        return TEXT_INPUTS[column_type.kind].fit(column_type, texts, spec)
+        return column_type._inputs.fit(column_type, texts, spec)
 
     def _fit_answer(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
         name, kind = str(spec.get("name", "text")), str(spec.get("kind", self.head_kinds[0]))
@@ -209,7 +210,7 @@ class Text(DataType):
     def layout(self) -> Layout:
         if self.answer:
             return Layout("uint16" if self.vocabulary_size <= 1 << 16 else "int32", (None,))
-        return TEXT_INPUTS[self.kind].layout
+        return self._inputs.layout
 
     def encode(self, value: str | None) -> np.ndarray:
         return self._encoded([value])[0]
@@ -235,13 +236,13 @@ class Text(DataType):
                 else found
             )
             return [tokens.astype(self.layout.dtype) for tokens in found]
-        return TEXT_INPUTS[self.kind].encode(self, values)
+        return self._inputs.encode(self, values)
 
     def steps(self, arrays: Ragged) -> np.ndarray:
         """Tokens that one pass through a net reads."""
         if self._whole:
             return references.longest(arrays)
-        return arrays.lengths.numpy() if self.answer else TEXT_INPUTS[self.kind].steps(self, arrays).numpy()
+        return arrays.lengths.numpy() if self.answer else self._inputs.steps(self, arrays).numpy()
 
     def present(self, arrays: Ragged) -> Tensor:
         return arrays.lengths > 0
@@ -253,10 +254,12 @@ class Text(DataType):
             return references.collated(arrays, draw)
         if self.answer:
             return padded(arrays.flat.long(), arrays.lengths)
-        return TEXT_INPUTS[self.kind].collate(self, arrays, draw)
+        return self._inputs.collate(self, arrays, draw)
 
     def views(self, values: Texts) -> list[Padded]:  # type: ignore[override]
         """Windows all over a long text, where these are asked for."""
+        from mapsto.types.text.inputs import WINDOWS
+
         return (
             windows(values, self.most, WINDOWS)
             if self.long == "windows" and values.values.shape[1] > self.most
@@ -267,12 +270,12 @@ class Text(DataType):
 
     def summary_stats(self, arrays: Ragged) -> dict[str, np.ndarray]:
         """Length: tokens read, or different runs where there are only these."""
-        return {"length": TEXT_INPUTS[self.kind].lengths(arrays).numpy().astype(np.float64)}
+        return {"length": self._inputs.lengths(arrays).numpy().astype(np.float64)}
 
     def similarity_embedding(self, arrays: Ragged) -> np.ndarray:
         """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines
         (Weinberger et al. 2009)."""
-        flat, row = TEXT_INPUTS[self.kind].numbers(arrays.flat).long(), arrays.row
+        flat, row = self._inputs.numbers(arrays.flat).long(), arrays.row
         run = flat < 0 if self.buckets else flat >= FIRST
         packed, row = (~flat[run], row[run]) if self.buckets else ((flat[run] << COUNT_BITS) + 1, row[run])
         mixed = ((packed >> COUNT_BITS) * 0x9E3779B1) % (1 << 32)
@@ -291,7 +294,7 @@ class Text(DataType):
     # ---- for people ----
 
     def about(self, names: bool = True) -> str:
-        return TEXT_INPUTS[self.kind].about(self)
+        return self._inputs.about(self)
 
     def said(self, name: str) -> str:
         """How it is read, and what a person may not expect."""
@@ -370,6 +373,13 @@ class Text(DataType):
         return total / values.bags.lengths.to(rarity.device).clamp(min=1)
 
     @property
+    def _inputs(self) -> Any:
+        """How its kind of token is read; imported when there are texts."""
+        from mapsto.types.text.inputs import TEXT_INPUTS
+
+        return TEXT_INPUTS[self.kind]
+
+    @property
     def _whole(self) -> bool:
         """Right of the arrow: is each answer written from its beginning to its end?"""
         return bool(self.answer) and target_of(self.answer).whole
@@ -381,14 +391,14 @@ class Text(DataType):
     @property
     def vocabulary_size(self) -> int:
         """Token numbers there are, the special ones included."""
-        return TEXT_INPUTS[self.kind].size(self)
+        return self._inputs.size(self)
 
     @property
     def has_summary_token(self) -> bool:
         return self.buckets > 0
 
     def stem(self, width: int | None) -> nn.Module:
-        return TEXT_INPUTS[self.kind].stem(self, width)
+        return self._inputs.stem(self, width)
 
     def plain(self, stem: nn.Module, values: Texts) -> Any:  # type: ignore[override]
         return stem.sparse(values) if isinstance(stem, PlainBag) else super().plain(stem, values)

@@ -13,7 +13,7 @@ import base64
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -54,8 +54,7 @@ from mapsto.types.text.tokenizers import (
     tokenizer_of,
 )
 
-if TYPE_CHECKING:
-    from mapsto.types.text import Text
+Text = Any  # mapsto.types.text.Text, whose file imports this one
 
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
 SAMPLED = 5_000_000  # characters that buckets and rarities are counted on

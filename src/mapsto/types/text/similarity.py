@@ -36,95 +36,96 @@ def figures(told: Emit) -> tuple[Metric, ...]:
     """Metrics of predicted {"nats": (n,), "value": (n,) arrays of tokens} and target (n,) arrays of tokens,
     each with all of a row's references. ConfigError: no sacrebleu."""
     bleu, chrf = _library("BLEU"), _library("CHRF")
-
-    def loss(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-        nats = predicted.get("nats", np.full(len(target), NAN))  # a rule has none
-        return np.stack([nats, [len(apart(row)[0]) for row in target]], 1).astype(np.float64)
-
-    def counted(metric: Any) -> Rows:
-        def rows(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-            said, true = _texts(told, predicted["value"]), references(told, target)
-            return np.array(metric._extract_corpus_statistics(said, _aligned(true)), np.float64).reshape(
-                len(said), -1
-            )
-
-        return rows
-
-    def each(measure: Callable[[str, str], float]) -> Rows:
-        def rows(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-            pairs = zip(_texts(told, predicted["value"]), references(told, target), strict=True)
-            return np.array([max(measure(said, one) for one in true) for said, true in pairs], np.float64)[
-                :, None
-            ]
-
-        return rows
-
-    def of_counts(name: str, metric: Any, says: str) -> Metric:
-        def of_sums(sums: np.ndarray) -> np.ndarray:
-            return np.array(
-                [
-                    metric._compute_score_from_stats(row.round().astype(np.int64).tolist()).score
-                    for row in sums
-                ]
-            )
-
-        def reduce(statistics: np.ndarray) -> float:
-            return float(of_sums(statistics.sum(0, keepdims=True))[0]) if len(statistics) else NAN
-
-        def definition(target: Iterable[np.ndarray]) -> str:
-            return f"{says}, 0 to 100 (sacrebleu: {_signature(metric, {len(apart(row)) for row in target})})."
-
-        return Metric(
-            name,
-            definition([np.empty(0)]),
-            counted(metric),
-            reduce,
-            sums=summed,
-            of_sums=of_sums,
-            says=definition,
-        )
-
-    def of_rows(
-        name: str,
-        says: str,
-        rows: Rows,
-        reduce: Callable[[np.ndarray], float],
-        of_several: str,
-        higher_is_better: bool = True,
-    ) -> Metric:
-        return Metric(
-            name,
-            says,
-            rows,
-            reduce,
-            higher_is_better,
-            says=lambda target: says + of_several * any(len(apart(row)) > 1 for row in target),
-        )
-
     likelihood = (
         "Mean negative logarithm (nats) of the probability of a true token, given what stands before it."
     )
     equal = "Share of texts that are the reference, letter for letter."
     return (
-        of_rows("loss", likelihood, loss, ratio_of, FIRST, False),
-        of_counts("bleu", bleu, "BLEU: runs of one to four words shared with the reference"),
-        of_counts("chrf", chrf, "chrF: runs of one to six characters shared with the reference"),
-        of_rows(
+        _of_rows("loss", likelihood, _loss, ratio_of, FIRST, False),
+        _of_counts(told, "bleu", bleu, "BLEU: runs of one to four words shared with the reference"),
+        _of_counts(told, "chrf", chrf, "chrF: runs of one to six characters shared with the reference"),
+        _of_rows(
             "rouge1",
             "ROUGE-1: F1 of the words shared with the reference, in lower case, mean over texts.",
-            each(rouge1),
+            _each(told, rouge1),
             mean_of,
             BEST,
         ),
-        of_rows("rouge2", "ROUGE-2: the same of pairs of words.", each(rouge2), mean_of, BEST),
-        of_rows(
+        _of_rows("rouge2", "ROUGE-2: the same of pairs of words.", _each(told, rouge2), mean_of, BEST),
+        _of_rows(
             "rougel",
             "ROUGE-L: the same of the longest sequence of words in common.",
-            each(rougel),
+            _each(told, rougel),
             mean_of,
             BEST,
         ),
-        of_rows("exact_match", equal, each(lambda said, true: float(said == true)), mean_of, BEST),
+        _of_rows("exact_match", equal, _each(told, lambda said, true: float(said == true)), mean_of, BEST),
+    )
+
+
+def _loss(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+    nats = predicted.get("nats", np.full(len(target), NAN))  # a rule has none
+    return np.stack([nats, [len(apart(row)[0]) for row in target]], 1).astype(np.float64)
+
+
+def _counted(told: Emit, metric: Any) -> Rows:
+    def rows(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+        said, true = _texts(told, predicted["value"]), references(told, target)
+        return np.array(metric._extract_corpus_statistics(said, _aligned(true)), np.float64).reshape(
+            len(said), -1
+        )
+
+    return rows
+
+
+def _each(told: Emit, measure: Callable[[str, str], float]) -> Rows:
+    def rows(predicted: Arrays, target: np.ndarray) -> np.ndarray:
+        pairs = zip(_texts(told, predicted["value"]), references(told, target), strict=True)
+        return np.array([max(measure(said, one) for one in true) for said, true in pairs], np.float64)[
+            :, None
+        ]
+
+    return rows
+
+
+def _of_counts(told: Emit, name: str, metric: Any, says: str) -> Metric:
+    def of_sums(sums: np.ndarray) -> np.ndarray:
+        return np.array(
+            [metric._compute_score_from_stats(row.round().astype(np.int64).tolist()).score for row in sums]
+        )
+
+    def reduce(statistics: np.ndarray) -> float:
+        return float(of_sums(statistics.sum(0, keepdims=True))[0]) if len(statistics) else NAN
+
+    def definition(target: Iterable[np.ndarray]) -> str:
+        return f"{says}, 0 to 100 (sacrebleu: {_signature(metric, {len(apart(row)) for row in target})})."
+
+    return Metric(
+        name,
+        definition([np.empty(0)]),
+        _counted(told, metric),
+        reduce,
+        sums=summed,
+        of_sums=of_sums,
+        says=definition,
+    )
+
+
+def _of_rows(
+    name: str,
+    says: str,
+    rows: Rows,
+    reduce: Callable[[np.ndarray], float],
+    of_several: str,
+    higher_is_better: bool = True,
+) -> Metric:
+    return Metric(
+        name,
+        says,
+        rows,
+        reduce,
+        higher_is_better,
+        says=lambda target: says + of_several * any(len(apart(row)) > 1 for row in target),
     )
 
 

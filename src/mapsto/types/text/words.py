@@ -73,13 +73,9 @@ def text_of(cell: Any) -> str | None:
         return Apart([sound(word) for word in cell]) if cell else None
     if isinstance(cell, (bytes, Blob)):
         cell = decoded(cell)
-    return (
-        sound(cell)
-        if isinstance(cell, str) and cell.strip()
-        else None
-        if isinstance(cell, str) or is_missing(cell)
-        else str(cell)
-    )
+    if isinstance(cell, str):
+        return sound(cell) if cell.strip() else None
+    return None if is_missing(cell) else str(cell)
 
 
 def words_of(text: str | None) -> list[str]:

@@ -1,0 +1,82 @@
+"""What of the settings can be refused, or must be written out, before any data is read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from mapsto.config import Settings, options_of
+from mapsto.errors import ConfigError
+from mapsto.models import config
+from mapsto.registry import entry, module
+from mapsto.signature import parse_call
+from mapsto.training.budget import goal_of
+from mapsto.training.machine import choose_device
+
+
+def check_early(settings: Settings) -> None:
+    """What can be refused before any data is read."""
+    goal_of(settings.budget.until)
+    cores = os.cpu_count() or 1
+    if (settings.training.threads or 0) > cores:
+        raise ConfigError(
+            f"--threads: expected at most the {cores} cores of this machine, got"
+            f" {settings.training.threads}.\nMore wait for them."
+        )
+    if str(settings.lora).strip() in ("0", "-1"):
+        raise ConfigError(
+            f"--lora: expected a rank of 1 or more, got {settings.lora}.\nLeave it out to train all weights."
+        )
+    if settings.lora is not None and not settings.public:
+        raise ConfigError(
+            "--lora trains adapters of a public model, and none is named.\nName one: --from hub:ID, or"
+            " hub:./FOLDER."
+        )
+    if settings.public:
+        config("hub", settings.public)
+        if settings.model and (name := parse_call(settings.model, "model")[0]) != "hub":
+            raise ConfigError(
+                f"--from {settings.start}: the public model is the model, asked for is '{name}'.\nKeep one of"
+                " --from and --model."
+            )
+    if settings.start and not settings.public and settings.reading.folds:
+        raise ConfigError(
+            "--from and --folds: the run that it starts from has perhaps seen the rows of every fold.\nKeep"
+            " one of them."
+        )
+    choose_device(settings.training.device)
+    for column_type, asked in (("models", settings.model), ("learners", settings.learner)):
+        if asked is not None:
+            name, options = parse_call(asked, column_type.rstrip("s"))
+            kind = (
+                module(column_type, name).Config
+                if column_type == "models"
+                else entry(column_type, name).Config
+            )
+            options_of(kind, options, f"{column_type.rstrip('s')} '{name}'")
+
+
+def absolute(settings: Settings) -> Settings:
+    """Paths that the record must still find from another folder: of a model or learner in a file, of the test
+    rows, of a run to start from."""
+
+    def whole(text: str | None) -> str | None:
+        name, mark, options = (text or "").partition("(")
+        return f"{Path(name).resolve()}{mark}{options}" if name.strip().endswith(".py") else text
+
+    test, start = settings.reading.test, settings.start
+    if settings.public:
+        start = (
+            f"hub:{Path(settings.public['source']).absolute()}"
+            if Path(settings.public["source"]).is_dir()
+            else start
+        )
+    elif start:
+        start = str(Path(start).absolute())
+    reading = replace(
+        settings.reading, test=str(Path(test).absolute()) if test and Path(test).exists() else test
+    )
+    return replace(
+        settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading, start=start
+    )

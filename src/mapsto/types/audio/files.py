@@ -1,0 +1,148 @@
+"""Sounds from files and arrays: read, mixed to one channel, brought to a rate, and their loud parts."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import PurePath
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from mapsto.cells import Blob, shorten
+from mapsto.errors import CellError, ConfigError
+from mapsto.types.audio.spectrum import lacking
+
+MOST_SECONDS = 3600  # of a file that is opened at all
+
+
+CHANNELS = 16  # an array's shorter side of up to so many is its channels
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """samples (n,) int16, one channel, n ≥ 1; rate in Hz, 0 where an array came without one."""
+
+    samples: np.ndarray
+    rate: int = 0
+
+
+def library_of(name: str) -> ModuleType:
+    """soundfile or soxr. ConfigError: not installed."""
+    try:
+        if name == "soundfile":
+            import soundfile
+
+            return soundfile
+        import soxr
+
+        return soxr
+    except (ImportError, OSError):  # OSError: without the C library that soundfile wraps
+        raise ConfigError(
+            f'sounds need the library {name}, which is not installed: pip install "mapsto[audio]"'
+        ) from None
+
+
+def bytes_of(cell: Any) -> tuple[str, bytes]:
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return f"{len(cell):,} bytes", bytes(cell)
+    if not isinstance(cell, (Blob, str, PurePath)):
+        raise CellError(
+            f"expected a sound, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, an array (n[,"
+            " channels]) or (array, rate)."
+        )
+    blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
+    try:
+        return blob.name, blob.read()
+    except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
+        raise CellError(
+            f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the"
+            " path."
+        ) from problem
+
+
+def from_file(name: str, data: bytes) -> Sound:
+    if not data:
+        raise CellError(f"{name}: the file is empty (0 bytes).\nReplace or delete it.")
+    soundfile = library_of("soundfile")
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if file.frames > MOST_SECONDS * file.samplerate:
+                raise CellError(f"{name}: longer than {MOST_SECONDS // 60} minutes.\nCut it into clips.")
+            rate, samples = file.samplerate, file.read(dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as problem:
+        why = getattr(problem, "error_string", problem)  # without the object that was opened
+        raise CellError(
+            f"{name}: not a sound that can be read ({shorten(why, 80)}).\nReplace or delete it."
+        ) from problem
+    if lacks := lacking(data):
+        raise CellError(f"{name}: cut off, {lacks:,} bytes fewer than its head says.\nReplace or delete it.")
+    return mixed(samples, rate, name)
+
+
+def from_array(array: np.ndarray, rate: Any) -> Sound:
+    """(n,), (n, channels) or (channels, n); floats -1..1, or integers of 8 (0..255), 16 or 32 bits."""
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim == 2 and array.shape[0] < array.shape[1]:
+        array = array.T
+    if array.ndim != 2 or array.shape[1] > CHANNELS or array.dtype.kind not in "iuf":
+        raise CellError(
+            f"expected samples (n,) or (n, channels), got an array {array.shape} of {array.dtype}.\nGive one"
+            " sound a cell."
+        )
+    if (
+        isinstance(rate, bool)
+        or not isinstance(rate, (int, float, np.number))
+        or rate != int(rate)
+        or not 0 <= rate <= 10_000_000
+    ):
+        raise CellError(f"expected a rate in Hz, got {shorten(rate)}.\nGive (array, rate).")
+    if array.dtype.kind == "f":
+        samples = array.astype(np.float32)
+    elif array.dtype == np.uint8:
+        samples = (array.astype(np.float32) - 128) / 128
+    else:
+        samples = array.astype(np.float64) / (2.0**31 if array.dtype == np.int32 else 2.0**15)
+    return mixed(samples, int(rate), "the sound")
+
+
+def mixed(samples: np.ndarray, rate: int, name: str) -> Sound:
+    """(n, channels) floats -> one channel, their mean, of 16 bits."""
+    if not samples.size:
+        raise CellError(f"{name}: the sound has no samples.\nReplace or delete it.")
+    if not np.isfinite(samples).all():
+        raise CellError(f"{name}: expected finite samples, got nan or infinity.\nReplace or delete it.")
+    return Sound(whole((samples[:, 0] if samples.shape[1] == 1 else samples.mean(1)) * 32768.0), rate)
+
+
+def whole(samples: np.ndarray) -> np.ndarray:
+    """Samples in steps of 16 bits; the lowest step is kept for GAP."""
+    return np.rint(samples).clip(-32767, 32767).astype(np.int16)
+
+
+def at_rate(value: Sound, hertz: int) -> np.ndarray:
+    if value.rate in (0, hertz):
+        return value.samples
+    found = whole(library_of("soxr").resample(value.samples.astype(np.float32), value.rate, hertz))
+    return found if len(found) else value.samples[:1]
+
+
+def loudest(samples: np.ndarray, most: int) -> np.ndarray:
+    """The `most` neighbouring samples of greatest energy."""
+    if len(samples) <= most:
+        return samples
+    total = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    start = int(np.argmax(total[most:] - total[:-most]))
+    return samples[start : start + most]
+
+
+def loudness(samples: np.ndarray) -> float:
+    """dB of full scale."""
+    return 10 * math.log10(np.mean((samples / 32768.0) ** 2) + 1e-10)
+
+
+def stretches(value: Sound, number: int) -> list[tuple[int, int]]:
+    edges = np.linspace(0, len(value.samples), max(1, min(number, len(value.samples))) + 1).astype(int)
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
