@@ -23,10 +23,9 @@ from mapsto.data.encode import encode_chunk
 from mapsto.data.open import open_source
 from mapsto.data.store import collate, tensors
 from mapsto.generation.beam import LOWEST
-from mapsto.outputs.sequence import NEVER
 from mapsto.run import Run
 from mapsto.source import Chunk
-from mapsto.types.text.tokenizers import START
+from mapsto.types.text.tokenizers import NEVER, START
 
 
 def batch_of(run: Run, data: str, rows: int) -> Batch:

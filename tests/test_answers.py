@@ -32,14 +32,14 @@ from mapsto.data.resolve import asked
 from mapsto.errors import CellError, ConfigError, DataError, SignatureError
 from mapsto.generation.beam import beam
 from mapsto.measure.scores import score
-from mapsto.outputs.sequence import NEVER, told
 from mapsto.run import Run
 from mapsto.signature import parse
 from mapsto.types.text import Text
 from mapsto.types.text.references import apart
 from mapsto.types.text.similarity import rouge1, rouge2, rougel
 from mapsto.types.text.stems import Texts
-from mapsto.types.text.tokenizers import FIRST, START
+from mapsto.types.text.targets import decode_texts
+from mapsto.types.text.tokenizers import FIRST, NEVER, START
 
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 PAIRS = [
@@ -305,7 +305,7 @@ def test_figures_of_many_texts_are_sacrebleus() -> None:
     column_type = Text(tokenizer="bpe").fit(true + said, {"side": "output", "name": "b", "kind": "sequence"})
     tokens = [np.array(rows, object) for rows in (column_type.encode_all(said), column_type.encode_all(true))]
 
-    found = score(column_type.metrics, {"value": tokens[0], "nats": np.ones(15)}, tokens[1], np.ones(15, bool))
+    found = score(column_type.output().metrics, {"value": tokens[0], "nats": np.ones(15)}, tokens[1], np.ones(15, bool))
 
     assert found["bleu"]["value"] == pytest.approx(BLEU().corpus_score(said, [true]).score)
     assert found["chrf"]["value"] == pytest.approx(CHRF().corpus_score(said, [true]).score)
@@ -319,7 +319,7 @@ def test_figures_of_many_texts_are_sacrebleus() -> None:
 def test_an_answer_is_written_and_told_again(texts: list[str]) -> None:
     column_type = Text(tokenizer="bpe").fit(texts, {"side": "output", "name": "b", "kind": "sequence"})
 
-    again = told(column_type.encode_all(texts), column_type.kind, column_type.codes, column_type.alphabet)
+    again = decode_texts(column_type.encode_all(texts), column_type.kind, column_type.codes, column_type.alphabet)
 
     assert again == [unicodedata.normalize("NFC", text) for text in texts]
     assert all(row[-1] == START for row in column_type.encode_all(texts)) and len(column_type.encode(None)) == 0
@@ -337,7 +337,7 @@ def encoded(column_type: Text, *cells: object) -> list[np.ndarray]:
 
 
 def said_by(column_type: Text, rows: list[np.ndarray]) -> list[str]:
-    return told(rows, column_type.kind, column_type.codes, column_type.alphabet)
+    return decode_texts(rows, column_type.kind, column_type.codes, column_type.alphabet)
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=5).filter(lambda rows: any(text.strip() for row in rows for text in row)))
@@ -392,7 +392,7 @@ def test_figures_of_several_references_are_the_libraries(rows: list[tuple[str, l
     value, target = (np.empty(len(rows), object) for _ in range(2))
     value[:], target[:] = encoded(column_type, *said), encoded(column_type, *true)
 
-    found = score(column_type.metrics, {"value": value, "nats": np.ones(len(rows))}, target, np.ones(len(rows), bool))
+    found = score(column_type.output().metrics, {"value": value, "nats": np.ones(len(rows))}, target, np.ones(len(rows), bool))
 
     streams = [list(line) for line in itertools.zip_longest(*true)]
     for name, theirs in (("bleu", BLEU()), ("chrf", CHRF())):

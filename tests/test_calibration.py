@@ -7,9 +7,24 @@ import json
 import numpy as np
 import pytest
 
-from mapsto.measure import calibration, conformal
 from mapsto.measure.ece import binned, by_chance, debiased, ece, of_labels
+from mapsto.outputs import _conformal as conformal
+from mapsto.outputs.base import Head, Output
+from mapsto.outputs.classes import Classes
+from mapsto.outputs.labels import Labels
+from mapsto.outputs.regression import Regression
+from mapsto.outputs.tokens import Tokens
 from mapsto.prediction import Prediction
+from mapsto.types.base import DataType
+
+CLASSES, LABELS, NUMBERS = (kind(DataType()) for kind in (Classes, Labels, Regression))
+
+
+def fit(output: Output, predicted: dict[str, np.ndarray], target: np.ndarray, present: np.ndarray) -> dict:
+    """What is learned from the rows with a known label."""
+    known = present.reshape(len(present), -1).any(1)
+    return output.calibrate({name: values[known] for name, values in predicted.items()}, target[known])
+
 
 # --- expected calibration error
 
@@ -71,14 +86,14 @@ def everything(target: np.ndarray) -> np.ndarray:
 def test_temperature_is_recovered_and_kept_only_if_it_helps() -> None:
     honest, target = drawn(4000, 5, 2)
     sharp = softmax(3 * np.log(honest))
-    found = calibration.fit("classes", {"probability": sharp}, target, everything(target))
+    found = fit(CLASSES, {"probability": sharp}, target, everything(target))
     assert found["temperature"] == pytest.approx(3, rel=0.1)
-    shown = calibration.calibrated({"probability": sharp.astype(np.float32), "value": sharp.argmax(1)}, found)
+    shown = CLASSES.calibrated({"probability": sharp.astype(np.float32), "value": sharp.argmax(1)}, found)
     assert np.abs(shown["probability"] - honest).mean() < 0.01 and shown["probability"].dtype == np.float32
     assert ece(sharp, target) > 0.1 > 0.02 > ece(shown["probability"], target)
     fair, target = drawn(30, 5, 0.2)
-    unknown = calibration.fit("classes", {"probability": fair}, np.full(30, -1), np.zeros(30, bool))
-    assert unknown["temperature"] is None and calibration.calibrated({"probability": fair}, unknown)["probability"] is fair
+    unknown = fit(CLASSES, {"probability": fair}, np.full(30, -1), np.zeros(30, bool))
+    assert unknown["temperature"] is None and CLASSES.calibrated({"probability": fair}, unknown)["probability"] is fair
     json.dumps([found, unknown], allow_nan=False)
 
 
@@ -88,19 +103,20 @@ def test_temperature_of_labels_changes_no_answer() -> None:
     target = (draw.random((2000, 4)) < 1 / (1 + np.exp(-logits))).astype(int)
     target[draw.random((2000, 4)) < 0.3] = -1
     probability = 1 / (1 + np.exp(-2.5 * logits))
-    found = calibration.fit("labels", {"probability": probability}, target, target >= 0)
-    shown = calibration.calibrated({"probability": probability}, found)["probability"]
+    found = fit(LABELS, {"probability": probability}, target, target >= 0)
+    shown = LABELS.calibrated({"probability": probability}, found)["probability"]
     assert found["temperature"] == pytest.approx(2.5, rel=0.1)
     assert ((shown > 0.5) == (probability > 0.5)).all()
     assert of_labels(ece, shown, target) < 0.35 * of_labels(ece, probability, target)
-    assert calibration.fit("tokens", {}, target, target >= 0) == {}
+    assert fit(Tokens(DataType()), {}, target, target >= 0) == {}
 
 
 # --- intervals
 
 
-def decoded(predicted: dict[str, np.ndarray]) -> list[Prediction]:
-    return [Prediction(value) for value in predicted["value"].tolist()]
+class Plain(Head):
+    def decode(self, predicted: dict[str, np.ndarray]) -> list[Prediction]:
+        return [Prediction(value) for value in predicted["value"].tolist()]
 
 
 def test_conformal_intervals_cover_nine_in_ten() -> None:
@@ -108,12 +124,12 @@ def test_conformal_intervals_cover_nine_in_ten() -> None:
     covered = []
     for _ in range(200):
         target = draw.normal(size=51)
-        found = calibration.fit("regression", {"value": np.zeros(50)}, target[:50], np.ones(50, bool))
-        one = calibration.apply(decoded, {"value": np.zeros(1)}, found)[0]
+        found = fit(NUMBERS, {"value": np.zeros(50)}, target[:50], np.ones(50, bool))
+        one = NUMBERS.predictions(Plain(), {"value": np.zeros(1)}, found)[0]
         covered.append(one.low <= target[50] <= one.high)
     assert 0.85 <= np.mean(covered) <= 0.96
-    few = calibration.fit("regression", {"value": np.zeros(8)}, np.zeros(8), np.ones(8, bool))
-    assert few["halfwidth"] is None and calibration.apply(decoded, {"value": np.ones(1)}, few) == [Prediction(1.0)]
+    few = fit(NUMBERS, {"value": np.zeros(8)}, np.zeros(8), np.ones(8, bool))
+    assert few["halfwidth"] is None and NUMBERS.predictions(Plain(), {"value": np.ones(1)}, few) == [Prediction(1.0)]
 
 
 def test_intervals_widen_where_members_disagree() -> None:
@@ -124,7 +140,7 @@ def test_intervals_widen_where_members_disagree() -> None:
         spread = np.exp(draw.normal(size=2000))
         value = draw.normal(size=2000)
         target = value + spread * draw.normal(size=2000) * 0.7
-        found = calibration.fit("regression", {"value": value[:1000], "spread": spread[:1000]}, target[:1000], np.ones(1000, bool))
+        found = fit(NUMBERS, {"value": value[:1000], "spread": spread[:1000]}, target[:1000], np.ones(1000, bool))
         half = conformal.halfwidths({"value": value[1000:], "spread": spread[1000:]}, found)
         constant = conformal.interval({"value": value[:1000]}, target[:1000])
         inside = np.abs(target[1000:] - value[1000:]) <= half
@@ -155,8 +171,8 @@ def test_sets_of_classes_cover_nine_in_ten_at_every_accuracy(sharpness: float, r
     coverage, accuracy = [], []
     for seed in range(10):
         probability, target = drawn(2500, 6, sharpness, seed)
-        found = calibration.fit("classes", {"probability": probability[:1000]}, target[:1000], np.ones(1000, bool))
-        shown = calibration.calibrated({"probability": probability[1000:]}, found)
+        found = fit(CLASSES, {"probability": probability[:1000]}, target[:1000], np.ones(1000, bool))
+        shown = CLASSES.calibrated({"probability": probability[1000:]}, found)
         coverage.append(shown["set"][np.arange(1500), target[1000:]].mean())
         accuracy.append((shown["probability"].argmax(1) == target[1000:]).mean())
     assert np.mean(accuracy) == pytest.approx(right, abs=0.04)
@@ -171,9 +187,9 @@ def test_rare_classes_are_covered_too() -> None:
         target = np.r_[np.zeros(3600, int), np.ones(390, int), np.full(10, 2)][draw.permutation(4000)]
         logits = draw.normal(size=(4000, 3)) + 2.0 * np.eye(3)[target] + np.array([2.0, 0.0, -2.0])
         probability = softmax(logits)
-        found = calibration.fit("classes", {"probability": probability[:2000]}, target[:2000], np.ones(2000, bool))
+        found = fit(CLASSES, {"probability": probability[:2000]}, target[:2000], np.ones(2000, bool))
         assert found["set"]["least"][1] < found["set"]["least"][0] and len(found["set"]["least"]) == 3
-        inside = calibration.calibrated({"probability": probability[2000:]}, found)["set"][np.arange(2000), target[2000:]]
+        inside = CLASSES.calibrated({"probability": probability[2000:]}, found)["set"][np.arange(2000), target[2000:]]
         coverage.append([inside.mean(), inside[target[2000:] == 0].mean(), inside[target[2000:] == 1].mean()])
     assert np.mean(coverage, 0) == pytest.approx([0.9, 0.9, 0.9], abs=0.02)
 
@@ -185,9 +201,9 @@ def test_ties_at_the_threshold_are_drawn_by_lot_that_the_row_decides() -> None:
     rest = draw.random((4000, 3)).astype(np.float32)
     probability = np.concatenate([sure[:, None], 0.01 * rest / rest.sum(1, keepdims=True)], 1)
     found = {"kind": "classes", "set": conformal.class_set(probability[:2000], np.zeros(2000, int))}
-    inside = calibration.calibrated({"probability": probability[2000:]}, found)["set"]
+    inside = CLASSES.calibrated({"probability": probability[2000:]}, found)["set"]
     assert inside[:, 0].mean() == pytest.approx(0.9, abs=0.025) and not inside[:, 1:].any()
-    assert (calibration.calibrated({"probability": probability[2100:2200]}, found)["set"] == inside[100:200]).all()
+    assert (CLASSES.calibrated({"probability": probability[2100:2200]}, found)["set"] == inside[100:200]).all()
 
 
 def test_no_set_from_few_rows_and_one_from_nine() -> None:
@@ -195,7 +211,7 @@ def test_no_set_from_few_rows_and_one_from_nine() -> None:
     assert conformal.class_set(probability[:8], target[:8]) is None
     least = probability[np.arange(9), target].min()
     assert conformal.class_set(probability, target)["least"] == pytest.approx([least] * 3, abs=1e-6)
-    assert calibration.calibrated({"probability": probability}, {"kind": "classes", "temperature": None, "set": None}).keys() == {"probability"}
+    assert CLASSES.calibrated({"probability": probability}, {"kind": "classes", "temperature": None, "set": None}).keys() == {"probability"}
 
 
 def test_sets_of_labels_find_nine_in_ten_true_labels() -> None:
@@ -204,8 +220,8 @@ def test_sets_of_labels_find_nine_in_ten_true_labels() -> None:
     target = (draw.random((4000, 5)) < 1 / (1 + np.exp(-logits))).astype(int)
     target[draw.random((4000, 5)) < 0.2] = -1
     probability = 1 / (1 + np.exp(-logits))
-    found = calibration.fit("labels", {"probability": probability[:2000]}, target[:2000], target[:2000] >= 0)
-    inside = calibration.calibrated({"probability": probability[2000:]}, found)["set"]
+    found = fit(LABELS, {"probability": probability[:2000]}, target[:2000], target[:2000] >= 0)
+    inside = LABELS.calibrated({"probability": probability[2000:]}, found)["set"]
     share = conformal.found_of_labels(inside, target[2000:])
     assert np.nanmean(share) == pytest.approx(0.9, abs=0.02) and np.isnan(share).any()
     assert inside.mean() < 0.6

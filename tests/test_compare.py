@@ -307,10 +307,10 @@ def test_folds_of_unequal_answers_are_measured_together(tmp_path: Path) -> None:
 
 def test_labels_are_compared_where_both_know_them() -> None:
     a, b = Categories(vocabulary=("red", "green", "blue"), side="output"), Categories(vocabulary=("blue", "red", "old"), side="output")
-    column_type = a.merged_with(b)
-    assert column_type.vocabulary == ("red", "blue")
-    predicted, target = b.translate_from(
-        column_type, {"probability": np.array([[0.1, 0.7, 0.2]]), "value": np.array([[False, True, False]])}, np.array([[0, 1, -1]])
+    both = a.output().merged_with(b.output())
+    assert both.type.vocabulary == ("red", "blue")
+    predicted, target = b.output().translate_to(
+        both, {"probability": np.array([[0.1, 0.7, 0.2]]), "value": np.array([[False, True, False]])}, np.array([[0, 1, -1]])
     )
     assert predicted["probability"].tolist() == [[0.7, 0.1]] and predicted["value"].tolist() == [[True, False]] and target.tolist() == [[1, 0]]
 

@@ -1,4 +1,4 @@
-"""docs/extending.md's type, model, learner and question, taken from the page: each is one new file in a copy of the package, and works."""
+"""docs/extending.md's type, output, reader, split, model, learner and question, taken from the page: each is one new file in a copy of the package, and works."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = dict(re.findall(r"^```python\n# (\w+/\w+\.py)\n(.*?)^```", (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
-TYPE, MODEL, LEARNER, QUESTION = "types/colour.py", "models/rbf.py", "learners/pi_model.py", "assess/balance.py"
+BLOCKS = dict(re.findall(r"^```python\n# ([\w/]+\.py)\n(.*?)^```", (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+TYPE, OUTPUT, MODEL, LEARNER, QUESTION = "types/colour.py", "outputs/rgb.py", "models/rbf.py", "learners/pi_model.py", "assess/balance.py"
+READER, SPLIT = "data/readers/records.py", "data/splits/leave_one_out.py"
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +27,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, draw = tmp_path_factory.mktemp("contributing"), random.Random(0)
     with (folder / "rings.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["x", "y", "ring"])
+        table.writerow(["x", "y", "ring", "place"])
         for _ in range(400):
             angle, radius = draw.uniform(0, 2 * math.pi), draw.choice([0.3, 1.0])
             x, y = (radius * side(angle) + draw.gauss(0, 0.05) for side in (math.cos, math.sin))
-            table.writerow([x, y, "inner" if radius < 0.5 else "outer"])
+            table.writerow([x, y, "inner" if radius < 0.5 else "outer", draw.choice("nesw")])
+    with (folder / "rings.csv").open() as file:
+        records = ["".join(f"{name}: {value}\n" for name, value in row.items() if name != "place") for row in csv.DictReader(file)]
+    (folder / "rings.records").write_text("\n".join(records), encoding="utf-8")
     with (folder / "colours.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["colour", "negative"])
@@ -56,23 +60,23 @@ def train(place: Path, words: list[str], *additions: str) -> dict:
 
 
 def test_the_page_holds_one_of_each() -> None:
-    assert set(BLOCKS) == {TYPE, MODEL, LEARNER, QUESTION}
+    assert set(BLOCKS) == {TYPE, OUTPUT, READER, SPLIT, MODEL, LEARNER, QUESTION}
 
 
-def test_a_type_is_one_file(place: Path) -> None:
+def test_a_type_and_an_output_are_a_file_each(place: Path) -> None:
     words = ["colours.csv", "colour:colour -> negative:colour", "--model", "mlp(width=32, depth=1, members=2)", "--steps", "200", "--lr", "0.02"]
-    found = train(place, words, TYPE)["test"]["negative"]["distance"]
+    found = train(place, words, TYPE, OUTPUT)["test"]["negative"]["distance"]
     assert found["n"] >= 60 and found["value"] < 0.15  # always saying grey: 0.48 on average
 
 
 def test_a_model_is_one_file(place: Path) -> None:
-    words = ["rings.csv", "--target", "ring", "--model", "rbf(centres=32)", "--steps", "200", "--lr", "0.05"]
+    words = ["rings.csv", "--target", "ring", "--drop", "place", "--model", "rbf(centres=32)", "--steps", "200", "--lr", "0.05"]
     assert train(place, words, MODEL)["test"]["ring"]["accuracy"]["value"] > 0.95  # a line: about one half
 
 
 def test_a_model_may_lie_anywhere(place: Path) -> None:
     (place / "rbf.py").write_text(BLOCKS[MODEL], encoding="utf-8")
-    words = ["rings.csv", "--target", "ring", "--model", "./rbf.py(centres=32)", "--steps", "200", "--lr", "0.05"]
+    words = ["rings.csv", "--target", "ring", "--drop", "place", "--model", "./rbf.py(centres=32)", "--steps", "200", "--lr", "0.05"]
     assert train(place, words)["test"]["ring"]["accuracy"]["value"] > 0.95
 
 
@@ -81,6 +85,8 @@ def test_a_learner_is_one_file(place: Path) -> None:
         "rings.csv",
         "--target",
         "ring",
+        "--drop",
+        "place",
         "--model",
         "mlp(width=32, depth=1)",
         "--learner",
@@ -94,9 +100,22 @@ def test_a_learner_is_one_file(place: Path) -> None:
 
 
 def test_a_question_is_one_file(place: Path) -> None:
-    done = train(place, ["rings.csv", "--target", "ring", "--model", "mlp(width=32, depth=1)", "--steps", "100", "--lr", "0.02"], QUESTION)
+    done = train(place, ["rings.csv", "--target", "ring", "--drop", "place", "--model", "mlp(width=32, depth=1)", "--steps", "100", "--lr", "0.02"], QUESTION)
     sections = json.loads((place / done["run"] / "sections.json").read_text(encoding="utf-8"))["sections"]
     (found,) = [section for section in sections if section["name"] == "balance"]
     rows = found["blocks"][0]["rows"]
     assert sum(row[2] for row in rows) == sum(row[3] for row in rows) == done["test"]["ring"]["accuracy"]["n"]
     assert (found["figures"]["true"], found["figures"]["said"]) in [(row[2], row[3]) for row in rows]
+
+
+def test_a_reader_is_one_file(place: Path) -> None:
+    words = ["rings.records", "--target", "ring", "--model", "mlp(width=32, depth=1)", "--steps", "100", "--lr", "0.02"]
+    assert train(place, words, READER)["test"]["ring"]["accuracy"]["value"] > 0.95
+
+
+def test_a_split_is_one_file(place: Path) -> None:
+    words = ["rings.csv", "x, y -> ring:category", "--group", "place", "--folds", "4", "--model", "mlp(width=32, depth=1)", "--steps", "40", "--lr", "0.02"]
+    done = train(place, words, SPLIT)
+    folds = [json.loads((path / "run.json").read_text(encoding="utf-8"))["said"] for path in sorted((place / done["run"] / "folds").iterdir())]
+    assert len(folds) == 4 and all(any("is left out" in sentence for sentence in said) for said in folds)
+    assert done["test"]["ring"]["accuracy"]["n"] == 400

@@ -19,6 +19,7 @@ from mapsto.batch import Batch, Draw, Padded, Ragged
 from mapsto.errors import ConfigError
 from mapsto.learners.base import to_numpy
 from mapsto.learners.supervised import Supervised, mixed
+from mapsto.outputs.base import Head, mean_of_views
 from mapsto.signature import parse
 from mapsto.types._geometry import (
     composed,
@@ -31,7 +32,7 @@ from mapsto.types._geometry import (
     theta_of,
     warp,
 )
-from mapsto.types.base import Head, Layout, mean_of_views
+from mapsto.types.base import Layout
 from mapsto.types.category import Category
 from mapsto.types.image import Image
 from mapsto.types.number import Number

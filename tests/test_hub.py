@@ -21,11 +21,11 @@ from mapsto.errors import ConfigError
 from mapsto.generation.beam import beam
 from mapsto.generation.sampling import Sampling, tokens
 from mapsto.models import _hub_files as hub_files
-from mapsto.outputs.sequence import told
 from mapsto.run import Run
 from mapsto.signature import Signature, parse
 from mapsto.types.category import Category
 from mapsto.types.text import Text, pretrained
+from mapsto.types.text.targets import decode_texts
 from mapsto.types.text.tokenizers import FIRST, MISSING, PADDING, START, pieces_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -247,7 +247,7 @@ def test_an_encoder_decoder_learns_and_writes_as_transformers_does(public, kind:
         wishes = {"max_new_tokens": 10, "do_sample": False, "forced_bos_token_id": None, "forced_eos_token_id": None}
         plain = theirs.generate(**read, num_beams=1, **wishes)
         found = beam(net.next, net.begin(inputs), 3, 10, 1, 0.0)
-        assert told(found.tokens, "public", types["output", "answer"].codes, "") == own.batch_decode(plain, skip_special_tokens=True)
+        assert decode_texts(found.tokens, "public", types["output", "answer"].codes, "") == own.batch_decode(plain, skip_special_tokens=True)
         three = beam(net.next, net.begin(inputs), 3, 10, 3, 0.0)
         assert (three.score >= found.score - 1e-4).all()
 

@@ -34,12 +34,12 @@ from mapsto.learners._blocks import Epochs, frequencies
 from mapsto.learners.base import Batches
 from mapsto.learners.next_token import Stream
 from mapsto.models.gpt import Config, Gpt
-from mapsto.outputs.tokens import figures, sizes
+from mapsto.outputs._next_token import figures, sizes
+from mapsto.outputs.base import Head
 from mapsto.recipes import Facts, choose
 from mapsto.report.reporting import kept
 from mapsto.run import Run
 from mapsto.signature import parse
-from mapsto.types.base import Head
 from mapsto.types.text import Text
 from mapsto.types.text.tokenizers import FIRST, START, pieces_of
 
@@ -83,7 +83,7 @@ class OneHead(nn.Module):
 
 def decoder(vocabulary: int = 11, most: int = 8, **options) -> Gpt:
     """With every weight drawn: fresh ones are partly zero."""
-    from mapsto.outputs.tokens import NextToken as Paragraph
+    from mapsto.outputs._next_token import NextToken as Paragraph
 
     torch.manual_seed(0)
     config = Config(**{"width": 24, "depth": 2, "heads": 4, **options})
@@ -242,7 +242,7 @@ def test_frequencies_by_hand() -> None:
 def test_figures_count_tokens_and_bytes() -> None:
     column_type = Text(tokenizer="char").fit(["aé北"], {"side": "output"})
     assert sizes(column_type.kind, column_type.codes, column_type.alphabet).tolist() == [0, 3, *[0] * 7, 1, 2, 3]
-    found = {metric.name: metric for metric in column_type.metrics}
+    found = {metric.name: metric for metric in column_type.output().metrics}
     target, predicted = np.array([[FIRST, FIRST + 1], [FIRST + 2, START]]), {"nats": np.array([2.0, 4.0])}
     assert found["loss"].reduce(found["loss"].rows(predicted, target)) == pytest.approx(1.5)
     assert found["perplexity"].reduce(found["perplexity"].rows(predicted, target)) == pytest.approx(math.exp(1.5))

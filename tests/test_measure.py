@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
-from torch import nn
 
 from mapsto.batch import Ragged
 from mapsto.measure import baseline
 from mapsto.measure.baseline import Features, baselines
 from mapsto.measure.scores import interval, record, score
 from mapsto.metrics import Metric, area, mean_of, ratio_of
-from mapsto.types.base import DataType, Head
+from mapsto.outputs.classes import Classes as ClassesOutput
+from mapsto.outputs.labels import Labels as LabelsOutput
+from mapsto.outputs.regression import Regression
+from mapsto.outputs.tokens import Tokens
+from mapsto.types.base import DataType
 from mapsto.types.text.stems import PlainBag, Texts
 
 
@@ -49,55 +51,30 @@ AUC = Metric("auc", "area under the ROC curve", lambda p, t: np.stack([p["probab
 LABELS = Metric("accuracy", "share of known labels that are right", known_right, ratio_of)
 
 
-class Raw(Head):
-    """A head as small as can be: K scores, softmax or not."""
-
-    def __init__(self, width, outputs, kind):
-        super().__init__()
-        self.linear, self.kind = nn.Linear(width, outputs), kind
-
-    def forward(self, hidden):
-        return self.linear(hidden)
-
-    def predict(self, output):
-        return {"value": output[:, 0]} if self.kind == "regression" else {"probability": output.softmax(-1), "value": output.argmax(-1)}
-
-
 @dataclass(frozen=True)
-class Toy(DataType):
-    outputs: int = 1
+class Told(DataType):
+    """A type that tells so many classes or labels apart."""
 
-    def head(self, width, kind):
-        return Raw(width, self.outputs, kind)
-
-
-@dataclass(frozen=True)
-class Classes(Toy):
-    head_kinds: ClassVar[tuple[str, ...]] = ("classes",)
-    outputs: int = 10
+    count: int = 1
 
     @property
-    def metrics(self):
-        return (ACCURACY, AUC)
+    def classes(self):
+        return tuple(map(str, range(self.count)))
 
 
-@dataclass(frozen=True)
-class Numbers(Toy):
-    head_kinds: ClassVar[tuple[str, ...]] = ("regression",)
-
-    @property
-    def metrics(self):
-        return (R2,)
+class Classes(ClassesOutput):
+    metrics = (ACCURACY, AUC)
 
 
-@dataclass(frozen=True)
-class Labels(Toy):
-    head_kinds: ClassVar[tuple[str, ...]] = ("labels",)
-    outputs: int = 3
+class Numbers(Regression):
+    metrics = (R2,)
 
-    @property
-    def metrics(self):
-        return (LABELS,)
+
+class Labels(LabelsOutput):
+    metrics = (LABELS,)
+
+
+TEN, NUMBER, THREE = Classes(Told(10)), Numbers(Told()), Labels(Told(3))
 
 
 def halves(values, target, present=None):
@@ -209,12 +186,12 @@ def test_undefined_resamples_are_left_out():
 def test_score_counts_known_labels_and_is_json():
     target = np.array([0, 1, 1, -1, 0])
     value, probability = np.array([0, 1, 0, 1, 0]), np.full((5, 2), 0.5)
-    found = score(Classes().metrics, {"value": value, "probability": probability}, target, target >= 0)
+    found = score(TEN.metrics, {"value": value, "probability": probability}, target, target >= 0)
     assert found["accuracy"]["value"] == 0.75 and found["accuracy"]["n"] == 4
     assert found["accuracy"]["low"] <= 0.75 <= found["accuracy"]["high"]
     assert set(found["accuracy"]) == {"value", "low", "high", "n", "definition"}
     assert found["auc"]["value"] == 0.5 and found["auc"]["definition"] == AUC.definition
-    empty = score(Classes().metrics, {"value": value, "probability": probability}, target, np.zeros(5, bool))
+    empty = score(TEN.metrics, {"value": value, "probability": probability}, target, np.zeros(5, bool))
     assert empty["accuracy"] == {"value": None, "low": None, "high": None, "n": 0, "definition": ACCURACY.definition}
     whole = record({"test": {"kind": found}}, {"kind": {"majority": empty}})
     assert json.loads(json.dumps(whole, allow_nan=False)) == whole and whole["version"] == 1
@@ -222,12 +199,12 @@ def test_score_counts_known_labels_and_is_json():
 
 def test_score_of_labels_keeps_rows_with_any_known_label():
     target = np.array([[0, 1], [-1, 1], [-1, -1]], np.int8)
-    found = score(Labels().metrics, {"value": np.array([[0, 0], [0, 1], [0, 0]])}, target, target >= 0, np.array(["a", "b", "c"]))
+    found = score(THREE.metrics, {"value": np.array([[0, 0], [0, 1], [0, 0]])}, target, target >= 0, np.array(["a", "b", "c"]))
     assert found["accuracy"]["n"] == 2 and found["accuracy"]["value"] == pytest.approx(2 / 3)
 
 
 def test_a_prediction_that_is_no_number_is_not_hidden():
-    found = score(Numbers().metrics, {"value": np.array([1.0, np.nan, 3.0])}, np.array([1.0, 2.0, 3.0]), np.ones(3, bool))
+    found = score(NUMBER.metrics, {"value": np.array([1.0, np.nan, 3.0])}, np.array([1.0, 2.0, 3.0]), np.ones(3, bool))
     assert found["r2"]["value"] is None and found["r2"]["n"] == 3
 
 
@@ -240,20 +217,20 @@ def value(found, name, metric="accuracy"):
 
 def test_baselines_on_digits():
     digits = load_digits()
-    found = baselines(*halves(digits.data, digits.target), Classes())
+    found = baselines(*halves(digits.data, digits.target), TEN)
     assert value(found, "majority") < 0.15 and value(found, "linear") >= 0.94 and value(found, "nearest") >= 0.97
     assert found["linear"]["accuracy"]["n"] == 898
 
 
 def test_baselines_on_iris():
     iris = load_iris()
-    found = baselines(*halves(iris.data, iris.target), Classes())
+    found = baselines(*halves(iris.data, iris.target), TEN)
     assert value(found, "majority") < 0.4 and value(found, "linear") >= 0.93 and value(found, "nearest") >= 0.93
 
 
 def test_baselines_on_diabetes():
     rows = load_diabetes(scaled=False)
-    found = baselines(*halves(rows.data, rows.target), Numbers())
+    found = baselines(*halves(rows.data, rows.target), NUMBER)
     assert abs(value(found, "mean", "r2")) < 0.05 and value(found, "linear", "r2") >= 0.42
 
 
@@ -261,21 +238,19 @@ def test_baselines_of_labels_with_gaps():
     rows = load_breast_cancer()
     target = np.stack([rows.target, 1 - rows.target, np.full(569, -1)], 1).astype(np.int8)  # the last label is never known
     target[np.random.default_rng(0).random(target.shape) < 0.3] = -1
-    found = baselines(*halves(rows.data, target, target >= 0), Labels())
+    found = baselines(*halves(rows.data, target, target >= 0), THREE)
     assert 0.4 < value(found, "majority") < 0.7 and value(found, "linear") >= 0.94
 
 
 def test_answers_have_the_form_of_heads():
     values, known = np.random.default_rng(0).normal(size=(40, 3)), np.ones(40, bool)
     codes, labels = np.arange(40) % 3, (values > 0).astype(np.int8)
-    for found in baseline.predictions(Features(values, codes, known), Features(values[:7], codes[:7], known[:7]), "classes", 5).values():
+    for found in baseline.answers(Features(values, codes, known), Features(values[:7], codes[:7], known[:7]), Classes(Told(5))).values():
         assert found["probability"].shape == (7, 5) and found["value"].shape == (7,)
         assert found["probability"].sum(1) == pytest.approx(1, abs=1e-5)
-    for found in baseline.predictions(Features(values, labels, labels >= 0), Features(values[:7], labels[:7], labels[:7] >= 0), "labels", 3).values():
+    for found in baseline.answers(Features(values, labels, labels >= 0), Features(values[:7], labels[:7], labels[:7] >= 0), THREE).values():
         assert found["probability"].shape == found["value"].shape == (7, 3)
-    for found in baseline.predictions(
-        Features(values, values[:, 0], known), Features(values[:7], values[:7, 0], known[:7]), "regression", 1
-    ).values():
+    for found in baseline.answers(Features(values, values[:, 0], known), Features(values[:7], values[:7, 0], known[:7]), NUMBER).values():
         assert found["value"].shape == (7,)
 
 
@@ -292,19 +267,19 @@ def test_answers_have_the_form_of_heads():
 def test_baselines_on_poor_data(train, test):
     draw = np.random.default_rng(0)
     sides = [Features(draw.normal(size=(len(t), 2)), np.array(t, np.int64), np.array(t, np.int64) >= 0) for t in (train, test)]
-    found = baselines(*sides, Classes())
+    found = baselines(*sides, TEN)
     assert found["majority"]["accuracy"]["n"] == sum(code >= 0 for code in test)
     json.dumps(found, allow_nan=False)
 
 
 def test_baselines_where_there_is_nothing_to_learn_from():
     none = Features(np.zeros((4, 2)), np.full(4, -1), np.zeros(4, bool))
-    assert baselines(none, none, Classes()) == {}
-    assert baselines(none, none, Classes(), kind="tokens") == {}
+    assert baselines(none, none, TEN) == {}
+    assert baselines(none, none, Tokens(Told())) == {}
     bare = Features(np.zeros((6, 0)), np.arange(6) % 2, np.ones(6, bool))  # no input at all
-    assert value(baselines(bare, bare, Classes()), "linear") == 0.5
+    assert value(baselines(bare, bare, TEN), "linear") == 0.5
     numbers = Features(np.zeros((1, 1)), np.array([3.0]), np.ones(1, bool))
-    assert value(baselines(numbers, numbers, Numbers()), "mean", "r2") is None
+    assert value(baselines(numbers, numbers, NUMBER), "mean", "r2") is None
 
 
 def test_features_may_be_wild():
@@ -312,7 +287,7 @@ def test_features_may_be_wild():
     values = np.concatenate([draw.normal(size=(300, 3000)), np.zeros((300, 1))], 1).astype(np.float32)  # more than 1024: hashed
     values[0, 0], values[1, 1], values[2, 2], values[:, 3] = np.inf, np.nan, 1e30, values[:, 3] * 1e-9
     target = (values[:, 4] > 0).astype(np.int64)
-    found = baselines(*halves(values, target), Classes())
+    found = baselines(*halves(values, target), TEN)
     assert set(found) == {"majority", "linear", "nearest"}
 
 

@@ -20,8 +20,9 @@ from mapsto.errors import ConfigError, SignatureError
 from mapsto.models import alexnet, fusion, mlp, resnet, vit
 from mapsto.models._layers import Dropout, attend
 from mapsto.models.base import Net
+from mapsto.outputs.base import Head, Output
 from mapsto.signature import Signature, parse, parse_call
-from mapsto.types.base import DataType, Head, Layout
+from mapsto.types.base import DataType, Layout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -86,6 +87,7 @@ class Words(nn.Module):
 
 @dataclass(frozen=True)
 class Image(DataType):
+    modality = "image"
     channels: int = 3
     size: int = 12
     layout: ClassVar[Layout]
@@ -105,8 +107,15 @@ class Image(DataType):
 
 
 @dataclass(frozen=True)
+class Scores(Output):
+    def head(self, width):
+        return Score(width, self.type.scores)
+
+
+@dataclass(frozen=True)
 class Number(DataType):
-    head_kinds = ("squared", "huber")
+    outputs = ("squared", "huber")
+    scores = 1
     layout = Layout("float32")
 
     def encode(self, value):
@@ -116,8 +125,8 @@ class Number(DataType):
         known = [nn.Unflatten(0, (-1, 1))]
         return Stem("tokens", nn.Sequential(*known, nn.Linear(1, width), nn.Unflatten(1, (1, width)))) if width else Stem("pooled", *known)
 
-    def head(self, width, kind):
-        return Score(width, 1)
+    def output(self, kind=None):
+        return Scores(self)
 
     def sample(self, rows):
         return torch.randn(rows)
@@ -125,7 +134,8 @@ class Number(DataType):
 
 @dataclass(frozen=True)
 class Category(DataType):
-    head_kinds = ("softmax",)
+    outputs = ("softmax",)
+    scores = 5
     layout = Layout("int64")
 
     def encode(self, value):
@@ -134,8 +144,8 @@ class Category(DataType):
     def stem(self, width):
         return Stem("tokens", nn.Sequential(nn.Unflatten(0, (-1, 1)), nn.Embedding(5, width))) if width else Stem("pooled", OneHot())
 
-    def head(self, width, kind):
-        return Score(width, 5)
+    def output(self, kind=None):
+        return Scores(self)
 
     def sample(self, rows):
         return torch.randint(0, 5, (rows,))

@@ -32,11 +32,12 @@ from mapsto.learners.supervised import Supervised
 from mapsto.metrics import Metric, mean_of
 from mapsto.models.base import Heads, Net
 from mapsto.models.linear import Flat
+from mapsto.outputs.base import Head, Output
 from mapsto.signature import parse
 from mapsto.source import Chunk, Source
 from mapsto.training.ema import Ema
 from mapsto.training.trainer import Trainer
-from mapsto.types.base import DataType, Head
+from mapsto.types.base import DataType
 
 POINT = parse("-> point")
 MOST_LINES = 40
@@ -322,13 +323,20 @@ class SetHead(Head):
 
 
 @dataclass(frozen=True)
-class Points(DataType):
-    head_kinds = ("set",)
+class SetOutput(Output):
     metrics = (Metric("count", "Share of rows with the right number of points.",
                       lambda found, target: (found["value"].sum(1) == [len(points) for points in target])[:, None].astype(float), mean_of),)
 
-    def head(self, width, kind):
+    def head(self, width):
         return SetHead(width)
+
+
+@dataclass(frozen=True)
+class Points(DataType):
+    outputs = ("set",)
+
+    def output(self, kind=None):
+        return SetOutput(self)
 
 
 def test_sets():

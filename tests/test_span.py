@@ -18,8 +18,9 @@ from mapsto.checks import look
 from mapsto.config import settings_of
 from mapsto.data.open import open_source
 from mapsto.errors import CellError, ConfigError
+from mapsto.outputs.span import EXACT, F1, Pointed, Pointers, normal, overlap
 from mapsto.steps.rows import make_ready
-from mapsto.types.span import EXACT, F1, Pointed, Pointers, Span, normal, overlap
+from mapsto.types.span import Span
 
 TEXT = "Ann met Bob. Bob left for Paris."
 

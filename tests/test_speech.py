@@ -24,11 +24,12 @@ from mapsto.cli import main
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.models.conformer import Config, Conformer
 from mapsto.outputs import ctc
-from mapsto.outputs.ctc import Ctc, Search, beamed, edits, greedy, least_steps, nats_of
+from mapsto.outputs.ctc import CtcHead, Search, beamed, greedy, least_steps, nats_of
 from mapsto.prediction import Answer
 from mapsto.run import Run
 from mapsto.types.audio import Audio
 from mapsto.types.audio.spectrum import paced
+from mapsto.types.text.edits import edits
 from mapsto.types.text.tokenizers import pieces_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -181,7 +182,7 @@ def test_greedy_joins_repeats_and_drops_blanks() -> None:
 def test_a_text_that_takes_more_steps_than_there_are_counts_nothing() -> None:
     target = texts([[4, 4, 5], [4, 5], [4, 4, 4, 4], []])
     assert least_steps(target).tolist() == [4, 2, 7, 0]
-    head = Ctc(8, pieces_of("char", "", "ab"))
+    head = CtcHead(8, pieces_of("char", "", "ab"))
     hidden = Padded(torch.randn(4, 6, 8, requires_grad=True), torch.tensor([3, 2, 6, 0]))
     nats, count = head.loss(head(hidden), target, torch.tensor([True, True, True, False]))
     assert (nats == 0).tolist() == [True, False, True, True] and count.tolist() == [0, 2, 0, 0]

@@ -19,8 +19,9 @@ from mapsto.batch import Padded
 from mapsto.blocks import Gallery
 from mapsto.cells import Annotated, Apart
 from mapsto.errors import CellError, SignatureError
+from mapsto.outputs.tags import Crf, _forward, _rows
 from mapsto.report.reporting import kept
-from mapsto.types.tags import Field, Tags, _forward, _rows, entities, labelled
+from mapsto.types.tags import Tags, entities, labelled
 from mapsto.types.text import Text
 from mapsto.types.text.words import encoded, spans, words_of
 
@@ -59,7 +60,7 @@ def test_tags_are_read_beside_their_words() -> None:
 
 def test_types_of_names_have_both_marks_and_other_tags_stay_as_they_are() -> None:
     assert column_type(("B-x", "O")).vocabulary == ("O", "B-x", "I-x") and column_type(("B-x", "O")).names
-    assert column_type(("NOUN", "VERB")).vocabulary == ("NOUN", "VERB") and [metric.name for metric in column_type(("NOUN",)).metrics] == ["accuracy", "loss"]
+    assert column_type(("NOUN", "VERB")).vocabulary == ("NOUN", "VERB") and [metric.name for metric in column_type(("NOUN",)).output().metrics] == ["accuracy", "loss"]
 
 
 def test_tags_need_a_text() -> None:
@@ -78,7 +79,7 @@ def test_entity_figures_are_seqevals(rows: list[list[tuple[str, str]]]) -> None:
     seqeval = pytest.importorskip("seqeval.metrics")
     true, said = ([[pair[k] for pair in row] for row in rows] for k in range(2))
     numbers = [_rows([[TAGS.index(tag) for tag in row] for row in side]) for side in (said, true)]
-    found = {metric.name: metric.reduce(metric.rows({"value": numbers[0]}, numbers[1])) for metric in column_type().metrics}
+    found = {metric.name: metric.reduce(metric.rows({"value": numbers[0]}, numbers[1])) for metric in column_type().output().metrics}
     assert found["f1"] == pytest.approx(seqeval.f1_score(true, said, zero_division=0))
     assert found["precision"] == pytest.approx(seqeval.precision_score(true, said, zero_division=0))
     assert found["recall"] == pytest.approx(seqeval.recall_score(true, said, zero_division=0))
@@ -86,16 +87,16 @@ def test_entity_figures_are_seqevals(rows: list[list[tuple[str, str]]]) -> None:
 
 
 def test_what_was_not_read_counts_as_outside() -> None:
-    found = {metric.name: metric.reduce(metric.rows({"value": _rows([[1]])}, _rows([[1, 2, 0]]))) for metric in column_type().metrics}
+    found = {metric.name: metric.reduce(metric.rows({"value": _rows([[1]])}, _rows([[1, 2, 0]]))) for metric in column_type().output().metrics}
     assert found["accuracy"] == pytest.approx(2 / 3) and found["f1"] == 0
 
 
 # --- the head --------------------------------------------------------------------------------------------------------------------
 
 
-def head(**options) -> Field:
+def head(**options) -> Crf:
     torch.manual_seed(0)
-    made = Field(column_type(**options), 6)
+    made = Crf(column_type(**options), 6)
     for value in made.parameters():
         value.data = torch.randn_like(value)
     return made.eval()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import threading
 import uuid
@@ -25,6 +24,7 @@ from mapsto import registry
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Blob, Column
 from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.testing import check_type
 from mapsto.types.base import DataType
 from mapsto.types.categories import Categories
 from mapsto.types.category import Category
@@ -104,7 +104,7 @@ CASES = [
     for name in registry.names("types")
     for n in range(len(CELLS.get(name, [])))
     for side in ("input", "output")
-    for kind in (registry.entry("types", name).head_kinds if side == "output" else ("",))
+    for kind in (registry.entry("types", name).outputs if side == "output" else ("",))
     for options in (ANSWERS if side == "output" else OPTIONS).get(name, [{}])
     if kind != "ctc" or "max" not in options  # what is heard is as long as it is
     if side == "output" or name not in OUTPUTS
@@ -142,104 +142,17 @@ def test_every_file_holds_a_room_of_its_name(name: str) -> None:
 
 
 @cases
-def test_a_fitted_room_survives_json(case: Case) -> None:
-    column_type = case.column_type
-    again = type(column_type).from_json(json.loads(json.dumps(column_type.to_json())))
-    assert again == column_type and hash(again) == hash(column_type)
-
-
-@cases
-def test_fitting_twice_gives_the_same_room(case: Case) -> None:
-    assert case.column_type == case.column_type
-
-
-@cases
-def test_a_column_is_encoded_as_its_cells_are(case: Case) -> None:
-    cells, column_type = case.cells, case.column_type
-    array, problems = column_type.encode_column(cells)
-    assert problems == {} and len(array) == len(cells)
-    shape = column_type.layout.shape
-    if not column_type.layout.ragged:
-        assert array.dtype == column_type.layout.dtype and array.shape == (len(cells), *shape)
-    for row, cell in zip(array, cells, strict=True):
-        one = column_type.encode(column_type.read(cell))
-        assert one.dtype == row.dtype == column_type.layout.dtype and one.ndim == len(shape)
-        assert all(side in (None, found) for side, found in zip(shape, one.shape, strict=True))
-        np.testing.assert_array_equal(one, row)
-    empty, problems = column_type.encode_column([])
-    assert len(empty) == 0 and not problems
-    assert column_type.layout.ragged or (empty.shape == (0, *shape) and empty.dtype == column_type.layout.dtype)
-    assert all(isinstance(column_type.show(column_type.read(cell)), str) for cell in cells)
-
-
-@cases
-@pytest.mark.parametrize("rows", [0, 1, None])
-def test_batches_of_any_size_pass_stem_or_head(case: Case, rows: int | None) -> None:
-    column_type = case.column_type
-    arrays = stored(column_type, case.cells, rows)
-    for draw in (None, Draw(0, 1, len(arrays))):
-        values = column_type.collate(arrays, draw)
-        assert len(dense(values)) == len(arrays)
-        if case.side == "input":
-            assert all(torch.isfinite(dense(view)).all() and len(dense(view)) == len(arrays) for view in column_type.views(values))
-            assert (outside := column_type.range_violation(values)) is None or (outside.shape == (len(arrays),) and torch.isfinite(outside).all())
-    if case.side == "input":
-        check_stems(column_type, values)
-    else:
-        check_head(column_type, case.kind, arrays, values)
-
-
-def check_stems(column_type: DataType, values: Any) -> None:
-    rows, plain = len(dense(values)), column_type.stem(None)
-    assert plain.gives == "pooled" and plain(values).shape == (rows, plain.features)
-    for width in (None, 8):
-        one, many = column_type.stem(width), type(column_type).stems({"a.b": column_type, "c": column_type}, width)
-        found = many({"a.b": values, "c": values})
-        assert set(found) == set(many.gives) == {"a.b", "c"} and many.gives["c"] == one.gives
-        assert dense(found["c"]).shape == dense(one(values)).shape and torch.isfinite(dense(found["a.b"])).all()
-        assert one.gives != "tokens" or (dense(found["c"]).ndim == 3 and dense(found["c"]).shape[::2] == (rows, width))
-
-
-@cases
-@pytest.mark.parametrize("rows", [0, 1, None])
-def test_what_the_gate_asks_has_a_line_a_row(case: Case, rows: int | None) -> None:
-    column_type = case.column_type
-    arrays = stored(column_type, case.cells, rows)
-    for found in (*column_type.as_columns(arrays).values(), *column_type.summary_stats(arrays).values(), column_type.pixels(arrays), column_type.similarity_embedding(arrays)):
-        assert found is None or len(found) == len(arrays)
-    assert (likeness := column_type.similarity_embedding(arrays)) is None or (np.abs(np.linalg.norm(likeness, axis=1) - 0.5) <= 0.5 + 1e-4).all()
-
-
-def check_head(column_type: DataType, kind: str, arrays: Any, target: Any) -> None:
-    present, rows = column_type.present(arrays), len(dense(target))
-    assert present.dtype == torch.bool and present.shape in (dense(target).shape, dense(target).shape[:1])
-    head = column_type.head(16, kind)
-    assert head.expects in ("pooled", "tokens", "map", "maps")
-    pooled = (torch.randn(rows, 16), torch.randn(rows, 3, 16))
-    steps = torch.randn(rows, 2 * dense(target).shape[1] if head.expects == "tokens" else 1, 16)  # twice as many, so that any text may be heard in them
-    tokens = Padded(steps, torch.full((rows,), steps.shape[1])) if kind == "ctc" else steps[:, ::2]
-    for hidden in (tokens,) if head.expects == "tokens" else pooled:
-        output = head(hidden)
-        per_row, count = head.loss(output, target if kind != "tokens" else dense(target), present)
-        assert per_row.shape == count.shape == (rows,) and torch.isfinite(per_row).all() and (count >= 0).all()
-        assert (per_row[count == 0] == 0).all()
-        per_row.sum().backward()
-        assert all(value.grad is None or torch.isfinite(value.grad).all() for value in head.parameters())
-        predicted = {name: dense(value).detach().numpy() for name, value in head.predict(output).items()}
-        assert {len(value) for value in predicted.values()} == {rows}
-        decoded = head.decode(predicted)
-        assert len(decoded) == rows and json.dumps([one.to_json() for one in decoded])
-        for metric in column_type.metrics if head.expects == "pooled" else ():  # those of tokens are asked of their sums: tests/test_language.py
-            statistics = metric.rows(predicted, target.numpy())
-            assert len(statistics) == rows and statistics.ndim == 2 and statistics.dtype.kind == "f"
-            assert isinstance(metric.reduce(statistics), float)
+def test_a_type_keeps_its_contract(case: Case) -> None:
+    """Fitting, JSON, encoding, batches of any size, stems, and what the data gate asks."""
+    spec = {"kind": case.kind} if case.kind else {}
+    check_type(registry.entry("types", case.name), case.cells, case.side, dict(case.options), **spec)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.side == "output" and case.name not in (*ANSWERS, *OUTPUTS)], ids=str)
 def test_members_are_averaged(case: Case) -> None:
     column_type = case.column_type
     arrays = stored(column_type, case.cells)
-    head, hidden, target = column_type.head(16, column_type.head_kinds[0]), torch.randn(len(arrays), 2, 16), column_type.collate(arrays, None)
+    head, hidden, target = column_type.output().head(16), torch.randn(len(arrays), 2, 16), column_type.collate(arrays, None)
     both, _ = head.loss(head(hidden), target, column_type.present(arrays))
     each = [head.loss(head(hidden[:, m]), target, column_type.present(arrays))[0] for m in range(2)]
     torch.testing.assert_close(both, (each[0] + each[1]) / 2)
@@ -248,9 +161,8 @@ def test_members_are_averaged(case: Case) -> None:
 @pytest.mark.parametrize("name", sorted(CELLS))
 def test_all_cells_missing(name: str) -> None:
     if name not in OUTPUTS:
-        column_type = fitted(name, [None, None])
-        check_stems(column_type, column_type.collate(stored(column_type, [None, None]), None))
-    if registry.entry("types", name).head_kinds:
+        check_type(registry.entry("types", name), [None, None])
+    if registry.entry("types", name).outputs:
         with pytest.raises(DataError, match="'it'"):
             fitted(name, [None, None], "output")
 
@@ -618,7 +530,7 @@ def test_piecewise_encoding_is_the_papers() -> None:
 def test_fit_is_on_the_scale_of_logarithms_where_asked() -> None:
     values = [10.0**k for k in range(6)]
     column_type = fitted("number", values, "output", {"log": True})
-    head, arrays = column_type.head(4, "regression"), torch.tensor(values, dtype=torch.float64)
+    head, arrays = column_type.output("regression").head(4), torch.tensor(values, dtype=torch.float64)
     wanted = (torch.log1p(arrays) - column_type.mean) / column_type.std
     torch.testing.assert_close(head.predict(wanted.float())["value"].double(), arrays, rtol=1e-4, atol=1e-3)
     assert head.loss(wanted.float(), column_type.collate(arrays, None))[0].abs().max() < 1e-9
@@ -630,7 +542,7 @@ def test_large_numbers_and_dates_stay_exact_as_targets() -> None:
     target = column_type.collate(torch.from_numpy(column_type.encode_column(values)[0]), None)
     assert target.tolist() == values
     dated = fitted("number", ["2011-01-01", "2011-01-02"], "output")
-    assert dated.head(4, "regression").decode({"value": np.array([1293840000.0])})[0].value == "2011-01-01"
+    assert dated.output("regression").head(4).decode({"value": np.array([1293840000.0])})[0].value == "2011-01-01"
 
 
 def test_statistics_stay_when_a_room_is_extended() -> None:
@@ -652,7 +564,7 @@ def test_classes_are_sorted_as_numbers_or_words_and_new_ones_append() -> None:
 
 def test_a_target_knows_every_distinct_value_however_rare() -> None:
     column_type = fitted("category", ["b", "a"], "output", distinct=["b", "c", None])
-    assert column_type.vocabulary == ("a", "b", "c") and column_type.counts == (1, 1, 0) and column_type.head(4, "classes").weight.shape == (3,)
+    assert column_type.vocabulary == ("a", "b", "c") and column_type.counts == (1, 1, 0) and column_type.output("classes").head(4).weight.shape == (3,)
     assert fitted("categories", ["a;b"], "output", distinct=["a;d"]).vocabulary == ("a", "b", "d")
 
 
@@ -683,12 +595,12 @@ def test_rare_classes_of_an_input_are_other() -> None:
 def test_cross_entropy_is_the_textbooks() -> None:
     target = torch.tensor([0, 2, 1, -1])
     column_type = fitted("category", ["a", "a", "a", "b", "c"], "output", {"smoothing": 0.1})
-    head, hidden = column_type.head(5, "classes"), torch.randn(4, 5)
+    head, hidden = column_type.output("classes").head(5), torch.randn(4, 5)
     found, count = head.loss(head(hidden), target)
     wanted = torch.nn.functional.cross_entropy(head(hidden)[:3], target[:3], label_smoothing=0.1, reduction="none")
     torch.testing.assert_close(found[:3], wanted)
     assert count.tolist() == [1, 1, 1, 0] and found[3] == 0
-    balanced = fitted("category", ["a", "a", "a", "b", "c"], "output", {"balance": True}).head(5, "classes")
+    balanced = fitted("category", ["a", "a", "a", "b", "c"], "output", {"balance": True}).output("classes").head(5)
     assert balanced.weight.tolist() == pytest.approx([5 / 9, 5 / 3, 5 / 3])
     decoded = head.decode({name: value.detach().numpy() for name, value in head.predict(head(hidden)).items()})
     assert decoded[0].probability == max(decoded[0].detail["probabilities"].values()) and sum(
@@ -728,7 +640,7 @@ def test_unknown_labels_are_masked() -> None:
     column_type = fitted("categories", cells, "output")
     arrays = torch.from_numpy(column_type.encode_column(cells)[0])
     assert arrays.tolist() == [[1, -1], [0, 1], [1, -1], [-1, 0]]
-    head = column_type.head(4, "labels")
+    head = column_type.output("labels").head(4)
     per_row, count = head.loss(torch.zeros(4, 2), column_type.collate(arrays, None), column_type.present(arrays))
     assert count.tolist() == [1, 2, 1, 1]
     torch.testing.assert_close(per_row, count * math.log(2))
@@ -749,6 +661,6 @@ def test_arrays_name_labels_by_number() -> None:
 
 def test_decoded_labels_are_those_above_one_half() -> None:
     column_type = Categories().fit([("a",), ("b",)], {"side": "output"})
-    head = column_type.head(2, "labels")
+    head = column_type.output("labels").head(2)
     predicted = {name: value.numpy() for name, value in head.predict(torch.tensor([[3.0, -3.0], [-1.0, -2.0]])).items()}
     assert [one.value for one in head.decode(predicted)] == [["a"], []]

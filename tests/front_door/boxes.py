@@ -20,10 +20,11 @@ from mapsto.batch import Draw, Ragged
 from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.errors import CellError
 from mapsto.metrics import Arrays, Metric, pooled_f1
+from mapsto.outputs.base import Head, Output
 from mapsto.prediction import Prediction
 from mapsto.signature import Signature
 from mapsto.types._geometry import inverse, move_boxes
-from mapsto.types.base import DataType, Head, Layout, last_spatial, learned
+from mapsto.types.base import DataType, Layout, last_spatial, learned
 
 SURE = 0.3  # the least probability of a box that is answered
 SAME = 0.5  # intersection over union from which two boxes are one
@@ -34,7 +35,7 @@ class Boxes(DataType):
     """[[left, top, right, bottom], …] in pixels of the picture; [] where there is none. Stored: float32 (n, 4) as
     they are, one row of nan where nobody has looked."""
 
-    head_kinds: ClassVar[tuple[str, ...]] = ("detections",)
+    outputs: ClassVar[tuple[str, ...]] = ("detections",)
     modality: ClassVar[str] = "image"
 
     side: int = learned(0)  # of the square in which the net sees the picture
@@ -73,8 +74,16 @@ class Boxes(DataType):
         assert geometry is not None
         return Ragged(move_boxes(arrays.flat, geometry[arrays.row]).clamp(0, self.side), arrays.lengths)
 
-    def head(self, width: int, kind: str) -> Head:
-        return Detections(width, self.side)
+    def output(self, kind: str | None = None) -> Output:
+        return Detected(self)
+
+
+@dataclass(frozen=True)
+class Detected(Output):
+    """Predicted: value, (n,) arrays of boxes (k, 4), and their probability, (n,) arrays (k,)."""
+
+    def head(self, width: int) -> Head:
+        return Detections(width, self.type.side)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -116,7 +125,7 @@ class Detections(Head):
         apart = (torch.cat([answered[:, :2].sigmoid(), answered[:, 2:]], 1) - wanted).abs().sum(1)
         return known * seen.index_add(0, row, apart), known
 
-    def predict(self, output: Tensor) -> dict[str, list[Tensor]]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, list[Tensor]]:
         """Boxes (n, 4) of each row in what the net sees, the surest first, and their probabilities (n,)."""
         cell, ends = self.side / output.shape[-1], torch.arange(output.shape[-1], device=output.device)
         sure = output[:, 0].float().sigmoid().flatten(1)

@@ -22,6 +22,7 @@ from mapsto.errors import CellError
 from mapsto.files import write_atomic
 from mapsto.learners.base import Learner, Logs
 from mapsto.metrics import Metric, mean_of
+from mapsto.outputs.base import Output
 from mapsto.prediction import USUAL, Keep, Measured
 from mapsto.recipes import OUTPUTS, Facts, Recipe
 from mapsto.recipes._choice import output_types
@@ -36,7 +37,7 @@ SIDE = 8
 class Tiny(DataType):
     """An 8 x 8 picture, right of the arrow: rows of numbers from 0 to 255."""
 
-    head_kinds = ("picture",)
+    outputs = ("picture",)
     suffix = ".png"
 
     @classmethod
@@ -61,6 +62,9 @@ class Tiny(DataType):
     def collate(self, arrays: Any, draw: Any) -> Tensor:
         """(B, 64), from -1 to 1."""
         return arrays.flatten(1).float() / 127.5 - 1
+
+    def output(self, kind: str | None = None) -> Output:
+        return Output(self)
 
     def write(self, value: Any, path: Path) -> None:
         shown = PIL.Image.fromarray(value)

@@ -21,6 +21,7 @@ from mapsto.config import Budget
 from mapsto.errors import CellError
 from mapsto.learners.base import Learner, Logs, Updates
 from mapsto.metrics import Metric, mean_of
+from mapsto.outputs.base import Output
 from mapsto.prediction import USUAL, Keep, Measured
 from mapsto.recipes import OUTPUTS, Facts, Recipe
 from mapsto.recipes._choice import output_types
@@ -35,7 +36,7 @@ NOISE = 4  # numbers that a point is made from
 class Point(DataType):
     """Two numbers, [x, y]."""
 
-    head_kinds = ("point",)
+    outputs = ("point",)
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -54,6 +55,9 @@ class Point(DataType):
 
     def encode(self, value: Any) -> np.ndarray:
         return np.array([0, 0] if value is None else value, np.float32)
+
+    def output(self, kind: str | None = None) -> Output:
+        return Output(self)
 
     def show(self, value: Any) -> str:
         return f"{value[0]:.3f} {value[1]:.3f}"

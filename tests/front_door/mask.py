@@ -19,10 +19,11 @@ from mapsto.batch import Draw
 from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.errors import CellError
 from mapsto.metrics import Arrays, Metric, ratio_of
+from mapsto.outputs.base import Head, Output
 from mapsto.prediction import Prediction
 from mapsto.signature import Signature
 from mapsto.types._geometry import inverse, placed_mask, warp
-from mapsto.types.base import DataType, Head, Layout, last_spatial, learned
+from mapsto.types.base import DataType, Layout, last_spatial, learned
 
 UNKNOWN = 255  # a pixel of which nothing is said: padding, and what comes into view when a picture is moved
 
@@ -32,7 +33,7 @@ class Mask(DataType):
     """A picture of its picture's size, light where the thing is. Stored: uint8 (S, S) of 1, 0 and UNKNOWN, placed as the
     picture is."""
 
-    head_kinds: ClassVar[tuple[str, ...]] = ("dense",)
+    outputs: ClassVar[tuple[str, ...]] = ("dense",)
     modality: ClassVar[str] = "image"
     reading: ClassVar[tuple[str, ...]] = ("side",)
     spatial: ClassVar[bool] = True
@@ -77,8 +78,16 @@ class Mask(DataType):
         assert geometry is not None
         return warp(arrays[:, None], geometry, (self.side, self.side), nearest=True, fill=UNKNOWN)[:, 0].to(torch.uint8)
 
-    def head(self, width: int, kind: str) -> Head:
-        return Dense(width, self.side)
+    def output(self, kind: str | None = None) -> Output:
+        return Segmented(self)
+
+
+@dataclass(frozen=True)
+class Segmented(Output):
+    """Which pixels belong to the thing."""
+
+    def head(self, width: int) -> Head:
+        return Dense(width, self.type.side)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -113,7 +122,7 @@ class Dense(Head):
         ]
         return torch.stack(back).mean(0)
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         return {"value": (output > 0).to(torch.uint8)}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:

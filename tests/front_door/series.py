@@ -18,10 +18,11 @@ from mapsto.cells import Column, is_missing
 from mapsto.config import setting
 from mapsto.errors import CellError
 from mapsto.metrics import Metric, mean_of
+from mapsto.outputs.base import Head, Output
 from mapsto.prediction import Prediction
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk, Source
-from mapsto.types.base import DataType, Head, Layout, learned
+from mapsto.types.base import DataType, Layout, learned
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Windows(Source):
 class Series(DataType):
     """Values over time. Read value: float32 (n,). Stored: (P,) left of the arrow, (A,) right of it, nan where they have not come yet."""
 
-    head_kinds: ClassVar[tuple[str, ...]] = ("ahead",)
+    outputs: ClassVar[tuple[str, ...]] = ("ahead",)
     reading: ClassVar[tuple[str, ...]] = ("past", "ahead", "side")
 
     past: int = setting(8, "values that are given", above=0)
@@ -108,13 +109,23 @@ class Series(DataType):
     def stem(self, width: int | None) -> nn.Module:
         return Stem(self.past, width)
 
-    def head(self, width: int, kind: str) -> Head:
-        return Ahead(width, self.ahead, self.mean, self.std)
+    def output(self, kind: str | None = None) -> Output:
+        return Forecast(self)
+
+
+@dataclass(frozen=True)
+class Forecast(Output):
+    """The values that come next. Predicted: value (n, A)."""
+
+    fields: ClassVar[tuple[str, ...]] = ("value",)
+
+    def head(self, width: int) -> Head:
+        return Ahead(width, self.type.ahead, self.type.mean, self.type.std)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         def distance(found: Mapping[str, np.ndarray], target: np.ndarray) -> np.ndarray:
-            return np.abs(found["value"] - (target * self.std + self.mean)).mean(1, keepdims=True)
+            return np.abs(found["value"] - (target * self.type.std + self.type.mean)).mean(1, keepdims=True)
 
         return (Metric("mae", "Mean distance of what was forecast and what came.", distance, mean_of, higher_is_better=False),)
 
@@ -145,7 +156,7 @@ class Ahead(Head):
         known = torch.ones(len(target)) if present is None else present.float()
         return known * (output - target).square().mean(1), known
 
-    def predict(self, output: Tensor) -> dict[str, Tensor]:
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
         return {"value": output.float() * self.std + self.mean}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:

@@ -3,8 +3,7 @@ references."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from mapsto.batch import Padded
 from mapsto.blocks import Block, Line, Lines, Matrix, Section, Table
 from mapsto.errors import CellError
 from mapsto.models.base import Writer
-from mapsto.types.text.references import apart
 from mapsto.types.text.similarity import likest
 from mapsto.types.text.tokenizers import FIRST, SPECIAL, pieces_of
 
@@ -26,38 +24,29 @@ WIDEST = 40  # tokens of a row whose alignment is drawn
 
 
 def asks(view: View) -> bool:
-    return bool(view.outputs("sequence"))
+    return bool(_outputs(view))
 
 
 def assess(view: View, seconds: float) -> Section:
     blocks: list[Block] = []
     headlines, figures = [], {}
-    for slot in view.outputs("sequence"):
+    for slot in _outputs(view):
         predicted, target, rows = view.of(slot)
-        by_name = {metric.name: metric for metric in view.column_type(slot).metrics}
-        tokens = [apart(row) for row in target]  # of each reference
-        length = np.array(
-            [max(1, len(several[0])) for several in tokens]
-        )  # of the first, which the net was asked about
-        alike = by_name["exact_match" if np.median(length) < 4 else "rougel"].rows(predicted, target)[:, 0]
-        nats = predicted["nats"] / length
+        written = view.output(slot).written
+        assert written is not None
+        found = written(predicted, target)
+        said, true, alike, nats = found.said, found.references, found.similarity, found.nats
         order = np.lexsort((nats, -alike))  # the best first
         order = order[np.isin(rows[order], view.looked)]
-        said, each = (
-            _said(view, slot, predicted["value"]),
-            iter(_said(view, slot, chain.from_iterable(tokens))),
-        )
-        true = [[next(each) for _ in several] for several in tokens]
         right = float(np.mean([text in references for text, references in zip(said, true, strict=True)]))
-        sizes = np.array([len(row) for row in predicted["value"]]) / np.maximum(1, length - 1)
         one, as_which = (
             ("the reference", "")
-            if all(len(several) == 1 for several in tokens)
+            if all(len(several) == 1 for several in true)
             else ("one of the references", " as the first")
         )
         told = (
             f"{right:.0%} of its answers are {one}, letter for letter; in the median they are"
-            f" {np.median(sizes):.2f} times as long{as_which}."
+            f" {np.median(found.relative):.2f} times as long{as_which}."
         )
         headlines.append(told)
         for name, chosen in (
@@ -69,24 +58,24 @@ def assess(view: View, seconds: float) -> Section:
                 (_given(view, int(rows[i])), _cut(said[i]) or "(nothing)", _reference(said[i], true[i]))
                 for i in chosen
             ]
-            written = tuple(
-                (*found, f"{alike[i]:.2f}", f"{nats[i]:.2f}") for i, found in zip(chosen, texts, strict=True)
+            lines = tuple(
+                (*text, f"{alike[i]:.2f}", f"{nats[i]:.2f}") for i, text in zip(chosen, texts, strict=True)
             )
             columns = ("given", "it writes", "reference", "alike", "nats a token")
             blocks.append(
                 Table(
                     columns,
-                    written,
+                    lines,
                     view.titled(slot, f"the {name} answers by the words they share with the reference"),
                     private=True,
                 )
             )
         blocks += [
-            found
+            drawn
             for i in order[: SHOWN // 2]
-            if (found := _alignment(view, slot, rows[i : i + 1])) is not None
+            if (drawn := _alignment(view, slot, rows[i : i + 1])) is not None
         ][:1]
-        curve = _by_length(length, nats)
+        curve = _by_length(found.lengths, nats)
         if len(curve) > 1:
             line = Line("loss", tuple(size for size, _ in curve), tuple(value for _, value in curve))
             blocks.append(
@@ -97,8 +86,12 @@ def assess(view: View, seconds: float) -> Section:
                     view.titled(slot, "the loss by length of the reference"),
                 )
             )
-        figures[slot] = {"equal": right, "relative_length": float(np.median(sizes))}
+        figures[slot] = {"equal": right, "relative_length": float(np.median(found.relative))}
     return Section("answering", TITLE, " ".join(headlines), tuple(blocks), figures)
+
+
+def _outputs(view: View) -> list[str]:
+    return view.outputs(lambda output: output.written is not None)
 
 
 @torch.no_grad()
@@ -140,10 +133,6 @@ def _tokens(column_type: Any, numbers: list[int]) -> tuple[str, ...]:
     """Each token as it reads, marks by their names."""
     pieces = pieces_of(column_type.kind, column_type.codes, column_type.alphabet)
     return tuple(SPECIAL[n] if n < FIRST else pieces[n].decode("utf-8", "replace") for n in numbers)
-
-
-def _said(view: View, slot: str, tokens: Iterable[np.ndarray]) -> list[str]:
-    return [one.value for one in view.head(slot).decode({"value": tokens})]  # type: ignore[dict-item]
 
 
 def _reference(said: str, true: Sequence[str]) -> str:

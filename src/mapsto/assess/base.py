@@ -14,8 +14,8 @@ leave the net in whatever mode it likes: who asks (`mapsto.assess._ask`) puts ev
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,19 +24,18 @@ import torch
 from torch import Tensor
 
 from mapsto.batch import Batch, Padded, Ragged, key
-from mapsto.blocks import Item
+from mapsto.blocks import Block, Code, Item, Paragraph
 from mapsto.data.store import Store, collate, tensors
 from mapsto.errors import CellError, DataError
 from mapsto.learners.base import Learner, gather
-from mapsto.measure import calibration
 from mapsto.measure.baseline import chosen
-from mapsto.measure.row_errors import KINDS, said, truths
 from mapsto.models.base import Heads
+from mapsto.outputs.base import Head, Output
 from mapsto.prediction import Predictions
 from mapsto.run import Run
 from mapsto.signature import Slot
 from mapsto.source import Source
-from mapsto.types.base import DataType, Head
+from mapsto.types.base import DataType
 
 MOST_ROWS, FEWEST_ROWS, MOST_BYTES = (
     20_000,
@@ -87,7 +86,7 @@ class View:
         """Predictions on the rows asked about, calibrated as `predict` gives them."""
         raw = self.raw
         arrays = {
-            slot: calibration.calibrated(values, self.run.calibration.get(slot, {}))
+            slot: self.output(slot).calibrated(values, self.fitted(slot))
             for slot, values in raw.predicted.items()
         }
         return Predictions(arrays, raw.target, raw.present, raw.rows)
@@ -106,15 +105,27 @@ class View:
             self.held.rows[known],
         )
 
-    def kind(self, slot: str) -> str:
-        """The kind of head of an output: "classes", "regression", "labels", …"""
-        return self.run.choice.kinds[slot]
+    def output(self, slot: str) -> Output:
+        """What stands right of the arrow there: the kind of answer knows what can be asked of it."""
+        return self.run.output(slot)
 
-    def outputs(self, *kinds: str) -> list[str]:
-        """Outputs with a head of one of these kinds (any that `measure.answers` knows by default) and a known
-        answer among the held rows."""
-        names = [slot.name for slot in self.run.signature.outputs if self.kind(slot.name) in (kinds or KINDS)]
-        return [name for name in names if self.held.present[name].any()]
+    def fitted(self, slot: str) -> Mapping[str, Any]:
+        """What makes its predictions honest, {} where nothing does."""
+        return self.run.calibration.get(slot, {})
+
+    def outputs(self, asked: Callable[[Output], Any] = lambda output: output.rowwise) -> list[str]:
+        """Outputs with a known answer among the held rows of which something can be asked: by default, how
+        wrong each row is."""
+        names = [slot.name for slot in self.run.signature.outputs]
+        return [name for name in names if asked(self.output(name)) and self.held.present[name].any()]
+
+    @property
+    def used_by(self) -> set[str]:
+        """The commands by which a run that is given nothing is used (`Output.usage`)."""
+        if self.run.signature.inputs:
+            return {"predict"}
+        usages = [self.output(slot.name).usage for slot in self.run.signature.outputs]
+        return {"predict" if usage is None else usage.command for usage in usages}
 
     def column_type(self, slot: str) -> DataType:
         """The room of an output."""
@@ -126,6 +137,15 @@ class View:
 
     def group_of(self, rows: np.ndarray) -> np.ndarray | None:
         return None if self.groups is None else self.groups[rows]
+
+    def captioned(self, slot: str, blocks: Iterable[Block]) -> list[Block]:
+        """Blocks whose captions name the output where there are several."""
+        return [
+            block
+            if isinstance(block, (Paragraph, Code))
+            else replace(block, caption=self.titled(slot, block.caption))
+            for block in blocks
+        ]
 
     def titled(self, slot: str, text: str) -> str:
         """A caption that names the output where there are several."""
@@ -161,7 +181,7 @@ class View:
         """What the net says of batches, calibrated."""
         found = gather(self.learner, batches).sample
         arrays = {
-            slot: calibration.calibrated(values, self.run.calibration.get(slot, {}))
+            slot: self.output(slot).calibrated(values, self.fitted(slot))
             for slot, values in found.predicted.items()
         }
         return Predictions(arrays, found.target, found.present, found.rows)
@@ -209,7 +229,9 @@ class View:
     def worst(self, slot: str) -> np.ndarray:
         """Row numbers from the most to the least wrong answer, among the held rows with a known answer."""
         predicted, target, rows = self.of(slot)
-        return rows[np.argsort(-KINDS[self.kind(slot)].loss(predicted, target), kind="stable")]
+        loss = self.output(slot).row_loss
+        assert loss is not None
+        return rows[np.argsort(-loss(predicted, target), kind="stable")]
 
     @cached_property
     def _found_cells(self) -> tuple[dict[str, list[Any]], list[str]]:
@@ -274,8 +296,9 @@ class View:
         """Rows of `looked` as what they are, with the truth and what was said of one output."""
         at = np.searchsorted(self.held.rows, rows)
         predicted = {name: values[at] for name, values in self.held.predicted[slot].items()}
-        true = truths(self.head(slot), self.kind(slot), self.held.target[slot][at], predicted)
-        told = said(self.head(slot), predicted, self.run.calibration.get(slot, {}))
+        output, head = self.output(slot), self.head(slot)
+        true = output.truths(head, self.held.target[slot][at], predicted)
+        told = output.describe(head, predicted, self.fitted(slot))
         return tuple(
             self.item(int(row), (f"true: {a}", f"said: {b}"))
             for row, a, b in zip(rows, true, told, strict=True)

@@ -11,7 +11,6 @@ import numpy as np
 from mapsto.assess.base import View
 from mapsto.blocks import Section, Table
 from mapsto.measure.intervals import difference
-from mapsto.measure.row_errors import plain_metric
 from mapsto.metrics import Metric
 
 TITLE = "Is it better than something simple?"
@@ -30,7 +29,7 @@ def assess(view: View, seconds: float) -> Section:
     kept = _kept(view)
     numbers = {slot.name: number for number, slot in enumerate(view.run.signature.outputs)}
     for slot in _outputs(view):
-        metric = plain_metric(view.column_type(slot))
+        metric = view.output(slot).row_metric
         assert metric is not None
         mine = f"{numbers[slot]}."
         found = {name.removeprefix(mine): rows for name, rows in kept.items() if name.startswith(mine)}
@@ -83,7 +82,7 @@ def _kept(view: View) -> dict[str, np.ndarray]:
 
 
 def _outputs(view: View) -> list[str]:
-    return [slot for slot in view.outputs() if plain_metric(view.column_type(slot))]
+    return [slot for slot in view.outputs() if view.output(slot).row_metric]
 
 
 def _name(baseline: str) -> str:

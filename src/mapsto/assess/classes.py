@@ -15,7 +15,6 @@ from mapsto.assess.base import View
 from mapsto.batch import key
 from mapsto.blocks import Bars, Block, Section, Table
 from mapsto.measure.intervals import wilson
-from mapsto.metrics import Arrays
 
 TITLE = "How well is each class found?"
 SHOWN = 60  # rows of the table and bars: the worst, where there are more
@@ -23,18 +22,18 @@ RESAMPLES, BLOCKS = 500, 2_000  # of groups
 
 
 def asks(view: View) -> bool:
-    return bool(view.outputs("classes", "labels"))
+    return bool(_outputs(view))
 
 
 def assess(view: View, seconds: float) -> Section:
     headlines, blocks, figures = [], [], {}
-    for slot in view.outputs("classes", "labels"):
+    for slot in _outputs(view):
         names, counts = view.column_type(slot).classes, _counts(view, slot)
         f1, low, high = counts.share("f1")
         order = np.argsort(np.where(np.isnan(f1), np.inf, f1), kind="stable")
         order = [int(k) for k in order if counts.n[k] or counts.said[k]]
         worst = order[0]
-        of = "label" if view.kind(slot) == "labels" else "class"
+        of = view.output(slot).noun
         lowest = (
             f"'{names[worst]}' is found worst: F1 {f1[worst]:.2f} ({low[worst]:.2f} – {high[worst]:.2f},"
             f" {int(counts.n[worst]):,} rows)."
@@ -52,6 +51,10 @@ def assess(view: View, seconds: float) -> Section:
             for k in order
         }
     return Section("classes", TITLE, " ".join(headlines), tuple(blocks), figures)
+
+
+def _outputs(view: View) -> list[str]:
+    return view.outputs(lambda output: output.events is not None)
 
 
 PARTS = ("precision", "recall", "f1")
@@ -88,40 +91,20 @@ def _whole(what: str, n: np.ndarray, said: np.ndarray, hits: np.ndarray) -> np.n
 
 def _counts(view: View, slot: str) -> Counts:
     predicted, target, rows = view.of(slot)
-    classes = len(view.column_type(slot).classes)
+    events_of = view.output(slot).events
+    assert events_of is not None
     groups = view.group_of(rows)
     if groups is None:
-        return Counts(*_events(predicted, target, classes, np.zeros(len(rows), np.int64))[:, 0])
+        return Counts(*events_of(predicted, target, np.zeros(len(rows), np.int64))[:, 0])
     draw = np.random.default_rng(key(view.seed, "classes", slot))
     units = np.unique(groups, return_inverse=True)[1].reshape(-1)
     units = (draw.permutation(units.max() + 1) % BLOCKS)[units]  # very many groups fall into blocks at random
-    events = _events(predicted, target, classes, units)  # (3, U, K)
+    events = events_of(predicted, target, units)  # (3, U, K)
     weights = draw.multinomial(
         events.shape[1], np.full(events.shape[1], 1 / events.shape[1]), RESAMPLES
     )  # (R, U)
     n, said, hits = weights @ events  # (R, K) each
     return Counts(*events.sum(1), resampled=(n, said, hits))
-
-
-def _events(predicted: Arrays, target: np.ndarray, classes: int, units: np.ndarray) -> np.ndarray:
-    """(3, U, K): rows of each class, rows said to be of it, and both, in each unit; labels that are not known
-    count in none."""
-    size = int(units.max()) + 1
-    if target.ndim == 2:
-        said = predicted["value"].astype(bool) & (target >= 0)
-        found = np.zeros((3, size, classes))
-        for i, event in enumerate((target == 1, said, (target == 1) & said)):
-            np.add.at(found[i], units, event)
-        return found
-    known = target >= 0
-    value = predicted["value"].astype(np.int64)
-    events = ((known, target), (known, value), (known & (value == target), target))
-    return np.stack(
-        [
-            np.bincount(units[on] * classes + of[on], minlength=size * classes).reshape(size, classes)
-            for on, of in events
-        ]
-    ).astype(float)
 
 
 def _blocks(

@@ -6,7 +6,6 @@ import numpy as np
 
 from mapsto.assess.base import View
 from mapsto.blocks import Gallery, Section
-from mapsto.measure.row_errors import KINDS
 
 TITLE = "Where is it most wrong?"
 SHOWN = 12  # rows in all, divided among the outputs, at least 4 of each
@@ -21,11 +20,12 @@ def assess(view: View, seconds: float) -> Section:
     outputs = view.outputs()
     for slot in outputs:
         predicted, target, rows = view.of(slot)
-        kind = KINDS[view.kind(slot)]
-        loss, wrong = kind.loss(predicted, target), kind.wrong(predicted, target)
+        output = view.output(slot)
+        assert output.row_loss is not None and output.wrong is not None
+        loss, wrong = output.row_loss(predicted, target), output.wrong(predicted, target)
         order = [int(i) for i in np.argsort(-loss, kind="stable") if wrong[i]]
         shown = order[: max(4, SHOWN // len(outputs))]
-        numbers = view.kind(slot) == "regression"
+        numbers = output.graded
         told = (
             f"the largest error is {loss[order[0]]:.4g}"
             if numbers

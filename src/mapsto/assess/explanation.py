@@ -21,8 +21,7 @@ from mapsto.batch import Batch, key
 from mapsto.blocks import Bars, Block, Gallery, Section
 from mapsto.errors import CellError
 from mapsto.measure.intervals import difference
-from mapsto.measure.row_errors import plain_metric
-from mapsto.metrics import Arrays, Metric
+from mapsto.metrics import Metric
 from mapsto.signature import Slot
 
 TITLE = "What does it look at?"
@@ -31,7 +30,6 @@ SHOWN = 6  # rows whose parts are hidden: half of them the worst errors
 FEWEST_PARTS, MOST_PARTS = 25, 144
 REPEATS, ROWS, FEWEST_ROWS, BARS = 2, 2_000, 100, 20  # of the permutations; and bars shown
 MEMORY = 3e8  # bytes of the rows that are permuted
-TINY = 1e-6
 # of log odds, or of the spread of predicted numbers: a row in which nothing moves the answer more is marked
 # faintly
 FAINT = 0.1
@@ -44,8 +42,8 @@ def asks(view: View) -> bool:
 def assess(view: View, seconds: float) -> Section:
     headlines, blocks, figures = [], [], {}
     inputs = view.run.signature.inputs
-    inside = [slot for slot in inputs if _has_parts(view, slot)]
-    between = len(inputs) > 1 and any(plain_metric(view.column_type(slot)) for slot in view.outputs())
+    inside = [slot for slot in inputs if _explained(view) and _has_parts(view, slot)]
+    between = len(inputs) > 1 and any(view.output(slot).row_metric for slot in view.outputs())
     share = seconds / (len(inside) + between or 1)
     if between:
         told, found, figures["importance"] = _between(
@@ -115,7 +113,7 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
 
 def _metrics(view: View) -> dict[str, Metric]:
     """{output: its metric that is a mean over rows}: so a loss has an interval over rows."""
-    found = {slot: plain_metric(view.column_type(slot)) for slot in view.outputs()}
+    found = {slot: view.output(slot).row_metric for slot in view.outputs()}
     return {slot: metric for slot, metric in found.items() if metric is not None}
 
 
@@ -199,6 +197,11 @@ def _statistics(view: View, batch: Batch) -> dict[str, np.ndarray]:
 # --- inside an input: what is hidden costs --------------------------------------------------------
 
 
+def _explained(view: View) -> list[str]:
+    """Outputs of which it can be said how much an answer loses."""
+    return view.outputs(lambda output: output.effect is not None)
+
+
 def _has_parts(view: View, slot: Slot) -> bool:
     try:
         return any(
@@ -209,15 +212,11 @@ def _has_parts(view: View, slot: Slot) -> bool:
 
 
 def _inside(view: View, slot: Slot, seconds: float) -> tuple[str, list[Block], dict[str, Any]]:
-    output = view.outputs()[0]
+    output = _explained(view)[0]
     column_type = view.run.types["input", slot.name]
     rows = _few(view, output)
     most = int(np.clip(view.rows_in(seconds) // max(1, len(rows)), FEWEST_PARTS, MOST_PARTS))
-    least = FAINT * (
-        1
-        if view.kind(output) != "regression"
-        else max(float(view.held.predicted[output]["value"].std()), 1e-12)
-    )
+    least = FAINT * view.output(output).spread(view.held.predicted[output])
     marked, shares = [], []
     for item, row, value in zip(view.items(output, rows), rows, view.values(slot, rows), strict=True):
         hidden = column_type.parts(value, most)
@@ -266,31 +265,9 @@ def _effect(view: View, output: str, row: int, slot: str, hidden: Sequence[Any])
     found = view.predicted(
         view.batch_of(np.full(len(piece), row), {slot: piece}) for piece in pieces
     ).predicted[output]
-    return EFFECTS[view.kind(output)](clean, found)
-
-
-def _log_odds(probability: np.ndarray) -> np.ndarray:
-    p = np.clip(probability.astype(np.float64), TINY, 1 - TINY)
-    return np.log(p / (1 - p))
-
-
-def _of_class(clean: Arrays, found: Arrays) -> np.ndarray:
-    """The log odds of the class said: they still move where the probability is near 1."""
-    said = int(clean["value"][0])
-    return _log_odds(clean["probability"][0, said]) - _log_odds(found["probability"][:, said])
-
-
-def _of_labels(clean: Arrays, found: Arrays) -> np.ndarray:
-    """Of the surest label."""
-    surest = int(clean["probability"][0].argmax())
-    return _log_odds(clean["probability"][0, surest]) - _log_odds(found["probability"][:, surest])
-
-
-EFFECTS: Mapping[str, Any] = {
-    "classes": _of_class,
-    "labels": _of_labels,
-    "regression": lambda clean, found: clean["value"][0].astype(np.float64) - found["value"],
-}
+    effect = view.output(output).effect
+    assert effect is not None
+    return effect(clean, found)
 
 
 def _half(size: np.ndarray) -> float:

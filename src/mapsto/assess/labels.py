@@ -54,7 +54,7 @@ def _outputs(view: View) -> list[str]:
     """Outputs of one class of several, with two classes and rows enough."""
     return [
         slot
-        for slot in view.outputs("classes")
+        for slot in view.outputs(lambda output: output.exclusive)
         if len(view.column_type(slot).classes) > 1
         and _known(view, slot, np.concatenate([view.held.rows, view.store.rows("train")])) >= FEWEST
     ]

@@ -16,9 +16,8 @@ from mapsto.assess.base import View
 from mapsto.batch import key
 from mapsto.blocks import Block, Line, Lines, Section, Table
 from mapsto.measure import scaling
-from mapsto.measure.baseline import TASKS, Features, chosen, features_of, taken
+from mapsto.measure.baseline import Features, chosen, features_of, taken
 from mapsto.measure.intervals import ratio
-from mapsto.measure.row_errors import plain_metric
 from mapsto.metrics import Metric
 from mapsto.prediction import any_known
 
@@ -39,7 +38,7 @@ def assess(view: View, seconds: float) -> Section:
     headlines, blocks, figures = [], [], {}
     outputs = _outputs(view)
     for slot in outputs:
-        metric = plain_metric(view.column_type(slot))
+        metric = view.output(slot).row_metric
         assert metric is not None
         headline, found, figures[slot] = _of_output(
             view, slot, metric, features[slot], view.group_of(rows), seconds / len(outputs)
@@ -50,7 +49,7 @@ def assess(view: View, seconds: float) -> Section:
 
 
 def _outputs(view: View) -> list[str]:
-    return [slot for slot in view.outputs(*TASKS) if plain_metric(view.column_type(slot))]
+    return [slot for slot in view.outputs(lambda output: output.link) if view.output(slot).row_metric]
 
 
 def _features(view: View) -> tuple[np.ndarray, dict[str, Features]]:
@@ -117,9 +116,9 @@ def _curve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(rows that the stand-ins of each level learned from (S,), the error of each row by those that had not
     learned it (S, m))."""
-    task, width = TASKS[view.kind(slot)], max(1, len(view.column_type(slot).classes))
+    output = view.output(slot)
     target = found.target[known]
-    wanted, mask = task.wanted(target, found.present[known], width)
+    wanted, mask = output.as_numbers(target, found.present[known])
     wanted = np.where(
         mask > 0, wanted, (wanted * mask).sum(0) / np.maximum(mask.sum(0), 1)
     )  # labels not known: their mean
@@ -130,7 +129,7 @@ def _curve(
     levels = 1 + max(fit.level for fit in every)
     sums, counts, sizes = np.zeros((levels, len(target))), np.zeros((levels, len(target))), np.zeros(levels)
     for fit, said in zip(every, scaling.answers(values, wanted, every), strict=True):
-        sums[fit.level, fit.ask] += _errors(metric, task.answer(said), target[fit.ask])
+        sums[fit.level, fit.ask] += _errors(metric, output.from_numbers(said), target[fit.ask])
         counts[fit.level, fit.ask] += 1
         sizes[fit.level] = max(sizes[fit.level], len(fit.learn))
     rowwise = sums / np.maximum(counts, 1)

@@ -17,11 +17,11 @@ import numpy as np
 from mapsto.assess.base import View
 from mapsto.batch import key
 from mapsto.blocks import Block, Line, Lines, Section, Table
-from mapsto.measure import calibration, ece
+from mapsto.measure import ece
 from mapsto.measure.intervals import wilson
-from mapsto.measure.row_errors import in_words
 from mapsto.metrics import Arrays
-from mapsto.prediction import Prediction, Predictions
+from mapsto.outputs.base import COVERAGE, Output, in_words
+from mapsto.prediction import Predictions
 
 TITLE = "Can its probabilities and intervals be believed?"
 RESAMPLES = 300
@@ -36,23 +36,24 @@ def asks(view: View) -> bool:
 def assess(view: View, seconds: float) -> Section:
     headlines, blocks, figures = [], [], {}
     for slot in _outputs(view):
-        headline, found, figures[slot] = (_intervals if view.kind(slot) == "regression" else _probabilities)(
-            view, slot
-        )
+        answer = _probabilities if view.output(slot).confidence is not None else _intervals
+        headline, found, figures[slot] = answer(view, slot)
         headlines.append(view.titled(slot, headline))
         blocks += found
     return Section("reliability", TITLE, " ".join(headlines), tuple(blocks), figures)
 
 
 def _outputs(view: View) -> list[str]:
-    """Classes and labels; numbers that have an interval."""
+    """Those that state a confidence, and those that have an interval."""
     return [
-        slot for slot in view.outputs() if view.kind(slot) != "regression" or view.run.calibration.get(slot)
+        slot
+        for slot in view.outputs()
+        if view.output(slot).confidence is not None or (view.output(slot).has_intervals and view.fitted(slot))
     ]
 
 
 def _probabilities(view: View, slot: str) -> tuple[str, list[Block], dict[str, Any]]:
-    found = {BEFORE: _confidence(view.raw, slot), AFTER: _confidence(view.held, slot)}
+    found = {BEFORE: _confidence(view, view.raw, slot), AFTER: _confidence(view, view.held, slot)}
     if np.array_equal(found[BEFORE][0], found[AFTER][0]):  # there was nothing to calibrate
         del found[AFTER]
     measured = {name: _measured(view, slot, *confidence) for name, confidence in found.items()}
@@ -89,19 +90,16 @@ def _probabilities(view: View, slot: str) -> tuple[str, list[Block], dict[str, A
         Lines(lines, "stated confidence", "share right", view.titled(slot, caption), diagonal=True),
         Table(columns, rows, definition),
     ]
-    known = {
-        name: value
-        for name, value in view.run.calibration.get(slot, {}).items()
-        if isinstance(value, (int, float))
-    }
+    known = {name: value for name, value in view.fitted(slot).items() if isinstance(value, (int, float))}
     return told, blocks, {"n": last["n"], "before": measured[BEFORE], "after": last, "calibration": known}
 
 
-def _confidence(found: Predictions, slot: str) -> tuple[np.ndarray, np.ndarray]:
+def _confidence(view: View, found: Predictions, slot: str) -> tuple[np.ndarray, np.ndarray]:
     """(probability, target) as `measure.ece` takes them: (n, K) and (n,) of classes, (m,) and (m,) of all
     labels together."""
-    probability, target = found.predicted[slot]["probability"], found.target[slot]
-    return (probability.reshape(-1), target.reshape(-1)) if target.ndim == 2 else (probability, target)
+    confidence = view.output(slot).confidence
+    assert confidence is not None
+    return confidence(found.predicted[slot], found.target[slot])
 
 
 def _measured(view: View, slot: str, probability: np.ndarray, target: np.ndarray) -> dict[str, float]:
@@ -193,8 +191,8 @@ def _curve(name: str, probability: np.ndarray, target: np.ndarray) -> Line:
 def _intervals(view: View, slot: str) -> tuple[str, list[Block], dict[str, Any]]:
     """How often a number's interval holds the truth, in bins of the predicted value of equally many rows."""
     predicted, target, _ = view.of(slot)
-    known = view.run.calibration.get(slot, {})
-    held = _inside(predicted, target, known)
+    known = view.fitted(slot)
+    held = _inside(view.output(slot), predicted, target, known)
     if held is None:
         return "too few validation rows for an interval.", [], {}
     order = np.argsort(predicted["value"], kind="stable")
@@ -203,7 +201,7 @@ def _intervals(view: View, slot: str) -> tuple[str, list[Block], dict[str, Any]]
         np.array([held[part].sum() for part in bins]), np.array([len(part) for part in bins])
     )
     all_share, all_low, all_high = (float(part) for part in wilson(held.sum(), len(held)))
-    wanted = known.get("coverage", calibration.COVERAGE)
+    wanted = known.get("coverage", COVERAGE)
     told = (
         f"the {wanted:.0%} interval holds {all_share:.1%} of {len(held):,} true values ({all_low:.1%} –"
         f" {all_high:.1%})"
@@ -229,12 +227,11 @@ def _intervals(view: View, slot: str) -> tuple[str, list[Block], dict[str, Any]]
     )
 
 
-def _inside(predicted: Arrays, target: np.ndarray, known: Mapping[str, Any]) -> np.ndarray | None:
-    """(n,) bool: does each row's interval hold its true value; None where no interval is known. Decoded as
-    plain numbers, dates too."""
-    found = calibration.apply(
-        lambda arrays: [Prediction(value) for value in arrays["value"].tolist()], predicted, known
-    )
-    if not found or found[0].low is None:
+def _inside(
+    output: Output, predicted: Arrays, target: np.ndarray, known: Mapping[str, Any]
+) -> np.ndarray | None:
+    """(n,) bool: does each row's interval hold its true value; None where no interval is known."""
+    half = output.interval(predicted, known)
+    if half is None or not len(target):
         return None
-    return np.array([one.low <= true <= one.high for one, true in zip(found, target.tolist(), strict=True)])
+    return (predicted["value"] - half <= target) & (target <= predicted["value"] + half)

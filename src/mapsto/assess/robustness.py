@@ -20,7 +20,6 @@ from mapsto.blocks import Block, Line, Lines, Paragraph, Section, Table
 from mapsto.errors import CellError
 from mapsto.measure.baseline import chosen
 from mapsto.measure.intervals import difference, ratio
-from mapsto.measure.row_errors import plain_metric
 from mapsto.metrics import Metric
 from mapsto.prediction import Predictions
 from mapsto.signature import Slot
@@ -45,7 +44,7 @@ class TestPredictions:
 
 def asks(view: View) -> bool:
     known = any(view.run.types["input", slot.name].corruptions for slot in view.run.signature.inputs)
-    return known and any(plain_metric(view.column_type(slot)) for slot in view.outputs())
+    return known and any(view.output(slot).row_metric for slot in view.outputs())
 
 
 def assess(view: View, seconds: float) -> Section:
@@ -75,7 +74,7 @@ def assess(view: View, seconds: float) -> Section:
     }
     headlines, blocks, figures = [], [], {}
     for slot in view.outputs():
-        metric = plain_metric(view.column_type(slot))
+        metric = view.output(slot).row_metric
         if metric is not None and clean.present[slot].any():
             tested = [_tested(view, slot, metric, name, known[name][0], clean, found[name]) for name in known]
             headlines.append(view.titled(slot, _headline(metric, tested)))

@@ -21,7 +21,6 @@ from mapsto.blocks import Block, Section, Table
 from mapsto.cells import Column, is_missing
 from mapsto.errors import CellError
 from mapsto.measure.intervals import ratio
-from mapsto.measure.row_errors import plain_metric
 from mapsto.metrics import Metric
 from mapsto.registry import entry, names
 from mapsto.types.base import DataType
@@ -49,14 +48,14 @@ class Part:
 
 
 def asks(view: View) -> bool:
-    return any(plain_metric(view.column_type(slot)) for slot in view.outputs())
+    return any(view.output(slot).row_metric for slot in view.outputs())
 
 
 def assess(view: View, seconds: float) -> Section:
     every = list(parts(view))[:MOST_PARTS]
     headlines, blocks, figures = [], [], {}
     for slot in view.outputs():
-        metric = plain_metric(view.column_type(slot))
+        metric = view.output(slot).row_metric
         if metric is not None:
             headline, found, figures[slot] = _of_output(view, slot, metric, _own_left_out(view, slot, every))
             headlines.append(view.titled(slot, headline))

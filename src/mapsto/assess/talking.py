@@ -18,7 +18,7 @@ NAMES = {SYSTEM: "system: ", USER: "user: ", ASSISTANT: "assistant: ", TOOL: "to
 
 
 def asks(view: View) -> bool:
-    return not view.run.signature.inputs and set(view.run.choice.kinds.values()) == {"chat"}
+    return view.used_by == {"chat"}
 
 
 def assess(view: View, seconds: float) -> Section:

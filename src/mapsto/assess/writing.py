@@ -21,7 +21,7 @@ BATCHES = 2  # of blocks, for the loss by place
 
 
 def asks(view: View) -> bool:
-    return not view.run.signature.inputs and set(view.run.choice.kinds.values()) == {"tokens"}
+    return view.used_by == {"sample"}
 
 
 def assess(view: View, seconds: float) -> Section:

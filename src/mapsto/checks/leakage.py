@@ -289,9 +289,7 @@ def _coded_sums(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: n
 def _numbers(evidence: Evidence, target: Fact) -> np.ndarray | None:
     """The classes as the numbers they are named by, or None."""
     try:
-        return np.array(
-            [float(name) for name in getattr(evidence.column_type("output", target.slot), "vocabulary", ())]
-        )
+        return np.array([float(name) for name in evidence.column_type("output", target.slot).classes])
     except ValueError:
         return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from mapsto.cells import Annotated
 from mapsto.checks.base import EXAMPLES, Evidence, Finding, plural
-from mapsto.types.span import Span, moved
 
 
 def look(evidence: Evidence) -> list[Finding]:
@@ -13,10 +12,11 @@ def look(evidence: Evidence) -> list[Finding]:
     signature = evidence.store.signature
     for slot in evidence.outputs:
         column_type = evidence.column_type("output", slot)
-        if not isinstance(column_type, Span):
+        within = column_type.annotates(signature)
+        if within is None:
             continue
         texts, answers = (
-            evidence.cells(signature.column_of(column_type.annotates(signature))),
+            evidence.cells(signature.column_of(within)),
             evidence.cells(slot.column),
         )
         if texts is None or answers is None:
@@ -24,7 +24,7 @@ def look(evidence: Evidence) -> list[Finding]:
         rows = [
             row
             for row, *pair in zip(evidence.rows.tolist(), answers, texts, strict=True)
-            if moved(Annotated(*pair))
+            if column_type.misplaced(Annotated(*pair))
         ]
         if rows:
             what = (

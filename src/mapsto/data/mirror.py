@@ -28,7 +28,7 @@ def mirror_is_safe(store: Store, slot: str) -> tuple[bool, str]:
         (
             name.name
             for name in store.signature.outputs
-            if "classes" in store.types["output", name.name].head_kinds
+            if store.types["output", name.name].output().exclusive
         ),
         None,
     )

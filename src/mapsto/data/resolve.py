@@ -146,7 +146,7 @@ def _likely(column: Column, output: bool = False) -> tuple[str, dict[str, float]
     sure = {
         name: column_type.sniff(column)
         for name in names("types")
-        if (column_type := entry("types", name)).head_kinds or not output
+        if (column_type := entry("types", name)).outputs or not output
     }
     return max(sure, key=lambda name: sure[name]), sure
 
@@ -318,7 +318,7 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
     said."""
     said: Said = []
     column_types = {name: entry("types", name) for name in names("types")}
-    answers = {name: column_type for name, column_type in column_types.items() if column_type.head_kinds}
+    answers = {name: column_type for name, column_type in column_types.items() if column_type.outputs}
     outputs = tuple(_typed(slot, scan.column(slot.column), answers) for slot in signature.outputs)
     if wrong := [slot for slot in outputs if slot.type not in answers]:
         raise SignatureError(

@@ -323,7 +323,7 @@ class Subject:
 
     def better(self, slot: str, name: str, a: float, b: float) -> bool:
         """Is `a` better than `b` by a metric of an output?"""
-        return next(metric for metric in self.run.metrics_of(slot) if metric.name == name).better(a, b)
+        return next(metric for metric in self.run.output(slot).metrics if metric.name == name).better(a, b)
 
     # ---- the recipe ----
 

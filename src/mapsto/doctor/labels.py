@@ -95,14 +95,14 @@ def no_signal(patient: Subject) -> Iterable[Issue]:
 def cross_fitted(patient: Subject, slot: str) -> Mapping[str, Any]:
     """{"majority" or "mean", "linear", "nearest": scores} over a sample of all rows, each half predicted from
     the other."""
-    column_type, kind = patient.run.types["output", slot], patient.run.choice.kinds[slot]
+    output = patient.run.output(slot)
     rows = np.concatenate([patient.store.rows(split) for split in ("train", "validation", "test")])
     rows = np.random.default_rng(key("doctor", "halves")).permutation(rows)[:MOST_ROWS]
     whole = features_of(patient.store, rows)[slot]
     halves = [np.arange(len(rows)) % 2 == k for k in (0, 1)]
     parts = [Features(whole.values[half], whole.target[half], whole.present[half]) for half in halves]
     found = [
-        answers(learned, asked, column_type, kind) for learned, asked in (parts, reversed(parts))
+        answers(learned, asked, output) for learned, asked in (parts, reversed(parts))
     ]  # of the second half, of the first
     target, present = (
         np.concatenate([getattr(part, what) for part in reversed(parts)]) for what in ("target", "present")
@@ -110,7 +110,7 @@ def cross_fitted(patient: Subject, slot: str) -> Mapping[str, Any]:
     shared = [name for name in found[0] if name in found[1]]
     return {
         name: score(
-            patient.run.metrics_of(slot),
+            output.metrics,
             {k: np.concatenate([one[name][k] for one in found]) for k in found[0][name]},
             target,
             present,
@@ -160,7 +160,7 @@ def label_noise(patient: Subject) -> Iterable[Issue]:
     """
     outputs = patient.learner(patient.trained).arrays(patient.held)
     for slot in patient.run.signature.outputs:
-        if patient.run.choice.kinds[slot.name] != "classes":
+        if not patient.run.output(slot.name).exclusive:
             continue
         target = patient.held.targets[slot.name].cpu().numpy()  # type: ignore[union-attr]
         found = noise(outputs[slot.name]["probability"][target >= 0], target[target >= 0])

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapsto.outputs.sequence import NEVER
-from mapsto.types.text.tokenizers import PADDING, START
+from mapsto.types.text.tokenizers import NEVER, PADDING, START
 
 Choose = Callable[[Tensor, int, Tensor], Tensor]  # log-probabilities (b, V), place, rows (b,) -> tokens (b,)
 LOWEST = -1e9  # the score of what is not there

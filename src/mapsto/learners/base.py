@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -21,10 +22,10 @@ from mapsto.config import Training, setting
 from mapsto.errors import ConfigError
 from mapsto.metrics import Metric
 from mapsto.models.base import Types
+from mapsto.outputs.base import Baseline, Output
 from mapsto.prediction import USUAL, Gathering, Keep, Measured, in_row_order
 from mapsto.signature import Signature
 from mapsto.training.optimizers import build_optimizer
-from mapsto.types.base import Baseline
 
 Logs = dict[str, Tensor]
 Scores = dict[str, dict[str, float]]  # {slot: {metric: value}}
@@ -110,6 +111,12 @@ class Learner:
         self.first: Callable[[], nn.Module] | None = (
             None  # makes the net as it was before its first step, where a run knows
         )
+
+    kinds: Mapping[str, str] = MappingProxyType({})  # {output: the kind of answer it is}, set by `build`
+
+    def output(self, slot: str) -> Output:
+        """What stands right of the arrow there: a fitted type as the kind of answer that it is."""
+        return self.types["output", slot].output(self.kinds.get(slot))
 
     def ready(self, batch: Batch) -> Batch:
         """The batch where and as the plan wants it."""
@@ -260,9 +267,7 @@ class Learner:
         output's room knows a simple answer."""
         found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
         for slot in self.signature.outputs:
-            rule = self.types["output", slot.name].baseline(
-                slot.name, self.types, self.iterate("train", EVAL_ROWS)
-            )
+            rule = self.output(slot.name).baseline(slot.name, self.iterate("train", EVAL_ROWS))
             if rule is not None:
                 found[slot.name] = answered(rule, self.iterate(split))
         return found
@@ -276,10 +281,10 @@ class Learner:
         return {slot: found.values(slot, self.metrics(slot)) for slot in outputs}
 
     def metrics(self, slot: str) -> tuple[Metric, ...]:
-        """What is said of an output, while it learns, at the end and when runs are compared; its type's
-        metrics. Override where it measures something else, e.g. an environment's return. Asked also before
-        there is a net (`mapsto.learners.metrics_of`): is it this that --metric names?"""
-        return self.types["output", slot].metrics
+        """What is said of an output, while it learns, at the end and when runs are compared: what its kind of
+        answer is measured by. Override where it measures something else, e.g. an environment's return. Asked
+        also before there is a net (`mapsto.learners.metrics_of`): is it this that --metric names?"""
+        return self.output(slot).metrics
 
     def record(self) -> dict[str, Any]:
         """What it found out and people should know, as JSON: rounds, the privacy spent, a return. It stands

@@ -46,7 +46,7 @@ class Dpo(Learner):
         if (
             self.signature.inputs
             or len(self.signature.outputs) != 1
-            or "preference" not in {slot.type for slot in self.signature.outputs}
+            or self.types["output", self.signature.outputs[0].name].layout.shape != (None, 2)
         ):
             raise ConfigError(
                 f"learner 'dpo' learns from pairs of answers, got '{self.signature}'.\nWrite: -> preference."

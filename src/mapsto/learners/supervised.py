@@ -16,7 +16,7 @@ from mapsto.batch import Batch, Draw
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner, Logs
-from mapsto.types.base import Head
+from mapsto.outputs.base import Head
 
 
 class Supervised(Learner):

@@ -27,8 +27,7 @@ from mapsto.generation.sampling import Sampling
 from mapsto.generation.sampling import drawn as drawn_token
 from mapsto.learners.base import Learner, Logs, Scores, answered
 from mapsto.metrics import ratio_of
-from mapsto.outputs.sequence import WholeText, told, written
-from mapsto.types.text.pretrained import PUBLIC
+from mapsto.types.text.targets import decode_texts
 from mapsto.types.text.tokenizers import START
 
 EVAL_ROWS = 1_000  # rows that are enough for a look while it learns
@@ -76,7 +75,7 @@ class TeacherForcing(Learner):
         return self.signature.outputs[0].name
 
     @property
-    def head(self) -> WholeText:
+    def head(self) -> Any:
         return dict(self.model.heads.items())[self.slot]  # type: ignore[union-attr, operator]
 
     def with_decoding(self, how: Mapping[str, Any], language: Any = None) -> Self:
@@ -141,7 +140,7 @@ class TeacherForcing(Learner):
         batch = self.ready(self.batch_of(self.store, rows[:1]))
         with torch.inference_mode(), self.autocast:
             found = beam(model.next, model.begin(batch.inputs), 1, model.most, 1, 0.0, self.device)
-        return told(found.tokens, *self.head.spelling)[0]
+        return decode_texts(found.tokens, *self.head.spelling)[0]
 
     def evaluate(self, split: str, most: int | None = None) -> Scores:
         """The loss alone: answers take as many passes as they have tokens."""
@@ -208,21 +207,17 @@ class TeacherForcing(Learner):
     def baseline(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """What the first input's own words are worth as an answer: all of them, and the first sentence."""
         name = self.signature.inputs[0].name
-        column_type, source = self.types["output", self.slot], vars(self.types["input", name])
-        if source.get("kind") not in ("bpe", "char", PUBLIC):
+        source, output = self.types["input", name], self.output(self.slot)
+        first = next(self.iterate(split), None)
+        if first is None or source.texts_of(first.inputs[name]) is None:
             return {}
 
         def answers(texts: list[str]) -> dict[str, np.ndarray]:
-            return {"value": _rows(written(texts, column_type.kind, column_type.codes, column_type.alphabet))}  # type: ignore[attr-defined]
+            return {"value": _rows(output.tokens(texts, *self.head.spelling))}  # type: ignore[attr-defined]
 
         def rule(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
-            condition = batch.inputs[name]
-            assert isinstance(condition, Padded)
-            read = [
-                row[:length].numpy()
-                for row, length in zip(condition.values, condition.lengths.tolist(), strict=True)
-            ]
-            texts = told(read, source["kind"], source["codes"], source["alphabet"])
+            texts = source.texts_of(batch.inputs[name])
+            assert texts is not None
             return {
                 "copy": answers(texts),
                 "first_sentence": answers([SENTENCE.split(text.strip(), maxsplit=1)[0] for text in texts]),

@@ -219,7 +219,14 @@ def _net(
         model = build(choice.model, signature, types, choice.model_options, choice.kinds).eval()
         stems = model.stems(batch.inputs) if isinstance(model, Net) else {}
         learner = build_learner(
-            choice.learner, model, signature, types, None, choice.training, choice.learner_options
+            choice.learner,
+            model,
+            signature,
+            types,
+            None,
+            choice.training,
+            choice.learner_options,
+            choice.kinds,
         )
         outputs = (
             learner.outputs(batch) if batch.inputs else {}
@@ -266,7 +273,7 @@ def _why(column: Column, side: str) -> str:
     sure = {
         name: column_type.sniff(column)
         for name, column_type in column_types.items()
-        if side == "input" or column_type.head_kinds
+        if side == "input" or column_type.outputs
     }
     ranked = sorted(sure, key=lambda name: -sure[name])
     return ", ".join(f"{name} {sure[name]:.2f}" for name in ranked[:3] if sure[name] > 0)

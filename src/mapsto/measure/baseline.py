@@ -1,9 +1,9 @@
 """What a net has to beat: the most frequent answer, a linear model, and five neighbours, on plain features.
 
-Every task is brought to one form, numbers `wanted` (n, K) with a mask of what is known: one-hot classes, one
-number, or labels. The trivial answer is then a masked mean of the training rows, the neighbours' answer a
-masked mean of five of them, and only the linear model differs by kind. `Task.answer` turns such means back
-into the arrays a head of that kind predicts.
+Every answer is brought to one form, numbers `wanted` (n, K) with a mask of what is known
+(`Output.as_numbers`): one-hot classes, one number, or labels. The trivial answer is then a masked mean of the
+training rows, the neighbours' answer a masked mean of five of them, and only the linear model differs, by its
+link (`Output.link`). `Output.from_numbers` turns such means back into the arrays that a head predicts.
 
 Texts give tens of thousands of mostly empty features; these stay sparse and as they are (tf · idf of length
 1).
@@ -28,9 +28,9 @@ from mapsto.data.store import Store
 from mapsto.measure.linear import Predictor, Values, logistic, nearest, ridge
 from mapsto.measure.scores import Scores, score
 from mapsto.models.base import Types
+from mapsto.outputs.base import Output
 from mapsto.prediction import any_known
 from mapsto.signature import Signature
-from mapsto.types.base import DataType
 
 MOST_ROWS = 20_000
 PIECE = 256  # rows whose pictures are held at once
@@ -48,6 +48,9 @@ SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
 THIN = 0.1  # filled less than this, many features are kept as a sparse matrix
 DENSE = 0.3  # a sparse matrix's column filled more than this is a plain number
 
+# features, wanted (n, K), mask, penalty, steps -> a linear model
+Line = Callable[[Values, np.ndarray, np.ndarray, float, int], Predictor]
+
 
 @dataclass(frozen=True)
 class Features:
@@ -61,65 +64,37 @@ class Features:
     groups: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class Task:
-    """What differs between head kinds."""
-
-    trivial: str  # the name of the trivial answer
-    wanted: Callable[
-        [np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]
-    ]  # target, present, K -> (n, K), mask (n, K)
-    linear: Callable[
-        [np.ndarray, np.ndarray, np.ndarray, float, int], Predictor
-    ]  # features, wanted, mask, penalty, steps
-    answer: Callable[[np.ndarray], dict[str, np.ndarray]]  # (n, K) -> what heads of the kind predict
-    prior: float  # how many neighbours the trivial answer counts for
-
-
-def baselines(
-    train: Features, test: Features, column_type: DataType, kind: str | None = None, seed: int = 0
-) -> dict[str, Scores]:
-    """{"majority" or "mean", "linear", "nearest": scores on the test rows}, of the output `room` with a head
-    of `kind` (its first by default). {} when the kind has no baseline or no training label is known;
-    "nearest" is left out when the test rows are too many for it.
+def baselines(train: Features, test: Features, output: Output, seed: int = 0) -> dict[str, Scores]:
+    """{"majority" or "mean", "linear", "nearest": scores on the test rows}. {} where plain models learn no
+    such answer or no training label is known; "nearest" is left out when the test rows are too many for it.
     """
-    found = answers(train, test, column_type, kind, seed)
     return {
-        name: score(column_type.metrics, answer, test.target, test.present, test.groups)
-        for name, answer in found.items()
+        name: score(output.metrics, answer, test.target, test.present, test.groups)
+        for name, answer in answers(train, test, output, seed).items()
     }
 
 
 def answers(
-    train: Features, test: Features, column_type: DataType, kind: str | None = None, seed: int = 0
+    train: Features, test: Features, output: Output, seed: int = 0
 ) -> dict[str, dict[str, np.ndarray]]:
-    """What `baselines` scores: {name: arrays as a head of the kind predicts them}."""
-    kind = kind or next(iter(column_type.head_kinds), "")
-    return predictions(train, test, kind, _width(column_type, kind), seed) if kind in TASKS else {}
-
-
-def predictions(
-    train: Features, test: Features, kind: str, width: int, seed: int = 0
-) -> dict[str, dict[str, np.ndarray]]:
-    """What each baseline predicts for the test rows, in the arrays a head of that kind predicts for `width`
-    classes or labels."""
+    """What `baselines` scores: {name: arrays as a head of the output predicts them}."""
     known = any_known(train.present)
-    if not known.any():
+    if not output.link or not known.any():
         return {}
-    task, rows = TASKS[kind], np.flatnonzero(known)
+    rows = np.flatnonzero(known)
     rows = rows[chosen(len(rows), MOST_ROWS, seed)]
-    wanted, mask = task.wanted(train.target[rows], train.present[rows], width)  # (n, K)
-    share = _masked_mean(wanted, mask, np.zeros(width))  # (K,)
+    wanted, mask = output.as_numbers(train.target[rows], train.present[rows])  # (n, K)
+    share = _masked_mean(wanted, mask, np.zeros(output.width))  # (K,)
     asked = test.values.shape[0]
-    found = {task.trivial: np.repeat(share[None], asked, 0)}
+    found = {output.trivial: np.repeat(share[None], asked, 0)}
     if asked:
         learn, ask = _comparable(taken(train.values, rows), test.values, seed)
         with threadpool_limits(1):
-            found["linear"] = _linear(task, learn, wanted, mask, seed)(_scaled(learn, ask))
-            near = _nearest(learn, wanted, mask, share, task.prior, ask, seed)
+            found["linear"] = _linear(LINES[output.link], learn, wanted, mask, seed)(_scaled(learn, ask))
+            near = _nearest(learn, wanted, mask, share, output.prior, ask, seed)
         if near is not None:
             found["nearest"] = near
-    return {name: task.answer(means) for name, means in found.items()}
+    return {name: output.from_numbers(means) for name, means in found.items()}
 
 
 @torch.no_grad()
@@ -214,15 +189,6 @@ def taken(values: Values, rows: np.ndarray) -> Values:
     return values if len(rows) == values.shape[0] else values[rows]
 
 
-def _width(column_type: DataType, kind: str) -> int:
-    """How many classes or labels a head of that kind tells apart: asked of a head, so that no type need be
-    known here. 1 for a number."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        head = column_type.head(1, kind)
-        predicted = head.predict(head(torch.zeros(1, 1)))
-    return predicted["probability"].shape[-1] if "probability" in predicted else 1
-
-
 def _masked_mean(values: np.ndarray, mask: np.ndarray, empty: np.ndarray, axis: int = 0) -> np.ndarray:
     """The mean of what is known along `axis`; `empty` where nothing is."""
     count = mask.sum(axis)
@@ -275,8 +241,8 @@ def _scaled(learn: Values, values: Values) -> Values:
     return np.clip(values * scale, -10, 10)
 
 
-def _linear(task: Task, learn: Values, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
-    """Scaled features -> (n, K): the linear model of the kind, its penalty chosen on held-out training rows
+def _linear(line: Line, learn: Values, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
+    """Scaled features -> (n, K): the linear model, its penalty chosen on held-out training rows
     by squared error (for probabilities the Brier score)."""
     from scipy.sparse import issparse
 
@@ -292,13 +258,11 @@ def _linear(task: Task, learn: Values, wanted: np.ndarray, mask: np.ndarray, see
     )
 
     def error(penalty: float) -> float:
-        predicted = task.linear(values[fit_rows], wanted[fit_rows], mask[fit_rows], penalty, steps)(
-            values[held]
-        )
+        predicted = line(values[fit_rows], wanted[fit_rows], mask[fit_rows], penalty, steps)(values[held])
         return float((np.square(predicted - wanted[held]) * mask[held]).sum())
 
     penalty = min(penalties, key=error) if len(held) >= 2 else penalties[-1]
-    return task.linear(values, wanted, mask, penalty, steps)
+    return line(values, wanted, mask, penalty, steps)
 
 
 def _nearest(
@@ -328,23 +292,7 @@ def _nearest(
     return total / sum((mask[near[:, i]] for i in range(count)), np.full(1, prior))
 
 
-def _classes(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    wanted = np.zeros((len(target), width), np.float32)
-    wanted[np.arange(len(target)), target] = 1
-    return wanted, np.ones((len(target), 1), np.float32)
-
-
-def _numbers(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    known = present.reshape(len(target), -1) & np.isfinite(target.reshape(len(target), -1))
-    return np.where(known, target.reshape(len(target), -1), 0).astype(np.float64), known.astype(np.float64)
-
-
-def _labels(target: np.ndarray, present: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    known = present.reshape(len(target), -1) & (target >= 0)  # (n, K); present may be (n,)
-    return np.where(known, target, 0).astype(np.float32), known.astype(np.float32)
-
-
-def _softmax_line(
+def softmax_line(
     values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
 ) -> Predictor:
     seen = np.flatnonzero(wanted.any(0))
@@ -379,7 +327,7 @@ def _label_lines(
         known = mask[:, k] > 0
         two = np.stack([1 - wanted[known, k], wanted[known, k]], 1)
         lines.append(
-            _softmax_line(values[known], two, mask[known], penalty, steps)
+            softmax_line(values[known], two, mask[known], penalty, steps)
             if known.any()
             else _constant(np.array([1, 0], np.float32))
         )
@@ -390,20 +338,8 @@ def _constant(means: np.ndarray) -> Predictor:
     return lambda asked: np.repeat(means[None], asked.shape[0], 0)
 
 
-TASKS: Mapping[str, Task] = {
-    "classes": Task(
-        "majority",
-        _classes,
-        _softmax_line,
-        lambda means: {"probability": means.astype(np.float32), "value": means.argmax(1)},
-        1.0,
-    ),
-    "regression": Task("mean", _numbers, _ridge_line, lambda means: {"value": means[:, 0]}, 1e-9),
-    "labels": Task(
-        "majority",
-        _labels,
-        _label_lines,
-        lambda means: {"probability": means.astype(np.float32), "value": means > 0.5},
-        1.0,
-    ),
+LINES: Mapping[str, Line] = {  # by `Output.link`
+    "softmax": softmax_line,
+    "identity": _ridge_line,
+    "logistic": _label_lines,
 }

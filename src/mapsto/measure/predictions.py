@@ -19,10 +19,9 @@ import numpy as np
 
 from mapsto.errors import RunError
 from mapsto.files import write_atomic
-from mapsto.measure.row_errors import in_words
 from mapsto.metrics import Arrays, Metric
+from mapsto.outputs.base import Head, in_words
 from mapsto.prediction import any_known
-from mapsto.types.base import Head
 
 MOST_ROWS, MOST_NUMBERS = 20_000, 2_000_000  # kept in a run: at most 8 MB an output
 LEFT_OUT = ("set", "spread")  # of what heads and calibration give: no metric reads these

@@ -94,12 +94,12 @@ def _check_inputs(signature: Signature, types: Types) -> None:
 
 
 def _kind(slot: str, column_type: DataType, asked: str | None) -> str:
-    if not column_type.head_kinds:
+    if not column_type.outputs:
         raise SignatureError(
             f"'{slot}': this type cannot stand right of the arrow.\nName another column to learn."
         )
-    if asked is not None and asked not in column_type.head_kinds:
+    if asked is not None and asked not in column_type.outputs:
         raise ConfigError(
-            f"'{slot}': unknown kind of head '{asked}'.\n{did_you_mean(asked, column_type.head_kinds)}"
+            f"'{slot}': unknown kind of answer '{asked}'.\n{did_you_mean(asked, column_type.outputs)}"
         )
-    return asked or column_type.head_kinds[0]
+    return asked or column_type.outputs[0]

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 
 from mapsto.batch import Field, Padded, Ragged
 from mapsto.errors import ConfigError
-from mapsto.signature import Signature
-from mapsto.types.base import DataType, Head
+from mapsto.outputs.base import Head
+from mapsto.registry import entry
+from mapsto.signature import Signature, Slot
+from mapsto.types.base import DataType
 
 Types = Mapping[tuple[str, str], DataType]
 
@@ -61,7 +63,9 @@ class Heads(nn.Module):
     def __init__(self, signature: Signature, types: Types, kinds: Mapping[str, str], width: int, gives: str):
         super().__init__()
         self.names = tuple(slot.name for slot in signature.outputs)
-        self.list = nn.ModuleList(types["output", name].head(width, kinds[name]) for name in self.names)
+        self.list = nn.ModuleList(
+            types["output", name].output(kinds[name]).head(width) for name in self.names
+        )
         self.gives = gives
         for name, head in self.items():
             if head.expects not in (gives, "pooled"):
@@ -208,16 +212,21 @@ def features_of_nothing(stems: Stems, signature: Signature, types: Types) -> dic
     return features
 
 
-def only_input(signature: Signature, types: Types, model: str, kind: str) -> str:
-    """The name of the single input, which must be of type `kind`; a ConfigError that says which model fits
-    otherwise."""
+def only_input(signature: Signature, types: Types, model: str, modality: str) -> str:
+    """The name of the single input, which must be of that modality (`DataType.modality`); a ConfigError that
+    says which model fits otherwise."""
     kinds = [slot.type for slot in signature.inputs]
-    if kinds != [kind]:
+    if [types["input", slot.name].modality for slot in signature.inputs] != [modality]:
         raise ConfigError(
-            f"model '{model}' takes one {kind}, got {', '.join(kinds) or 'no input'}.\nUse --model fusion for"
-            " several inputs, --model mlp for tables."
+            f"model '{model}' takes one {modality}, got {', '.join(kinds) or 'no input'}.\nUse --model fusion"
+            " for several inputs, --model mlp for tables."
         )
     return signature.inputs[0].name
+
+
+def is_prose(slot: Slot) -> bool:
+    """Is its type one of texts? Asked before types are fitted."""
+    return entry("types", slot.type).prose
 
 
 def no_decay(module: nn.Module) -> set[str]:

@@ -22,7 +22,6 @@ from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models._layers import Dropout, attend
 from mapsto.models.base import Heads, Types, in_arithmetic
-from mapsto.outputs.tokens import NextToken
 from mapsto.signature import Signature
 from mapsto.types.text.tokenizers import START
 
@@ -63,8 +62,9 @@ class Gpt(nn.Module):
 
     def __init__(self, config: Config, heads: Heads):
         super().__init__()
+        head: Any
         ((_, head),) = heads.items()
-        if not isinstance(head, NextToken):
+        if head.writes != "next":
             raise ConfigError(
                 "model 'gpt' says what token comes next, the output is none of tokens.\nWrite: -> text."
             )

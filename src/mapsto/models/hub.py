@@ -24,9 +24,7 @@ from mapsto.config import Budget, Training, setting
 from mapsto.errors import ConfigError
 from mapsto.models import _hub_files as hub_files
 from mapsto.models._hub_lora import adapted
-from mapsto.models.base import Heads, Net, Types, Writer, pool
-from mapsto.outputs.sequence import WholeText
-from mapsto.outputs.tokens import NextToken
+from mapsto.models.base import Heads, Net, Types, Writer, is_prose, pool
 from mapsto.signature import Signature
 from mapsto.types.base import learned
 from mapsto.types.text.pretrained import PUBLIC
@@ -79,7 +77,7 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     return {
         slot.name: {"codes": codes, "reach": reach, "bag": False}
         for slot in signature.slots
-        if slot.type == "text"
+        if is_prose(slot)
     }
 
 
@@ -156,12 +154,13 @@ def load_pretrained(model: nn.Module, signature: Signature, config: Config) -> l
 
 def _part(signature: Signature) -> str:
     """Which part of a public model learns this: "encoder", "decoder" or "both". ConfigError: none does."""
-    condition, asked = [slot.type for slot in signature.inputs], [slot.type for slot in signature.outputs]
-    if (condition, asked) == ([], ["text"]):
+    read = [is_prose(slot) for slot in signature.inputs]
+    written = [is_prose(slot) for slot in signature.outputs]
+    if written == [True] and not read:
         return "decoder"
-    if (condition, asked) == (["text"], ["text"]):
+    if written == [True] and read == [True]:
         return "both"
-    if condition == ["text"] and "text" not in asked:
+    if read == [True] and not any(written):
         return "encoder"
     raise ConfigError(
         f"public models learn from one text, or write one; got '{signature}'.\nWrite: text -> category, ->"
@@ -189,12 +188,13 @@ def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str
         one_way = config.pooling or ("last" if _one_way(public) else "mean")
         return Net(AsTheyAre(), Reader(public, numbers, one_way), heads)
     heads = Heads(signature, types, kinds, 1, "tokens")
+    head: Any
     ((slot, head),) = heads.items()
     column_type: Any = types["output", slot]
-    if column_type.kind == PUBLIC and isinstance(head, NextToken) and part == "decoder":
+    if column_type.kind == PUBLIC and head.writes == "next" and part == "decoder":
         net = Decoder(public, numbers, heads, head.most)
-    elif column_type.kind == PUBLIC and isinstance(head, WholeText) and part != "decoder":
-        net = Answerer(public, numbers, heads, head.writes)
+    elif column_type.kind == PUBLIC and head.writes == "answer" and part != "decoder":
+        net = Answerer(public, numbers, heads, head.longest)
     else:
         way = "-> text" if part == "decoder" else "text -> text"
         raise ConfigError(

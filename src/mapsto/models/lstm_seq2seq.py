@@ -51,7 +51,7 @@ class LstmSeq2Seq(Writer):
     def __init__(self, config: Config, stems: Stems, heads: Heads):
         super().__init__()
         self.slot, head = only_text(heads, "lstm_seq2seq")
-        self.most, self.stems, self.heads, self.layers = head.writes, stems, heads, config.layers
+        self.most, self.stems, self.heads, self.layers = head.longest, stems, heads, config.layers
         between, width = config.dropout if config.layers > 1 else 0.0, config.width // 2 * 2
         self.embedding = nn.Embedding(head.vocabulary, config.token)
         nn.init.normal_(self.embedding.weight, std=0.1)

@@ -21,7 +21,7 @@ from mapsto.batch import Field, Padded
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models._layers import Dropout
-from mapsto.models.base import Heads, Net, Stems, Types
+from mapsto.models.base import Heads, Net, Stems, Types, is_prose
 from mapsto.models.tagger import BothWays
 from mapsto.signature import Signature
 from mapsto.types.text.words import BEGIN, NAME, STEM, Placed, rarity
@@ -41,8 +41,8 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
 
 
 def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Net:
-    kinds_in = [slot.type for slot in signature.inputs]
-    if len(kinds_in) < 2 or set(kinds_in) != {"text"}:
+    if len(signature.inputs) < 2 or not all(map(is_prose, signature.inputs)):
+        kinds_in = [slot.type for slot in signature.inputs]
         raise ConfigError(
             f"model 'reader' takes two texts or more, got {', '.join(kinds_in) or 'no input'}.\nUse textcnn"
             " for one text, fusion for others."

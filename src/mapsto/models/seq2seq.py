@@ -22,9 +22,8 @@ from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models import gpt
 from mapsto.models._layers import Dropout, attend
-from mapsto.models.base import Heads, Stems, Types, Writer, features_of_nothing, in_arithmetic, pool
+from mapsto.models.base import Heads, Stems, Types, Writer, features_of_nothing, in_arithmetic, is_prose, pool
 from mapsto.models.gpt import linear, norm, rotary
-from mapsto.outputs.sequence import WholeText
 from mapsto.signature import Signature
 
 
@@ -46,7 +45,7 @@ class Config:
 def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     """Texts as byte pairs, read whole, without bags; learned from all of them together where the vocabulary
     is shared."""
-    texts = [slot for slot in signature.slots if slot.type == "text"]
+    texts = [slot for slot in signature.slots if is_prose(slot)]
     spec: dict[str, Any] = {"tokenizer": "bpe", "bag": False, "enough": 1.0}
     return {
         slot.name: spec | ({"beside": [slot.column for slot in texts]} if config.shared else {})
@@ -76,7 +75,7 @@ def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str
             f"model 'seq2seq' writes an answer to something; '{signature}' gives it nothing.\nWrite: text ->"
             " text, or take --model gpt."
         )
-    most = sum(getattr(types["input", slot.name], "most", 1) for slot in signature.inputs)
+    most = sum(types["input", slot.name].max_steps for slot in signature.inputs)
     return Seq2Seq(config, stems, Heads(signature, types, kinds, config.width, "tokens"), len(gives), most)
 
 
@@ -87,7 +86,7 @@ class Seq2Seq(Writer):
     def __init__(self, config: Config, stems: Stems, heads: Heads, inputs: int, longest: int):
         super().__init__()
         self.slot, head = only_text(heads, "seq2seq")
-        self.config, self.most = config, head.writes
+        self.config, self.most = config, head.longest
         self.stems, self.heads = stems, heads
         self.marks = nn.Parameter(torch.zeros(inputs, config.width)) if inputs > 1 else None
         self.embedding = nn.Embedding(head.vocabulary, config.width)
@@ -289,11 +288,11 @@ class Cross(nn.Module):
         return self.out(found.transpose(1, 2).reshape(many, time, width))
 
 
-def only_text(heads: Heads, model: str) -> tuple[str, WholeText]:
+def only_text(heads: Heads, model: str) -> tuple[str, Any]:
     """The name and head of the one text right of the arrow."""
-    head = heads.list[0]
-    if len(heads.names) != 1 or not isinstance(head, WholeText):
+    slot, head = heads.items()[0]
+    if len(heads.names) != 1 or head.writes != "answer":
         raise ConfigError(
             f"model '{model}' writes one text that answers something, and nothing else.\nWrite: text -> text."
         )
-    return heads.names[0], head
+    return slot, head

@@ -24,9 +24,11 @@ from mapsto.batch import Batch, Padded, Ragged
 from mapsto.config import options_of, setting
 from mapsto.errors import ConfigError
 from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
+from mapsto.outputs._text import TextOutput
+from mapsto.outputs.base import Baseline, Head
 from mapsto.prediction import Prediction
-from mapsto.types.base import Baseline, Head
-from mapsto.types.text.targets import TextTarget, Values
+from mapsto.types.text.edits import edits, jiwer
+from mapsto.types.text.targets import Values
 from mapsto.types.text.tokenizers import (
     FIRST,
     PADDING,
@@ -50,6 +52,7 @@ TRIED = 16  # tokens that a search tries at each step, at least
 WITH_LANGUAGE = 10  # texts kept where a language model is asked and nobody says how many
 FAINTEST = -12.0  # of what a language model says of a token: one that it does not know is not impossible
 PRIME = 1_000_003  # of the hashes by which equal texts are known
+CONFIDENT = 0.1  # a token that is surer somewhere is said there
 NOTHING = -1e30  # the logarithm of no probability; infinities would make nan of differences
 
 Continuations = Callable[
@@ -72,6 +75,87 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Ctc(TextOutput):
+    """Predicted: value, (n,) arrays of tokens, probability (n,) of exactly this text, and where the truth is
+    known its nats and what they are of, counted (n,); target: (n,) arrays of tokens."""
+
+    @classmethod
+    def learn(
+        cls,
+        values: Values,
+        tokenizer: str | None,
+        size: int | None,
+        most: int | None,
+        beside: Values = (),
+        own: str = "",
+    ) -> dict[str, Any]:
+        """Characters, or byte pairs where these are asked for."""
+        if own:
+            raise ConfigError(
+                "a text that is heard is not written in a public model's tokens.\nLeave it out."
+            )
+        if most is not None:
+            raise ConfigError(
+                "a text that is heard is as long as what is said, so max has no meaning.\nOptions here:"
+                " tokenizer=char or bpe, size."
+            )
+        texts = [value for value in values if value]
+        if tokenizer == "bpe":
+            return {"kind": "bpe", "codes": learn_tokenizer("bpe", texts, size or PIECES), "alphabet": ""}
+        return {"kind": "char", "codes": "", "alphabet": alphabet_of(texts, size or LETTERS)}
+
+    @classmethod
+    def tokens(cls, values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
+        empty = np.empty(0, np.int32)
+        return [
+            empty if value is None else found
+            for value, found in zip(values, token_numbers(values, kind, codes, alphabet), strict=True)
+        ]
+
+    def how(self, most: int) -> str:
+        return "found in the input by CTC"
+
+    def head(self, width: int) -> Head:
+        return CtcHead(width, _pieces(*self.spelling), self.type.kind)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return figures(_pieces(*self.spelling))
+
+    def min_input_steps(self, arrays: Ragged) -> np.ndarray:
+        """`least_steps` of encoded texts."""
+        tokens, row = arrays.flat.numpy(), arrays.row.numpy()
+        again = (tokens[1:] == tokens[:-1]) & (row[1:] == row[:-1])
+        return arrays.lengths.numpy() + np.bincount(row[1:][again], minlength=len(arrays))
+
+    def baseline(self, name: str, batches: Iterator[Batch]) -> Baseline:
+        """Always the most frequent text of the training rows; and nothing."""
+        seen: Counter[tuple[int, ...]] = Counter()
+        for batch in batches:
+            target = batch.targets[name]
+            assert isinstance(target, Padded)
+            seen.update(
+                tuple(row[:length])
+                for row, length in zip(target.values.tolist(), target.lengths.tolist(), strict=True)
+                if length
+            )
+        best = np.array(seen.most_common(1)[0][0] if seen else (), np.int64)
+
+        def rule(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
+            found = {"majority": np.empty(batch.size, object), "nothing": np.empty(batch.size, object)}
+            for row in range(batch.size):
+                found["majority"][row], found["nothing"][row] = best, best[:0]
+            return {baseline: {"value": value} for baseline, value in found.items()}
+
+        return rule
+
+    def heard(self, predicted: Arrays, target: np.ndarray) -> tuple[list[str], list[str]]:
+        pieces = _pieces(*self.spelling)
+        true, said = ([text_of(row, pieces) for row in rows] for rows in (target, predicted["value"]))
+        return true, said
+
+
+@dataclass(frozen=True)
 class Decoding:
     """A search, and what a language model says follows, in this text's tokens."""
 
@@ -79,7 +163,7 @@ class Decoding:
     follows: Continuations | None = None
 
 
-class Ctc(Head):
+class CtcHead(Head):
     """Padded tokens (B, T, D) -> Padded logits (B, T, V)."""
 
     expects = "tokens"
@@ -124,6 +208,16 @@ class Ctc(Head):
         if language is None:
             return Decoding(search)
         return Decoding(search, continuations(language[0], language[1], self.pieces, self.kind))
+
+    def moments(self, output: Padded, most: int) -> tuple[list[str], np.ndarray]:
+        """Of the first row (names of at most `most` tokens in the order in which they are said, how sure each
+        is at each step (K + 1, T), nothing last)."""
+        chance = output.values[0, : int(output.lengths[:1].clamp(min=1))].float().softmax(-1).cpu().numpy()
+        likely = np.argsort(-chance.max(0), kind="stable")[:most].tolist()
+        shown = [token for token in likely if chance[:, token].max() > CONFIDENT and token != BLANK]
+        shown = sorted(shown, key=lambda token: int(chance[:, token].argmax()))
+        names = [self.pieces[token].decode("utf-8", "replace").replace(" ", "␣") for token in shown]
+        return names, chance[:, [*shown, BLANK]].T
 
     def predict(self, output: Padded, options: Decoding | None = None) -> dict[str, Any]:
         """value: Padded tokens (B, L); probability (B,) of exactly this text."""
@@ -337,39 +431,6 @@ def continuations(model: Any, column_type: Any, pieces: Sequence[bytes], kind: s
 # --- figures --------------------------------------------------------------------------------------
 
 
-def jiwer() -> Any:
-    """The library that counts wrong words. ConfigError: not installed."""
-    try:
-        import jiwer
-
-        return jiwer
-    except ImportError:
-        raise ConfigError(
-            "transcripts are measured by the library jiwer, which is not installed: pip install"
-            ' "mapsto[audio]"'
-        ) from None
-
-
-def edits(true: Sequence[str], said: Sequence[str], letters: bool = False) -> np.ndarray:
-    """(n, 2) float64: words (or letters) that must be changed, left out or put in to make what was said true,
-    and how many the truth has."""
-    if not len(true):
-        return np.empty((0, 2))
-    found = (jiwer().process_characters if letters else jiwer().process_words)(list(true), list(said))
-    wrong = [
-        sum(
-            max(part.ref_end_idx - part.ref_start_idx, part.hyp_end_idx - part.hyp_start_idx)
-            for part in row
-            if part.type != "equal"
-        )
-        for row in found.alignments
-    ]
-    return np.array(
-        [(count, len(reference)) for count, reference in zip(wrong, found.references, strict=True)],
-        np.float64,
-    )
-
-
 @cache
 def _pieces(kind: str, codes: str, alphabet: str) -> tuple[bytes, ...]:
     return tuple(pieces_of(kind, codes, alphabet))
@@ -414,71 +475,3 @@ def figures(pieces: Sequence[bytes]) -> tuple[Metric, ...]:
             False,
         ),
     )
-
-
-# --- how such a text is written -------------------------------------------------------------------
-
-
-def _learned_from(
-    values: Values, tokenizer: str | None, size: int | None, most: int | None, beside: Values = ()
-) -> dict[str, Any]:
-    """Characters, or byte pairs where these are asked for."""
-    if most is not None:
-        raise ConfigError(
-            "a text that is heard is as long as what is said, so max has no meaning.\nOptions here:"
-            " tokenizer=char or bpe, size."
-        )
-    texts = [value for value in values if value]
-    if tokenizer == "bpe":
-        return {"kind": "bpe", "codes": learn_tokenizer("bpe", texts, size or PIECES), "alphabet": ""}
-    return {"kind": "char", "codes": "", "alphabet": alphabet_of(texts, size or LETTERS)}
-
-
-def _tokens(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
-    empty = np.empty(0, np.int32)
-    return [
-        empty if value is None else found
-        for value, found in zip(values, token_numbers(values, kind, codes, alphabet), strict=True)
-    ]
-
-
-def _takes(arrays: Ragged) -> np.ndarray:
-    """`least_steps` of encoded texts."""
-    tokens, row = arrays.flat.numpy(), arrays.row.numpy()
-    again = (tokens[1:] == tokens[:-1]) & (row[1:] == row[:-1])
-    return arrays.lengths.numpy() + np.bincount(row[1:][again], minlength=len(arrays))
-
-
-def _simple(name: str, batches: Iterator[Batch]) -> Baseline:
-    """Always the most frequent text of the training rows; and nothing."""
-    seen: Counter[tuple[int, ...]] = Counter()
-    for batch in batches:
-        target = batch.targets[name]
-        assert isinstance(target, Padded)
-        seen.update(
-            tuple(row[:length])
-            for row, length in zip(target.values.tolist(), target.lengths.tolist(), strict=True)
-            if length
-        )
-    best = np.array(seen.most_common(1)[0][0] if seen else (), np.int64)
-
-    def rule(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
-        found = {"majority": np.empty(batch.size, object), "nothing": np.empty(batch.size, object)}
-        for row in range(batch.size):
-            found["majority"][row], found["nothing"][row] = best, best[:0]
-        return {baseline: {"value": value} for baseline, value in found.items()}
-
-    return rule
-
-
-TARGET = TextTarget(
-    _learned_from,
-    _tokens,
-    lambda width, column_type: Ctc(
-        width, _pieces(column_type.kind, column_type.codes, column_type.alphabet), column_type.kind
-    ),
-    lambda column_type: figures(_pieces(column_type.kind, column_type.codes, column_type.alphabet)),
-    lambda most: "found in the input by CTC",
-    min_input_steps=_takes,
-    baseline=_simple,
-)

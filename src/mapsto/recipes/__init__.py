@@ -68,7 +68,7 @@ def recipe_of(signature: Signature) -> Recipe:
 
 def output_kind(signature: Signature, slot: Slot, column_type: type[DataType] | DataType) -> str:
     """The kind of head that an output gets: the pair of inputs and output decides."""
-    return recipe_of(signature).kinds.get(slot.type, column_type.head_kinds[0])
+    return recipe_of(signature).kinds.get(slot.type, column_type.outputs[0])
 
 
 def model_of(signature: Signature, settings: Settings) -> tuple[str, dict[str, Any]]:
@@ -106,6 +106,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
             f"--devices {training.devices}: a step takes {training.batch} rows, too few for each process to"
             " get one.\nGive fewer devices."
         )
+    kinds = _kinds(facts)
     return Choice(
         model=model,
         model_options=options,
@@ -113,10 +114,10 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         learner_options=learner_options,
         training=training,
         budget=_budget(settings.budget, decided["budget"]),
-        kinds=_heads(facts),
+        kinds=kinds,
         type_options=decided.get("type_options", {}),
         best=_best(
-            metrics_of(learner, facts.signature, facts.column_types, training, learner_options),
+            metrics_of(learner, facts.signature, facts.column_types, training, learner_options, kinds),
             settings.metric,
             decided.get("metric"),
         ),
@@ -149,7 +150,7 @@ def _budget(asked: Budget, decided: Budget) -> Budget:
     )
 
 
-def _heads(facts: Facts) -> dict[str, str]:
+def _kinds(facts: Facts) -> dict[str, str]:
     return {
         slot.name: output_kind(facts.signature, slot, facts.column_types["output", slot.name])
         for slot in facts.signature.outputs

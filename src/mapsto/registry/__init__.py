@@ -1,9 +1,9 @@
-"""The folder is the registry: a type, model, learner or assessment is one file in its folder, `NAME.py` or
-`NAME/__init__.py`, found by its name. A leading underscore is private to its folder.
+"""The folder is the registry: a type, output, model, learner or assessment is one file in its folder,
+`NAME.py` or `NAME/__init__.py`, found by its name. A leading underscore is private to its folder.
 
-Outside packages add theirs by entry points (`mapsto.types`, `mapsto.models`, `mapsto.learners`,
-`mapsto.readers`, `mapsto.splits`, `mapsto.assess`) or by a path: `--model ./mine.py`, of a file that a person
-has named (`mapsto.registry.trust`). Listing names imports nothing, so no torch.
+Outside packages add theirs by entry points (`mapsto.types`, `mapsto.outputs`, `mapsto.models`,
+`mapsto.learners`, `mapsto.readers`, `mapsto.splits`, `mapsto.assess`) or by a path: `--model ./mine.py`, of a
+file that a person has named (`mapsto.registry.trust`). Listing names imports nothing, so no torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHARED = {"base"}  # what the files of a folder share is no entry of it
 
 
 def names(room: str) -> list[str]:
-    """The names in a folder (`types`, `models`, `learners`, `data/readers`), outside packages included."""
+    """The names in a folder (`types`, `outputs`, `models`, `data/readers`), outside packages included."""
     files = [path.stem for path in (HERE / room).glob("*.py")]
     folders = [path.parent.name for path in (HERE / room).glob("*/__init__.py")]
     own = {name for name in (*files, *folders) if _is_entry(name)}

@@ -21,13 +21,6 @@ from mapsto.report.use import reproduce, use
 from mapsto.run import Run
 from mapsto.terminal import short
 
-TASKS = {
-    "tokens": "generation",
-    "chat": "generation",
-    "classes": "classification",
-    "labels": "classification",
-    "regression": "regression",
-}  # by kind of head
 PIPELINES = frozenset(  # those the Hub has
     {
         "image-classification",
@@ -131,7 +124,7 @@ def metadata(run: Run) -> dict[str, Any]:
 def pipeline_of(run: Run) -> str | None:
     """The Hub's word for such a map: one kind of input, one kind of answer."""
     inputs = {run.types["input", slot.name].modality for slot in run.signature.inputs}
-    tasks = {TASKS.get(kind, kind) for kind in run.choice.kinds.values()}
+    tasks = {run.output(slot.name).task for slot in run.signature.outputs}
     inputs = inputs or {run.types["output", slot.name].modality for slot in run.signature.outputs}
     name = f"{next(iter(inputs))}-{next(iter(tasks))}" if len(inputs) == len(tasks) == 1 else ""
     return name if name in PIPELINES else None

@@ -21,10 +21,10 @@ from mapsto.blocks import Bars, Block, Paragraph, Section, Table
 from mapsto.errors import ConfigError, DataError, RunError, did_you_mean
 from mapsto.files import disk_error, write_text
 from mapsto.measure.predictions import TestPredictions, common
-from mapsto.measure.row_errors import KINDS
 from mapsto.measure.scores import interval
 from mapsto.measure.significance import LEVEL, Difference, difference, holm
 from mapsto.metrics import Metric, ratio_of
+from mapsto.outputs.base import Output
 from mapsto.prediction import any_known
 from mapsto.report.facts import named
 from mapsto.report.markup import data_text, tag
@@ -32,7 +32,6 @@ from mapsto.report.page import chapter, document
 from mapsto.report.runs import called, cost, opened, settings
 from mapsto.report.scales import figure
 from mapsto.run import Run
-from mapsto.types.base import DataType
 
 PAGE = "compare.html"
 
@@ -45,8 +44,7 @@ class Contest:
     rows."""
 
     slot: str
-    kind: str
-    column_type: DataType
+    output: Output
     metric: Metric
     names: tuple[str, ...]
     predicted: tuple[Mapping[str, np.ndarray], ...]
@@ -135,7 +133,7 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
     measured = [bool(one.statistics) for one in rows]
     if any(measured) and not all(measured):
         raise _nothing_in_common(slot)
-    column_type, spoken = _in_one_language([run.types["output", slot] for run in runs], rows)
+    output, spoken = _in_one_language([run.output(slot) for run in runs], rows)
     equal = np.all([_equal(spoken[0][1], target) for _, target in spoken[1:]], 0)
     agree = equal & np.all([any_known(one.present) for one in rows], 0)
     said = _said(kept, rows, int((~equal).sum()), same)
@@ -147,8 +145,11 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
     groups = rows[0].groups[agree] if len(rows[0].groups) else None
     predicted = tuple(_of_rows(found, agree) for found, _ in spoken)
     kept_of = tuple(_of_rows(one.statistics, agree) for one in rows) if all(measured) else ()
+    merged = {metric.name: metric for metric in output.metrics}
     metrics = tuple(
-        metric for metric in runs[0].metrics_of(slot) if all(metric.name in one for one in kept_of)
+        merged.get(metric.name, metric)
+        for metric in runs[0].metrics_of(slot)
+        if all(metric.name in one for one in kept_of)
     )
     fair = [metric for metric in metrics if _same_unit(metric, kept_of)]
     metric = _metric(metrics, fair, asked, slot)
@@ -160,8 +161,7 @@ def _contest(runs: Sequence[Run], slot: str, asked: str) -> Contest:
         )
     return Contest(
         slot=slot,
-        kind=runs[0].choice.kinds[slot],
-        column_type=column_type,
+        output=output,
         metric=metric,
         names=names,
         predicted=predicted,
@@ -178,15 +178,15 @@ def _of_rows(found: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.
 
 
 def _in_one_language(
-    types: Sequence[DataType], rows: Sequence[TestPredictions]
-) -> tuple[DataType, list[tuple[Mapping[str, np.ndarray], np.ndarray]]]:
-    """(what all runs' types are when merged, (predictions, targets) of each run as that one has them)."""
-    merged = types[0]
-    for other in types[1:]:
+    outputs: Sequence[Output], rows: Sequence[TestPredictions]
+) -> tuple[Output, list[tuple[Mapping[str, np.ndarray], np.ndarray]]]:
+    """(what all runs' outputs are when merged, (predictions, targets) of each run as that one has them)."""
+    merged = outputs[0]
+    for other in outputs[1:]:
         merged = merged.merged_with(other)
     return merged, [
-        one.translate_from(merged, tested.predicted, tested.target)
-        for one, tested in zip(types, rows, strict=True)
+        one.translate_to(merged, tested.predicted, tested.target)
+        for one, tested in zip(outputs, rows, strict=True)
     ]
 
 
@@ -406,17 +406,17 @@ def metrics(contest: Contest, several: bool) -> Section:
 
 def _apart(contest: Contest) -> list[Block]:
     """How often the first two are right and wrong together, or for numbers, whose answer is nearer."""
-    kind, (first, second) = KINDS.get(contest.kind), contest.order[:2]
-    if kind is None:
+    output, (first, second) = contest.output, contest.order[:2]
+    if output.row_loss is None or output.wrong is None:
         return []
     a, b = contest.names[first], contest.names[second]
-    if contest.kind == "regression":
-        gap = kind.loss(contest.predicted[first], contest.target) - kind.loss(
+    if output.graded:
+        gap = output.row_loss(contest.predicted[first], contest.target) - output.row_loss(
             contest.predicted[second], contest.target
         )
         parts = [(f"{a} is nearer", gap < 0), (f"{b} is nearer", gap > 0), ("equally near", gap == 0)]
     else:
-        wrong = [kind.wrong(contest.predicted[i], contest.target) for i in (first, second)]
+        wrong = [output.wrong(contest.predicted[i], contest.target) for i in (first, second)]
         parts = [("both right", ~wrong[0] & ~wrong[1]), (f"only {a} right", ~wrong[0] & wrong[1])]
         parts += [(f"only {b} right", wrong[0] & ~wrong[1]), ("both wrong", wrong[0] & wrong[1])]
     return [

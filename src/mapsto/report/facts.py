@@ -116,7 +116,7 @@ def _score(run: Run, slot: str, name: str, split: str) -> Score:
 
 def unit(run: Run, slot: str) -> str:
     """What an output's metrics count: blocks where texts are cut into these, else rows."""
-    return "blocks" if run.choice.kinds.get(slot) in ("tokens", "chat") else "rows"
+    return run.output(slot).unit
 
 
 def _higher(run: Run, slot: str, name: str) -> bool:

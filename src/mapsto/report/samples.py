@@ -19,8 +19,6 @@ from mapsto.files import write_atomic
 from mapsto.run import Run
 from mapsto.signature import Slot
 from mapsto.source import Source
-from mapsto.types.tags import Tags, labelled
-from mapsto.types.text.words import words_of
 
 ROWS = 8
 PICTURES = 12
@@ -80,9 +78,9 @@ def _shown(run: Run, cells: Rows) -> Gallery | Table:
     whole = [_whole(run, row) for row in read]
     caption = "Training rows, taken by lot."
     tagged = {
-        slot.name: column_type.within
+        slot.name: run.types["output", slot.name].annotates(run.signature)
         for slot in run.signature.outputs
-        if isinstance(column_type := run.types["output", slot.name], Tags)
+        if run.types["output", slot.name].marks_text
     }
     if (
         not tagged
@@ -119,8 +117,9 @@ def _whole(run: Run, row: Sequence[tuple[str, Slot, Any]]) -> dict[str, tuple[tu
     found, values = {}, {slot.name: value for side, slot, value in row if side == "input"}
     for side, slot, value in row:
         column_type = run.types[side, slot.name]
-        if isinstance(column_type, Tags) and value is not None and side == "output":
-            found[slot.name] = labelled(words_of(values.get(column_type.within)), value)
+        if column_type.marks_text and value is not None and side == "output":
+            text = values.get(column_type.annotates(run.signature))
+            found[slot.name] = column_type.in_parts(text, value)
         elif column_type.prose and isinstance(value, str):
             found[slot.name] = (
                 (value.strip()[:MOST_LETTERS] + "…" * (len(value.strip()) > MOST_LETTERS), "", False),

@@ -19,7 +19,7 @@ from mapsto.run import Run
 def use(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> Section:
     """One new row, in the shell and in Python. at: how the run's folder is called."""
     if not run.signature.inputs:
-        return _talking(at) if "chat" in run.choice.kinds.values() else _writing(at)
+        return _given_nothing(run, at)
     row = cells(run, example, private, at)
     line = shell(row, at)
     blocks: list[Block] = [*([Code(line)] if line else []), Code(python(run, row, at), "python")]
@@ -44,37 +44,18 @@ def use(run: Run, example: Mapping[str, Any], private: bool, at: Path) -> Sectio
     )
 
 
-def _writing(at: Path) -> Section:
-    """Of a run that is given nothing: texts."""
-    python = [
-        "import mapsto",
-        "",
-        f"run = mapsto.load({str(at)!r})",
-        "print(run.sample(3, tokens=200, temperature=0.8, seed=1)[0])",
-    ]
+def _given_nothing(run: Run, at: Path) -> Section:
+    """Of a run that has no inputs."""
+    usages = [run.output(slot.name).usage for slot in run.signature.outputs]
+    usage = next((usage for usage in usages if usage is not None), None)
+    if usage is None:
+        return Section("use", "How to use it", "It is given nothing, and asked by its learner alone.", ())
+    python = ["import mapsto", "", f"run = mapsto.load({str(at)!r})", usage.python]
     blocks = (
-        Code(shlex.join(["mapsto", "sample", str(at), "--n", "3", "--tokens", "200"])),
+        Code(shlex.join(["mapsto", usage.command, str(at), *usage.arguments])),
         Code("\n".join(python), "python"),
     )
-    return Section(
-        "use",
-        "How to use it",
-        "Let it write, from the shell and from Python; a prompt says how a text begins.",
-        blocks,
-    )
-
-
-def _talking(at: Path) -> Section:
-    """Of a run that learned from conversations: answers."""
-    asked = [{"role": "user", "content": "Hello!"}]
-    python = [
-        "import mapsto",
-        "",
-        f"run = mapsto.load({str(at)!r})",
-        f"print(run.reply({asked!r}, temperature=0.8, seed=1))",
-    ]
-    blocks = (Code(shlex.join(["mapsto", "chat", str(at)])), Code("\n".join(python), "python"))
-    return Section("use", "How to use it", "Talk to it, from the shell and from Python.", blocks)
+    return Section("use", "How to use it", usage.headline, blocks)
 
 
 def reproduce(run: Run, at: Path) -> Section:
@@ -128,7 +109,7 @@ def python(run: Run, row: Mapping[str, Any], at: Path) -> str:
     if only is None:
         lines[-1:] = _call(row)
     for slot in run.signature.outputs:
-        fields = [name for name in run.fields[slot.name] if name in FIELDS and name != "set"]
+        fields = [name for name in run.output(slot.name).fields if name in FIELDS]
         lines += [
             f"found = answer.predictions[{slot.name!r}]",
             f"print({', '.join(f'found.{name}' for name in fields)})",

@@ -161,8 +161,6 @@ class Run(RunFolder):
         return found
 
     def _predictions(self, batches: Iterator[Batch], learner: Learner | None) -> dict[str, list[Prediction]]:
-        from mapsto.measure import calibration
-
         learner = learner or self.learner
         heads = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
         parts: dict[str, list[Prediction]] = {}
@@ -170,7 +168,8 @@ class Run(RunFolder):
             found, unsure = self._arrays(learner, batch)
             for slot, arrays in found.items():
                 known = self.calibration.get(slot, {})
-                made = calibration.apply(heads[slot].decode, calibration.calibrated(arrays, known), known)
+                output = self.output(slot)
+                made = output.predictions(heads[slot], output.calibrated(arrays, known), known)
                 parts.setdefault(slot, []).extend(
                     replace(one, unsure=far) for one, far in zip(made, unsure, strict=True)
                 )
@@ -232,12 +231,11 @@ class Run(RunFolder):
         from mapsto.learners import metrics_of
 
         name, options = self.choice.learner, self.choice.learner_options
-        return metrics_of(name, self.signature, self.types, self.choice.training, options)[slot]
+        choice = self.choice
+        return metrics_of(name, self.signature, self.types, choice.training, options, choice.kinds)[slot]
 
     def _calibrated(self, slot: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        from mapsto.measure import calibration
-
-        return calibration.calibrated(arrays, self.calibration.get(slot, {}))
+        return self.output(slot).calibrated(arrays, self.calibration.get(slot, {}))
 
     def _measured(self, source: Source, signature: Signature, unread: list[str]) -> Measured:
         """What the learner says of rows with answers. unread gets a line for each that cannot be read."""
@@ -349,11 +347,8 @@ class Run(RunFolder):
 
     @property
     def fields(self) -> dict[str, tuple[str, ...]]:
-        """{output: what a prediction of it tells}: its value with probability and set, or with its interval,
-        and what its type adds."""
-        kinds = self.choice.kinds
-        told = {name: INTERVAL if kind == "regression" else CLASSES for name, kind in kinds.items()}
-        return {name: (*fields, *self.types["output", name].beside) for name, fields in told.items()}
+        """{output: what a prediction of it tells}, its value first."""
+        return {slot.name: self.output(slot.name).fields for slot in self.signature.outputs}
 
     def reply(self, messages: Sequence[Mapping[str, str]], **how: Any) -> str:
         """The assistant's answer to a conversation, [{"role": "user", "content": …}, …], by a run that

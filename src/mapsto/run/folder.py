@@ -19,6 +19,7 @@ from mapsto.errors import RunError
 from mapsto.files import disk_error, read_json_lines, write_json
 from mapsto.learners import build as build_learner
 from mapsto.models import build as build_model
+from mapsto.outputs.base import Output
 from mapsto.recipes import Choice
 from mapsto.registry import entry, trust
 from mapsto.signature import Signature
@@ -177,6 +178,10 @@ class RunFolder:
 
     # ---- the model ----
 
+    def output(self, slot: str) -> Output:
+        """What stands right of the arrow there: a fitted type as the kind of answer that was chosen."""
+        return self.types["output", slot].output(self.choice.kinds[slot])
+
     def new_model(self) -> torch.nn.Module:
         """The net with its first weights: a function of the choice and its seed."""
         torch.manual_seed(self.choice.training.seed)
@@ -272,6 +277,7 @@ class RunFolder:
             store,
             self.choice.training,
             self.choice.learner_options,
+            self.choice.kinds,
         )
         learner.first = self.first_model
         return learner

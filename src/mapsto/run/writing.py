@@ -10,13 +10,11 @@ from mapsto.data.documents import documents
 from mapsto.errors import CellError, RunError
 from mapsto.generation.likelihood import scored
 from mapsto.generation.sampling import Sampling, answer, opened, texts
-from mapsto.outputs.tokens import sizes
+from mapsto.outputs._next_token import sizes
 from mapsto.run.folder import RunFolder
 from mapsto.source import Source
 from mapsto.types.text.conversation import Messages
 from mapsto.types.text.tokenizers import UNKNOWN, token_numbers
-
-WAYS = {"tokens": "let it write: mapsto sample", "chat": "talk to it: mapsto chat"}  # by kind of head
 
 
 def written(
@@ -24,7 +22,7 @@ def written(
 ) -> tuple[Iterator[list[str]], int]:
     """(what each step adds to each of the texts of these numbers, tokens of the prompt that are too many to
     be read)."""
-    column_type, model = _room(run, "tokens"), run.learner.model.eval()
+    column_type, model = _room(run, "sample"), run.learner.model.eval()
     unread = len(opened(column_type, prompt)) - int(model.most)  # type: ignore[arg-type]
     return texts(model, column_type, prompt, numbers, how, run.learner.device), max(0, unread)
 
@@ -64,7 +62,7 @@ def unheard(run: RunFolder, messages: Messages, how: Sampling) -> list[str]:
 def language(run: RunFolder) -> tuple[Any, Any]:
     """(its net, its text's room) of a run that learned `-> text`, for one that hears texts to ask
     (`mapsto.outputs.ctc.continuations`)."""
-    return run.learner.model.eval(), _room(run, "tokens")
+    return run.learner.model.eval(), _room(run, "sample")
 
 
 def scores(
@@ -72,7 +70,7 @@ def scores(
 ) -> Iterator[tuple[str, dict[str, Any] | CellError]]:
     """(its name, its figures (`Scored.to_json`), or why it could not be read) of each text, given or of a
     column of a source."""
-    column_type = _room(run, "tokens")
+    column_type = _room(run, "sample")
     bytes_of = sizes(column_type.kind, column_type.codes, column_type.alphabet)
     given = (
         documents(texts, column, column_type.read)
@@ -90,17 +88,16 @@ def scores(
         )
 
 
-def _room(run: RunFolder, kind: str) -> Any:
-    """The room of the one output, whose kind of head must be `kind`."""
-    found = None if run.signature.inputs else next(iter(run.choice.kinds.values()))
-    if found == kind:
-        return run.types["output", run.signature.outputs[0].name]
-    what = "writes no text by itself" if kind == "tokens" else "answers no messages"
-    way = (
-        f"{WAYS[found].capitalize()} {run.path}"
-        if found in WAYS
-        else f"Ask it with: mapsto predict {run.path} FILES"
-    )
+def _room(run: RunFolder, command: str) -> Any:
+    """The type of the one output of a run that `command` is for."""
+    name = run.signature.outputs[0].name
+    usage = None if run.signature.inputs else run.output(name).usage
+    if usage is not None and usage.command == command:
+        return run.types["output", name]
+    what = "writes no text by itself" if command == "sample" else "answers no messages"
+    way = f"Ask it with: mapsto predict {run.path} FILES"
+    if usage is not None:
+        way = f"{usage.invitation.capitalize()}: mapsto {usage.command} {run.path}"
     raise RunError(f"{run.path}: learned {run.signature}, which {what}.\n{way}")
 
 

@@ -18,15 +18,13 @@ from mapsto.data.split import TEST
 from mapsto.data.store import Store
 from mapsto.files import append_json, write_atomic, write_json
 from mapsto.learners.base import Learner
-from mapsto.measure import calibration, ood
-from mapsto.measure.baseline import TASKS, answers, chosen, features_of
+from mapsto.measure import ood
+from mapsto.measure.baseline import answers, chosen, features_of
 from mapsto.measure.predictions import TestPredictions, file_of, joined
-from mapsto.measure.row_errors import plain_metric
 from mapsto.measure.scores import Scores, record, score, scored
-from mapsto.prediction import Keep, Measured, Predictions
+from mapsto.prediction import Keep, Measured, Predictions, any_known
 from mapsto.registry.trust import flags
 from mapsto.run import Run
-from mapsto.run.writing import WAYS
 from mapsto.source import SPLITS
 from mapsto.training import memory
 from mapsto.training.checkpoint import unshared
@@ -106,7 +104,7 @@ def _scores(
         }
     sample, found = held.sample, {}
     for slot, predicted in sample.predicted.items():
-        arrays = calibration.calibrated(predicted, scales.get(slot, {}))
+        arrays = run.output(slot).calibrated(predicted, scales.get(slot, {}))
         shown = {name: values[at] for name, values in arrays.items()}
         target, present = sample.target[slot][at], sample.present[slot][at]
         found[slot] = score(learner.metrics(slot), shown, target, present, of)
@@ -163,7 +161,7 @@ def _measured(
     found, heard = {}, {}
 
     def honest(slot: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return calibration.calibrated(arrays, scales.get(slot, {}))
+        return run.output(slot).calibrated(arrays, scales.get(slot, {}))
 
     for split in ("validation", "train", "test"):
         most = min(TRAIN_ROWS, learner.eval_rows) if split == "train" else None
@@ -184,11 +182,14 @@ def _measured(
 
 
 def _scales(run: Run, held: Predictions) -> dict[str, Any]:
-    """How each output is calibrated, from validation rows; {} where there are none."""
-    return {
-        slot: calibration.fit(run.choice.kinds[slot], predicted, held.target[slot], held.present[slot])
-        for slot, predicted in held.predicted.items()
-    }
+    """What makes each output's predictions honest, learned on validation rows whose answer is known; {} where
+    there are none."""
+    scales: dict[str, Any] = {}
+    for slot, predicted in held.predicted.items():
+        known = any_known(held.present[slot])
+        there = {name: values[known] for name, values in predicted.items()}
+        scales[slot] = run.output(slot).calibrate(there, held.target[slot][known])
+    return scales
 
 
 def _novelty(
@@ -251,14 +252,13 @@ def _result(
 ) -> Event:
     """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
     figures = _told({"test": test})["test"]
-    ways = [WAYS[kind] for kind in run.choice.kinds.values() if kind in WAYS and not run.signature.inputs]
-    if run.samples and not ways:
-        ways = ["make some: mapsto sample"]
-    use = (
-        f"{ways[0]} {run.path}"
-        if ways
-        else f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
-    )
+    outputs = [run.output(slot.name) for slot in run.signature.outputs if not run.signature.inputs]
+    usage = next((output.usage for output in outputs if output.usage is not None), None)
+    use = f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
+    if usage is not None:
+        use = f"{usage.invitation}: mapsto {usage.command} {run.path}"
+    elif run.samples:
+        use = f"make some: mapsto sample {run.path}"
     return {
         "event": "done",
         "run": str(run.path),
@@ -302,7 +302,7 @@ def _keep_predictions(
         sample = held.sample
         if slot.name not in sample.predicted:
             continue
-        predicted = calibration.calibrated(sample.predicted[slot.name], scales.get(slot.name, {}))
+        predicted = run.output(slot.name).calibrated(sample.predicted[slot.name], scales.get(slot.name, {}))
         hashes, of = _hashes(run, sample.rows), np.empty(0) if groups is None else groups[sample.rows]
         tested = TestPredictions(
             sample.rows, hashes, sample.target[slot.name], sample.present[slot.name], of, predicted
@@ -361,26 +361,26 @@ def _baselines(
     Where no plain features tell an answer: what the learner or the room calls simple."""
     of = None if groups is None else groups[held.rows]
     scores: dict[str, Any] = {}
-    for slot, found in (
-        learner.baseline("test") if held.whole else {}
-    ).items():  # as large as what it predicts
+    simple = learner.baseline("test") if held.whole else {}  # as large as what it predicts
+    for slot, found in simple.items():
         target, present, metrics = held.sample.target[slot], held.sample.present[slot], learner.metrics(slot)
         scores[slot] = {name: score(metrics, one, target, present, of) for name, one in found.items()}
-    if not any(kind in TASKS for kind in run.choice.kinds.values()) or not run.signature.inputs:
+    outputs = {slot.name: run.output(slot.name) for slot in run.signature.outputs}
+    if not any(output.link for output in outputs.values()) or not run.signature.inputs:
         return scores
     rows = store.rows("test")
     train, test = features_of(store, store.rows("train")), features_of(store, rows, groups)
     rows, kept = rows[chosen(len(rows))], {}
     for number, slot in enumerate(run.signature.outputs):
-        if slot.name not in train:
+        if slot.name not in train or not outputs[slot.name].link:
             continue
-        column_type, asked = run.types["output", slot.name], test[slot.name]
-        found = answers(train[slot.name], asked, column_type, run.choice.kinds[slot.name])
+        output, asked = outputs[slot.name], test[slot.name]
+        found = answers(train[slot.name], asked, output)
         scores[slot.name] = {
             name: score(learner.metrics(slot.name), answer, asked.target, asked.present, asked.groups)
             for name, answer in found.items()
         }
-        metric = plain_metric(column_type)
+        metric = output.row_metric
         kept |= {
             f"{number}.{name}": metric.rows(answer, asked.target).astype(np.float32)
             for name, answer in found.items()

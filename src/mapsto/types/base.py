@@ -8,7 +8,7 @@ A room is a frozen dataclass. Fields without mark are its options, as in `image(
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,13 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Batch, Draw, Field, Ragged
+from mapsto.batch import Draw, Field, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Column
 from mapsto.config import options_of
-from mapsto.errors import CellError, ConfigError, SignatureError
+from mapsto.errors import CellError, SignatureError
 from mapsto.files import write_text
-from mapsto.metrics import Metric
 from mapsto.prediction import Prediction
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
@@ -34,8 +33,6 @@ MISSING_CELLS, SHARES = (
     "missing cells (share)",
     (0.1, 0.25, 0.5),
 )  # the corruption that every column of a table knows
-
-Baseline = Callable[[Batch], dict[str, dict[str, np.ndarray]]]  # {baseline: {name: (B, ...)}}
 
 
 def learned(default: Any) -> Any:
@@ -62,7 +59,9 @@ class Layout:
 class DataType:
     """A room. `name` is its file's name."""
 
-    head_kinds: ClassVar[tuple[str, ...]] = ()  # right of the arrow; () = cannot stand there
+    # the kinds of answers it can be right of the arrow (`mapsto.outputs`), the usual one first; none: it
+    # cannot stand there
+    outputs: ClassVar[tuple[str, ...]] = ()
     reading: ClassVar[tuple[str, ...]] = ()  # fields that change what `encode` writes: they key the store
     modality: ClassVar[str] = (
         "tabular"  # what kind of data the world calls it, as in "tabular classification"
@@ -74,9 +73,6 @@ class DataType:
     placeholder: ClassVar[Any] = (
         None  # a cell for lines that show how to use a run, where no cell of the data may be shown
     )
-    beside: ClassVar[
-        tuple[str, ...]
-    ] = ()  # what of a prediction's detail stands beside its value in a table of answers
     suffixes: ClassVar[frozenset[str]] = frozenset()  # of files that are one cell each, as pictures are
     file_words: ClassVar[str] = ""  # what such files are called, in the plural: "images (png, jpg, …)"
     wants: ClassVar[str] = (
@@ -84,8 +80,10 @@ class DataType:
         # as ids want; or "all" cells. Every distinct value of a target is among them anyway
         "sample"
     )
-
     suffix: ClassVar[str] = ".txt"  # of files that `write` writes; what is .txt is shown in a terminal
+    marks_text: ClassVar[bool] = (
+        False  # are its cells best shown within the text that they speak of (`in_parts`)?
+    )
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -237,6 +235,16 @@ class DataType:
             len(arrays), dtype=torch.bool, device=arrays.device if isinstance(arrays, Tensor) else None
         )
 
+    @property
+    def max_steps(self) -> int:
+        """LEFT of the arrow: tokens that its stem gives of a cell at most; 1 where nothing is known of it."""
+        return 1
+
+    def texts_of(self, values: Any) -> list[str] | None:
+        """LEFT of the arrow: collated values as the texts they were; None where they are none, or keep too
+        little."""
+        return None
+
     def views(self, values: Field) -> list[Field]:
         """Test-time views of collated values, whose outputs heads merge: [values], and a mirrored one where
         that changes nothing."""
@@ -323,12 +331,6 @@ class DataType:
         classes of both. ConfigError where their answers are of different kinds."""
         return self
 
-    def translate_from(
-        self, column_type: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Predictions and targets of this room in the terms of another that came from `together`."""
-        return dict(predicted), target
-
     def decode_cell(self, array: np.ndarray) -> Any:
         """A read value from its encoding, for runs whose data has moved: encoding it again gives the same
         array. CellError where encoding keeps too little."""
@@ -389,31 +391,31 @@ class DataType:
         one stroke."""
         return EachStem({name: column_type.stem(width) for name, column_type in column_types.items()})
 
+    @classmethod
+    def misplaced(cls, cell: Any) -> bool:
+        """RIGHT of the arrow: does a raw cell (`cells.Annotated`) speak of a place of its input that is not
+        there, so that it was taken from elsewhere? False where it cannot be read."""
+        return False
+
+    def in_parts(self, text: Any, value: Any, true: Any = None) -> tuple[tuple[str, str, bool], ...]:
+        """RIGHT of the arrow: the read text that a read value speaks of, in parts (text, label, wrong?).
+        true: what it is held against."""
+        raise TypeError(f"{type(self).__name__} marks no text")
+
     def located(self, prediction: Prediction, cell: Any) -> Prediction:
         """A prediction in words, given the raw cell of the input that it speaks of (`into`)."""
         return prediction
 
-    def head(self, width: int, kind: str) -> Head:
-        """RIGHT of the arrow: the head of one of `head_kinds`."""
-        raise TypeError(f"{type(self).__name__} cannot stand right of an arrow")
+    def output(self, kind: str | None = None) -> Any:
+        """RIGHT of the arrow: this fitted type as one of the kinds of answers that `outputs` names
+        (`mapsto.outputs.base.Output`); None: the one it was fitted for, else the usual one. A type that
+        brings an answer of its own gives it here, as a class of its own file."""
+        return entry("outputs", kind or self.outputs[0])(self)
 
     def min_input_steps(self, arrays: Ragged) -> np.ndarray | None:
         """RIGHT of the arrow: (n,) how many `steps` of the input each answer takes at least; None where any
         number will do."""
         return None
-
-    def baseline(
-        self, name: str, column_types: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]
-    ) -> Baseline | None:
-        """RIGHT of the arrow, where plain features tell no trivial answer (`measure.baseline`): what a simple
-        rule learns from batches of training rows, as a function from a batch to {baseline: what the head
-        would predict}."""
-        return None
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """What is said of predictions; the first decides what "best" means unless --metric does."""
-        return ()
 
     @classmethod
     def with_options(cls, name: str, options: Mapping[str, Any]) -> Self:
@@ -513,11 +515,6 @@ def last_text(signature: Signature, of: str | None, kind: str) -> str:
     return texts[-1]
 
 
-def mean_of_views(outputs: Sequence[Tensor]) -> Tensor:
-    """`Head.merge` of scores of the row as a whole, which a view does not move."""
-    return torch.stack(list(outputs)).mean(0)
-
-
 class Preprocess(nn.Module):
     """A type's `collate` where nothing is drawn, as a module: encoded cells (B, *shape) -> values."""
 
@@ -540,53 +537,3 @@ class EachStem(nn.Module):
 
     def forward(self, values: Mapping[str, Field]) -> dict[str, Any]:
         return {name: stem(values[name]) for name, stem in zip(self.names, self.list, strict=True)}
-
-
-class Head(nn.Module):
-    """RIGHT of the arrow: project, score and decode stay together.
-
-    takes: "pooled" (B, D), "tokens" (B, T, D), "map" (B, D, H, W) or "maps" (several scales); checked against
-    the model's `gives` when it is built. A pooled hidden may carry members, (B, M, D): an ensemble inside one
-    net. The loss is then the mean of the members' losses, the prediction the mean of their predictions (of
-    classes: of their log-probabilities).
-    """
-
-    expects: str = "pooled"
-
-    def forward(self, hidden: Any) -> Any:
-        """hidden -> output, the raw scores."""
-        raise TypeError(f"{type(self).__name__} has no forward")
-
-    def loss(self, output: Any, target: Any, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """-> (per_row (B,), count (B,)): sums, and what they are sums over (labels, tokens, boxes). No label:
-        0 and 0."""
-        raise TypeError(f"{type(self).__name__} has no loss")
-
-    def target_stats(self, output: Any, target: Any, present: Tensor | None = None) -> dict[str, Tensor]:
-        """Named tensors (B, ...) that metrics read beside `predict`'s and that only the truth tells, such as
-        how likely it was."""
-        return {}
-
-    def decoding(self, how: Mapping[str, Any], language: Any = None) -> Any:
-        """How answers are searched for, checked, as `predict` takes it: options by which nothing was learned;
-        language: (net, type) of a run that learned `-> text`. ConfigError where nothing is searched for."""
-        raise ConfigError(
-            f"this run's answers are not searched for, so {', '.join(how) or 'a language model'} would change"
-            " nothing.\nLeave it out."
-        )
-
-    def merge(self, outputs: Sequence[Any], views: Tensor | None) -> Any:
-        """Outputs of a row's test-time views as one, the plain view's first. views (V, 2, 3): how each moved
-        the places that this output speaks of; None where it speaks of none. Here the plain view's alone, for
-        boxes of a mirrored picture must not be averaged with those of the plain one: a head that does not
-        say how its views go together has none."""
-        return outputs[0]
-
-    def predict(self, output: Any, options: Any = None) -> dict[str, Any]:
-        """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …,
-        "probability": …}. options: what `decoding` gave, None for the usual."""
-        raise TypeError(f"{type(self).__name__} does not predict")
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        """What `predict` gave, as numpy, for people: one Prediction a row."""
-        raise TypeError(f"{type(self).__name__} does not decode")

@@ -12,15 +12,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mapsto.batch import Draw
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
-from mapsto.metrics import MULTI_LABEL, Metric
-from mapsto.prediction import Prediction, with_sets
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, mean_of_views
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
 
 SEPARATORS = (";", "|", ",")
 SLICES = 12  # most frequent labels that are looked at one by one
@@ -33,7 +30,7 @@ class Categories(DataType):
     knows which do not, or text until `fit` has found what separates labels. Stored: int8 (K,), 1 holds, 0
     does not, -1 not known. A missing or empty cell says nothing: write [] for "none of them"."""
 
-    head_kinds: ClassVar[tuple[str, ...]] = ("labels",)
+    outputs: ClassVar[tuple[str, ...]] = ("labels",)
     reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side", "mark", "closed")
 
     separator: str | None = setting(
@@ -218,12 +215,6 @@ class Categories(DataType):
         """The labels that both know: of others one of them says nothing."""
         return replace(self, vocabulary=tuple(name for name in self.vocabulary if name in other.vocabulary))
 
-    def translate_from(
-        self, column_type: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        place = [self.vocabulary.index(name) for name in column_type.vocabulary]
-        return {name: values[:, place] for name, values in predicted.items()}, target[:, place]
-
     def decode_cell(self, array: np.ndarray) -> Labels | None:
         return (
             {
@@ -259,13 +250,6 @@ class Categories(DataType):
 
     def stem(self, width: int | None) -> nn.Module:
         return MultiHot(self) if width is None else LabelMean(self, width)
-
-    def head(self, width: int, kind: str) -> Head:
-        return LabelScores(self, width)
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        return MULTI_LABEL
 
 
 def _mark(texts: Sequence[str]) -> str:
@@ -350,46 +334,3 @@ class LabelMean(nn.Module):
         mean = held @ self.table / count.clamp(min=1) + (count == 0).float() * self.none
         unknown = (labels < 0).all(1, keepdim=True).float()
         return (mean * (1 - unknown) + unknown * self.missing)[:, None]
-
-
-class LabelScores(Head):
-    """A logistic score a label; binary cross-entropy summed over the known labels, which are the count."""
-
-    min_input_steps = "pooled"
-
-    def __init__(self, column_type: Categories, width: int):
-        super().__init__()
-        self.labels = column_type.vocabulary
-        self.linear = nn.Linear(width, len(column_type.vocabulary))
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, D) -> logits (B, K), or members (B, M, D) -> (B, M, K)."""
-        return self.linear(hidden)
-
-    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        known = target >= 0 if present is None else present & (target >= 0)
-        truth = target.clamp(min=0)
-        truth = truth[:, None].expand_as(output) if output.ndim == 3 else truth
-        cost = binary_cross_entropy_with_logits(output.float(), truth, reduction="none")
-        cost = cost.mean(1) if cost.ndim == 3 else cost  # the mean of the members' losses
-        return (cost * known).sum(1), known.sum(1).float()
-
-    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
-        return mean_of_views(outputs)
-
-    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
-        probability = output.float().sigmoid()
-        probability = probability.mean(1) if probability.ndim == 3 else probability
-        return {"probability": probability, "value": probability > 0.5}
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        found = []
-        for row, value in zip(predicted["probability"], predicted["value"], strict=True):
-            named = {name: float(p) for name, p in zip(self.labels, row, strict=True)}
-            found.append(
-                Prediction(
-                    [name for name, held in zip(self.labels, value, strict=True) if held],
-                    detail={"probabilities": named},
-                )
-            )
-        return with_sets(found, self.labels, predicted)

@@ -16,13 +16,10 @@ from mapsto.batch import Draw
 from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
-from mapsto.metrics import Metric, classification
-from mapsto.prediction import Prediction, with_sets
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, mean_of_views
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
 from mapsto.types.number.numerals import Moment, leading_zeros, values_of
 
 MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, so these come first
-MOST_WEIGHT = 100.0  # of a class when balancing: one row in a million must not drown the rest
 ONE_HOT = 100  # plain features keep the most frequent classes
 SLICES = 12  # most frequent values that are looked at one by one
 ABOUT = 5  # most frequent classes named
@@ -36,7 +33,7 @@ class Category(DataType):
     """One class of several. Read value: text. Stored as int32: a target's class number (-1 missing); an
     input's code."""
 
-    head_kinds: ClassVar[tuple[str, ...]] = ("classes",)
+    outputs: ClassVar[tuple[str, ...]] = ("classes",)
     reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side")
 
     smoothing: float = setting(
@@ -217,16 +214,6 @@ class Category(DataType):
         more = tuple(name for name in other.vocabulary if name not in self.vocabulary)
         return replace(self, vocabulary=(*self.vocabulary, *more), counts=(*self.counts, *[0] * len(more)))
 
-    def translate_from(
-        self, column_type: Self, predicted: Mapping[str, np.ndarray], target: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """A class that it did not know had no chance."""
-        place = np.array([column_type.vocabulary.index(name) for name in self.vocabulary], np.int64)
-        probability = np.zeros((len(target), len(column_type.vocabulary)), predicted["probability"].dtype)
-        probability[:, place] = predicted["probability"]
-        told = {**predicted, "probability": probability, "value": place[predicted["value"]]}
-        return told, np.where(target >= 0, place[np.maximum(target, 0)], target)
-
     def decode_cell(self, array: np.ndarray) -> str | None:
         """An unknown class comes back as a word that is none."""
         k = int(array) - (FIRST if self.side == "input" else 0)
@@ -265,13 +252,6 @@ class Category(DataType):
     @classmethod
     def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
         return super().stems(column_types, width) if width is None else Embeddings(column_types, width)
-
-    def head(self, width: int, kind: str) -> Head:
-        return Classes(self, width)
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        return classification(len(self.vocabulary))
 
 
 def _order(name: str) -> tuple[int, float, str]:
@@ -335,62 +315,3 @@ class OneHot(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         return one_hot(self.columns[codes], self.features).float()
-
-
-class Classes(Head):
-    """Softmax over K classes, cross-entropy. With `balance` a row's loss is weighted, its count stays 1: over
-    the training rows the weights average 1."""
-
-    min_input_steps = "pooled"
-    weight: Tensor
-
-    def __init__(self, column_type: Category, width: int):
-        super().__init__()
-        self.classes, self.smoothing = column_type.vocabulary, column_type.smoothing
-        self.linear = nn.Linear(width, len(column_type.vocabulary))
-        counts = torch.tensor(column_type.counts, dtype=torch.float32)
-        weight = (counts.sum() / (len(counts) * counts.clamp(min=1))).clamp(max=MOST_WEIGHT)
-        self.register_buffer(
-            "weight", weight if column_type.balance else torch.ones_like(counts), persistent=False
-        )
-        with torch.no_grad():  # start at the classes' frequencies (Karpathy's recipe, 2019)
-            prior = torch.log(counts + 1)
-            self.linear.bias.copy_(torch.zeros_like(prior) if column_type.balance else prior - prior.mean())
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, D) -> logits (B, K), or members (B, M, D) -> (B, M, K)."""
-        return self.linear(hidden)
-
-    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        logs = output.float().log_softmax(-1)
-        logs = logs.mean(1) if logs.ndim == 3 else logs  # the mean of the members' losses
-        known = target >= 0 if present is None else present & (target >= 0)
-        label = target.clamp(min=0)
-        right = logs.gather(1, label[:, None])[:, 0]
-        per_row = -(1 - self.smoothing) * right - self.smoothing * logs.mean(1)
-        return torch.where(known, per_row * self.weight[label], 0.0), known.float()
-
-    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
-        return mean_of_views(outputs)
-
-    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
-        """Members' mean of log-probabilities, renormalised. On reviews (imdb, a bag and a recurrent net) the
-        log loss is .288 where the mean of probabilities has .306, and one temperature can calibrate it; among
-        TabM's members, which agree, the two are level.
-        """
-        logs = output.float().log_softmax(-1)
-        probability = (logs.mean(1) if logs.ndim == 3 else logs).softmax(-1)
-        return {"probability": probability, "value": probability.argmax(1)}
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        probability, value = predicted["probability"], predicted["value"]
-        best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
-        found = [
-            Prediction(
-                self.classes[k],
-                float(row[k]),
-                detail={"probabilities": {self.classes[j]: float(row[j]) for j in top}},
-            )
-            for row, k, top in zip(probability, value.tolist(), best, strict=True)
-        ]
-        return with_sets(found, self.classes, predicted)

@@ -18,12 +18,11 @@ import numpy as np
 from mapsto.cells import Column
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError
-from mapsto.metrics import Metric
-from mapsto.outputs.tokens import NextToken, figures, learned_from, sizes
 from mapsto.signature import Signature, Slot
-from mapsto.types.base import DataType, Head, Layout, learned
+from mapsto.types.base import DataType, Layout, learned
 from mapsto.types.text.conversation import KEYS, in_order, messages_of, shown, turns_of, windows
 from mapsto.types.text.conversation import Messages as Said
+from mapsto.types.text.targets import stream_vocabulary
 from mapsto.types.text.tokenizers import UNKNOWN, vocabulary_size
 
 FEWEST, LONGEST = 64, 512  # tokens read at once, where nobody says otherwise
@@ -38,7 +37,7 @@ class Messages(DataType):
     tokens behind each other."""
 
     modality: ClassVar[str] = "text"
-    head_kinds: ClassVar[tuple[str, ...]] = ("chat",)
+    outputs: ClassVar[tuple[str, ...]] = ("chat",)
     answers: ClassVar[bool] = False
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "most")
 
@@ -106,7 +105,9 @@ class Messages(DataType):
         if not self.kind:
             texts = [content for messages in known for _, content in messages]
             usual = "char" if sum(map(len, texts)) < SHORT else "bpe"
-            column_type = replace(self, **learned_from(texts, self.tokenizer or usual, self.size, self.max))
+            column_type = replace(
+                self, **stream_vocabulary(texts, self.tokenizer or usual, self.size, self.max)
+            )
         turns = turns_of(known, column_type.kind, column_type.codes, column_type.alphabet)
         lengths = np.array([1 + sum(map(len, one)) for one in turns])
         fitting = int(np.clip(np.ceil(np.quantile(lengths, 0.9) / 8) * 8, FEWEST, LONGEST))
@@ -165,17 +166,6 @@ class Messages(DataType):
     @property
     def vocabulary_size(self) -> int:
         return vocabulary_size(self.kind, self.codes, self.alphabet)
-
-    def head(self, width: int, kind: str) -> Head:
-        return NextToken(width, self.vocabulary_size, self.most, apart=True)
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        return figures(
-            sizes(self.kind, self.codes, self.alphabet),
-            "a token of the assistant's",
-            "given what was said before",
-        )
 
 
 def vocabulary_of(column_type: DataType) -> dict[str, Any]:

@@ -20,13 +20,12 @@ from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Column
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, SignatureError
-from mapsto.metrics import Arrays, Metric, mean_of
-from mapsto.outputs.tokens import NextToken, learned_from
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk, Source
-from mapsto.types.base import DataType, Head, Layout, learned
+from mapsto.types.base import DataType, Layout, learned
 from mapsto.types.messages import vocabulary_of
 from mapsto.types.text.conversation import Messages, begun, in_order, messages_of, shortened, shown, turns_of
+from mapsto.types.text.targets import stream_vocabulary
 from mapsto.types.text.tokenizers import vocabulary_size
 
 NAME, PARTS = "preference", ("prompt", "chosen", "rejected")
@@ -41,7 +40,7 @@ class Preference(DataType):
     rejected, 2 · token + (is it the answer's?), 0 behind the shorter one."""
 
     modality: ClassVar[str] = "text"
-    head_kinds: ClassVar[tuple[str, ...]] = ("chat",)
+    outputs: ClassVar[tuple[str, ...]] = ("chat",)
     answers: ClassVar[bool] = False
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "most")
 
@@ -136,7 +135,7 @@ class Preference(DataType):
             )
         column_type = self
         if not self.kind:  # to be checked without a run to start from
-            found = learned_from(
+            found = stream_vocabulary(
                 [content for pair in known for part in pair for _, content in part], None, None, self.max
             )
             column_type = replace(self, **found)
@@ -220,36 +219,10 @@ class Preference(DataType):
     def vocabulary_size(self) -> int:
         return vocabulary_size(self.kind, self.codes, self.alphabet)
 
-    def head(self, width: int, kind: str) -> Head:
-        return NextToken(width, self.vocabulary_size, self.most, apart=True)
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """Of predicted {"margin": (n,)}."""
-        return (
-            Metric(
-                "accuracy",
-                "Share of pairs whose chosen answer gained more in probability than the rejected one; ties"
-                " count half.",
-                _right,
-                mean_of,
-            ),
-            Metric(
-                "margin",
-                "Mean of β · (gain of the chosen answer − gain of the rejected one), in nats over where it"
-                " started.",
-                _margin,
-                mean_of,
-            ),
-            Metric(
-                "loss",
-                "Mean negative logarithm of the probability that the margin gives to the chosen answer"
-                " (nats).",
-                _loss,
-                mean_of,
-                False,
-            ),
-        )
+    def output(self, kind: str | None = None) -> Any:
+        """As a margin between the two, whatever it is called in a record: runs say "chat", because they
+        talk."""
+        return super().output("margin")
 
 
 def _part(cell: Mapping[str, Any], name: str) -> Messages:
@@ -264,18 +237,6 @@ def _side_by_side(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     found = np.zeros((max(len(a), len(b)), 2), np.int32)
     found[: len(a), 0], found[: len(b), 1] = a, b
     return found
-
-
-def _right(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-    return ((np.sign(predicted["margin"]) + 1) / 2)[:, None].astype(np.float64)
-
-
-def _margin(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-    return predicted["margin"][:, None].astype(np.float64)
-
-
-def _loss(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-    return np.logaddexp(0, -predicted["margin"].astype(np.float64))[:, None]
 
 
 @dataclass

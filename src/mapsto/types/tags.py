@@ -1,38 +1,32 @@
 """A tag for each word of a text: names (B-person, I-person, O), parts of speech. Right of the arrow, beside a
 text.
 
-The head is a conditional random field (Lafferty et al. 2001) on a net's tokens, as in Lample et al. 2016:
-what follows what is learned, and of names only what is well-formed is ever answered: no I-person but behind a
-B-person or I-person. Letters: B batch, T words, K tags, D width.
+Letters: B batch, T words.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mapsto.batch import Batch, Draw, Padded, Ragged
+from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
-from mapsto.metrics import Arrays, Metric, pooled_f1, ratio_of
 from mapsto.prediction import Prediction
 from mapsto.signature import Signature
-from mapsto.types.base import Baseline, DataType, Head, Layout, last_text, learned
+from mapsto.types.base import DataType, Layout, last_text, learned
 from mapsto.types.text.stems import padded
-from mapsto.types.text.words import names_of, text_of, words_of
+from mapsto.types.text.words import text_of, words_of
 
 OUTSIDE = "O"
-TINY = 1e-12
-FORBIDDEN = -1e4
 Entity = tuple[int, int, str]  # first word, behind the last, type
 
 
@@ -42,9 +36,9 @@ class Tags(DataType):
     none where they are missing."""
 
     modality: ClassVar[str] = "text"
-    head_kinds: ClassVar[tuple[str, ...]] = ("tags",)
+    outputs: ClassVar[tuple[str, ...]] = ("tags",)
     reading: ClassVar[tuple[str, ...]] = ("vocabulary",)
-    beside: ClassVar[tuple[str, ...]] = ("words", "entities")
+    marks_text: ClassVar[bool] = True
 
     of: str | None = setting(None, "the input whose words are tagged; default: the last text")
     recall: float | None = setting(
@@ -165,9 +159,10 @@ class Tags(DataType):
         listed = ", ".join(kinds[:8]) + (", …" if len(kinds) > 8 else "")
         return f"{len(kinds)} {'kinds of names' if self.names else 'tags'}{f': {listed}' if names else ''}"
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return ()
+    def in_parts(
+        self, text: Any, value: Sequence[str], true: Sequence[str] | None = None
+    ) -> tuple[tuple[str, str, bool], ...]:
+        return labelled(words_of(text), value, true)
 
     def located(self, prediction: Prediction, cell: Any) -> Prediction:
         """With the words that were tagged, and the names found among them."""
@@ -181,65 +176,6 @@ class Tags(DataType):
                 for a, b, kind in entities(tags)
             ]
         return replace(prediction, value=tags, detail=detail)
-
-    def baseline(
-        self, name: str, column_types: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]
-    ) -> Baseline:
-        """What is known by heart: the names of the training rows, the longest first, and each word's most
-        frequent tag."""
-        usual: dict[int, Counter[int]] = {}
-        known: dict[tuple[int, ...], Counter[str]] = {}
-        for batch in batches:
-            for words, tags in zip(
-                names_of(batch.inputs[self.within]), _plain(batch.targets[name]), strict=True
-            ):
-                for word, tag in zip(words, tags, strict=False):
-                    usual.setdefault(word, Counter())[tag] += 1
-                for first, behind, kind in (
-                    entities([self.vocabulary[tag] for tag in tags]) if self.names else ()
-                ):
-                    known.setdefault(tuple(words[first:behind]), Counter())[kind] += 1
-        best = {word: max(counts, key=lambda tag: (counts[tag], -tag)) for word, counts in usual.items()}
-        other = int(np.argmax(self.counts))
-
-        def answer(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
-            texts = names_of(batch.inputs[self.within])
-            found = {
-                "frequent": {"value": _rows([[best.get(word, other) for word in words] for words in texts])}
-            }
-            return (
-                {"dictionary": {"value": _rows([self._looked_up(words, known) for words in texts])}, **found}
-                if self.names
-                else found
-            )
-
-        return answer
-
-    def _looked_up(self, words: Sequence[int], known: Mapping[tuple[int, ...], Counter[str]]) -> list[int]:
-        longest = max(map(len, known), default=0)
-        tags, at = [0] * len(words), 0
-        while at < len(words):
-            length = next(
-                (
-                    n
-                    for n in range(min(longest, len(words) - at), 0, -1)
-                    if tuple(words[at : at + n]) in known
-                ),
-                0,
-            )
-            if length:
-                kind = known[tuple(words[at : at + length])].most_common(1)[0][0]
-                begin, inside = (self.vocabulary.index(f"{mark}-{kind}") for mark in "BI")
-                tags[at : at + length] = [begin] + [inside] * (length - 1)
-            at += length or 1
-        return tags
-
-    def head(self, width: int, kind: str) -> Head:
-        return Field(self, width)
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        return figures(self.vocabulary, self.names)
 
 
 def _listed(cell: Any) -> tuple[str, ...]:
@@ -261,19 +197,6 @@ def _listed(cell: Any) -> tuple[str, ...]:
 def are_names(tags: Any) -> bool:
     """Do they mark what begins and goes on, and what is outside?"""
     return all(tag == OUTSIDE or (tag[:2] in ("B-", "I-") and len(tag) > 2) for tag in tags)
-
-
-def _plain(field: Any) -> list[list[int]]:
-    """Padded (B, T) -> its rows as lists."""
-    return [row[:length] for row, length in zip(field.values.tolist(), field.lengths.tolist(), strict=True)]
-
-
-def _rows(rows: Sequence[Sequence[int]]) -> np.ndarray:
-    """(n,) objects, each an array."""
-    found = np.empty(len(rows), object)
-    for i, row in enumerate(rows):
-        found[i] = np.array(row, np.int64)
-    return found
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:
@@ -311,174 +234,3 @@ def labelled(
         ]
         at = behind
     return tuple([*parts, (" ".join(words[at:]), "", False)] if at < len(words) else parts[:-1])
-
-
-def figures(vocabulary: tuple[str, ...], names: bool) -> tuple[Metric, ...]:
-    """Metrics of predicted {"value": rows of tag numbers} and target, rows likewise; the loss where there is
-    "probability", rows (t, K)."""
-
-    def aligned(predicted: Arrays, target: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Predictions as long as the truth: of words that were not read nothing is said."""
-        both = zip(predicted["value"], target, strict=True)
-        return [(np.r_[said, np.zeros(len(true), np.int64)][: len(true)], true) for said, true in both]
-
-    def pairs(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-        """(n, 3): names found rightly, answered, there."""
-        counts = []
-        for said, true in aligned(predicted, target):
-            answered, there = ({*entities([vocabulary[tag] for tag in row.tolist()])} for row in (said, true))
-            counts.append((len(answered & there), len(answered), len(there)))
-        return np.array(counts, np.float64).reshape(-1, 3)
-
-    def right(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-        return np.array(
-            [((said == true).sum(), len(true)) for said, true in aligned(predicted, target)], np.float64
-        ).reshape(-1, 2)
-
-    def nats(predicted: Arrays, target: np.ndarray) -> np.ndarray:
-        if "probability" not in predicted:
-            return np.full((len(target), 2), np.nan)
-        rows = [
-            (row[np.arange(len(row)), true[: len(row)]], len(row))
-            for row, true in zip(predicted["probability"], target, strict=True)
-        ]
-        return np.array([(-np.log(np.maximum(row, TINY)).sum(), n) for row, n in rows], np.float64).reshape(
-            -1, 2
-        )
-
-    accuracy = Metric("accuracy", "Share of words whose tag is the true one.", right, ratio_of)
-    loss = Metric(
-        "loss",
-        "Mean negative logarithm (nats) of the probability given to a word's true tag.",
-        nats,
-        ratio_of,
-        False,
-    )
-    if not names:
-        return accuracy, loss
-    return (*pooled_f1("name", "of the same words and type", pairs), accuracy, loss)
-
-
-class Field(Head):
-    """A linear-chain conditional random field: tokens (B, T, D) -> scores (B, T, K) of each word's tags, and
-    of each pair of neighbours. What learns sees every sequence of tags; what answers only those that are
-    well-formed."""
-
-    expects = "tokens"
-    illegal: Tensor
-    first_illegal: Tensor
-
-    def __init__(self, column_type: Tags, width: int):
-        super().__init__()
-        self.tags, self.recall = (
-            column_type.vocabulary,
-            column_type.recall or 0.0 if column_type.names else 0.0,
-        )
-        self.linear = nn.Linear(width, len(self.tags))
-        self.follows = nn.Parameter(torch.zeros(len(self.tags), len(self.tags)))  # from, to
-        self.first = nn.Parameter(torch.zeros(len(self.tags)))
-        goes_on = [tag[2:] if column_type.names and tag.startswith("I-") else None for tag in self.tags]
-        of = [tag[2:] if column_type.names and tag != OUTSIDE else None for tag in self.tags]
-        wrong = torch.tensor([[kind is not None and kind != before for kind in goes_on] for before in of])
-        self.register_buffer("illegal", FORBIDDEN * wrong.float(), persistent=False)
-        self.register_buffer(
-            "first_illegal",
-            FORBIDDEN * torch.tensor([kind is not None for kind in goes_on]).float(),
-            persistent=False,
-        )
-        with torch.no_grad():  # start at the tags' frequencies
-            prior = torch.log(torch.tensor(column_type.counts, dtype=torch.float32) + 1)
-            self.linear.bias.copy_(prior - prior.mean())
-
-    def forward(self, hidden: Padded | Tensor) -> Padded | Tensor:
-        return (
-            Padded(self.linear(hidden.values), hidden.lengths)
-            if isinstance(hidden, Padded)
-            else self.linear(hidden)
-        )
-
-    def loss(self, output: Any, target: Any, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Nats of each row's whole sequence of tags, and its words."""
-        output, target = _whole(output), _whole(target)
-        length = min(output.values.shape[1], target.values.shape[1])
-        scores, tags = output.values[:, :length].float(), target.values[:, :length]
-        lengths = torch.minimum(output.lengths, target.lengths).clamp(max=length)
-        lengths = lengths if present is None else lengths * present.to(lengths.dtype)
-        mask = torch.arange(length, device=scores.device) < lengths[:, None]
-        of_tags = (scores.gather(2, tags[..., None])[..., 0] * mask).sum(1) + self.first[tags[:, 0]] * mask[
-            :, 0
-        ]
-        of_tags = of_tags + (self.follows[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]).sum(1)
-        whole = _forward(scores, self.first, self.follows, mask)[:, -1].logsumexp(-1)
-        return torch.where(lengths > 0, whole - of_tags, 0.0), lengths.float()
-
-    def predict(self, output: Any, options: Any = None) -> dict[str, Any]:
-        """The likeliest well-formed tags (B, T), and how likely each tag of each word is (B, T, K)."""
-        plain, output = isinstance(output, Tensor), _whole(output)
-        scores, mask = output.values.float(), output.mask
-        ahead = _forward(scores, self.first, self.follows, mask)
-        lengths = output.lengths
-        turned = torch.where(
-            mask, lengths[:, None] - 1 - torch.arange(mask.shape[1], device=mask.device), 0
-        )  # (B, T): the words from the last on
-        back = _forward(
-            scores.gather(1, turned[..., None].expand_as(scores)),
-            torch.zeros_like(self.first),
-            self.follows.T,
-            mask,
-        )
-        both = ahead + back.gather(1, turned[..., None].expand_as(back)) - scores
-        if (
-            self.recall
-        ):  # what is best for the whole of a name's words is timid: few training names are like those to come
-            scores = torch.cat([scores[..., :1] - self.recall, scores[..., 1:]], -1)
-        best = _viterbi(scores, self.first + self.first_illegal, self.follows + self.illegal, mask)
-        found = {"value": best, "probability": both.softmax(-1)}
-        return found if plain else {name: Padded(value, lengths) for name, value in found.items()}
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        """A list of tags for each row, and how sure each is, where that is known."""
-        found = [Prediction([self.tags[tag] for tag in tags.tolist()]) for tags in predicted["value"]]
-        if "probability" not in predicted:
-            return found
-        sure = [
-            chances[np.arange(len(tags)), tags].astype(float)
-            for tags, chances in zip(predicted["value"], predicted["probability"], strict=True)
-        ]
-        return [
-            replace(one, detail={"probabilities": each.round(4).tolist()})
-            for one, each in zip(found, sure, strict=True)
-        ]
-
-
-def _whole(values: Any) -> Padded:
-    """As Padded: plain tensors are of full length."""
-    return (
-        values
-        if isinstance(values, Padded)
-        else Padded(values, torch.full((len(values),), values.shape[1], device=values.device))
-    )
-
-
-def _forward(scores: Tensor, first: Tensor, follows: Tensor, mask: Tensor) -> Tensor:
-    """(B, T, K): the logarithm of the sum over all beginnings that end in each tag; behind the end of a row
-    its last word's."""
-    sums = [scores[:, 0] + first]
-    for t in range(1, scores.shape[1]):
-        step = (sums[-1][:, :, None] + follows).logsumexp(1) + scores[:, t]
-        sums.append(torch.where(mask[:, t, None], step, sums[-1]))
-    return torch.stack(sums, 1)
-
-
-def _viterbi(scores: Tensor, first: Tensor, follows: Tensor, mask: Tensor) -> Tensor:
-    """(B, T) the best sequence of tags (Viterbi 1967); 0 behind the end of a row."""
-    best, came = scores[:, 0] + first, []
-    for t in range(1, scores.shape[1]):
-        value, before = (best[:, :, None] + follows).max(1)
-        stay = torch.arange(scores.shape[2], device=scores.device).expand_as(before)
-        came.append(torch.where(mask[:, t, None], before, stay))
-        best = torch.where(mask[:, t, None], value + scores[:, t], best)
-    tags = [best.argmax(1)]
-    for before in reversed(came):
-        tags.append(before.gather(1, tags[-1][:, None])[:, 0])
-    return torch.stack(tags[::-1], 1) * mask

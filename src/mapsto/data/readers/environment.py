@@ -84,7 +84,7 @@ class EnvironmentSource(Source):
         space = self.spaces[column]
         for name in [slot.type] if slot.type else names("types"):
             held = entry("types", name).of_space(space, side)
-            if held is not None and (side == "input" or held.head_kinds):
+            if held is not None and (side == "input" or held.outputs):
                 types[side, slot.name] = held
                 return Slot(slot.name, name, slot.options, column)
         raise SignatureError(

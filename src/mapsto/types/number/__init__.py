@@ -16,15 +16,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import huber_loss, mse_loss
 
 from mapsto.batch import Draw, Field
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
-from mapsto.metrics import REGRESSION, Metric
-from mapsto.prediction import Prediction
-from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Head, Layout, learned, mean_of_views, quarters
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
 from mapsto.types.number.encodings import CLIP, Given, Periodic, Piecewise, Plain, Spline, Tokens
 from mapsto.types.number.numerals import (
     DAY,
@@ -45,7 +42,7 @@ NOISE = "noise in numbers (standard deviations)"
 class Number(DataType):
     """A number or a date. Read value: float, or `Moment`."""
 
-    head_kinds: ClassVar[tuple[str, ...]] = ("regression",)
+    outputs: ClassVar[tuple[str, ...]] = ("regression",)
     reading: ClassVar[tuple[str, ...]] = ("kind", "decimal", "day_first", "dates_day_first")
 
     loss: str = setting("mse", "what a prediction's error costs", choices=("mse", "huber"))
@@ -198,7 +195,7 @@ class Number(DataType):
         (7 days), and (+4) in the day if that varies.
         """
         if self.side == "output":
-            return arrays if self._needs_float64 else arrays.float()
+            return arrays if self.needs_float64 else arrays.float()
         missing = torch.isnan(arrays)
         known = torch.where(missing, self.mean, arrays) if not self.log else torch.nan_to_num(arrays)
         if self.log:
@@ -239,8 +236,9 @@ class Number(DataType):
         return found
 
     @property
-    def _needs_float64(self) -> bool:
-        return not self.log and abs(self.mean) > 1e3 * self.std  # float32 keeps 7 digits
+    def needs_float64(self) -> bool:
+        """Would float32, which keeps 7 digits, blur its values?"""
+        return not self.log and abs(self.mean) > 1e3 * self.std
 
     def present(self, arrays: Tensor) -> Tensor:
         return ~torch.isnan(arrays)
@@ -281,6 +279,10 @@ class Number(DataType):
         spread = f"mean {self.mean:,.4g}, spread {self.std:,.4g}"
         return f"{spread}, on the scale log(1 + |x|)" if self.log else spread
 
+    def shown(self, value: float) -> Any:
+        """A predicted value in the data's own terms: a date as it is written."""
+        return iso(value) if self.kind == "date" else value
+
     def decode_cell(self, array: np.ndarray) -> float | None:
         return None if np.isnan(array) else float(array)
 
@@ -308,13 +310,6 @@ class Number(DataType):
     @classmethod
     def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
         return super().stems(column_types, width) if width is None else Numbers(column_types, width)
-
-    def head(self, width: int, kind: str) -> Head:
-        return Regression(self, width)
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        return REGRESSION
 
 
 def knots(values: np.ndarray, most: int) -> np.ndarray:
@@ -434,59 +429,3 @@ class OneNumber(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         return self.inner({"": values})[""]
-
-
-# --- right of the arrow ---------------------------------------------------------------------------
-
-
-class Regression(Head):
-    """One number, learned in standard deviations from the training mean (of the log scale where `log`)."""
-
-    min_input_steps = "pooled"
-
-    def __init__(self, column_type: Number, width: int):
-        super().__init__()
-        self.column_type = column_type
-        self.linear = nn.Linear(width, 1)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, D) -> (B,), or members (B, M, D) -> (B, M)."""
-        return self.linear(hidden)[..., 0]
-
-    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        known = ~torch.isnan(target) if present is None else present & ~torch.isnan(target)
-        target = torch.where(known, target, self.column_type.mean if not self.column_type.log else 0.0)
-        if self.column_type.log:
-            target = torch.sign(target) * torch.log1p(target.abs())
-        standard = ((target - self.column_type.mean) / self.column_type.std).float()
-        output = output.float()
-        standard = standard[:, None].expand_as(output) if output.ndim == 2 else standard
-        error = (huber_loss if self.column_type.loss == "huber" else mse_loss)(
-            output, standard, reduction="none"
-        )
-        per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
-        return torch.where(known, per_row, 0.0), known.float()
-
-    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
-        return mean_of_views(outputs)
-
-    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
-        """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's
-        unit at that value."""
-        mean = output.float().mean(1) if output.ndim == 2 else output.float()
-        value = (
-            mean.double() if self.column_type._needs_float64 else mean
-        ) * self.column_type.std + self.column_type.mean
-        spread = (
-            (output.float() - mean[:, None]).square().mean(1).sqrt()
-            if output.ndim == 2
-            else torch.ones_like(mean)
-        )
-        if self.column_type.log:
-            value = torch.sign(value) * torch.expm1(value.abs())
-            spread = spread * (1 + value.abs())  # the slope of expm1
-        return {"value": value, "spread": spread * self.column_type.std}
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        dated = self.column_type.kind == "date"
-        return [Prediction(iso(value) if dated else value) for value in predicted["value"].tolist()]

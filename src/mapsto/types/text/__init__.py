@@ -2,12 +2,13 @@
 
 A read value is the text as it stands. Left of the arrow it is tokens in order and a bag of counted runs
 beside them, or words one by one: how, is its `mapsto.types.text.inputs`. Right of the arrow it is tokens
-alone, by its `mapsto.types.text.targets`. Letters: B batch, T tokens, G counted runs, D width, V vocabulary.
+alone, as the kind of answer wants it (`mapsto.outputs`). Letters: B batch, T tokens, G counted runs, D width,
+V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -15,22 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Batch, Draw, Padded, Ragged
+from mapsto.batch import Draw, Padded, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, Continued, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
-from mapsto.metrics import Metric
-from mapsto.registry import module
+from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
 from mapsto.types._corruptions import add_typos, pieces_of, words_disturbed
 from mapsto.types.base import (
     MISSING_CELLS,
     SHARES,
-    Baseline,
     DataType,
-    Head,
     Layout,
     learned,
     options_given,
@@ -47,7 +45,7 @@ from mapsto.types.text.stems import (
     rarities_of,
     windows,
 )
-from mapsto.types.text.targets import TextTarget, too_long
+from mapsto.types.text.targets import decode_texts, too_long
 from mapsto.types.text.tokenizers import FIRST
 from mapsto.types.text.words import text_of
 
@@ -69,7 +67,7 @@ class Text(DataType):
     modality: ClassVar[str] = "text"
     prose: ClassVar[bool] = True
     placeholder: ClassVar[Any] = "some text"
-    head_kinds: ClassVar[tuple[str, ...]] = ("tokens", "sequence", "ctc")
+    outputs: ClassVar[tuple[str, ...]] = ("tokens", "sequence", "ctc")
     reading: ClassVar[tuple[str, ...]] = (
         "kind",
         "codes",
@@ -178,7 +176,7 @@ class Text(DataType):
         return column_type._inputs.fit(column_type, texts, spec)
 
     def _fit_answer(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
-        name, kind = str(spec.get("name", "text")), str(spec.get("kind", self.head_kinds[0]))
+        name, kind = str(spec.get("name", "text")), str(spec.get("kind", self.outputs[0]))
         asked = {key: getattr(self, key) for key in ("grams", "hide") if getattr(self, key) is not None}
         if self.tokenizer in ("words", "ngrams") or self.long != "start" or asked:
             wrong = (
@@ -199,7 +197,7 @@ class Text(DataType):
             {"most": self.max or self.most} if self.answer == kind else None
         )  # a run that goes on keeps the earlier one's tokens
         own = (spec["codes"],) if "codes" in spec else ()
-        found = kept or target_of(kind).learn(
+        found = kept or entry("outputs", kind).learn(
             values, self.tokenizer, self.size, self.max, spec.get("beside", ()), *own
         )
         found |= {"most": min(found["most"], spec["reach"])} if "reach" in spec else {}
@@ -229,7 +227,7 @@ class Text(DataType):
 
     def _encoded(self, values: Sequence[str | None]) -> list[np.ndarray]:
         if self.answer:
-            found = target_of(self.answer).tokens(values, self.kind, self.codes, self.alphabet)
+            found = entry("outputs", self.answer).tokens(values, self.kind, self.codes, self.alphabet)
             found = (
                 [references.cut(tokens, self.most) for tokens in found]
                 if self._whole and self.max is not None
@@ -299,10 +297,7 @@ class Text(DataType):
     def said(self, name: str) -> str:
         """How it is read, and what a person may not expect."""
         if self.answer:
-            return (
-                f"'{name}' is written in {self.about()},"
-                f" {target_of(self.answer).said(self.writes or self.most)}"
-            )
+            return f"'{name}' is written in {self.about()}, {self.output().how(self.writes or self.most)}"
         told = f"'{name}' is read as {self.about()}"
         if self.cut >= 0.005:
             told += (
@@ -363,6 +358,19 @@ class Text(DataType):
 
     # ---- for nets ----
 
+    @property
+    def max_steps(self) -> int:
+        return self.most
+
+    def texts_of(self, values: Padded) -> list[str] | None:
+        """Where tokens keep every letter."""
+        if self.kind not in ("bpe", "char", pretrained.PUBLIC):
+            return None
+        rows = zip(values.values, values.lengths.tolist(), strict=True)
+        return decode_texts(
+            [row[:length].cpu().numpy() for row, length in rows], self.kind, self.codes, self.alphabet
+        )
+
     def range_violation(self, values: Texts) -> Tensor | None:
         """How rare its runs are in the training texts, in the mean: another language or keys hit at random
         consist of rare ones."""
@@ -382,7 +390,7 @@ class Text(DataType):
     @property
     def _whole(self) -> bool:
         """Right of the arrow: is each answer written from its beginning to its end?"""
-        return bool(self.answer) and target_of(self.answer).whole
+        return bool(self.answer) and entry("outputs", self.answer).whole
 
     @property
     def overlap_length(self) -> int:
@@ -403,25 +411,11 @@ class Text(DataType):
     def plain(self, stem: nn.Module, values: Texts) -> Any:  # type: ignore[override]
         return stem.sparse(values) if isinstance(stem, PlainBag) else super().plain(stem, values)
 
-    def head(self, width: int, kind: str) -> Head:
-        return target_of(kind).head(width, self)
+    def output(self, kind: str | None = None) -> Any:
+        return super().output(kind or self.answer or None)
 
     def min_input_steps(self, arrays: Ragged) -> np.ndarray | None:
-        return target_of(self.answer).min_input_steps(arrays)
-
-    def baseline(
-        self, name: str, column_types: Mapping[tuple[str, str], DataType], batches: Iterator[Batch]
-    ) -> Baseline | None:
-        return target_of(self.answer).baseline(name, batches)
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        return target_of(self.answer).metrics(self) if self.answer else ()
-
-
-def target_of(kind: str) -> TextTarget:
-    """How a text right of the arrow is written, by the kind of answer: `outputs/KIND.py` says."""
-    return module("outputs", kind).TARGET
+        return self.output().min_input_steps(arrays)
 
 
 _LONG = {

@@ -13,7 +13,7 @@ import base64
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -54,12 +54,46 @@ from mapsto.types.text.tokenizers import (
     tokenizer_of,
 )
 
-Text = Any  # mapsto.types.text.Text, whose file imports this one
-
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
 SAMPLED = 5_000_000  # characters that buckets and rarities are counted on
 WINDOWS = 8  # views of a long text at most
 WORDS, PIECES, LETTERS = 20_000, 8_000, 5_000  # in a vocabulary, where nobody says otherwise
+
+
+class Text(Protocol):
+    """What a reading must know of the text's type, which is frozen: its options, and what it learned. See
+    `mapsto.types.text`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def tokenizer(self) -> str | None: ...
+    @property
+    def grams(self) -> bool | None: ...
+    @property
+    def max(self) -> int | None: ...
+    @property
+    def long(self) -> str: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def hide(self) -> float | None: ...
+    @property
+    def codes(self) -> str: ...
+    @property
+    def alphabet(self) -> str: ...
+    @property
+    def most(self) -> int: ...
+    @property
+    def kept(self) -> int: ...
+    @property
+    def buckets(self) -> int: ...
+    @property
+    def words(self) -> int: ...
+    @property
+    def longest(self) -> int: ...
+    @property
+    def rarity(self) -> str: ...
 
 
 class TextInput:

@@ -99,7 +99,7 @@ def begun(texts: Sequence[str], codes: str) -> list[list[int]]:
     return found
 
 
-def told(rows: Iterable[Sequence[int]], codes: str) -> list[str]:
+def decode_texts(rows: Iterable[Sequence[int]], codes: str) -> list[str]:
     """Texts from their tokens; marks say nothing."""
     return tokenizer_of(codes).decode_batch([list(row) for row in rows], skip_special_tokens=True)
 

@@ -1,40 +1,29 @@
-"""How a text right of the arrow is written, said and measured: what differs between the kinds of heads that a
-text has."""
+"""How texts right of the arrow are written as tokens, and read from them again: what several kinds of answers
+(`mapsto.outputs`) and several types share. Letters: n tokens of a text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from mapsto.batch import Batch, Ragged
-from mapsto.metrics import Metric
-from mapsto.types.base import Baseline, Head
+from mapsto.cells import Continued
+from mapsto.types.text import pretrained
+from mapsto.types.text.pretrained import PUBLIC
+from mapsto.types.text.tokenizers import FIRST, START, alphabet_of, byte_pairs, pieces_of, token_numbers
 
 Values = Sequence[str | None]
 
-
-@dataclass(frozen=True)
-class TextTarget:
-    """learn: training texts, the options tokenizer, size and max, texts to learn tokens from in place of
-    them, perhaps a public model's tokens (`mapsto.types.text.pretrained`) -> what the room learns, {"kind",
-    "codes" or "alphabet", "most"}. tokens: texts, kind, codes, alphabet -> token numbers, int32 (n,) each,
-    nothing for a missing one. head: width, room -> Head. metrics: of a fitted room. said: of the most tokens,
-    for the line that says how it is written. whole: is a text learned from its beginning to its end, so that
-    a longer one than `most` cannot be? takes: encoded texts -> steps of the input (n,) that each takes at
-    least, where they are counted. simple: the slot's name and training batches -> what a simple rule
-    answers."""
-
-    learn: Callable[..., dict[str, Any]]
-    tokens: Callable[[Values, str, str, str], list[np.ndarray]]
-    head: Callable[[int, Any], Head]
-    metrics: Callable[[Any], tuple[Metric, ...]]
-    said: Callable[[int], str]
-    whole: bool = False
-    min_input_steps: Callable[[Ragged], np.ndarray | None] = lambda arrays: None
-    baseline: Callable[[str, Iterator[Batch]], Baseline | None] = lambda name, batches: None
+# characters of training text up to which single characters are the better tokens, where these are few
+SHORT = 5_000_000
+LETTERS = 256  # different characters that are few
+CHARACTERS_A_PIECE = 1_000  # of training text: a rarer piece is not learned
+TRIED = 100_000  # characters on which it is seen how many tokens a text makes
+BLOCK = 128  # tokens that are read at once, where nobody says otherwise
+BLOCKS = 64  # that a training text should fill at least
 
 
 def too_long(tokens: int, most: int) -> str:
@@ -42,3 +31,52 @@ def too_long(tokens: int, most: int) -> str:
         f"takes {tokens:,} tokens, more than the {most:,} that are written at most. To cut it, say how many:"
         f" text(max={most})."
     )
+
+
+def stream_vocabulary(
+    values: Values,
+    tokenizer: str | None,
+    size: int | None,
+    most: int | None,
+    own: str = "",
+) -> dict[str, Any]:
+    """What a type learns to write texts that lie behind each other: {"kind", "codes" or "alphabet", "most"}.
+    values: training texts, or a sample of them. own: a public model's tokens, in place of learned ones."""
+    texts = [value for value in values if value]
+    characters = sum(map(len, texts))
+    few = characters <= SHORT and len(alphabet_of(texts, LETTERS + 1)) <= LETTERS
+    kind = tokenizer or ("char" if few else "bpe")
+    if own:
+        found: dict[str, Any] = {"kind": PUBLIC, "codes": own}
+    elif kind == "char":
+        found = {"kind": kind, "alphabet": alphabet_of(texts, size or 5_000)}
+    else:
+        found = {"kind": kind, "codes": byte_pairs(texts, size, CHARACTERS_A_PIECE)}
+    some = "".join(text[:TRIED] for text in texts[:64])[:TRIED]
+    (tokens,) = stream_tokens([some], **{"codes": "", "alphabet": "", **found})
+    filled = int(len(tokens) / max(1, len(some)) * characters) // BLOCKS // 8 * 8
+    return {**found, "most": most or int(min(BLOCK, max(8, filled)))}
+
+
+def stream_tokens(values: Values, kind: str, codes: str, alphabet: str) -> list[np.ndarray]:
+    """Texts as token numbers, int32 (n,) each: where a document begins a START, which also ends the one
+    before; nothing for what is missing."""
+    begins = [[] if value is None or isinstance(value, Continued) else [START] for value in values]
+    found = token_numbers(values, kind, codes, alphabet)
+    return [
+        np.concatenate([np.array(first, np.int32), tokens])
+        for first, tokens in zip(begins, found, strict=True)
+    ]
+
+
+@cache
+def _pieces(kind: str, codes: str, alphabet: str) -> list[bytes]:
+    return pieces_of(kind, codes, alphabet)
+
+
+def decode_texts(rows: Iterable[np.ndarray], kind: str, codes: str, alphabet: str) -> list[str]:
+    """Texts from their token numbers (n,) each; bytes that are no letters become U+FFFD."""
+    if kind == PUBLIC:
+        return pretrained.decode_texts(((row[row >= FIRST] - FIRST).tolist() for row in rows), codes)
+    pieces = _pieces(kind, codes, alphabet)
+    return [b"".join([pieces[token] for token in row.tolist()]).decode("utf-8", "replace") for row in rows]

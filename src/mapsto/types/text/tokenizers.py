@@ -32,6 +32,7 @@ SPECIAL = (
 )
 PADDING, UNKNOWN, MISSING, START, SYSTEM, USER, ASSISTANT, TOOL, END = range(9)
 FIRST = len(SPECIAL)
+NEVER = tuple(number for number in range(FIRST) if number != START)  # marks that are no part of an answer
 SMALLEST, LARGEST = 512, 16_384  # pieces that a vocabulary of byte pairs has
 A_PIECE = 400  # characters of training text for each of them
 LEARNED = 20_000_000  # characters that they are learned from

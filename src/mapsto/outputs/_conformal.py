@@ -37,8 +37,8 @@ from typing import Any
 import numpy as np
 
 from mapsto.metrics import Arrays
+from mapsto.outputs.base import COVERAGE
 
-COVERAGE = 0.9
 FEWEST = ceil(
     COVERAGE / (1 - COVERAGE) - 1e-9
 )  # 9: with fewer rows only an infinite interval, or a set of everything, covers

@@ -1,0 +1,217 @@
+"""One number, or a date: learned in standard deviations, with an interval that holds the truth nine times in
+ten.
+
+A calibration is {"kind": "regression", "halfwidth", "coverage", "n"}, with "scale" where the width depends on
+the row; halfwidth None stands for "not known". Letters: n rows, B rows of a batch, M members of an ensemble,
+D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import huber_loss, mse_loss
+
+from mapsto.blocks import Line, Lines
+from mapsto.metrics import REGRESSION, Arrays, Metric
+from mapsto.outputs import _conformal as conformal
+from mapsto.outputs.base import Coverage, Groups, Head, Output, SectionPart, in_words, mean_of_views
+from mapsto.prediction import Prediction
+
+BIN_ROWS, BINS = 20, 12  # of a curve over numbers: fewest rows of a bin, most bins
+WIDTHS, WIDTH_ROWS = 5, 30  # parts by width of an interval; fewest rows of a part
+
+
+@dataclass(frozen=True)
+class Regression(Output):
+    """Predicted: value (n,), spread (n,) between the members; target (n,), nan not known."""
+
+    task: ClassVar[str] = "regression"
+    fields: ClassVar[tuple[str, ...]] = ("value", "low", "high")
+    graded: ClassVar[bool] = True
+    link: ClassVar[str] = "identity"
+    trivial: ClassVar[str] = "mean"
+    prior: ClassVar[float] = 1e-9
+    has_intervals: ClassVar[bool] = True
+
+    def head(self, width: int) -> Head:
+        return RegressionHead(self.type, width)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return REGRESSION
+
+    # ---- row by row ----
+
+    def row_loss(self, predicted: Arrays, target: np.ndarray) -> np.ndarray:
+        return np.abs(predicted["value"].astype(np.float64) - target)
+
+    def wrong(self, predicted: Arrays, target: np.ndarray) -> np.ndarray:
+        """A number always is, more or less."""
+        return np.ones(len(target), bool)
+
+    def truth(self, target: np.ndarray, predicted: Arrays) -> dict[str, np.ndarray]:
+        return {"value": target}
+
+    # ---- calibration ----
+
+    def calibrate(self, predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
+        return {"kind": "regression", **conformal.interval(predicted, target)}
+
+    def interval(self, predicted: Arrays, fitted: Mapping[str, Any]) -> np.ndarray | None:
+        return conformal.halfwidths(predicted, fitted)
+
+    def predictions(self, head: Head, predicted: Arrays, fitted: Mapping[str, Any]) -> list[Prediction]:
+        """low and high around every number or date, in the data's own terms."""
+        found, half = head.decode(predicted), self.interval(predicted, fitted)
+        if half is None:
+            return found
+        lows, highs = (
+            head.decode({**predicted, "value": predicted["value"] + sign * half}) for sign in (-1, 1)
+        )
+        return [
+            replace(one, low=low.value, high=high.value)
+            for one, low, high in zip(found, lows, highs, strict=True)
+        ]
+
+    # ---- what is trivial to answer ----
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    def as_numbers(self, target: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        target = target.reshape(len(target), -1)
+        known = present.reshape(len(target), -1) & np.isfinite(target)
+        return np.where(known, target, 0).astype(np.float64), known.astype(np.float64)
+
+    def from_numbers(self, means: np.ndarray) -> dict[str, np.ndarray]:
+        return {"value": means[:, 0]}
+
+    # ---- what questions ask ----
+
+    def confusion(self, predicted: Arrays, target: np.ndarray) -> SectionPart:
+        """Truth and residual over the predicted value, in bins of equally many rows: no single row shows."""
+        value = predicted["value"].astype(np.float64)
+        error = target - value
+        half, most = (float(q) for q in np.quantile(np.abs(error), (0.5, 0.9)))
+        told = (
+            f"half of the predictions are within {in_words(half)} of the truth, nine in ten within"
+            f" {in_words(most)}."
+        )
+        order = np.argsort(value, kind="stable")
+        bins = np.array_split(order, min(BINS, max(1, len(order) // BIN_ROWS)))
+        at = tuple(float(np.median(value[part])) for part in bins)
+        truth = _band("true value: median, 10% to 90% of rows", at, [target[part] for part in bins])
+        residual = _band("true less predicted", at, [error[part] for part in bins])
+        caption = (
+            f"the true value over the predicted, in {len(bins)} bins of about {len(order) // len(bins):,}"
+            " rows; a perfect net lies on the diagonal."
+        )
+        left_over = "what is left over: above 0 the net says too little, below too much."
+        blocks = (
+            Lines((truth,), "predicted", "true", caption, diagonal=True),
+            Lines((residual,), "predicted", "true − predicted", left_over),
+        )
+        figures = {
+            "n": len(value),
+            "within_half": half,
+            "within_nine_in_ten": most,
+            "mean_residual": float(error.mean()),
+        }
+        return SectionPart(told, blocks, figures)
+
+    def coverage(self, predicted: Arrays, target: np.ndarray, fitted: Mapping[str, Any]) -> Coverage:
+        """Of intervals, narrow and wide ones."""
+        half = self.interval(predicted, fitted)
+        assert half is not None
+        inside = (np.abs(predicted["value"].astype(np.float64) - target) <= half).astype(np.float64)
+        figures = {
+            "width": float(2 * half.mean()),
+            "least": float(2 * half.min()),
+            "most": float(2 * half.max()),
+        }
+        told = (
+            f"the 90% intervals hold the true number of {{told}}; they are {in_words(figures['width'])} wide"
+        )
+        if np.ptp(half) == 0:
+            return Coverage(inside, f"{told}, all alike.", figures)
+        told += (
+            f" in the mean, {in_words(figures['least'])} to {in_words(figures['most'])} as the row is easy or"
+            " hard."
+        )
+        order = np.argsort(half, kind="stable")
+        cut = np.array_split(order, min(WIDTHS, max(1, len(order) // WIDTH_ROWS)))
+        parts = [
+            (f"{in_words(float(2 * half[part[0]]))} to {in_words(float(2 * half[part[-1]]))}", inside[part])
+            for part in cut
+        ]
+        groups = Groups("coverage of narrow and wide intervals", "width", parts, ordered=True)
+        return Coverage(inside, told, figures, groups=groups)
+
+    def effect(self, clean: Arrays, found: Arrays) -> np.ndarray:
+        return clean["value"][0].astype(np.float64) - found["value"]
+
+    def spread(self, predicted: Arrays) -> float:
+        """The spread of predicted numbers."""
+        return max(float(predicted["value"].std()), 1e-12)
+
+
+def _band(name: str, at: tuple[float, ...], parts: list[np.ndarray]) -> Line:
+    low, middle, high = np.array([np.quantile(part, (0.1, 0.5, 0.9)) for part in parts]).T
+    return Line(name, at, tuple(middle.tolist()), tuple(low.tolist()), tuple(high.tolist()), points=True)
+
+
+class RegressionHead(Head):
+    """One number, learned in standard deviations from the training mean (of the log scale where `log`)."""
+
+    def __init__(self, column_type: Any, width: int):
+        super().__init__()
+        self.column_type = column_type
+        self.linear = nn.Linear(width, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, D) -> (B,), or members (B, M, D) -> (B, M)."""
+        return self.linear(hidden)[..., 0]
+
+    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        known = ~torch.isnan(target) if present is None else present & ~torch.isnan(target)
+        target = torch.where(known, target, self.column_type.mean if not self.column_type.log else 0.0)
+        if self.column_type.log:
+            target = torch.sign(target) * torch.log1p(target.abs())
+        standard = ((target - self.column_type.mean) / self.column_type.std).float()
+        output = output.float()
+        standard = standard[:, None].expand_as(output) if output.ndim == 2 else standard
+        error = (huber_loss if self.column_type.loss == "huber" else mse_loss)(
+            output, standard, reduction="none"
+        )
+        per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
+        return torch.where(known, per_row, 0.0), known.float()
+
+    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
+        return mean_of_views(outputs)
+
+    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
+        """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's
+        unit at that value."""
+        mean = output.float().mean(1) if output.ndim == 2 else output.float()
+        value = (
+            mean.double() if self.column_type.needs_float64 else mean
+        ) * self.column_type.std + self.column_type.mean
+        spread = (
+            (output.float() - mean[:, None]).square().mean(1).sqrt()
+            if output.ndim == 2
+            else torch.ones_like(mean)
+        )
+        if self.column_type.log:
+            value = torch.sign(value) * torch.expm1(value.abs())
+            spread = spread * (1 + value.abs())  # the slope of expm1
+        return {"value": value, "spread": spread * self.column_type.std}
+
+    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
+        return [Prediction(self.column_type.shown(value)) for value in predicted["value"].tolist()]
