@@ -130,15 +130,20 @@ def _located(signature: Signature, source: Source, reading: Reading) -> tuple[Si
 
 
 def _is_class(slot: Slot, outputs: Sequence[Slot], inputs: Sequence[Slot], source: Source) -> bool:
-    """May a column named `text` right of the arrow be a class? It is written only alone, and from what is no
-    table."""
-    if slot.name != "text" or slot.type:
+    """May a column right of the arrow that is called like a type of prose be a class? It is written only
+    alone, and from what is no table."""
+    if slot.type or not _is_prose(slot.name):
         return False
     head = next(iter(source.chunks(256)), None)
     if len(outputs) > 1 or head is None:
         return True
     kinds = (one.type or _likely(Column(one.column, list(head.columns[one.column])))[0] for one in inputs)
     return any(entry("types", kind).modality == "tabular" for kind in kinds if kind in names("types"))
+
+
+def _is_prose(name: str) -> bool:
+    """Is it the name of a type of running words?"""
+    return name in names("types") and entry("types", name).prose
 
 
 def _likely(column: Column, output: bool = False) -> tuple[str, dict[str, float]]:
@@ -223,7 +228,7 @@ def _as_named(slot: Slot, source: Source, inputs: Sequence[Slot] | None, said: S
         return slot
     likely, sure = _likely(column, bool(inputs))
     given = [(one, list(head.columns[one.column])) for one in inputs]
-    texts = [cells for one, cells in given if (one.type or _likely(Column(one.column, cells))[0]) == "text"]
+    texts = [cells for one, cells in given if _is_prose(one.type or _likely(Column(one.column, cells))[0])]
     if sure.get(slot.name, 0) < 0.5 and not _most_are(slot.name, column, texts):
         said.append(
             f"'{slot.column}' holds no {slot.name}, though it is called so: {likely}; to insist,"
@@ -250,11 +255,8 @@ def _most_are(kind: str, column: Column, within: Sequence[Sequence[Any]]) -> boo
             > 0.5
             for cells in within
         )
-    plain = max(
-        entry("types", name).sniff(column)
-        for name in ("number", "image", "audio", "messages")
-        if name != kind
-    )
+    others = [entry("types", name) for name in names("types") if name != kind]
+    plain = max(other.sniff(column) for other in others if other.unmistakable)
     return plain < 0.5 and _share(column_type, column.known) > 0.5
 
 
@@ -373,10 +375,10 @@ def _surest(slot: Slot, sure: Mapping[str, float]) -> Slot:
 
 
 def _is_name(column: Column, sure: Mapping[str, float]) -> bool:
-    """Text cells of which more than nine in ten differ and that no type but category wants: names, ids and
-    prose."""
+    """Text cells of which more than nine in ten differ and that no type wants but the one that takes any:
+    names, ids and prose."""
     known = column.known
-    if len(known) < 30 or max(sure, key=lambda name: sure[name]) != "category":
+    if len(known) < 30 or not entry("types", max(sure, key=lambda name: sure[name])).takes_any:
         return False
     return len(set(known)) > 0.9 * len(known) if all(isinstance(cell, str) for cell in known) else False
 

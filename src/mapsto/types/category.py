@@ -34,6 +34,7 @@ class Category(DataType):
     input's code."""
 
     outputs: ClassVar[tuple[str, ...]] = ("classes",)
+    takes_any: ClassVar[bool] = True
     reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side")
 
     smoothing: float = setting(

@@ -37,6 +37,7 @@ class Messages(DataType):
     tokens behind each other."""
 
     modality: ClassVar[str] = "text"
+    unmistakable: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = ("chat",)
     answers: ClassVar[bool] = False
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "most")

@@ -82,6 +82,7 @@ class Audio(DataType):
 
     reading: ClassVar[tuple[str, ...]] = ("hertz", "most", "order", "stride")
     modality: ClassVar[str] = "audio"
+    unmistakable: ClassVar[bool] = True
     suffixes: ClassVar[frozenset[str]] = frozenset(
         {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"}
     )

@@ -79,6 +79,7 @@ class Image(DataType):
 
     reading: ClassVar[tuple[str, ...]] = ("side", "planes", "depth")
     modality: ClassVar[str] = "image"
+    unmistakable: ClassVar[bool] = True
     suffixes: ClassVar[frozenset[str]] = frozenset(
         (
             *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif"),

@@ -43,6 +43,7 @@ class Number(DataType):
     """A number or a date. Read value: float, or `Moment`."""
 
     outputs: ClassVar[tuple[str, ...]] = ("regression",)
+    unmistakable: ClassVar[bool] = True
     reading: ClassVar[tuple[str, ...]] = ("kind", "decimal", "day_first", "dates_day_first")
 
     loss: str = setting("mse", "what a prediction's error costs", choices=("mse", "huber"))
