@@ -416,13 +416,7 @@ def public(node: ast.AST) -> Iterator[str]:
 
 
 GIVEN_UP_FILES = {"company", "ahead", "spent", "watch", "judge", "average", "settle", "earlier", "given", "bare", "plain", "marks", "places", "disturb", "doubt", "lines", "tested", "novelty"}  # fmt: skip
-LEFT = {  # to be renamed with the rooms they stand in
-    "measure/dependency.py": {"simple"},
-    "measure/ood.py": {"outside"},
-}
-
-
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_names_are_the_fields_own(path: Path) -> None:
-    wrong = [f"{name}: say {GIVEN_UP[name]}" for name in public(tree(path)) if name in GIVEN_UP and name not in LEFT.get(named(path), ())]
+    wrong = [f"{name}: say {GIVEN_UP[name]}" for name in public(tree(path)) if name in GIVEN_UP]
     assert not wrong and path.stem not in GIVEN_UP_FILES, f"{named(path)}: {wrong}"

@@ -232,14 +232,14 @@ def _sums(evidence: Evidence, target: Fact, facts: Sequence[Fact], rows: np.ndar
     columns = [fact.values[rows] for fact in numbers]
     found = dependency.linear_identity(columns, answer)
     if found is not None:
-        told = _sum_of([numbers[i] for i in found.columns], found.weights, found.simple)
+        told = _sum_of([numbers[i] for i in found.columns], found.weights, found.unweighted)
         return [
             _joint(
                 evidence,
                 target,
                 [numbers[i] for i in found.columns],
                 f"{told} is {target}",
-                stops=found.simple,
+                stops=found.unweighted,
             )
         ]
     if target.ordered and (found := dependency.product_identity(columns, answer)) is not None:

@@ -111,7 +111,7 @@ def features_of(
         batch = store.batch(rows[low : low + PIECE]).to("cpu")
         values.append(plain(batch.inputs))
         for name, target in batch.targets.items():
-            if isinstance(target, torch.Tensor):  # sequences have baselines of their own (`Learner.simple`)
+            if isinstance(target, torch.Tensor):  # sequences have baselines of their own (`Learner.baseline`)
                 known.setdefault(name, []).append((target.numpy(), batch.present[name].numpy()))
     together = joined(values)
     of = None if groups is None else groups[rows]

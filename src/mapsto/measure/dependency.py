@@ -146,7 +146,7 @@ def threshold(x: np.ndarray, target: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Identity:
-    """target = constant + Σ weight · column (or the product of powers). simple: all weights are ± the
+    """target = constant + Σ weight · column (or the product of powers). unweighted: all weights are ± the
     same."""
 
     columns: tuple[int, ...]
@@ -154,7 +154,7 @@ class Identity:
     rows: int
 
     @property
-    def simple(self) -> bool:
+    def unweighted(self) -> bool:
         sizes = np.abs(self.weights)
         return bool(np.ptp(sizes) <= 1e-4 * sizes.max())
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from math import ceil
 from pathlib import Path
@@ -123,12 +123,12 @@ class ReferenceSet:
 
 @dataclass(frozen=True)
 class OodFeatures:
-    """Rows as they are looked at: net (n, D) unit embeddings, plain (n, F), outside (n, S) as the types of S
-    inputs say."""
+    """Rows as they are looked at: net (n, D) unit embeddings, plain (n, F), range_violation (n, S) as the
+    types of S inputs say."""
 
     net: np.ndarray
     plain: np.ndarray
-    outside: np.ndarray
+    range_violation: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,8 @@ class Novelty:
     def figures(self, seen: OodFeatures) -> np.ndarray:
         """(n, 3 + S): distances in the net's space and in the plain one, what lies outside the plain one, and
         what the types say."""
-        return np.concatenate(
-            [np.stack([self.net.distances(seen.net)[0], *self.plain.distances(seen.plain)], 1), seen.outside],
-            1,
-        )
+        known = np.stack([self.net.distances(seen.net)[0], *self.plain.distances(seen.plain)], 1)
+        return np.concatenate([known, seen.range_violation], 1)
 
     def distance(self, seen: OodFeatures) -> np.ndarray:
         """(n,) how far each row lies from the training rows; above 1 it is unsure."""
@@ -295,15 +293,14 @@ def _learned(looking: FeatureHook, store: Batches, train: HiddenStates, validati
 
 
 def joined(parts: Sequence[OodFeatures]) -> OodFeatures:
-    return OodFeatures(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("net", "plain", "outside"))
-    )
+    names = [one.name for one in fields(OodFeatures)]
+    return OodFeatures(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def fitted(train: OodFeatures, validation: OodFeatures) -> Novelty:
     """From rows as they are seen."""
     first = Novelty(
-        ReferenceSet.of(train.net), ReferenceSet.of(train.plain), (), 1.0, len(validation.outside)
+        ReferenceSet.of(train.net), ReferenceSet.of(train.plain), (), 1.0, len(validation.range_violation)
     )
     figures = first.figures(validation)
     floors = np.r_[np.full(3, FLOOR), np.ones(figures.shape[1] - 3)]
