@@ -201,7 +201,7 @@ def test_classes_that_one_run_does_not_know_had_no_chance(pair: tuple[Run, Run],
     frame = pl.read_csv(table).with_columns(sign=pl.when(pl.col("x") > 1.2).then(pl.lit("far")).otherwise(pl.col("sign")))
     more = mapsto.train(frame, "x, shop -> sign", steps=100, model=SMALL, out=tmp_path, emit=ignore)
     found = contests(opened([pair[0].path, more.path]))[0]
-    assert found.column_type.vocabulary == ("down", "up", "far") and found.predicted[0]["probability"].shape[1] == 3
+    assert found.output.type.vocabulary == ("down", "up", "far") and found.predicted[0]["probability"].shape[1] == 3
     assert (found.predicted[0]["probability"][:, 2] == 0).all() and any("different answers" in sentence for sentence in found.said)
     assert found.predicted[0]["probability"].sum(1) == pytest.approx(1, abs=1e-5)
 

@@ -160,9 +160,9 @@ def test_a_learner_that_walks_is_measured_by_its_own_metric() -> None:
 def test_metrics_are_known_before_there_is_a_net(tmp_path: Path) -> None:
     run = numbers(tmp_path)
 
-    known = metrics_of("supervised", run.signature, run.types, run.choice.training, {})
+    known = metrics_of("supervised", run.signature, run.types, run.choice.training, {}, run.choice.kinds)
 
-    assert [metric.name for metric in known["y"]] == [metric.name for metric in run.types["output", "y"].metrics]
+    assert [metric.name for metric in known["y"]] == [metric.name for metric in run.output("y").metrics]
 
 
 # --- two requests do not meet ------------------------------------------------------------------------------------------------------

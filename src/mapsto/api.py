@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from mapsto.config import Budget, Reading, settings_of
@@ -313,8 +312,7 @@ def _with_new(run: Run, data: Any, before: Any) -> tuple[Source, dict[str, Any]]
         if all(part["locations"] for part in parts)
         else []
     )
-    with np.load(run.path / "rows.npz") as kept:
-        rows = len(kept["split"])
+    rows = len(run.kept_rows()["split"])
     data = {"name": source.name, "locations": locations, "fingerprint": source.fingerprint, "parts": parts}
     return source, {"data": data, "rows_before": rows}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -157,12 +157,13 @@ class Settings:
 
     @classmethod
     def from_json(cls, record: Mapping) -> Settings:
+        """The inverse of `to_json`. ConfigError: not what a record of settings holds."""
         rest = {key: record[key] for key in ("model", "learner", "metric")}
         groups = (
-            Reading(**record["reading"]),
-            Budget(**record["budget"]),
-            Training(**record["training"]),
-            Report(**record.get("report", {})),
+            restored(Reading, record["reading"]),
+            restored(Budget, record["budget"]),
+            restored(Training, record["training"]),
+            restored(Report, record.get("report", {})),
         )
         return cls(*groups, **rest, start=record.get("start"), lora=record.get("lora"))
 
@@ -209,6 +210,86 @@ def options_of(kind: type[T], options: Mapping[str, Any], what: str) -> T:
             raise ConfigError(f"{what} has no option '{name}'.\n{did_you_mean(name, fields)}")
         checked[name] = _checked(value, hints[name], fields[name].metadata, f"{what}: {name}")
     return kind(**checked)
+
+
+def restored(kind: type[T], record: Mapping[str, Any], what: str = "") -> T:
+    """A dataclass from the JSON of its fields, lists as tuples again; a name that it does not know is passed
+    over. ConfigError: a value is of another kind than its field."""
+    hints = typing.get_type_hints(kind)
+    known = {f.name: record[f.name] for f in dataclasses.fields(kind) if f.name in record}  # type: ignore[arg-type]
+    for name, value in known.items():
+        if wrong := misfit(value, hints[name], f"{what or kind.__name__.lower()}.{name}"):
+            raise ConfigError(wrong)
+    return kind(**{name: tuples(value) for name, value in known.items()})
+
+
+def tuples(value: Any) -> Any:
+    """JSON's lists as tuples."""
+    return tuple(tuples(item) for item in value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Each:
+    """The shape of a record whose every value has this one."""
+
+    shape: Any
+
+
+def misfit(value: Any, shape: Any, where: str = "") -> str:
+    """What of a JSON value does not have a shape, in words; "" where all of it has. shape: a type as
+    annotations write it (`dict[str, float]`, `list[str] | None`), `Each`, [shape] of a list, or {name: shape}
+    of a record, where a name with ? at its end may be left out, or be null; a record may hold more than is
+    named."""
+    if isinstance(shape, Each):
+        if not isinstance(value, dict):
+            return f"{where or 'it'} is no record"
+        found = (misfit(one, shape.shape, f"{where}.{name}"[:80]) for name, one in value.items())
+        return next(filter(None, found), "")
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{where or 'it'} is no list"
+        found = (misfit(one, shape[0], f"{where}[{k}]") for k, one in enumerate(value))
+        return next(filter(None, found), "")
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f"{where or 'it'} is no record"
+        for name, inner in shape.items():
+            bare = name.removesuffix("?")
+            spot = f"{where}.{bare}" if where else bare
+            if value.get(bare) is None and name.endswith("?"):
+                continue
+            if bare not in value:
+                return f"{spot} is missing"
+            if wrong := misfit(value[bare], inner, spot):
+                return wrong
+        return ""
+    if fits(value, shape):
+        return ""
+    shown = repr(value)
+    wanted = shape.__name__ if isinstance(shape, type) and not typing.get_args(shape) else shape
+    return f"{where or 'it'} should be {wanted}, is {shown[:40]}{'…' * (len(shown) > 40)}"
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Is a JSON value one of this annotation? A list is a tuple, too; whole numbers have at most 64 bits."""
+    kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind is types.UnionType or kind is typing.Union:
+        return any(fits(value, one) for one in inner)
+    if kind is types.NoneType or hint is None:
+        return value is None
+    if kind in (int, float):
+        whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+        return whole or (kind is float and isinstance(value, float))
+    if kind in (bool, str):
+        return isinstance(value, kind)
+    if kind is tuple and inner and inner[-1] is not ...:
+        return isinstance(value, (list, tuple)) and len(value) == len(inner) and all(map(fits, value, inner))
+    if kind in (tuple, list, Sequence):
+        return isinstance(value, (list, tuple)) and (not inner or all(fits(one, inner[0]) for one in value))
+    if kind in (dict, Mapping):
+        named = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+        return named and (not inner or all(fits(one, inner[1]) for one in value.values()))
+    return True
 
 
 def _checked(value: Any, hint: Any, rules: Mapping[str, Any], what: str) -> Any:

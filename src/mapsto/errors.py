@@ -13,12 +13,26 @@ Every message says what was expected, what came, where, and what to do, in at mo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# What a terminal acts on rather than shows: C0 and C1 but for tab and line feed, marks that turn the order of
+# writing, and halves of characters, which no stream can encode.
+_ACTED_ON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """The text as a terminal may show it: what it would act on stands as Python writes it, \\x1b."""
+    return _ACTED_ON.sub(lambda sign: ascii(sign[0])[1:-1], text)
+
 
 class MapstoError(Exception):
-    """An error that is the user's to solve: printed without a traceback, exit code 2."""
+    """An error that is the user's to solve: printed without a traceback, exit code 2. Cells and names of
+    files that stand in it can do nothing to a terminal."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class SignatureError(MapstoError):

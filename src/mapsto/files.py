@@ -8,14 +8,22 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from mapsto.config import misfit
 from mapsto.errors import RunError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+COPY = "Copy the run again from where it was made."
+NO_ARRAYS = (ValueError, TypeError, AttributeError, KeyError, OSError, EOFError)  # what numpy says of such
+MOST_JSON = 256 << 20  # bytes of a file of JSON that is read at all
 
 
 def cache_folder() -> Path:
@@ -72,20 +80,66 @@ def append_json(path: Path, record: Any) -> None:
         raise disk_error(path, problem) from None
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """All whole lines; a last line cut short by a crash is no line."""
+def read_json(path: Path, shape: Any, mend: str = COPY) -> Any:
+    """The JSON of a file that somebody else may have written, of this shape (`config.misfit`). RunError: it
+    cannot be read, is no JSON, or of another shape; mend: what to do then."""
+    try:
+        if (size := path.stat().st_size) > MOST_JSON:
+            raise ValueError(f"{size:,} bytes, more than any such file has")
+        return _parsed(path.read_bytes(), shape)
+    except (ValueError, OSError, RecursionError) as problem:
+        raise RunError(f"{path}: is damaged ({_why(problem)}).\n{mend}") from None
+
+
+def read_json_lines(path: Path, shape: Any = dict[str, Any]) -> list[Any]:
+    """All whole lines, each of this shape; a last line cut short by a crash is no line."""
     if not path.exists():
         return []
     records = []
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as problem:
-            raise RunError(
-                f"{path}: expected JSON lines, found {line[:40]!r} ({problem.msg}).\nThe run's record is"
-                " damaged; start again."
-            ) from None
+    try:
+        for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+            records.append(_parsed(line, shape, f"line {number}: "))
+    except (ValueError, OSError, RecursionError) as problem:
+        raise RunError(f"{path}: is damaged ({_why(problem)}).\n{COPY}") from None
     return records
+
+
+def _parsed(text: bytes, shape: Any, where: str = "") -> Any:
+    """ValueError, RecursionError: no JSON of that shape."""
+    try:
+        found = json.loads(text.decode("utf-8"))
+    except ValueError as problem:
+        raise ValueError(f"{where}{problem}") from None
+    if wrong := misfit(found, shape):
+        raise ValueError(f"{where}{wrong}")
+    return found
+
+
+def _why(problem: Exception) -> str:
+    if isinstance(problem, RecursionError):
+        return "nested deeper than any such file is"
+    if isinstance(problem, OSError):
+        return problem.strerror or str(problem)
+    return " ".join(str(problem).split())[:200]
+
+
+def read_arrays(path: Path, needed: Iterable[str] = ()) -> dict[str, np.ndarray]:
+    """The arrays of an .npz that somebody else may have written. RunError: it cannot be read, holds objects,
+    or lacks one that is needed."""
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    try:
+        with np.load(path) as kept:
+            found = {name: kept[name] for name in kept.files}
+        if lacking := [name for name in needed if name not in found]:
+            raise ValueError(f"it lacks {lacking[0]}")
+    except (*NO_ARRAYS, zipfile.BadZipFile, zlib.error) as problem:
+        said = "it holds objects" if "pickle" in str(problem) else _why(problem)
+        raise RunError(f"{path}: is damaged ({said}).\n{COPY}") from None
+    return found
 
 
 def mend_json_lines(path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from mapsto.errors import printable
 from mapsto.events import Emit, Event
 
 CONVERSATIONS = re.compile(r"^-> ((?:\S+:)?messages(?:\([^()]*\))?)$")
@@ -51,7 +52,7 @@ class PlainPrinter:
         """What to say of an event."""
         kind = event["event"]
         found: list[str] = getattr(self, f"_{kind}", lambda event: [])(event)
-        return found
+        return [printable(line) for line in found]
 
     def _said(self, event: Event) -> list[str]:
         return [f"  {event['text']}"]

@@ -275,6 +275,5 @@ def _own_source(run: Run) -> Source | None:
 
 def _groups(run: Run, store: Store) -> np.ndarray | None:
     """The group of each row of the store, where the run was asked to keep groups together."""
-    with np.load(run.path / "rows.npz") as kept:
-        groups = kept["group"] if "group" in kept.files else None
+    groups = run.kept_rows().get("group")
     return groups if groups is not None and len(groups) == store.n else None

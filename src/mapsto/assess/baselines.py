@@ -10,6 +10,7 @@ import numpy as np
 
 from mapsto.assess.base import View
 from mapsto.blocks import Section, Table
+from mapsto.files import read_arrays
 from mapsto.measure.intervals import difference
 from mapsto.metrics import Metric
 
@@ -75,10 +76,8 @@ def _kept(view: View) -> dict[str, np.ndarray]:
     path = view.run.path / "baselines.npz"
     if view.split != "test" or not view.store.size("train") or not path.exists():
         return {}
-    with np.load(path) as kept:
-        return (
-            {name: kept[name] for name in kept.files} if np.isin(kept["rows"], view.held.rows).all() else {}
-        )
+    kept = read_arrays(path, ["rows"])
+    return kept if np.isin(kept["rows"], view.held.rows).all() else {}
 
 
 def _outputs(view: View) -> list[str]:

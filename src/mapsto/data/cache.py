@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from mapsto.files import cache_folder, disk_error, write_json
+from mapsto.errors import RunError
+from mapsto.files import cache_folder, disk_error, read_json, write_json
 
 MOST, SHARE = (
     10 * 10**9,
@@ -30,6 +31,19 @@ MOST, SHARE = (
 JUST_NOW = 600.0  # seconds
 ABANDONED = 86_400.0  # seconds after which a store that was never finished is a crash's
 IN_USE = "in-use"
+RECORD = "store.json"
+SPOT, FILES = tuple[str, str], dict.fromkeys(("values", "offsets"), str)
+STORE = {  # what a store's record holds
+    "name": str,
+    "code": str,
+    "rows": int,
+    "files": dict[str, int],  # bytes of each
+    "blocks": [{"file": str, "dtype": str, "shape": list[int], "spots": list[SPOT]}],
+    "ragged": [{"spot": SPOT, "dtype": str, "shape": list[int], "steps": str, **FILES}],
+    "packed": [{"spot": SPOT, "dtype": str, "shape": list[int], **FILES}],
+    "problems": [{"row": int, "where": str, "column": str, "why": str, "side": str}],
+    "bad": [{"where": str, "why": str}],
+}
 
 
 @dataclass(frozen=True)
@@ -45,16 +59,32 @@ class Kept:
 
 
 def kept() -> list[Kept]:
-    """Every whole store, the one used longest ago first."""
+    """Every store, damaged ones too, the one used longest ago first."""
     found = []
-    for folder in stores().glob("*"):
-        with suppress(OSError, ValueError):  # another training takes it away meanwhile
-            record = json.loads((folder / "store.json").read_text())
-            size = sum(file.stat().st_size for file in folder.iterdir())
-            found.append(
-                Kept(folder, record.get("name", "?"), size, folder.stat().st_mtime, record.get("code", ""))
-            )
+    for folder in stores().glob("[!.]*"):
+        if folder.suffix != ".tmp" and folder.is_dir():
+            with suppress(OSError):  # another training takes it away meanwhile
+                record = whole(folder) or {}
+                size = sum(file.stat().st_size for file in folder.iterdir())
+                used = folder.stat().st_mtime
+                found.append(Kept(folder, record.get("name", "?"), size, used, record.get("code", "")))
     return sorted(found, key=lambda one: one.used)
+
+
+def whole(folder: Path) -> dict[str, Any] | None:
+    """The record of a store that lies in the cache, with all its files as long as they were written; None for
+    any other folder."""
+    if folder.parent != stores() or not (folder / RECORD).is_file():
+        return None
+    try:
+        record = read_json(folder / RECORD, STORE)
+        inside = [name for name in record["files"] if Path(name).name == name]
+        lengths = {name: (folder / name).stat().st_size for name in inside}
+    except (RunError, OSError):
+        return None
+    parts = [*record["blocks"], *record["ragged"], *record["packed"]]
+    named = {part[name] for part in parts for name in ("file", "values", "offsets", "steps") if name in part}
+    return record if lengths == record["files"] and named == set(lengths) else None
 
 
 def stores() -> Path:
@@ -88,7 +118,7 @@ def shrink(code: str, most: int | None = None, recent: float = JUST_NOW) -> int:
     total, freed = sum(one.bytes for one in found), 0
     for one in sorted(found, key=lambda one: one.code == code):
         too_much = total - freed > most or (one.code != code and time.time() - one.used > ABANDONED)
-        if too_much and time.time() - one.used >= recent and _removed(one.folder):
+        if too_much and time.time() - one.used >= recent and take_away(one.folder):
             freed += one.bytes
     for folder in stores().glob("*.tmp"):
         with suppress(OSError):
@@ -118,7 +148,7 @@ def hold(folder: Path) -> IO[str]:
     return file
 
 
-def _removed(folder: Path) -> bool:
+def take_away(folder: Path) -> bool:
     """Away at once for everybody, by a rename; False where it is in use or was taken away by another."""
     aside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:

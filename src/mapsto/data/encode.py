@@ -25,6 +25,7 @@ from mapsto.batch import Ragged
 from mapsto.cells import Annotated, Blob, for_spreadsheet
 from mapsto.data import cache, packed
 from mapsto.errors import RunError
+from mapsto.files import write_json
 from mapsto.models.base import Types
 from mapsto.signature import Signature, Slot
 from mapsto.source import BadRow, Chunk, Source
@@ -64,9 +65,11 @@ def encode_source(
     folder = cache.stores() / _key(
         source, signature, types, rows, packs and any(map(packed.can_pack, layouts))
     )
-    if (folder / "store.json").exists():
+    if cache.whole(folder):
         os.utime(folder)
         return folder
+    if folder.exists():
+        cache.take_away(folder)  # damaged: made again
     workplace = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         workplace.mkdir(parents=True)
@@ -74,7 +77,7 @@ def encode_source(
         os.rename(workplace, folder)
         cache.shrink(code())
     except OSError as problem:
-        if (folder / "store.json").exists():  # another training made it meanwhile
+        if cache.whole(folder):  # another training made it meanwhile
             return folder
         raise RunError(
             f"cannot write encoded data to {folder.parent}: {problem.strerror or problem}.\nFree some disk,"
@@ -206,18 +209,21 @@ class _Writer:
 
     def close(self, rows: int, problems: list[dict], bad: list[BadRow], about: Mapping[str, Any]) -> None:
         for file in self.files.values():
+            file.flush()
+            os.fsync(file.fileno())
             file.close()
         record = {
             **about,
             "rows": rows,
+            "files": {name: (self.folder / name).stat().st_size for name in self.files},
             "blocks": [dataclasses.asdict(block) for block in self.blocks],
             "ragged": list(self.ragged.values()),
             "packed": list(self.packed.values()),
             "problems": problems,
             "bad": [dataclasses.asdict(row) for row in bad],
         }
-        (self.folder / "store.json").write_text(json.dumps(record))
         list_bad(self.folder / "quarantine.csv", bad, problems)
+        write_json(self.folder / cache.RECORD, record)
 
 
 def list_bad(path: Path, bad: Sequence[BadRow], problems: Sequence[Mapping[str, Any]]) -> None:

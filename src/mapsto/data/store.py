@@ -14,7 +14,6 @@ appears by rename, so it is whole or absent, and two trainings at once may make 
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,11 +24,12 @@ import torch
 from torch import Tensor
 
 from mapsto.batch import Batch, Batches, Draw, Ragged, key, moved
+from mapsto.data import cache
 from mapsto.data.cache import hold
 from mapsto.data.encode import PLACES, Block, Spot, encode_source
 from mapsto.data.order import Order
 from mapsto.data.packed import unpack
-from mapsto.errors import DataError
+from mapsto.errors import DataError, RunError
 from mapsto.models.base import Types
 from mapsto.signature import Signature
 from mapsto.source import SPLITS, Source
@@ -57,7 +57,9 @@ class Store(Batches):
         weights: np.ndarray | None,
         groups: np.ndarray | None = None,
     ):
-        record = json.loads((folder / "store.json").read_text())
+        record = cache.whole(folder)
+        if record is None:
+            raise RunError(f"{folder}: is no whole store of rows.\nAway with it: mapsto cache --clear")
         self.folder, self.signature, self.types = folder, signature, types
         self.weights, self.groups = weights, groups
         weakref.finalize(self, hold(folder).close)  # while this store lives, the cache keeps its files

@@ -8,7 +8,6 @@ each row, and a hash of the truth."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from hashlib import blake2b
@@ -17,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.errors import RunError
-from mapsto.files import write_atomic
+from mapsto.files import read_arrays, write_atomic
 from mapsto.metrics import Arrays, Metric
 from mapsto.outputs.base import Head, in_words
 from mapsto.prediction import any_known
@@ -117,22 +115,15 @@ class TestPredictions:
         path = file_of(folder, number)
         if not path.exists():
             return None
-        try:
-            with np.load(path) as kept:
-                arrays = {name: kept[name] for name in kept.files}
-            found: dict[str, Any] = {name: arrays[name] for name in PLAIN}
-            for by in NAMED:
-                found[by] = {
-                    name.removeprefix(f"{by}."): values
-                    for name, values in arrays.items()
-                    if name.startswith(f"{by}.")
-                }
-            return cls(**found)
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as problem:
-            raise RunError(
-                f"{path}: is damaged or of an older mapsto ({problem}).\nCopy the run again from where it was"
-                " made."
-            ) from None
+        arrays = read_arrays(path, PLAIN)
+        found: dict[str, Any] = {name: arrays[name] for name in PLAIN}
+        for by in NAMED:
+            found[by] = {
+                name.removeprefix(f"{by}."): values
+                for name, values in arrays.items()
+                if name.startswith(f"{by}.")
+            }
+        return cls(**found)
 
 
 NAMED = ("predicted", "statistics")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from mapsto.config import Budget, Training
+from mapsto.config import Budget, Training, restored
 from mapsto.signature import Signature, format_call
 
 if TYPE_CHECKING:
@@ -129,17 +129,10 @@ class Choice:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Choice:
-        best = tuple(record["best"]) if record["best"] else None
-        known = {"type_options" if name == "rooms" else name: value for name, value in record.items()}
-        return cls(
-            **{
-                **known,
-                "training": Training(**record["training"]),
-                "budget": Budget(**record["budget"]),
-                "best": best,
-                "reasons": tuple(record["reasons"]),
-            }
-        )
+        """The inverse of `to_json`. ConfigError: a value is of another kind than its field."""
+        plain = {"type_options" if name == "rooms" else name: value for name, value in record.items()}
+        training, budget = restored(Training, plain.pop("training")), restored(Budget, plain.pop("budget"))
+        return restored(cls, {**plain, "training": training, "budget": budget, "best": plain["best"] or None})
 
     def __str__(self) -> str:
         return (

@@ -3,26 +3,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from mapsto.config import VERSION, Settings
-from mapsto.errors import RunError
-from mapsto.files import disk_error, read_json_lines, write_json
+from mapsto.config import VERSION, Each, Settings
+from mapsto.errors import ConfigError, RunError
+from mapsto.files import COPY, disk_error, read_arrays, read_json, read_json_lines, write_json
 from mapsto.learners import build as build_learner
 from mapsto.models import build as build_model
 from mapsto.outputs.base import Output
 from mapsto.recipes import Choice
 from mapsto.registry import entry, trust
-from mapsto.signature import Signature
+from mapsto.signature import Signature, Slot
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
 
@@ -30,7 +30,78 @@ if TYPE_CHECKING:
     from mapsto.data.store import Store
     from mapsto.learners.base import Learner
 
+T = TypeVar("T")
 FORMAT = 1
+SLOT = {"name": str, "type": str, "options": dict[str, Any], "column": str}
+SIGNATURE = {"inputs": [SLOT], "outputs": [SLOT]}
+FIGURE = {"value?": float, "low?": float, "high?": float, "n": int, "definition": str}
+FIGURES = Each(Each(FIGURE))  # {output: {metric: …}}
+METRICS = {
+    **dict.fromkeys(("train?", "validation?", "test?"), FIGURES),
+    "parts?": Each(FIGURES),
+    "baselines?": Each(FIGURES),
+    "folds?": [FIGURES],
+}
+RECORD = {  # what of run.json is checked before anything of it is used
+    "format": int,
+    "status": str,
+    "mapsto?": str,
+    "created?": str,
+    "problem?": str,
+    "data": {"name": str, "locations": list[str], "fingerprint": str, "kind?": str},
+    "asked?": str,
+    "settings": {
+        "reading": dict[str, Any],
+        "budget": dict[str, Any],
+        "training": dict[str, Any],
+        "report?": dict[str, Any],
+        **dict.fromkeys(("model?", "learner?", "metric?", "start?"), str),
+    },
+    "code?": dict[str, str],
+    "signature?": SIGNATURE,
+    "signature_text?": str,
+    "types?": dict[str, dict[str, dict[str, Any]]],
+    "choice?": {
+        "model": str,
+        "model_options": dict[str, Any],
+        "learner": str,
+        "learner_options": dict[str, Any],
+        "training": dict[str, Any],
+        "budget": dict[str, Any],
+        "kinds": dict[str, str],
+        "best?": tuple[str, str],
+        "reasons": list[str],
+    },
+    "store?": str,
+    "rows?": dict[str, int],
+    "unreadable?": int,
+    "said?": list[str],
+    "machine?": dict[str, Any],
+    "calibration?": dict[str, dict[str, Any]],
+    "seconds?": float,
+    "steps?": int,
+    "best_step?": int,
+    "stopped?": str,
+    "plan?": str,
+    "plan_measured?": dict[str, Any],
+    "speed?": dict[str, Any],
+    "novelty?": dict[str, Any],
+    "learned?": dict[str, Any],
+    "cost?": dict[str, Any],
+    "fold?": int,
+    "rows_before?": int,
+    "segment?": str,
+    "start_from?": str,
+    "known_types?": dict[str, dict[str, dict[str, Any]]],
+    "known_found?": dict[str, Any],
+    "start?": {
+        "run": str,
+        "signature": SIGNATURE,
+        "types": dict[str, dict[str, dict[str, Any]]],
+        "model": str,
+        "model_options": dict[str, Any],
+    },
+}
 START = "start.safetensors"  # the weights of the run or public model that it started from
 
 
@@ -95,21 +166,14 @@ class RunFolder:
                     else "Runs are listed by: mapsto runs"
                 )
             )
-        try:
-            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
-            if not isinstance(record, dict) or not {"format", "status"} <= set(record):
-                raise ValueError("it says no format and no status")
-            written = int(record["format"])
-        except (ValueError, KeyError, TypeError, OSError) as problem:
+        written = read_json(path / "run.json", {"format": int, "status": str, "mapsto?": str})
+        if written["format"] > FORMAT:
+            by = f"mapsto {written.get('mapsto')} in format {written['format']}"
             raise RunError(
-                f"{path / 'run.json'}: is damaged ({problem}).\nCopy the run again from where it was made."
-            ) from None
-        if written > FORMAT:
-            raise RunError(
-                f"{path}: written by mapsto {record.get('mapsto')} in format {written}; this mapsto"
-                f" {VERSION} reads up to {FORMAT}.\nUpdate: pip install -U mapsto"
+                f"{path}: written by {by}; this mapsto {VERSION} reads up to {FORMAT}.\nUpdate: pip install"
+                " -U mapsto"
             )
-        return cls(path, record)
+        return cls(path, read_json(path / "run.json", RECORD))
 
     @classmethod
     def list(cls, folder: Path, damaged: Callable[[Path, RunError], None] | None = None) -> list[Self]:
@@ -129,6 +193,11 @@ class RunFolder:
         self.record |= changes
         write_json(self.path / "run.json", self.record)
 
+    def kept_rows(self) -> dict[str, np.ndarray]:
+        """rows.npz: of each row its "split", and where the run has them "group", "weight" and (of test rows)
+        "test_hash". RunError when it is damaged."""
+        return read_arrays(self.path / "rows.npz", ["split"])
+
     # ---- what it is ----
 
     @property
@@ -138,7 +207,7 @@ class RunFolder:
 
     @cached_property
     def settings(self) -> Settings:
-        return Settings.from_json(self.record["settings"])
+        return self._decided("settings", lambda: Settings.from_json(self.record["settings"]))
 
     @property
     def chosen(self) -> bool:
@@ -152,25 +221,37 @@ class RunFolder:
                 f"{self.path}: the training ended before anything was decided ({self.status}).\nTrain again,"
                 f" or: mapsto resume {self.path}"
             )
-        return Signature.from_json(self.record["signature"])
+        return self._decided("signature", lambda: Signature.from_json(self.record["signature"]))
 
     @cached_property
     def choice(self) -> Choice:
-        return Choice.from_json(self.record["choice"])
+        return self._decided("choice", lambda: Choice.from_json(self.record["choice"]))
 
     @cached_property
     def types(self) -> dict[tuple[str, str], Any]:
-        return {
-            (side, slot.name): entry("types", slot.type).from_json(self.record["types"][side][slot.name])
-            for side, slots in (("input", self.signature.inputs), ("output", self.signature.outputs))
-            for slot in slots
-        }
+        sides = (("input", self.signature.inputs), ("output", self.signature.outputs))
+        return {(side, slot.name): self._type(side, slot) for side, slots in sides for slot in slots}
+
+    def _type(self, side: str, slot: Slot) -> Any:
+        column_type = entry("types", slot.type)
+        return self._decided(
+            f"types.{side}.{slot.name}",
+            lambda: column_type.from_json(self.record["types"][side][slot.name]),
+        )
+
+    def _decided(self, what: str, make: Callable[[], T]) -> T:
+        """A part of the record, made what it says. RunError where it cannot be."""
+        try:
+            return make()
+        except (ConfigError, KeyError, TypeError, ValueError) as problem:
+            said = f"it lacks {problem}" if isinstance(problem, KeyError) else str(problem).splitlines()[0]
+            raise RunError(f"{self.path / 'run.json'}: is damaged ({what}: {said[:200]}).\n{COPY}") from None
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """metrics.json; {} while the run is not done."""
         path = self.path / "metrics.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_json(path, METRICS) if path.exists() else {}
 
     @property
     def history(self) -> list[dict[str, Any]]:

@@ -313,10 +313,10 @@ def _keep_predictions(
 
 def _hashes(run: Run, rows: np.ndarray) -> np.ndarray:
     """(n,) of the inputs of test rows; (0,) where the run does not know them."""
-    with np.load(run.path / "rows.npz") as kept:
-        if "test_hash" not in kept.files:
-            return np.empty(0, np.uint64)
-        return kept["test_hash"][np.searchsorted(np.flatnonzero(kept["split"] == TEST), rows)]
+    kept = run.kept_rows()
+    if "test_hash" not in kept:
+        return np.empty(0, np.uint64)
+    return kept["test_hash"][np.searchsorted(np.flatnonzero(kept["split"] == TEST), rows)]
 
 
 def _mean_baselines(found: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -349,8 +349,7 @@ def _mean_baselines(found: list[Mapping[str, Any]]) -> dict[str, Any]:
 def _groups(run: Run) -> np.ndarray | None:
     if not (run.path / "rows.npz").exists():  # it learned from no rows
         return None
-    with np.load(run.path / "rows.npz") as kept:
-        return kept["group"] if "group" in kept.files else None
+    return run.kept_rows().get("group")
 
 
 def _baselines(

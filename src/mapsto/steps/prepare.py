@@ -19,6 +19,7 @@ from mapsto import recipes
 from mapsto.batch import Ragged
 from mapsto.checks._gate import gate
 from mapsto.config import Reading, Settings
+from mapsto.data import cache
 from mapsto.data.added import together
 from mapsto.data.encode import encode_source, spots
 from mapsto.data.mirror import mirror_is_safe
@@ -28,7 +29,7 @@ from mapsto.data.split import TEST
 from mapsto.data.store import Store
 from mapsto.errors import RunError
 from mapsto.events import Emit
-from mapsto.files import write_atomic
+from mapsto.files import read_arrays, write_atomic
 from mapsto.run import Run
 from mapsto.run.warm_start import WarmStart, load_pretrained
 from mapsto.signature import Signature
@@ -175,8 +176,7 @@ def _splits_before(run: Run) -> np.ndarray | None:
     """(m,) the splits of the rows that the segment before had; None where no rows were added."""
     if "parts" not in run.record["data"]:
         return None
-    with np.load(run.path / run.record["segment"] / "rows.npz") as kept:
-        return kept["split"]
+    return read_arrays(run.path / run.record["segment"] / "rows.npz", ["split"])["split"]
 
 
 def store_of(run: Run, source: Callable[[], Source], emit: Emit) -> Any:
@@ -189,10 +189,8 @@ def store_of(run: Run, source: Callable[[], Source], emit: Emit) -> Any:
 
 
 def _stored(run: Run, source: Callable[[], Source], emit: Emit) -> Store:
-    folder = Path(run.record["store"])
-    with np.load(run.path / "rows.npz") as kept:
-        rows = {name: kept[name] for name in kept.files}
-    if not (folder / "store.json").exists():
+    folder, rows = Path(run.record["store"]), run.kept_rows()
+    if not cache.whole(folder):
         folder = encode_source(
             source(),
             run.signature,

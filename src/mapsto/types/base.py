@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mapsto.batch import Draw, Field, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Column
-from mapsto.config import options_of
+from mapsto.config import options_of, restored
 from mapsto.errors import CellError, SignatureError
 from mapsto.files import write_text
 from mapsto.prediction import Prediction
@@ -429,13 +429,9 @@ class DataType:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`: JSON's lists become tuples again."""
-        known = {spot.name for spot in dataclasses.fields(cls)}
-        return cls(**{name: _tuples(value) for name, value in record.items() if name in known})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+        """The inverse of `to_json`: JSON's lists become tuples again. ConfigError: a value is of another kind
+        than its field."""
+        return restored(cls, record)
 
 
 def options_given(column_type: DataType) -> dict[str, Any]:
