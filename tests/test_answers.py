@@ -531,11 +531,10 @@ def test_the_report_shows_answers_beside_the_truth(run: Run) -> None:
     assert "What does it answer?" in page
 
 
-@pytest.mark.parametrize("model", [SMALL, "lstm_seq2seq(token=32, width=32)"])
-def test_killed_and_resumed_equals_unbroken(model: str, tmp_path: Path) -> None:
+def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
     rows = [{**pair, "iso": [pair["iso"], pair["said"]][: 1 + n % 2]} for n, pair in enumerate(PAIRS)]
     (tmp_path / "dates.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    words = ("said:text -> iso:text", "--model", model, "--steps", "120", "--micro-batch", "9", "--ema", "0.9")
+    words = ("said:text -> iso:text", "--model", "lstm_seq2seq(token=32, width=32)", "--steps", "120", "--micro-batch", "9", "--ema", "0.9")
 
     assert same(*killed_and_resumed(tmp_path, str(tmp_path / "dates.jsonl"), *words))
 

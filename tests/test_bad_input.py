@@ -76,7 +76,7 @@ def test_empty_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     (("a, b -> y:categry",), "did you mean 'category'"), (("a:number(sise=3) -> y",), "'size'|loss|bins"), (("a -> z",), "choices|column"), (("a, b",), "neither a file nor"),
     (("-> ",), "nothing stands right"), (("a -> b -> y",), "2 arrows"), (("--target", "Y"), "did you mean 'y'"), (("--target", "y", "--model", "resnett"), "did you mean 'resnet'"),
     (("--target", "y", "--learner", "superviced"), "did you mean 'supervised'"), (("--target", "y", "--metric", "acc"), "accuracy"),
-    (("--target", "y", "--optimizer", "adam"), "adamw"), (("--target", "y", "--minutes", "-1"), "more than 0"), (("--target", "y", "--steps", "x"), "expected int"),
+    (("--target", "y", "--optimizer", "adam"), "adamw"), (("--target", "y", "--minutes", "-1"), "more than 0"), (("--target", "y", "--steps", "x"), "expected a whole number"),
     (("--target", "y", "--steps", "5", "--epochs", "2"), "one budget"), (("--target", "y", "--stepz", "5"), "did you mean '--steps'"),
     (("--target", "y", "--model", "mlp(widht=3)"), "did you mean 'width'"), (("--target", "y", "--drop", "c"), "no column 'c'"), (("--target", "y", "--until", "0.9"), "METRIC=VALUE"),
     (("--target", "y", "--model", "./none.py"), "no file"), (("--target", "y", "--model", "resnet"), "takes one image"), ((), "which column"),
@@ -176,9 +176,9 @@ def test_infinities_and_text_in_numbers(tmp_path: Path) -> None:
     assert "line 9" in listed and "line 11" in listed and listed.count("\n") == 3
 
 
-def test_ten_thousand_columns(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).normal(size=(24, 10_000)).round(2)
-    header = ",".join(f"c{i}" for i in range(10_000)) + ",y"
+def test_thousands_of_columns(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(24, 3_000)).round(2)
+    header = ",".join(f"c{i}" for i in range(3_000)) + ",y"
     text = "\n".join([header, *(",".join(map(str, row)) + f",{'ab'[i % 2]}" for i, row in enumerate(values))])
     assert (trained(tmp_path, a_table(tmp_path / "wide.csv", text + "\n"), "--target", "y") / "metrics.json").exists()
 

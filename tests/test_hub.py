@@ -414,4 +414,4 @@ def test_words_that_clash_are_said(rows: Path, public, capsys: pytest.CaptureFix
     assert main(["train", str(rows), "text -> label:category", "--from", f"hub:{public('bert')}", "--model", "textcnn"]) == 2
     assert "Keep one of --from and --model" in capsys.readouterr().err
     assert main(["train", str(rows), "--from", f"hub:{public('bert')}", "--lora", "many"]) == 2
-    assert "lora: expected int" in capsys.readouterr().err
+    assert "lora: expected a whole number" in capsys.readouterr().err

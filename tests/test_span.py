@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_exact import ignore, killed_and_resumed, same
+from test_exact import ignore
 
 import mapsto
 from mapsto.cells import Annotated
@@ -136,13 +136,3 @@ def test_an_answer_says_where_it_stands(run: mapsto.Run) -> None:
 def test_reading_together_needs_two_texts(tmp_path) -> None:
     with pytest.raises(ConfigError, match="takes two texts or more"):
         mapsto.train(questions(50), "text -> answer:category", model="reader", steps=1, out=tmp_path, emit=ignore)
-
-
-def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
-    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, questions(200))))
-
-    assert same(
-        *killed_and_resumed(
-            tmp_path, str(tmp_path / "rows.jsonl"), "question:text, text -> answer:span", "--steps", "100", "--micro-batch", "5", "--ema", "0.9"
-        )
-    )

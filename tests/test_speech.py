@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from test_exact import ignore, killed_and_resumed, same
+from test_exact import ignore
 
 import mapsto
 from mapsto.batch import Draw, Padded, Ragged
@@ -305,12 +305,6 @@ def test_a_run_predicts_the_same_elsewhere_and_beside_others(heard: Run, tmp_pat
     alone = [mapsto.load(tmp_path / "moved").predict(sound).predictions["text"] for sound in sounds]
     assert [one.value for one in together] == [one.value for one in alone]
     np.testing.assert_allclose([one.probability for one in together], [one.probability for one in alone], rtol=1e-3)
-
-
-def test_killed_at_random_instants_ends_bit_identical(clips: Path, tmp_path: Path) -> None:
-    options = ("audio -> text", "--model", NET.replace("dropout=0", "dropout=0.1"), "--steps", "120", "--batch", "8", "--micro-batch", "3")
-    options = (*options, "--ema", "0.9", "--max-bad", "0.1")
-    assert same(*killed_and_resumed(tmp_path, str(clips), *options))
 
 
 def test_the_report_lets_people_listen(heard: Run) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from test_exact import ignore, killed_and_resumed, same
+from test_exact import ignore
 
 import mapsto
 from mapsto.batch import Padded
@@ -202,14 +201,6 @@ def test_rows_whose_tags_are_too_few_are_quarantined(tmp_path: Path) -> None:
     rows[3] = {**rows[3], "tags": rows[3]["tags"][1:]}
     made = mapsto.train(rows, "words:text -> tags", steps=2, threads=1, out=tmp_path, emit=ignore)
     assert made.record["unreadable"] == 1 and "tags came" in (made.path / "quarantine.csv").read_text()
-
-
-def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
-    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, sentences(300))))
-
-    assert same(
-        *killed_and_resumed(tmp_path, str(tmp_path / "rows.jsonl"), "words:text -> tags", "--steps", "100", "--micro-batch", "5", "--ema", "0.9")
-    )
 
 
 def test_words_in_a_dict_are_one_row(run: mapsto.Run) -> None:

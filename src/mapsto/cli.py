@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import os
 import sys
 import time
+import traceback
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mapsto.commands.base import data_and_signature, settings, takes_trust, takes_words
 from mapsto.config import GROUPS, VERSION
-from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean
+from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean, printable
 from mapsto.registry import module, names
 from mapsto.registry.trust import trust_all
 
+FAULT = 70  # exit code (EX_SOFTWARE of sysexits.h)
 NOTHING_LEARNED = "mapsto: stopped before anything was learned."
 
 
@@ -111,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for word in (sys.argv[1:] if arguments is None else arguments)
     ]  # "->text" is no flag
     debug, runs = "--debug" in words, []
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what cannot be written stands escaped, and ends nothing
+            stream.reconfigure(errors="backslashreplace")
     try:
         top, each = parser(words[0] if words else None)
         if not words:
@@ -150,6 +157,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped:
         print(f"mapsto: saved; go on with: mapsto resume {runs[-1] if runs else 'RUN'}", file=sys.stderr)
         return 143
+    except Exception as fault:
+        if debug:
+            raise
+        print(_fault(fault), file=sys.stderr)
+        return FAULT
+
+
+def _fault(fault: Exception) -> str:
+    """What is said of an error that nobody foresaw."""
+    place = traceback.extract_tb(fault.__traceback__)[-1]
+    said = printable(" ".join(f"{type(fault).__name__}: {fault}".split()))[:200]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    return (
+        f"mapsto: a fault of mapsto's own ({said}; {where}).\n"
+        "mapsto: The same words with --debug show how it came about: please report it."
+    )
 
 
 def _asked(top: Parser, each: dict[str, Parser], words: Sequence[str]) -> argparse.Namespace:

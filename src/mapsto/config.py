@@ -8,17 +8,20 @@ Nothing here knows torch. Options of types, models and learners live with them, 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from mapsto.cells import shorten
 from mapsto.errors import ConfigError, did_you_mean
 
 VERSION = "0.1.0"  # of mapsto, as pyproject.toml has it
 
 T = TypeVar("T")
+NAMES = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
 
 
 def setting(default: Any, says: str, **more: Any) -> Any:
@@ -97,7 +100,7 @@ class Training:
         None, "gradient clipping: largest gradient norm (0: never clip)", above=-1e-9
     )
     ema: float | None = setting(
-        None, "decay of the exponential moving average (EMA) of weights per step (0: none)", above=-1e-9
+        None, "decay of the moving average (EMA) of weights per step (0: none)", above=-1e-9, below=1
     )
     precision: str | None = setting(None, "arithmetic", choices=("float32", "tf32", "bfloat16", "float16"))
     seed: int = setting(0, "seed of everything random in training", above=-1)
@@ -305,8 +308,8 @@ def _checked(value: Any, hint: Any, rules: Mapping[str, Any], what: str) -> Any:
         except (ValueError, TypeError, OverflowError):
             continue
     else:
-        names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-        raise ConfigError(f"{what}: expected {names}, got {value!r}.")
+        names = " or ".join(NAMES.get(kind, getattr(kind, "__name__", str(kind))) for kind in kinds)
+        raise ConfigError(f"{what}: expected {names}, got {shorten(value)}.")
     if "choices" in rules and value not in rules["choices"]:
         raise ConfigError(f"{what}: unknown value {value!r}.\n{did_you_mean(str(value), rules['choices'])}")
     if "above" in rules and not value > rules["above"]:
@@ -327,11 +330,11 @@ def _converted(value: Any, kind: Any) -> Any:
             return value
         raise ValueError
     if kind is int:
-        if isinstance(value, bool) or int(value) != float(value):
+        if isinstance(value, bool) or int(value) != float(value) or abs(int(value)) >= 1 << 63:
             raise ValueError
         return int(value)
     if kind is float:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not math.isfinite(float(value)):
             raise ValueError
         return float(value)
     if kind is str:

@@ -109,7 +109,7 @@ def python(run: Run, row: Mapping[str, Any], at: Path) -> str:
     if only is None:
         lines[-1:] = _call(row)
     for slot in run.signature.outputs:
-        fields = [name for name in run.output(slot.name).fields if name in FIELDS]
+        fields = [name for name in run.output(slot.name).fields if name in FIELDS and name != "set"]
         lines += [
             f"found = answer.predictions[{slot.name!r}]",
             f"print({', '.join(f'found.{name}' for name in fields)})",
