@@ -163,10 +163,10 @@ class Settings:
         """The inverse of `to_json`. ConfigError: not what a record of settings holds."""
         rest = {key: record[key] for key in ("model", "learner", "metric")}
         groups = (
-            restored(Reading, record["reading"]),
-            restored(Budget, record["budget"]),
-            restored(Training, record["training"]),
-            restored(Report, record.get("report", {})),
+            from_record(Reading, record["reading"]),
+            from_record(Budget, record["budget"]),
+            from_record(Training, record["training"]),
+            from_record(Report, record.get("report", {})),
         )
         return cls(*groups, **rest, start=record.get("start"), lora=record.get("lora"))
 
@@ -215,7 +215,7 @@ def options_of(kind: type[T], options: Mapping[str, Any], what: str) -> T:
     return kind(**checked)
 
 
-def restored(kind: type[T], record: Mapping[str, Any], what: str = "") -> T:
+def from_record(kind: type[T], record: Mapping[str, Any], what: str = "") -> T:
     """A dataclass from the JSON of its fields, lists as tuples again; a name that it does not know is passed
     over. ConfigError: a value is of another kind than its field."""
     hints = typing.get_type_hints(kind)

@@ -132,7 +132,7 @@ def read_arrays(path: Path, needed: Iterable[str] = ()) -> dict[str, np.ndarray]
     import numpy as np
 
     try:
-        with np.load(path) as kept:
+        with path.open("rb") as file, np.load(file) as kept:
             found = {name: kept[name] for name in kept.files}
         if lacking := [name for name in needed if name not in found]:
             raise ValueError(f"it lacks {lacking[0]}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,12 @@ from mapsto.checks._columns import (
     names_rows,
     numbers_rows,
 )
-from mapsto.config import Reading
+from mapsto.config import Reading, from_record
 from mapsto.data.encode import Spot
 from mapsto.data.scan import Scan, hash64
 from mapsto.data.store import Store
+from mapsto.errors import ConfigError, RunError
+from mapsto.files import read_json
 from mapsto.signature import Slot
 from mapsto.source import SPLITS, Source
 from mapsto.types.base import DataType
@@ -70,10 +73,19 @@ class Finding:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Finding:
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
-        }
-        return cls(**values)
+        """ConfigError: a value is of another kind than its field."""
+        return from_record(cls, record, "finding")
+
+
+def read_findings(folder: Path) -> list[Finding]:
+    """Those that the data gate wrote into a run's folder. RunError: damaged."""
+    path, mend = folder / "findings.json", "Delete it; the data is checked again by: mapsto check DATA"
+    if not path.exists():
+        return []
+    try:
+        return [Finding.from_json(one) for one in read_json(path, list[dict[str, Any]], mend)]
+    except (ConfigError, TypeError) as problem:
+        raise RunError(f"{path}: is damaged ({problem}).\n{mend}") from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapsto.checks.base import Finding, to_drop
+from mapsto.checks.base import read_findings, to_drop
 from mapsto.doctor._probes.activity import watched
 from mapsto.doctor._probes.importance import MOST_INPUTS, heard_at_first, importance
 from mapsto.doctor.base import Issue, NotMeasurable, Subject, listed
@@ -107,12 +106,7 @@ def _width(cells: np.ndarray, scaled: np.ndarray) -> float:
 def leakage(patient: Subject) -> Iterable[Issue]:
     """A cell that decides the answer alone; or what the data gate found before the training, and was told to
     let through."""
-    path = patient.run.path / "findings.json"
-    known = (
-        [Finding.from_json(one) for one in json.loads(path.read_text(encoding="utf-8"))]
-        if path.exists()
-        else []
-    )
+    known = read_findings(patient.run.path)
     stopped = [finding for finding in known if finding.level == "stop"]
     try:
         measured = list(_alone(patient))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from mapsto.config import Budget, Training, restored
+from mapsto.config import Budget, Training, from_record
 from mapsto.signature import Signature, format_call
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ class Choice:
     def from_json(cls, record: Mapping[str, Any]) -> Choice:
         """The inverse of `to_json`. ConfigError: a value is of another kind than its field."""
         plain = {"type_options" if name == "rooms" else name: value for name, value in record.items()}
-        training, budget = restored(Training, plain.pop("training")), restored(Budget, plain.pop("budget"))
-        return restored(cls, {**plain, "training": training, "budget": budget, "best": plain["best"] or None})
+        training, budget = from_record(Training, plain.pop("training")), from_record(Budget, plain.pop("budget"))
+        return from_record(cls, {**plain, "training": training, "budget": budget, "best": plain["best"] or None})
 
     def __str__(self) -> str:
         return (

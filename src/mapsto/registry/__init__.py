@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mapsto.errors import ConfigError, did_you_mean
-from mapsto.registry.trust import executed
+from mapsto.registry.trust import PREFIX, executed, failure
 
 HERE = Path(__file__).parents[1]
 SHARED = {"base"}  # what the files of a folder share is no entry of it
@@ -38,14 +38,37 @@ def module(room: str, name: str) -> ModuleType:
     RunError for a file not trusted."""
     if name.endswith(".py"):
         return executed(name)
-    for point in _outside(room):
-        if point.name == name:
-            return importlib.import_module(point.module)
-    own = (HERE / room / f"{name}.py").is_file() or (HERE / room / name / "__init__.py").is_file()
-    if not name.isidentifier() or not own or not _is_entry(name):
-        what = {"assess": "assessment"}.get(room, Path(room).name.rstrip("s"))
-        raise ConfigError(f"unknown {what} '{name}'.\n{did_you_mean(name, names(room))}")
+    files = (HERE / room / f"{name}.py", HERE / room / name / "__init__.py")
+    own = name.isidentifier() and _is_entry(name) and any(file.is_file() for file in files)
+    if point := next((point for point in _outside(room) if point.name == name), None):
+        if own:
+            raise ConfigError(
+                f"the package {_package(point)} brings a {_noun(room)} '{name}', which mapsto has itself.\n"
+                "Rename it there, or uninstall the package."
+            )
+        return _imported(point)
+    if not own:
+        raise ConfigError(f"unknown {_noun(room)} '{name}'.\n{did_you_mean(name, names(room))}")
     return importlib.import_module(f"mapsto.{room.replace('/', '.')}.{name}")
+
+
+def _imported(point: EntryPoint) -> ModuleType:
+    """ConfigError where a package's file cannot be imported."""
+    try:
+        return importlib.import_module(point.module)
+    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as problem:
+        raise ConfigError(
+            f"the package {_package(point)} (entry point {point.group}: {point.name} = {point.value}) cannot"
+            f" be imported: {failure(problem)}.\nMend it, or: pip uninstall {_package(point)}"
+        ) from problem
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module.split(".")[0]
+
+
+def _noun(room: str) -> str:
+    return {"assess": "assessment"}.get(room, Path(room).name.rstrip("s"))
 
 
 def entry(room: str, name: str) -> type:
@@ -54,9 +77,8 @@ def entry(room: str, name: str) -> type:
     found = module(room, name)
     wanted = "".join(part.capitalize() for part in Path(name).stem.split("_"))
     if wanted not in vars(found):
-        raise ConfigError(
-            f"{found.__name__}: expected a class '{wanted}', found none.\nName the class after its file."
-        )
+        where = found.__file__ if found.__name__.startswith(PREFIX) else found.__name__
+        raise ConfigError(f"{where}: expected a class '{wanted}', found none.\nName it after its file.")
     return vars(found)[wanted]
 
 

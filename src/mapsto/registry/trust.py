@@ -13,6 +13,7 @@ import hashlib
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.abc import ExecutionLoader
 from importlib.util import decode_source
@@ -92,9 +93,22 @@ def executed(path: str) -> ModuleType:
     if not isinstance(found, OwnFile):
         raise _untrusted("the file", path)
     if found.__unread__ is not None:
-        found.__unread__.exec_module(found)
+        try:
+            found.__unread__.exec_module(found)
+        except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as problem:
+            raise ConfigError(
+                f"{path}: cannot be used, {failure(problem)}.\nMend the file; --debug shows more."
+            ) from problem
         found.__unread__ = None
     return found
+
+
+def failure(problem: Exception) -> str:
+    """An error of somebody's file in one line, with its place."""
+    place = traceback.extract_tb(problem.__traceback__)[-1]
+    line = problem.lineno if isinstance(problem, SyntaxError) else place.lineno
+    file = problem.filename if isinstance(problem, SyntaxError) else place.filename
+    return f"{type(problem).__name__}: {problem.args[0] if problem.args else problem} ({file}:{line})"
 
 
 def check(record: Mapping[str, Any], run: Path) -> None:

@@ -8,7 +8,6 @@ README.md       the model card
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from typing import Any
 from mapsto.assess._ask import FAILURES, PredictionsBySplit, ask_all, view_of, view_on
 from mapsto.assess.base import View
 from mapsto.blocks import Section
-from mapsto.checks.base import Finding
-from mapsto.errors import MapstoError, RunError
+from mapsto.cells import shorten
+from mapsto.checks.base import read_findings
+from mapsto.errors import ConfigError, MapstoError, RunError
 from mapsto.events import Emit
-from mapsto.files import write_json, write_text
+from mapsto.files import COPY, read_json, write_json, write_text
 from mapsto.prediction import Predictions
 from mapsto.report.card import card
 from mapsto.report.page import page, unanswered
@@ -29,6 +29,8 @@ from mapsto.source import Source
 from mapsto.steps.prepare import store_of
 
 FORMAT = 1
+TEXTS = dict.fromkeys(("name", "title", "headline"), str)
+SECTION = {**TEXTS, "blocks": list[dict[str, Any]], "figures?": dict}
 PAGE, CARD, SECTIONS = "report.html", "README.md", "sections.json"
 
 
@@ -95,9 +97,16 @@ def draw(run: Run, private: bool = True) -> Path:
     is shown."""
     private = private and not run.settings.report.no_samples
     sections, example = kept(run)
-    findings = _findings(run)
-    write_text(run.path / PAGE, page(run, sections, findings, example, private))
-    write_text(run.path / CARD, card(run, sections, findings, example, private))
+    findings = read_findings(run.path)
+    try:
+        texts = [make(run, sections, findings, example, private) for make in (page, card)]
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as problem:
+        raise RunError(  # what was found is drawn as it was kept, whoever wrote it there
+            f"{run.path}: what its {SECTIONS}, findings.json or run.json hold cannot be drawn"
+            f" ({shorten(problem, 100)}).\n{COPY}"
+        ) from problem
+    for name, text in zip((PAGE, CARD), texts, strict=True):
+        write_text(run.path / name, text)
     return run.path / PAGE
 
 
@@ -117,26 +126,9 @@ def kept(run: Run) -> tuple[list[Section], dict[str, Any]]:
     path = run.path / SECTIONS
     if not path.exists():
         return [], {}
+    mend = f"Delete it, then: mapsto report {run.path}"
+    record = read_json(path, {"sections": [SECTION], "example": dict[str, Any]}, mend)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         return [Section.from_json(one) for one in record["sections"]], record["example"]
-    except (ValueError, KeyError, TypeError, OSError) as problem:
-        raise RunError(
-            f"{path}: is damaged ({problem}).\nDelete it, then: mapsto report {run.path}"
-        ) from None
-
-
-def _findings(run: Run) -> list[Finding]:
-    """What the data gate found and wrote into the run."""
-    path = run.path / "findings.json"
-    if not path.exists():
-        return []
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            Finding.from_json(one) for one in (record["findings"] if isinstance(record, Mapping) else record)
-        ]
-    except (ValueError, KeyError, TypeError, OSError) as problem:
-        raise RunError(
-            f"{path}: is damaged ({problem}).\nDelete it; the data is checked again by: mapsto check DATA"
-        ) from None
+    except (ValueError, KeyError, TypeError, ConfigError) as problem:
+        raise RunError(f"{path}: is damaged ({problem}).\n{mend}") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mapsto.blocks import Section, Table
 from mapsto.errors import RunError
+from mapsto.files import read_json
 from mapsto.report.facts import weights
 from mapsto.run import Run
 from mapsto.signature import format_call
@@ -78,11 +79,11 @@ def _milliseconds(run: Run) -> float | None:
     """As its report measured it."""
     path = run.path / "sections.json"
     try:
-        sections = json.loads(path.read_text(encoding="utf-8"))["sections"] if path.exists() else []
+        sections = read_json(path, {"sections": [dict]})["sections"] if path.exists() else []
         return next(
             (float(one["figures"]["milliseconds"]["64"]) for one in sections if one["name"] == "cost"), None
         )
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError, RunError):
         return None
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from mapsto.errors import RunError
-from mapsto.files import write_atomic
+from mapsto.files import COPY, write_atomic
 
 PartOf = Callable[[Tensor, Tensor], Tensor]
 
@@ -90,8 +90,8 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         if path.exists():
             try:
                 return read(path)
-            except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as problem:
-                damaged.append(f"{name}: {problem}")
+            except RunError as problem:
+                damaged.append(str(problem).splitlines()[0])
     if damaged:
         raise RunError(
             f"{folder}: no checkpoint is whole ({'; '.join(damaged)[:120]}).\nStart the training again."
@@ -100,10 +100,13 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and note of one file."""
-    with safe_open(path, "pt") as file:
-        note = json.loads((file.metadata() or {}).get("note", "{}"))
-        return {name: aligned(file.get_tensor(name)) for name in file.keys()}, note  # noqa: SIM118  (safe_open is no mapping)
+    """Tensors and note of one file. RunError: it is missing or damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            note = json.loads((file.metadata() or {}).get("note", "{}"))
+            return {name: aligned(file.get_tensor(name)) for name in file.keys()}, note  # noqa: SIM118  (safe_open is no mapping)
+    except (SafetensorError, OSError, ValueError, RecursionError) as problem:
+        raise RunError(f"{path}: is damaged ({str(problem).splitlines()[0][:120]}).\n{COPY}") from None
 
 
 def unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

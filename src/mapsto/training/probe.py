@@ -14,7 +14,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -398,7 +398,7 @@ def measure(updater: Updater, steps: int | None, left: float) -> Plan:
     before = {name: value.clone() for name, value in learner.state_dict().items()}
     prepared = _seconds_of_a_batch(learner)
     usual, heaviest = (updater.group.share(batch) for batch in learner.probes())
-    learner.load_state_dict(before)
+    _put_back(learner, before)
     if (
         type(learner).loss is Learner.loss
     ):  # a learner of explicit updates: there is no one loss to time alone
@@ -429,6 +429,12 @@ def measure(updater: Updater, steps: int | None, left: float) -> Plan:
         updater.group = group
         learner.model.load_state_dict(weights)
         learner.model.zero_grad(set_to_none=True)
+        _put_back(learner, before)  # its loss may change what it remembers
+
+
+def _put_back(learner: Learner, state: Mapping[str, Tensor]) -> None:
+    """Copies, which it may change in place."""
+    learner.load_state_dict({name: value.clone() for name, value in state.items()})
 
 
 def _seconds_of_a_batch(learner: Learner) -> float:

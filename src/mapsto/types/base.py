@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mapsto.batch import Draw, Field, Ragged
 from mapsto.blocks import Item
 from mapsto.cells import Column
-from mapsto.config import options_of, restored
+from mapsto.config import options_of, from_record
 from mapsto.errors import CellError, SignatureError
 from mapsto.files import write_text
 from mapsto.prediction import Prediction
@@ -431,7 +431,7 @@ class DataType:
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`: JSON's lists become tuples again. ConfigError: a value is of another kind
         than its field."""
-        return restored(cls, record)
+        return from_record(cls, record)
 
 
 def options_given(column_type: DataType) -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""Runs from elsewhere, tampered with: whatever a record, its figures or its arrays hold, a command ends with an answer or with at most
+three lines. `MAPSTO_TAMPERED=60 pytest tests/test_hostile.py` tries so many records with every command."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_trust import COMMANDS
+
+from mapsto.cli import FAULT, main
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MANY = int(os.environ.get("MAPSTO_TAMPERED", "0"))
+TRIED = ("predict", "evaluate", "report", "doctor", "compare", "resume", "extend", "train --from", "runs")
+OPTIONS = ("--steps", "3", "--threads", "1", "--precision", "float32", "--model", "mlp(width=8)")
+WRONG = (5, -1, 1.5, "x", "", None, [], {}, [[]], {"a": {}}, True, "../../etc/passwd", "/etc/hostname", "\x1b[31m", 10**18, "é" * 300)
+JSON_FILES = ("run.json", "metrics.json", "sections.json", "findings.json", "decisions.jsonl", "log.jsonl")
+ARRAYS = ("rows.npz", "test-0.npz", "baselines.npz", "model.safetensors")
+BYTES: dict[str, bytes] = {
+    "empty": b"", "a list": b"[]", "a number of 5,000 digits": b'{"format": ' + b"1" * 5000 + b"}", "nested": b"[" * 100_000,
+    "not utf-8": b'{"format": "\xff\xfe"}', "utf-16": '{"format": 1}'.encode("utf-16"), "cut": b'{"format": 1, "status": "do', "a zip": b"PK\x03\x04" + b"\0" * 60,
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table, `plain` and `other`: two finished runs."""
+    folder = tmp_path_factory.mktemp("hostile")
+    draw = random.Random(0)
+    (folder / "t.csv").write_text("a,b,y\n" + "".join(f"{draw.random():.3f},{draw.choice('uvw')},{'pq'[i % 2]}\n" for i in range(120)))
+    for name in ("plain", "other"):
+        assert main(["train", str(folder / "t.csv"), "a, b -> y", *OPTIONS, "--out", str(folder), "--name", name]) == 0
+        next(folder.glob(f"*-{name}")).rename(folder / name)
+    return folder
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value in JSON."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in pairs:
+        yield (*above, name)
+        yield from places(inner, (*above, name))
+
+
+def tampered(record: Any, draw: random.Random) -> str:
+    """One to three values changed or taken away; what was done."""
+    done = []
+    for _ in range(draw.choice((1, 1, 1, 2, 3))):
+        if not [*places(record)]:
+            break
+        *above, name = draw.choice([*places(record)])
+        inside = record
+        for step in above:
+            inside = inside[step]
+        if draw.random() < 0.2:
+            del inside[name]
+            done.append(f"{'.'.join(map(str, (*above, name)))} taken away")
+        else:
+            inside[name] = draw.choice(WRONG)
+            done.append(f"{'.'.join(map(str, (*above, name)))} = {inside[name]!r}"[:90])
+    return "; ".join(done)
+
+
+def outcome(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and what was said on standard error."""
+    capsys.readouterr()
+    code = main(words)
+    return code, capsys.readouterr().err
+
+
+def words_of(command: str, run: Path, made: Path) -> list[str]:
+    if command == "runs":
+        return ["runs", str(run.parent)]
+    return [command.split()[0], *COMMANDS[command](str(run), str(made / "other"), str(made / "t.csv"))]
+
+
+def held(code: int, said: str) -> None:
+    assert code != FAULT and "Traceback" not in said and "\x1b" not in said, said
+    assert code == 0 or len([line for line in said.splitlines() if line.startswith("mapsto: ")]) <= 3, said
+
+
+def copy_of(made: Path, folder: Path) -> Path:
+    run = folder / "runs" / "run"
+    shutil.copytree(made / "plain", run)
+    return run
+
+
+@pytest.mark.parametrize("seed", range(max(24, MANY)))
+def test_a_record_that_was_tampered_with(seed: int, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = random.Random(seed)
+    for command in TRIED if MANY else draw.sample(TRIED, 2):
+        run = copy_of(made, tmp_path / command.replace(" ", ""))
+        file = run / draw.choice(("run.json", "run.json", "run.json", "metrics.json", "sections.json", "findings.json"))
+        record = json.loads(file.read_text())
+        done = tampered(record, draw) if [*places(record)] else "nothing"
+        file.write_text(json.dumps(record))
+
+        code, said = outcome(words_of(command, run, made), capsys)
+
+        print(f"{command}: {file.name}: {done}")
+        held(code, said)
+
+
+@pytest.mark.parametrize("file", JSON_FILES)
+@pytest.mark.parametrize("what", BYTES)
+def test_a_file_of_a_run_that_is_something_else(file: str, what: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = copy_of(made, tmp_path)
+    (run / file).write_bytes(BYTES[what] + (b"\n" if file.endswith("l") else b""))
+
+    for command in TRIED if MANY else random.Random(f"{file}{what}").sample(("report", "runs", "doctor", "compare", "predict"), 1):
+        held(*outcome(words_of(command, run, made), capsys))
+
+
+@pytest.mark.parametrize("file", ARRAYS)
+@pytest.mark.parametrize("what", ["empty", "a zip", "cut", "of others"])
+def test_arrays_that_are_something_else(file: str, what: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = copy_of(made, tmp_path)
+    whole, other = (run / file).read_bytes(), next(name for name in ARRAYS if name != file)
+    (run / file).write_bytes({"empty": b"", "a zip": BYTES["a zip"], "cut": whole[: len(whole) // 2], "of others": (run / other).read_bytes()}[what])
+
+    for command in TRIED if MANY else random.Random(f"{file}{what}").sample(TRIED, 1):
+        held(*outcome(words_of(command, run, made), capsys))
