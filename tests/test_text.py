@@ -26,7 +26,8 @@ from mapsto.batch import Draw, Ragged
 from mapsto.cells import Blob, sound
 from mapsto.errors import CellError, ConfigError, DataError, SignatureError
 from mapsto.run import Run
-from mapsto.types.text import WINDOWS, Text
+from mapsto.types.text import Text
+from mapsto.types.text._reading import WINDOWS
 from mapsto.types.text.inputs import TEXT_INPUTS
 from mapsto.types.text.ngrams import grams
 from mapsto.types.text.pretrained import PUBLIC

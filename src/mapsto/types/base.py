@@ -12,22 +12,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Draw, Field, Ragged
-from mapsto.blocks import Item
 from mapsto.cells import Column
 from mapsto.config import options_of
 from mapsto.errors import CellError, SignatureError
 from mapsto.files import write_text
-from mapsto.prediction import Prediction
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
+
+if TYPE_CHECKING:
+    from mapsto.blocks import Item
+    from mapsto.prediction import Prediction
 
 MISSING_CELLS, SHARES = (
     "missing cells (share)",
