@@ -26,11 +26,9 @@ from mapsto.events import Emit
 from mapsto.files import locked
 from mapsto.registry.trust import trust_all, trust_asked
 from mapsto.run import Run
-from mapsto.run.warm_start import start_from
 from mapsto.source import Source
 from mapsto.steps.early import absolute, check_early
 from mapsto.steps.prepare import part_of, parts_of, prepare, record_of, reopen, store_of
-from mapsto.steps.segments import archive, put_back
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
@@ -74,6 +72,8 @@ def train(
     run = Run.create(Path(out), name or source.name, asked | ({"fold": -1} if settings.reading.folds else {}))
     try:
         if settings.start and not settings.public:
+            from mapsto.run.warm_start import start_from
+
             start_from(run, settings.start)
         return _fit_folds(run, source, emit) if settings.reading.folds else fit(run, source, emit, started)
     except BaseException:
@@ -194,6 +194,8 @@ def extend(
     before: these rows again, where they came from memory (a tuple, where several times). What was there moves
     to `segments/<k>` inside the run, so the record stays complete.
     """
+    from mapsto.steps.segments import archive, put_back
+
     run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.blocks import Block, Matrix, Table
-from mapsto.metrics import Arrays, Metric, classification
-from mapsto.outputs import _conformal as conformal
-from mapsto.outputs._temperature import log_odds, temperature_of, tempered
+from mapsto.metrics import Arrays, Metric
+from mapsto.metrics.classes import classification
 from mapsto.outputs.base import (
     COVERAGE,
     TINY,
@@ -31,6 +29,9 @@ from mapsto.outputs.base import (
     mean_of_views,
 )
 from mapsto.prediction import Prediction, with_sets
+
+if TYPE_CHECKING:
+    from mapsto.blocks import Block, Matrix
 
 MOST_WEIGHT = 100.0  # of a class when balancing: one row in a million must not drown the rest
 SHOWN = 20  # classes of a matrix: the most confused where there are more
@@ -71,6 +72,9 @@ class Classes(Output):
 
     def calibrate(self, predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
         """Temperature scaling (Guo et al. 2017): p^(1/T), renormalised, T minimising log loss; and sets."""
+        from mapsto.outputs import _conformal as conformal
+        from mapsto.outputs._temperature import temperature_of, tempered
+
         probability = predicted["probability"]
         inside = (target >= 0) & (target < probability.shape[1]) & np.isfinite(probability).all(1)
         probability, target = probability[inside], target[inside]
@@ -87,6 +91,11 @@ class Classes(Output):
     def calibrated(self, predicted: Arrays, fitted: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """With the temperature applied, and `set` (n, K) bool where sets are known."""
         found = dict(predicted)
+        if not fitted:
+            return found
+        from mapsto.outputs import _conformal as conformal
+        from mapsto.outputs._temperature import tempered
+
         if (temperature := fitted.get("temperature")) is not None:
             found["probability"] = tempered(predicted["probability"], temperature)
         if (least := fitted.get("set")) is not None:
@@ -108,6 +117,8 @@ class Classes(Output):
 
     def confusion(self, predicted: Arrays, target: np.ndarray) -> SectionPart:
         """A confusion matrix, and the most confused pairs."""
+        from mapsto.blocks import Table
+
         names = self.type.classes
         counts = np.zeros((len(names), len(names)), np.int64)
         np.add.at(counts, (target, predicted["value"].astype(np.int64)), 1)
@@ -131,6 +142,8 @@ class Classes(Output):
 
     def coverage(self, predicted: Arrays, target: np.ndarray, fitted: Mapping[str, Any]) -> Coverage:
         """Of sets: by their size, and class by class."""
+        from mapsto.blocks import Table
+
         inside = predicted["set"][np.arange(len(target)), target].astype(np.float64)
         size, right = predicted["set"].sum(1), predicted["value"] == target
         figures = {"size": float(size.mean()), "empty": float((size == 0).mean())}
@@ -178,6 +191,8 @@ class Classes(Output):
 
     def effect(self, clean: Arrays, found: Arrays) -> np.ndarray:
         """The log odds of the class said: they still move where the probability is near 1."""
+        from mapsto.outputs._temperature import log_odds
+
         said = int(clean["value"][0])
         return log_odds(clean["probability"][0, said]) - log_odds(found["probability"][:, said])
 
@@ -197,6 +212,8 @@ class Classes(Output):
 
 def _matrix(names: tuple[str, ...], counts: np.ndarray, off: np.ndarray) -> Matrix:
     """All classes, or those with the most confusion."""
+    from mapsto.blocks import Matrix
+
     shown = np.arange(len(names))
     caption = "rows of each true class by the class that was said."
     if len(names) > SHOWN:
