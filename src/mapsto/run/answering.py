@@ -91,11 +91,11 @@ def support(run: Any, data: Any) -> Batch:
 
 
 def _predictions(run: Any, batches: Iterator[Batch], learner: Learner | None) -> dict[str, list[Prediction]]:
-    learner = learner or run.learner
+    asked: Learner = learner or run.learner
     heads = dict(run.model.heads.items())  # type: ignore[union-attr, operator]
     parts: dict[str, list[Prediction]] = {}
     for batch in batches:
-        found, unsure = _arrays(run, learner, batch)
+        found, unsure = _arrays(run, asked, batch)
         for slot, arrays in found.items():
             known = run.calibration.get(slot, {})
             output = run.output(slot)
