@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import mapsto
 from mapsto.cells import Continued
-from mapsto.checks.overlap import hashes
+from mapsto.checks._passages import hashes
 from mapsto.cli import main
 from mapsto.config import Settings, options_of
 from mapsto.data.files import entry_of

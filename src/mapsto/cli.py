@@ -20,7 +20,6 @@ from mapsto.commands.base import data_and_signature, settings, takes_trust, take
 from mapsto.config import GROUPS, VERSION
 from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean
 from mapsto.registry import module, names
-from mapsto.registry.trust import trust_all
 
 NOTHING_LEARNED = "mapsto: stopped before anything was learned."
 
@@ -117,7 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             top.print_help()
             return 0
         asked = _asked(top, each, words)
-        trust_all(getattr(asked, "trust", None) or ())
+        if getattr(asked, "trust", None):
+            from mapsto.registry.trust import trust_all
+
+            trust_all(asked.trust)
         emit = _remembering(_tell(asked), runs)
         if (
             asked.command == "train"

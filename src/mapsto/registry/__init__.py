@@ -15,7 +15,6 @@ from pathlib import Path
 from types import ModuleType
 
 from mapsto.errors import ConfigError, did_you_mean
-from mapsto.registry.trust import executed
 
 HERE = Path(__file__).parents[1]
 SHARED = {"base"}  # what the files of a folder share is no entry of it
@@ -37,6 +36,8 @@ def module(room: str, name: str) -> ModuleType:
     """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match,
     RunError for a file not trusted."""
     if name.endswith(".py"):
+        from mapsto.registry.trust import executed
+
         return executed(name)
     for point in _outside(room):
         if point.name == name:

@@ -4,7 +4,7 @@ words. `run` is a `mapsto.run.Run`, whose methods these are the work of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ import torch
 
 from mapsto.batch import Batches
 from mapsto.errors import DataError, SignatureError
+from mapsto.models.base import Types
 from mapsto.signature import Signature, Slot
+from mapsto.source import Chunk, Source
 
 if TYPE_CHECKING:
     from mapsto.batch import Batch
@@ -40,7 +42,7 @@ def answers(
 ) -> Iterator[list[Answer]]:
     """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
     the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
-    from mapsto.data.encode import encode_chunk, locate_cells
+    from mapsto.data.encode import encode_chunk
     from mapsto.prediction import Answer
 
     run._refuse_nothing()
@@ -252,3 +254,26 @@ def located(run: Any, source: Source, targets: bool = False) -> Signature:
 
     outputs = tuple(find(slot) for slot in run.signature.outputs) if targets else run.signature.outputs
     return Signature(tuple(find(slot) for slot in run.signature.inputs), outputs)
+
+
+def locate_cells(
+    signature: Signature,
+    outputs: Sequence[Slot],
+    types: Types,
+    chunk: Chunk,
+    found: Mapping[str, Sequence[Any]],
+    unread: Collection[int],
+) -> dict[str, Sequence[Any]]:
+    """Predictions of a chunk's rows in words, where outputs speak of places in an input; unread: rows that
+    could not be read."""
+    told = dict(found)
+    for column_type, name in (
+        (types["output", slot.name], slot.name) for slot in outputs if slot.name in found
+    ):
+        within = column_type.annotates(signature)
+        if within is not None:
+            cells = zip(found[name], chunk.columns[signature.column_of(within)], strict=True)
+            told[name] = [
+                one if i in unread else column_type.located(one, cell) for i, (one, cell) in enumerate(cells)
+            ]
+    return told

@@ -229,6 +229,8 @@ class DataType:
         makes of them where nothing is drawn, by the same arithmetic."""
         if self.layout.ragged:
             raise TypeError(f"{type(self).__name__}: cells of unequal length are put together outside a net")
+        from mapsto.types._stems import Preprocess
+
         return Preprocess(self)
 
     def present(self, arrays: Any) -> Tensor:
@@ -391,6 +393,8 @@ class DataType:
     def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
         """One module for all slots of this type: {name: values} -> {name: features}. Override to do them in
         one stroke."""
+        from mapsto.types._stems import EachStem
+
         return EachStem({name: column_type.stem(width) for name, column_type in column_types.items()})
 
     @classmethod
@@ -515,27 +519,3 @@ def last_text(signature: Signature, of: str | None, kind: str) -> str:
             f"type '{kind}' needs {wanted}, got '{signature}'.\nWrite it as in: words:text -> it:{kind}"
         )
     return texts[-1]
-
-
-class Preprocess(nn.Module):
-    """A type's `collate` where nothing is drawn, as a module: encoded cells (B, *shape) -> values."""
-
-    def __init__(self, column_type: DataType):
-        super().__init__()
-        self.column_type = column_type
-
-    def forward(self, arrays: Tensor) -> Field:
-        return self.column_type.collate(arrays, None)
-
-
-class EachStem(nn.Module):
-    """The default of `stems`: each slot its own stem."""
-
-    def __init__(self, stems: dict[str, nn.Module]):
-        super().__init__()
-        self.names = tuple(stems)  # a ModuleDict refuses names with dots
-        self.list = nn.ModuleList(stems.values())
-        self.gives = {name: stem.gives for name, stem in stems.items()}
-
-    def forward(self, values: Mapping[str, Field]) -> dict[str, Any]:
-        return {name: stem(values[name]) for name, stem in zip(self.names, self.list, strict=True)}
