@@ -21,7 +21,8 @@ from mapsto.batch import Draw
 from mapsto.cells import Blob
 from mapsto.data.open import open_source
 from mapsto.errors import CellError, ConfigError, DataError, MapstoError
-from mapsto.types.audio import NOISE, QUIET, Audio, Sound, spectrum
+from mapsto.types.audio import NOISE, QUIET, Audio, spectrum
+from mapsto.types.audio.files import Sound
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RANDOM = np.random.default_rng(0)

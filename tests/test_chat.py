@@ -29,6 +29,7 @@ from mapsto.learners.chat import Packed, best_fit
 from mapsto.prediction import Keep
 from mapsto.report.reporting import kept
 from mapsto.run import Run
+from mapsto.run.answering import batch_of
 from mapsto.training.checkpoint import read
 from mapsto.types.messages import Messages
 from mapsto.types.preference import Preference
@@ -419,7 +420,7 @@ def test_the_loss_is_the_papers(liked: Path, chat_run: Run, tmp_path: Path) -> N
     run = mapsto.train(liked, start=str(chat_run.path), steps=3, learner="dpo(beta=0.5,words=0)", out=tmp_path, **QUICK)
     learner, fitted = run.learner, run.types["output", "preference"]
     cell = {"prompt": "What does the cat say?", "chosen": "The cat says meow!", "rejected": "The dog."}
-    batch = run._batch(run.signature, {("output", "preference"): [fitted.encode(fitted.read(cell))]}, 0, 1)
+    batch = batch_of(run, run.signature, {("output", "preference"): [fitted.encode(fitted.read(cell))]}, 0, 1)
 
     (loss, count), _ = learner.loss(batch)
 

@@ -18,7 +18,8 @@ from mapsto.cli import main
 from mapsto.errors import ConfigError, DataError, RunError
 from mapsto.measure import predictions
 from mapsto.measure.significance import difference, holm
-from mapsto.metrics import ACCURACY, MAE, R2
+from mapsto.metrics.classes import ACCURACY
+from mapsto.metrics.numbers import MAE, R2
 from mapsto.report.compare import compared, contests, write_page
 from mapsto.report.runs import opened
 from mapsto.run import Run

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 import mapsto
 from mapsto.cells import Continued
-from mapsto.checks.overlap import hashes
+from mapsto.checks._passages import hashes
 from mapsto.cli import main
 from mapsto.config import Settings, options_of
 from mapsto.data.files import entry_of
+from mapsto.data.formats.prose import SHARES, pieces
 from mapsto.data.open import open_source
-from mapsto.data.readers.prose import SHARES, pieces
 from mapsto.errors import ConfigError, DataError, RunError
 from mapsto.generation.sampling import Sampling, drawn, opened, texts, tokens
 from mapsto.learners._blocks import Epochs, frequencies

@@ -20,7 +20,8 @@ from mapsto.errors import ConfigError
 from mapsto.learners import build, metrics_of
 from mapsto.learners.base import Learner
 from mapsto.metrics import Metric, mean_of
-from mapsto.prediction import Gathering, Keep, Measured
+from mapsto.prediction import Keep, Measured
+from mapsto.prediction.gathering import Gathering
 from mapsto.registry import names
 from mapsto.run import Run
 from mapsto.signature import parse

@@ -10,8 +10,8 @@ import pytest
 
 from mapsto.cli import main
 from mapsto.config import settings_of
+from mapsto.data.formats.memory import MemorySource
 from mapsto.data.open import open_source
-from mapsto.data.readers.memory import MemorySource
 from mapsto.errors import MapstoError
 from mapsto.look import Looked, look
 from mapsto.look.drawn import RAMP, lines_of, picture_lines

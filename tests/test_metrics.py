@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from mapsto.metrics import MULTI_LABEL, REGRESSION, Metric, area, classification
+from mapsto.metrics import Metric, area
+from mapsto.metrics.classes import classification
+from mapsto.metrics.labels import MULTI_LABEL
+from mapsto.metrics.numbers import REGRESSION
 
 
 def by_name(metrics: tuple[Metric, ...]) -> dict[str, Metric]:

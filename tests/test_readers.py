@@ -11,8 +11,8 @@ import PIL.Image
 import pytest
 
 from mapsto import registry
+from mapsto.data.formats.memory import MemorySource
 from mapsto.data.open import open_source
-from mapsto.data.readers.memory import MemorySource
 from mapsto.source import table_of
 from mapsto.testing.readers import check_reader
 

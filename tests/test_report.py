@@ -44,8 +44,8 @@ from mapsto.report.page import MOST_BYTES, Chapter, chapter, document, page
 from mapsto.report.scales import column, figure, log_ticks, tick_text, ticks
 from mapsto.run import Run
 from mapsto.source import BadRow
-from mapsto.terminal import short
-from mapsto.terminal import table as table_of
+from mapsto.terminal.printers import table as table_of
+from mapsto.terminal.words import short
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"br", "hr", "img", "meta", "link", "rect", "line", "circle", "path"}

@@ -27,7 +27,8 @@ from mapsto.cells import Blob, sound
 from mapsto.errors import CellError, ConfigError, DataError, SignatureError
 from mapsto.run import Run
 from mapsto.types.text import Text
-from mapsto.types.text.inputs import TEXT_INPUTS, WINDOWS
+from mapsto.types.text._reading import WINDOWS
+from mapsto.types.text.inputs import TEXT_INPUTS
 from mapsto.types.text.ngrams import grams
 from mapsto.types.text.pretrained import PUBLIC
 from mapsto.types.text.stems import Texts

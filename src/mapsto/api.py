@@ -17,19 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mapsto.config import Budget, Reading, settings_of
+from mapsto.config import Budget, Reading, Settings, settings_of
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.errors import DataError, MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import locked
-from mapsto.registry.trust import trust_all, trust_asked
 from mapsto.run import Run
-from mapsto.run.warm_start import start_from
 from mapsto.source import Source
 from mapsto.steps.early import absolute, check_early
 from mapsto.steps.prepare import part_of, parts_of, prepare, record_of, reopen, store_of
-from mapsto.steps.segments import archive, put_back
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
@@ -60,8 +57,7 @@ def train(
     started = time.monotonic() if started is None else started
     emit = emit or _printer()
     settings = absolute(settings_of(options))
-    trust_all(trust)
-    code = trust_asked(settings.model, settings.learner)
+    code = _trusted(settings, trust)
     check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     asked = {
@@ -73,6 +69,8 @@ def train(
     run = Run.create(Path(out), name or source.name, asked | ({"fold": -1} if settings.reading.folds else {}))
     try:
         if settings.start and not settings.public:
+            from mapsto.run.warm_start import start_from
+
             start_from(run, settings.start)
         return _fit_folds(run, source, emit) if settings.reading.folds else fit(run, source, emit, started)
     except BaseException:
@@ -130,15 +128,14 @@ def planned(data: Any, signature: str | None = None, emit: Emit | None = None, *
     no run is left."""
     started, emit = time.monotonic(), emit or _printer()
     settings = absolute(settings_of(options))
-    trust_asked(settings.model, settings.learner)
+    _trusted(settings)
     check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     with TemporaryDirectory() as folder:
         record = {"data": record_of(source), "asked": signature, "settings": settings.to_json()}
         run = Run.create(Path(folder), "plan", record)
         prepare(run, source, emit)
-        store = store_of(run, lambda: source, emit)
-        learner = run.new_learner(run.new_model(), store)
+        learner = run.new_learner(run.new_model(), store_of(run, lambda: source, emit))
         trainer = Trainer(learner, None, run.choice.budget, elapsed=time.monotonic() - started)
         trainer.prepare()
     return trainer.plan
@@ -147,6 +144,8 @@ def planned(data: Any, signature: str | None = None, emit: Emit | None = None, *
 def load(path: str | Path, trust: Iterable[str | Path] = ()) -> Run:
     """Open a run: `load(path).predict(rows)`. trust: own files that it was made with, which nothing but being
     named here lets it execute."""
+    from mapsto.registry.trust import trust_all
+
     trust_all(trust)
     return Run.open(path)
 
@@ -193,6 +192,8 @@ def extend(
     before: these rows again, where they came from memory (a tuple, where several times). What was there moves
     to `segments/<k>` inside the run, so the record stays complete.
     """
+    from mapsto.steps.segments import archive, put_back
+
     run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
@@ -369,6 +370,16 @@ def _failure_recorded(run: Run) -> Iterator[None]:
         with suppress(MapstoError):  # a full disk: the error itself is on its way
             run.save(status="failed", problem=str(problem))
         raise
+
+
+def _trusted(settings: Settings, files: Iterable[str | Path] = ()) -> dict[str, str]:
+    """{path: sha256} of the own files that a training is to use, trusted from now on, as `files` are."""
+    if not files and ".py" not in f"{settings.model} {settings.learner}":
+        return {}
+    from mapsto.registry.trust import trust_all, trust_asked
+
+    trust_all(files)
+    return trust_asked(settings.model, settings.learner)
 
 
 def _discard_if_empty(run: Run) -> None:

@@ -23,7 +23,6 @@ from mapsto.commands.base import data_and_signature, settings, takes_trust, take
 from mapsto.config import GROUPS, VERSION
 from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean, printable
 from mapsto.registry import module, names
-from mapsto.registry.trust import trust_all
 
 FAULT = 70  # exit code (EX_SOFTWARE of sysexits.h)
 NOTHING_LEARNED = "mapsto: stopped before anything was learned."
@@ -110,31 +109,24 @@ def _train_arguments(command: Parser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. The exit code."""
     started = time.monotonic()
-    words = [
-        f" {word}" if word.startswith("->") else word
-        for word in (sys.argv[1:] if arguments is None else arguments)
-    ]  # "->text" is no flag
+    given = sys.argv[1:] if arguments is None else arguments
+    words = [f" {word}" if word.startswith("->") else word for word in given]  # "->text" is no flag
     debug, runs = "--debug" in words, []
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what cannot be written stands escaped, and ends nothing
-            stream.reconfigure(errors="backslashreplace")
+    _write_anything()
     try:
         top, each = parser(words[0] if words else None)
         if not words:
             top.print_help()
             return 0
         asked = _asked(top, each, words)
-        trust_all(getattr(asked, "trust", None) or ())
+        _trust(getattr(asked, "trust", None))
         emit = _remembering(_tell(asked), runs)
-        if (
-            asked.command == "train"
-        ):  # called from here, so that nothing stands between the shell and the main path
+        if asked.command == "train":  # from here: nothing stands between the shell and the main path
             from mapsto.api import train
 
             data, signature = data_and_signature(asked.words)
-            train(
-                data, signature, out=asked.out, name=asked.name, emit=emit, started=started, **_options(asked)
-            )
+            options = {"out": asked.out, "name": asked.name, **_options(asked)}
+            train(data, signature, emit=emit, started=started, **options)
             return 0
         if asked.command is None:
             top.print_help()
@@ -162,6 +154,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(_fault(fault), file=sys.stderr)
         return FAULT
+
+
+def _trust(files: Sequence[str] | None) -> None:
+    """Allow each own file that was named to be executed."""
+    if files:
+        from mapsto.registry.trust import trust_all
+
+        trust_all(files)
+
+
+def _write_anything() -> None:
+    """What a stream cannot encode, such as names that are no utf-8, stands escaped, and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fault(fault: Exception) -> str:

@@ -14,6 +14,7 @@ Every message says what was expected, what came, where, and what to do, in at mo
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -67,3 +68,11 @@ def did_you_mean(word: str, choices: Iterable[str], most: int = 12) -> str:
     listed = ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
     hint = f"did you mean '{folded[near[0]]}'? " if near else ""
     return f"{hint}choices: {listed}" if names else f"{hint}there are no choices"
+
+
+def failure(problem: Exception) -> str:
+    """An error of somebody's file in one line, with its place."""
+    place = traceback.extract_tb(problem.__traceback__)[-1]
+    line = problem.lineno if isinstance(problem, SyntaxError) else place.lineno
+    file = problem.filename if isinstance(problem, SyntaxError) else place.filename
+    return f"{type(problem).__name__}: {problem.args[0] if problem.args else problem} ({file}:{line})"

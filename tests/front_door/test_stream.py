@@ -23,7 +23,7 @@ def rows() -> Iterator[dict]:
 
 
 def test_rows_that_never_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mapsto.data.readers.stream.HEAD", 800)
+    monkeypatch.setattr("mapsto.data.formats.stream.HEAD", 800)
     run = mapsto.train(rows, "a, b -> side", model="mlp(width=32, depth=2, members=2)", lr=5e-3, batch=64, steps=120, threads=1, out=tmp_path,
                        emit=lambda event: None)
     assert run.record["rows"] == {"train": 0, "validation": 120, "test": 160}

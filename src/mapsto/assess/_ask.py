@@ -27,6 +27,7 @@ from mapsto.prediction import Keep, Predictions
 from mapsto.registry import module, names
 from mapsto.registry.trust import trust
 from mapsto.run import Run
+from mapsto.run.answering import located
 from mapsto.source import Source
 from mapsto.steps.prepare import reopen, store_of
 from mapsto.training import memory
@@ -112,7 +113,7 @@ def view_on(run: Run, data: Any = None, emit: Emit | None = None) -> View:
         store.device = learner.device
         return view_of(run, learner, store, source, PredictionsBySplit(learner, store))
     source = as_asked(run.signature, open_source(data))
-    signature = run._located(source, targets=True)
+    signature = located(run, source, targets=True)
     store = stored(
         source,
         signature,

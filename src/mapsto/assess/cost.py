@@ -18,7 +18,7 @@ import numpy as np
 
 from mapsto.assess.base import View
 from mapsto.blocks import Block, Section, Table
-from mapsto.terminal import duration, size
+from mapsto.terminal.words import duration, size
 
 TITLE = "What did it cost, and what does an answer cost?"
 NET = True

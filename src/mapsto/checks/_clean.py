@@ -26,12 +26,13 @@ import numpy as np
 
 from mapsto.checks import contradictions, near
 from mapsto.checks.base import Evidence
-from mapsto.data.joined import JoinedSource, SplitByColumn
+from mapsto.data.formats.jsonl import JsonLines, JsonList
+from mapsto.data.formats.media import FolderSource
+from mapsto.data.formats.metadata import MetadataSource
+from mapsto.data.formats.parquet import ParquetSource, connected, literal
+from mapsto.data.joined import JoinedSource
 from mapsto.data.readers.delimited import DelimitedSource
-from mapsto.data.readers.jsonl import JsonLines, JsonList
-from mapsto.data.readers.media import FolderSource
-from mapsto.data.readers.metadata import MetadataSource
-from mapsto.data.readers.parquet import ParquetSource, connected, literal
+from mapsto.data.split_column import SplitByColumn
 from mapsto.errors import DataError
 from mapsto.files import disk_error
 from mapsto.source import SPLITS, Source

@@ -16,14 +16,7 @@ from typing import Any
 import numpy as np
 
 from mapsto.batch import key
-from mapsto.checks._columns import (
-    LEAST,
-    Fact,
-    is_constant,
-    is_named_like_an_id,
-    names_rows,
-    numbers_rows,
-)
+from mapsto.checks._columns import LEAST, Fact, is_constant, is_named_like_an_id, names_rows, numbers_rows
 from mapsto.config import Reading, from_record
 from mapsto.data.encode import Spot
 from mapsto.data.scan import Scan, hash64

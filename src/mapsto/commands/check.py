@@ -80,7 +80,7 @@ def _tell(found: Sequence[Finding], told: dict[str, Any], as_json: bool) -> None
             print(json.dumps({"event": "finding", **finding.to_json()}, ensure_ascii=False))
         print(json.dumps(told, ensure_ascii=False))
         return
-    from mapsto.terminal import short
+    from mapsto.terminal.words import short
 
     print(f"{told['data']}: {told['rows']:,} rows, {short(told['signature'])}")
     for finding in found:

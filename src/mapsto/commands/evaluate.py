@@ -20,7 +20,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.run import Run
-    from mapsto.terminal import number
+    from mapsto.terminal.words import number
 
     scores = searched(Run.open(asked.run), asked).evaluate(
         asked.data, lambda event: print(f"mapsto: {event['text']}", file=sys.stderr)

@@ -47,7 +47,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
 
 def _line(run: Run, locked: bool) -> tuple[str, ...]:
     """A run's cells in the table. locked: a process is learning it now."""
-    from mapsto.terminal import number, short
+    from mapsto.terminal.words import number, short
 
     slot, scores = next(iter(run.metrics.get("test", {}).items()), ("", {}))
     best = (run.record.get("choice", {}).get("best") or [slot, next(iter(scores), "")])[1]

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -345,29 +345,6 @@ def _beside(
         Annotated(cell, other)
         for cell, other in zip(cells, columns[signature.column_of(within)], strict=True)
     ]
-
-
-def locate_cells(
-    signature: Signature,
-    outputs: Sequence[Slot],
-    types: Types,
-    chunk: Chunk,
-    found: Mapping[str, Sequence[Any]],
-    unread: Collection[int],
-) -> dict[str, Sequence[Any]]:
-    """Predictions of a chunk's rows in words, where outputs speak of places in an input; unread: rows that
-    could not be read."""
-    told = dict(found)
-    for column_type, name in (
-        (types["output", slot.name], slot.name) for slot in outputs if slot.name in found
-    ):
-        within = column_type.annotates(signature)
-        if within is not None:
-            cells = zip(found[name], chunk.columns[signature.column_of(within)], strict=True)
-            told[name] = [
-                one if i in unread else column_type.located(one, cell) for i, (one, cell) in enumerate(cells)
-            ]
-    return told
 
 
 def _encode_placed(

@@ -15,17 +15,20 @@ holds any reader to this.
 from __future__ import annotations
 
 import functools
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mapsto.data.files import Entry, Listing, entry_of, file_kind, head_of, inner_suffix, listing, stem
-from mapsto.data.readers._stored import is_npz
+from mapsto.errors import DataError
 from mapsto.registry import module, names
 
 ROOM = "data/readers"
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip")
+NPY = b"\x93NUMPY"  # what such a file begins with
+IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 @dataclass(frozen=True)
@@ -147,3 +150,18 @@ def is_archive(path: Path) -> bool:
     if kind == "zip" and not packing:
         return not is_npz(path)
     return kind == "tar" or (kind != "text" and path.name.lower().endswith((".tar", ".tgz", ".tar.gz")))
+
+
+def is_idx(head: bytes) -> bool:
+    """Two zero bytes, the type, and one to eight dimensions."""
+    return len(head) > 3 and head[:2] == b"\0\0" and head[2] in IDX_TYPES and 1 <= head[3] <= 8
+
+
+def is_npz(path: Path) -> bool:
+    """A zip of arrays alone. DataError: damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise DataError(f"{path.name} is damaged: {error}.\nDownload or pack it again ({path}).") from None
+    return bool(names) and all(name.endswith(".npy") for name in names)

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.config import Reading
-from mapsto.data.archive import descend, unpack
 from mapsto.data.files import listing, missing
 from mapsto.data.files import reading as reading_file
-from mapsto.data.joined import Part, join, with_split_column
 from mapsto.data.offer import Offer, is_archive
 from mapsto.data.readers.base import open_offer
 from mapsto.data.resolve import as_opened
+from mapsto.data.split_column import with_split_column
 from mapsto.errors import DataError, did_you_mean
 from mapsto.source import Source
 
@@ -56,6 +55,8 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
             f"{source.name} holds test rows already, and --test names {reading.test}.\n"
             f"Leave out --test, or name only the training part of {source.name}."
         )
+    from mapsto.data.joined import Part, join
+
     whole = join(source.name, [Part(source, "", None), Part(test, test.name, "test")])
     whole.locations = places
     return whole
@@ -117,6 +118,8 @@ def _existing(text: str) -> list[Path]:
 def _resolve_inside(outer: Path, inside: str) -> list[Path]:
     """'titanic.csv' or 'adult-*.csv' within an archive, also below the single folder that archives often
     hold."""
+    from mapsto.data.archive import descend, unpack
+
     top = unpack(outer)
     for folder in dict.fromkeys((top, descend(top))):
         found = (

@@ -33,7 +33,6 @@ from mapsto.errors import DataError, RunError
 from mapsto.models.base import Types
 from mapsto.signature import Signature
 from mapsto.source import SPLITS, Source
-from mapsto.types._geometry import composed, identity
 
 HELD = 0.25  # of a GPU's free memory that encoded rows may take
 SIGNED = {
@@ -276,6 +275,8 @@ def collate(
         geometry = extent = None
         targets = _collated("output", known, types, raw, draw)
     else:
+        from mapsto.types._geometry import identity
+
         source, extent = places[1], raw[places][..., 3]
         moves = None if draw is None else types["input", source].affine(draw)
         geometry = _moved(raw[places][..., :3], moves)
@@ -302,6 +303,8 @@ def collate(
 
 def _moved(placed: Tensor, moves: Tensor | None) -> Tensor:
     """(B, 2, 3) and then by what was drawn, (B, 2, 3) or None."""
+    from mapsto.types._geometry import composed
+
     return placed if moves is None else composed(moves, placed.to(moves.device))
 
 

@@ -23,7 +23,7 @@ from mapsto.errors import ConfigError
 from mapsto.metrics import Metric
 from mapsto.models.base import Types
 from mapsto.outputs.base import Baseline, Output
-from mapsto.prediction import USUAL, Gathering, Keep, Measured, in_row_order
+from mapsto.prediction import USUAL, Keep, Measured
 from mapsto.signature import Signature
 from mapsto.training.optimizers import build_optimizer
 
@@ -312,6 +312,8 @@ class Learner:
 
 def gather(learner: Learner, batches: Iterable[Batch], keep: Keep = USUAL) -> Measured:
     """What a learner says of batches, in the order of their rows: batches may be walked by length."""
+    from mapsto.prediction.gathering import Gathering
+
     metrics = {slot.name: learner.metrics(slot.name) for slot in learner.signature.outputs}
     found = Gathering(metrics, keep)
     for batch in batches:
@@ -347,6 +349,8 @@ def _dense_pieces(batch: Batch) -> Iterator[Batch]:
 
 def answered(rule: Baseline, batches: Iterator[Batch]) -> dict[str, dict[str, np.ndarray]]:
     """{baseline: arrays} of what a simple rule says of batches, in the order of their rows."""
+    from mapsto.prediction.gathering import in_row_order
+
     found: dict[str, dict[str, list[np.ndarray]]] = {}
     rows = []
     for batch in batches:

@@ -15,7 +15,7 @@ import PIL.Image
 
 from mapsto.look import COLUMNS, Cell, Looked
 from mapsto.report.text import aligned
-from mapsto.terminal import short
+from mapsto.terminal.words import short
 
 SIDE = 24  # columns of a picture
 RAMP = " .:-=+*#%@"  # dark to bright

@@ -16,18 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Batch, Ragged
-from mapsto.blocks import Block
 from mapsto.errors import ConfigError
 from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
-from mapsto.prediction import Prediction
 from mapsto.types.number.numerals import brief
+
+if TYPE_CHECKING:
+    from mapsto.blocks import Block
+    from mapsto.prediction import Prediction
 
 TINY = 1e-12  # a probability of 0 costs its logarithm
 COVERAGE = 0.9  # what sets and intervals promise

@@ -9,31 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.blocks import Block, Matrix, Table
-from mapsto.metrics import Arrays, Metric, classification
-from mapsto.outputs import _conformal as conformal
-from mapsto.outputs._temperature import log_odds, temperature_of, tempered
-from mapsto.outputs.base import (
-    COVERAGE,
-    TINY,
-    Coverage,
-    Groups,
-    Head,
-    Output,
-    SectionPart,
-    largest,
-    mean_of_views,
-)
+from mapsto.metrics import Arrays, Metric
+from mapsto.metrics.classes import classification
+from mapsto.outputs.base import COVERAGE, TINY, Coverage, Head, Output, SectionPart, mean_of_views
 from mapsto.prediction import Prediction, with_sets
 
+if TYPE_CHECKING:
+    pass
+
 MOST_WEIGHT = 100.0  # of a class when balancing: one row in a million must not drown the rest
-SHOWN = 20  # classes of a matrix: the most confused where there are more
 
 
 @dataclass(frozen=True)
@@ -71,6 +61,9 @@ class Classes(Output):
 
     def calibrate(self, predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
         """Temperature scaling (Guo et al. 2017): p^(1/T), renormalised, T minimising log loss; and sets."""
+        from mapsto.outputs import _conformal as conformal
+        from mapsto.outputs._temperature import temperature_of, tempered
+
         probability = predicted["probability"]
         inside = (target >= 0) & (target < probability.shape[1]) & np.isfinite(probability).all(1)
         probability, target = probability[inside], target[inside]
@@ -87,6 +80,11 @@ class Classes(Output):
     def calibrated(self, predicted: Arrays, fitted: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """With the temperature applied, and `set` (n, K) bool where sets are known."""
         found = dict(predicted)
+        if not fitted:
+            return found
+        from mapsto.outputs import _conformal as conformal
+        from mapsto.outputs._temperature import tempered
+
         if (temperature := fitted.get("temperature")) is not None:
             found["probability"] = tempered(predicted["probability"], temperature)
         if (least := fitted.get("set")) is not None:
@@ -108,57 +106,15 @@ class Classes(Output):
 
     def confusion(self, predicted: Arrays, target: np.ndarray) -> SectionPart:
         """A confusion matrix, and the most confused pairs."""
-        names = self.type.classes
-        counts = np.zeros((len(names), len(names)), np.int64)
-        np.add.at(counts, (target, predicted["value"].astype(np.int64)), 1)
-        off = counts - np.diag(np.diag(counts))
-        wrong, n = int(off.sum()), len(target)
-        pairs = largest(off)
-        told = f"{wrong:,} of {n:,} rows are taken for another class ({wrong / max(1, n):.1%})"
-        if pairs:
-            i, j = pairs[0]
-            rows = f"{off[i, j]:,} row{'s' * bool(off[i, j] > 1)}"
-            told += f", most often '{names[i]}' for '{names[j]}' ({rows})"
-        table = tuple(
-            (names[i], names[j], int(off[i, j]), float(off[i, j] / counts[i].sum())) for i, j in pairs
-        )
-        blocks: list[Block] = [_matrix(names, counts, off)]
-        if table:
-            columns = ("true", "said", "rows", "share of the true class")
-            blocks.append(Table(columns, table, "the most confused pairs."))
-        figures = {"wrong": wrong, "n": n, "pairs": [list(row[:3]) for row in table]}
-        return SectionPart(told + ".", tuple(blocks), figures)
+        from mapsto.outputs._class_figures import confusion
+
+        return confusion(self.type.classes, predicted, target)
 
     def coverage(self, predicted: Arrays, target: np.ndarray, fitted: Mapping[str, Any]) -> Coverage:
         """Of sets: by their size, and class by class."""
-        inside = predicted["set"][np.arange(len(target)), target].astype(np.float64)
-        size, right = predicted["set"].sum(1), predicted["value"] == target
-        figures = {"size": float(size.mean()), "empty": float((size == 0).mean())}
-        told = (
-            "the 90% sets hold the true class of {told}; they name"
-            f" {figures['size']:.2f} classes in the mean"
-        )
-        if figures["empty"]:
-            told += (
-                f", and {figures['empty']:.1%} of them none"
-                f" ({right[size == 0].mean():.0%} of these rows are right)"
-            )
-        counts = [(str(k), size == k) for k in range(4)] + [("4 or more", size >= 4)]
-        by_size = tuple(
-            (name, int(part.sum()), float(part.mean()), float(inside[part].mean()), float(right[part].mean()))
-            for name, part in counts
-            if part.any()
-        )
-        columns = ("classes in the set", "rows", "share", "hold the truth", "likeliest class is right")
-        caption = "sets by size. An empty set says that no class looks as a true one does."
-        parts = [(self.type.classes[k], inside[target == k]) for k in np.unique(target).tolist()]
-        return Coverage(
-            inside,
-            told + ".",
-            figures,
-            (Table(columns, by_size, caption),),
-            Groups("coverage class by class", "class", parts),
-        )
+        from mapsto.outputs._class_figures import coverage
+
+        return coverage(self.type.classes, predicted, target)
 
     def confidence(self, predicted: Arrays, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, K) and (n,)."""
@@ -178,6 +134,8 @@ class Classes(Output):
 
     def effect(self, clean: Arrays, found: Arrays) -> np.ndarray:
         """The log odds of the class said: they still move where the probability is near 1."""
+        from mapsto.outputs._temperature import log_odds
+
         said = int(clean["value"][0])
         return log_odds(clean["probability"][0, said]) - log_odds(found["probability"][:, said])
 
@@ -193,21 +151,6 @@ class Classes(Output):
         probability[:, place] = predicted["probability"]
         told = {**predicted, "probability": probability, "value": place[predicted["value"]]}
         return told, np.where(target >= 0, place[np.maximum(target, 0)], target)
-
-
-def _matrix(names: tuple[str, ...], counts: np.ndarray, off: np.ndarray) -> Matrix:
-    """All classes, or those with the most confusion."""
-    shown = np.arange(len(names))
-    caption = "rows of each true class by the class that was said."
-    if len(names) > SHOWN:
-        shown = np.sort(np.argsort(-(off.sum(0) + off.sum(1)), kind="stable")[:SHOWN])
-        caption = (
-            f"rows of each true class by the class that was said; the {SHOWN} most confused of {len(names):,}"
-            " classes."
-        )
-    labels = tuple(names[k] for k in shown)
-    values = tuple(map(tuple, counts[np.ix_(shown, shown)].tolist()))
-    return Matrix(labels, labels, values, "true", "said", caption)
 
 
 class ClassesHead(Head):

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from mapsto.blocks import Block, Table
-from mapsto.metrics import MULTI_LABEL, Arrays, Metric
-from mapsto.outputs import _conformal as conformal
-from mapsto.outputs._temperature import as_two_classes, log_odds, temperature_of, tempered_labels
+from mapsto.metrics import Arrays, Metric
+from mapsto.metrics.labels import MULTI_LABEL
 from mapsto.outputs.base import (
     COVERAGE,
     TINY,
@@ -31,6 +29,9 @@ from mapsto.outputs.base import (
     mean_of_views,
 )
 from mapsto.prediction import Prediction, with_sets
+
+if TYPE_CHECKING:
+    from mapsto.blocks import Block
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,9 @@ class Labels(Output):
 
     def calibrate(self, predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
         """One temperature for all labels: each known label of each row counts as a case of two classes."""
+        from mapsto.outputs import _conformal as conformal
+        from mapsto.outputs._temperature import as_two_classes, temperature_of, tempered_labels
+
         probability = predicted["probability"]
         inside = np.isfinite(probability).all(1)
         probability, target = probability[inside], target[inside]
@@ -92,6 +96,11 @@ class Labels(Output):
         """With the temperature applied, and `set` (n, K) bool where sets are known. On which side of one half
         a label lies stays the same."""
         found = dict(predicted)
+        if not fitted:
+            return found
+        from mapsto.outputs import _conformal as conformal
+        from mapsto.outputs._temperature import tempered_labels
+
         if (temperature := fitted.get("temperature")) is not None:
             found["probability"] = tempered_labels(predicted["probability"], temperature)
         if (least := fitted.get("set")) is not None:
@@ -112,6 +121,8 @@ class Labels(Output):
     def confusion(self, predicted: Arrays, target: np.ndarray) -> SectionPart:
         """Per label hits, misses and false alarms; and which label is missed where another is falsely
         said."""
+        from mapsto.blocks import Table
+
         names = self.type.classes
         value, true, known = predicted["value"].astype(bool), target == 1, target >= 0
         missed, false = true & ~value, known & ~true & value
@@ -141,6 +152,8 @@ class Labels(Output):
 
     def coverage(self, predicted: Arrays, target: np.ndarray, fitted: Mapping[str, Any]) -> Coverage:
         """Of sets: the share of a row's true labels that they hold, and of each label of its rows."""
+        from mapsto.outputs import _conformal as conformal
+
         share = conformal.found_of_labels(predicted["set"], target)
         if not np.isfinite(share).any():
             return Coverage(share, "no row has a label that a set could hold.")
@@ -172,6 +185,8 @@ class Labels(Output):
 
     def effect(self, clean: Arrays, found: Arrays) -> np.ndarray:
         """The log odds of the surest label."""
+        from mapsto.outputs._temperature import log_odds
+
         surest = int(clean["probability"][0].argmax())
         return log_odds(clean["probability"][0, surest]) - log_odds(found["probability"][:, surest])
 

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss, mse_loss
 
-from mapsto.blocks import Line, Lines
-from mapsto.metrics import REGRESSION, Arrays, Metric
-from mapsto.outputs import _conformal as conformal
+from mapsto.metrics import Arrays, Metric
+from mapsto.metrics.numbers import REGRESSION
 from mapsto.outputs.base import Coverage, Groups, Head, Output, SectionPart, in_words, mean_of_views
 from mapsto.prediction import Prediction
 
 BIN_ROWS, BINS = 20, 12  # of a curve over numbers: fewest rows of a bin, most bins
 WIDTHS, WIDTH_ROWS = 5, 30  # parts by width of an interval; fewest rows of a part
+
+if TYPE_CHECKING:
+    from mapsto.blocks import Line
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,13 @@ class Regression(Output):
     # ---- calibration ----
 
     def calibrate(self, predicted: Arrays, target: np.ndarray) -> dict[str, Any]:
+        from mapsto.outputs import _conformal as conformal
+
         return {"kind": "regression", **conformal.interval(predicted, target)}
 
     def interval(self, predicted: Arrays, fitted: Mapping[str, Any]) -> np.ndarray | None:
+        from mapsto.outputs import _conformal as conformal
+
         return conformal.halfwidths(predicted, fitted)
 
     def predictions(self, head: Head, predicted: Arrays, fitted: Mapping[str, Any]) -> list[Prediction]:
@@ -97,6 +103,8 @@ class Regression(Output):
 
     def confusion(self, predicted: Arrays, target: np.ndarray) -> SectionPart:
         """Truth and residual over the predicted value, in bins of equally many rows: no single row shows."""
+        from mapsto.blocks import Lines
+
         value = predicted["value"].astype(np.float64)
         error = target - value
         half, most = (float(q) for q in np.quantile(np.abs(error), (0.5, 0.9)))
@@ -163,6 +171,8 @@ class Regression(Output):
 
 
 def _band(name: str, at: tuple[float, ...], parts: list[np.ndarray]) -> Line:
+    from mapsto.blocks import Line
+
     low, middle, high = np.array([np.quantile(part, (0.1, 0.5, 0.9)) for part in parts]).T
     return Line(name, at, tuple(middle.tolist()), tuple(low.tolist()), tuple(high.tolist()), points=True)
 

@@ -131,8 +131,10 @@ class Choice:
     def from_json(cls, record: Mapping[str, Any]) -> Choice:
         """The inverse of `to_json`. ConfigError: a value is of another kind than its field."""
         plain = {"type_options" if name == "rooms" else name: value for name, value in record.items()}
-        training, budget = from_record(Training, plain.pop("training")), from_record(Budget, plain.pop("budget"))
-        return from_record(cls, {**plain, "training": training, "budget": budget, "best": plain["best"] or None})
+        training = from_record(Training, plain.pop("training"))
+        budget = from_record(Budget, plain.pop("budget"))
+        plain |= {"training": training, "budget": budget, "best": plain["best"] or None}
+        return from_record(cls, plain)
 
     def __str__(self) -> str:
         return (

@@ -14,8 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from mapsto.errors import ConfigError, did_you_mean
-from mapsto.registry.trust import PREFIX, executed, failure
+from mapsto.errors import ConfigError, did_you_mean, failure
 
 HERE = Path(__file__).parents[1]
 SHARED = {"base"}  # what the files of a folder share is no entry of it
@@ -37,6 +36,8 @@ def module(room: str, name: str) -> ModuleType:
     """The module of that name, or of that path when it ends in .py. ConfigError with the nearest match,
     RunError for a file not trusted."""
     if name.endswith(".py"):
+        from mapsto.registry.trust import executed
+
         return executed(name)
     files = (HERE / room / f"{name}.py", HERE / room / name / "__init__.py")
     own = name.isidentifier() and _is_entry(name) and any(file.is_file() for file in files)
@@ -77,7 +78,7 @@ def entry(room: str, name: str) -> type:
     found = module(room, name)
     wanted = "".join(part.capitalize() for part in Path(name).stem.split("_"))
     if wanted not in vars(found):
-        where = found.__file__ if found.__name__.startswith(PREFIX) else found.__name__
+        where = found.__name__ if found.__name__.startswith("mapsto.") else found.__file__
         raise ConfigError(f"{where}: expected a class '{wanted}', found none.\nName it after its file.")
     return vars(found)[wanted]
 

@@ -13,7 +13,6 @@ import hashlib
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.abc import ExecutionLoader
 from importlib.util import decode_source
@@ -21,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mapsto.errors import ConfigError, RunError
+from mapsto.errors import ConfigError, RunError, failure
 
 PREFIX = "mapsto_outside."
 
@@ -101,14 +100,6 @@ def executed(path: str) -> ModuleType:
             ) from problem
         found.__unread__ = None
     return found
-
-
-def failure(problem: Exception) -> str:
-    """An error of somebody's file in one line, with its place."""
-    place = traceback.extract_tb(problem.__traceback__)[-1]
-    line = problem.lineno if isinstance(problem, SyntaxError) else place.lineno
-    file = problem.filename if isinstance(problem, SyntaxError) else place.filename
-    return f"{type(problem).__name__}: {problem.args[0] if problem.args else problem} ({file}:{line})"
 
 
 def check(record: Mapping[str, Any], run: Path) -> None:

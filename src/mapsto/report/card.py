@@ -19,7 +19,7 @@ from mapsto.report.markup import clean
 from mapsto.report.scales import figure
 from mapsto.report.use import reproduce, use
 from mapsto.run import Run
-from mapsto.terminal import short
+from mapsto.terminal.words import short
 
 PIPELINES = frozenset(  # those the Hub has
     {

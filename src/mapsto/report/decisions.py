@@ -15,7 +15,7 @@ from mapsto.files import read_json_lines
 from mapsto.report.facts import named
 from mapsto.run import Run
 from mapsto.signature import format_call
-from mapsto.terminal import short
+from mapsto.terminal.words import short
 
 
 def asked(run: Run) -> Section:

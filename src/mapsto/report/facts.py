@@ -12,7 +12,7 @@ from mapsto.blocks import Bars, Block, Line, Lines, Paragraph, Section, Table
 from mapsto.config import VERSION
 from mapsto.report.scales import figure
 from mapsto.run import Run
-from mapsto.terminal import duration, size
+from mapsto.terminal.words import duration, size
 
 LABELS = {  # metrics whose names are not words
     "r2": "R²", "auc": "AUC", "mae": "MAE", "rmse": "RMSE", "f1": "F1",

@@ -13,7 +13,7 @@ from mapsto.files import read_json
 from mapsto.report.facts import weights
 from mapsto.run import Run
 from mapsto.signature import format_call
-from mapsto.terminal import duration, size
+from mapsto.terminal.words import duration, size
 
 
 def opened(paths: Sequence[str | Path]) -> list[Run]:

@@ -20,7 +20,6 @@ Nothing in it is pickled or executed; own files that it names are executed where
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +27,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mapsto.batch import Batches, key
-from mapsto.errors import DataError, RunError, SignatureError
+from mapsto.batch import key
+from mapsto.errors import DataError, RunError
 from mapsto.run.folder import RunFolder
-from mapsto.signature import Signature, Slot
 
 if TYPE_CHECKING:
     from mapsto.batch import Batch
@@ -39,21 +37,10 @@ if TYPE_CHECKING:
     from mapsto.learners.base import Learner
     from mapsto.measure.ood import FeatureHook, Novelty
     from mapsto.metrics import Metric
-    from mapsto.prediction import Answer, Measured, Prediction
-    from mapsto.source import Chunk, Source
+    from mapsto.prediction import Answer
+    from mapsto.source import Source
 
-PIECE = 1024  # rows predicted at once
 CLASSES, INTERVAL = ("value", "probability", "set"), ("value", "low", "high")  # fields of a prediction
-
-
-class NewRows(Batches):
-    """Rows of a source that nobody has counted, each once."""
-
-    def __init__(self, batches: Callable[[], Iterator[Batch]]):
-        self._batches = batches
-
-    def iterate(self, split: str, batch: int, most: int | None = None) -> Iterator[Batch]:
-        return self._batches()
 
 
 class Run(RunFolder):
@@ -98,11 +85,13 @@ class Run(RunFolder):
         One row in, one Answer out, or DataError when it cannot be read; many in, a list of them, where such
         rows have a `problem`.
         """
+        from mapsto.run import answering
+
         asked = {"beam": beam, "penalty": penalty, "temperature": temperature, "lm_weight": lm_weight}
         how = {name: value for name, value in asked.items() if value is not None}
         learner = self._searching(lm, how) if how or lm is not None else None
         single, source = self._source(data)
-        support = None if given is None else self._support(given)
+        support = None if given is None else answering.support(self, given)
         answers = [answer for part in self.answers(source, learner, support) for answer in part]
         if single and answers and answers[0].problem:
             raise DataError(answers[0].problem)
@@ -113,118 +102,25 @@ class Run(RunFolder):
     ) -> Iterator[list[Answer]]:
         """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
         the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
-        from mapsto.data.encode import encode_chunk, locate_cells
-        from mapsto.prediction import Answer
+        from mapsto.run import answering
 
-        self._refuse_nothing()
-        source = source.lines()
-        signature, types = self._located(source), self.types
-        for chunk in source.chunks(PIECE):
-            encoded, problems = encode_chunk(chunk, self._inputs_only(signature), types)
-            unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
-            found = locate_cells(
-                signature,
-                self.signature.outputs,
-                self.types,
-                chunk,
-                self._predictions(self._batches(signature, encoded, len(chunk), support), learner),
-                unread,
-            )
-            yield [
-                (
-                    Answer(chunk.where[i], {}, unread[i])
-                    if i in unread
-                    else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
-                )
-                for i in range(len(chunk))
-            ] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
-
-    def _batches(
-        self, signature: Signature, encoded: Mapping, size: int, support: Batch | None = None
-    ) -> Iterator[Batch]:
-        step = self.learner.evaluation_batch
-        for low in range(0, size, step):
-            batch = self._batch(signature, encoded, low, min(size, low + step))
-            yield batch if support is None else replace(batch, parts={"support": support})
-
-    def _support(self, data: Any) -> Batch:
-        """Rows with answers as one batch. DataError where one cannot be read."""
-        _, source = self._source(data)
-        unread: list[str] = []
-        signature, found = self._located(source, targets=True), None
-        for chunk in source.chunks(PIECE):
-            encoded, kept = self._encoded(chunk, signature, unread)
-            found = found or self._batch(signature, encoded, 0, kept)
-        if unread or found is None or found.size < 1:
-            why = unread[0] if unread else "there are no rows"
-            raise DataError(f"{source.name}: cannot be answered by ({why}).\nGive whole rows, with answers.")
-        return found
-
-    def _predictions(self, batches: Iterator[Batch], learner: Learner | None) -> dict[str, list[Prediction]]:
-        learner = learner or self.learner
-        heads = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
-        parts: dict[str, list[Prediction]] = {}
-        for batch in batches:
-            found, unsure = self._arrays(learner, batch)
-            for slot, arrays in found.items():
-                known = self.calibration.get(slot, {})
-                output = self.output(slot)
-                made = output.predictions(heads[slot], output.calibrated(arrays, known), known)
-                parts.setdefault(slot, []).extend(
-                    replace(one, unsure=far) for one, far in zip(made, unsure, strict=True)
-                )
-        return parts
-
-    def _arrays(
-        self, learner: Learner, batch: Batch
-    ) -> tuple[dict[str, dict[str, np.ndarray]], list[bool | None]]:
-        """What the heads predict for a batch, and whether each row is far from the training rows; None where
-        the run does not know."""
-        if self.novelty is None or self._looking is None:
-            return learner.arrays(batch), [None] * batch.size
-        with self._looking.attached() as heard:
-            arrays = learner.arrays(batch)
-        return arrays, (self.novelty.distance(self._looking.score(batch, heard[0])) > 1).tolist()
-
-    def _batch(self, signature: Signature, encoded: Mapping, low: int, high: int) -> Batch:
-        from mapsto.data.store import collate, tensors
-
-        raw = {spot: tensors(value[low:high]) for spot, value in encoded.items()}
-        return collate(signature, self.types, raw, high - low, None, None, None)
+        return answering.answers(self, source, learner, support)
 
     def evaluate(
         self, data: Any, emit: Callable[[Mapping[str, Any]], None] | None = None
     ) -> dict[str, dict[str, dict[str, Any]]]:
         """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers.
         DataError when there are none; rows that cannot be read are left out, and `emit` hears of them."""
-        from mapsto.measure.scores import score, scored
+        from mapsto.run import answering
 
-        _, source = self._source(data)
-        signature = self._located(source, targets=True)
-        unread: list[str] = []
-        found = self._measured(source, signature, unread)
-        if unread and emit:
-            emit(
-                {
-                    "event": "note",
-                    "text": f"{len(unread):,} rows cannot be read and are left out; the first: {unread[0]}",
-                }
-            )
-        if not len(found):
-            raise DataError(
-                f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned:"
-                f" {self.signature}"
-            )
-        scores = {}
-        for slot in self.signature.outputs:
-            metrics = self.metrics_of(slot.name)
-            if not found.whole:
-                scores[slot.name] = scored(metrics, found.statistics[slot.name], found.known[slot.name])
-                continue
-            sample = found.sample
-            arrays = self._calibrated(slot.name, sample.predicted[slot.name])
-            scores[slot.name] = score(metrics, arrays, sample.target[slot.name], sample.present[slot.name])
-        return scores
+        return answering.evaluate(self, data, emit)
+
+    def embed(self, data: Any) -> np.ndarray:
+        """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are
+        nan."""
+        from mapsto.run import answering
+
+        return answering.embed(self, data)
 
     def metrics_of(self, slot: str) -> tuple[Metric, ...]:
         """What is said of an output, as the learner of the run knows it."""
@@ -233,70 +129,6 @@ class Run(RunFolder):
         name, options = self.choice.learner, self.choice.learner_options
         choice = self.choice
         return metrics_of(name, self.signature, self.types, choice.training, options, choice.kinds)[slot]
-
-    def _calibrated(self, slot: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.output(slot).calibrated(arrays, self.calibration.get(slot, {}))
-
-    def _measured(self, source: Source, signature: Signature, unread: list[str]) -> Measured:
-        """What the learner says of rows with answers. unread gets a line for each that cannot be read."""
-        from mapsto.data.store import stored
-        from mapsto.prediction import Keep
-
-        keep = Keep(calibrated=self._calibrated)
-        if not self.learner.packs:
-            rows = NewRows(lambda: self._readable(source, signature, unread))
-            return self.learner.measure("test", replace(keep, store=rows))
-        store = stored(source, signature, self.types)
-        store.device = self.learner.device
-        unread += [f"{row['where']}: {' '.join(row['why'].split())}" for row in (*store.bad, *store.problems)]
-        return self.learner.measure("test", replace(keep, store=store))
-
-    def _readable(self, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
-        for chunk in source.chunks(PIECE):
-            taken, kept = self._encoded(chunk, signature, unread_rows)
-            yield from self._batches(signature, taken, kept)
-
-    def _encoded(
-        self, chunk: Chunk, signature: Signature, unread_rows: list[str]
-    ) -> tuple[dict[tuple[str, str], Any], int]:
-        """The cells of the rows that can be read, and how many these are; a line for each of the others."""
-        from mapsto.data.encode import encode_chunk
-
-        encoded, problems = encode_chunk(chunk, signature, self.types)
-        unread_rows += [f"{bad.where}: {bad.why}" for bad in chunk.bad]
-        unread_rows += [
-            f"{problem['where']}, {problem['column']!r}: {' '.join(problem['why'].split())}"
-            for problem in problems
-        ]
-        unread = {problem["row"] for problem in problems}
-        keep = [i for i in range(len(chunk)) if i not in unread]
-        taken = {
-            spot: [value[i] for i in keep] if isinstance(value, list) else value[keep]
-            for spot, value in encoded.items()
-        }
-        return taken, len(keep)
-
-    @torch.no_grad()
-    def embed(self, data: Any) -> np.ndarray:
-        """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are
-        nan."""
-        from mapsto.data.encode import encode_chunk
-
-        self._refuse_nothing()
-        source = self._source(data)[1].lines()
-        signature = self._inputs_only(self._located(source))
-        parts, size = [], self.learner.evaluation_batch
-        for chunk in source.chunks(PIECE):
-            encoded, problems = encode_chunk(chunk, signature, self.types)
-            batches = (
-                self._batch(signature, encoded, low, min(len(chunk), low + size))
-                for low in range(0, len(chunk), size)
-            )
-            embed: Any = self.model.embed
-            found = [embed(self.learner.ready(batch).inputs).float().cpu().numpy() for batch in batches]
-            parts.append(np.concatenate(found) if found else np.empty((0, 0), np.float32))
-            parts[-1][[problem["row"] for problem in problems]] = np.nan
-        return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
     def search(self, lm: str | Path | None = None, **how: Any) -> Run:
         """Search for answers so from now on: beam=10; of what is heard also lm, the folder of a run that
@@ -375,8 +207,10 @@ class Run(RunFolder):
             isinstance(text, str) and not Path(text[:250]).exists() for text in data
         ):
             return writing.scores(self, data)
+        from mapsto.run.answering import located
+
         _, source = self._source(data)
-        return writing.scores(self, source, self._located(source, targets=True).outputs[0].column)
+        return writing.scores(self, source, located(self, source, targets=True).outputs[0].column)
 
     def _source(self, data: Any) -> tuple[bool, Source]:
         """(was it one row, the rows as a source)."""
@@ -384,38 +218,12 @@ class Run(RunFolder):
 
         return to_source(data, self.signature, self.types)
 
-    def _located(self, source: Source, targets: bool = False) -> Signature:
-        """The signature with this source's columns: of the same name, or the only one that can be meant."""
-
-        def find(slot: Slot) -> Slot:
-            for name in (slot.column, slot.name):
-                if name in source.columns:
-                    return replace(slot, column=name)
-            side = self.signature.outputs if slot in self.signature.outputs else self.signature.inputs
-            if slot.type in source.columns and sum(other.type == slot.type for other in side) == 1:
-                return replace(slot, column=slot.type)
-            if (
-                len(source.columns) == 1 == len(self.signature.inputs) and not targets and source.locations
-            ):  # a dict or frame names its cells
-                return replace(slot, column=source.columns[0])
-            found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
-            raise SignatureError(
-                f"{source.name}: expected a column '{slot.column}', found {found}.\nThe run learned:"
-                f" {self.signature}"
-            )
-
-        outputs = tuple(find(slot) for slot in self.signature.outputs) if targets else self.signature.outputs
-        return Signature(tuple(find(slot) for slot in self.signature.inputs), outputs)
-
     def _refuse_nothing(self) -> None:
         if not self.signature.inputs:
             raise RunError(
                 f"{self.path}: learned {self.signature}, so rows give it nothing to answer.\nLet it write:"
                 f" mapsto sample {self.path}"
             )
-
-    def _inputs_only(self, signature: Signature) -> Signature:
-        return Signature(signature.inputs, ())
 
     # ---- show it ----
 

@@ -21,7 +21,7 @@ from mapsto.learners import build as build_learner
 from mapsto.models import build as build_model
 from mapsto.outputs.base import Output
 from mapsto.recipes import Choice
-from mapsto.registry import entry, trust
+from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
@@ -147,6 +147,8 @@ class RunFolder:
     def open(cls, path: str | Path) -> Self:
         """The run in a folder. RunError when there is none, a newer mapsto wrote it, or it needs an own file
         that is not trusted."""
+        from mapsto.registry import trust
+
         run = cls._read(path)
         trust.check(run.record, run.path)
         return run

@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from safetensors.torch import save_file
-
-from mapsto import models
 from mapsto.config import Settings
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import write_atomic
@@ -22,7 +19,6 @@ from mapsto.models import config
 from mapsto.registry import entry, trust
 from mapsto.run.folder import START, RunFolder
 from mapsto.signature import Signature, Slot, format_call, parse_call
-from mapsto.training.checkpoint import unshared
 from mapsto.types.base import DataType
 
 
@@ -143,20 +139,3 @@ def start_from(run: RunFolder, start: str) -> None:
         "found": dict(from_run.choice.found),
     }
     run.save(start=record, start_from=START, code=run.record["code"] | trust.fingerprints(from_run.record))
-
-
-def load_pretrained(run: RunFolder) -> list[str]:
-    """First weights that the model's file has from elsewhere, such as a public model's, into the run, which
-    then needs the place no more. What to say of them."""
-    if "start_from" in run.record:
-        return []
-    model = run.new_model()
-    said = models.load_pretrained(
-        run.choice.model, model, run.signature, run.choice.model_options, run.choice.found
-    )
-    if said is None:
-        return []
-    weights = unshared({name: value.contiguous() for name, value in model.state_dict().items()})
-    write_atomic(run.path / START, lambda path: save_file(weights, path))
-    run.save(start_from=START)
-    return said

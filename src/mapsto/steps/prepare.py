@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
-from mapsto import recipes
+from mapsto import models, recipes
 from mapsto.batch import Ragged
 from mapsto.checks._gate import gate
 from mapsto.config import Reading, Settings
 from mapsto.data import cache
-from mapsto.data.added import together
 from mapsto.data.encode import encode_source, spots
-from mapsto.data.mirror import mirror_is_safe
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.data.split import TEST
@@ -30,13 +29,17 @@ from mapsto.data.store import Store
 from mapsto.errors import RunError
 from mapsto.events import Emit
 from mapsto.files import read_arrays, write_atomic
-from mapsto.run import Run
-from mapsto.run.warm_start import WarmStart, load_pretrained
+from mapsto.run.folder import START
 from mapsto.signature import Signature
 from mapsto.source import SPLITS, Prepared, Source
 from mapsto.steps.rows import Ready, make_ready
+from mapsto.training.checkpoint import unshared
 from mapsto.training.machine import choose_device, machine, machine_speed, text_speed
 from mapsto.types.base import DataType
+
+if TYPE_CHECKING:
+    from mapsto.run import Run
+    from mapsto.run.warm_start import WarmStart
 
 Types = dict[tuple[str, str], DataType]
 ENDLESS = 20_000  # rows that a recipe is to reckon with where nobody knows how many there are
@@ -45,7 +48,7 @@ ENDLESS = 20_000  # rows that a recipe is to reckon with where nobody knows how 
 def prepare(run: Run, source: Source, emit: Emit) -> None:
     """Decide, and write it into the run. The record's `fold` says which part of a cross-validation it is, -1
     the net that follows it."""
-    earlier, fold = WarmStart.of(run.record), run.record.get("fold")
+    earlier, fold = _warm_start(run.record), run.record.get("fold")
     settings = earlier.wished(run.settings) if earlier else run.settings
     for sentence in source.said:
         emit({"event": "said", "text": sentence})
@@ -97,7 +100,7 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
         machine=machine(),
     )
     _forget(run)
-    said = [*load_pretrained(run), *said]
+    said = [*_load_pretrained(run), *said]
     run.save(said=[*source.said, *said])
     emit(
         {
@@ -133,6 +136,10 @@ def reopen(run: Run, given: Any = None) -> Source:
         _reopened(run, part, None if part["locations"] and len(again) < len(parts) else next(place, None))
         for part in parts
     ]
+    if len(sources) == 1:
+        return sources[0]
+    from mapsto.data.added import together
+
     return together(sources)
 
 
@@ -203,6 +210,32 @@ def _stored(run: Run, source: Callable[[], Source], emit: Emit) -> Store:
     return Store(folder, run.signature, run.types, rows["split"], rows.get("weight"), rows.get("group"))
 
 
+def _warm_start(record: Mapping[str, Any]) -> WarmStart | None:
+    """What the run goes on from, where it goes on from anything."""
+    if "known_types" not in record and record.get("start") is None:
+        return None
+    from mapsto.run.warm_start import WarmStart
+
+    return WarmStart.of(record)
+
+
+def _load_pretrained(run: Run) -> list[str]:
+    """First weights that the model's file has from elsewhere, such as a public model's, into the run, which
+    then needs the place no more. What to say of them."""
+    if "start_from" in run.record:
+        return []
+    model = run.new_model()
+    said = models.load_pretrained(
+        run.choice.model, model, run.signature, run.choice.model_options, run.choice.found
+    )
+    if said is None:
+        return []
+    weights = unshared({name: value.contiguous() for name, value in model.state_dict().items()})
+    write_atomic(run.path / START, lambda path: save_file(weights, path))
+    run.save(start_from=START)
+    return said
+
+
 def _facts(run: Run, ready: Prepared, settings: Settings, earlier: WarmStart | None) -> recipes.Facts:
     """What recipes decide by."""
     timed = settings.budget.steps is None and settings.budget.epochs is None
@@ -236,6 +269,8 @@ def _with_recipe(
             if slot.options.get(name) is None
         }
         if "augment" in options:
+            from mapsto.data.mirror import mirror_is_safe
+
             safe, told = mirror_is_safe(store, slot.name)
             options["augment"] += " flip" if safe else ""
             said.append(told)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,10 +25,12 @@ from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.events import Emit
 from mapsto.models import wants
 from mapsto.registry import entry
-from mapsto.run.warm_start import WarmStart
 from mapsto.signature import Signature, parse_call
 from mapsto.source import Prepared, Source
 from mapsto.types.base import DataType
+
+if TYPE_CHECKING:
+    from mapsto.run.warm_start import WarmStart
 
 Types = dict[tuple[str, str], DataType]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from mapsto.run import Run
+if TYPE_CHECKING:
+    from mapsto.run import Run
 
 
 def archive(run: Run) -> str:

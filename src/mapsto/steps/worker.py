@@ -21,7 +21,7 @@ from mapsto.errors import MapstoError, Stopped
 from mapsto.registry.trust import trust_all
 from mapsto.run import Run
 from mapsto.steps.prepare import reopen, store_of
-from mapsto.training.distributed import join_group
+from mapsto.training.process_group import join_group
 from mapsto.training.processes import STOPPED
 from mapsto.training.trainer import Trainer
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from mapsto.events import Emit
-from mapsto.training import probe, sharded
 from mapsto.training.course import Course
 from mapsto.training.plan import Plan, apply, forecast
 
@@ -16,12 +15,13 @@ def choose_plan(course: Course, recorded: Mapping[str, Any] | None) -> None:
     """Put a plan into effect, and say how weights lie; all processes take the first one's."""
     updater, group = course.updater, course.updater.group
     if group.size > 1:
+        from mapsto.training import sharded
+
         updater.weights = sharded.weights(updater.learner, group, recorded)
     if recorded:
         updater.plan = Plan.of(recorded)
     else:
-        find = sharded.plan if updater.weights.shared else probe.measure
-        found = replace(find(updater, course.fixed_total(), course.clock.left), processes=group.size)
+        found = replace(_measured(course), processes=group.size)
         updater.plan = Plan(**group.broadcast(asdict(found)))
         course.decisions.add(0, plan=asdict(updater.plan))
     apply(updater.plan, updater.learner)
@@ -35,3 +35,12 @@ def tell_forecast(course: Course, step: int, averaged: bool, emit: Emit) -> None
     plan, model = course.updater.plan, course.updater.learner.model
     emit({"event": "plan", "text": str(plan), **asdict(plan)})
     emit({"event": "forecast", **forecast(plan, model, averaged, passes, course.clock.left)})
+
+
+def _measured(course: Course) -> Plan:
+    updater = course.updater
+    if updater.weights.shared:
+        from mapsto.training.sharded import plan as find
+    else:
+        from mapsto.training.probe import measure as find
+    return find(updater, course.fixed_total(), course.clock.left)

@@ -18,7 +18,7 @@ from pathlib import Path
 from mapsto.errors import RunError, Stopped
 from mapsto.events import Emit
 from mapsto.registry.trust import trusted
-from mapsto.training.distributed import MEET
+from mapsto.training.process_group import MEET
 from mapsto.training.signals import signals
 
 STOPPED = 143  # what a process gives that was asked to save and leave

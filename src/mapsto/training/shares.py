@@ -14,8 +14,9 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mapsto.learners.base import Learner
-from mapsto.training.distributed import Copies, DistributedGroup, Group
+from mapsto.training.distributed import Copies, Group
 from mapsto.training.ema import Ema
+from mapsto.training.process_group import DistributedGroup
 
 BLOCKS = "blocks"  # under this name architectures keep their repeated layers
 

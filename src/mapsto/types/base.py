@@ -12,22 +12,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Draw, Field, Ragged
-from mapsto.blocks import Item
 from mapsto.cells import Column
-from mapsto.config import options_of, from_record
+from mapsto.config import from_record, options_of
 from mapsto.errors import CellError, SignatureError
 from mapsto.files import write_text
-from mapsto.prediction import Prediction
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
+
+if TYPE_CHECKING:
+    from mapsto.blocks import Item
+    from mapsto.prediction import Prediction
 
 MISSING_CELLS, SHARES = (
     "missing cells (share)",
@@ -229,6 +231,8 @@ class DataType:
         makes of them where nothing is drawn, by the same arithmetic."""
         if self.layout.ragged:
             raise TypeError(f"{type(self).__name__}: cells of unequal length are put together outside a net")
+        from mapsto.types._stems import Preprocess
+
         return Preprocess(self)
 
     def present(self, arrays: Any) -> Tensor:
@@ -391,6 +395,8 @@ class DataType:
     def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
         """One module for all slots of this type: {name: values} -> {name: features}. Override to do them in
         one stroke."""
+        from mapsto.types._stems import EachStem
+
         return EachStem({name: column_type.stem(width) for name, column_type in column_types.items()})
 
     @classmethod
@@ -511,27 +517,3 @@ def last_text(signature: Signature, of: str | None, kind: str) -> str:
             f"type '{kind}' needs {wanted}, got '{signature}'.\nWrite it as in: words:text -> it:{kind}"
         )
     return texts[-1]
-
-
-class Preprocess(nn.Module):
-    """A type's `collate` where nothing is drawn, as a module: encoded cells (B, *shape) -> values."""
-
-    def __init__(self, column_type: DataType):
-        super().__init__()
-        self.column_type = column_type
-
-    def forward(self, arrays: Tensor) -> Field:
-        return self.column_type.collate(arrays, None)
-
-
-class EachStem(nn.Module):
-    """The default of `stems`: each slot its own stem."""
-
-    def __init__(self, stems: dict[str, nn.Module]):
-        super().__init__()
-        self.names = tuple(stems)  # a ModuleDict refuses names with dots
-        self.list = nn.ModuleList(stems.values())
-        self.gives = {name: stem.gives for name, stem in stems.items()}
-
-    def forward(self, values: Mapping[str, Field]) -> dict[str, Any]:
-        return {name: stem(values[name]) for name, stem in zip(self.names, self.list, strict=True)}

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Draw
@@ -249,7 +248,10 @@ class Categories(DataType):
         return {label: arrays[:, k].numpy().astype(np.int64) for k, label in enumerate(self.vocabulary)}
 
     def stem(self, width: int | None) -> nn.Module:
-        return MultiHot(self) if width is None else LabelMean(self, width)
+        from mapsto.types._labels import LabelMean, MultiHot
+
+        count = len(self.vocabulary)
+        return MultiHot(count) if width is None else LabelMean(count, width)
 
 
 def _mark(texts: Sequence[str]) -> str:
@@ -301,36 +303,3 @@ def _truth(value: Any) -> bool | None:
     raise CellError(
         f"expected 0, 1 or nothing for a label, got {shorten(value)}.\nGive each label one of these."
     )
-
-
-class MultiHot(nn.Module):
-    """(B, K) -> (B, 2K): which labels hold, and which are not known."""
-
-    gives = "pooled"
-
-    def __init__(self, column_type: Categories):
-        super().__init__()
-        self.features = 2 * len(column_type.vocabulary)
-
-    def forward(self, labels: Tensor) -> Tensor:
-        return torch.cat([(labels > 0).float(), (labels < 0).float()], 1)
-
-
-class LabelMean(nn.Module):
-    """(B, K) -> (B, 1, width): the mean embedding of the labels that hold; vectors of their own for none and
-    for not known."""
-
-    gives = "tokens"
-
-    def __init__(self, column_type: Categories, width: int):
-        super().__init__()
-        self.table = nn.Parameter(torch.randn(len(column_type.vocabulary), width) / width**0.5)
-        self.none = nn.Parameter(torch.zeros(width))
-        self.missing = nn.Parameter(torch.zeros(width))
-
-    def forward(self, labels: Tensor) -> Tensor:
-        held = (labels > 0).float()
-        count = held.sum(1, keepdim=True)
-        mean = held @ self.table / count.clamp(min=1) + (count == 0).float() * self.none
-        unknown = (labels < 0).all(1, keepdim=True).float()
-        return (mean * (1 - unknown) + unknown * self.missing)[:, None]

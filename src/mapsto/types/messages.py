@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -20,10 +20,9 @@ from mapsto.config import setting
 from mapsto.errors import CellError, DataError
 from mapsto.signature import Signature, Slot
 from mapsto.types.base import DataType, Layout, learned
-from mapsto.types.text.conversation import KEYS, in_order, messages_of, shown, turns_of, windows
-from mapsto.types.text.conversation import Messages as Said
-from mapsto.types.text.targets import stream_vocabulary
-from mapsto.types.text.tokenizers import UNKNOWN, vocabulary_size
+
+if TYPE_CHECKING:
+    from mapsto.types.text.conversation import Messages as Said
 
 FEWEST, LONGEST = 64, 512  # tokens read at once, where nobody says otherwise
 # characters of conversations up to which single ones are the tokens: of more, pieces let a net read further
@@ -79,6 +78,8 @@ class Messages(DataType):
     def read(self, cell: Any) -> Said | None:
         """(role, content) of each message. A conversation without a word of the assistant's teaches nothing,
         and is refused."""
+        from mapsto.types.text.conversation import in_order, messages_of
+
         messages = messages_of(cell)
         if messages is None:
             return None
@@ -102,6 +103,10 @@ class Messages(DataType):
                 f"'{spec.get('name', 'messages')}': no training row holds a conversation.\nName another"
                 " column right of the arrow."
             )
+        from mapsto.types.text.conversation import turns_of
+        from mapsto.types.text.targets import stream_vocabulary
+        from mapsto.types.text.tokenizers import UNKNOWN
+
         column_type = self
         if not self.kind:
             texts = [content for messages in known for _, content in messages]
@@ -136,6 +141,8 @@ class Messages(DataType):
         return self.encode_all([value])[0]
 
     def encode_all(self, values: Sequence[Said | None]) -> list[np.ndarray]:
+        from mapsto.types.text.conversation import turns_of, windows
+
         known = iter(
             turns_of([value for value in values if value is not None], self.kind, self.codes, self.alphabet)
         )
@@ -150,6 +157,8 @@ class Messages(DataType):
         return self.encode_all(values), problems
 
     def show(self, value: Said | None) -> str:
+        from mapsto.types.text.conversation import shown
+
         return "—" if value is None else shown(value)
 
     def said(self, name: str) -> str:
@@ -166,6 +175,8 @@ class Messages(DataType):
 
     @property
     def vocabulary_size(self) -> int:
+        from mapsto.types.text.tokenizers import vocabulary_size
+
         return vocabulary_size(self.kind, self.codes, self.alphabet)
 
 
@@ -182,4 +193,8 @@ def _are_messages(cell: Any) -> bool:
         if isinstance(cell, (list, tuple, np.ndarray)) and getattr(cell, "shape", None) != () and len(cell)
         else None
     )
-    return isinstance(first, Mapping) and any(set(keys) <= set(first) for keys in KEYS)
+    if not isinstance(first, Mapping):
+        return False
+    from mapsto.types.text.conversation import KEYS
+
+    return any(set(keys) <= set(first) for keys in KEYS)

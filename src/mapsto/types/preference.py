@@ -8,9 +8,9 @@ with is the prompt. Letters: B batch, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -21,17 +21,15 @@ from mapsto.cells import Column
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, SignatureError
 from mapsto.signature import Signature, Slot
-from mapsto.source import Chunk, Source
+from mapsto.source import Source
 from mapsto.types.base import DataType, Layout, learned
 from mapsto.types.messages import vocabulary_of
-from mapsto.types.text.conversation import Messages, begun, in_order, messages_of, shortened, shown, turns_of
-from mapsto.types.text.targets import stream_vocabulary
-from mapsto.types.text.tokenizers import vocabulary_size
+
+if TYPE_CHECKING:
+    from mapsto.types._pairs import Pair
 
 NAME, PARTS = "preference", ("prompt", "chosen", "rejected")
 LONGEST = 512  # tokens read at once, where nobody says otherwise
-
-Pair = tuple[Messages, Messages, Messages]  # the prompt's messages, and those of each answer
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,11 @@ class Preference(DataType):
     @classmethod
     def arrange(cls, source: Source, slot: Slot | None, signature: Signature | None) -> Source:
         """A table with two columns of answers gets one of pairs, before anybody asks."""
-        return with_pairs(source) if slot is None else source
+        if slot is not None or NAME in source.columns or not set(PARTS[1:]) <= set(source.columns):
+            return source
+        from mapsto.types._pairs import with_pairs
+
+        return with_pairs(source, NAME, PARTS)
 
     @classmethod
     def restated(cls, slot: Slot, signature: Signature, columns: Sequence[str]) -> Signature:
@@ -88,42 +90,9 @@ class Preference(DataType):
             raise CellError(
                 f'expected {{"prompt": …, "chosen": …, "rejected": …}}, got {type(cell).__name__}.'
             )
-        found = [_part(cell, name) for name in PARTS]
-        prompt, chosen, rejected = found
-        if not chosen and not rejected:
-            return None
-        if not chosen or not rejected:
-            raise CellError(
-                f"the {'chosen' if rejected else 'rejected'} answer is missing.\nGive both, or leave the row"
-                " out."
-            )
-        if chosen[0][0] != "assistant" or rejected[0][0] != "assistant":  # whole conversations
-            same = next(
-                (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b),
-                min(len(chosen), len(rejected)),
-            )
-            prompt, chosen, rejected = chosen[:same], chosen[same:], rejected[same:]
-        if chosen == rejected:
-            raise CellError(
-                "the chosen answer is the rejected one, so nothing can be learned from them.\nLeave the row"
-                " out."
-            )
-        if not prompt:
-            raise CellError(
-                "expected a prompt, or conversations that begin alike, found none.\nName the column 'prompt',"
-                " or put it into both."
-            )
-        for name, answer in (("chosen", chosen), ("rejected", rejected)):
-            if (
-                not answer
-                or in_order((*prompt, *answer))[-1][0] != "assistant"
-                or answer[0][0] != "assistant"
-            ):
-                raise CellError(
-                    f"the {name} answer is no answer of the assistant's.\nBoth follow the prompt, and end"
-                    " with the assistant's words."
-                )
-        return prompt, chosen, rejected
+        from mapsto.types._pairs import pair_of
+
+        return pair_of(cell, PARTS)
 
     def fit(self, values: Sequence[Pair | None], spec: Mapping[str, Any]) -> Self:
         """The vocabulary is the earlier run's; how much is read at once, too."""
@@ -135,6 +104,8 @@ class Preference(DataType):
             )
         column_type = self
         if not self.kind:  # to be checked without a run to start from
+            from mapsto.types.text.targets import stream_vocabulary
+
             found = stream_vocabulary(
                 [content for pair in known for part in pair for _, content in part], None, None, self.max
             )
@@ -159,12 +130,16 @@ class Preference(DataType):
 
     def encode_all(self, values: Sequence[Pair | None]) -> list[np.ndarray]:
         turns = self._turns([value for value in values if value is not None])
-        known = iter([_side_by_side(*self._written(*one, limit=self.most + 1)) for one in turns])
+        from mapsto.types._pairs import side_by_side
+
+        known = iter([side_by_side(*self._written(*one, limit=self.most + 1)) for one in turns])
         return [np.empty((0, 2), np.int32) if value is None else next(known) for value in values]
 
     def _turns(self, pairs: Sequence[Pair]) -> list[list[list[np.ndarray]]]:
         """[the prompt's turns, the chosen answer's, the rejected one's] of each pair; only answers are
         learned."""
+        from mapsto.types.text.conversation import turns_of
+
         found = turns_of([part for pair in pairs for part in pair], self.kind, self.codes, self.alphabet)
         return [
             [[turn & ~np.int32(1) for turn in found[i]], found[i + 1], found[i + 2]]
@@ -177,6 +152,8 @@ class Preference(DataType):
         """The prompt behind a START, then an answer, for each of these. Where that is more than `limit`
         tokens, an answer keeps its first half of them or what the prompt leaves, the prompt its newest
         messages."""
+        from mapsto.types.text.conversation import begun, shortened
+
         size = sum(map(len, prompt))
         tails = [np.concatenate(answer)[: max(limit - 1 - size, limit // 2)] for answer in answers]
         column_type = limit - 1 - max(map(len, tails))
@@ -203,6 +180,8 @@ class Preference(DataType):
     def show(self, value: Pair | None) -> str:
         if value is None:
             return "—"
+        from mapsto.types.text.conversation import shown
+
         return f"{shown(value[0])}\n+ {shown(value[1])}\n− {shown(value[2])}"
 
     def said(self, name: str) -> str:
@@ -217,73 +196,11 @@ class Preference(DataType):
 
     @property
     def vocabulary_size(self) -> int:
+        from mapsto.types.text.tokenizers import vocabulary_size
+
         return vocabulary_size(self.kind, self.codes, self.alphabet)
 
     def output(self, kind: str | None = None) -> Any:
         """As a margin between the two, whatever it is called in a record: runs say "chat", because they
         talk."""
         return super().output("margin")
-
-
-def _part(cell: Mapping[str, Any], name: str) -> Messages:
-    try:
-        return messages_of(cell.get(name), "user" if name == "prompt" else "assistant") or ()
-    except CellError as problem:
-        raise CellError(f"{name}: {problem}") from None
-
-
-def _side_by_side(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n,) and (m,) -> (max(n, m), 2)."""
-    found = np.zeros((max(len(a), len(b)), 2), np.int32)
-    found[: len(a), 0], found[: len(b), 1] = a, b
-    return found
-
-
-@dataclass
-class WithPairs(Source):
-    """A source with one column more, whose cells hold those of the others by name."""
-
-    inner: Source | None = None
-
-    def chunks(self, size: int = 4096) -> Iterator[Chunk]:
-        assert self.inner is not None
-        for chunk in self.inner.chunks(size):
-            cells = {name: chunk.columns[name] for name in PARTS if name in chunk.columns}
-            joined = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-            yield Chunk({**chunk.columns, NAME: joined}, chunk.where, chunk.split, chunk.bad)
-
-    def lines(self) -> Source:
-        return self
-
-    def tested_elsewhere(self) -> Source:
-        return self
-
-
-def with_pairs(source: Source) -> Source:
-    """The source with a column of pairs, where it has two of answers; else as it came."""
-    if not set(PARTS[1:]) <= set(source.columns) or NAME in source.columns:
-        return source
-    head = next(iter(source.chunks(64)), None)
-    if head is None or not all(_may_be_answer(cell) for name in PARTS[1:] for cell in head.columns[name]):
-        return source
-    return WithPairs(
-        name=source.name,
-        columns=(*source.columns, NAME),
-        fingerprint=source.fingerprint,
-        locations=source.locations,
-        guess=source.guess or f"-> {NAME}",
-        said=[
-            *source.said,
-            (
-                f"columns {', '.join(name for name in PARTS if name in source.columns)} make pairs"
-                f" of answers: '{NAME}'"
-            ),
-        ],
-        divided=source.divided,
-        made=(NAME,),
-        inner=source,
-    )
-
-
-def _may_be_answer(cell: Any) -> bool:
-    return cell is None or isinstance(cell, (str, list, tuple)) or type(cell).__name__ == "ndarray"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -18,11 +18,12 @@ from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError
-from mapsto.prediction import Prediction
 from mapsto.signature import Signature
 from mapsto.types.base import DataType, Layout, last_text, learned
-from mapsto.types.text.stems import padded
-from mapsto.types.text.words import text_of, words_of
+from mapsto.types.text.cells import text_of
+
+if TYPE_CHECKING:
+    from mapsto.prediction import Prediction
 
 MOST = 60  # words of an answer
 Place = tuple[int, int]  # first character, behind the last
@@ -81,6 +82,8 @@ class Span(DataType):
                 f"'{spec.get('name', 'span')}': no training row has an answer to learn from.\nName another"
                 " column right of the arrow."
             )
+        from mapsto.types.text.words import words_of
+
         lengths = [len(words_of(value.text[begin:end])) for value in known for begin, end in value.places]
         most = self.max or min(MOST, max(1, int(np.quantile(lengths, 0.99, method="inverted_cdf"))))
         return replace(
@@ -99,6 +102,8 @@ class Span(DataType):
 
     def collate(self, arrays: Ragged, draw: Draw | None, geometry: Tensor | None = None) -> Padded:
         """int64 (B, N), as stored; three numbers wide at least."""
+        from mapsto.types.text.stems import padded
+
         found = padded(arrays.flat.long(), arrays.lengths)
         return replace(found, values=nn.functional.pad(found.values, (0, max(0, 3 - found.values.shape[1]))))
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from torch import Tensor
@@ -20,11 +20,12 @@ from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
-from mapsto.prediction import Prediction
 from mapsto.signature import Signature
 from mapsto.types.base import DataType, Layout, last_text, learned
-from mapsto.types.text.stems import padded
-from mapsto.types.text.words import text_of, words_of
+from mapsto.types.text.cells import text_of
+
+if TYPE_CHECKING:
+    from mapsto.prediction import Prediction
 
 OUTSIDE = "O"
 Entity = tuple[int, int, str]  # first word, behind the last, type
@@ -77,6 +78,8 @@ class Tags(DataType):
         tags = self._read(cell.cell if isinstance(cell, Annotated) else cell)
         if tags is None or not isinstance(cell, Annotated):
             return tags
+        from mapsto.types.text.words import words_of
+
         words = words_of(text_of(within))
         if len(tags) != len(words):
             raise CellError(
@@ -139,6 +142,8 @@ class Tags(DataType):
 
     def collate(self, arrays: Ragged, draw: Draw | None, geometry: Tensor | None = None) -> Padded:
         """Tag numbers int64 (B, T)."""
+        from mapsto.types.text.stems import padded
+
         found = padded(arrays.flat.long(), arrays.lengths)
         return (
             found if found.values.shape[1] else replace(found, values=found.values.new_zeros(len(arrays), 1))
@@ -162,10 +167,14 @@ class Tags(DataType):
     def in_parts(
         self, text: Any, value: Sequence[str], true: Sequence[str] | None = None
     ) -> tuple[tuple[str, str, bool], ...]:
+        from mapsto.types.text.words import words_of
+
         return labelled(words_of(text), value, true)
 
     def located(self, prediction: Prediction, cell: Any) -> Prediction:
         """With the words that were tagged, and the names found among them."""
+        from mapsto.types.text.words import words_of
+
         text = text_of(cell)
         words = words_of(text)
         tags = [*prediction.value, *[self.vocabulary[0]] * (len(words) - len(prediction.value))][: len(words)]

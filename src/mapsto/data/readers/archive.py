@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 
-from mapsto.data.archive import descend, unpack
 from mapsto.data.offer import Offer, archive_name, is_archive
 from mapsto.data.readers.base import open_offer
 from mapsto.errors import DataError
@@ -22,5 +21,7 @@ def open(offer: Offer) -> Source:
             f"{offer.path.name}: expected a table or an archive, this is an Office document.\n"
             f"Save the sheet as csv ({offer.path})."
         )
+    from mapsto.data.archive import descend, unpack
+
     folder = descend(unpack(offer.path))
     return open_offer(Offer((folder,), offer.shown, known=offer.known, called=archive_name(offer.shown)))

@@ -1,16 +1,16 @@
 """Tables in text files: csv, tsv, txt, and the same packed by gzip. What has no columns is running text
-(`mapsto.data.readers.prose`)."""
+(`mapsto.data.formats.prose`)."""
 
 from __future__ import annotations
 
 from mapsto.data.files import entry_of, stem
+from mapsto.data.formats.delimited import DelimitedSource, open_delimited
+from mapsto.data.formats.dialect import LINE, find_dialect
 from mapsto.data.offer import Offer
-from mapsto.data.readers._delimited import DelimitedSource, open_delimited
-from mapsto.data.readers._dialect import LINE, find_dialect
-from mapsto.data.readers.prose import PROSE_SUFFIXES, MaybeProse, open_prose
 from mapsto.source import Source
 
 SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".data"})
+PROSE_SUFFIXES = (".txt", ".text", ".md")  # of names that are rather a text's
 FORMATS = ("csv", "tsv")
 
 
@@ -25,6 +25,11 @@ def open(offer: Offer) -> Source:
     """DataError: no table, or no rows."""
     dialect = find_dialect(offer.path, offer.known)
     if dialect.delimiter == LINE:
+        from mapsto.data.formats.prose import open_prose
+
         return open_prose(stem(offer.path.name), [entry_of(offer.path)])
-    kind = MaybeProse if offer.suffix in PROSE_SUFFIXES else DelimitedSource
-    return open_delimited(offer.path, dialect, kind)
+    if offer.suffix not in PROSE_SUFFIXES:
+        return open_delimited(offer.path, dialect, DelimitedSource)
+    from mapsto.data.formats.prose import MaybeProse
+
+    return open_delimited(offer.path, dialect, MaybeProse)

@@ -1,59 +1,12 @@
-"""Folder + metadata.csv, .jsonl or .parquet with a `file_name` column: the Hugging Face convention."""
+"""Folder + metadata.csv, .jsonl or .parquet that names files (`mapsto.data.formats.metadata`)."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import PurePosixPath
 
-from mapsto.cells import Blob
-from mapsto.data.files import Entry, Listing, fingerprint_of, inner_suffix
-from mapsto.data.joined import Part, join
-from mapsto.data.media import of_one_medium, words
+from mapsto.data.files import Entry, Listing, inner_suffix
 from mapsto.data.offer import Offer, table_suffixes
-from mapsto.data.readers.base import open_offer
-from mapsto.errors import DataError, did_you_mean
-from mapsto.source import BadRow, Chunk, Source, split_name
-
-FILE = "file_name"
-
-
-@dataclass
-class MetadataSource(Source):
-    """A table whose `file_name` names files of pictures or sounds, the first column, relative to the table's
-    folder. there: {relative name: file}."""
-
-    table: Source | None = None
-    there: dict[str, Entry] = field(default_factory=dict)
-
-    def chunks(self, size: int = 4096) -> Iterator[Chunk]:
-        assert self.table is not None
-        for chunk in self.table.chunks(size):
-            blobs = [self._blob(cell) for cell in chunk.columns[FILE]]
-            good = [i for i, blob in enumerate(blobs) if blob is not None]
-            bad = [
-                BadRow(chunk.where[i], f"no file '{chunk.columns[FILE][i]}' in the folder")
-                for i, blob in enumerate(blobs)
-                if blob is None
-            ]
-            columns: dict[str, Sequence[Any]] = {self.columns[0]: [blobs[i] for i in good]}
-            columns |= {
-                _renamed(name, self.columns[0]): [cells[i] for i in good]
-                for name, cells in chunk.columns.items()
-                if name != FILE
-            }
-            yield Chunk(
-                {name: columns[name] for name in self.columns},
-                [chunk.where[i] for i in good],
-                [chunk.split[i] for i in good],
-                [*chunk.bad, *bad],
-            )
-
-    def _blob(self, cell: Any) -> Blob | None:
-        entry = self.there.get(str(PurePosixPath(str(cell).strip().replace("\\", "/"))))
-        return Blob(entry.path, entry.name) if entry else None
+from mapsto.source import Source
 
 
 def metadata_files(found: Listing) -> list[Entry]:
@@ -75,81 +28,6 @@ def claims(offer: Offer) -> float:
 def open(offer: Offer) -> Source:
     """One metadata file, or one in each split folder. DataError: no `file_name`, files missing, or files that
     are no images."""
-    found, name = offer.listing, offer.name
-    metadata = metadata_files(found)
-    parts = [_open_one(found, entry) for entry in metadata]
-    folders = [PurePosixPath(entry.name).parent.name for entry in metadata]
-    splits = [split_name(folder) for folder in folders]
-    divided = len(set(splits)) > 1 and None not in splits
-    if len(metadata) > 1 and not divided:
-        raise DataError(
-            f"{name}: expected one metadata file, or one in each of train/ and test/; found"
-            f" {', '.join(entry.name for entry in metadata[:6])}.\nName one folder."
-        )
-    if len(parts) == 1:
-        source = parts[0]
-        source.name = name
-    else:
-        source = join(
-            name,
-            [Part(part, folder, split) for part, folder, split in zip(parts, folders, splits, strict=True)],
-        )
-    source.fingerprint = fingerprint_of(found.files)
-    return source
+    from mapsto.data.formats.metadata import source_of
 
-
-def _open_one(found: Listing, entry: Entry) -> Source:
-    table = open_offer(Offer((Path(entry.path),), entry.name))
-    if FILE not in table.columns:
-        raise DataError(
-            f"{entry.name}: expected a column '{FILE}' naming the file of each row, got"
-            f" {', '.join(table.columns[:8])}.\n{did_you_mean(FILE, table.columns)}"
-        )
-    folder = entry.name[: -len(PurePosixPath(entry.name).name)]
-    there = {
-        each.name[len(folder) :]: each
-        for each in found.files
-        if each.name.startswith(folder) and each.name != entry.name
-    }
-    medium = _medium(table, there, entry)
-    if medium in table.columns:
-        table.said.append(f"column '{medium}' of the table is now '{medium}_2'")
-    columns = (medium, *(_renamed(name, medium) for name in table.columns if name != FILE))
-    return MetadataSource(
-        name=entry.name,
-        columns=columns,
-        fingerprint=table.fingerprint,
-        table=table,
-        there=there,
-        said=table.said,
-        guess=f"{medium} -> {columns[1]}" if len(columns) == 2 else None,
-    )
-
-
-def _renamed(name: str, medium: str) -> str:
-    """The column named by the medium is ours."""
-    return f"{medium}_2" if name == medium else name
-
-
-def _medium(table: Source, there: Mapping[str, Entry], entry: Entry) -> str:
-    """What the first rows name: files that are there, and are pictures or sounds."""
-    chunk = next(table.chunks(200), None)
-    names = [str(cell) for cell in chunk.columns[FILE]] if chunk else []
-    files = [
-        there[name]
-        for name in (str(PurePosixPath(name.strip().replace("\\", "/"))) for name in names)
-        if name in there
-    ]
-    if not files:
-        raise DataError(
-            f"{entry.name}: expected files like '{names[0] if names else ''}' beside it, none of the first"
-            f" {len(names)} is there.\n{did_you_mean(names[0] if names else '', there, most=5)}"
-        )
-    medium, known = of_one_medium(files[:50])
-    if not known:
-        kind = Counter(each.suffix for each in files).most_common(1)[0][0]
-        raise DataError(
-            f"{entry.name}: expected {words()}, its rows name {kind} files, which mapsto"
-            " does not read yet.\nTo learn from the table alone, name the table file instead of the folder."
-        )
-    return medium
+    return source_of(offer, metadata_files(offer.listing))

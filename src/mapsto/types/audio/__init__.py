@@ -10,68 +10,27 @@ install "mapsto[audio]"`. Letters: B batch, N samples, T frames, M mel bands.
 
 from __future__ import annotations
 
-import io
 import math
-import wave
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import PIL.Image
 import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Draw, Padded, Ragged
-from mapsto.blocks import Item
-from mapsto.cells import Blob, Column, is_missing
+from mapsto.cells import Blob, Column
 from mapsto.config import setting
-from mapsto.errors import ConfigError, DataError
+from mapsto.errors import ConfigError
 from mapsto.signature import Signature
-from mapsto.types.audio.files import (
-    Sound,
-    at_rate,
-    bytes_of,
-    from_array,
-    from_file,
-    loudest,
-    loudness,
-    stretches,
-    whole,
-)
-from mapsto.types.audio.spectrum import (
-    FAINT,
-    FEWEST,
-    GAP,
-    STRIDES,
-    Frames,
-    SmallSpectrum,
-    Spectrum,
-    bands_of,
-    centred,
-    energies,
-    equalised,
-    frames_of,
-    lengths,
-    levelled,
-    masked,
-    noised,
-    paced,
-    samples_of,
-    shortened,
-    steps_of,
-    warped,
-)
 from mapsto.types.base import DataType, Layout, learned, quarters
 
-HIGHEST = 32_000  # Hz of the default rate: 16 kHz is about what grown-up ears hear
-LONGEST = 60.0  # seconds read by default
-LISTENED, HEARD = (
-    8.0,
-    8_000,
-)  # seconds, and samples a second, of a clip that a report lets people listen to: 128 KB at most
+if TYPE_CHECKING:
+    from mapsto.blocks import Item
+    from mapsto.types.audio.files import Sound
+
 NOISE, QUIET = "noise, dB against the sound", "quieter, dB"
 
 
@@ -153,17 +112,9 @@ class Audio(DataType):
     def read(self, cell: Any) -> Sound | None:
         """Blob, path, bytes, {'bytes', 'path'}, {'array', 'sampling_rate'}, (array, rate), or an array (n,),
         (n, channels), (channels, n)."""
-        if isinstance(cell, Sound):
-            return cell
-        if isinstance(cell, Mapping):
-            if cell.get("array") is not None:
-                return from_array(np.asarray(cell["array"]), cell.get("sampling_rate") or 0)
-            cell = cell.get("bytes") or cell.get("path")
-        if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[0], (np.ndarray, Tensor)):
-            return from_array(np.asarray(cell[0]), cell[1])
-        if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
-            return from_array(np.asarray(cell), 0)
-        return None if is_missing(cell) else from_file(*bytes_of(cell))
+        from mapsto.types.audio import files
+
+        return files.read(cell)
 
     def fit(self, values: Sequence[Sound | None], spec: Mapping[str, Any]) -> Self:
         """Rate, length and each band's mean and spread in the training clips. A room fitted before stays as
@@ -178,52 +129,22 @@ class Audio(DataType):
                 f"'{name}': stride is of models that read a sound in order.\nLeave stride out, or: --model"
                 " conformer."
             )
+        from mapsto.types.audio._fitting import fitted, moments
+
         known = [value for value in values if value is not None]
-        rates = Counter(value.rate for value in known if value.rate)
-        hertz = self.rate or min(HIGHEST, max(rates, key=lambda rate: (rates[rate], rate), default=16_000))
-        seconds = np.array([len(value.samples) / (value.rate or hertz) for value in known] or [1.0])
-        enough = float(np.quantile(seconds, 0.99, method="higher"))
-        if (
-            enough > LONGEST and 2 < len(seconds) <= 100
-        ):  # of so few clips, the one in a hundred that may be cut is the longest
-            enough = float(np.sort(seconds)[-2])
-        if enough > LONGEST and self.max is None and not order:
-            raise DataError(
-                f"'{name}': expected clips of at most {LONGEST:.0f} s, the longest training clip has"
-                f" {seconds.max():,.0f} s.\nCut them, or say how much of each is read, the loudest part:"
-                f" audio(max={LONGEST:.0f})."
-            )
-        most = samples_of(frames_of(math.ceil((self.max or min(enough, LONGEST)) * hertz), hertz), hertz)
-        column_type = replace(
-            self,
-            hertz=int(hertz),
-            most=most,
-            bands=bands_of(hertz),
-            cut=float((seconds * hertz > most).mean()),
-            order=order,
-        )
-        return column_type._with_moments(known[:: max(1, math.ceil(len(known) / 1000))])
+        column_type = replace(self, order=order, **fitted(known, name, self.rate, self.max, order))
+        some = known[:: max(1, math.ceil(len(known) / 1000))]
+        mean, std = moments(map(column_type._log_energies, some), column_type.bands)
+        return replace(column_type, mean=mean, std=std)
 
-    def _with_moments(self, known: Sequence[Sound]) -> Self:
-        total, squares, frames = np.zeros(self.bands), np.zeros(self.bands), 0
-        for value in known:  # one at a time: a thousand minutes need not lie in memory together
-            samples = self._one(value)
-            count = lengths(samples, self.hertz)
-            found = (
-                self._features(energies(samples, self.hertz, self.bands), count)[0, : int(count)]
-                .double()
-                .numpy()
-            )
-            total, squares, frames = total + found.sum(0), squares + (found**2).sum(0), frames + len(found)
-        mean = total / frames if frames else np.full(self.bands, math.log(FAINT) / 2)
-        std = np.sqrt(np.maximum(squares / max(1, frames) - mean**2, 0))
-        return replace(
-            self, mean=tuple(mean.tolist()), std=tuple(np.maximum(std, 0.5).tolist())
-        )  # silence alone must not be blown up
+    def _log_energies(self, value: Sound) -> Tensor:
+        """(T, M) of a clip."""
+        from mapsto.types.audio import spectrum
 
-    @staticmethod
-    def _features(energy: Tensor, count: Tensor) -> Tensor:
-        return (levelled(energy, count) + FAINT).log()
+        samples = self._one(value)
+        count = spectrum.lengths(samples, self.hertz)
+        energy = spectrum.energies(samples, self.hertz, self.bands)
+        return spectrum.features(energy, count)[0, : int(count)]
 
     @property
     def layout(self) -> Layout:
@@ -231,27 +152,33 @@ class Audio(DataType):
         return Layout("int16", (None if self.order else self.most,))
 
     def encode(self, value: Sound | None) -> np.ndarray:
+        from mapsto.types.audio import files, spectrum
+
         if self.order:
-            return np.empty(0, np.int16) if value is None else at_rate(value, self.hertz)
-        found = np.full(self.most, GAP, np.int16)
+            return np.empty(0, np.int16) if value is None else files.at_rate(value, self.hertz)
+        found = np.full(self.most, spectrum.GAP, np.int16)
         if value is not None:
-            samples = loudest(at_rate(value, self.hertz), self.most)
+            samples = files.loudest(files.at_rate(value, self.hertz), self.most)
             found[: len(samples)] = samples
         return found
 
     def decode_cell(self, array: np.ndarray) -> Sound | None:
-        samples = array[array != GAP]
-        return Sound(samples, self.hertz) if len(samples) else None
+        from mapsto.types.audio import files, spectrum
+
+        samples = array[array != spectrum.GAP]
+        return files.Sound(samples, self.hertz) if len(samples) else None
 
     def _samples(self, arrays: Tensor | Ragged) -> Tensor:
         """Encoded cells -> (B, N) int16, GAP behind each clip's end."""
         if isinstance(arrays, Tensor):
             return arrays
+        from mapsto.types.audio import spectrum
+
         most = int(arrays.lengths.max()) if len(arrays) else 0
-        longest = samples_of(
-            max(FEWEST, shortened(most, steps_of(self.hertz)[1])), self.hertz
-        )  # every window that begins in a clip
-        found = torch.full((len(arrays), longest), GAP, dtype=torch.int16)
+        # every window that begins in a clip
+        frames = max(spectrum.FEWEST, spectrum.shortened(most, spectrum.steps_of(self.hertz)[1]))
+        longest = spectrum.samples_of(frames, self.hertz)
+        found = torch.full((len(arrays), longest), spectrum.GAP, dtype=torch.int16)
         return found.masked_scatter_(
             torch.arange(longest) < arrays.lengths[:, None], arrays.flat.to(torch.int16)
         )
@@ -263,6 +190,8 @@ class Audio(DataType):
 
     def steps(self, arrays: Ragged) -> np.ndarray:
         """Tokens that a net makes of each clip."""
+        from mapsto.types.audio.spectrum import shortened, steps_of
+
         return shortened(shortened(arrays.lengths.numpy(), steps_of(self.hertz)[1]), self.stride or 1)
 
     def collate(
@@ -270,41 +199,47 @@ class Audio(DataType):
     ) -> Tensor | Padded:
         """(B, N) int16 -> (B, 1, M, T) float32; in order, Padded (B, T, M). Changed at random when `draw` is
         given."""
+        from mapsto.types.audio import spectrum
+
         samples = self._samples(arrays)
-        count = lengths(samples, self.hertz)
-        energy = energies(samples, self.hertz, self.bands)
+        count = spectrum.lengths(samples, self.hertz)
+        energy = spectrum.energies(samples, self.hertz, self.bands)
         if draw is not None and self.noise:
-            energy = noised(energy, count, self.hertz, self.noise, draw)
+            energy = spectrum.noised(energy, count, self.hertz, self.noise, draw)
         if draw is not None and self.equaliser:
-            energy = equalised(energy, self.equaliser, draw)
+            energy = spectrum.equalised(energy, self.equaliser, draw)
         mean, std = (
             torch.tensor(part, dtype=torch.float32, device=samples.device) for part in (self.mean, self.std)
         )
-        features = (self._features(energy, count) - mean) / std
+        features = (spectrum.features(energy, count) - mean) / std
         if self.centre:
-            features = centred(features, count)
+            features = spectrum.centred(features, count)
         if self.order:
             return self._in_order(features, count, draw)
         known = torch.arange(features.shape[1], device=samples.device) < count[:, None]
         if draw is not None and self.shift:
-            features, known = warped(features, count, self.shift, draw)
+            features, known = spectrum.warped(features, count, self.shift, draw)
         if draw is not None and self.masks:
-            features = masked(features, self.masks, draw)
+            features = spectrum.masked(features, self.masks, draw)
         return (features * known[..., None]).transpose(1, 2)[:, None].contiguous()
 
     def _in_order(self, features: Tensor, count: Tensor, draw: Draw | None) -> Padded:
         """Features (B, T, M), with `count` (B,) frames each -> Padded; in training as quick and as high as
         the draw says, and masked."""
+        from mapsto.types.audio import spectrum
+
         if draw is not None and self.shift:
-            features, count = paced(features, count, draw)
+            features, count = spectrum.paced(features, count, draw)
         if draw is not None and self.masks:
-            features = masked(features, self.masks, draw, 0.05)
+            features = spectrum.masked(features, self.masks, draw, 0.05)
         known = torch.arange(features.shape[1], device=features.device) < count[:, None]
         return Padded(features * known[..., None], count, tuple(count.tolist()))
 
     def stem(self, width: int | None) -> nn.Module:
         """width: the features themselves (map), or tokens (in order). None: averaged to at most 16×16 and
         flattened (pooled)."""
+        from mapsto.types.audio.spectrum import STRIDES, Frames, SmallSpectrum, Spectrum
+
         if width is None:
             return SmallSpectrum()
         return Frames(self.bands, self.stride or max(STRIDES), width) if self.order else Spectrum(self.side)
@@ -312,12 +247,16 @@ class Audio(DataType):
     @property
     def side(self) -> int:
         """Of a square of as many places as a clip's features have."""
+        from mapsto.types.audio.spectrum import frames_of
+
         return math.ceil(math.sqrt(self.bands * frames_of(self.most, self.hertz)))
 
     # ---- for the data gate and for questions ----
 
     def summary_stats(self, arrays: Tensor | Ragged) -> dict[str, np.ndarray]:
         """Length in seconds and loudness in dB of full scale; nan for a missing clip."""
+        from mapsto.types.audio.spectrum import GAP
+
         arrays = self._samples(arrays)
         there = arrays != GAP
         count = there.sum(1).double()
@@ -328,6 +267,8 @@ class Audio(DataType):
 
     def slices(self, values: Sequence[Sound | None]) -> dict[str, np.ndarray]:
         """Quarters by length; by loudness where all are of one length."""
+        from mapsto.types.audio.files import loudness
+
         rate = self.hertz or 16_000
         seconds = [None if value is None else len(value.samples) / (value.rate or rate) for value in values]
         loud = [None if value is None else loudness(value.samples) for value in values]
@@ -346,6 +287,8 @@ class Audio(DataType):
         """White noise so much louder than the clip in the mean, or the whole clip quieter."""
         if value is None:
             return None
+        from mapsto.types.audio.files import whole
+
         sound = value.samples.astype(np.float64)
         if name == NOISE:
             sound += draw.normal(size=len(sound)) * np.sqrt(np.mean(sound**2)) * 10 ** (level / 20)
@@ -355,6 +298,8 @@ class Audio(DataType):
 
     def parts(self, value: Sound | None, most: int) -> list[Sound]:
         """The sound with one stretch of it silent at a time."""
+        from mapsto.types.audio.files import stretches
+
         found = []
         for low, high in [] if value is None else stretches(value, min(most, 24)):
             samples = value.samples.copy()  # type: ignore[union-attr]
@@ -363,6 +308,9 @@ class Audio(DataType):
         return found
 
     def marked(self, value: Sound, weights: Sequence[float]) -> Item:
+        from mapsto.blocks import Item
+        from mapsto.types.audio.files import stretches
+
         rate = value.rate or self.hertz
         pieces = stretches(value, len(weights))
         return Item(
@@ -389,34 +337,29 @@ class Audio(DataType):
     def said(self, name: str) -> str:
         told = f"'{name}' is read at {self.about()}"
         if self.order:
+            from mapsto.types.audio.spectrum import STRIDES
+
             return f"{told}, a token every {10 * (self.stride or max(STRIDES))} ms"
         return told + (
             f"; of {self.cut:.1%} of the clips, longer, the loudest part is read (max=…)" if self.cut else ""
         )
 
     def sound(self, value: Sound | None) -> bytes | None:
-        """A wav of at most LISTENED seconds and HEARD samples a second."""
-        if value is None or not (value.rate or self.hertz):
-            return None
-        rate = min(HEARD, value.rate or self.hertz)
-        samples = at_rate(
-            replace(
-                value, samples=value.samples[: int(LISTENED * (value.rate or rate))], rate=value.rate or rate
-            ),
-            rate,
-        )
-        file = io.BytesIO()
-        with wave.open(file, "wb") as written:
-            written.setnchannels(1)
-            written.setsampwidth(2)
-            written.setframerate(rate)
-            written.writeframes(samples.astype("<i2").tobytes())
-        return file.getvalue()
+        """A wav of a few seconds."""
+        from mapsto.types.audio.files import wav
+
+        return None if value is None or not (value.rate or self.hertz) else wav(value, self.hertz)
 
     def picture(self, value: Sound | None) -> bytes | None:
         """Its log-mel features, low notes below, as a PNG of at most 512 pixels."""
         if value is None or not self.hertz:
             return None
+        import io
+
+        import PIL.Image
+
+        from mapsto.types.audio.spectrum import lengths
+
         one = self._one(value)
         count = int(lengths(one, self.hertz))
         values = replace(self, order=False).collate(one, None)
@@ -442,4 +385,8 @@ def _looks_like_sound(cell: Any) -> bool:
         return PurePath(str(cell)).suffix.lower() in Audio.suffixes
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return Audio.is_file(bytes(cell[:32]))
+    if isinstance(cell, (bool, int, float, np.generic)):  # as tables have them: nothing is imported for these
+        return False
+    from mapsto.types.audio.files import Sound
+
     return isinstance(cell, Sound)

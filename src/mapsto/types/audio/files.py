@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+import wave
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from mapsto.cells import Blob, shorten
+from mapsto.cells import Blob, is_missing, shorten
 from mapsto.errors import CellError, ConfigError
 from mapsto.types.audio.spectrum import lacking
 
+# seconds, and samples a second, of a clip that a report lets people listen to: 128 KB at most
+LISTENED, HEARD = 8.0, 8_000
 MOST_SECONDS = 3600  # of a file that is opened at all
 
 
@@ -146,3 +151,32 @@ def loudness(samples: np.ndarray) -> float:
 def stretches(value: Sound, number: int) -> list[tuple[int, int]]:
     edges = np.linspace(0, len(value.samples), max(1, min(number, len(value.samples))) + 1).astype(int)
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+
+def read(cell: Any) -> Sound | None:
+    """A raw cell, as `Audio.read` takes it."""
+    if isinstance(cell, Sound):
+        return cell
+    if isinstance(cell, Mapping):
+        if cell.get("array") is not None:
+            return from_array(np.asarray(cell["array"]), cell.get("sampling_rate") or 0)
+        cell = cell.get("bytes") or cell.get("path")
+    if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[0], (np.ndarray, Tensor)):
+        return from_array(np.asarray(cell[0]), cell[1])
+    if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
+        return from_array(np.asarray(cell), 0)
+    return None if is_missing(cell) else from_file(*bytes_of(cell))
+
+
+def wav(value: Sound, hertz: int) -> bytes:
+    """A clip of LISTENED seconds and HEARD samples a second at most; hertz: its rate where it has none."""
+    rate = min(HEARD, value.rate or hertz)
+    samples = value.samples[: int(LISTENED * (value.rate or rate))]
+    samples = at_rate(replace(value, samples=samples, rate=value.rate or rate), rate)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as written:
+        written.setnchannels(1)
+        written.setsampwidth(2)
+        written.setframerate(rate)
+        written.writeframes(samples.astype("<i2").tobytes())
+    return file.getvalue()

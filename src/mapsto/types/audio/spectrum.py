@@ -283,3 +283,8 @@ class Frames(nn.Module):
 def shortened(count: Any, stride: int) -> Any:
     """Steps left of `count` (a number, a tensor or an array) by a convolution of this stride."""
     return -(-count // stride)
+
+
+def features(energy: Tensor, count: Tensor) -> Tensor:
+    """(B, T, M) energies of clips of `count` (B,) frames -> their logarithms, over each clip's own mean."""
+    return (levelled(energy, count) + FAINT).log()

@@ -7,6 +7,7 @@ Letters: B batch, C channels, H W image.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -114,3 +115,40 @@ def cut_out(pixels: Tensor, draw: Draw) -> Tensor:
         for axis, side in enumerate(pixels.shape[2:])
     )  # (B, H), (B, W)
     return pixels.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
+
+
+def collated(
+    arrays: Tensor,
+    draw: Draw | None,
+    words: Collection[str],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    white: int,
+) -> Tensor:
+    """(B, C, H, W) as stored -> float32, normalised; changed by the draw in the ways that `words` name.
+    Moves are made on bytes, before the floats."""
+    arrays = arrays.float() if arrays.dtype == torch.uint16 else arrays  # torch has few uint16 operations
+    known = (
+        arrays.flatten(1).amax(1) > 0
+        if len(arrays)
+        else torch.ones(0, dtype=torch.bool, device=arrays.device)
+    )
+    if draw is not None and ("crop" in words or "flip" in words):
+        arrays = moved(arrays, draw, "crop" in words, "flip" in words)
+    shift, scale = (torch.tensor(part, device=arrays.device).view(-1, 1, 1) for part in (mean, std))
+    pixels = arrays.float()
+    if draw is not None and ("colour" in words or "randaugment" in words):
+        pixels = (
+            recoloured(pixels.div_(white), draw, "colour" in words, "randaugment" in words)
+            .sub_(shift)
+            .div_(scale)
+        )
+    else:
+        pixels = (pixels * (1 / (white * scale))).sub_(shift / scale)
+    if draw is not None and "randaugment" in words:
+        pixels = warped(pixels, draw)
+    if draw is not None and "cutout" in words:
+        pixels = cut_out(pixels, draw)
+    return (
+        pixels * known[:, None, None, None]
+    )  # a missing picture is 0; no branch, which would wait for a GPU

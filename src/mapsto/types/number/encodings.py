@@ -1,4 +1,5 @@
-"""Encodings of numbers: what makes nets good on tables. Each takes N standardised features at once.
+"""Encodings of numbers: what makes nets good on tables. Each takes N standardised features at once. And the
+stems of numbers and dates, which choose among them.
 
 Gorishniy, Rubachev & Babenko 2022, "On Embeddings for Numerical Features". `rooms` give each feature's knots
 (`edges`, ascending, in standard deviations) and its training `rows`. Letters: B batch, N features, L an
@@ -8,9 +9,10 @@ encoding's length, D width.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,19 @@ class Fitted(Protocol):
 
     @property
     def rows(self) -> int: ...
+
+
+class Embedded(Fitted, Protocol):
+    """What the stems of numbers and dates need of a room (`mapsto.types.number`)."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def clock(self) -> bool: ...
+
+    @property
+    def encoding(self) -> str: ...
 
 
 class Tokens(nn.Module):
@@ -147,3 +162,89 @@ class Given(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         return values
+
+
+class PlainNumber(nn.Module):
+    """(B, F) collated -> (B, F), the value clipped to ±5 standard deviations: features for linear models."""
+
+    gives = "pooled"
+
+    def __init__(self, column_type: Embedded):
+        super().__init__()
+        self.features = 2 if column_type.kind == "number" else 29 if column_type.clock else 25
+
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.cat([values[:, :1].clamp(-CLIP, CLIP), values[:, 1:]], 1)
+
+
+class Numbers(nn.Module):
+    """{slot: (B, F)} -> {slot: (B, T, D)}: every value is encoded, then a linear map of its own and ReLU;
+    missing is a learned vector. A number gives one token, a date three or four: trend, year, week, day."""
+
+    def __init__(self, column_types: Mapping[str, Embedded], width: int):
+        super().__init__()
+        self.names = tuple(column_types)
+        self.counts = tuple(
+            1 if column_type.kind == "number" else 4 if column_type.clock else 3
+            for column_type in column_types.values()
+        )
+        self.dates = tuple(name for name, column_type in column_types.items() if column_type.kind == "date")
+        self.clocks = tuple(column_types[name].clock for name in self.dates)
+        every = list(column_types.values())
+        kinds = [column_type.encoding for column_type in every]
+        self.chosen = nn.ModuleList()
+        order: list[int] = []  # for each encoded feature, the token it becomes
+        places = np.cumsum([0, *self.counts])
+        self.picks = []
+        for kind, encoding in (
+            ("spline", None),
+            ("piecewise", Piecewise),
+            ("periodic", Periodic),
+            ("plain", Plain),
+        ):
+            those = [n for n, found in enumerate(kinds) if found == kind]
+            if those:
+                own = [every[n] for n in those]
+                self.picks.append(those)
+                self.chosen.append(
+                    Spline(own, width) if encoding is None else Tokens(encoding(own), len(those), width)
+                )
+                order += [int(places[n]) for n in those]
+        for name, clock in zip(self.dates, self.clocks, strict=True):
+            start = int(places[self.names.index(name)])
+            order += range(start + 1, start + 3 + clock)
+        parts = sum(2 + clock for clock in self.clocks)
+        self.calendars = Tokens(Given(16), parts, width) if parts else None
+        self.back = None if order == sorted(order) else np.argsort(order).tolist()
+        self.gives = dict.fromkeys(self.names, "tokens")
+
+    def forward(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        stacked = torch.stack([values[name][:, :2] for name in self.names], 1)  # (B, N, 2)
+        tokens = []
+        for those, part in zip(self.picks, self.chosen, strict=True):
+            some = stacked if len(those) == len(self.names) else stacked[:, those]
+            tokens.append(part(some[..., 0], some[..., 1]))
+        if self.calendars is not None:
+            parts, flags = [], []
+            for name, clock in zip(self.dates, self.clocks, strict=True):
+                found = values[name]
+                for low, high in ((2, 18), (18, 25), (25, 29))[: 2 + clock]:
+                    parts.append(nn.functional.pad(found[:, low:high], (0, 16 - (high - low))))
+                    flags.append(found[:, 1])
+            tokens.append(self.calendars(torch.stack(parts, 1), torch.stack(flags, 1)))
+        together = torch.cat(tokens, 1) if len(tokens) > 1 else tokens[0]  # (B, T, D)
+        together = together[:, self.back] if self.back is not None else together
+        return dict(zip(self.names, together.split(self.counts, 1), strict=True))
+
+
+class OneNumber(nn.Module):
+    """`Numbers` of a single slot: (B, F) -> (B, T, D)."""
+
+    gives = "tokens"
+
+    def __init__(self, column_type: Embedded, width: int):
+        super().__init__()
+        self.inner = Numbers({"": column_type}, width)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.inner({"": values})[""]

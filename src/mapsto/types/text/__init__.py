@@ -10,51 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Draw, Padded, Ragged
-from mapsto.blocks import Item
 from mapsto.cells import Blob, Column, Continued, is_missing, shorten, sound
 from mapsto.config import setting
-from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.errors import CellError
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
-from mapsto.types._corruptions import add_typos, pieces_of, words_disturbed
-from mapsto.types.base import (
-    MISSING_CELLS,
-    SHARES,
-    DataType,
-    Layout,
-    learned,
-    options_given,
-    quarters,
-)
-from mapsto.types.text import pretrained, references
-from mapsto.types.text.stems import (
-    COUNT_BITS,
-    MOST_COUNT,
-    PlainBag,
-    Texts,
-    padded,
-    prose_share,
-    rarities_of,
-    windows,
-)
-from mapsto.types.text.targets import decode_texts, too_long
-from mapsto.types.text.tokenizers import FIRST
-from mapsto.types.text.words import text_of
+from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, options_given, quarters
+from mapsto.types.text.cells import prose_share, text_of
 
-MARKS, FEWEST_RUNS = (
-    512,
-    30,
-    # places that runs are hashed into to compare texts; runs below which a text is too short to be like
-    # another
-)
+if TYPE_CHECKING:
+    from mapsto.blocks import Item
+    from mapsto.types.text.stems import Texts
+
 TYPING = "typing errors, share of characters"
 DROPPED = "words dropped, share"
 CASE = "upper case, share of words"
@@ -166,43 +141,19 @@ class Text(DataType):
         "codes" and "reach": a public model's own tokens, and how many it reads; "kind": right of the arrow,
         the kind of head."""
         if "codes" in spec:
-            pretrained.refuse(str(spec.get("name", "text")), options_given(self), spec["reach"])
+            from mapsto.types.text.pretrained import refuse
+
+            refuse(str(spec.get("name", "text")), options_given(self), spec["reach"])
         if spec.get("side") == "output":
-            return self._fit_answer(values, spec)
-        texts = [value for value in values if value is not None]
+            from mapsto.types.text._answers import fitted
+
+            return replace(self, **fitted(self, values, spec))
         from mapsto.types.text.inputs import tokenizer_kind
+
+        texts = [value for value in values if value is not None]
 
         column_type = replace(self, kind=tokenizer_kind(self, texts, spec))
         return column_type._inputs.fit(column_type, texts, spec)
-
-    def _fit_answer(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
-        name, kind = str(spec.get("name", "text")), str(spec.get("kind", self.outputs[0]))
-        asked = {key: getattr(self, key) for key in ("grams", "hide") if getattr(self, key) is not None}
-        if self.tokenizer in ("words", "ngrams") or self.long != "start" or asked:
-            wrong = (
-                f"tokenizer={self.tokenizer}"
-                if self.tokenizer in ("words", "ngrams")
-                else next(iter(asked), "long")
-            )
-            raise ConfigError(
-                f"'{name}': a text that is learned is written whole, so {wrong} has no meaning.\nOptions"
-                " here: tokenizer=char or bpe, max, size."
-            )
-        if not any(text for value in values for text in references.texts_of(value)):
-            raise DataError(
-                f"'{name}': no training row has a text to learn from.\nName another column right of the"
-                " arrow."
-            )
-        kept = (
-            {"most": self.max or self.most} if self.answer == kind else None
-        )  # a run that goes on keeps the earlier one's tokens
-        own = (spec["codes"],) if "codes" in spec else ()
-        found = kept or entry("outputs", kind).learn(
-            values, self.tokenizer, self.size, self.max, spec.get("beside", ()), *own
-        )
-        found |= {"most": min(found["most"], spec["reach"])} if "reach" in spec else {}
-        running = any(isinstance(value, Continued) for value in values)
-        return replace(self, answer=kind, running=running, words=0, **found)
 
     @property
     def layout(self) -> Layout:
@@ -221,25 +172,29 @@ class Text(DataType):
         values, problems = self.read_all(cells)
         encoded = self._encoded(values)
         if self._whole and self.max is None:
-            tokens = references.longest(Ragged.of(encoded)).tolist()
+            from mapsto.types.text.references import longest
+            from mapsto.types.text.targets import too_long
+
+            tokens = longest(Ragged.of(encoded)).tolist()
             problems |= {i: too_long(found, self.most) for i, found in enumerate(tokens) if found > self.most}
         return encoded, problems
 
     def _encoded(self, values: Sequence[str | None]) -> list[np.ndarray]:
         if self.answer:
             found = entry("outputs", self.answer).tokens(values, self.kind, self.codes, self.alphabet)
-            found = (
-                [references.cut(tokens, self.most) for tokens in found]
-                if self._whole and self.max is not None
-                else found
-            )
+            if self._whole and self.max is not None:
+                from mapsto.types.text.references import cut
+
+                found = [cut(tokens, self.most) for tokens in found]
             return [tokens.astype(self.layout.dtype) for tokens in found]
         return self._inputs.encode(self, values)
 
     def steps(self, arrays: Ragged) -> np.ndarray:
         """Tokens that one pass through a net reads."""
         if self._whole:
-            return references.longest(arrays)
+            from mapsto.types.text.references import longest
+
+            return longest(arrays)
         return arrays.lengths.numpy() if self.answer else self._inputs.steps(self, arrays).numpy()
 
     def present(self, arrays: Ragged) -> Tensor:
@@ -249,14 +204,19 @@ class Text(DataType):
         """`Texts` (Padded words where these are read one by one), some tokens hidden in training. Right of
         the arrow Padded, the tokens alone."""
         if self._whole:
-            return references.collated(arrays, draw)
+            from mapsto.types.text.references import collated
+
+            return collated(arrays, draw)
         if self.answer:
+            from mapsto.types.text.stems import padded
+
             return padded(arrays.flat.long(), arrays.lengths)
         return self._inputs.collate(self, arrays, draw)
 
     def views(self, values: Texts) -> list[Padded]:  # type: ignore[override]
         """Windows all over a long text, where these are asked for."""
-        from mapsto.types.text.inputs import WINDOWS
+        from mapsto.types.text._reading import WINDOWS
+        from mapsto.types.text.stems import windows
 
         return (
             windows(values, self.most, WINDOWS)
@@ -273,16 +233,7 @@ class Text(DataType):
     def similarity_embedding(self, arrays: Ragged) -> np.ndarray:
         """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines
         (Weinberger et al. 2009)."""
-        flat, row = self._inputs.numbers(arrays.flat).long(), arrays.row
-        run = flat < 0 if self.buckets else flat >= FIRST
-        packed, row = (~flat[run], row[run]) if self.buckets else ((flat[run] << COUNT_BITS) + 1, row[run])
-        mixed = ((packed >> COUNT_BITS) * 0x9E3779B1) % (1 << 32)
-        weight = (1 + (packed & MOST_COUNT).float().log()) * (2.0 * ((mixed >> 10) & 1) - 1)
-        marks = torch.zeros(len(arrays), MARKS).index_put_(
-            (row, (mixed >> 16) % MARKS), weight, accumulate=True
-        )
-        enough = torch.bincount(row, minlength=len(arrays))[:, None] >= FEWEST_RUNS
-        return torch.where(enough, marks / marks.norm(dim=1, keepdim=True).clamp(min=1e-12), 0.0).numpy()
+        return self._inputs.similarity_embedding(self, arrays)
 
     @property
     def duplicate_thresholds(self) -> tuple[float, float]:
@@ -318,7 +269,10 @@ class Text(DataType):
         return told
 
     def show(self, value: str | None) -> str:
-        value = " ¶ ".join(references.texts_of(value)) or None if self._whole else value
+        if self._whole:
+            from mapsto.types.text.references import texts_of
+
+            value = " ¶ ".join(texts_of(value)) or None
         return "—" if value is None else " ".join(value[:300].split()) + ("…" if len(value) > 300 else "")
 
     def slices(self, values: Sequence[str | None]) -> dict[str, np.ndarray]:
@@ -336,6 +290,8 @@ class Text(DataType):
         """Typing errors swap, drop, double or replace a letter by one of the same text."""
         if value is None or (name == MISSING_CELLS and draw.random() < level):
             return None
+        from mapsto.types._corruptions import add_typos, words_disturbed
+
         if name == TYPING:
             return add_typos(value, level, draw)
         change = {DROPPED: lambda word: "", CASE: str.upper}.get(name)
@@ -343,10 +299,15 @@ class Text(DataType):
 
     def parts(self, value: str | None, most: int) -> list[str]:
         """The text without one word (or, where it has no spaces, one run of characters) at a time."""
+        from mapsto.types._corruptions import pieces_of
+
         pieces = pieces_of(value or "", most)
         return ["".join(pieces[:i] + pieces[i + 1 :]) for i in range(len(pieces))]
 
     def marked(self, value: str, weights: Sequence[float]) -> Item:
+        from mapsto.blocks import Item
+        from mapsto.types._corruptions import pieces_of
+
         pieces = pieces_of(value, len(weights))
         rest = value[sum(map(len, pieces)) :]
         return Item(
@@ -364,7 +325,10 @@ class Text(DataType):
 
     def texts_of(self, values: Padded) -> list[str] | None:
         """Where tokens keep every letter."""
-        if self.kind not in ("bpe", "char", pretrained.PUBLIC):
+        from mapsto.types.text.pretrained import PUBLIC
+        from mapsto.types.text.targets import decode_texts
+
+        if self.kind not in ("bpe", "char", PUBLIC):
             return None
         rows = zip(values.values, values.lengths.tolist(), strict=True)
         return decode_texts(
@@ -374,6 +338,8 @@ class Text(DataType):
     def range_violation(self, values: Texts) -> Tensor | None:
         """How rare its runs are in the training texts, in the mean: another language or keys hit at random
         consist of rare ones."""
+        from mapsto.types.text.stems import Texts, rarities_of
+
         if not isinstance(values, Texts) or values.bags is None:
             return None
         rarity = rarities_of(self.rarity).to(values.lengths.device)[values.bags.flat[:, 0].long()]
@@ -409,6 +375,8 @@ class Text(DataType):
         return self._inputs.stem(self, width)
 
     def plain(self, stem: nn.Module, values: Texts) -> Any:  # type: ignore[override]
+        from mapsto.types.text.stems import PlainBag
+
         return stem.sparse(values) if isinstance(stem, PlainBag) else super().plain(stem, values)
 
     def output(self, kind: str | None = None) -> Any:

@@ -9,11 +9,9 @@ READINGS. Letters: B batch, T tokens, N numbers of all texts, D width.
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +21,19 @@ from mapsto.batch import Draw, Padded, Ragged
 from mapsto.errors import ConfigError
 from mapsto.types.base import Layout
 from mapsto.types.text import pretrained, words
-from mapsto.types.text.ngrams import filled, frequencies, grams, spread
+from mapsto.types.text._reading import (
+    WINDOWS,
+    Text,
+    about_bag,
+    counted,
+    cut,
+    described,
+    disturbed,
+    packed,
+    shortened,
+    unspaced,
+)
+from mapsto.types.text.ngrams import spread
 from mapsto.types.text.pretrained import PUBLIC
 from mapsto.types.text.stems import (
     COUNT_BITS,
@@ -32,12 +42,10 @@ from mapsto.types.text.stems import (
     Texts,
     TextStem,
     by_size,
-    is_path,
     padded,
     rarities_of,
     tokens_of,
     weighed,
-    window,
 )
 from mapsto.types.text.targets import Values
 from mapsto.types.text.tokenizers import (
@@ -45,7 +53,6 @@ from mapsto.types.text.tokenizers import (
     LEARNED,
     MISSING,
     START,
-    UNKNOWN,
     alphabet_of,
     byte_pairs,
     characters,
@@ -54,46 +61,9 @@ from mapsto.types.text.tokenizers import (
     tokenizer_of,
 )
 
-MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
-SAMPLED = 5_000_000  # characters that buckets and rarities are counted on
-WINDOWS = 8  # views of a long text at most
+MARKS = 512  # places that runs are hashed into to compare texts
+FEWEST_RUNS = 30  # below which a text is too short to be like another
 WORDS, PIECES, LETTERS = 20_000, 8_000, 5_000  # in a vocabulary, where nobody says otherwise
-
-
-class Text(Protocol):
-    """What a reading must know of the text's type, which is frozen: its options, and what it learned. See
-    `mapsto.types.text`."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def tokenizer(self) -> str | None: ...
-    @property
-    def grams(self) -> bool | None: ...
-    @property
-    def max(self) -> int | None: ...
-    @property
-    def long(self) -> str: ...
-    @property
-    def size(self) -> int | None: ...
-    @property
-    def hide(self) -> float | None: ...
-    @property
-    def codes(self) -> str: ...
-    @property
-    def alphabet(self) -> str: ...
-    @property
-    def most(self) -> int: ...
-    @property
-    def kept(self) -> int: ...
-    @property
-    def buckets(self) -> int: ...
-    @property
-    def words(self) -> int: ...
-    @property
-    def longest(self) -> int: ...
-    @property
-    def rarity(self) -> str: ...
 
 
 class TextInput:
@@ -152,7 +122,7 @@ class TextInput:
             cut=float((lengths > most).mean()),
         )
         return (
-            replace(column_type, **_counted(column_type, texts))
+            replace(column_type, **counted(column_type, texts))
             if self.counts(column_type, spec)
             else column_type
         )
@@ -163,7 +133,7 @@ class TextInput:
 
     def about(self, column_type: Text) -> str:
         return f"{self.name}, {self.size(column_type) - FIRST:,} known" + (
-            f" with {_bag(column_type)}" if column_type.buckets else ""
+            f" with {about_bag(column_type)}" if column_type.buckets else ""
         )
 
     def encode(self, column_type: Text, values: Values) -> list[np.ndarray]:
@@ -173,7 +143,7 @@ class TextInput:
             np.array(
                 [
                     MISSING if value is None else START,
-                    *_shortened(found, column_type.kept - 1, column_type.long),
+                    *shortened(found, column_type.kept - 1, column_type.long),
                 ],
                 np.int32,
             )
@@ -181,7 +151,7 @@ class TextInput:
         ]
         if not column_type.buckets:
             return tokens
-        bags = [bag for some in by_size(texts) for bag in _packed(column_type, some)]
+        bags = [bag for some in by_size(texts) for bag in packed(column_type, some)]
         return [np.concatenate(pair) for pair in zip(tokens, bags, strict=True)]
 
     def steps(self, column_type: Text, arrays: Ragged) -> Tensor:
@@ -196,6 +166,22 @@ class TextInput:
         """(N,): a number for each part of encoded texts, by which texts are compared."""
         return flat
 
+    def similarity_embedding(self, column_type: Text, arrays: Ragged) -> np.ndarray:
+        """(B, MARKS): counted runs (or tokens), hashed with random signs, which keeps cosines (Weinberger et
+        al. 2009)."""
+        flat, row = self.numbers(arrays.flat).long(), arrays.row
+        run = flat < 0 if column_type.buckets else flat >= FIRST
+        packed, row = (
+            (~flat[run], row[run]) if column_type.buckets else ((flat[run] << COUNT_BITS) + 1, row[run])
+        )
+        mixed = ((packed >> COUNT_BITS) * 0x9E3779B1) % (1 << 32)
+        weight = (1 + (packed & MOST_COUNT).float().log()) * (2.0 * ((mixed >> 10) & 1) - 1)
+        marks = torch.zeros(len(arrays), MARKS).index_put_(
+            (row, (mixed >> 16) % MARKS), weight, accumulate=True
+        )
+        enough = torch.bincount(row, minlength=len(arrays))[:, None] >= FEWEST_RUNS
+        return torch.where(enough, marks / marks.norm(dim=1, keepdim=True).clamp(min=1e-12), 0.0).numpy()
+
     def collate(self, column_type: Text, arrays: Ragged, draw: Draw | None) -> Padded:
         """Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf ·
         idf of length 1."""
@@ -203,7 +189,7 @@ class TextInput:
         flat = arrays.flat.numpy()  # whose masks are eight times as fast as torch's
         tokens = padded(torch.from_numpy(flat[token]).long(), lengths)
         if draw is not None:
-            tokens = _disturbed(column_type, tokens, draw)
+            tokens = disturbed(column_type, tokens, draw)
         bags = (
             weighed(
                 Ragged(torch.from_numpy(~flat[~token]), arrays.lengths - lengths),
@@ -279,7 +265,7 @@ class Runs(TextInput):
         return FIRST
 
     def about(self, column_type: Text) -> str:
-        return _bag(column_type)
+        return about_bag(column_type)
 
     def lengths(self, arrays: Ragged) -> Tensor:
         return arrays.lengths
@@ -379,92 +365,3 @@ def tokenizer_kind(column_type: Text, texts: Sequence[str], spec: Mapping[str, A
         or likes
         or ("char" if unspaced([cut(text, column_type.long) for text in texts]) else "words")
     )
-
-
-def unspaced(texts: Sequence[str]) -> bool:
-    """Are they long and without spaces, as molecules are?"""
-    return sum(len(text.split()) for text in texts) < 1.1 * len(texts) and sum(map(len, texts)) >= 8 * len(
-        texts
-    )
-
-
-def described(column_type: Text, texts: Sequence[str]) -> tuple[Text, list[str]]:
-    """(a room that can say what kind of texts they are, what is read of each)."""
-    over = sum(len(text) > MOST_CHARACTERS for text in texts) / max(1, len(texts))
-    texts = [cut(text, column_type.long) for text in texts]
-    distinct = len(set(texts))
-    few = distinct <= min(20, len(texts) // 2)
-    aligned = len({len(text) for text in texts}) == 1 < len(texts)
-    paths = sum(is_path(text) and "/" in text for text in texts) > 0.9 * len(texts) > 0
-    runs = 0 if unspaced(texts) else 2
-    return (
-        replace(
-            column_type,
-            words=runs,
-            cut=0.0,
-            distinct=distinct if few else 0,
-            over=over,
-            aligned=aligned,
-            paths=paths,
-        ),
-        texts,
-    )
-
-
-def cut(text: str, long: str) -> str:
-    """What is read of a very long text."""
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    half = MOST_CHARACTERS // 2
-    return text[:half] + text[-half:] if long == "ends" else text[:MOST_CHARACTERS]
-
-
-def _shortened(tokens: Sequence[int], most: int, long: str) -> Sequence[int]:
-    """What is stored of a text's tokens."""
-    if len(tokens) <= most:
-        return tokens
-    if long == "ends":
-        return [*tokens[: most // 2], *tokens[len(tokens) - (most - most // 2) :]]
-    return tokens[:most]
-
-
-def _counted(column_type: Text, texts: Sequence[str]) -> dict[str, Any]:
-    """As many buckets as the training texts fill, and how rare each is."""
-    texts = spread(texts, SAMPLED)
-    wide = filled(texts, 1 << 20, column_type.longest, column_type.words)
-    buckets = 1 << int(np.clip(np.ceil(np.log2(max(wide, 1))), 10, 17))
-    found = frequencies(texts, buckets, column_type.longest, column_type.words)
-    level = np.clip(np.round(16 * np.log2((1 + len(texts)) / (1 + found))), 0, 255).astype(np.uint8)
-    return {"buckets": buckets, "rarity": base64.b64encode(zlib.compress(level.tobytes(), 9)).decode()}
-
-
-def _packed(column_type: Text, texts: Sequence[str]) -> list[np.ndarray]:
-    """The packed bag of each of some texts."""
-    text, bucket, count = grams(texts, column_type.buckets, column_type.longest, column_type.words)
-    packed = ~(bucket << COUNT_BITS | np.minimum(count, MOST_COUNT)).astype(np.int32)
-    return np.split(packed, np.searchsorted(text, np.arange(1, len(texts))))
-
-
-def _bag(column_type: Text) -> str:
-    return (
-        f"counted runs of letters{' and words' if column_type.words else ''} in {column_type.buckets:,}"
-        " buckets"
-    )
-
-
-def _disturbed(column_type: Text, tokens: Padded, draw: Draw) -> Padded:
-    """Training: one random window of a long text, and `hide` of the tokens unknown; the first token stays."""
-    if column_type.long == "windows" and tokens.values.shape[1] > column_type.most:
-        free = (tokens.lengths - column_type.most).clamp(min=0)
-        tokens = window(
-            tokens,
-            (draw.uniform("text window", 1)[:, 0].to(free.device) * (free + 1)).long(),
-            column_type.most,
-        )
-        tokens = replace(tokens, counts=tuple(tokens.lengths.tolist()))
-    if not column_type.hide:
-        return tokens
-    longest = tokens.values.shape[1]  # in the name: other texts of the row have other lengths
-    hidden = draw.uniform(f"hidden of {longest} tokens", longest).to(tokens.values.device) < column_type.hide
-    hidden[:, 0] = False
-    return Padded(torch.where(hidden & tokens.mask, UNKNOWN, tokens.values), tokens.lengths, tokens.counts)

@@ -8,7 +8,6 @@ length 1. Letters: B batch, T tokens, G counted runs, D width, F features, V voc
 from __future__ import annotations
 
 import base64
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,43 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mapsto.batch import Padded, Ragged, register_tree
-from mapsto.types.number.numerals import values_of
 from mapsto.types.text.tokenizers import MISSING
 
-PATH = re.compile(r"^[\w./\\: -]{0,250}\.\w{2,4}$")  # what looks like a file's name
 BAG = 16  # width of a bag's vector
 COUNT_BITS = 8
 AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
 MOST_COUNT = (1 << COUNT_BITS) - 1  # a run's count beyond which it is the same
 _LOGS = 1 + torch.arange(MOST_COUNT + 1).clamp(min=1).log()  # (MOST_COUNT + 1,): 1 + ln(count)
-
-
-def is_path(text: str) -> bool:
-    return PATH.match(text) is not None
-
-
-def prose_share(known: Sequence[Any]) -> float:
-    """How sure it is that cells, none of them missing, are texts, 0 to 1 (`types.text`)."""
-    cells = [cell for cell in known if isinstance(cell, str)]
-    share = len(cells) / max(1, len(known))
-    distinct = set(cells)
-    if share <= 0.5 or (len(distinct) <= max(20, 0.3 * len(cells)) and len(cells) > 20):
-        return 0.0
-    if sum(value is not None for value in values_of(cells)) > 0.5 * len(cells) or sum(
-        map(is_path, cells)
-    ) > 0.5 * len(cells):
-        return 0.0
-    spaced = [cell.split() for cell in cells]
-    if sum(map(len, spaced)) >= 2.5 * len(cells):
-        pieces = [piece for cell in spaced for piece in set(cell)]
-        return share * (0.82 if len(set(pieces)) < 0.9 * len(pieces) or len(cells) < 30 else 0.2)
-    lengths = {len(cell) for cell in cells}
-    mean, letters = sum(map(len, cells)) / len(cells), len(set("".join(cells)))
-    unspaced = sum(map(len, spaced)) < 1.1 * len(cells)
-    sequences = (
-        unspaced and mean >= 10 and (letters <= 8 or (len(lengths) > 5 and len(distinct) > 0.5 * len(cells)))
-    )
-    return 0.75 * share if sequences else 0.0
 
 
 @dataclass(frozen=True)

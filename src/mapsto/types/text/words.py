@@ -26,8 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mapsto.batch import Draw, Padded, Ragged
-from mapsto.cells import Apart, Blob, decoded, is_missing, shorten, sound
-from mapsto.errors import CellError
+from mapsto.cells import Apart
 from mapsto.types.text.ngrams import UNSPACED
 from mapsto.types.text.stems import padded
 from mapsto.types.text.tokenizers import FIRST, UNKNOWN
@@ -55,27 +54,6 @@ def spans(text: str) -> list[tuple[int, int]]:
         ends = np.cumsum([len(word) + 1 for word in text.words]).tolist()
         return [(end - 1 - len(word), end - 1) for word, end in zip(text.words, ends, strict=True)]
     return [found.span() for found in _PIECE.finditer(text)]
-
-
-def text_of(cell: Any) -> str | None:
-    """A raw cell as a text; a list of words, or JSON's, keeps them apart. None where it is missing.
-    CellError: neither."""
-    if isinstance(cell, Apart):
-        return cell
-    if isinstance(cell, np.ndarray):
-        cell = cell.tolist()
-    if isinstance(cell, (list, tuple)):
-        if wrong := [word for word in cell if not isinstance(word, str)]:
-            raise CellError(
-                f"expected a list of texts, got {type(wrong[0]).__name__} {shorten(wrong[0])} among"
-                " them.\nGive texts, or one text."
-            )
-        return Apart([sound(word) for word in cell]) if cell else None
-    if isinstance(cell, (bytes, Blob)):
-        cell = decoded(cell)
-    if isinstance(cell, str):
-        return sound(cell) if cell.strip() else None
-    return None if is_missing(cell) else str(cell)
 
 
 def words_of(text: str | None) -> list[str]:

@@ -14,25 +14,8 @@ from typing import IO
 import numpy as np
 
 from mapsto.data.files import reading, unpacked
+from mapsto.data.offer import IDX_TYPES
 from mapsto.errors import DataError
-
-NPY = b"\x93NUMPY"
-IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-
-
-def is_idx(head: bytes) -> bool:
-    """Two zero bytes, the type, and one to eight dimensions."""
-    return len(head) > 3 and head[:2] == b"\0\0" and head[2] in IDX_TYPES and 1 <= head[3] <= 8
-
-
-def is_npz(path: Path) -> bool:
-    """A zip of arrays alone. DataError: damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(f"{path.name} is damaged: {error}.\nDownload or pack it again ({path}).") from None
-    return bool(names) and all(name.endswith(".npy") for name in names)
 
 
 @dataclass(frozen=True)

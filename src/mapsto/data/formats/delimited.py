@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mapsto.data.files import entry_of, fingerprint_of, reading, stem, unpacked
-from mapsto.data.readers._dialect import Dialect, Lines, records
-from mapsto.data.readers._encoding import FOREIGN, text_of
+from mapsto.data.formats.dialect import Dialect, Lines, records
+from mapsto.data.formats.encoding import FOREIGN, text_of
 from mapsto.source import BadRow, Chunk, Source
 
 CHUNK_CELLS, CHUNK_CHARACTERS = 1_000_000, 1 << 25  # a chunk stays below these, however wide the table

@@ -1,41 +1,16 @@
-"""What a person sees while mapsto works: live progress in a terminal, plain lines elsewhere, JSON lines on
-request."""
+"""Live progress in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
-import json
-import math
-import re
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from mapsto.errors import printable
-from mapsto.events import Emit, Event
+from mapsto.events import Event
+from mapsto.terminal.words import duration, number, short, size
 
-CONVERSATIONS = re.compile(r"^-> ((?:\S+:)?messages(?:\([^()]*\))?)$")
 EVERY = 10.0  # seconds between progress lines where nothing can be redrawn
-
-
-def printer(as_json: bool = False) -> Emit:
-    """The teller that fits where output goes."""
-    if as_json:
-        return _json
-    return LivePrinter() if sys.stdout.isatty() else PlainPrinter()
-
-
-def _json(event: Event) -> None:
-    print(json.dumps(_finite(event), ensure_ascii=False), flush=True)
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no nan and no infinity: null."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class PlainPrinter:
@@ -260,46 +235,3 @@ def _of_parts(parts: Mapping[str, Any], slot: str, metric: str) -> list[str]:
 
 def _baseline_names(event: Event) -> list[str]:
     return list(dict.fromkeys(name for scores in event["baselines"].values() for name in scores))
-
-
-def number(value: float | None) -> str:
-    """Four digits that mean something."""
-    if value is None:
-        return "—"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, 2 h 5 min."""
-    if 0 < seconds < 1:
-        return "under a second"
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    return (
-        f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
-    )
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit != "GB" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def short(signature: str, most: int = 160) -> str:
-    """A signature of hundreds of columns as one line. Conversations as they are asked for, which hold what is
-    given and what is learned."""
-    signature = CONVERSATIONS.sub(r"\1 -> text", signature.strip())
-    if len(signature) <= most:
-        return signature
-    left, _, right = signature.rpartition("->")
-    terms, shown = left.split(", "), 3
-    if len(terms) < 5:
-        return f"{signature[: most - 1]}…"
-    while len(", ".join(terms[:shown])) > most - 50 and shown > 1:
-        shown -= 1
-    return f"{', '.join(terms[:shown])}, … ({len(terms)} inputs) ->{right}"

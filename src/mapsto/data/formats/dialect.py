@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mapsto.cells import is_missing
 from mapsto.data.files import inner_suffix, reading, unpacked
-from mapsto.data.readers._encoding import SAMPLE_BYTES, find_encoding, is_foreign, text_of
+from mapsto.data.formats.encoding import SAMPLE_BYTES, find_encoding, is_foreign, text_of
 from mapsto.errors import DataError
 
 SAMPLE_ROWS = 1000

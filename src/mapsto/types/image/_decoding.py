@@ -1,0 +1,192 @@
+"""Pictures decoded: files, bytes, Pillow's own and arrays made (H, W, 1 or 3), upright and no larger than
+needed."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from PIL import ImageOps
+from torch import Tensor
+
+from mapsto.cells import Blob, is_missing, shorten
+from mapsto.errors import CellError
+
+MOST_PIXELS = 178_000_000  # about Pillow's own limit; as RGB half a gigabyte
+REFUSED = frozenset({"EPS", "WMF"})  # decoding these runs outside programs
+ORIENTATION = 0x0112  # EXIF's tag: from 5 on width and height change places
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    PIL.Image.DecompressionBombError,
+)  # what Pillow's decoders raise on damaged files
+_opening = threading.Lock()  # warnings.catch_warnings is not thread-safe; opening only parses a header
+
+
+class Reduced(np.ndarray):
+    """Pixels (H, W, C) of a picture that was read at a part of its size. full: (width, height) in pixels of
+    the picture itself; scale: pixels here for each of its own, in both directions."""
+
+    full: tuple[int, int] = (0, 0)
+    scale: float = 1.0
+
+    def __array_finalize__(self, made_of: Any) -> None:
+        if isinstance(made_of, Reduced):
+            self.full, self.scale = made_of.full, made_of.scale
+
+
+def _bytes_of(cell: Any) -> tuple[str, bytes]:
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return f"{len(cell):,} bytes", bytes(cell)
+    if not isinstance(cell, (Blob, str, PurePath)):
+        raise CellError(
+            f"expected a picture, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, a PIL image"
+            " or an array (H, W[, C])."
+        )
+    blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
+    try:
+        return blob.name, blob.read()
+    except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
+        raise CellError(
+            f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the"
+            " path."
+        ) from problem
+
+
+def _opened(data: bytes, name: str) -> PIL.Image.Image:
+    try:
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of sizes from 89 megapixels; ours is refused above
+            return PIL.Image.open(io.BytesIO(data))
+    except PIL.Image.DecompressionBombError as problem:
+        raise CellError(
+            f"{name}: more than {MOST_PIXELS // 10**6} million pixels, perhaps a decompression bomb.\nScale"
+            " the picture down before training."
+        ) from problem
+    except BROKEN as problem:
+        raise CellError(
+            f"{name}: not a picture that can be read ({len(data):,} bytes, starting {data[:8]!r}).\nReplace"
+            " or delete it."
+        ) from problem
+
+
+def _pixels(picture: PIL.Image.Image, enough: int, full: tuple[int, int], scale: float) -> np.ndarray:
+    """A loaded picture, upright, as (H, W, 1 or 3); animations give their first frame. full: (width, height)
+    of the picture itself, of which it was loaded at `scale`."""
+    if picture.mode.startswith("I") or picture.mode == "F":  # I;16, I;16B, I, F
+        return _from_array(np.asarray(picture))
+    if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = PIL.Image.alpha_composite(PIL.Image.new("RGBA", picture.size, "white"), picture).convert(
+            "RGB"
+        )
+    elif picture.mode not in ("L", "RGB"):
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    factor = min(picture.size) // enough
+    array = np.asarray(picture.reduce(factor) if factor > 1 else picture)
+    array = array[..., None] if array.ndim == 2 else array
+    if factor <= 1 and scale == 1:
+        return array
+    reduced = array.view(Reduced)
+    reduced.full, reduced.scale = full, scale / max(1, factor)
+    return reduced
+
+
+def _from_array(array: np.ndarray) -> np.ndarray:
+    """(H, W), (H, W, 1|3|4) or (1|3, H, W); bool, integers 0..65535, floats 0..1 or 0..255 -> (H, W, 1|3)
+    uint8 or uint16."""
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3):
+        array = array.transpose(1, 2, 0)
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
+        raise CellError(
+            f"expected a picture (H, W) or (H, W, 1|3|4), got an array {array.shape}.\nBring the axes into"
+            " this order."
+        )
+    array = _whole(array)
+    if array.shape[2] == 4:  # composited on white
+        white = np.iinfo(array.dtype).max
+        alpha = array[..., 3:].astype(np.float32) / white
+        array = (array[..., :3] * alpha + white * (1 - alpha) + 0.5).astype(array.dtype)
+    return array
+
+
+def _whole(array: np.ndarray) -> np.ndarray:
+    if array.dtype == bool:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype in (np.uint8, np.uint16):
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind not in "iuf":
+        raise CellError(f"expected pixel values, got {array.dtype}.\nGive numbers.")
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= 65535):  # not: NaN fails every comparison
+        raise CellError(
+            f"expected pixel values 0..1, 0..255 or 0..65535, got {low:g}..{high:g}.\nScale the values."
+        )
+    if array.dtype.kind == "f":
+        array = array * 255 if high <= 1 else array
+        return np.rint(array).astype(np.uint8 if high <= 255 else np.uint16)
+    return array.astype(np.uint8 if high <= 255 else np.uint16)
+
+
+def read(cell: Any, enough: int) -> np.ndarray | None:
+    """A raw cell, as `Image.read` takes it, -> (H, W, C). enough: twice the side that will be stored; more
+    pixels than these cannot matter."""
+    if isinstance(cell, Mapping):
+        cell = cell.get("bytes") or cell.get("path")
+    if isinstance(cell, PIL.Image.Image):
+        return _from_pillow(cell, "the picture", enough, theirs=True)
+    if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
+        return _from_array(np.asarray(cell))
+    if is_missing(cell):
+        return None
+    name, data = _bytes_of(cell)
+    if not data:
+        raise CellError(f"{name}: the file is empty (0 bytes).\nReplace or delete it.")
+    picture = _opened(data, name)
+    if picture.format in REFUSED:
+        raise CellError(
+            f"{name}: {picture.format} drawings are not read, because that runs an outside program.\nSave"
+            " it as PNG."
+        )
+    return _from_pillow(picture, name, enough)
+
+
+def _from_pillow(picture: PIL.Image.Image, name: str, enough: int, theirs: bool = False) -> np.ndarray:
+    if picture.width * picture.height > MOST_PIXELS:
+        raise CellError(
+            f"{name}: {picture.width}×{picture.height} pixels are more than {MOST_PIXELS // 10**6}"
+            " million, perhaps a decompression bomb.\nScale the picture down before training."
+        )
+    full, scale = picture.size, 1.0
+    try:
+        if picture.format == "JPEG" and not theirs:  # draft lets libjpeg decode at 1/2, 1/4 or 1/8
+            drafted = picture.draft(None, (enough, enough))
+            scale = drafted[1][2] / full[0] if drafted else 1.0  # its box: what is kept, before rounding
+        picture.load()
+        if picture.info.get("exif") or picture.format in ("JPEG", "MPO", "TIFF", "WEBP"):
+            upright = ImageOps.exif_transpose(picture)
+            turned = picture.getexif().get(ORIENTATION, 1) >= 5
+            full, picture = ((full[1], full[0]) if turned else full), upright
+        return _pixels(picture, enough, full, scale)
+    except BROKEN as problem:
+        raise CellError(
+            f"{name}: the picture is damaged or cut short ({shorten(problem, 80)}).\nReplace or delete it."
+        ) from problem

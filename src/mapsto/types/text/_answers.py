@@ -1,0 +1,45 @@
+"""Texts right of the arrow, as `mapsto.types.text.inputs` has it of those left of it: what is learned of
+them. How they are written as tokens is their kind of answer's (`mapsto.outputs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mapsto.cells import Continued
+from mapsto.errors import ConfigError, DataError
+from mapsto.registry import entry
+from mapsto.types.text import references
+
+
+def fitted(column_type: Any, values: Sequence[str | None], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `Text` right of the arrow learns of training texts, as its fields. spec: as in `Text.fit`."""
+    name, kind = str(spec.get("name", "text")), str(spec.get("kind", column_type.outputs[0]))
+    asked = {
+        key: getattr(column_type, key) for key in ("grams", "hide") if getattr(column_type, key) is not None
+    }
+    if column_type.tokenizer in ("words", "ngrams") or column_type.long != "start" or asked:
+        wrong = (
+            f"tokenizer={column_type.tokenizer}"
+            if column_type.tokenizer in ("words", "ngrams")
+            else next(iter(asked), "long")
+        )
+        raise ConfigError(
+            f"'{name}': a text that is learned is written whole, so {wrong} has no meaning.\nOptions"
+            " here: tokenizer=char or bpe, max, size."
+        )
+    if not any(text for value in values for text in references.texts_of(value)):
+        raise DataError(
+            f"'{name}': no training row has a text to learn from.\nName another column right of the arrow."
+        )
+    kept = (
+        {"most": column_type.max or column_type.most} if column_type.answer == kind else None
+    )  # a run that goes on keeps the earlier one's tokens
+    own = (spec["codes"],) if "codes" in spec else ()
+    found = kept or entry("outputs", kind).learn(
+        values, column_type.tokenizer, column_type.size, column_type.max, spec.get("beside", ()), *own
+    )
+    found |= {"most": min(found["most"], spec["reach"])} if "reach" in spec else {}
+    running = any(isinstance(value, Continued) for value in values)
+    return {"answer": kind, "running": running, "words": 0, **found}
