@@ -25,7 +25,7 @@ from mapsto.metrics import Metric
 from mapsto.prediction import Keep
 from mapsto.signature import parse
 from mapsto.training import memory
-from mapsto.types.base import Head
+from mapsto.outputs.base import Head
 
 MOST = 600  # MB above the net's own
 

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from mapsto.batch import Batches
-from mapsto.errors import DataError, SignatureError
+from mapsto.cells import shorten
+from mapsto.errors import DataError, RunError, SignatureError
+from mapsto.files import COPY
 from mapsto.models.base import Types
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk, Source
@@ -101,7 +103,7 @@ def _predictions(run: Any, batches: Iterator[Batch], learner: Learner | None) ->
         for slot, arrays in found.items():
             known = run.calibration.get(slot, {})
             output = run.output(slot)
-            made = output.predictions(heads[slot], output.calibrated(arrays, known), known)
+            made = output.predictions(heads[slot], _calibrated(run, slot, arrays), known)
             parts.setdefault(slot, []).extend(
                 replace(one, unsure=far) for one, far in zip(made, unsure, strict=True)
             )
@@ -164,7 +166,13 @@ def evaluate(
 
 
 def _calibrated(run: Any, slot: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return run.output(slot).calibrated(arrays, run.calibration.get(slot, {}))
+    """RunError where the calibration that the record holds is of other answers."""
+    try:
+        return run.output(slot).calibrated(arrays, run.calibration.get(slot, {}))
+    except (KeyError, TypeError, ValueError, IndexError) as problem:
+        raise RunError(
+            f"{run.path / 'run.json'}: is damaged (calibration.{slot}: {shorten(problem, 80)}).\n{COPY}"
+        ) from problem
 
 
 def _measured(run: Any, source: Source, signature: Signature, unread: list[str]) -> Measured:

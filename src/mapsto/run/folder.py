@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from mapsto.cells import shorten
 from mapsto.config import VERSION, Each, Settings
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import COPY, disk_error, read_arrays, read_json, read_json_lines, write_json
@@ -21,7 +22,7 @@ from mapsto.learners import build as build_learner
 from mapsto.models import build as build_model
 from mapsto.outputs.base import Output
 from mapsto.recipes import Choice
-from mapsto.registry import entry
+from mapsto.registry import entry, names
 from mapsto.signature import Signature, Slot
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
@@ -87,7 +88,7 @@ RECORD = {  # what of run.json is checked before anything of it is used
     "speed?": dict[str, Any],
     "novelty?": dict[str, Any],
     "learned?": dict[str, Any],
-    "cost?": dict[str, Any],
+    "cost?": {"phases?": Each({"seconds": float, "processor_seconds": float}), "memory?": float},
     "fold?": int,
     "rows_before?": int,
     "segment?": str,
@@ -235,11 +236,20 @@ class RunFolder:
         return {(side, slot.name): self._type(side, slot) for side, slots in sides for slot in slots}
 
     def _type(self, side: str, slot: Slot) -> Any:
+        self._need("types", slot.type)
         column_type = entry("types", slot.type)
         return self._decided(
             f"types.{side}.{slot.name}",
             lambda: column_type.from_json(self.record["types"][side][slot.name]),
         )
+
+    def _need(self, room: str, name: str) -> None:
+        """RunError where a type, model or learner is not installed that the run was made with."""
+        if not name.endswith(".py") and name not in names(room):
+            raise RunError(
+                f"{self.path}: was made with the {room.rstrip('s')} {shorten(name)}, which is not installed"
+                " here.\nInstall the package that brought it."
+            )
 
     def _decided(self, what: str, make: Callable[[], T]) -> T:
         """A part of the record, made what it says. RunError where it cannot be."""
@@ -267,6 +277,7 @@ class RunFolder:
 
     def new_model(self) -> torch.nn.Module:
         """The net with its first weights: a function of the choice and its seed."""
+        self._need("models", self.choice.model)
         torch.manual_seed(self.choice.training.seed)
         return build_model(
             self.choice.model,
@@ -352,6 +363,7 @@ class RunFolder:
         return learner
 
     def new_learner(self, model: torch.nn.Module, store: Store | None) -> Learner:
+        self._need("learners", self.choice.learner)
         learner = build_learner(
             self.choice.learner,
             model,
