@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import math
 import os
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = dict(re.findall(r"^```python\n# ([\w/]+\.py)\n(.*?)^```", (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+BLOCKS = dict(re.findall(r"^```python\n# ([\w/]+\.py)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 TYPE, OUTPUT, MODEL, LEARNER, QUESTION = "types/colour.py", "outputs/rgb.py", "models/rbf.py", "learners/pi_model.py", "assess/balance.py"
 READER, SPLIT = "data/readers/records.py", "data/splits/leave_one_out.py"
 
@@ -46,17 +48,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(place: Path, words: list[str], *additions: str) -> dict:
     """The last event of `mapsto train …` in a copy of the package with these blocks in their folders."""
+    command = [sys.executable, "-m", "mapsto.cli", "train", *words, "--threads", "1", "--json", "--debug"]
+    done = subprocess.run(command, cwd=place, env=within(copy_with(place, *additions)), capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def within(house: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(house), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def copy_with(place: Path, *additions: str) -> Path:
+    """A copy of the package with these blocks in their folders."""
     house = place / "-".join(Path(name).stem for name in additions or ("plain",))
     if not house.exists():
         shutil.copytree(ROOT / "src" / "mapsto", house / "mapsto", ignore=shutil.ignore_patterns("__pycache__"))
         for name in additions:
             assert not (house / "mapsto" / name).exists()
             (house / "mapsto" / name).write_text(BLOCKS[name], encoding="utf-8")
-    here = {**os.environ, "PYTHONPATH": str(house), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "mapsto.cli", "train", *words, "--threads", "1", "--json", "--debug"]
-    done = subprocess.run(command, cwd=place, env=here, capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return house
 
 
 def test_the_page_holds_one_of_each() -> None:
@@ -106,6 +116,22 @@ def test_a_question_is_one_file(place: Path) -> None:
     rows = found["blocks"][0]["rows"]
     assert sum(row[2] for row in rows) == sum(row[3] for row in rows) == done["test"]["ring"]["accuracy"]["n"]
     assert (found["figures"]["true"], found["figures"]["said"]) in [(row[2], row[3]) for row in rows]
+
+
+def test_what_the_page_adds_keeps_the_contracts(place: Path) -> None:
+    house = copy_with(place, TYPE, OUTPUT, READER)
+    (checks,) = re.findall(r"^```python\n(from mapsto.outputs.rgb.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    program = f"{checks}\nfrom mapsto.testing import check_reader\ncheck_reader('records', 'rings.records')"
+    with gzip.open(place / "packed.records.gz", "wb") as file:
+        file.write((place / "rings.records").read_bytes())
+    program += "\ncheck_reader('records', 'packed.records.gz')"
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=place, env=within(house), capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    for name, block in BLOCKS.items():
+        found = subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F", "-"], input=block, capture_output=True, text=True)
+        assert found.returncode == 0, f"{name}: {found.stdout}"
 
 
 def test_a_reader_is_one_file(place: Path) -> None:

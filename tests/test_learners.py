@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mapsto.data.resolve import as_asked
 from mapsto.errors import ConfigError
 from mapsto.learners import build, metrics_of
 from mapsto.learners.base import Learner
+from mapsto.learners.supervised import Supervised
 from mapsto.metrics import Metric, mean_of
 from mapsto.prediction import Keep, Measured
 from mapsto.prediction.gathering import Gathering
@@ -27,6 +28,7 @@ from mapsto.run import Run
 from mapsto.signature import parse
 from mapsto.steps.prepare import prepare, store_of
 from mapsto.testing.learners import check_learner
+from mapsto.training.trainer import Trainer
 
 WORDS = ["a red cat", "the old dog sits", "new sea", "good wind on a tree", "very bad house", "blue mat under it"]
 PLAIN: dict[str, Any] = {"steps": 4, "batch": 4, "micro_batch": 4, "threads": 1, "plan": "default", "precision": "float32"}
@@ -164,6 +166,37 @@ def test_metrics_are_known_before_there_is_a_net(tmp_path: Path) -> None:
     known = metrics_of("supervised", run.signature, run.types, run.choice.training, {}, run.choice.kinds)
 
     assert [metric.name for metric in known["y"]] == [metric.name for metric in run.output("y").metrics]
+
+
+# --- timing the machine leaves nothing behind -------------------------------------------------------------------------------------
+
+
+class Counting(Supervised):
+    """Counts how often its loss was asked for, in what it remembers."""
+
+    seen = torch.zeros(1)
+
+    def loss(self, batch: Batch) -> Any:
+        self.seen += 1
+        return super().loss(batch)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.seen = state["seen"]
+
+
+def test_what_a_learner_remembers_is_of_its_steps_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = numbers(tmp_path)
+    store = store_of(run, lambda: pytest.fail("encoded again"), quiet)
+    monkeypatch.setenv("MAPSTO_CACHE", str(tmp_path / "empty"))  # so that the machine is timed
+    learner = Counting(run.new_model(), run.signature, run.types, store, run.choice.training)
+    learner.seen = torch.zeros(1)
+
+    Trainer(learner, None, run.choice.budget).fit()
+
+    assert learner.seen.item() == 4
 
 
 # --- two requests do not meet ------------------------------------------------------------------------------------------------------

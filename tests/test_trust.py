@@ -8,6 +8,7 @@ import py_compile
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,42 @@ def test_several_processes_trust_what_their_parent_does(own: Path, place: Path, 
 def test_a_file_that_is_not_there(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(place / "plain"), "--trust", "none.py"]) == 2
     assert "no file 'none.py' for --trust" in capsys.readouterr().err
+
+# --- packages that are at fault ---------------------------------------------------------------------------------------------------
+
+
+def test_a_package_cannot_take_a_name_of_mapstos_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("supervised", "my_package.supervised", "mapsto.learners")
+    monkeypatch.setattr(registry, "_outside", lambda room: (point,) if room == "learners" else ())
+
+    with pytest.raises(ConfigError, match="brings a learner 'supervised', which mapsto has itself"):
+        registry.module("learners", "supervised")
+
+
+def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_package.py").write_text("def read(self, cell: Any -> str:\n    ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("colour", "broken_package", "mapsto.types")
+    monkeypatch.setattr(registry, "_outside", lambda room: (point,) if room == "types" else ())
+
+    with pytest.raises(ConfigError, match=r"(?s)broken_package.*SyntaxError.*broken_package.py:1\).*uninstall"):
+        registry.module("types", "colour")
+
+
+def test_an_own_file_with_a_mistake_says_where(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("from mapsto.learners.base import Lerner\n")
+    registry.trust.trust(tmp_path / "bad.py")
+
+    with pytest.raises(ConfigError, match=r"(?s)bad.py: cannot be used, ImportError.*bad.py:1"):
+        registry.module("learners", str(tmp_path / "bad.py"))
+
+
+def test_a_run_says_which_package_it_needs(place: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(place / "plain", run)
+    record = json.loads((run / "run.json").read_text())
+    record["signature"]["inputs"][0]["type"] = "colour"
+    (run / "run.json").write_text(json.dumps(record))
+
+    with pytest.raises(RunError, match=r"(?s)made with the type 'colour', which is not installed.*Install"):
+        mapsto.load(run).predict({"a": 1, "b": 2})

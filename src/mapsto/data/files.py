@@ -129,6 +129,9 @@ def reading(path: Path | str) -> Iterator[None]:
         ) from None
     except IsADirectoryError:
         raise DataError(f"expected a file, {path} is a folder.") from None
+    except UnicodeDecodeError as error:
+        said = f"{path}: expected utf-8 text, byte {error.start} is none"
+        raise DataError(f"{said}.\nSave it as utf-8.") from None
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged or cut off: {error}.\nDownload or compress it again.") from None
     except OSError as error:

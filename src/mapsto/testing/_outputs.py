@@ -14,6 +14,7 @@ from torch import Tensor
 from mapsto.batch import Padded
 from mapsto.metrics import Arrays
 from mapsto.outputs.base import Head, Output
+from mapsto.testing._contract import contract
 from mapsto.testing._types import collated, dense, stored
 
 WIDTH = 16
@@ -36,10 +37,12 @@ def check_output(output: Output, cells: Sequence[Any], hidden: Hidden | None = N
     assert bool(output.link) == bool(output.trivial), "a linear model has a trivial answer beside it"
     missing = [cell for cell in cells if not _known(output, [cell]).any()]
     for some in ([], cells[:1], cells, missing, [cells[0]] * 12):
-        _check_learning(output, some, hidden)
+        with contract(f"{len(some)} rows are learned and predicted by its head"):
+            _check_learning(output, some, hidden)
     known = [cell for cell in cells if _known(output, [cell]).any()]
     for some in (known * 12, known[:1] * 12):  # all classes, and one alone
-        _check_measuring(output, some, hidden)
+        with contract(f"{len(some)} known rows are measured, calibrated and told"):
+            _check_measuring(output, some, hidden)
 
 
 def _known(output: Output, cells: Sequence[Any]) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 
 from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Column
+from mapsto.testing._contract import contract
 from mapsto.types._geometry import identity
 from mapsto.types.base import DataType
 
@@ -35,9 +36,11 @@ def check_type(
     record = json.loads(json.dumps(fitted.to_json()))
     back = type(fitted).from_json(record)
     assert back == fitted and hash(back) == hash(fitted), "a fitted type survives JSON"
-    _check_encoding(fitted, cells)
+    with contract("cells are encoded, one by one and as a column, and shown"):
+        _check_encoding(fitted, cells)
     for rows in sorted({0, 1, len(cells)}):
-        _check_batch(fitted, cells[:rows], side)
+        with contract(f"{rows} encoded rows make a batch, and what stands for them in a net"):
+            _check_batch(fitted, cells[:rows], side)
     return fitted
 
 
@@ -93,6 +96,7 @@ def _check_stems(fitted: DataType, values: Any) -> None:
     outside = fitted.range_violation(values)
     assert outside is None or (outside.shape == (rows,) and torch.isfinite(outside).all())
     plain: Any = fitted.stem(None)
+    assert hasattr(plain, "features"), "the plain stem says how many `features` it gives a row"
     assert plain.gives == "pooled" and plain(values).shape == (rows, plain.features), "plain features"
     for width in (None, 8):
         one: Any = fitted.stem(width)

@@ -382,7 +382,7 @@ class DataType:
     def stem(self, width: int | None) -> nn.Module:
         """LEFT of the arrow: collated values -> tokens (B, T, width) or map (B, C, H, W), told by its
         attribute `gives` ("tokens" | "map" | "pooled"). width None: plain features (B, F) with nothing
-        learned ("pooled"), for linear models and baselines.
+        learned ("pooled"), for linear models and baselines; its attribute `features` is F.
         """
         raise TypeError(f"{type(self).__name__} cannot stand left of an arrow")
 
