@@ -128,3 +128,23 @@ def test_arrays_that_are_something_else(file: str, what: str, made: Path, tmp_pa
 
     for command in TRIED if MANY else random.Random(f"{file}{what}").sample(TRIED, 1):
         held(*outcome(words_of(command, run, made), capsys))
+
+
+# --- what a terminal sees ---------------------------------------------------------------------------------------------------------
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31mred\u202egnp.exe"
+
+
+@pytest.mark.parametrize("command", ["check", "look", "train", "predict"])
+def test_cells_and_names_do_nothing_to_a_terminal(command: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a\x1b[31mb.csv"
+    lines = [f"{'ab'[i % 2]}{ESCAPES},{i % 7},{'pq'[i % 2]}{ESCAPES}" for i in range(60)]
+    file.write_text(f"col{ESCAPES},n,y\n" + "\n".join(lines))
+    words = {"predict": [str(made / "plain"), str(file)], "train": [str(file), "--target", "y", "--out", str(tmp_path), "--allow", "leakage", *OPTIONS]}
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    capsys.readouterr()
+
+    main([command, *words.get(command, [str(file), "--target", "y"])])
+
+    said = capsys.readouterr()
+    assert not set("\x1b\x07\x9b\u202e") & {*said.out, *said.err}

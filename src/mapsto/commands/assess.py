@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import takes_run
 from mapsto.events import Emit
+from mapsto.terminal.words import say
 
 if TYPE_CHECKING:
     from mapsto.blocks import Section
@@ -45,7 +46,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         if asked.json:
             print(json.dumps(section.to_json(), ensure_ascii=False))
         elif not asked.out:
-            print("\n".join([*lines_of(section), ""]))
+            say("\n".join([*lines_of(section), ""]))
     if asked.out and not asked.json:
         print(asked.out)
     return 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mapsto.cells import for_spreadsheet
-from mapsto.errors import ConfigError, DataError, RunError
+from mapsto.errors import ConfigError, DataError, RunError, printable
 from mapsto.files import disk_error, write_atomic
 
 Row = dict[str, Any]
@@ -163,11 +163,17 @@ def write_rows(rows: Iterable[Row], out: str | None) -> None:
 
 def _write_csv(rows: Iterable[Row], file: IO[str]) -> None:
     table: Any = None
+    watched = file.isatty()
     for row in rows:
         if table is None:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(map(for_spreadsheet, row))
-        table.writerow(map(for_spreadsheet, row.values()))
+        table.writerow(map(_shown if watched else for_spreadsheet, row.values()))
+
+
+def _shown(cell: Any) -> Any:
+    """A cell as a terminal may show it."""
+    return printable(cell) if isinstance(cell, str) else cell
 
 
 def _csv_file(rows: Iterable[Row], path: Path) -> None:

@@ -14,6 +14,7 @@ from mapsto.config import options_of
 from mapsto.errors import MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import disk_error
+from mapsto.terminal.words import shown
 
 if TYPE_CHECKING:
     from mapsto.generation.sampling import Sampling
@@ -105,7 +106,7 @@ class _Talk:
         try:
             for piece in pieces:
                 heard.append(piece)
-                print(piece, end="", flush=True)
+                print(shown(piece), end="", flush=True)
         except KeyboardInterrupt:
             _note("…")
         print()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mapsto.commands.base import data_and_signature, settings, takes_words
 from mapsto.config import Reading, settings_of
 from mapsto.events import Emit
+from mapsto.terminal.words import say
 
 if TYPE_CHECKING:
     from mapsto.checks.base import Finding
@@ -82,9 +83,9 @@ def _tell(found: Sequence[Finding], told: dict[str, Any], as_json: bool) -> None
         return
     from mapsto.terminal.words import short
 
-    print(f"{told['data']}: {told['rows']:,} rows, {short(told['signature'])}")
+    say(f"{told['data']}: {told['rows']:,} rows, {short(told['signature'])}")
     for finding in found:
-        print("\n".join(_lines(finding)))
+        say("\n".join(_lines(finding)))
     names = (
         ("stop", "stops a training", "stop a training"),
         ("warn", "warning", "warnings"),

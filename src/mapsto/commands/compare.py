@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mapsto.commands.base import takes_trust
 from mapsto.events import Emit
+from mapsto.terminal.words import say
 
 HELP = "which of several runs is better, whether that is chance, and at what cost"
 
@@ -38,6 +39,6 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         print(json.dumps({"page": str(page), "outputs": found}))
         return 0
     for section in sections[: len([section for section in sections if section.figures]) + 1]:
-        print("\n".join([*lines_of(section), ""]))
+        say("\n".join([*lines_of(section), ""]))
     print(page)
     return 0

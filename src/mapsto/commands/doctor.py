@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import takes_run
 from mapsto.events import Emit
+from mapsto.terminal.words import say
 
 if TYPE_CHECKING:
     from mapsto.blocks import Section
@@ -65,7 +66,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
             )
         )
     else:
-        print("\n".join(_lines(run, patient, found)))
+        say("\n".join(_lines(run, patient, found)))
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapsto.errors import DataError
 from mapsto.events import Emit
+from mapsto.terminal.words import say
 
 if TYPE_CHECKING:
     from mapsto.run import Run
@@ -41,7 +42,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         if asked.json:
             print(json.dumps({"run": path, "status": "damaged", "problem": problem}))
     if not asked.json:
-        print(_aligned(lines) if len(lines) > 1 else f"no runs in {folder}")
+        say(_aligned(lines) if len(lines) > 1 else f"no runs in {folder}")
     return 0
 
 

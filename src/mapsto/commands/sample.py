@@ -15,6 +15,7 @@ from mapsto.commands.base import takes_run
 from mapsto.config import options_of, setting
 from mapsto.errors import ConfigError
 from mapsto.events import Emit
+from mapsto.terminal.words import say, shown
 
 if TYPE_CHECKING:
     from mapsto.run import Run
@@ -75,7 +76,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
             print(f"--- {number + 1} ---")
         print(asked.prompt, end="", flush=True)
         for added in chain([first], pieces):
-            sys.stdout.write(added[0])
+            sys.stdout.write(shown(added[0]))
             sys.stdout.flush()
         print()
     return 0
@@ -95,7 +96,7 @@ def _made(run: Run, many: int, how: Mapping[str, Any], out: str | None) -> int:
         for name, value in (made if len(slots) > 1 else {slots[0]: made}).items():
             column_type = run.types["output", name]
             if column_type.suffix == ".txt" and out is None:
-                print(column_type.show(value))
+                say(column_type.show(value))
                 continue
             stem = f"{name}-{number}" if len(slots) > 1 else f"sample-{number}"
             path = Path(out or ".") / f"{stem}{column_type.suffix}"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from mapsto.errors import printable
 from mapsto.look import COLUMNS, Cell, Looked
 from mapsto.report.text import aligned
 from mapsto.terminal.words import short
@@ -34,17 +35,17 @@ def lines_of(looked: Looked, draw: str) -> list[str]:
     more = f"the first {looked.rows_read:,} rows" if looked.more else f"{looked.rows_read:,} rows"
     of = f", of which {looked.sampled:,} are looked at" if looked.sampled < looked.rows_read else ""
     lines = [
-        f"{looked.name}: {more}{of}",
-        f"  {short(looked.signature)}",
-        *(f"  {sentence}" for sentence in looked.said),
+        printable(f"{looked.name}: {more}{of}"),
+        printable(f"  {short(looked.signature)}"),
+        *(printable(f"  {sentence}") for sentence in looked.said),
     ]
     hidden = f" (the first {COLUMNS} of {looked.inputs:,} inputs)" if looked.inputs > COLUMNS else ""
-    lines += ["", f"columns{hidden}", *_columns(looked.columns)]
+    lines += ["", f"columns{hidden}", *map(printable, _columns(looked.columns))]
     for where, part, cells in looked.rows:
         lines += [
             "",
-            f"{where} ({part}): as it stands, as it is read, as it is stored",
-            *_cells(cells),
+            f"{printable(where)} ({part}): as it stands, as it is read, as it is stored",
+            *map(printable, _cells(cells)),
             *_pictures(cells, draw),
         ]
     lines += ["", "a training batch", *_batch(looked)]

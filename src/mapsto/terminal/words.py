@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
+
+from mapsto.errors import printable
 
 CONVERSATIONS = re.compile(r"^-> ((?:\S+:)?messages(?:\([^()]*\))?)$")
 
@@ -48,3 +51,13 @@ def short(signature: str, most: int = 160) -> str:
     while len(", ".join(terms[:shown])) > most - 50 and shown > 1:
         shown -= 1
     return f"{', '.join(terms[:shown])}, … ({len(terms)} inputs) ->{right}"
+
+
+def say(text: str) -> None:
+    """Print what may hold cells or names of files, so that a terminal acts on nothing of it."""
+    print(printable(text), flush=True)
+
+
+def shown(text: str) -> str:
+    """A piece of the data's own text as standard output may have it: as it is in a file or a pipe."""
+    return printable(text) if sys.stdout.isatty() else text
