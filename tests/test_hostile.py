@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,44 @@ def test_cells_and_names_do_nothing_to_a_terminal(command: str, made: Path, tmp_
 
     said = capsys.readouterr()
     assert not set("\x1b\x07\x9b\u202e") & {*said.out, *said.err}
+
+
+# --- what is read, written and asked ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["segment", "start_from"])
+@pytest.mark.parametrize("path", ["../other", "/etc"])
+def test_paths_of_a_record_stay_in_the_run(name: str, path: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = copy_of(made, tmp_path)
+    (run / "run.json").write_text(json.dumps(json.loads((run / "run.json").read_text()) | {name: path}))
+
+    code, said = outcome(["resume", str(run)], capsys)
+
+    assert code == 2 and f"{name} lies outside of the run" in said
+
+
+def test_a_store_elsewhere_is_neither_read_nor_marked(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, elsewhere = copy_of(made, tmp_path), tmp_path / "elsewhere"
+    record = json.loads((run / "run.json").read_text())
+    shutil.copytree(record["store"], elsewhere)
+    (elsewhere / "in-use").unlink(missing_ok=True)
+    (run / "run.json").write_text(json.dumps(record | {"store": str(elsewhere)}))
+
+    code, said = outcome(["report", str(run)], capsys)
+
+    assert code == 0, said
+    assert not (elsewhere / "in-use").exists()
+
+
+def test_nothing_asks_the_network(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*words: Any, **more: Any) -> None:
+        pytest.fail(f"asked the network: {words}")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+    assert main(["train", str(made / "t.csv"), "a, b -> y", *OPTIONS, "--out", str(tmp_path), "--name", "alone"]) == 0
+    run = next(tmp_path.glob("*-alone"))
+    for words in (["predict", str(run), str(made / "t.csv")], ["report", str(run)], ["assess", str(run), "all"], ["doctor", str(run)]):
+        assert main(words) == 0

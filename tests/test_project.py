@@ -26,7 +26,7 @@ from mapsto.signature import Signature, Slot, parse
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "mapsto"
 FILES = sorted(SOURCE.rglob("*.py"))
-PAGES = ("README.md", "CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
 
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
@@ -356,6 +356,14 @@ def test_plan_of_the_design_is_drawn_from_the_rooms() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert drawn(page) == page, "ROOMS changed: python tests/plan.py"
     assert all(f"`{room}`" in page for room in HEIGHT)
+
+
+def test_each_promise_of_security_has_its_tests() -> None:
+    promises = re.findall(r"^\| (?!promise|---)(.+?) \| (.+) \|$", (ROOT / "SECURITY.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(promises) >= 12
+    for promise, tests in promises:
+        for file, name in re.findall(r"`(tests/\w+\.py)::(\w+)`", tests) or pytest.fail(promise):
+            assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{promise}: {file}::{name}"
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -176,7 +176,12 @@ class RunFolder:
                 f"{path}: written by {by}; this mapsto {VERSION} reads up to {FORMAT}.\nUpdate: pip install"
                 " -U mapsto"
             )
-        return cls(path, read_json(path / "run.json", RECORD))
+        record = read_json(path / "run.json", RECORD)
+        for name in ("segment", "start_from"):
+            inside = Path(record.get(name) or ".")
+            if inside.is_absolute() or ".." in inside.parts:
+                raise RunError(f"{path / 'run.json'}: is damaged ({name} lies outside of the run).\n{COPY}")
+        return cls(path, record)
 
     @classmethod
     def list(cls, folder: Path, damaged: Callable[[Path, RunError], None] | None = None) -> list[Self]:
