@@ -190,3 +190,14 @@ def test_nothing_asks_the_network(made: Path, tmp_path: Path, monkeypatch: pytes
     run = next(tmp_path.glob("*-alone"))
     for words in (["predict", str(run), str(made / "t.csv")], ["report", str(run)], ["assess", str(run), "all"], ["doctor", str(run)]):
         assert main(words) == 0
+
+
+def test_weights_with_one_bit_turned_are_not_used(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = copy_of(made, tmp_path)
+    data = bytearray((run / "model.safetensors").read_bytes())
+    data[-5] ^= 1
+    (run / "model.safetensors").write_bytes(bytes(data))
+
+    code, said = outcome(["predict", str(run), str(made / "t.csv")], capsys)
+
+    assert code == 2 and "is not the file that was learned" in said

@@ -57,6 +57,14 @@ def write_atomic(path: Path, write: Callable[[Path], object], keep: Path | None 
             temporary.unlink(missing_ok=True)
 
 
+def sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Text, whole or absent."""
     write_atomic(

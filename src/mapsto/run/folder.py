@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from mapsto.cells import shorten
 from mapsto.config import VERSION, Each, Settings
 from mapsto.errors import ConfigError, RunError
-from mapsto.files import COPY, disk_error, read_arrays, read_json, read_json_lines, write_json
+from mapsto.files import COPY, disk_error, read_arrays, read_json, read_json_lines, sha256, write_json
 from mapsto.learners import build as build_learner
 from mapsto.models import build as build_model
 from mapsto.outputs.base import Output
@@ -78,6 +78,7 @@ RECORD = {  # what of run.json is checked before anything of it is used
     "unreadable?": int,
     "said?": list[str],
     "machine?": dict[str, Any],
+    "weights?": str,
     "calibration?": dict[str, dict[str, Any]],
     "seconds?": float,
     "steps?": int,
@@ -103,6 +104,7 @@ RECORD = {  # what of run.json is checked before anything of it is used
         "model_options": dict[str, Any],
     },
 }
+WEIGHTS = "model.safetensors"
 START = "start.safetensors"  # the weights of the run or public model that it started from
 
 
@@ -335,7 +337,7 @@ class RunFolder:
     @cached_property
     def model(self) -> torch.nn.Module:
         """The net with its trained weights, in evaluation mode: a plain nn.Module."""
-        path = self.path / "model.safetensors"
+        path = self.path / WEIGHTS
         if not path.exists() and self.status == "done":
             mend = (
                 f"Copy the run again from where it was made, or learn it anew: mapsto reproduce {self.path}"
@@ -346,6 +348,8 @@ class RunFolder:
                 f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto"
                 f" resume {self.path}"
             )
+        if self.status == "done" and (kept := self.record.get("weights")) and sha256(path) != kept:
+            raise RunError(f"{path}: is not the file that was learned (sha256 {kept[:12]}…).\n{COPY}")
         model = self.new_model()
         try:
             tensors, _ = checkpoint.read(path)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from mapsto.data.split import TEST
 from mapsto.data.store import Store
-from mapsto.files import append_json, write_atomic, write_json
+from mapsto.files import append_json, sha256, write_atomic, write_json
 from mapsto.learners.base import Learner
 from mapsto.measure import ood
 from mapsto.measure.baseline import answers, chosen, features_of
@@ -25,6 +25,7 @@ from mapsto.measure.scores import Scores, record, score, scored
 from mapsto.prediction import Keep, Measured, Predictions, any_known
 from mapsto.registry.trust import flags
 from mapsto.run import Run
+from mapsto.run.folder import WEIGHTS
 from mapsto.source import SPLITS
 from mapsto.training import memory
 from mapsto.training.checkpoint import unshared
@@ -40,7 +41,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     and what was predicted, by split."""
     memory.release_heap()
     learner = trainer.learner
-    save_weights(run, learner)
+    weights = save_weights(run, learner)
     (run.path / "log.jsonl").unlink(missing_ok=True)
     for entry in trainer.best_weights.history:
         append_json(run.path / "log.jsonl", entry)
@@ -55,6 +56,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     run.save(
         status="done",
         calibration=scales,
+        weights=weights,
         seconds=round(seconds, 2),
         steps=trainer.step,
         best_step=trainer.best_weights.step,
@@ -210,12 +212,13 @@ def _novelty(
     return learned.record()
 
 
-def save_weights(run: Run, learner: Learner) -> None:
-    """model.safetensors: every weight and buffer by its name in `run.model`."""
+def save_weights(run: Run, learner: Learner) -> str:
+    """model.safetensors: every weight and buffer by its name in `run.model`; its sha256."""
     state = unshared(
         {name: value.detach().cpu().contiguous() for name, value in learner.model.state_dict().items()}
     )
-    write_atomic(run.path / "model.safetensors", lambda path: save_file(state, path))
+    write_atomic(run.path / WEIGHTS, lambda path: save_file(state, path))
+    return sha256(run.path / WEIGHTS)
 
 
 def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
