@@ -125,6 +125,7 @@ def _answers(target: object, present: Tensor | None, width: int | None) -> np.nd
         return None
     known = torch.ones_like(target, dtype=torch.bool) if present is None else present
     if target.is_floating_point():
+        known = known[:, None] if known.ndim < target.ndim else known  # several numbers a row, known together
         values = torch.where(known, target.double(), torch.nan)
         return (values[:, None] if values.ndim == 1 else values).cpu().numpy()
     if target.ndim > 1:
