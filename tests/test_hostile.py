@@ -6,8 +6,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 from test_trust import COMMANDS
 
+import mapsto
 from mapsto.cli import FAULT, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -201,3 +205,36 @@ def test_weights_with_one_bit_turned_are_not_used(made: Path, tmp_path: Path, ca
     code, said = outcome(["predict", str(run), str(made / "t.csv")], capsys)
 
     assert code == 2 and "is not the file that was learned" in said
+
+
+# --- where output goes --------------------------------------------------------------------------------------------------------------
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A line of the shell with `mapsto` in it; the exit code is that of the whole pipe."""
+    path = os.pathsep.join([str(Path(mapsto.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    words = line.replace("mapsto", f"{shlex.quote(sys.executable)} -m mapsto.cli", 1)
+    return subprocess.run(["/bin/bash", "-o", "pipefail", "-c", words], cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+
+
+def test_a_closed_pipe_ends_no_training(made: Path, tmp_path: Path) -> None:
+    done = shell(f"mapsto train {made}/t.csv --target y {shlex.join(OPTIONS)} --no-samples --out {tmp_path} | head -1", tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    (run,) = tmp_path.glob("*-t")
+    assert json.loads((run / "run.json").read_text())["status"] == "done"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_output_that_cannot_be_written_is_said(made: Path, tmp_path: Path) -> None:
+    done = shell(f"mapsto check {made}/t.csv --target y > /dev/full", tmp_path)
+
+    assert done.returncode != 0 and "standard output cannot be written" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_not_there_is_said_before_libraries_are_loaded(tmp_path: Path) -> None:
+    program = "import sys; from mapsto.cli import main; code = main(['train', 'nothing.csv']); print(code, {'torch', 'numpy'} & {*sys.modules})"
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.stdout.strip() == "2 set()" and "nothing is there" in done.stderr

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from mapsto.api import load, resume, train
 
 
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
 def __getattr__(name: str) -> Any:
     """Public names come when they are used, so that `import mapsto` loads no torch."""
     if name in __all__:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import io
 import os
 import sys
@@ -122,9 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _trust(getattr(asked, "trust", None))
         emit = _remembering(_tell(asked), runs)
         if asked.command == "train":  # from here: nothing stands between the shell and the main path
+            data, signature = data_and_signature(asked.words)
             from mapsto.api import train
 
-            data, signature = data_and_signature(asked.words)
             options = {"out": asked.out, "name": asked.name, **_options(asked)}
             train(data, signature, emit=emit, started=started, **options)
             return 0
@@ -142,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mapsto: stopped. {way}" if runs else NOTHING_LEARNED, file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader went away: head, less
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nobody()
         return 0
     except SystemExit as stop:
         return int(stop.code or 0)
@@ -173,6 +174,9 @@ def _write_anything() -> None:
 
 def _fault(fault: Exception) -> str:
     """What is said of an error that nobody foresaw."""
+    if isinstance(fault, OSError) and fault.filename is None and fault.errno in (errno.ENOSPC, errno.EIO):
+        _to_nobody()
+        return f"mapsto: standard output cannot be written ({fault.strerror}).\nmapsto: Name another place."
     place = traceback.extract_tb(fault.__traceback__)[-1]
     said = printable(" ".join(f"{type(fault).__name__}: {fault}".split()))[:200]
     where = f"{Path(place.filename).name}:{place.lineno}"
@@ -197,9 +201,23 @@ def _asked(top: Parser, each: dict[str, Parser], words: Sequence[str]) -> argpar
 
 
 def _tell(asked: argparse.Namespace) -> Any:
+    """The teller. Where its reader goes away (head, less), the rest is told to nobody: no training ends by
+    it."""
     from mapsto.terminal import printer
 
-    return printer(getattr(asked, "json", False))
+    tell = printer(getattr(asked, "json", False))
+
+    def told(event: Any) -> None:
+        try:
+            tell(event)
+        except BrokenPipeError:
+            _to_nobody()
+
+    return told
+
+
+def _to_nobody() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _remembering(emit: Any, runs: list[str]) -> Any:

@@ -7,8 +7,10 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
+import glob
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -110,7 +112,19 @@ def data_and_signature(words: list[str]) -> tuple[Any, str | None]:
             f"'{unknown[0]}' is neither a file nor a signature.\nA signature has an arrow and stands in"
             ' quotes: "image -> category".'
         )
+    for word in data:
+        _look_for(word)
     return (data[0] if len(data) == 1 else data), (signatures[0] if signatures else None)
+
+
+def _look_for(word: str) -> None:
+    """DataError at once where plainly nothing is, before libraries are loaded that take seconds."""
+    from mapsto.data.files import missing
+
+    path = Path(word.partition("::")[0]).expanduser()
+    nowhere = word.strip() and not glob.has_magic(word) and not os.path.lexists(path)
+    if nowhere and not any(each.is_file() for each in path.parents):
+        raise missing(path)
 
 
 def settings(command: argparse.ArgumentParser, group: type) -> None:
