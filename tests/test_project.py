@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import shlex
 import subprocess
@@ -185,6 +186,8 @@ def test_starting_loads_few_modules() -> None:
 def test_public_names_are_frozen() -> None:
     assert mapsto.__all__ == ["load", "resume", "train"]
     assert all(callable(getattr(mapsto, name)) for name in mapsto.__all__)
+    assert {*mapsto.__all__} <= {*dir(mapsto)}, "editors complete them"
+    assert {"minutes", "model", "seed", "target"} <= {*inspect.signature(mapsto.train).parameters}
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         getattr(mapsto, "trian")  # noqa: B009
 

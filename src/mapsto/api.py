@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mapsto.config import Budget, Reading, Settings, settings_of
+from mapsto.config import Budget, Reading, Settings, settings_of, showing_settings
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.errors import DataError, MapstoError, RunError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mapsto.prediction import Predictions
 
 
+@showing_settings
 def train(
     data: Any,
     signature: str | None = None,

@@ -8,10 +8,11 @@ Nothing here knows torch. Options of types, models and learners live with them, 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from mapsto.errors import ConfigError, did_you_mean
 VERSION = "0.1.0"  # of mapsto, as pyproject.toml has it
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 NAMES = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
 
 
@@ -200,6 +202,21 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
             f"expected one budget, got {' and '.join('--' + k for k in given)}.\nKeep one of them."
         )
     return settings
+
+
+def showing_settings(function: F) -> F:
+    """A function of `**options` whose signature names every setting with its default, for `help` and
+    editors."""
+    asked, one = inspect.signature(function), inspect.Parameter
+    spots = [spot for group in (*GROUPS, Settings) for spot in dataclasses.fields(group)]
+    shown = [
+        one(spot.name, one.KEYWORD_ONLY, default=spot.default, annotation=spot.type)
+        for spot in spots
+        if not dataclasses.is_dataclass(spot.default)
+    ]
+    kept = [given for given in asked.parameters.values() if given.kind is not one.VAR_KEYWORD]
+    function.__signature__ = asked.replace(parameters=[*kept, *shown])  # type: ignore[attr-defined]
+    return function
 
 
 def options_of(kind: type[T], options: Mapping[str, Any], what: str) -> T:
