@@ -262,9 +262,11 @@ class RunFolder:
         """A part of the record, made what it says. RunError where it cannot be."""
         try:
             return make()
-        except (ConfigError, KeyError, TypeError, ValueError) as problem:
-            said = f"it lacks {problem}" if isinstance(problem, KeyError) else str(problem).splitlines()[0]
-            raise RunError(f"{self.path / 'run.json'}: is damaged ({what}: {said[:200]}).\n{COPY}") from None
+        except (ConfigError, KeyError, TypeError, ValueError, IndexError) as problem:
+            said = f"it lacks {problem}" if isinstance(problem, KeyError) else str(problem).partition("\n")[0]
+            raise RunError(
+                f"{self.path / 'run.json'}: is damaged ({what}: {said[:160]}).\n{COPY}"
+            ) from problem
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -280,20 +282,23 @@ class RunFolder:
 
     def output(self, slot: str) -> Output:
         """What stands right of the arrow there: a fitted type as the kind of answer that was chosen."""
-        return self.types["output", slot].output(self.choice.kinds[slot])
+        return self._decided("choice", lambda: self.types["output", slot].output(self.choice.kinds[slot]))
 
     def new_model(self) -> torch.nn.Module:
         """The net with its first weights: a function of the choice and its seed."""
         self._need("models", self.choice.model)
-        torch.manual_seed(self.choice.training.seed)
-        return build_model(
-            self.choice.model,
-            self.signature,
-            self.types,
-            self.choice.model_options,
-            self.choice.kinds,
-            self.choice.found,
-        )
+        choice, signature, types = self.choice, self.signature, self.types
+        torch.manual_seed(choice.training.seed)
+        made = (choice.model, signature, types, choice.model_options, choice.kinds, choice.found)
+        try:
+            return build_model(*made)
+        except (MemoryError, RuntimeError) as problem:
+            if isinstance(problem, RuntimeError) and "memory" not in str(problem):
+                raise
+            options = shorten(", ".join(f"{name}={one}" for name, one in choice.model_options.items()), 80)
+            raise RunError(
+                f"{self.path}: its net takes more memory than this machine has ({options}).\nMake it smaller."
+            ) from problem
 
     def first_model(self) -> torch.nn.Module:
         """The net before its first step: fresh from the seed, with an earlier segment's weights where it had

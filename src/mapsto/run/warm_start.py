@@ -121,6 +121,8 @@ def start_from(run: RunFolder, start: str) -> None:
             f"--from {start}: the training is not finished ({from_run.status}).\nGo on with: mapsto resume"
             f" {start}"
         )
+    for slot in from_run.signature.outputs:  # a record that does not hold together is refused here
+        from_run.output(slot.name)
     weights = from_run.path / "model.safetensors"
     if not weights.exists():
         raise RunError(
@@ -130,7 +132,7 @@ def start_from(run: RunFolder, start: str) -> None:
     write_atomic(run.path / START, lambda path: shutil.copyfile(weights, path))
     record = {
         "run": str(from_run.path),
-        "created": from_run.record["created"],
+        "created": from_run.record.get("created", ""),
         "data": from_run.record["data"],
         "signature": from_run.record["signature"],
         "types": from_run.record["types"],

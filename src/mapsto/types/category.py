@@ -15,7 +15,7 @@ from torch.nn.functional import embedding, one_hot
 from mapsto.batch import Draw
 from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
-from mapsto.errors import CellError, DataError, did_you_mean
+from mapsto.errors import CellError, ConfigError, DataError, did_you_mean
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
 from mapsto.types.number.numerals import Moment, leading_zeros, values_of
 
@@ -115,6 +115,13 @@ class Category(DataType):
                 " of type 'categories'."
             )
         return str(cell).strip()
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        found = super().from_json(record)
+        if len(found.counts) != len(found.vocabulary):
+            raise ConfigError(f"{len(found.vocabulary)} classes, {len(found.counts)} counts of them")
+        return found
 
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
         """The vocabulary, in order of number or alphabet; a target's holds every value of spec["distinct"]
