@@ -36,6 +36,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def without_reports() -> Iterator[None]:
+    """Trainings whose report nobody looks at write none, which spares a third of their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mapsto.report.reporting.written", lambda *words: "")
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets; tests that need it skip where it is absent."""

@@ -24,7 +24,7 @@ from mapsto.errors import CellError, ConfigError, DataError, MapstoError
 from mapsto.types.audio import NOISE, QUIET, Audio, spectrum
 from mapsto.types.audio.files import Sound
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("without_reports", "one_thread")
 RANDOM = np.random.default_rng(0)
 
 

@@ -24,6 +24,8 @@ from mapsto.cli import main
 from mapsto.data.open import open_source
 from mapsto.errors import MapstoError, RunError
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 QUICK = ("--steps", "2", "--model", "mlp(width=8,depth=1)", "--threads", "1")
 
 
@@ -243,7 +245,7 @@ def test_strange_texts_are_read_trained_on_and_answered(name: str, capsys: pytes
     assert len(rows) == 60 and {row["y"].strip() for row in rows} <= {for_spreadsheet(label.strip()) for label in labels}
     assert all(cell[0] not in "=+@\t\r" for row in rows for cell in row.values() if len(cell) > 1)
     assert api.load(run).predict(texts[0]).predictions["y"].value in {label.strip() for label in labels}
-    page = (run / "report.html").read_text(encoding="utf-8")
+    page = api.report(run, emit=lambda event: None).read_text(encoding="utf-8")
     assert "<script>alert" not in page and "<b>sport" not in page
 
 

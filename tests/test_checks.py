@@ -26,6 +26,8 @@ from mapsto.errors import DataError
 from mapsto.measure import dependency
 from mapsto.steps.rows import make_ready
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 Rows = list[dict[str, Any]]
 N = 600
 SUBJECTS = [

@@ -26,6 +26,8 @@ from mapsto.run import Run
 from mapsto.types.categories import Categories
 from mapsto.types.number import Number
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 SMALL = "mlp(width=32,depth=2,members=4,adapter=output)"
 
 

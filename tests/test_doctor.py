@@ -29,6 +29,8 @@ from mapsto.errors import MapstoError, Stopped
 from mapsto.registry import module, names
 from mapsto.run import Run
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 Made = Callable[[str], Run]
 
 MODELS = {

@@ -28,6 +28,8 @@ from mapsto.training.plan import Plan
 from mapsto.training.probe import Probe, Timings, _best, _candidates, _compilable
 from mapsto.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 EXACT = {"model": "mlp(width=32, members=2, dropout=0)", "batch": 32, "precision": "float32", "clip": 1.0}
 
 

@@ -20,11 +20,15 @@ from mapsto import api
 from mapsto.errors import RunError
 from mapsto.run import Run
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 # Checkpoints every fifth of a second instead of every 5 s, so that kills fall between, before and into them.
 SCRIPT = """
 import sys, torch
+import mapsto.report.reporting as reporting
 import mapsto.training.trainer as trainer
 from mapsto.cli import main
+reporting.written = lambda *words: ""
 trainer.SAVE, trainer.TICK = 0.2, 0.05
 torch.set_num_threads(1)
 sys.exit(main(sys.argv[1:]))
@@ -51,7 +55,7 @@ PICTURES = (
     "--ema",
     "0.99",
     "--steps",
-    "60",
+    "40",
     "--batch",
     "32",
     "--threads",
@@ -60,9 +64,9 @@ PICTURES = (
 CELLS = ("--target", "y", "--model", "mlp(width=32,members=4)", "--ema", "0.9", "--steps", "600", "--batch", "32", "--threads", "1")
 
 
-TEXTS = ("notes:text(hide=0.2, max=20, long=windows) -> topic", "--ema", "0.9", "--steps", "200", "--batch", "16", "--threads", "1")
+TEXTS = ("notes:text(hide=0.2, max=20, long=windows) -> topic", "--ema", "0.9", "--steps", "80", "--batch", "16", "--threads", "1")
 MIXED = ("image, notes:text(hide=0.1), age:number -> topic:category, days:number", "--model", "fusion(mix=attention,token=32)")
-MIXED = (*MIXED, "--steps", "120", "--batch", "16", "--micro-batch", "6", "--threads", "1")
+MIXED = (*MIXED, "--steps", "60", "--batch", "16", "--micro-batch", "6", "--threads", "1")
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +115,7 @@ def test_killed_at_random_instants_ends_bit_identical(data: str, options: tuple[
     dice = random.Random(data)
     process = start("train", path, *options, "--out", str(tmp_path / "killed"))
     wait_for(lambda: (run := only_run(tmp_path / "killed")) and (run / "checkpoint.safetensors").exists(), process)
-    for _ in range(3):
+    for _ in range(2):
         time.sleep(dice.uniform(0.0, 1.0))  # the instant is the test's subject, not a wait for something
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -203,7 +207,9 @@ def killed_and_resumed(folder: Path, *words: str) -> tuple[Run, Run]:
     process.wait()
     killed = only_run(folder / "killed")
     assert killed is not None and Run.open(killed).status != "done"
-    resumed, unbroken = api.resume(killed, emit=ignore), only_run(folder / "unbroken")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mapsto.report.reporting.written", lambda *words: "")
+        resumed, unbroken = api.resume(killed, emit=ignore), only_run(folder / "unbroken")
     assert unbroken is not None
     return Run.open(unbroken), resumed
 
@@ -215,7 +221,7 @@ def same(unbroken: Run, resumed: Run) -> bool:
 
 def stopped_midway(table: Path, tmp_path: Path, number: int = signal.SIGKILL, code: int = -signal.SIGKILL) -> Path:
     """A run stopped by a signal some steps behind its second checkpoint."""
-    process = start("train", str(table), *CELLS, "--steps", "5000", "--out", str(tmp_path / "stopped"))
+    process = start("train", str(table), *CELLS, "--steps", "1500", "--out", str(tmp_path / "stopped"))
     wait_for(lambda: (run := only_run(tmp_path / "stopped")) and (run / "checkpoint.previous.safetensors").exists(), process)
     process.send_signal(number)
     assert process.wait(timeout=120) == code
@@ -225,7 +231,7 @@ def stopped_midway(table: Path, tmp_path: Path, number: int = signal.SIGKILL, co
 
 
 def unbroken(table: Path, tmp_path: Path) -> Path:
-    finished(start("train", str(table), *CELLS, "--steps", "5000", "--out", str(tmp_path / "unbroken")))
+    finished(start("train", str(table), *CELLS, "--steps", "1500", "--out", str(tmp_path / "unbroken")))
     run = only_run(tmp_path / "unbroken")
     assert run is not None
     return run

@@ -28,7 +28,7 @@ from mapsto.types.text import Text, pretrained
 from mapsto.types.text.targets import decode_texts
 from mapsto.types.text.tokenizers import FIRST, MISSING, PADDING, START, pieces_of
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("without_reports", "one_thread")
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")

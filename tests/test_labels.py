@@ -14,6 +14,8 @@ from mapsto.assess._ask import view_on
 from mapsto.blocks import Gallery, Table
 from mapsto.measure import label_errors
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 Rows = list[dict[str, Any]]
 N = 500
 

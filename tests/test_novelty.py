@@ -21,6 +21,8 @@ from mapsto.measure import ood
 from mapsto.measure.ood import Novelty, OodFeatures, ReferenceSet
 from mapsto.run import Run
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 WORDS = """the a this that every film book song story actor music plot scene joke ending was is felt seemed looked very quite rather really
 not too good bad dull bright slow quick funny sad long short and but because when while after it they we i loved hated liked enjoyed
 watched heard read again once never always"""

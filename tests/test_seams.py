@@ -39,6 +39,8 @@ from mapsto.training.ema import Ema
 from mapsto.training.trainer import Trainer
 from mapsto.types.base import DataType
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 POINT = parse("-> point")
 MOST_LINES = 40
 

@@ -20,6 +20,8 @@ from mapsto.training import checkpoint, memory, sharded
 from mapsto.training.distributed import Copies, Group
 from mapsto.training.processes import learn_together
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 OPTIONS = {"batch": 32, "precision": "float32", "clip": 1.0, "ema": 0.9, "steps": 50, "optimizer": "adamw", "lr": 0.002}
 BLOCKS = "fusion(mix=attention, token=16, dropout=0)"
 

@@ -28,6 +28,8 @@ from mapsto.data.open import open_source
 from mapsto.errors import DataError
 from mapsto.source import Source
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:

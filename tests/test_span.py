@@ -22,6 +22,8 @@ from mapsto.outputs.span import EXACT, F1, Pointed, Pointers, normal, overlap
 from mapsto.steps.rows import make_ready
 from mapsto.types.span import Span
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 TEXT = "Ann met Bob. Bob left for Paris."
 
 

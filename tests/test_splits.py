@@ -18,6 +18,8 @@ from mapsto.data.split import TEST, TRAIN, VALIDATION, split
 from mapsto.errors import ConfigError
 from mapsto.steps.rows import make_ready
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 VISITS = [{"user": f"u{u}", "day": day, "x": 10 * u + day, "y": "abcdef"[u % 6]} for day in range(10) for u in range(12)]
 
 

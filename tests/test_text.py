@@ -34,6 +34,8 @@ from mapsto.types.text.pretrained import PUBLIC
 from mapsto.types.text.stems import Texts
 from mapsto.types.text.tokenizers import FIRST, MISSING, START, UNKNOWN, learn_tokenizer
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 KINDS = ("words", "bpe", "char", "ngrams")
 CORPUS = [
     "The cat sat on the mat.",

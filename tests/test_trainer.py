@@ -22,6 +22,8 @@ from mapsto.training.plan import Plan
 from mapsto.training.prefetch import prefetched
 from mapsto.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 
 def ignore(event: object) -> None:
     """Tests read results, not progress."""
