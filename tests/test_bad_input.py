@@ -442,7 +442,7 @@ def test_a_run_that_lost_its_weights_or_its_record(capsys: pytest.CaptureFixture
         said = capsys.readouterr().err
         assert "the file is missing" in said and "Copy the run again" in said and "mapsto reproduce" in said
     (path / "run.json").write_text("{}")
-    assert main(["predict", str(path), "x.csv"]) == 2 and "no format and no status" in capsys.readouterr().err
+    assert main(["predict", str(path), "x.csv"]) == 2 and "format is missing" in capsys.readouterr().err
     assert main(["runs", str(path.parent)]) == 0
     said = capsys.readouterr().out
     assert path.name in said and "damaged" in said

@@ -20,6 +20,7 @@ import mapsto.training.trainer as trainer
 from mapsto.blocks import Section
 from mapsto.cli import main
 from mapsto.commands.doctor import patient_of
+from mapsto.config import settings_of
 from mapsto.doctor import Diagnosis, Subject, by_cause, examine, section
 from mapsto.doctor._probes.overfit import overfit_one_batch
 from mapsto.doctor._probes.rates import rate_range
@@ -390,7 +391,8 @@ def test_a_failed_training_says_why(tmp_path: Path, made: Made) -> None:
 
 
 def test_a_training_that_never_began_shows_its_own_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = Run.create(tmp_path, "none", {"status": "failed", "problem": "column 'x': expected numbers.\nMend it."})
+    asked = {"data": {"name": "x", "locations": [], "fingerprint": ""}, "settings": settings_of({}).to_json()}
+    run = Run.create(tmp_path, "none", {**asked, "status": "failed", "problem": "column 'x': expected numbers.\nMend it."})
     assert main(["doctor", str(run.path)]) == 0
     assert "expected numbers" in capsys.readouterr().out
     assert main(["doctor", str(run.path), "--json"]) == 0

@@ -290,11 +290,18 @@ def test_two_processes_learn_what_one_learns(cells: Path, tmp_path: Path) -> Non
     assert read_json_lines(two.path / "decisions.jsonl")[0]["plan"]["processes"] == 2
 
 
+@pytest.fixture(scope="module")
+def learned_by_two(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes learn that nobody stops."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert done(train(cells, folder, "--steps", "300", "--devices", "2", "--threads", "1"))
+    return only(folder).path
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked to leave"])
-def test_two_processes_resume_exactly(cells: Path, tmp_path: Path, how: signal.Signals) -> None:
+def test_two_processes_resume_exactly(cells: Path, learned_by_two: Path, tmp_path: Path, how: signal.Signals) -> None:
     """The process that started them is killed, or asked to save and leave, while they learn; none of them stays."""
-    assert done(train(cells, tmp_path / "whole", "--steps", "400", "--devices", "2", "--threads", "1"))
-    broken = train(cells, tmp_path / "broken", "--steps", "400", "--devices", "2", "--threads", "1")
+    broken = train(cells, tmp_path / "broken", "--steps", "300", "--devices", "2", "--threads", "1")
     assert broken.stdout is not None
     assert next(line for line in broken.stdout if '"evaluate"' in line)
     broken.send_signal(how)
@@ -304,7 +311,7 @@ def test_two_processes_resume_exactly(cells: Path, tmp_path: Path, how: signal.S
 
     api.resume(run, emit=quiet)
 
-    assert api.same_weights(run, only(tmp_path / "whole").path)
+    assert api.same_weights(run, learned_by_two)
 
 
 def test_a_process_that_fails_ends_the_others_and_is_told(cells: Path, tmp_path: Path) -> None:
