@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mapsto import recipes
-from mapsto.cells import Annotated, is_missing
+from mapsto.cells import Annotated, Column, is_missing
 from mapsto.checks.base import Evidence
 from mapsto.config import Reading, Settings
 from mapsto.data.encode import encode_source, list_bad, spots
@@ -163,7 +163,10 @@ def fit_types(
         within = column_type.annotates(signature) if side == "output" else None
         cells = _training(found, parts, slot.column, signature.column_of(within) if within else None)
         every = found.distinct if side == "output" else (known or {})
-        distinct = _read(column_type, every.get(slot.column, []))
+        distinct = every.get(slot.column, [])
+        if within is None:
+            column_type = column_type.as_written(Column(slot.column, [*cells, *distinct]), side)
+        distinct = _read(column_type, distinct)
         values = distinct if side == "input" and kind.wants == "all" else _read(column_type, cells)
         spec = {
             "side": side,

@@ -17,7 +17,8 @@ from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
-from mapsto.types.number.numerals import Moment, leading_zeros, values_of
+from mapsto.types.number._written import are_codes
+from mapsto.types.number.numerals import Moment, values_of
 
 MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, so these come first
 ONE_HOT = 100  # plain features keep the most frequent classes
@@ -69,7 +70,7 @@ class Category(DataType):
         values = values_of(cells)
         if sum(value is not None for value in values) < 0.95 * len(cells):
             return 0.8 if few else 0.3
-        if leading_zeros(cells):  # codes such as '007' or '01234'
+        if are_codes(column):  # such as '007' or '01234'
             return 0.6 if few else 0.3
         numbers = {value for value in values if value is not None}
         if len(numbers) > max(20, 0.05 * len(cells)) or any(

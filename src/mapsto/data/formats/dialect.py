@@ -34,6 +34,7 @@ _COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _GROUPED_COMMA = re.compile(r"\s*[+-]?\d{1,3}(\.\d{3})+,\d+\s*")
 _DOT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[+-]?\d{1,3}([.,]\d{3})+\s*")
+_WHOLE = re.compile(r"\s*[+-]?(\d{1,3}|[1-9]\d{0,2}(\.\d{3})+)\s*")
 _DECLARED = re.compile(r"\ufeff?sep=([,;|\t])\r?\n", re.IGNORECASE)
 _SAID = {
     "\t": "tab",
@@ -340,6 +341,8 @@ def _with_decimals(dialect: Dialect, rows: list[list[str]]) -> Dialect:
             )
             if any(_GROUPED_COMMA.fullmatch(cell) for cell in with_comma):
                 grouped.add(index)
+        elif any("." in cell for cell in column) and all(_WHOLE.fullmatch(cell) for cell in column):
+            grouped.add(index)  # '1.075' beside '567': whole numbers, where the file writes decimal commas
         elif any(_DOT.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in column):
             dots = True
     commas = commas and not dots

@@ -3,6 +3,7 @@ cells stay as they are."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,7 +105,9 @@ def source_of(offer: Offer) -> Source:
 def _selected(name: str, kind: str) -> str:
     """Kinds that Python has no plain value for are cast on the way."""
     quoted = '"' + name.replace('"', '""') + '"'
-    if kind.startswith("DECIMAL") or kind in ("HUGEINT", "UHUGEINT"):
+    if kind in ("HUGEINT", "UHUGEINT") or re.fullmatch(r"DECIMAL\((1[6-9]|[23]\d),0\)", kind):
+        return f"{quoted}::VARCHAR"  # a float would merge whole numbers beyond 2^53
+    if kind.startswith("DECIMAL"):
         return f"{quoted}::DOUBLE"
     if kind.startswith("TIMESTAMP WITH TIME ZONE"):
         return f"make_timestamp(epoch_us({quoted}))"  # the instant in UTC; duckdb would ask for pytz

@@ -1,8 +1,8 @@
 """Numbers, and dates and times as numbers that know calendar and trend.
 
-In the store a cell is one float64 (dates: seconds since 1970, wall-clock time), NaN when missing. In a batch
-an input is float32 features with a missing flag; a target stays in its own unit, NaN when missing. The
-encodings that make nets good on tables are those of Gorishniy et al. 2022, "On Embeddings for Numerical
+In the store a cell is one float64 (dates: seconds since 1970, in UTC where a zone is told), NaN when missing.
+In a batch an input is float32 features with a missing flag; a target stays in its own unit, NaN when missing.
+The encodings that make nets good on tables are those of Gorishniy et al. 2022, "On Embeddings for Numerical
 Features". Letters: B batch, N features, L their encoding's length, D width.
 """
 
@@ -18,19 +18,21 @@ import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Draw, Field
-from mapsto.cells import Column, is_missing, shorten
+from mapsto.cells import Column, Pointed, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
+from mapsto.types.number._written import are_codes, decimal_of
+from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
     DAY,
     Moment,
     brief,
     infinite,
     iso,
-    leading_zeros,
     number_of,
     seconds_of,
+    underscored,
     values_of,
 )
 
@@ -43,7 +45,7 @@ class Number(DataType):
 
     outputs: ClassVar[tuple[str, ...]] = ("regression",)
     unmistakable: ClassVar[bool] = True
-    reading: ClassVar[tuple[str, ...]] = ("kind", "decimal", "day_first", "dates_day_first")
+    reading: ClassVar[tuple[str, ...]] = ("kind", "decimal", "mark", "day_first", "dates_day_first")
 
     loss: str = setting("mse", "what a prediction's error costs", choices=("mse", "huber"))
     log: bool = setting(
@@ -55,12 +57,17 @@ class Number(DataType):
     encoding: str = setting(
         "spline", "how an input number is embedded", choices=("spline", "piecewise", "periodic", "plain")
     )
-    decimal: str = setting(".", "decimal mark in text", choices=(".", ","))
+    decimal: str | None = setting(
+        None, "decimal mark in text; default: the one that the whole column fits", choices=(".", ",")
+    )
     day_first: bool | None = setting(
         None, "01/02/2011 is the first of February; default: what other dates of the column show, else not"
     )
     side: str = learned("input")
     kind: str = learned("number")
+    mark: str = learned(".")  # the decimal mark found
+    doubtful: str = learned("")  # "," or ".": how texts are read that could be read with the other one, too
+    zones: tuple[str, ...] = learned(())  # in which its times are told: +02:00
     dates_day_first: bool = learned(False)
     mean: float = learned(0.0)  # of training values, on the log scale where `log`
     std: float = learned(0.0)  # 0: not fitted
@@ -77,16 +84,25 @@ class Number(DataType):
             return 0.2
         values = values_of(cells)
         share = sum(value is not None for value in values) / len(cells)
-        if share < 0.95 or all(isinstance(cell, (bool, np.bool_)) for cell in cells) or leading_zeros(cells):
+        if share < 0.95 or all(isinstance(cell, (bool, np.bool_)) for cell in cells) or are_codes(column):
             return 0.3 * share
         distinct = {value for value in values if value is not None}
         whole = len(distinct) <= 20 and not any(isinstance(value, Moment) or value % 1 for value in distinct)
         return 0.5 if whole else 0.9
 
+    def as_written(self, column: Column, side: str) -> Self:
+        """The decimal mark, where none is named."""
+        if self.std or self.decimal:
+            return self
+        mark, doubtful = decimal_of(column.known)
+        return replace(self, mark=mark, doubtful=doubtful)
+
     def read(self, cell: Any) -> float | None:
         """3, '1,234.5', '$ 12', '12 %', (1,234), True; dates as ISO, 01/02/2011, '2 Jan 2011', objects.
         Percent keeps its number: 12."""
-        value = number_of(cell, self.decimal, self._day_first)
+        if self.decimal and type(cell) is Pointed:
+            cell = cell.written
+        value = number_of(cell, self._decimal, self._day_first)
         if value is None or not self.std:
             return value
         if isinstance(value, Moment) != (self.kind == "date"):
@@ -95,6 +111,10 @@ class Number(DataType):
                 f"expected a {wanted}, got the {got} {shorten(cell)}.\nWrite the whole column as {wanted}s."
             )
         return value
+
+    @property
+    def _decimal(self) -> str:
+        return self.decimal or self.mark
 
     @property
     def _day_first(self) -> bool:
@@ -124,7 +144,11 @@ class Number(DataType):
                 [value.swapped if early and value.swapped is not None else value for value in moments],
                 np.float64,
             )
-            column_type = replace(column_type, clock=bool(np.ptp(array % DAY) > 0))
+            offsets = {value.zone for value in moments if value.zone is not None}
+            zones = tuple(map(zone_name, sorted(offsets)))
+            if zones and any(value.zone is None for value in moments):
+                zones = (*zones, "none")
+            column_type = replace(column_type, clock=bool(np.ptp(array % DAY) > 0), zones=zones)
         return replace(column_type, rows=int(spec.get("rows", len(values))))._with_statistics(array)
 
     def _with_statistics(self, array: np.ndarray) -> Self:
@@ -175,6 +199,10 @@ class Number(DataType):
         if isinstance(cells, np.ndarray) and cells.dtype.kind == "M" and self.kind == "date":
             return seconds_of(cells.reshape(len(cells)))
         if self.kind == "date" or (isinstance(cells, np.ndarray) and cells.dtype.kind not in "fiubOUT"):
+            return None
+        if underscored(cells) or (self._decimal == "," and any(isinstance(cell, str) for cell in cells)):
+            return None
+        if self.decimal and any(type(cell) is Pointed for cell in cells):
             return None
         if isinstance(cells, np.ma.MaskedArray):
             cells = cells.tolist()  # None where masked
@@ -259,12 +287,23 @@ class Number(DataType):
         return self
 
     def said(self, name: str) -> str:
-        order = "day before month" if self._day_first else "month before day"
-        return (
-            f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))"
-            if self.kind == "date"
-            else ""
-        )
+        if self.kind == "date":
+            order = "day before month" if self._day_first else "month before day"
+            return (
+                f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))"
+                f"{self._said_zones()}"
+            )
+        if not self.doubtful or self.decimal:
+            return ""
+        readings = {",": "a decimal comma (1,234 is 1.234)", ".": "thousands marks (1,234 is 1234)"}
+        other = {",": ".", ".": ","}[self.doubtful]
+        return f"'{name}' is read with {readings[self.doubtful]}; else {name}:number(decimal='{other}')"
+
+    def _said_zones(self) -> str:
+        if not set(self.zones) - {"UTC"}:
+            return ""
+        told = ", ".join(self.zones[:5]) + (", …" if len(self.zones) > 5 else "")
+        return f"; its zones ({told}) are brought to UTC"
 
     def show(self, value: float | None) -> str:
         if value is None:
