@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from mapsto.cells import Column
+from mapsto.checks import look
+from mapsto.checks.base import Finding
 from mapsto.config import settings_of
 from mapsto.data.open import open_source
 from mapsto.errors import CellError
@@ -56,6 +58,10 @@ def kinds(ready: Ready) -> dict[str, str]:
 
 def said(ready: Ready, name: str, side: str = "input") -> str:
     return ready.types[side, name].said(name)
+
+
+def findings(ready: Ready, name: str) -> list[Finding]:
+    return [finding for finding in look(ready.evidence) if finding.name == name]
 
 
 def surest(cells: Sequence[Any], name: str = "x") -> str:
@@ -244,3 +250,114 @@ def test_large_ids_of_a_parquet_file_are_not_merged(tmp_path: Path) -> None:
     cells = [cell for chunk in open_source(path).chunks() for cell in chunk.columns["who"]]
 
     assert cells == ["12345678901234567890", "12345678901234567891", "12345678901234567892"]
+
+
+# --- values that are none --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", [1.7976931348623157e308, -3.4028234663852886e38, "-3.4e38", "1.797e308"])
+def test_the_largest_floats_are_missing_and_told(read: Read, cell: Any) -> None:
+    ages = [cell if i % 10 == 0 else 20 + i for i in range(40)]  # pytest makes any warning an error
+
+    ready = read("age, x -> y", table(age=ages, x=range(40), y=["a", "b"] * 20))
+
+    assert values_of(ready, "age")[:2] == [None, 21]
+    assert ready.types["input", "age"].mean < 100
+    assert "are read as missing" in said(ready, "age")
+
+
+@pytest.mark.parametrize("value", [-9999, 999999])
+def test_a_number_that_stands_for_unknown_is_named_with_its_flag(read: Read, value: int) -> None:
+    data = table(age=[value if i % 10 == 0 else 20 + i for i in range(60)], x=range(60), y=["a", "b"] * 30)
+
+    found = findings(read("age, x -> y", data), "not known")
+    ready = read(f"age:number(missing={value}), x -> y", data)
+
+    assert [(one.level, one.fix) for one in found] == [("warn", f"age:number(missing={value})")]
+    assert values_of(ready, "age")[0] is None and ready.types["input", "age"].mean < 100
+    assert not findings(ready, "not known")
+
+
+@pytest.mark.parametrize("cells", [range(60), [99, *range(59)], [i * 100 for i in range(60)], [0, 1] * 30])
+def test_usual_numbers_are_no_sentinels(read: Read, cells: Sequence[int]) -> None:
+    ready = read("age, x -> y", table(age=cells, x=[i * 0.37 for i in range(60)], y=["a", "b"] * 30))
+
+    assert not findings(ready, "not known") and not findings(ready, "far out")
+
+
+def test_one_extreme_target_is_named(read: Read) -> None:
+    prices = [1e12 if i == 7 else 100 + i * 1.5 for i in range(60)]
+
+    found = findings(read("x -> price", table(x=range(60), price=prices)), "far out")
+
+    assert [(one.level, one.rows, one.columns) for one in found] == [("warn", (7,), ("price",))]
+    assert "price:number(log=true)" in found[0].fix
+
+
+# --- classes written in several ways ---------------------------------------------------------------------------------------------
+
+
+def test_whole_numbers_are_the_same_classes_however_written(read: Read, tmp_path: Path) -> None:
+    test = tmp_path / "later.csv"
+    test.write_text(table(x=range(40), sick=["0.0", "1.0"] * 20), encoding="utf-8")
+
+    ready = read("x -> sick:category", table(x=range(40, 100), sick=["0", "1"] * 30), test=str(test))
+
+    assert ready.types["output", "sick"].classes == ("0", "1")
+    assert ready.store.size("test") == 40 and set(values_of(ready, "sick", "output")) == {"0", "1"}
+
+
+def test_codes_with_points_stay_apart() -> None:
+    cells = ["1.0", "1.10", "2.0"]
+
+    column_type = as_written(entry("types", "category")(), cells)
+
+    assert [column_type.read(cell) for cell in cells] == cells
+
+
+def test_truth_values_of_a_frame_and_their_words_are_the_same() -> None:
+    column_type = as_written(entry("types", "category")(), [True, "False", "TRUE"])
+
+    assert [column_type.read(cell) for cell in (True, "TRUE", "false")] == ["true", "true", "false"]
+
+
+def test_classes_are_the_same_in_every_unicode_form() -> None:
+    read = entry("types", "category")().read
+
+    assert read("Mu\u0308ller ") == read("M\u00fcller") == "M\u00fcller"
+    assert entry("types", "categories")().read(["Mu\u0308ller"]) == ("M\u00fcller",)
+
+
+def test_classes_that_are_likely_the_same_are_named(read: Read) -> None:
+    data = table(x=range(60), y=["yes", "Yes", "no"] * 20)
+
+    found = findings(read("x -> y", data), "alike")
+    folded = read("x -> y:category(fold=true)", data)
+
+    assert [(one.level, one.fix) for one in found] == [("warn", "y:category(fold=true)")]
+    assert "'Yes' and 'yes'" in found[0].what
+    assert folded.types["output", "y"].classes == ("no", "yes") and not findings(folded, "alike")
+
+
+# --- classes that are words for nothing ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["none", "NA", "null", "missing", "-"])
+def test_a_word_for_nothing_that_repeats_is_a_class(read: Read, word: str) -> None:
+    cells = [word, "mild", "severe", ""] * 15
+    data = table(x=range(60), damage=cells)
+
+    ready = read("x -> damage", data)
+    without = read("x -> damage:category(gaps=true)", data)
+
+    assert set(ready.types["output", "damage"].classes) == {word, "mild", "severe"}
+    assert values_of(ready, "damage", "output")[:4] == [word, "mild", "severe", None]
+    assert "damage:category(gaps=true)" in said(ready, "damage", "output")
+    assert set(without.types["output", "damage"].classes) == {"mild", "severe"}
+
+
+@pytest.mark.parametrize("cells", [["none", *["mild", "severe"] * 30], ["none", "0", "1"] * 20])
+def test_a_gap_stays_a_gap(read: Read, cells: list[str]) -> None:
+    ready = read("x -> y:category", table(x=range(len(cells)), y=cells))
+
+    assert "none" not in ready.types["output", "y"].classes

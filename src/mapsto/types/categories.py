@@ -4,6 +4,7 @@ unknown labels are masked."""
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +76,7 @@ class Categories(DataType):
         if cell is None:
             return None
         if isinstance(cell, Mapping):
-            return {str(name).strip(): _truth(value) for name, value in cell.items()}
+            return {label(str(name)): _truth(value) for name, value in cell.items()}
         if isinstance(cell, (set, frozenset)):
             cell = sorted(map(str, cell))
         if isinstance(cell, (np.ndarray, Tensor)):
@@ -102,11 +103,11 @@ class Categories(DataType):
                 )
             names = self.vocabulary or [str(k) for k in range(len(items))]
             return {name: _truth(item) for name, item in zip(names, items, strict=True)}
-        return tuple(dict.fromkeys(str(item).strip() for item in items if not is_missing(item)))
+        return tuple(dict.fromkeys(label(str(item)) for item in items if not is_missing(item)))
 
     def _parted(self, text: str) -> tuple[str, ...]:
         pieces = text.split(self.mark) if self.mark else [text]
-        return tuple(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
+        return tuple(dict.fromkeys(label(piece) for piece in pieces if piece.strip()))
 
     def fit(self, values: Sequence[Labels | None], spec: Mapping[str, Any]) -> Self:
         """The labels, in order of number or alphabet; a target's include those of spec["distinct"]. A room
@@ -252,6 +253,12 @@ class Categories(DataType):
 
         count = len(self.vocabulary)
         return MultiHot(count) if width is None else LabelMean(count, width)
+
+
+def label(text: str) -> str:
+    """Without blanks around it, in Unicode's composed form."""
+    text = text.strip()
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _mark(texts: Sequence[str]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import statistics
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +27,9 @@ MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, s
 ONE_HOT = 100  # plain features keep the most frequent classes
 SLICES = 12  # most frequent values that are looked at one by one
 ABOUT = 5  # most frequent classes named
+WORDS = frozenset({"none", "na", "n/a", "null", "nil", "missing", "-"})  # for nothing; classes, too
+USUAL = 0.1  # of the classes' median: as often such a word stands that is one
+_WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d*))(?:\.0+)?")
 LABEL_NAMES = frozenset(
     {"label", "labels", "class", "classes", "target", "category", "species", "digit", "outcome", "y"}
 )
@@ -36,7 +42,7 @@ class Category(DataType):
 
     outputs: ClassVar[tuple[str, ...]] = ("classes",)
     takes_any: ClassVar[bool] = True
-    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side")
+    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side", "fold", "whole", "truths", "words")
 
     smoothing: float = setting(
         0.0, "label smoothing: this share of a label is spread over all classes (Szegedy 2016)", above=-1e-9
@@ -47,7 +53,12 @@ class Category(DataType):
         "an input's classes seen less often are 'other'; default 1 up to 50 rows, 2 up to 1,000, else 5",
         above=0,
     )
+    fold: bool = setting(False, "classes that differ only in case or blanks are one")
+    gaps: bool = setting(False, "NA, none, null, missing and - are never a class")
     side: str = learned("input")
+    whole: bool = learned(False)  # are all classes whole numbers, so that 1.0 is 1?
+    truths: bool = learned(False)  # are they truth values, so that 'True' is true?
+    words: tuple[str, ...] = learned(())  # of WORDS that are classes here
     vocabulary: tuple[str, ...] = learned(())  # the classes
     counts: tuple[int, ...] = learned(())  # in the sample seen by fit
     frequent: tuple[int, ...] = learned(())  # codes with a column of their own in plain features
@@ -91,10 +102,23 @@ class Category(DataType):
         codes = range(FIRST, FIRST + min(len(names), ONE_HOT))
         return cls(side=side, vocabulary=names, counts=(1,) * len(names), frequent=tuple(codes))
 
+    def as_written(self, column: Column, side: str) -> Self:
+        """Are the classes whole numbers, or truth values? And which words for nothing are classes: of a
+        target of words those that repeat as its other classes do."""
+        if self.vocabulary:
+            return self
+        known = column.known
+        kinds = {type(cell) for cell in known}
+        texts = {cell.strip() for cell in known if isinstance(cell, str)}
+        whole = bool(known) and all(map(_WHOLE.fullmatch, texts)) and kinds <= {str, int, float, np.int64}
+        truths = bool in kinds and kinds <= {bool, str} and {t.lower() for t in texts} <= {"true", "false"}
+        words = () if self.gaps or side != "output" or whole else _class_words(column)
+        return replace(self, whole=whole, truths=truths, words=words)
+
     def read(self, cell: Any) -> str | None:
         """Text, stripped, its case kept; 3 and 3.0 are '3', True is 'true'."""
         if isinstance(cell, str):
-            return None if is_missing(cell) else sound(cell.strip())
+            return self._named(cell.strip())
         if isinstance(cell, np.generic) or (isinstance(cell, np.ndarray) and cell.size == 1):
             cell = cell.item()
         if is_missing(cell):
@@ -116,6 +140,19 @@ class Category(DataType):
                 " of type 'categories'."
             )
         return str(cell).strip()
+
+    def _named(self, text: str) -> str | None:
+        """The class that a text names; None where it says nothing."""
+        if is_missing(text) and text.lower() not in self.words:
+            return None
+        text = sound(text)
+        if not text.isascii() and text not in self.vocabulary:  # classes of runs before stay as they were
+            text = unicodedata.normalize("NFC", text)
+        if self.whole and (found := _WHOLE.fullmatch(text)):
+            return found[1]
+        if self.truths:
+            return text.lower()
+        return " ".join(text.split()).casefold() if self.fold else text
 
     def fit(self, values: Sequence[str | None], spec: Mapping[str, Any]) -> Self:
         """The vocabulary, in order of number or alphabet; a target's holds every value of spec["distinct"]
@@ -208,6 +245,14 @@ class Category(DataType):
             + (", …" if count > ABOUT else "")
         )
 
+    def said(self, name: str) -> str:
+        if not self.words:
+            return ""
+        verb = "is a class" if len(self.words) == 1 else "are classes"
+        return (
+            f"'{name}': {', '.join(self.words)} {verb}, no gap in the data; else {name}:category(gaps=true)"
+        )
+
     @property
     def classes(self) -> tuple[str, ...]:
         return self.vocabulary
@@ -254,6 +299,17 @@ class Category(DataType):
     @classmethod
     def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
         return super().stems(column_types, width) if width is None else Embeddings(column_types, width)
+
+
+def _class_words(column: Column) -> tuple[str, ...]:
+    """Words for nothing that stand in a target of words as often as its classes do."""
+    others = Counter(cell.strip() for cell in column.known if isinstance(cell, str))
+    if not others or any(value is not None for value in values_of(list(others))):
+        return ()
+    texts = (cell.strip().lower() for cell in column.cells if isinstance(cell, str))
+    counts = Counter(text for text in texts if text in WORDS)
+    least = max(3, USUAL * statistics.median(others.values()))
+    return tuple(sorted(word for word, count in counts.items() if count >= least))
 
 
 def _order(name: str) -> tuple[int, float, str]:

@@ -22,7 +22,8 @@ from mapsto.cells import Column, Pointed, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
-from mapsto.types.number._written import are_codes, decimal_of
+from mapsto.types.number._calendar import calendar
+from mapsto.types.number._written import are_codes, decimal_of, said_decimal
 from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
     DAY,
@@ -36,6 +37,8 @@ from mapsto.types.number.numerals import (
     values_of,
 )
 
+# the largest number of 32 bits, nearly: this, and that of 64 bits, is what programs write for "not known"
+VAST = 3.39e38
 NOISE = "noise in numbers (standard deviations)"
 
 
@@ -45,7 +48,10 @@ class Number(DataType):
 
     outputs: ClassVar[tuple[str, ...]] = ("regression",)
     unmistakable: ClassVar[bool] = True
-    reading: ClassVar[tuple[str, ...]] = ("kind", "decimal", "mark", "day_first", "dates_day_first")
+    reading: ClassVar[tuple[str, ...]] = (
+        *("kind", "decimal", "mark", "day_first", "dates_day_first"),
+        "missing",
+    )
 
     loss: str = setting("mse", "what a prediction's error costs", choices=("mse", "huber"))
     log: bool = setting(
@@ -63,10 +69,12 @@ class Number(DataType):
     day_first: bool | None = setting(
         None, "01/02/2011 is the first of February; default: what other dates of the column show, else not"
     )
+    missing: tuple[float, ...] | None = setting(None, "a value that means 'not known', such as -9999")
     side: str = learned("input")
     kind: str = learned("number")
     mark: str = learned(".")  # the decimal mark found
     doubtful: str = learned("")  # "," or ".": how texts are read that could be read with the other one, too
+    beyond: bool = learned(False)  # are there cells of VAST values, which count as missing?
     zones: tuple[str, ...] = learned(())  # in which its times are told: +02:00
     dates_day_first: bool = learned(False)
     mean: float = learned(0.0)  # of training values, on the log scale where `log`
@@ -91,11 +99,15 @@ class Number(DataType):
         return 0.5 if whole else 0.9
 
     def as_written(self, column: Column, side: str) -> Self:
-        """The decimal mark, where none is named."""
-        if self.std or self.decimal:
+        """The decimal mark, where none is named; and whether there are values that are none."""
+        if self.std:
             return self
-        mark, doubtful = decimal_of(column.known)
-        return replace(self, mark=mark, doubtful=doubtful)
+        known = column.known
+        mark, doubtful = (self.mark, "") if self.decimal else decimal_of(known)
+        beyond = (
+            any(value is not None and abs(value) >= VAST for value in values_of(known)) if known else False
+        )
+        return replace(self, mark=mark, doubtful=doubtful, beyond=beyond)
 
     def read(self, cell: Any) -> float | None:
         """3, '1,234.5', '$ 12', '12 %', (1,234), True; dates as ISO, 01/02/2011, '2 Jan 2011', objects.
@@ -103,7 +115,9 @@ class Number(DataType):
         if self.decimal and type(cell) is Pointed:
             cell = cell.written
         value = number_of(cell, self._decimal, self._day_first)
-        if value is None or not self.std:
+        if value is None or self._is_unknown(value):
+            return None
+        if not self.std:
             return value
         if isinstance(value, Moment) != (self.kind == "date"):
             wanted, got = ("date", "number") if self.kind == "date" else ("number", "date")
@@ -111,6 +125,9 @@ class Number(DataType):
                 f"expected a {wanted}, got the {got} {shorten(cell)}.\nWrite the whole column as {wanted}s."
             )
         return value
+
+    def _is_unknown(self, value: float) -> bool:
+        return abs(value) >= VAST or value in (self.missing or ())
 
     @property
     def _decimal(self) -> str:
@@ -192,6 +209,9 @@ class Number(DataType):
                 found[position] = value
         for position in np.flatnonzero(np.isinf(found)).tolist():
             problems[position], found[position] = infinite(cells[position]), math.nan
+        found[np.abs(found) >= VAST] = math.nan
+        if self.missing:
+            found[np.isin(found, self.missing)] = math.nan
         return found, problems
 
     def _quickly(self, cells: Sequence[Any]) -> np.ndarray | None:
@@ -231,7 +251,7 @@ class Number(DataType):
         standard = torch.where(missing, 0.0, (known - self.mean) / self.std)
         columns = [standard[:, None], missing[:, None]]
         if self.kind == "date":
-            columns.append(_calendar(known, self.clock) * ~missing[:, None])
+            columns.append(calendar(known, self.clock) * ~missing[:, None])
         return torch.cat([column.float() for column in columns], 1)
 
     @classmethod
@@ -293,11 +313,8 @@ class Number(DataType):
                 f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))"
                 f"{self._said_zones()}"
             )
-        if not self.doubtful or self.decimal:
-            return ""
-        readings = {",": "a decimal comma (1,234 is 1.234)", ".": "thousands marks (1,234 is 1234)"}
-        other = {",": ".", ".": ","}[self.doubtful]
-        return f"'{name}' is read with {readings[self.doubtful]}; else {name}:number(decimal='{other}')"
+        vast = f"'{name}': values beyond {VAST:g} are read as missing: a float's largest, no quantity"
+        return "; ".join(filter(None, [said_decimal(name, self.doubtful), vast * self.beyond]))
 
     def _said_zones(self) -> str:
         if not set(self.zones) - {"UTC"}:
@@ -364,22 +381,3 @@ def knots(values: np.ndarray, most: int) -> np.ndarray:
     mass = np.cumsum(np.sqrt(counts))
     at = np.searchsorted(mass, np.linspace(0, 1, most + 1)[1:-1] * mass[-1])
     return distinct[np.unique(np.concatenate([[0], at, [len(distinct) - 1]]))]
-
-
-def _calendar(seconds: Tensor, clock: bool) -> Tensor:
-    """(B,) float64 -> (B, 23 or 27): two waves a year (4), month (12), weekday (7); two waves a day (4) if
-    `clock`."""
-    stamps = seconds.cpu().numpy().astype("datetime64[s]")
-    years, months, days = (stamps.astype(f"datetime64[{unit}]") for unit in "YMD")
-    month = months.astype(np.int64) % 12
-    weekday = (days.astype(np.int64) + 3) % 7  # the first of January 1970 was a Thursday
-    year = (days - years.astype("datetime64[D]")).astype(np.int64) / 365.25
-    waves = [_waves(year), np.eye(12)[month], np.eye(7)[weekday]]
-    if clock:
-        waves.append(_waves((stamps - days.astype("datetime64[s]")).astype(np.int64) / DAY))
-    return torch.from_numpy(np.concatenate(waves, 1)).to(seconds.device)
-
-
-def _waves(turns: np.ndarray) -> np.ndarray:
-    angle = 2 * np.pi * turns
-    return np.stack([np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)], 1)

@@ -27,8 +27,8 @@ _NAMED = re.compile(
 
 
 def decimal_of(cells: Sequence[Any]) -> tuple[str, str]:
-    """The decimal mark of a column's texts, and again where that is in doubt ("" else): cells like '1,669' can
-    be read with either. A mark that stands where thousands have none decides; so do whole numbers below a
+    """The decimal mark of a column's texts, and again where that is in doubt ("" else): cells like '1,669'
+    can be read with either. A mark that stands where thousands have none decides; so do whole numbers below a
     thousand beside '1.070', which no decimals are written like."""
     texts = {cell for cell in cells if type(cell) is str}
     whole = _APART.join(texts)
@@ -65,6 +65,17 @@ def _decided(clear: dict[str, int], doubt: dict[str, list[str]], bare: list[str]
     grouped = small and (any(text.endswith("0") for text in doubt["."]) or len(doubt["."]) >= MANY)
     mark = "," if grouped else "."
     return mark, mark if small else ""
+
+
+def said_decimal(name: str, mark: str) -> str:
+    """How the texts of a column are read that could be read otherwise, and the flag for it; "" where none."""
+    if not mark:
+        return ""
+    if mark == ",":
+        told, other = "a decimal comma (1,234 is 1.234)", "."
+    else:
+        told, other = "thousands marks (1,234 is 1234)", ","
+    return f"'{name}' is read with {told}; else {name}:number(decimal='{other}')"
 
 
 def are_codes(column: Column) -> bool:
