@@ -361,3 +361,75 @@ def test_a_gap_stays_a_gap(read: Read, cells: list[str]) -> None:
     ready = read("x -> y:category", table(x=range(len(cells)), y=cells))
 
     assert "none" not in ready.types["output", "y"].classes
+
+
+# --- splits ----------------------------------------------------------------------------------------------------------------------
+
+
+def shares(ready: Ready) -> list[float]:
+    return [ready.store.size(name) / ready.store.n for name in ("train", "validation", "test")]
+
+
+def survey(rows: int, draw: np.random.Generator) -> dict[str, Sequence[Any]]:
+    sexes, regions = draw.choice(["f", "m"], rows), draw.choice(["north", "south", "west"], rows)
+    return {"sex": sexes.tolist(), "region": regions.tolist(), "rating": draw.choice(["bad", "fair", "good"], rows).tolist()}
+
+
+@pytest.mark.parametrize("rows", [300, 5000])
+def test_a_survey_of_few_different_rows_has_rows_on_every_side(read: Read, rows: int) -> None:
+    ready = read("* -> rating", survey(rows, np.random.default_rng(0)))
+
+    wanted = [0.65, 0.15, 0.2] if rows < 5000 else [0.8, 0.1, 0.1]
+    assert shares(ready) == pytest.approx(wanted, abs=0.03)
+    assert f"row by row, for only 6 of {rows:,} have different inputs" in ready.parts.said
+    assert [one.level for one in findings(ready, "duplicates across splits")] == ["note", "note"]
+
+
+@pytest.mark.parametrize("rows", [400, 4000])
+def test_groups_of_several_classes_are_counted_once(read: Read, rows: int) -> None:
+    draw = np.random.default_rng(1)
+    groups = [f"p{k}" for k in draw.integers(0, 50, rows)]
+
+    ready = read("x -> kind", {"x": draw.normal(size=rows).tolist(), "kind": draw.choice(["a", "b", "c"], rows).tolist(), "who": groups}, group="who")
+
+    train, validation, test = shares(ready)
+    assert train >= 0.6 and 0.02 < validation < 0.25 and 0.02 < test < 0.31
+    split_of = dict(zip(groups, ready.parts.of.tolist(), strict=True))
+    assert all(split_of[group] == split for group, split in zip(groups, ready.parts.of.tolist(), strict=True))
+
+
+def test_repeated_inputs_of_several_classes_leave_rows_to_learn_from(read: Read) -> None:
+    draw = np.random.default_rng(2)
+    x = draw.integers(0, 60, 500)
+
+    ready = read("x -> y", {"x": x.tolist(), "y": draw.choice(["a", "b", "c", "d"], 500).tolist()})
+
+    assert shares(ready) == pytest.approx([0.65, 0.15, 0.2], abs=0.05)
+    assert not set(x[ready.store.rows("train")]) & set(x[ready.store.rows("test")])
+
+
+def test_a_column_left_out_does_not_divide_the_rows(read: Read) -> None:
+    x = [i % 120 for i in range(240)]
+    columns = {"x": x, "who": [f"name {i}" for i in range(240)], "y": ["a", "b", "c"] * 80}
+
+    ready, dropped = read("* -> y", columns), read("* -> y", columns, drop="who")
+
+    assert ready.left_out and not dropped.left_out
+    assert (ready.parts.of == dropped.parts.of).all()
+    assert ready.parts.of[:120].tolist() == ready.parts.of[120:].tolist(), "equal inputs stay together"
+
+
+@pytest.mark.parametrize("name", ["test.csv", "--test"])
+def test_rows_without_an_answer_are_to_be_predicted(read: Read, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "competition"
+    folder.mkdir()
+    train = table(id=range(100), x=[i * 0.37 for i in range(100)], y=["a", "b"] * 50)
+    (folder / "train.csv").write_text(train, encoding="utf-8")
+    (folder / "test.csv").write_text(table(id=range(100, 140), x=[i * 0.41 for i in range(40)]), encoding="utf-8")
+    (folder / "sample_submission.csv").write_text(table(id=range(100, 140), y=["a"] * 40), encoding="utf-8")
+
+    ready = read("x -> y", folder) if name == "test.csv" else read("x -> y", folder / "train.csv", test=str(folder / "test.csv"))
+
+    assert [ready.store.size(part) for part in ("train", "validation", "test")] == [64, 16, 20]
+    assert (ready.parts.of[100:] == -1).all()
+    assert "40 rows named test hold no answer: they are to be predicted" in ready.parts.said
