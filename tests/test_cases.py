@@ -433,3 +433,50 @@ def test_rows_without_an_answer_are_to_be_predicted(read: Read, tmp_path: Path, 
     assert [ready.store.size(part) for part in ("train", "validation", "test")] == [64, 16, 20]
     assert (ready.parts.of[100:] == -1).all()
     assert "40 rows named test hold no answer: they are to be predicted" in ready.parts.said
+
+
+# --- headers of words ------------------------------------------------------------------------------------------------------------
+
+
+WORDS = "red,small,in\nred,large,in\ngreen,large,out\nblue,small,out\n" * 10
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["colour,size,verdict", "What is your gender?,How often?,Healthy?", "1st choice,2nd choice,verdict", "%colour,size.,verdict.", "¿Color?,tamaño,veredicto", f"{'a long question ' * 6},Size,verdict"],
+)
+def test_a_first_line_of_words_that_stand_nowhere_below_names_columns(tmp_path: Path, header: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n{WORDS}", encoding="utf-8")
+
+    source = open_source(tmp_path / "t.csv")
+
+    assert source.columns == tuple(" ".join(name.split()) for name in header.split(","))
+
+
+def test_rows_of_words_alone_have_no_header(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(WORDS, encoding="utf-8")
+
+    assert open_source(tmp_path / "t.csv").columns == ("column_1", "column_2", "column_3")
+
+
+def test_the_line_that_holds_the_target_names_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("word,in\nred,in\nblue,out\n", encoding="utf-8")
+
+    source = open_source(tmp_path / "t.csv", settings_of({"target": "word"}).reading)
+
+    assert source.columns == ("word", "in")
+
+
+def test_a_header_that_stands_again_is_no_row(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"colour,size,verdict\n{WORDS}" * 3, encoding="utf-8")
+
+    chunks = list(open_source(tmp_path / "t.csv").chunks())
+
+    assert sum(map(len, chunks)) == 120
+    assert [row.where for chunk in chunks for row in chunk.bad] == ["line 42", "line 83"]
+
+
+def test_comments_above_a_header_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"# exported by a tool, do not edit\n# source: lab\ncolour,size,verdict\n{WORDS}", encoding="utf-8")
+
+    assert open_source(tmp_path / "t.csv").columns == ("colour", "size", "verdict")

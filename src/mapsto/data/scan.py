@@ -29,7 +29,8 @@ SAMPLE_CELLS = 1_000_000  # over all columns, for tables of thousands of columns
 SAMPLE_BYTES = 64 << 20  # cells that hold pictures: bytes
 HEAVY = 500  # and how many of them: a room decodes them all at once to see sizes and colours
 CLASS = 1_000  # letters of a class's name, at most
-OF_ROWS = ("hashes", "named", "groups", "times", "weights", "strata", "unanswered")  # what a scan knows of each row
+# what a scan knows of each row
+OF_ROWS = ("hashes", "named", "groups", "times", "weights", "strata", "unanswered")
 DISTINCT = 100_000  # classes beyond which a target is no category
 
 

@@ -52,7 +52,7 @@ def split(scan: Scan, reading: Reading, fold: int | None = None) -> Split:
         of = np.full(len(scan), -1, np.int8)
         of[~gone] = rest.of
         named = " and ".join(SPLITS[k] for k in np.unique(scan.named[gone]).tolist())
-        what = f"{gone.sum():,} rows named {named} hold no answer: they are to be predicted, and measure nothing"
+        what = f"{gone.sum():,} rows named {named} hold no answer: they are to be predicted, not to test"
         return Split(of, f"{what}; of the others: {rest.said}")
     sure = {name: module(ROOM, name).claims(scan, reading) for name in names(ROOM)}
     return module(ROOM, max(sure, key=lambda name: sure[name])).divide(scan, reading, fold)

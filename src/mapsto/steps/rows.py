@@ -112,10 +112,10 @@ def make_ready(
 def scanned(
     source: Source, signature: Signature, reading: Reading, path: Path | None = None
 ) -> tuple[Signature, Scan, list[str]]:
-    """The signature with every type, the rows as its columns tell them apart, and what is said of columns that
-    are left out: these must not count among the inputs by which rows are divided, so that without them
-    equal rows stay together; rows are scanned again where there are any. path: gets the quarantine.csv of rows
-    that cannot be read, where they are too many."""
+    """The signature with every type, the rows as its columns tell them apart, and what is said of columns
+    that are left out. These must not count among the inputs by which rows are divided, for without them
+    equal rows are to stay together: rows are scanned again where there are any. path: gets the
+    quarantine.csv of rows that cannot be read, where they are too many."""
     said: list[str] = []
     while True:
         columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]

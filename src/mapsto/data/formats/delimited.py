@@ -52,6 +52,7 @@ class DelimitedSource(Source):
         """(place, cells) of every row below the header; a BadRow where the cells are not as many as the
         columns."""
         found, width, skip = records(lines, self.dialect), len(self.columns), self.dialect.skip
+        header = self.dialect.header
         while True:
             begun, quotes = lines.number + 1, lines.quotes
             try:
@@ -74,6 +75,8 @@ class DelimitedSource(Source):
             elif lines.nul:
                 lines.nul = False
                 yield from _bad(begun, lines.number, "holds a NUL byte, which no text does")
+            elif row and len(row) == len(header) and row[0] == header[0] and tuple(row) == header:
+                yield from _bad(begun, lines.number, "is the header again, as where files were joined")
             elif len(row) != width and (len(row) < width or any(row[width:])):
                 if row:
                     yield from _bad(begun, lines.number, f"expected {width} cells, got {len(row)}")

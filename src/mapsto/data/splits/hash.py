@@ -1,5 +1,5 @@
-"""By a hash of each row's inputs: equal rows never straddle two splits. Where equal rows are the rule, as in a
-survey of few questions, too few different ones would be left to divide: there each row is its own."""
+"""By a hash of each row's inputs: equal rows never straddle two splits. Where equal rows are the rule, as in
+a survey of few questions, too few different ones would be left to divide: there each row is its own."""
 
 from __future__ import annotations
 
