@@ -480,3 +480,45 @@ def test_comments_above_a_header_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f"# exported by a tool, do not edit\n# source: lab\ncolour,size,verdict\n{WORDS}", encoding="utf-8")
 
     assert open_source(tmp_path / "t.csv").columns == ("colour", "size", "verdict")
+
+
+# --- lists in a cell -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["['action', 'drama']", "['drama']", '["action", \'comedy\']'],
+        ['["action", "drama"]', '["drama"]', '["action", "comedy"]'],
+        ["{action, drama}", "{drama}", "{action, comedy}"],
+        ["{'action', 'drama'}", "{'drama'}", "{'action', 'comedy'}"],
+        ["[action|drama]", "[drama]", "[action|comedy]"],
+        ["['action' 'drama']", "['drama']", "['action' 'comedy']"],
+        ["action | drama", "drama", "action | comedy"],
+        ["action;drama", "drama", "action;comedy"],
+        ["action, drama", "drama", "action, comedy"],
+    ],
+)
+def test_a_list_in_a_cell_is_read_as_one(read: Read, cells: list[str]) -> None:
+    ready = read("x -> genres", {"x": list(range(60)), "genres": cells * 20})
+
+    assert kinds(ready)["genres"] == "categories"
+    assert ready.types["output", "genres"].classes == ("action", "comedy", "drama")
+    assert values_of(ready, "genres", "output")[1] == {"action": False, "comedy": False, "drama": True}
+
+
+@pytest.mark.parametrize("cells", [["1", "3", "1,2,3", "2,3"], ["1", "3", "1|2|3", "2|3"], ["[1 2]", "[3]", "[1 2 3]", "[2 3]"]])
+def test_several_numbers_are_several_labels(read: Read, cells: list[str]) -> None:
+    ready = read("x -> genres", {"x": list(range(80)), "genres": cells * 20})
+
+    assert kinds(ready)["genres"] == "categories"
+    assert ready.types["output", "genres"].classes == ("1", "2", "3")
+
+
+def test_the_mark_between_labels_is_judged_over_the_column_and_told(read: Read) -> None:
+    cells = ["rock, hard;pop", "pop", "rock, hard", "pop;rock, hard"] * 20
+
+    ready = read("x -> kinds:categories", {"x": list(range(80)), "kinds": cells})
+
+    assert ready.types["output", "kinds"].classes == ("pop", "rock, hard")
+    assert "';' between them" in said(ready, "kinds", "output") and "separator=" in said(ready, "kinds", "output")
