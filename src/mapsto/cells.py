@@ -106,10 +106,12 @@ class Annotated:
 
 @dataclass(frozen=True)
 class Column:
-    """A column as a room sees it when asked "is this yours?": its name and a sample of raw cells."""
+    """A column as a room sees it when asked "is this yours?": its name, a sample of raw cells, and the
+    side of the arrow on which it stands."""
 
     name: str
     cells: Sequence[Any]
+    side: str = "input"
 
     @cached_property
     def known(self) -> list[Any]:

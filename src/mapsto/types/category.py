@@ -27,6 +27,8 @@ MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, s
 ONE_HOT = 100  # plain features keep the most frequent classes
 SLICES = 12  # most frequent values that are looked at one by one
 ABOUT = 5  # most frequent classes named
+# of whole numbers that are classes: how many at most, rows of each on average, and how far apart
+CLASSES, REPEAT, RANGE = 20, 3, 100
 WORDS = frozenset({"none", "na", "n/a", "null", "nil", "missing", "-"})  # for nothing; classes, too
 USUAL = 0.1  # of the classes' median: as often such a word stands that is one
 _WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d*))(?:\.0+)?")
@@ -67,7 +69,8 @@ class Category(DataType):
     def sniff(cls, column: Column) -> float:
         """Text that repeats .8; two whole numbers, or few under a name like 'label', .7; other few whole
         numbers .45, below number's .5: 1, 2, 3 has an order, which number keeps, and its bins can tell the
-        values apart as well as an embedding.
+        values apart as well as an embedding. As a target such numbers are classes, .6: of three rows each on
+        average, and no further apart than RANGE, as counts may be.
         """
         cells = column.known
         if not cells:
@@ -84,13 +87,17 @@ class Category(DataType):
         if are_codes(column):  # such as '007' or '01234'
             return 0.6 if few else 0.3
         numbers = {value for value in values if value is not None}
-        if len(numbers) > max(20, 0.05 * len(cells)) or any(
+        if len(numbers) > max(CLASSES, 0.05 * len(cells)) or any(
             isinstance(value, Moment) or value % 1 for value in numbers
         ):
             return 0.05
         two = numbers <= {0, 1} or (len(numbers) == 2 and len(cells) >= 10)
         named = column.name.strip().lower() in LABEL_NAMES
-        return 0.7 if two or named else 0.45 if len(numbers) <= 20 else 0.05
+        if two or named:
+            return 0.7
+        few = len(numbers) <= CLASSES
+        learned = few and column.side == "output" and len(cells) >= REPEAT * len(numbers)
+        return 0.6 if learned and max(numbers) - min(numbers) <= RANGE else 0.45 if few else 0.05
 
     @classmethod
     def of_space(cls, space: Any, side: str) -> Self | None:
