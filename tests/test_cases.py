@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from mapsto.cells import Column
@@ -522,3 +523,68 @@ def test_the_mark_between_labels_is_judged_over_the_column_and_told(read: Read) 
 
     assert ready.types["output", "kinds"].classes == ("pop", "rock, hard")
     assert "';' between them" in said(ready, "kinds", "output") and "separator=" in said(ready, "kinds", "output")
+
+
+# --- files beside a table --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "folder"),
+    [("img/{}.png", "img"), ("{}.png", "img"), ("{}", "img"), ("{}.png", "."), ("{}", ".")],
+    ids=["path", "name", "id", "name beside", "id beside"],
+)
+@pytest.mark.parametrize("whole", [False, True], ids=["table", "folder"])
+def test_pictures_beside_a_table_are_found(read: Read, tmp_path: Path, cell: str, folder: str, whole: bool) -> None:
+    place = tmp_path / "data" / folder
+    place.mkdir(parents=True)
+    for i in range(12):
+        PIL.Image.new("L", (8, 8), 20 * i).save(place / f"{i:04}.png")
+    path = tmp_path / "data" / "labels.csv"
+    path.write_text(table(id_code=[cell.format(f"{i:04}") for i in range(12)], label=["a", "b"] * 6), encoding="utf-8")
+
+    ready = read("* -> label", path.parent if whole else path)
+
+    assert [slot.type for slot in ready.signature.slots] == ["image", "category"]
+    assert len(np.unique(ready.found.hashes)) == 12
+    told = path.parent if "/" in cell else place
+    assert whole or any(f"files in {told}" in text for text in ready.source.said)
+
+
+def test_numbers_without_files_stay_numbers(read: Read, tmp_path: Path) -> None:
+    PIL.Image.new("L", (8, 8)).save(tmp_path / "1.png")
+
+    ready = read("* -> label", table(x=range(12), label=["a", "b"] * 6))
+
+    assert kinds(ready)["x"] == "number"
+
+
+# --- whole numbers as classes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        ([0, 1, 2], "category"),
+        (["1.0", "2.0", "3.0", "4.0", "5.0"], "category"),
+        (list(range(20)), "category"),
+        (list(range(21)), "number"),
+        ([10, 500, 1200], "number"),
+        ([0.5, 1.5], "number"),
+        (["2024-01-01", "2024-01-02", "2024-01-03"], "number"),
+    ],
+)
+def test_a_target_of_few_whole_numbers_is_a_category(read: Read, cells: list[Any], kind: str) -> None:
+    rows = len(cells) * 5
+    columns = {"x": [i * 0.37 for i in range(rows)], "grade": cells * 5}
+
+    ready, asked = read("* -> grade", columns), read("* -> grade:number", columns)
+
+    assert kinds(ready)["grade"] == kind and kinds(asked)["grade"] == "number"
+    assert any("it could be grade:number, too" in text for text in ready.left_out) == (kind == "category")
+    assert not findings(ready, "left out")
+
+
+def test_an_input_of_few_whole_numbers_stays_a_number(read: Read) -> None:
+    ready = read("* -> y", {"x": [0, 1, 2] * 20, "y": ["a", "b", "c", "d"] * 15})
+
+    assert kinds(ready)["x"] == "number"

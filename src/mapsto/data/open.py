@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.config import Reading
+from mapsto.data._beside import with_files
 from mapsto.data.files import listing, missing
 from mapsto.data.files import reading as reading_file
 from mapsto.data.offer import Offer, is_archive
@@ -86,7 +87,10 @@ def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str]
     shown = texts[0] if len(texts) == 1 else ", ".join(texts[:3])
     if len(paths) == 1 and shown in (".", ".."):
         shown = str(paths[0])
-    return open_offer(Offer(tuple(paths), shown, inside, tuple(known), tuple(asked)))
+    source = open_offer(Offer(tuple(paths), shown, inside, tuple(known), tuple(asked)))
+    if inside or any(path.is_file() and is_archive(path) for path in paths):
+        return source
+    return with_files(source, paths[0] if paths[0].is_dir() else paths[0].parent)
 
 
 def _resolve(text: str) -> tuple[list[Path], str]:

@@ -12,6 +12,7 @@ from mapsto.cells import is_missing
 
 LEAST = 10  # rows below which nothing recurs
 RECURS = 0.5  # of its rows: a column has at most so many different cells where they recur
+AGAIN = 0.02  # of the rows: as often a header may stand again, where files were joined
 CHANCE = 0.05  # that a row of data looks like a header
 _NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*%?\s*")
 _DATE = re.compile(r"\s*\d[\d\-/:. TZ+]*")
@@ -83,7 +84,9 @@ def _consecutive(row: list[str]) -> bool:
 def _stands_apart(row: list[str], body: list[list[str]]) -> bool:
     """Do the cells of the row not stand below it, in most columns whose cells recur? A row of data would
     do so only where it has rare cells in all of these."""
-    below = [other for other in body if other != row]  # the header again, where files were joined
+    below = [other for other in body if other != row]
+    if len(body) - len(below) > AGAIN * len(body):
+        return False
     chance, apart, there = 1.0, 0, 0
     for index, cell in enumerate(row):
         counts = Counter(other[index].strip() for other in below if index < len(other))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mapsto.data.files import Entry, Listing, stem
 from mapsto.data.joined import Part, are_apart, folder_in_name, group_by_split, join, split_of_name
+from mapsto.data.media import by_suffix
 from mapsto.data.offer import Offer, is_archive, table_suffixes
 from mapsto.data.readers.base import open_offer
 from mapsto.errors import DataError
@@ -86,7 +87,8 @@ def of_a_folder(offer: Offer, tables: Mapping[str, Entry]) -> Source:
     source = open_parts(
         offer.name, [Path(entry.path) for entry in tables.values()], splits, offer.known, offer.asked
     )
-    if others := [entry.name for entry in offer.files if entry.name not in tables]:
+    others = [entry.name for entry in offer.files if entry.name not in tables and not by_suffix(entry.name)]
+    if others:
         more = "…" if len(others) > 4 else ""
         source.said.append(f"other files passed over: {', '.join(others[:4])}{more}")
     return source
