@@ -116,11 +116,7 @@ def scan(
             )
     keeper.finish()
     if not len(hashes):
-        why = f" (first reason: {bad[0].where}: {bad[0].why})" if bad else ""
-        raise DataError(
-            f"{source.name}: expected rows, found none that can be read{why}.\nCheck that the file is what it"
-            " should be."
-        )
+        raise _no_rows(source, bad)
     return Scan(
         np.array(hashes),
         np.array(named),
@@ -133,6 +129,14 @@ def scan(
         {k: np.array(v, np.int64) for k, v in keeper.rows.items()},
         bad,
         {name: list(seen.values()) for name, seen in keeper.distinct.items()},
+    )
+
+
+def _no_rows(source: Source, bad: Sequence[BadRow]) -> DataError:
+    why = f" (first reason: {bad[0].where}: {bad[0].why})" if bad else ""
+    return DataError(
+        f"{source.name}: expected rows, found none that can be read{why}.\nCheck that the file is what it"
+        " should be."
     )
 
 

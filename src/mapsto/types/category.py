@@ -255,10 +255,9 @@ class Category(DataType):
     def said(self, name: str) -> str:
         if not self.words:
             return ""
-        verb = "is a class" if len(self.words) == 1 else "are classes"
-        return (
-            f"'{name}': {', '.join(self.words)} {verb}, no gap in the data; else {name}:category(gaps=true)"
-        )
+        words = [one for one in self.vocabulary if one.lower() in self.words]
+        verb = "is a class" if len(words) == 1 else "are classes"
+        return f"'{name}': {', '.join(words)} {verb}, no gap in the data; else {name}:category(gaps=true)"
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -72,9 +72,9 @@ def said_decimal(name: str, mark: str) -> str:
     if not mark:
         return ""
     if mark == ",":
-        told, other = "a decimal comma (1,234 is 1.234)", "."
+        told, other = "a decimal comma: 1,234 is 1.234, and 1.234 is 1234", "."
     else:
-        told, other = "thousands marks (1,234 is 1234)", ","
+        told, other = "a decimal point: 1,234 is 1234, and 1.234 stays", ","
     return f"'{name}' is read with {told}; else {name}:number(decimal='{other}')"
 
 
