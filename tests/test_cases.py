@@ -226,9 +226,12 @@ def test_a_time_is_the_same_from_every_source(read: Read, tmp_path: Path) -> Non
     database.executemany("INSERT INTO t VALUES (?, ?, ?)", list(zip(*columns.values(), strict=True)))
     database.execute(f"COPY t TO '{tmp_path / 't.parquet'}' (FORMAT parquet)")
 
-    found = [values_of(read("at, x -> y", data), "at") for data in (table(**columns), frame, tmp_path / "t.parquet")]
+    database.execute(f"ATTACH '{tmp_path / 't.duckdb'}' AS file; CREATE TABLE file.t AS SELECT * FROM t; DETACH file")
 
-    assert found[0] == found[1] == found[2]
+    places = (table(**columns), frame, tmp_path / "t.parquet", tmp_path / "t.duckdb")
+    found = [values_of(read("at, x -> y", data), "at") for data in places]
+
+    assert found[0] == found[1] == found[2] == found[3]
     assert found[0][0] == number_of("2023-12-01 08:32:46")
 
 
