@@ -30,6 +30,7 @@ ABOUT = 5  # most frequent classes named
 # of whole numbers that are classes: how many at most, rows of each on average, and how far apart
 CLASSES, REPEAT, RANGE = 20, 3, 100
 WORDS = frozenset({"none", "na", "n/a", "null", "nil", "missing", "-"})  # for nothing; classes, too
+LONG, SOME = 16, 100  # characters beyond which a cell is none of these; classes of which none is a number
 USUAL = 0.1  # of the classes' median: as often such a word stands that is one
 _WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d*))(?:\.0+)?")
 LABEL_NAMES = frozenset(
@@ -309,11 +310,13 @@ class Category(DataType):
 
 def _class_words(column: Column) -> tuple[str, ...]:
     """Words for nothing that stand in a target of words as often as its classes do."""
-    others = Counter(cell.strip() for cell in column.known if isinstance(cell, str))
-    if not others or any(value is not None for value in values_of(list(others))):
-        return ()
-    texts = (cell.strip().lower() for cell in column.cells if isinstance(cell, str))
+    texts = (cell.strip().lower() for cell in column.cells if isinstance(cell, str) and len(cell) < LONG)
     counts = Counter(text for text in texts if text in WORDS)
+    if not counts:
+        return ()
+    others = Counter(cell.strip() for cell in column.known if isinstance(cell, str))
+    if not others or any(value is not None for value in values_of([*others][:SOME])):
+        return ()
     least = max(3, USUAL * statistics.median(others.values()))
     return tuple(sorted(word for word, count in counts.items() if count >= least))
 

@@ -23,7 +23,7 @@ from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
 from mapsto.types.number._calendar import calendar
-from mapsto.types.number._written import are_codes, decimal_of, said_decimal
+from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
 from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
     DAY,
@@ -104,10 +104,8 @@ class Number(DataType):
             return self
         known = column.known
         mark, doubtful = (self.mark, "") if self.decimal else decimal_of(known)
-        beyond = (
-            any(value is not None and abs(value) >= VAST for value in values_of(known)) if known else False
-        )
-        return replace(self, mark=mark, doubtful=doubtful, beyond=beyond)
+        vast = [value for value in values_of(perhaps_vast(known)) if value is not None]
+        return replace(self, mark=mark, doubtful=doubtful, beyond=any(abs(value) >= VAST for value in vast))
 
     def read(self, cell: Any) -> float | None:
         """3, '1,234.5', '$ 12', '12 %', (1,234), True; dates as ISO, 01/02/2011, '2 Jan 2011', objects.

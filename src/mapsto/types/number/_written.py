@@ -67,6 +67,16 @@ def _decided(clear: dict[str, int], doubt: dict[str, list[str]], bare: list[str]
     return mark, mark if small else ""
 
 
+def perhaps_vast(cells: Sequence[Any]) -> list[Any]:
+    """Cells that may hold numbers of 38 digits or more: the others are not read for it."""
+    kinds = (int, float, np.number)
+    numbers = [cell for cell in cells if isinstance(cell, kinds) and not -1e37 < cell < 1e37]
+    texts = {
+        cell for cell in cells if isinstance(cell, str) and (len(cell) > 37 or "e" in cell or "E" in cell)
+    }
+    return [*numbers, *texts]
+
+
 def said_decimal(name: str, mark: str) -> str:
     """How the texts of a column are read that could be read otherwise, and the flag for it; "" where none."""
     if not mark:

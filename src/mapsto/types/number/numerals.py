@@ -243,7 +243,11 @@ def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
     """Each known cell as number or `Moment`, None where it is neither; quick where Python's own float() reads
     them all, and where few texts repeat."""
     try:
-        found = np.array(cells, np.float64) if isinstance(cells[0], (str, Real)) else np.empty((0, 0))
+        found = (
+            np.array(cells, np.float64)
+            if len(cells) and isinstance(cells[0], (str, Real))
+            else np.empty((0, 0))
+        )
         if found.ndim == 1 and np.isfinite(found).all() and not underscored(cells):
             return found.tolist()  # type: ignore[return-value]
     except (ValueError, TypeError, OverflowError):
