@@ -264,7 +264,8 @@ def test_equal_rows_never_straddle_and_the_split_is_stable(tmp_path: Path) -> No
 
 
 def test_weights_count(tmp_path: Path) -> None:
-    rows = [{"x": float(i % 2), "y": float(k), "w": 1.0 if k else 0.0} for i in range(400) for k in (0, 1)]
+    splits = ["train"] * 360 + ["validation", "test"] * 20
+    rows = [{"x": float(i % 2), "y": float(k), "w": 1.0 if k else 0.0, "split": splits[i]} for i in range(400) for k in ((0, 1) if i < 360 else (1,))]
     run = mapsto.train(rows, "x -> y:number", weight="w", steps=200, lr=0.05, model="linear", out=tmp_path, emit=ignore)
     assert run.predict({"x": 1.0}).predictions["y"].value == pytest.approx(1.0, abs=0.1)
 

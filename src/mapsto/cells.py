@@ -84,6 +84,18 @@ class Apart(str):
         return self
 
 
+class Pointed(str):
+    """A numeral of a file with decimal commas, a point in their place; as it stands there it may be read in
+    another way."""
+
+    written: str
+
+    def __new__(cls, text: str, written: str) -> Pointed:
+        self = super().__new__(cls, text)
+        self.written = written
+        return self
+
+
 @dataclass(frozen=True)
 class Annotated:
     """A cell of an output that says something of places in an input of its row, and that input's cell."""
@@ -94,10 +106,12 @@ class Annotated:
 
 @dataclass(frozen=True)
 class Column:
-    """A column as a room sees it when asked "is this yours?": its name and a sample of raw cells."""
+    """A column as a room sees it when asked "is this yours?": its name, a sample of raw cells, and the
+    side of the arrow on which it stands."""
 
     name: str
     cells: Sequence[Any]
+    side: str = "input"
 
     @cached_property
     def known(self) -> list[Any]:

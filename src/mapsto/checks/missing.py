@@ -146,6 +146,8 @@ def _left_out(evidence: Evidence) -> list[Finding]:
     """Columns that are not learned from, as was said when types were found: names and ids, and empty ones."""
     found = []
     for text in evidence.left_out:
+        if not text.startswith("left out"):
+            continue
         column = text[text.find("'") + 1 : text.rfind("'")] if "'" in text else ""
         name = "id" if "differs in nearly every row" in text else "left out"
         found.append(

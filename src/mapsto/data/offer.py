@@ -36,7 +36,8 @@ class Offer:
     """What a person points at: a path, several, or an object in memory.
 
     shown: how it was named, for messages. inside: what was named within a file, as the sheet in
-    'book.xlsx::Sheet1'. known: columns that another part of the same data has. called: what its source is
+    'book.xlsx::Sheet1'. known: columns that another part of the same data has; asked: columns that a
+    person has named. called: what its source is
     called, where its path does not say.
     """
 
@@ -44,6 +45,7 @@ class Offer:
     shown: str = ""
     inside: str = ""
     known: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
     called: str = ""
     data: Any = None
 

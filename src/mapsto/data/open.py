@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.config import Reading
+from mapsto.data._beside import with_files
 from mapsto.data.files import listing, missing
 from mapsto.data.files import reading as reading_file
 from mapsto.data.offer import Offer, is_archive
@@ -29,7 +30,8 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     reading.test names a second place whose rows are all "test". `locations` of the source name `data` (not
     the test place) so that it can be opened again. Raises DataError: nothing there, nothing readable, no
     rows."""
-    source = as_opened(with_split_column(_open(data), reading.drop))
+    named = (reading.target, *reading.target.split(",")) if reading.target else ()
+    source = as_opened(with_split_column(_open(data, asked=[name.strip() for name in named]), reading.drop))
     if isinstance(data, Source):
         places = data.locations
     else:
@@ -62,18 +64,18 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     return whole
 
 
-def _open(data: Any, known: Sequence[str] = ()) -> Source:
+def _open(data: Any, known: Sequence[str] = (), asked: Sequence[str] = ()) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, (str, os.PathLike)):
-        return _open_paths([os.fspath(data)], known)
+        return _open_paths([os.fspath(data)], known, asked)
     several = isinstance(data, (list, tuple)) and bool(data)
     if several and all(isinstance(each, (str, os.PathLike)) for each in data):
-        return _open_paths([os.fspath(each) for each in data], known)
+        return _open_paths([os.fspath(each) for each in data], known, asked)
     return open_offer(Offer(data=data))
 
 
-def _open_paths(texts: Sequence[str], known: Sequence[str]) -> Source:
+def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str]) -> Source:
     paths: list[Path] = []
     inside = ""
     for text in texts:
@@ -85,7 +87,10 @@ def _open_paths(texts: Sequence[str], known: Sequence[str]) -> Source:
     shown = texts[0] if len(texts) == 1 else ", ".join(texts[:3])
     if len(paths) == 1 and shown in (".", ".."):
         shown = str(paths[0])
-    return open_offer(Offer(tuple(paths), shown, inside, tuple(known)))
+    source = open_offer(Offer(tuple(paths), shown, inside, tuple(known), tuple(asked)))
+    if inside or any(path.is_file() and is_archive(path) for path in paths):
+        return source
+    return with_files(source, paths[0] if paths[0].is_dir() else paths[0].parent)
 
 
 def _resolve(text: str) -> tuple[list[Path], str]:

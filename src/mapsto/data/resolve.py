@@ -18,6 +18,7 @@ from mapsto.signature import ALL, Signature, Slot, parse
 from mapsto.source import Source
 from mapsto.types.base import DataType
 
+CLOSE = 0.15  # less sure: a type that a target could have, too
 Said = list[str]
 Types = Mapping[str, type[DataType]]
 
@@ -321,7 +322,7 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
     said: Said = []
     column_types = {name: entry("types", name) for name in names("types")}
     answers = {name: column_type for name, column_type in column_types.items() if column_type.outputs}
-    outputs = tuple(_typed(slot, scan.column(slot.column), answers) for slot in signature.outputs)
+    outputs = tuple(_learned(slot, scan.column(slot.column), answers, said) for slot in signature.outputs)
     if wrong := [slot for slot in outputs if slot.type not in answers]:
         raise SignatureError(
             f"'{wrong[0]}' cannot stand right of the arrow.\nWhat can be learned: {', '.join(answers)}."
@@ -355,12 +356,21 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
     return signature.with_slots(tuple(inputs), outputs), said
 
 
-def _typed(slot: Slot, column: Column, column_types: Types) -> Slot:
-    return (
-        slot
-        if slot.type
-        else _surest(slot, {name: kind.sniff(column) for name, kind in column_types.items()})
-    )
+def _learned(slot: Slot, column: Column, column_types: Types, said: Said) -> Slot:
+    """An output with its type; said where it could as well be another: whole numbers that are classes."""
+    if slot.type:
+        return slot
+    column = replace(column, side="output")
+    sure = {name: kind.sniff(column) for name, kind in column_types.items()}
+    slot = _surest(slot, sure)
+    near = [
+        name
+        for name, found in sure.items()
+        if name != slot.type and column_types[name].unmistakable and 0.5 <= found > sure[slot.type] - CLOSE
+    ]
+    told = f"'{slot.column}' is learned as {slot.type}"
+    said += [f"{told}; it could be {slot.column}:{name}, too" for name in near]
+    return slot
 
 
 def _surest(slot: Slot, sure: Mapping[str, float]) -> Slot:

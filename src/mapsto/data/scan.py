@@ -29,7 +29,8 @@ SAMPLE_CELLS = 1_000_000  # over all columns, for tables of thousands of columns
 SAMPLE_BYTES = 64 << 20  # cells that hold pictures: bytes
 HEAVY = 500  # and how many of them: a room decodes them all at once to see sizes and colours
 CLASS = 1_000  # letters of a class's name, at most
-OF_ROWS = ("hashes", "named", "groups", "times", "weights", "strata")  # what a scan knows of each row
+# what a scan knows of each row
+OF_ROWS = ("hashes", "named", "groups", "times", "weights", "strata", "unanswered")
 DISTINCT = 100_000  # classes beyond which a target is no category
 
 
@@ -44,6 +45,7 @@ class Scan:
     times: np.ndarray | None
     weights: np.ndarray | None
     strata: np.ndarray | None  # (n,) uint64 hash of the target cells, below STRATIFY rows
+    unanswered: np.ndarray  # (n,) bool: of no target is there a cell; only where the data names a split
     sample: dict[str, list[Any]]  # column -> raw cells of sampled rows
     sample_rows: dict[str, np.ndarray]  # column -> their row numbers
     bad: list[BadRow] = field(default_factory=list)
@@ -54,10 +56,10 @@ class Scan:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def after(self, row: int) -> Scan:
-        """What splitting needs of the rows from `row` on."""
-        later = {name: None if (value := getattr(self, name)) is None else value[row:] for name in OF_ROWS}
-        return replace(self, **later)
+    def only(self, rows: slice | np.ndarray) -> Scan:
+        """What splitting needs of some rows."""
+        some = {name: None if (value := getattr(self, name)) is None else value[rows] for name in OF_ROWS}
+        return replace(self, **some)
 
     def column(self, name: str) -> Column:
         return Column(name, self.sample[name])
@@ -94,7 +96,7 @@ def scan(
     most = max(500, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(inputs) + len(targets))))
     keeper = _Sample([*dict.fromkeys([*inputs, *targets])], targets, most)
     hashes, strata, groups = array("Q"), array("Q"), array("Q")
-    named, times, weights = array("b"), array("d"), array("d")
+    named, times, weights, unanswered = array("b"), array("d"), array("d"), array("b")
     bad: list[BadRow] = []
     for chunk in source.chunks():
         bad += chunk.bad
@@ -103,6 +105,7 @@ def scan(
         hashes.extend(found)
         strata.extend(_hashes(chunk, targets))
         named.extend(SPLITS.index(name) if name else -1 for name in chunk.split)
+        unanswered.extend(_unanswered(chunk, targets))
         if group:
             groups.extend(hash64([cell]) for cell in chunk.columns[group])
         if time:
@@ -113,11 +116,7 @@ def scan(
             )
     keeper.finish()
     if not len(hashes):
-        why = f" (first reason: {bad[0].where}: {bad[0].why})" if bad else ""
-        raise DataError(
-            f"{source.name}: expected rows, found none that can be read{why}.\nCheck that the file is what it"
-            " should be."
-        )
+        raise _no_rows(source, bad)
     return Scan(
         np.array(hashes),
         np.array(named),
@@ -125,10 +124,19 @@ def scan(
         np.array(times) if time else None,
         np.array(weights, np.float32) if weight else None,
         np.array(strata),
+        np.array(unanswered, bool),
         keeper.cells,
         {k: np.array(v, np.int64) for k, v in keeper.rows.items()},
         bad,
         {name: list(seen.values()) for name, seen in keeper.distinct.items()},
+    )
+
+
+def _no_rows(source: Source, bad: Sequence[BadRow]) -> DataError:
+    why = f" (first reason: {bad[0].where}: {bad[0].why})" if bad else ""
+    return DataError(
+        f"{source.name}: expected rows, found none that can be read{why}.\nCheck that the file is what it"
+        " should be."
     )
 
 
@@ -160,6 +168,15 @@ def _hashes(chunk: Chunk, names: Sequence[str]) -> list[int]:
         except OSError:  # an unreadable file: encoding will say so and quarantine the row
             found.append(hash64([str(cell) for cell in row]))
     return found
+
+
+def _unanswered(chunk: Chunk, targets: Sequence[str]) -> list[bool]:
+    """Of each row that the data puts into a split: is every target missing?"""
+    if not targets or not any(chunk.split):
+        return [False] * len(chunk)
+    columns = [chunk.columns[name] for name in targets]
+    rows = zip(chunk.split, *columns, strict=True)
+    return [bool(split) and all(map(is_missing, cells)) for split, *cells in rows]
 
 
 class _Sample:

@@ -20,6 +20,7 @@ from mapsto.source import SPLITS
 
 ROOM = "data/splits"
 TRAIN, VALIDATION, TEST = range(3)
+FEW_UNITS, REPEATS = 100, 10  # different rows below which, and times each stands there on average: a survey
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,33 @@ def split(scan: Scan, reading: Reading, fold: int | None = None) -> Split:
         raise DataError(
             "expected at least 2 rows, found 1.\nOne row cannot be learned from and tested on; add rows."
         )
+    gone = _to_be_predicted(scan)
+    if gone.any():
+        rest = split(scan.only(~gone), reading, fold)
+        of = np.full(len(scan), -1, np.int8)
+        of[~gone] = rest.of
+        named = " and ".join(SPLITS[k] for k in np.unique(scan.named[gone]).tolist())
+        what = f"{gone.sum():,} rows named {named} hold no answer: they are to be predicted, not to test"
+        return Split(of, f"{what}; of the others: {rest.said}")
     sure = {name: module(ROOM, name).claims(scan, reading) for name in names(ROOM)}
     return module(ROOM, max(sure, key=lambda name: sure[name])).divide(scan, reading, fold)
+
+
+def _to_be_predicted(scan: Scan) -> np.ndarray:
+    """(n,) bool: rows that the data names test or validation where none of that name has an answer, as in a
+    competition's test file."""
+    gone = np.zeros(len(scan), bool)
+    for index in (VALIDATION, TEST):
+        named = scan.named == index
+        if named.any() and not named.all() and scan.unanswered[named].all():
+            gone |= named
+    return gone
+
+
+def few_different(keys: np.ndarray) -> bool:
+    """Are equal rows the rule, as in a survey of three questions? keys (n,) of their inputs."""
+    units = len(np.unique(keys))
+    return units < FEW_UNITS and len(keys) >= REPEATS * units
 
 
 def split_added(scan: Scan, reading: Reading, before: np.ndarray) -> Split:
@@ -57,13 +83,14 @@ def split_added(scan: Scan, reading: Reading, before: np.ndarray) -> Split:
     m = len(before)
     assert len(scan) >= m, "the rows that were there come first"
     of = (
-        split(scan.after(m), reading).of.copy()
+        split(scan.only(slice(m, None)), reading).of.copy()
         if len(scan) - m > 1
         else np.full(len(scan) - m, TRAIN, np.int8)
     )
     known, own = np.zeros(len(of), bool), np.full(len(of), TRAIN, np.int8)
     within = scan.groups is None or scan.times is not None  # --time with --group divides each group
-    known_by = [scan.hashes] if within or scan.groups is None else [scan.hashes, scan.groups]
+    known_by = [] if few_different(scan.hashes) else [scan.hashes]
+    known_by += [] if within or scan.groups is None else [scan.groups]
     for keys in known_by:
         for index in (TRAIN, VALIDATION, TEST):
             there = np.isin(keys[m:], keys[:m][before == index])

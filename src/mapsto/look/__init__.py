@@ -17,9 +17,9 @@ from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import Settings
 from mapsto.data.encode import encode_chunk, spots
 from mapsto.data.open import open_source
-from mapsto.data.resolve import as_asked, resolve
+from mapsto.data.resolve import as_asked
 from mapsto.data.resolve import asked as asked_signature
-from mapsto.data.scan import Scan, scan
+from mapsto.data.scan import Scan
 from mapsto.data.split import TRAIN, Split, split
 from mapsto.data.store import collate, tensors
 from mapsto.errors import CellError
@@ -32,7 +32,7 @@ from mapsto.registry import entry, names
 from mapsto.registry.trust import trust_asked
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk
-from mapsto.steps.rows import fit_types
+from mapsto.steps.rows import fit_types, scanned
 from mapsto.training.machine import choose_device, machine_speed, text_speed
 from mapsto.types.base import DataType
 
@@ -106,10 +106,8 @@ def look(data: Any, asked: str | None, settings: Settings) -> Looked:
     source = sample(as_asked(asked, open_source(data, settings.reading)))
     signature, said = asked_signature(asked, source, settings.reading)
     reading = settings.reading
-    columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
-    found = scan(source, *columns, group=reading.group, time=reading.time, weight=reading.weight)
     wanted = {slot.column for slot in signature.slots if slot.type}
-    signature, left_out = resolve(signature, found, source)
+    signature, found, left_out = scanned(source, signature, replace(reading, max_bad=1.0))
     parts = split(found, reading)
     types = fit_types(signature, found, parts, settings, None)
     choice = _choice(signature, types, settings, parts, source)

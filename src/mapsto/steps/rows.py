@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mapsto import recipes
-from mapsto.cells import Annotated, is_missing
+from mapsto.cells import Annotated, Column, is_missing
 from mapsto.checks.base import Evidence
 from mapsto.config import Reading, Settings
 from mapsto.data.encode import encode_source, list_bad, spots
@@ -69,12 +69,7 @@ def make_ready(
     signature, said = asked_signature(asked, source, reading)
     _refuse_unseen_classes(signature, settings)
     original, source = source, ReadOnce.of(source)
-    columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
-    found = scan(source, *columns, group=reading.group, time=reading.time, weight=reading.weight)
-    if path and found.bad and len(found.bad) > reading.max_bad * (len(found) + len(found.bad)):
-        list_bad(path / "quarantine.csv", found.bad, [])
-    _refuse_bad(found.bad, len(found) + len(found.bad), reading.max_bad, source.name, path)
-    signature, left_out = resolve(signature, found, source)
+    signature, found, left_out = scanned(source, signature, reading, path)
     whole = before is None and fold == -1
     parts = (
         _all_rows(found, settings)
@@ -112,6 +107,29 @@ def make_ready(
         reading=reading,
         left_out=left_out,
     )
+
+
+def scanned(
+    source: Source, signature: Signature, reading: Reading, path: Path | None = None
+) -> tuple[Signature, Scan, list[str]]:
+    """The signature with every type, the rows as its columns tell them apart, and what is said of columns
+    that are left out. These must not count among the inputs by which rows are divided, for without them
+    equal rows are to stay together: rows are scanned again where there are any. path: gets the
+    quarantine.csv of rows that cannot be read, where they are too many."""
+    said: list[str] = []
+    while True:
+        columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
+        found = scan(source, *columns, group=reading.group, time=reading.time, weight=reading.weight)
+        if path and found.bad and len(found.bad) > reading.max_bad * (len(found) + len(found.bad)):
+            list_bad(path / "quarantine.csv", found.bad, [])
+        _refuse_bad(found.bad, len(found) + len(found.bad), reading.max_bad, source.name, path)
+        typed, left_out = resolve(signature, found, source)
+        said += left_out
+        if len(typed.inputs) == len(signature.inputs):
+            return typed, found, said
+        used = {slot.name for slot in typed.inputs}
+        kept = tuple(slot for slot in signature.inputs if slot.name in used)
+        signature = signature.with_slots(kept, signature.outputs)
 
 
 def _refuse_unseen_classes(signature: Signature, settings: Settings) -> None:
@@ -163,7 +181,10 @@ def fit_types(
         within = column_type.annotates(signature) if side == "output" else None
         cells = _training(found, parts, slot.column, signature.column_of(within) if within else None)
         every = found.distinct if side == "output" else (known or {})
-        distinct = _read(column_type, every.get(slot.column, []))
+        distinct = every.get(slot.column, [])
+        if within is None:
+            column_type = column_type.as_written(Column(slot.column, [*cells, *distinct]), side)
+        distinct = _read(column_type, distinct)
         values = distinct if side == "input" and kind.wants == "all" else _read(column_type, cells)
         spec = {
             "side": side,

@@ -94,6 +94,12 @@ class DataType:
         """How sure am I that this column is mine, 0 to 1."""
         return 0.0
 
+    def as_written(self, column: Column, side: str) -> Self:
+        """This type, knowing how a whole column writes its cells where one alone could be read in several
+        ways (a decimal comma, what stands between labels): asked once, before any is read. column: its
+        training cells, and of a target every distinct one. As it is for most."""
+        return self
+
     @classmethod
     def is_file(cls, head: bytes) -> bool:
         """Do a file's first bytes (32 at least, where it has as many) say that it is one cell of mine?"""

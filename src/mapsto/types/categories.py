@@ -3,7 +3,7 @@ unknown labels are masked."""
 
 from __future__ import annotations
 
-import json
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,10 @@ from mapsto.batch import Draw
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
+from mapsto.types._lists import MARKS, inside, is_list, items_of, mark_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
+from mapsto.types.number._written import are_codes
 
-SEPARATORS = (";", "|", ",")
 SLICES = 12  # most frequent labels that are looked at one by one
 Labels = str | tuple[str, ...] | dict[str, bool | None]
 
@@ -30,14 +31,15 @@ class Categories(DataType):
     does not, -1 not known. A missing or empty cell says nothing: write [] for "none of them"."""
 
     outputs: ClassVar[tuple[str, ...]] = ("labels",)
-    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side", "mark", "closed")
+    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side", "mark", "closed", "brackets")
 
     separator: str | None = setting(
-        None, "what stands between labels in text; default: the first of ; | , that occurs"
+        None, "what stands between labels in text; default: that of ; | , which leaves the fewest labels"
     )
     side: str = learned("input")
     vocabulary: tuple[str, ...] = learned(())  # the labels
     mark: str = learned("")  # the separator found
+    brackets: bool = learned(False)  # do texts stand in brackets, as programs print lists?
     closed: bool = learned(True)  # does leaving a label out of a {label: value} cell mean no?
 
     @classmethod
@@ -59,23 +61,31 @@ class Categories(DataType):
             return 0.9 if len({len(cell) for cell in cells}) == 1 and _zeros_and_ones(cells) else 0.0
         if not all(isinstance(cell, str) for cell in cells):
             return 0.0
-        if all(cell.lstrip().startswith("[") and _from_json(cell) is not None for cell in cells):
+        if all(items_of(cell) is not None for cell in cells):
             return 0.9
-        mark = _mark(cells)
+        brackets = all(map(is_list, cells))
+        cells = [inside(cell) for cell in cells] if brackets else cells
+        mark = mark_of(cells, brackets)
         pieces = [piece.strip() for cell in cells for piece in cell.split(mark)] if mark else []
         several = sum(mark in cell for cell in cells) >= 0.2 * len(cells) if mark else False
-        words = all(len(piece) <= 30 and not piece.replace(".", "").isdigit() for piece in pieces)
+        digits = brackets or mark in MARKS[:2] or are_codes(column)  # 1,234 and 1,5 are numbers
+        words = all(len(piece) <= 30 and (digits or not piece.replace(".", "").isdigit()) for piece in pieces)
         recur = len(set(pieces)) <= (0.2 if mark == "," else 0.5) * len(pieces) and len(set(pieces)) <= len(
             set(cells)
         )
         return 0.85 if several and words and recur else 0.0
+
+    def as_written(self, column: Column, side: str) -> Self:
+        """Do the column's texts stand in brackets?"""
+        texts = [cell for cell in column.known if isinstance(cell, str)]
+        return self if self.vocabulary else replace(self, brackets=bool(texts) and all(map(is_list, texts)))
 
     def read(self, cell: Any) -> Labels | None:
         """Sets and lists become tuples; arrays and lists of 0 and 1 become {'0': bool, '1': bool, …}."""
         if cell is None:
             return None
         if isinstance(cell, Mapping):
-            return {str(name).strip(): _truth(value) for name, value in cell.items()}
+            return {label(str(name)): _truth(value) for name, value in cell.items()}
         if isinstance(cell, (set, frozenset)):
             cell = sorted(map(str, cell))
         if isinstance(cell, (np.ndarray, Tensor)):
@@ -84,10 +94,12 @@ class Categories(DataType):
             return self._listed(list(cell))
         if is_missing(cell):
             return None
-        listed = _from_json(str(cell)) if str(cell).lstrip().startswith("[") else None
+        text = str(cell)
+        listed = items_of(text)
         if listed is not None:
             return self._listed(listed)
-        return self._parted(str(cell)) if self.vocabulary else str(cell).strip()
+        text = inside(text) if self.brackets and is_list(text) else text.strip()
+        return self._parted(text) if self.vocabulary or not text else text
 
     def _listed(self, items: list[Any]) -> Labels:
         if (
@@ -102,11 +114,11 @@ class Categories(DataType):
                 )
             names = self.vocabulary or [str(k) for k in range(len(items))]
             return {name: _truth(item) for name, item in zip(names, items, strict=True)}
-        return tuple(dict.fromkeys(str(item).strip() for item in items if not is_missing(item)))
+        return tuple(dict.fromkeys(label(str(item)) for item in items if not is_missing(item)))
 
     def _parted(self, text: str) -> tuple[str, ...]:
         pieces = text.split(self.mark) if self.mark else [text]
-        return tuple(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
+        return tuple(dict.fromkeys(label(piece) for piece in pieces if piece.strip()))
 
     def fit(self, values: Sequence[Labels | None], spec: Mapping[str, Any]) -> Self:
         """The labels, in order of number or alphabet; a target's include those of spec["distinct"]. A room
@@ -115,7 +127,7 @@ class Categories(DataType):
         mark = (
             self.mark
             if self.vocabulary
-            else self.separator or _mark([value for value in values if isinstance(value, str)])
+            else self.separator or mark_of([v for v in values if isinstance(v, str)], self.brackets)
         )
         column_type = replace(self, side=spec.get("side", "input"), mark=mark)
         parted = [column_type._parted(value) if isinstance(value, str) else value for value in values]
@@ -197,6 +209,11 @@ class Categories(DataType):
         held = [name for name in value if not isinstance(value, dict) or value[name]]
         return ", ".join(held) or "none"
 
+    def said(self, name: str) -> str:
+        between = f"'{self.mark}' between them" if self.mark and not self.separator else ""
+        written = " and ".join(filter(None, ["brackets around them"] * self.brackets + [between]))
+        return f"'{name}' holds labels, {written}; else {name}:categories(separator=…)" if written else ""
+
     def about(self, names: bool = True) -> str:
         count = len(self.vocabulary)
         shown = (
@@ -254,20 +271,10 @@ class Categories(DataType):
         return MultiHot(count) if width is None else LabelMean(count, width)
 
 
-def _mark(texts: Sequence[str]) -> str:
-    return next((mark for mark in SEPARATORS if any(mark in text for text in texts)), "")
-
-
-def _from_json(text: str) -> list[Any] | None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return (
-        found
-        if isinstance(found, list) and not any(isinstance(item, (list, dict)) for item in found)
-        else None
-    )
+def label(text: str) -> str:
+    """Without blanks around it, in Unicode's composed form."""
+    text = text.strip()
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _zeros_and_ones(cells: Sequence[Any]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import statistics
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +20,19 @@ from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError, did_you_mean
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
-from mapsto.types.number.numerals import Moment, leading_zeros, values_of
+from mapsto.types.number._written import are_codes
+from mapsto.types.number.numerals import Moment, values_of
 
 MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, so these come first
 ONE_HOT = 100  # plain features keep the most frequent classes
 SLICES = 12  # most frequent values that are looked at one by one
 ABOUT = 5  # most frequent classes named
+# of whole numbers that are classes: how many at most, rows of each on average, and how far apart
+CLASSES, REPEAT, RANGE = 20, 3, 100
+WORDS = frozenset({"none", "na", "n/a", "null", "nil", "missing", "-"})  # for nothing; classes, too
+LONG, SOME = 16, 100  # characters beyond which a cell is none of these; classes of which none is a number
+USUAL = 0.1  # of the classes' median: as often such a word stands that is one
+_WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d*))(?:\.0+)?")
 LABEL_NAMES = frozenset(
     {"label", "labels", "class", "classes", "target", "category", "species", "digit", "outcome", "y"}
 )
@@ -35,7 +45,7 @@ class Category(DataType):
 
     outputs: ClassVar[tuple[str, ...]] = ("classes",)
     takes_any: ClassVar[bool] = True
-    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side")
+    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side", "fold", "whole", "truths", "words")
 
     smoothing: float = setting(
         0.0, "label smoothing: this share of a label is spread over all classes (Szegedy 2016)", above=-1e-9
@@ -46,7 +56,12 @@ class Category(DataType):
         "an input's classes seen less often are 'other'; default 1 up to 50 rows, 2 up to 1,000, else 5",
         above=0,
     )
+    fold: bool = setting(False, "classes that differ only in case or blanks are one")
+    gaps: bool = setting(False, "NA, none, null, missing and - are never a class")
     side: str = learned("input")
+    whole: bool = learned(False)  # are all classes whole numbers, so that 1.0 is 1?
+    truths: bool = learned(False)  # are they truth values, so that 'True' is true?
+    words: tuple[str, ...] = learned(())  # of WORDS that are classes here
     vocabulary: tuple[str, ...] = learned(())  # the classes
     counts: tuple[int, ...] = learned(())  # in the sample seen by fit
     frequent: tuple[int, ...] = learned(())  # codes with a column of their own in plain features
@@ -55,7 +70,8 @@ class Category(DataType):
     def sniff(cls, column: Column) -> float:
         """Text that repeats .8; two whole numbers, or few under a name like 'label', .7; other few whole
         numbers .45, below number's .5: 1, 2, 3 has an order, which number keeps, and its bins can tell the
-        values apart as well as an embedding.
+        values apart as well as an embedding. As a target such numbers are classes, .6: of three rows each on
+        average, and no further apart than RANGE, as counts may be.
         """
         cells = column.known
         if not cells:
@@ -69,16 +85,20 @@ class Category(DataType):
         values = values_of(cells)
         if sum(value is not None for value in values) < 0.95 * len(cells):
             return 0.8 if few else 0.3
-        if leading_zeros(cells):  # codes such as '007' or '01234'
+        if are_codes(column):  # such as '007' or '01234'
             return 0.6 if few else 0.3
         numbers = {value for value in values if value is not None}
-        if len(numbers) > max(20, 0.05 * len(cells)) or any(
+        if len(numbers) > max(CLASSES, 0.05 * len(cells)) or any(
             isinstance(value, Moment) or value % 1 for value in numbers
         ):
             return 0.05
         two = numbers <= {0, 1} or (len(numbers) == 2 and len(cells) >= 10)
         named = column.name.strip().lower() in LABEL_NAMES
-        return 0.7 if two or named else 0.45 if len(numbers) <= 20 else 0.05
+        if two or named:
+            return 0.7
+        few = len(numbers) <= CLASSES
+        learned = few and column.side == "output" and len(cells) >= REPEAT * len(numbers)
+        return 0.6 if learned and max(numbers) - min(numbers) <= RANGE else 0.45 if few else 0.05
 
     @classmethod
     def of_space(cls, space: Any, side: str) -> Self | None:
@@ -90,10 +110,23 @@ class Category(DataType):
         codes = range(FIRST, FIRST + min(len(names), ONE_HOT))
         return cls(side=side, vocabulary=names, counts=(1,) * len(names), frequent=tuple(codes))
 
+    def as_written(self, column: Column, side: str) -> Self:
+        """Are the classes whole numbers, or truth values? And which words for nothing are classes: of a
+        target of words those that repeat as its other classes do."""
+        if self.vocabulary:
+            return self
+        known = column.known
+        kinds = {type(cell) for cell in known}
+        texts = {cell.strip() for cell in known if isinstance(cell, str)}
+        whole = bool(known) and all(map(_WHOLE.fullmatch, texts)) and kinds <= {str, int, float, np.int64}
+        truths = bool in kinds and kinds <= {bool, str} and {t.lower() for t in texts} <= {"true", "false"}
+        words = () if self.gaps or side != "output" or whole else _class_words(column)
+        return replace(self, whole=whole, truths=truths, words=words)
+
     def read(self, cell: Any) -> str | None:
         """Text, stripped, its case kept; 3 and 3.0 are '3', True is 'true'."""
         if isinstance(cell, str):
-            return None if is_missing(cell) else sound(cell.strip())
+            return self._named(cell.strip())
         if isinstance(cell, np.generic) or (isinstance(cell, np.ndarray) and cell.size == 1):
             cell = cell.item()
         if is_missing(cell):
@@ -115,6 +148,19 @@ class Category(DataType):
                 " of type 'categories'."
             )
         return str(cell).strip()
+
+    def _named(self, text: str) -> str | None:
+        """The class that a text names; None where it says nothing."""
+        if is_missing(text) and text.lower() not in self.words:
+            return None
+        text = sound(text)
+        if not text.isascii() and text not in self.vocabulary:  # classes of runs before stay as they were
+            text = unicodedata.normalize("NFC", text)
+        if self.whole and (found := _WHOLE.fullmatch(text)):
+            return found[1]
+        if self.truths:
+            return text.lower()
+        return " ".join(text.split()).casefold() if self.fold else text
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
@@ -214,6 +260,13 @@ class Category(DataType):
             + (", …" if count > ABOUT else "")
         )
 
+    def said(self, name: str) -> str:
+        if not self.words:
+            return ""
+        words = [one for one in self.vocabulary if one.lower() in self.words]
+        verb = "is a class" if len(words) == 1 else "are classes"
+        return f"'{name}': {', '.join(words)} {verb}, no gap in the data; else {name}:category(gaps=true)"
+
     @property
     def classes(self) -> tuple[str, ...]:
         return self.vocabulary
@@ -260,6 +313,19 @@ class Category(DataType):
     @classmethod
     def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
         return super().stems(column_types, width) if width is None else Embeddings(column_types, width)
+
+
+def _class_words(column: Column) -> tuple[str, ...]:
+    """Words for nothing that stand in a target of words as often as its classes do."""
+    texts = (cell.strip().lower() for cell in column.cells if isinstance(cell, str) and len(cell) < LONG)
+    counts = Counter(text for text in texts if text in WORDS)
+    if not counts:
+        return ()
+    others = Counter(cell.strip() for cell in column.known if isinstance(cell, str))
+    if not others or any(value is not None for value in values_of([*others][:SOME])):
+        return ()
+    least = max(3, USUAL * statistics.median(others.values()))
+    return tuple(sorted(word for word, count in counts.items() if count >= least))
 
 
 def _order(name: str) -> tuple[int, float, str]:

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from mapsto.data.files import fingerprint_of, reading
+from mapsto.data.formats.parquet import INSTANT, instant, quote
 from mapsto.data.offer import Offer
 from mapsto.errors import DataError, did_you_mean
 from mapsto.source import Chunk, Source
@@ -58,6 +59,13 @@ def _query(offer: Offer, tables: list[str]) -> str:
     return f'SELECT * FROM "{quoted}"'
 
 
+def _in_utc(base: Any, query: str) -> str:
+    """The query, its times with zones as instants in UTC."""
+    described = [(str(name), kind) for name, kind, *_ in base.execute(f"DESCRIBE {query}").fetchall()]
+    zoned = [f"{instant(name)} AS {quote(name)}" for name, kind in described if kind == INSTANT]
+    return f"SELECT * REPLACE ({', '.join(zoned)}) FROM ({query.strip().rstrip(';')})" if zoned else query
+
+
 @contextmanager
 def _connected(path: Path, duck: bool) -> Iterator[Any]:
     with reading(path):
@@ -87,6 +95,8 @@ def source_of(offer: Offer, duck: bool) -> Source:
     with _connected(offer.path, duck) as base:
         tables = [str(row[0]) for row in base.execute(f"{TABLES[duck]} ORDER BY 1").fetchall()]
         query = _query(offer, tables)
+        if duck:
+            query = _in_utc(base, query)
         cursor = base.execute(query)
         columns = tuple(str(column[0]) for column in cursor.description)
         if cursor.fetchone() is None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mapsto.cells import Pointed
 from mapsto.data.files import entry_of, fingerprint_of, reading, stem, unpacked
 from mapsto.data.formats.dialect import Dialect, Lines, records
 from mapsto.data.formats.encoding import FOREIGN, text_of
@@ -16,6 +17,7 @@ from mapsto.source import BadRow, Chunk, Source
 
 CHUNK_CELLS, CHUNK_CHARACTERS = 1_000_000, 1 << 25  # a chunk stays below these, however wide the table
 _DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")  # thousands, or three decimals
 _GROUPED = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?")
 
 
@@ -50,6 +52,7 @@ class DelimitedSource(Source):
         """(place, cells) of every row below the header; a BadRow where the cells are not as many as the
         columns."""
         found, width, skip = records(lines, self.dialect), len(self.columns), self.dialect.skip
+        header = self.dialect.header
         while True:
             begun, quotes = lines.number + 1, lines.quotes
             try:
@@ -72,6 +75,8 @@ class DelimitedSource(Source):
             elif lines.nul:
                 lines.nul = False
                 yield from _bad(begun, lines.number, "holds a NUL byte, which no text does")
+            elif row and len(row) == len(header) and row[0] == header[0] and tuple(row) == header:
+                yield from _bad(begun, lines.number, "is the header again, as where files were joined")
             elif len(row) != width and (len(row) < width or any(row[width:])):
                 if row:
                     yield from _bad(begun, lines.number, f"expected {width} cells, got {len(row)}")
@@ -103,8 +108,12 @@ def _with_points(cells: Sequence[str], grouped: bool) -> Sequence[str]:
     def point(cell: str) -> str:
         text = cell.strip()
         if grouped and _GROUPED.fullmatch(text):
-            return text.replace(".", "").replace(",", ".")
-        return text.replace(",", ".") if "," in text and _DECIMAL.fullmatch(text) else cell
+            found = text.replace(".", "").replace(",", ".")
+        elif "," in text and _DECIMAL.fullmatch(text):
+            found = text.replace(",", ".")
+        else:
+            return cell
+        return Pointed(found, text) if _EITHER.fullmatch(text) else found
 
     return [point(cell) for cell in cells]
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import re
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from mapsto.cells import is_missing
 from mapsto.data.files import inner_suffix, reading, unpacked
+from mapsto.data.formats._header import is_header, is_number
 from mapsto.data.formats.encoding import SAMPLE_BYTES, find_encoding, is_foreign, text_of
 from mapsto.errors import DataError
 
@@ -28,12 +27,11 @@ LONGEST_CELL = 1 << 24  # characters; csv's own limit is 131,072
 LINE = ""  # delimiter of a file in which every line is one cell
 SPACES = " "  # any run of blanks
 _ALONE = "\x1f"  # never found in text: a single column that may be quoted
-_NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*%?\s*")
-_DATE = re.compile(r"\s*\d[\d\-/:. TZ+]*")
 _COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _GROUPED_COMMA = re.compile(r"\s*[+-]?\d{1,3}(\.\d{3})+,\d+\s*")
 _DOT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[+-]?\d{1,3}([.,]\d{3})+\s*")
+_WHOLE = re.compile(r"\s*[+-]?(\d{1,3}|[1-9]\d{0,2}(\.\d{3})+)\s*")
 _DECLARED = re.compile(r"\ufeff?sep=([,;|\t])\r?\n", re.IGNORECASE)
 _SAID = {
     "\t": "tab",
@@ -48,7 +46,8 @@ _SAID = {
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one text table is written. skip: records before the first row; grouped: columns with '1.234,5'."""
+    """How one text table is written. skip: records before the first row; header: its cells, which where files
+    were joined stand again between the rows; grouped: columns with '1.234,5'."""
 
     encoding: str = "utf-8"
     delimiter: str = ","
@@ -56,6 +55,7 @@ class Dialect:
     names: tuple[str, ...] = ()
     skip: int = 0
     has_header: bool = True
+    header: tuple[str, ...] = ()
     decimal_comma: bool = False
     grouped: frozenset[int] = frozenset()
     drop_nul: bool = False
@@ -97,9 +97,9 @@ def records(lines: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
     return csv.reader(iter(lines), delimiter=dialect.delimiter, quoting=quoting, skipinitialspace=True)
 
 
-def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
-    """Look at the file's beginning. known: names of the columns, if another file of the same table gave them.
-    DataError: no rows."""
+def find_dialect(path: Path, known: Sequence[str] = (), asked: Sequence[str] = ()) -> Dialect:
+    """Look at the file's beginning. known: names of the columns, if another file of the same table gave them;
+    asked: some that a person has named. DataError: no rows."""
     with reading(path), unpacked(path) as handle:
         data = handle.read(SAMPLE_BYTES)
         while data.count(b"\n") < 20 and len(data) < 1 << 25 and (more := handle.read(SAMPLE_BYTES)):
@@ -116,7 +116,7 @@ def find_dialect(path: Path, known: Sequence[str] = ()) -> Dialect:
     rows = [row for row, _ in _sample(text.replace("\0", ""), layout)]
     if not whole and len(rows) > 2 and len(rows) < SAMPLE_ROWS:
         rows = rows[:-1]  # the last one may be cut within quotes
-    found = _with_header(replace(layout, encoding=encoding, drop_nul=dirty), rows, known, path)
+    found = _with_header(replace(layout, encoding=encoding, drop_nul=dirty), rows, known, path, asked)
     found = _with_decimals(found, [row for row in rows[found.skip :] if row])
     return replace(found, said=(*found.said, *told))
 
@@ -203,25 +203,23 @@ def _spaced(text: str) -> _Layout | None:
     return _Layout(Dialect(delimiter=SPACES), len(rows[0]), 1.0, len(rows[0]))
 
 
-def is_number(cell: str) -> bool:
-    """'1', '-1.5e3', '1,5', '20 %'."""
-    return _NUMBER.fullmatch(cell) is not None
-
-
-def _with_header(dialect: Dialect, rows: list[list[str]], known: Sequence[str], path: Path) -> Dialect:
+def _with_header(
+    dialect: Dialect, rows: list[list[str]], known: Sequence[str], path: Path, asked: Sequence[str]
+) -> Dialect:
     full = [(index, row) for index, row in enumerate(rows) if row]
     width = Counter(len(row) for _, row in full[1:] or full).most_common(1)[0][0]
     said = []
     skipped = 0
     if full[0][1][0].lower() == "sep=" or (full[0][1][0].lower().startswith("sep=") and len(full[0][1]) == 1):
         skipped = 1  # Excel's 'sep=;'
-    while width > 1 and skipped < min(20, len(full) - 2) and len(full[skipped][1]) == 1:
-        skipped += 1  # a title, a comment
+    while width > 1 and skipped < min(20, len(full) - 2) and _is_above(full[skipped][1], width):
+        skipped += 1
     if skipped:
         said.append(f"{skipped} line(s) above the table left out")
     first, row = full[skipped]
     body = [other for _, other in full[skipped + 1 :] if len(other) == width]
-    header = dialect.delimiter != LINE and _is_header(row, body, known)
+    header = dialect.delimiter != LINE and is_header(row, body, known, asked)
+    raw = tuple(row) if header and width > 1 and dialect.delimiter != SPACES else ()
     if header:
         if len(full) == skipped + 1 and len(rows) < SAMPLE_ROWS:
             raise DataError(f"{path.name}: expected rows below the header, there are none ({path}).")
@@ -237,65 +235,18 @@ def _with_header(dialect: Dialect, rows: list[list[str]], known: Sequence[str], 
         )
         said.append(f"no header: {_given_names(names, known)}")
     return replace(
-        dialect, names=names, has_header=header, skip=first + 1 if header else first, said=tuple(said)
+        dialect,
+        names=names,
+        has_header=header,
+        header=raw,
+        skip=first + 1 if header else first,
+        said=tuple(said),
     )
 
 
-def _is_header(row: list[str], body: list[list[str]], known: Sequence[str]) -> bool:
-    if known and len({cell.strip() for cell in row} & set(known)) >= max(1, min(len(row), len(known)) // 2):
-        return True
-    if _consecutive(row):
-        return not body or not _consecutive(body[0])
-    votes = 0
-    for index, cell in enumerate(row):
-        column = [other[index] for other in body if index < len(other) and not is_missing(other[index])]
-        if column and not is_missing(cell) and sum(_typed(value) for value in column) >= 0.9 * len(column):
-            votes += -1 if _typed(cell) else 1
-    if votes:
-        return votes > 0
-    if len(known) == len(row):
-        return False
-    cells = [cell.strip() for cell in row if cell.strip()]
-    if not cells or len(set(cells)) < len(cells) or any(is_number(cell) for cell in cells):
-        return False
-    if any(
-        len(cell) > 60 or cell[-1] in ".!?" or "\n" in cell or not (cell[0].isalpha() or cell[0] in "_#")
-        for cell in cells
-    ):
-        return False
-    if body and all(
-        _reads_like(cell, [other[index] for other in body if index < len(other)])
-        for index, cell in enumerate(row)
-    ):
-        return False
-    return not any(
-        cell.strip().lower() == other[index].strip().lower()
-        for other in body
-        for index, cell in enumerate(row)
-        if index < len(other)
-    )
-
-
-def _reads_like(cell: str, column: Sequence[str]) -> bool:
-    """Is it a text like those below it? A column's name has few words."""
-    words = len(cell.split())
-    return words >= 3 and words >= 0.5 * statistics.median(
-        [len(other.split()) for other in column[:100]] or [0]
-    )
-
-
-def _typed(cell: str) -> bool:
-    return is_number(cell) or _DATE.fullmatch(cell) is not None
-
-
-def _consecutive(row: list[str]) -> bool:
-    """Names that are numbers: '0,1,2,3' or 'country,1990,1991,1992'."""
-    numbers = [int(cell) for cell in row if cell.strip().isdecimal()]
-    return (
-        len(numbers) >= 3
-        and len(numbers) >= len(row) - 2
-        and all(b == a + 1 for a, b in itertools.pairwise(numbers))
-    )
+def _is_above(row: list[str], width: int) -> bool:
+    """Is it a title, or a comment, above a table?"""
+    return len(row) == 1 or (len(row) != width and row[0].startswith("#"))
 
 
 def clean_names(cells: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
@@ -340,6 +291,8 @@ def _with_decimals(dialect: Dialect, rows: list[list[str]]) -> Dialect:
             )
             if any(_GROUPED_COMMA.fullmatch(cell) for cell in with_comma):
                 grouped.add(index)
+        elif any("." in cell for cell in column) and all(_WHOLE.fullmatch(cell) for cell in column):
+            grouped.add(index)  # '1.075' beside '567': whole numbers, where the file writes decimal commas
         elif any(_DOT.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in column):
             dots = True
     commas = commas and not dots

@@ -3,6 +3,7 @@ cells stay as they are."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from mapsto.errors import DataError
 from mapsto.source import Chunk, Source
 
 CHUNK_BYTES = 1 << 26
+INSTANT = "TIMESTAMP WITH TIME ZONE"  # as duckdb describes it
 
 
 @dataclass
@@ -101,11 +103,23 @@ def source_of(offer: Offer) -> Source:
     )
 
 
+def quote(name: str) -> str:
+    """A column as SQL names it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def instant(name: str) -> str:
+    """A time with its zone as that instant in UTC; duckdb would ask for pytz."""
+    return f"make_timestamp(epoch_us({quote(name)}))"
+
+
 def _selected(name: str, kind: str) -> str:
     """Kinds that Python has no plain value for are cast on the way."""
-    quoted = '"' + name.replace('"', '""') + '"'
-    if kind.startswith("DECIMAL") or kind in ("HUGEINT", "UHUGEINT"):
+    quoted = quote(name)
+    if kind in ("HUGEINT", "UHUGEINT") or re.fullmatch(r"DECIMAL\((1[6-9]|[23]\d),0\)", kind):
+        return f"{quoted}::VARCHAR"  # a float would merge whole numbers beyond 2^53
+    if kind.startswith("DECIMAL"):
         return f"{quoted}::DOUBLE"
-    if kind.startswith("TIMESTAMP WITH TIME ZONE"):
-        return f"make_timestamp(epoch_us({quoted}))"  # the instant in UTC; duckdb would ask for pytz
+    if kind == INSTANT:
+        return instant(name)
     return f"{quoted}::VARCHAR" if kind in ("UUID", "INTERVAL") else quoted

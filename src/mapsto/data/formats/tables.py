@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mapsto.data.files import Entry, Listing, stem
 from mapsto.data.joined import Part, are_apart, folder_in_name, group_by_split, join, split_of_name
+from mapsto.data.media import by_suffix
 from mapsto.data.offer import Offer, is_archive, table_suffixes
 from mapsto.data.readers.base import open_offer
 from mapsto.errors import DataError
@@ -20,10 +21,14 @@ def one_after_the_other(offer: Offer) -> Source:
     splits, bases = [split for _, split in named], {base for base, _ in named}
     name = next(iter(bases)) if len(bases) == 1 else offer.name
     if all(map(_is_table, offer.paths)):
-        return open_parts(name or "table", list(offer.paths), splits, offer.known)
+        return open_parts(name or "table", list(offer.paths), splits, offer.known, offer.asked)
     divided = len(set(splits)) > 1
     parts = [
-        Part(open_offer(Offer((path,), str(path), known=offer.known)), path.name, split if divided else None)
+        Part(
+            open_offer(Offer((path,), str(path), known=offer.known, asked=offer.asked)),
+            path.name,
+            split if divided else None,
+        )
         for path, split in zip(offer.paths, splits, strict=True)
     ]
     return join(name or "data", parts)
@@ -52,11 +57,15 @@ def several(found: Listing, shown: str, tables: list[str]) -> DataError:
 
 
 def open_parts(
-    name: str, paths: Sequence[Path], splits: Sequence[str | None], known: Sequence[str] = ()
+    name: str,
+    paths: Sequence[Path],
+    splits: Sequence[str | None],
+    known: Sequence[str] = (),
+    asked: Sequence[str] = (),
 ) -> Source:
     """Tables of the same columns as one source; splits count when there are two or more."""
     if len(paths) == 1:
-        return open_offer(Offer((paths[0],), str(paths[0]), known=tuple(known)))
+        return open_offer(Offer((paths[0],), str(paths[0]), known=tuple(known), asked=tuple(asked)))
     divided = len(set(splits)) > 1
     order = sorted(
         range(len(paths)),
@@ -64,7 +73,7 @@ def open_parts(
     )
     parts: list[Part] = []
     for i in order:
-        source = open_offer(Offer((paths[i],), str(paths[i]), known=tuple(known)))
+        source = open_offer(Offer((paths[i],), str(paths[i]), known=tuple(known), asked=tuple(asked)))
         known = known or source.columns
         parts.append(Part(source, paths[i].name, splits[i] if divided else None))
     return join(name, parts)
@@ -75,8 +84,11 @@ def of_a_folder(offer: Offer, tables: Mapping[str, Entry]) -> Source:
     if are_apart(list(tables)):
         raise several(offer.listing, offer.shown, list(tables))
     splits = [split_of_name(folder_in_name(each))[1] for each in tables]
-    source = open_parts(offer.name, [Path(entry.path) for entry in tables.values()], splits, offer.known)
-    if others := [entry.name for entry in offer.files if entry.name not in tables]:
+    source = open_parts(
+        offer.name, [Path(entry.path) for entry in tables.values()], splits, offer.known, offer.asked
+    )
+    others = [entry.name for entry in offer.files if entry.name not in tables and not by_suffix(entry.name)]
+    if others:
         more = "…" if len(others) > 4 else ""
         source.said.append(f"other files passed over: {', '.join(others[:4])}{more}")
     return source

@@ -24,4 +24,5 @@ def open(offer: Offer) -> Source:
     from mapsto.data.archive import descend, unpack
 
     folder = descend(unpack(offer.path))
-    return open_offer(Offer((folder,), offer.shown, known=offer.known, called=archive_name(offer.shown)))
+    called = archive_name(offer.shown)
+    return open_offer(Offer((folder,), offer.shown, known=offer.known, asked=offer.asked, called=called))

@@ -23,7 +23,7 @@ def claims(offer: Offer) -> float:
 
 def open(offer: Offer) -> Source:
     """DataError: no table, or no rows."""
-    dialect = find_dialect(offer.path, offer.known)
+    dialect = find_dialect(offer.path, offer.known, offer.asked)
     if dialect.delimiter == LINE:
         from mapsto.data.formats.prose import open_prose
 

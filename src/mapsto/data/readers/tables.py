@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mapsto.data.files import Entry
+from mapsto.data.media import by_suffix
 from mapsto.data.offer import Offer, table_suffixes
+from mapsto.errors import DataError
 from mapsto.source import Source
 
 LEFT_OUT = ("changes.csv",)  # of a cleaned copy
@@ -12,7 +16,8 @@ LEFT_OUT = ("changes.csv",)  # of a cleaned copy
 def claims(offer: Offer) -> float:
     if offer.is_several:
         return 0.3
-    return 0.6 if offer.is_folder and _tables(offer) else 0.0
+    tables = _tables(offer) if offer.is_folder else {}
+    return 0.9 if _names_files(offer, tables) else 0.6 if tables else 0.0
 
 
 def open(offer: Offer) -> Source:
@@ -20,6 +25,20 @@ def open(offer: Offer) -> Source:
     from mapsto.data.formats.tables import of_a_folder, one_after_the_other
 
     return one_after_the_other(offer) if offer.is_several else of_a_folder(offer, _tables(offer))
+
+
+def _names_files(offer: Offer, tables: Mapping[str, Entry]) -> bool:
+    """Is there one table, beside files that its cells name?"""
+    if len(tables) != 1 or not any(by_suffix(entry.name) for entry in offer.files):
+        return False
+    from mapsto.data._beside import with_files
+    from mapsto.data.formats.tables import of_a_folder
+
+    try:
+        source = of_a_folder(offer, tables)
+    except DataError:
+        return False
+    return with_files(source, offer.path) is not source
 
 
 def _tables(offer: Offer) -> dict[str, Entry]:

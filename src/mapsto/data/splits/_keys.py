@@ -1,5 +1,6 @@
 """Rows divided by the hash of a key, so that rows of equal keys never straddle two splits and a row stays
-where it was when others are added. Below 2,000 rows the shares are exact, class by class."""
+where it was when others are added. Below 2,000 rows the shares are exact, class by class, and so
+they are where few different keys would leave a split without its share."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from mapsto.errors import DataError
 from mapsto.source import SPLITS
 
 STRATIFY = 2000  # rows below which shares are exact per class
+NEAR = 0.5  # of its share: a split of keys that stand in many rows may have that many rows more or fewer
 
 
 def by_keys(scan: Scan, reading: Reading, keys: np.ndarray, how: str, fold: int | None) -> Split:
@@ -67,31 +69,68 @@ def _give(
     among = np.flatnonzero((of == TRAIN) if only is None else (only & (of == TRAIN)))
     if len(among) >= STRATIFY:
         place = mixed[among] / 2.0**64  # [0, 1): fixed shares of hash space, stable when rows are added
-        for (
-            index,
-            share,
-        ) in (
-            wanted.items()
-        ):  # test from below, validation from above: smaller shares move rows to training only
-            of[among[place < share if index == TEST else place >= 1 - share]] = index
-        return
-    strata = scan.strata[among] if scan.strata is not None else np.zeros(len(among), np.uint64)
-    if len(np.unique(strata)) > max(20, len(among) // 4):  # a number, or nearly: no classes to be fair to
-        strata = np.zeros(len(among), np.uint64)
-    taken: dict[int, int] = {}
-    for value in np.unique(strata):
-        members = among[strata == value]
-        units = sorted({(int(mixed[row]), int(keys[row])) for row in members})
-        free = [unit for unit in units if unit[1] not in taken]
-        start = 0
+        chosen = np.full(len(among), TRAIN, np.int8)
         for index, share in wanted.items():
-            count = round(share * len(units)) or int(
-                len(units) >= 4 or (len(np.unique(strata)) == 1 and len(units) > len(wanted))
+            # test from below, validation from above: smaller shares move rows to training only
+            chosen[place < share if index == TEST else place >= 1 - share] = index
+        if all(abs((chosen == index).mean() - share) <= NEAR * share for index, share in wanted.items()):
+            of[among] = np.where(chosen == TRAIN, of[among], chosen)
+            return
+    strata = scan.strata[among] if scan.strata is not None else np.zeros(len(among), np.uint64)
+    if len(among) >= STRATIFY or len(np.unique(strata)) > max(20, len(among) // 4):
+        strata = np.zeros(len(among), np.uint64)  # a number, or nearly: no classes to be fair to
+    _give_exactly(of, among, mixed, keys, strata, wanted)
+
+
+def _give_exactly(
+    of: np.ndarray,
+    among: np.ndarray,
+    mixed: np.ndarray,
+    keys: np.ndarray,
+    strata: np.ndarray,
+    wanted: dict[int, float],
+) -> None:
+    """Keys by their shares, class by class. A key whose rows are of several classes counts once, for the
+    class that most of them are of; one that would bring a split far above its share of the rows trains."""
+    units = _units(among, mixed, keys, strata)
+    most = {index: (1 + NEAR) * share * len(among) for index, share in wanted.items()}
+    held = dict.fromkeys(wanted, 0)
+    taken: dict[int, int] = {}
+    for own in units.values():
+        free = list(own)
+        for index, share in wanted.items():
+            count = round(share * len(own)) or int(
+                len(own) >= 4 or (len(units) == 1 and len(own) > len(wanted))
             )
-            for _, name in free[start : start + count]:
-                taken[name] = index
-            start += count
+            fitting = [unit for unit in free if unit[2] == 1 or unit[2] + held[index] <= most[index]][:count]
+            for unit in fitting:
+                taken[unit[1]] = index
+                held[index] += unit[2]
+                free.remove(unit)
+    every = sorted((unit for own in units.values() for unit in own), key=lambda unit: (unit[2], unit[0]))
+    for index in [index for index in wanted if not held[index]]:
+        left = [unit for unit in every if unit[1] not in taken]
+        if len(every) >= 4 and len(left) > 1:
+            taken[left[0][1]] = index
     of[among] = [taken.get(int(keys[row]), TRAIN) for row in among]
+
+
+def _units(
+    among: np.ndarray, mixed: np.ndarray, keys: np.ndarray, strata: np.ndarray
+) -> dict[int, list[tuple[int, int, int]]]:
+    """{stratum: (mixed key, key, its rows) in order} of the keys that most often stand in it."""
+    pairs, counts = np.unique(np.stack([keys[among], strata]), axis=1, return_counts=True)
+    home: dict[int, tuple[int, int]] = {}  # key: (rows in that stratum, stratum), the first of the fullest
+    rows: dict[int, int] = {}
+    for name, stratum, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
+        rows[name] = rows.get(name, 0) + count
+        if count > home.get(name, (0, 0))[0]:
+            home[name] = count, stratum
+    known = dict(zip(keys[among].tolist(), mixed[among].tolist(), strict=True))
+    found: dict[int, list[tuple[int, int, int]]] = {int(value): [] for value in np.unique(strata)}
+    for name, (_, stratum) in home.items():
+        found[stratum].append((known[name], name, rows[name]))
+    return {stratum: sorted(units) for stratum, units in found.items()}
 
 
 def _ranked(mixed: np.ndarray, keys: np.ndarray, scan: Scan, folds: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Numbers, and dates and times as numbers that know calendar and trend.
 
-In the store a cell is one float64 (dates: seconds since 1970, wall-clock time), NaN when missing. In a batch
-an input is float32 features with a missing flag; a target stays in its own unit, NaN when missing. The
-encodings that make nets good on tables are those of Gorishniy et al. 2022, "On Embeddings for Numerical
+In the store a cell is one float64 (dates: seconds since 1970, in UTC where a zone is told), NaN when missing.
+In a batch an input is float32 features with a missing flag; a target stays in its own unit, NaN when missing.
+The encodings that make nets good on tables are those of Gorishniy et al. 2022, "On Embeddings for Numerical
 Features". Letters: B batch, N features, L their encoding's length, D width.
 """
 
@@ -18,22 +18,27 @@ import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Draw, Field
-from mapsto.cells import Column, is_missing, shorten
+from mapsto.cells import Column, Pointed, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
+from mapsto.types.number._calendar import calendar
+from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
+from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
     DAY,
     Moment,
     brief,
     infinite,
     iso,
-    leading_zeros,
     number_of,
     seconds_of,
+    underscored,
     values_of,
 )
 
+# the largest number of 32 bits, nearly: this, and that of 64 bits, is what programs write for "not known"
+VAST = 3.39e38
 NOISE = "noise in numbers (standard deviations)"
 
 
@@ -43,7 +48,10 @@ class Number(DataType):
 
     outputs: ClassVar[tuple[str, ...]] = ("regression",)
     unmistakable: ClassVar[bool] = True
-    reading: ClassVar[tuple[str, ...]] = ("kind", "decimal", "day_first", "dates_day_first")
+    reading: ClassVar[tuple[str, ...]] = (
+        *("kind", "decimal", "mark", "day_first", "dates_day_first"),
+        "missing",
+    )
 
     loss: str = setting("mse", "what a prediction's error costs", choices=("mse", "huber"))
     log: bool = setting(
@@ -55,12 +63,19 @@ class Number(DataType):
     encoding: str = setting(
         "spline", "how an input number is embedded", choices=("spline", "piecewise", "periodic", "plain")
     )
-    decimal: str = setting(".", "decimal mark in text", choices=(".", ","))
+    decimal: str | None = setting(
+        None, "decimal mark in text; default: the one that the whole column fits", choices=(".", ",")
+    )
     day_first: bool | None = setting(
         None, "01/02/2011 is the first of February; default: what other dates of the column show, else not"
     )
+    missing: tuple[float, ...] | None = setting(None, "a value that means 'not known', such as -9999")
     side: str = learned("input")
     kind: str = learned("number")
+    mark: str = learned(".")  # the decimal mark found
+    doubtful: str = learned("")  # "," or ".": how texts are read that could be read with the other one, too
+    beyond: bool = learned(False)  # are there cells of VAST values, which count as missing?
+    zones: tuple[str, ...] = learned(())  # in which its times are told: +02:00
     dates_day_first: bool = learned(False)
     mean: float = learned(0.0)  # of training values, on the log scale where `log`
     std: float = learned(0.0)  # 0: not fitted
@@ -77,17 +92,30 @@ class Number(DataType):
             return 0.2
         values = values_of(cells)
         share = sum(value is not None for value in values) / len(cells)
-        if share < 0.95 or all(isinstance(cell, (bool, np.bool_)) for cell in cells) or leading_zeros(cells):
+        if share < 0.95 or all(isinstance(cell, (bool, np.bool_)) for cell in cells) or are_codes(column):
             return 0.3 * share
         distinct = {value for value in values if value is not None}
         whole = len(distinct) <= 20 and not any(isinstance(value, Moment) or value % 1 for value in distinct)
         return 0.5 if whole else 0.9
 
+    def as_written(self, column: Column, side: str) -> Self:
+        """The decimal mark, where none is named; and whether there are values that are none."""
+        if self.std:
+            return self
+        known = column.known
+        mark, doubtful = (self.mark, "") if self.decimal else decimal_of(known)
+        vast = [value for value in values_of(perhaps_vast(known)) if value is not None]
+        return replace(self, mark=mark, doubtful=doubtful, beyond=any(abs(value) >= VAST for value in vast))
+
     def read(self, cell: Any) -> float | None:
         """3, '1,234.5', '$ 12', '12 %', (1,234), True; dates as ISO, 01/02/2011, '2 Jan 2011', objects.
         Percent keeps its number: 12."""
-        value = number_of(cell, self.decimal, self._day_first)
-        if value is None or not self.std:
+        if self.decimal and type(cell) is Pointed:
+            cell = cell.written
+        value = number_of(cell, self._decimal, self._day_first)
+        if value is None or self._is_unknown(value):
+            return None
+        if not self.std:
             return value
         if isinstance(value, Moment) != (self.kind == "date"):
             wanted, got = ("date", "number") if self.kind == "date" else ("number", "date")
@@ -95,6 +123,13 @@ class Number(DataType):
                 f"expected a {wanted}, got the {got} {shorten(cell)}.\nWrite the whole column as {wanted}s."
             )
         return value
+
+    def _is_unknown(self, value: float) -> bool:
+        return abs(value) >= VAST or value in (self.missing or ())
+
+    @property
+    def _decimal(self) -> str:
+        return self.decimal or self.mark
 
     @property
     def _day_first(self) -> bool:
@@ -124,7 +159,11 @@ class Number(DataType):
                 [value.swapped if early and value.swapped is not None else value for value in moments],
                 np.float64,
             )
-            column_type = replace(column_type, clock=bool(np.ptp(array % DAY) > 0))
+            offsets = {value.zone for value in moments if value.zone is not None}
+            zones = tuple(map(zone_name, sorted(offsets)))
+            if zones and any(value.zone is None for value in moments):
+                zones = (*zones, "none")
+            column_type = replace(column_type, clock=bool(np.ptp(array % DAY) > 0), zones=zones)
         return replace(column_type, rows=int(spec.get("rows", len(values))))._with_statistics(array)
 
     def _with_statistics(self, array: np.ndarray) -> Self:
@@ -168,6 +207,9 @@ class Number(DataType):
                 found[position] = value
         for position in np.flatnonzero(np.isinf(found)).tolist():
             problems[position], found[position] = infinite(cells[position]), math.nan
+        found[np.abs(found) >= VAST] = math.nan
+        if self.missing:
+            found[np.isin(found, self.missing)] = math.nan
         return found, problems
 
     def _quickly(self, cells: Sequence[Any]) -> np.ndarray | None:
@@ -175,6 +217,10 @@ class Number(DataType):
         if isinstance(cells, np.ndarray) and cells.dtype.kind == "M" and self.kind == "date":
             return seconds_of(cells.reshape(len(cells)))
         if self.kind == "date" or (isinstance(cells, np.ndarray) and cells.dtype.kind not in "fiubOUT"):
+            return None
+        if underscored(cells) or (self._decimal == "," and any(isinstance(cell, str) for cell in cells)):
+            return None
+        if self.decimal and any(type(cell) is Pointed for cell in cells):
             return None
         if isinstance(cells, np.ma.MaskedArray):
             cells = cells.tolist()  # None where masked
@@ -203,7 +249,7 @@ class Number(DataType):
         standard = torch.where(missing, 0.0, (known - self.mean) / self.std)
         columns = [standard[:, None], missing[:, None]]
         if self.kind == "date":
-            columns.append(_calendar(known, self.clock) * ~missing[:, None])
+            columns.append(calendar(known, self.clock) * ~missing[:, None])
         return torch.cat([column.float() for column in columns], 1)
 
     @classmethod
@@ -259,12 +305,20 @@ class Number(DataType):
         return self
 
     def said(self, name: str) -> str:
-        order = "day before month" if self._day_first else "month before day"
-        return (
-            f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))"
-            if self.kind == "date"
-            else ""
-        )
+        if self.kind == "date":
+            order = "day before month" if self._day_first else "month before day"
+            return (
+                f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))"
+                f"{self._said_zones()}"
+            )
+        vast = f"'{name}': values beyond {VAST:g} are read as missing: a float's largest, no quantity"
+        return "; ".join(filter(None, [said_decimal(name, self.doubtful), vast * self.beyond]))
+
+    def _said_zones(self) -> str:
+        if not set(self.zones) - {"UTC"}:
+            return ""
+        told = ", ".join(self.zones[:5]) + (", …" if len(self.zones) > 5 else "")
+        return f"; its zones ({told}) are brought to UTC"
 
     def show(self, value: float | None) -> str:
         if value is None:
@@ -325,22 +379,3 @@ def knots(values: np.ndarray, most: int) -> np.ndarray:
     mass = np.cumsum(np.sqrt(counts))
     at = np.searchsorted(mass, np.linspace(0, 1, most + 1)[1:-1] * mass[-1])
     return distinct[np.unique(np.concatenate([[0], at, [len(distinct) - 1]]))]
-
-
-def _calendar(seconds: Tensor, clock: bool) -> Tensor:
-    """(B,) float64 -> (B, 23 or 27): two waves a year (4), month (12), weekday (7); two waves a day (4) if
-    `clock`."""
-    stamps = seconds.cpu().numpy().astype("datetime64[s]")
-    years, months, days = (stamps.astype(f"datetime64[{unit}]") for unit in "YMD")
-    month = months.astype(np.int64) % 12
-    weekday = (days.astype(np.int64) + 3) % 7  # the first of January 1970 was a Thursday
-    year = (days - years.astype("datetime64[D]")).astype(np.int64) / 365.25
-    waves = [_waves(year), np.eye(12)[month], np.eye(7)[weekday]]
-    if clock:
-        waves.append(_waves((stamps - days.astype("datetime64[s]")).astype(np.int64) / DAY))
-    return torch.from_numpy(np.concatenate(waves, 1)).to(seconds.device)
-
-
-def _waves(turns: np.ndarray) -> np.ndarray:
-    angle = 2 * np.pi * turns
-    return np.stack([np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)], 1)

@@ -18,6 +18,7 @@ import numpy as np
 
 from mapsto.cells import is_missing, shorten
 from mapsto.errors import CellError
+from mapsto.types.number._zones import parted
 
 EPOCH = datetime(1970, 1, 1)
 DAY = 86400.0
@@ -29,6 +30,8 @@ MONTHS = {
 }
 _AROUND = re.compile(r"^(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|\s*(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
 _DIGIT = re.compile(r"\d")
+GROUP = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")  # thousands, or three decimals
+GROUPS = re.compile(r"\d{1,3}(?:,\d{2,3})*(?:,\d{3})+(?:[eE][+-]?\d+)?|\d{1,3}(?:\.\d{3})+(?:[eE][+-]?\d+)?")
 _CLOCK = r"(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?\s*([AaPp]\.?[Mm]\.?)?)?"
 _SLASHED = re.compile(r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK + "$")  # 01/02/2011, 1.2.11 10:00
 _NAMED = re.compile(
@@ -46,6 +49,7 @@ class Moment(float):
 
     swapped: float | None = None
     day_first: bool | None = None  # what the text itself says: None when it could be either
+    zone: float | None = None  # of the zone it is told in: seconds before UTC
 
 
 def number_of(cell: Any, decimal: str = ".", day_first: bool = False) -> float | None:
@@ -59,7 +63,9 @@ def number_of(cell: Any, decimal: str = ".", day_first: bool = False) -> float |
     if isinstance(cell, str):
         return _from_text(cell.strip(), decimal, day_first)
     if isinstance(cell, datetime):
-        return Moment((cell.replace(tzinfo=None) - EPOCH).total_seconds())
+        offset = cell.utcoffset()
+        told = Moment((cell.replace(tzinfo=None) - EPOCH).total_seconds())
+        return told if offset is None else _in_utc(told, offset.total_seconds())
     if isinstance(cell, date):
         return Moment((cell - EPOCH.date()).days * DAY)
     if isinstance(cell, time):
@@ -84,9 +90,9 @@ def infinite(cell: Any) -> str:
 
 
 def _from_text(text: str, decimal: str, day_first: bool) -> float:
-    if decimal == ".":
+    if decimal == "." or ("." not in text and "," not in text):
         try:
-            return _finite(float(text), text)
+            return _finite(plain_float(text), text)
         except ValueError:
             pass
     if not _DIGIT.search(text):  # prose: neither
@@ -97,19 +103,10 @@ def _from_text(text: str, decimal: str, day_first: bool) -> float:
     moment = _moment(text, day_first)
     if moment is not None:
         return moment
-    plain = text.replace("−", "-")
-    negative = plain.startswith("(") and plain.endswith(")")  # as accountants write
-    sign, plain = (
-        ("-", plain[1:-1]) if negative else (plain[:1], plain[1:]) if plain[:1] in ("-", "+") else ("", plain)
-    )
-    plain = re.sub(r"(?<=\d)[ \u00a0\u202f'’](?=\d{3})", "", _AROUND.sub("", _AROUND.sub("", plain.strip())))
-    if "," in plain and "." in plain:
-        decimal = max(".,", key=plain.rfind)  # the last mark divides
-    elif decimal == "." and plain.count(",") == 1 and not re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", plain):
-        decimal = ","  # '3,5': no thousands
-    plain = plain.replace("," if decimal == "." else ".", "").replace(",", ".")
+    sign, bare = without_signs(text)
+    plain = with_point(bare, decimal)
     try:
-        return _finite(float(sign + plain), text)
+        return _finite(plain_float(sign + plain), text)
     except ValueError:
         raise CellError(
             f"expected a number or a date, got {shorten(text)}.\nCorrect or empty the cell, or say"
@@ -117,21 +114,73 @@ def _from_text(text: str, decimal: str, day_first: bool) -> float:
         ) from None
 
 
+def plain_float(text: str) -> float:
+    """As Python reads it, but for its '_' between digits, with which people write codes. ValueError: no
+    number."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
+def without_signs(text: str) -> tuple[str, str]:
+    """(sign, the rest): no currency, no percent, no accountants' parentheses, no blanks between digits."""
+    plain = text.replace("−", "-")
+    negative = plain.startswith("(") and plain.endswith(")")  # as accountants write
+    sign, plain = (
+        ("-", plain[1:-1]) if negative else (plain[:1], plain[1:]) if plain[:1] in ("-", "+") else ("", plain)
+    )
+    bare = _AROUND.sub("", _AROUND.sub("", plain.strip()))
+    return sign, re.sub(r"(?<=\d)[ \u00a0\u202f'’](?=\d{3})", "", bare)
+
+
+def with_point(plain: str, decimal: str) -> str:
+    """Digits with marks between them -> with a decimal point, and no other mark; as they are where marks do
+    not stand as they do in numbers: '1,4,7' is none."""
+    commas, points = plain.count(","), plain.count(".")
+    if commas and points:
+        decimal = max(".,", key=plain.rfind)  # the last mark divides
+    elif commas == 1 and decimal == "." and not GROUP.fullmatch(plain):
+        decimal = ","  # '3,5': no thousands
+    elif points == 1 and decimal == "," and not GROUP.fullmatch(plain):
+        decimal = "."
+    whole, mark, rest = plain.partition(decimal)
+    group = "," if decimal == "." else "."
+    if group in whole:
+        if not GROUPS.fullmatch(whole):
+            return plain
+        whole = whole.replace(group, "")
+    return f"{whole}.{rest}" if mark else whole
+
+
 def _moment(text: str, day_first: bool) -> Moment | None:
-    """Text as a date or time, or None when it is neither."""
+    """Text as a date or time, or None when it is neither. One told in a zone is that instant in UTC."""
+    text, offset = parted(text)
+    told = _told(text, day_first)
+    return told if told is None or offset is None else _in_utc(told, offset)
+
+
+def _in_utc(told: Moment, offset: float) -> Moment:
+    """A moment of a zone that is so many seconds before UTC."""
+    moment = Moment(told - offset)
+    moment.swapped = None if told.swapped is None else told.swapped - offset
+    moment.day_first, moment.zone = told.day_first, offset
+    return moment
+
+
+def _told(text: str, day_first: bool) -> Moment | None:
     if _TIME.match(text):
         text = f"1970-01-01 {text.zfill(5) if text.count(':') == 1 else text.zfill(8)}"
     if _ISO.match(text):
         day, _, clock = text.replace("T", " ").partition(" ")
         parts = re.split(r"[-/.]", day)
-        if len(parts) == 2 and ("." in day or clock):  # 2011.5 is a number
-            return None
+        if len(parts) == 2 and ("." in day or clock or not 1600 <= int(parts[0]) <= 2200):
+            return None  # 2011.5 is a number, 1001-10 a code
         day = "-".join(part.zfill(2) for part in (*parts, "01")[:3])
         try:
             found = datetime.fromisoformat(f"{day} {clock.strip()}".strip())
         except ValueError:
             return None
-        return Moment((found.replace(tzinfo=None) - EPOCH).total_seconds())
+        return Moment((found - EPOCH).total_seconds()) if found.tzinfo is None else None
     if slashed := _SLASHED.match(text):
         first, mark, second, year, *clock = slashed.groups()
         readings = [_dated(year, month, day, clock) for month, day in ((first, second), (second, first))]
@@ -194,8 +243,12 @@ def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
     """Each known cell as number or `Moment`, None where it is neither; quick where Python's own float() reads
     them all, and where few texts repeat."""
     try:
-        found = np.array(cells, np.float64) if isinstance(cells[0], (str, Real)) else np.empty((0, 0))
-        if found.ndim == 1 and np.isfinite(found).all():
+        found = (
+            np.array(cells, np.float64)
+            if len(cells) and isinstance(cells[0], (str, Real))
+            else np.empty((0, 0))
+        )
+        if found.ndim == 1 and np.isfinite(found).all() and not underscored(cells):
             return found.tolist()  # type: ignore[return-value]
     except (ValueError, TypeError, OverflowError):
         pass
@@ -203,12 +256,9 @@ def values_of(cells: Sequence[Any]) -> Sequence[float | None]:
     return [texts[cell] if type(cell) is str else _value_or_none(cell) for cell in cells]
 
 
-def leading_zeros(cells: Sequence[Any]) -> bool:
-    """Are these codes ('007', '01234') rather than numbers?"""
-    return any(
-        re.fullmatch(r"\s*0\d+\s*", cell) is not None
-        for cell in {cell for cell in cells if isinstance(cell, str)}
-    )
+def underscored(cells: Sequence[Any]) -> bool:
+    """Is there a text with '_', which Python takes for a mark between thousands?"""
+    return any("_" in cell for cell in cells if type(cell) is str)
 
 
 def brief(value: float) -> str:
