@@ -11,18 +11,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
-import tarfile
 import tempfile
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from contextlib import closing
+from pathlib import Path
 
 from mapsto.data.files import SYSTEM_NAMES, reading
+from mapsto.data.members import Content, Member, opened_zip, refused, tar_members
 from mapsto.errors import DataError
 
 GIGABYTE = 10**9
@@ -30,16 +26,6 @@ MOST_BYTES = 100 * GIGABYTE
 MOST_RATIO, RATIO_FROM = 200, 1 * GIGABYTE  # pictures and tables pack 1:1 to 1:50; bombs 1:1000 and more
 MOST_FILES = 20_000_000
 SPARE = GIGABYTE // 2
-
-
-@dataclass(frozen=True)
-class Member:
-    """One entry of an archive. size: as the archive says. link: where it points, for a link."""
-
-    name: str
-    size: int
-    link: str | None
-    handle: zipfile.ZipInfo | tarfile.TarInfo
 
 
 def cache_root() -> Path:
@@ -105,91 +91,16 @@ def _sweep(folder: Path) -> None:
 def _unpack_into(path: Path, folder: Path) -> None:
     with reading(path), open(path, "rb") as handle:
         is_zip = handle.read(2) == b"PK"
-    try:
-        if is_zip:
-            with zipfile.ZipFile(path) as archive:
-                members = [
-                    _zip_member(archive, info, path) for info in archive.infolist() if not info.is_dir()
-                ]
-                total = sum(member.size for member in members)
-                _check_sizes(path, total, len(members), folder, coming=total)
-                _write(path, folder, ((member, _open_zip(archive, member)) for member in members))
-        else:
-            with tarfile.open(path, "r:*") as archive:
-                _write(path, folder, _tar_members(archive, path))
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        UnicodeError,
-    ) as error:
-        raise DataError(
-            f"{path.name} is damaged or no archive mapsto can read: {error}.\nDownload or pack it again"
-            f" ({path})."
-        ) from None
-    except RuntimeError as error:  # zipfile: 'encrypted, password required'
-        raise DataError(f"{path.name}: {error}.\nUnpack it yourself and name the folder ({path}).") from None
+    if not is_zip:
+        _write(path, folder, tar_members(path))
+        return
+    with opened_zip(path) as (members, contents):
+        total = sum(member.size for member in members)
+        _check_sizes(path, total, len(members), folder, coming=total)
+        _write(path, folder, contents)
 
 
-def _open_zip(archive: zipfile.ZipFile, member: Member) -> IO[bytes] | None:
-    return None if member.link is not None else archive.open(member.handle)  # type: ignore[arg-type]
-
-
-def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Member:
-    name = safe_name(info.filename.replace("\\", "/"), path)
-    link = None
-    if stat.S_ISLNK(info.external_attr >> 16):
-        if info.file_size > 4096:
-            raise _refused(path, info.filename, "is a link longer than any path")
-        link = archive.read(info).decode("utf-8", "surrogateescape")
-    return Member(name, info.file_size, link, info)
-
-
-def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[Member, IO[bytes] | None]]:
-    for info in archive:
-        if info.isdir():
-            if PurePosixPath(info.name) != PurePosixPath("."):  # tar -C folder . names the folder itself, too
-                safe_name(info.name, path)
-            continue
-        name = safe_name(info.name, path)
-        if info.issym() or info.islnk():
-            # a hard link names its target from the archive's top, a symbolic one from its own folder
-            target = (
-                info.linkname
-                if info.issym()
-                else os.path.relpath(info.linkname, os.path.dirname(name) or ".")
-            )
-            yield Member(name, 0, target, info), None
-        elif info.isfile():
-            yield Member(name, info.size, None, info), archive.extractfile(info)
-        else:
-            raise _refused(path, info.name, "is a device or a pipe")
-
-
-def safe_name(name: str, archive: Path) -> str:
-    """A member's name as a relative path. Raises DataError when it is absolute or climbs out ('zip slip')."""
-    parts = PurePosixPath(name).parts
-    if (
-        not parts
-        or name.startswith("/")
-        or ".." in parts
-        or "\0" in name
-        or (len(name) > 1 and name[1] == ":")
-    ):
-        raise _refused(archive, name, "would be written outside the folder it is unpacked into")
-    return "/".join(part for part in parts if part != ".")
-
-
-def _refused(archive: Path, member: str, why: str) -> DataError:
-    return DataError(
-        f"refused to unpack {archive.name}: its entry '{member[:120]}' {why}.\nNothing was kept. Pack it"
-        f" again from a plain folder ({archive})."
-    )
-
-
-def _write(path: Path, folder: Path, members: Iterator[tuple[Member, IO[bytes] | None]]) -> None:
+def _write(path: Path, folder: Path, members: Iterator[tuple[Member, Content | None]]) -> None:
     """Write every member, with the archive's time; sizes are counted as they come, whatever the archive
     says."""
     when = path.stat().st_mtime_ns
@@ -204,7 +115,7 @@ def _write(path: Path, folder: Path, members: Iterator[tuple[Member, IO[bytes] |
         goal = folder / member.name
         goal.parent.mkdir(parents=True, exist_ok=True)
         assert handle is not None
-        with handle, open(goal, "wb") as out:
+        with closing(handle), open(goal, "wb") as out:
             while block := handle.read(1 << 20):
                 total += len(block)
                 if total >> 27 != (total - len(block)) >> 27:  # every 128 MB
@@ -226,7 +137,7 @@ def _link_target(path: Path, member: Member) -> str:
     link = member.link or ""
     target = os.path.normpath(os.path.join(os.path.dirname(member.name), link))
     if os.path.isabs(link) or target.startswith("..") or not link:
-        raise _refused(path, member.name, f"is a link out of the archive, to '{link[:80]}'")
+        raise refused(path, member.name, f"is a link out of the archive, to '{link[:80]}'")
     return target
 
 
