@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import random
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,6 +15,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from mapsto.data import cache
+from mapsto.data.archive import unpack
 from mapsto.data.open import open_source
 from mapsto.errors import DataError
 
@@ -117,3 +121,97 @@ def test_rows_of_a_damaged_webdataset_are_not_lost(place: Path) -> None:
     one = tarred(place / "one.tar", members).read_bytes()
     (place / "bent.tar").write_bytes(one[:6144] + b"\xff" + one[6145:])
     fails(place / "bent.tar", "bent.tar is damaged", "bad checksum")
+
+
+def test_odd_but_honest_archives(place: Path) -> None:
+    members = {f"{'ab'[i % 2]}/{i}.png": png(i) for i in range(4)}
+    apples = {f"{name.rpartition('/')[0]}/._{name.rpartition('/')[2]}": b"x" for name in members}
+    apples |= {f"__MACOSX/{name}": b"x" for name in members}
+    assert named_or_there(zipped(place / "mac.zip", members | apples)) == members.keys()
+    assert named_or_there(tarred(place / "mac.tar", members | apples)) == members.keys()
+    long = {f"{name.partition('/')[0]}/{'ü' * 60}{name[-5:]}": data for name, data in members.items()}
+    for kind in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        assert named_or_there(tarred(place / f"long{kind}.tar", long, format=kind)) == long.keys()
+    with zipfile.ZipFile(place / "large.zip", "w") as archive:
+        for name, data in members.items():
+            with archive.open(name, "w", force_zip64=True) as file:
+                file.write(data)
+    assert named_or_there(place / "large.zip") == members.keys()
+
+
+def test_sparse_members(place: Path) -> None:
+    (place / "hole.csv").write_bytes(b"x,y\n" + b"1,2\n" * 20)
+    with open(place / "hole.csv", "r+b") as file:
+        file.truncate(1 << 20)  # zeros behind, which GNU tar leaves out
+    done = subprocess.run(["tar", "--sparse", "-cf", "s.tar", "hole.csv"], cwd=place, check=False)
+    if done.returncode:
+        pytest.skip("no GNU tar here")
+    assert (unpack(place / "s.tar") / "hole.csv").read_bytes() == (place / "hole.csv").read_bytes()
+
+
+def test_archives_that_are_not_opened(place: Path) -> None:
+    for head, kind in ((b"7z\xbc\xaf\x27\x1c", "7z archive"), (b"Rar!\x1a\x07", "rar archive")):
+        (place / "a.xyz").write_bytes(head + bytes(200))
+        fails(place / "a.xyz", kind, "Unpack it yourself", ".zip or .tar.gz")
+    whole = zipped(place / "a.zip", {"a.csv": b"x,y\n1,2\n"}).read_bytes()
+    locked = whole.replace(b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0")
+    assert locked != whole
+    (place / "a.zip").write_bytes(locked)
+    fails(place / "a.zip", "a.zip is encrypted", "'a.csv'", "Unpack it yourself")
+
+
+def test_what_of_an_archive_is_no_file_is_named(place: Path) -> None:
+    members = {f"{'ab'[i % 2]}/{i}.png": png(i) for i in range(4)}
+    with tarfile.open(tarred(place / "l.tar", members), "a") as archive:
+        info = tarfile.TarInfo("a/gone.png")
+        info.type, info.linkname = tarfile.SYMTYPE, "nothing.png"
+        archive.addfile(info)
+        info = tarfile.TarInfo("b/3.png")
+        info.size = len(png(3))
+        archive.addfile(info, io.BytesIO(png(3)))
+        info = tarfile.TarInfo(f"b/{'x' * 300}.png")
+        info.size = len(png(3))
+        archive.addfile(info, io.BytesIO(png(3)))
+    source = open_source(place / "l.tar")
+    bad = {row.where: row.why for chunk in source.chunks() for row in chunk.bad}
+    assert "nothing" in bad["a/gone.png"] and "twice" in bad["b/3.png"] and f"b/{'x' * 300}.png" in bad
+    assert any("gone.png" in said for said in source.said)
+
+
+# --- the cache -------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_unpacked_archive_is_whole_or_unpacked_again(place: Path) -> None:
+    members = {f"{'ab'[i % 2]}/{i}.png": png(i) for i in range(4)}
+    path = zipped(place / "set.zip", members)
+    folder = unpack(path)
+    for damage in (
+        lambda: (folder / "a/0.png").unlink(),
+        lambda: (folder / "a/0.png").write_bytes(b"cut"),
+        lambda: (folder / "a/more.png").write_bytes(png()),
+        lambda: (folder.parent / cache.ARCHIVE_RECORD).unlink(),
+    ):
+        damage()
+        assert named_or_there(path) == members.keys()
+        assert (folder / "a/0.png").read_bytes() == members["a/0.png"] and not (folder / "a/more.png").exists()
+    assert [each.name for each in folder.parent.parent.iterdir()] == [folder.parent.name]
+
+
+def test_the_cache_counts_and_clears_all_of_it(place: Path) -> None:
+    program = "import sys; from mapsto.data.archive import unpack; print(unpack(__import__('pathlib').Path(sys.argv[1])))"
+    path = zipped(place / "set.zip", {f"{i}.csv": os.urandom(10_000) for i in range(5)})
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    (cache.stores() / "damaged").mkdir(parents=True)
+    (cache.stores() / "damaged/0.bin").write_bytes(bytes(1000))
+    for left in (cache.stores() / "x.1.tmp", cache.unpacked_archives() / ".building-1"):
+        left.mkdir()
+        (left / "some").write_bytes(bytes(1000))
+    (place / "cache/.limit.json.12345678.tmp").write_bytes(bytes(1000))
+    os.utime(place / "cache/.limit.json.12345678.tmp", (0, 0))
+    found = cache.kept()
+    assert {(one.kind, one.name) for one in found} >= {("unpacked", "set.zip"), ("encoded", "?")}
+    assert len(found) == 4 and sum(one.bytes for one in found) > 53_000
+    held = cache.hold(cache.stores() / "x.1.tmp")  # a command that lives
+    assert cache.shrink("", most=0, recent=0.0) > 52_000
+    assert [one.folder.name for one in cache.kept()] == ["x.1.tmp"] and not list((place / "cache").glob(".*.tmp"))
+    held.close()

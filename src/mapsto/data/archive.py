@@ -8,18 +8,23 @@ nothing can be written through one.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import IO
 
+from mapsto.data import cache
 from mapsto.data.files import SYSTEM_NAMES, reading
 from mapsto.data.members import Content, Member, opened_zip, refused, tar_members
 from mapsto.errors import DataError
+from mapsto.files import read_json, write_json
+from mapsto.source import BadRow
 
 GIGABYTE = 10**9
 MOST_BYTES = 100 * GIGABYTE
@@ -28,20 +33,15 @@ MOST_FILES = 20_000_000
 SPARE = GIGABYTE // 2
 
 
-def cache_root() -> Path:
-    """Where unpacked archives are kept: $MAPSTO_CACHE, else ~/.cache/mapsto."""
-    return Path(os.environ.get("MAPSTO_CACHE") or Path.home() / ".cache" / "mapsto")
-
-
 def unpack(path: Path) -> Path:
     """The folder holding the archive's contents, written now or earlier. Raises DataError for what must not
     be unpacked."""
-    target = cache_root() / "unpacked" / archive_fingerprint(path)
-    if target.is_dir():
-        return target
+    target = cache.unpacked_archives() / archive_fingerprint(path)
+    if target.is_dir() and _keep_from_clearing(target) and cache.whole_archive(target):
+        os.utime(target)
+        return target / cache.CONTENTS
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
     except OSError as error:
         raise DataError(
@@ -49,12 +49,9 @@ def unpack(path: Path) -> Path:
             " with room, or unpack it yourself and name the folder."
         ) from None
     try:
-        _unpack_into(path, building)
-        try:
-            building.rename(target)
-        except OSError:
-            if not target.is_dir():  # else another process was first, with the same contents
-                raise
+        with cache.hold(building):  # else it looked like what a killed command left
+            _unpack_into(path, building)
+            _put_in_place(building, target)
     except OSError as error:
         raise DataError(
             f"cannot unpack {path.name} into {target.parent}: {error.strerror or error}.\nSet MAPSTO_CACHE to"
@@ -62,7 +59,48 @@ def unpack(path: Path) -> Path:
         ) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return target
+    _keep_from_clearing(target)
+    return target / cache.CONTENTS
+
+
+def left_out(path: Path) -> list[BadRow]:
+    """Members of an archive that was unpacked which are no files, and why."""
+    record = read_json(
+        cache.unpacked_archives() / archive_fingerprint(path) / cache.ARCHIVE_RECORD, cache.ARCHIVE
+    )
+    return [BadRow(**one) for one in record["left"]]
+
+
+def _put_in_place(building: Path, target: Path) -> None:
+    """Instead of what lies there damaged, which whoever reads it goes on to find at its place."""
+    aside = target.with_name(f"{building.name}.old")
+    while True:
+        try:
+            building.rename(target)
+            break
+        except OSError:
+            if not target.is_dir() or cache.whole_archive(target):  # another process was first, with the same
+                if target.is_dir():
+                    break
+                raise
+            target.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _keep_from_clearing(folder: Path) -> bool:
+    """For as long as this process lives: files in it are read when their rows are asked for. Was it there?"""
+    try:
+        _held(str(folder), folder.stat().st_ino)
+    except OSError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=256)  # files stay open, of which a process has few
+def _held(folder: str, number: int) -> IO[str]:
+    file = cache.hold(Path(folder))
+    atexit.register(file.close)
+    return file
 
 
 def archive_fingerprint(path: Path) -> str:
@@ -81,52 +119,66 @@ def archive_fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sweep(folder: Path) -> None:
-    """Take away what a killed process left more than a day ago."""
-    for old in folder.glob(".building-*"):
-        if time.time() - old.stat().st_mtime > 86400:
-            shutil.rmtree(old, ignore_errors=True)
-
-
 def _unpack_into(path: Path, folder: Path) -> None:
     with reading(path), open(path, "rb") as handle:
         is_zip = handle.read(2) == b"PK"
-    if not is_zip:
-        _write(path, folder, tar_members(path))
-        return
-    with opened_zip(path) as (members, contents):
-        total = sum(member.size for member in members)
-        _check_sizes(path, total, len(members), folder, coming=total)
-        _write(path, folder, contents)
+    if is_zip:
+        with opened_zip(path) as (members, contents):
+            total = sum(member.size for member in members)
+            _check_sizes(path, total, len(members), folder, coming=total)
+            sizes, left = _write(path, folder / cache.CONTENTS, contents)
+    else:
+        sizes, left = _write(path, folder / cache.CONTENTS, tar_members(path))
+    told = [{"where": each.where, "why": each.why} for each in left]
+    write_json(folder / cache.ARCHIVE_RECORD, {"archive": path.name, "files": sizes, "left": told})
 
 
-def _write(path: Path, folder: Path, members: Iterator[tuple[Member, Content | None]]) -> None:
-    """Write every member, with the archive's time; sizes are counted as they come, whatever the archive
-    says."""
+def _write(
+    path: Path, folder: Path, members: Iterator[tuple[Member, Content | None]]
+) -> tuple[dict[str, int], list[BadRow]]:
+    """Write every member, with the archive's time; sizes are counted as they come, whatever the archive says.
+    The files' sizes, and what was left out."""
+    folder.mkdir()
     when = path.stat().st_mtime_ns
-    total = count = 0
-    links = []
-    for member, handle in members:
+    total, sizes, links, left = 0, {}, [], []
+    for member, content in members:
         if _is_hidden(member.name):
             continue
-        if member.link is not None:
+        if content is None:
             links.append((member, _link_target(path, member)))
             continue
-        goal = folder / member.name
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        assert handle is not None
-        with closing(handle), open(goal, "wb") as out:
-            while block := handle.read(1 << 20):
+        _check_sizes(path, total + member.size, len(sizes), folder) if member.size > 1 << 27 else None
+        try:
+            goal = _place(folder, member.name)
+        except OSError as problem:  # a name that is too long, or of a folder
+            left.append(BadRow(member.name, f"cannot be unpacked: {problem.strerror}"))
+            continue
+        if member.name in sizes:
+            left.append(BadRow(member.name, "stands in the archive twice: the last one is read"))
+        with closing(content), open(goal, "wb") as out:
+            while block := content.read(1 << 20):
                 total += len(block)
                 if total >> 27 != (total - len(block)) >> 27:  # every 128 MB
-                    _check_sizes(path, total, count, folder)
+                    _check_sizes(path, total, len(sizes), folder)
                 out.write(block)
+            sizes[member.name] = out.tell()
         os.utime(goal, ns=(when, when))
-        count += 1
-        if count % 100_000 == 0:
-            _check_sizes(path, total, count, folder)
+        if len(sizes) % 100_000 == 0:
+            _check_sizes(path, total, len(sizes), folder)
     for member, target in links:
-        _copy_link(folder, member, target)
+        why = _copy_link(folder, member, target)
+        if why is None:
+            sizes[member.name] = (folder / member.name).stat().st_size
+        else:
+            left.append(BadRow(member.name, why))
+    return sizes, left
+
+
+def _place(folder: Path, name: str) -> Path:
+    goal = folder / name
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    open(goal, "wb").close()
+    return goal
 
 
 def _is_hidden(name: str) -> bool:
@@ -141,12 +193,19 @@ def _link_target(path: Path, member: Member) -> str:
     return target
 
 
-def _copy_link(folder: Path, member: Member, target: str) -> None:
-    """A link to a file within becomes a second name of it; links to folders or to nothing are left out."""
+def _copy_link(folder: Path, member: Member, target: str) -> str | None:
+    """A link to a file within becomes a second name of it; else why it is left out."""
     source, goal = folder / target, folder / member.name
-    if source.is_file() and not goal.exists():
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        os.link(source, goal)
+    if not source.is_file():
+        what = "a folder" if source.is_dir() else "nothing"
+        return f"a link to '{target[:80]}', which is {what} in the archive"
+    try:
+        if not goal.exists():
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            os.link(source, goal)
+    except OSError as problem:
+        return f"cannot be unpacked: {problem.strerror}"
+    return None
 
 
 def _check_sizes(path: Path, total: int, count: int, folder: Path, coming: int = 0) -> None:

@@ -73,8 +73,9 @@ def encode_source(
     workplace = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         workplace.mkdir(parents=True)
-        _encode(source, signature, types, rows, workplace, emit, packs)
-        os.rename(workplace, folder)
+        with cache.hold(workplace):  # else it looked like what a killed command left
+            _encode(source, signature, types, rows, workplace, emit, packs)
+            os.rename(workplace, folder)
         cache.shrink(code())
     except OSError as problem:
         if cache.whole(folder):  # another training made it meanwhile

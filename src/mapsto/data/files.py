@@ -34,7 +34,9 @@ _MAGIC = (
     (b"\x89HDF", "HDF5"),
     (b"7z\xbc\xaf", "7z archive"),
     (b"Rar!", "rar archive"),
+    (b"\x28\xb5\x2f\xfd", "zstd archive"),
 )
+NOT_OPENED = frozenset({"7z archive", "rar archive", "zstd archive"})
 
 
 @dataclass(frozen=True)
