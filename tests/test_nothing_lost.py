@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import random
+import struct
 import subprocess
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+import soundfile
 
-from mapsto.data import cache
+from mapsto.config import options_of
+from mapsto.data import cache, files
 from mapsto.data.archive import unpack
+from mapsto.data.formats import delimited, jsonl
 from mapsto.data.open import open_source
-from mapsto.errors import DataError
+from mapsto.errors import ConfigError, DataError
+from mapsto.types.audio import Audio
+from mapsto.types.audio import files as sounds
+from mapsto.types.image import Image, _decoding
 
 TRIALS = int(os.environ.get("MAPSTO_TRIALS", "45"))  # of damage to archives; 300 once a release
 
@@ -215,3 +224,88 @@ def test_the_cache_counts_and_clears_all_of_it(place: Path) -> None:
     assert cache.shrink("", most=0, recent=0.0) > 52_000
     assert [one.folder.name for one in cache.kept()] == ["x.1.tmp"] and not list((place / "cache").glob(".*.tmp"))
     held.close()
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------------------
+
+
+def flac(samples: np.ndarray, rate: int = 8000, declared: int | None = None) -> bytes:
+    """declared: samples that its head says it has."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="FLAC")
+    data = bytearray(file.getvalue())
+    if declared is not None:  # the last 36 of the 64 bits that hold rate, channels, depth and length
+        head = int.from_bytes(data[18:26], "big") >> 36 << 36
+        data[18:26] = (head | declared).to_bytes(8, "big")
+    return bytes(data)
+
+
+def test_a_sound_that_says_it_is_huge_is_one_row(place: Path) -> None:
+    huge = flac(np.zeros((100, 8), np.int16), 48_000, 48_000 * 3500)  # 5 GB
+    _, problems = Audio(hertz=8000, most=800, bands=40, mean=(0.0,) * 40, std=(1.0,) * 40).encode_column(
+        [flac(np.ones(800, np.int16)), huge]
+    )
+    assert set(problems) == {1}
+
+
+def test_of_a_long_sound_only_what_is_kept_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    loud = np.random.default_rng(0).normal(0, 100, 80_000).astype(np.int16)
+    loud[50_000:60_000] *= 20
+    at_once = sounds.from_file("a", flac(loud))
+    monkeypatch.setattr(sounds, "LONG", 20_000)
+    assert (sounds.from_file("a", flac(loud)).samples == at_once.samples).all()
+    part = sounds.from_file("a", flac(loud), 1.0)
+    assert part.length == 80_000 and len(part.samples) == 8000
+    begin = next(i for i in range(49_000, 53_000) if (loud[i : i + 100] == part.samples[:100]).all())
+    assert 49_900 < begin < 52_100
+    assert (sounds.at_rate(at_once, 4000) == sounds.at_rate(replace(at_once, samples=loud), 4000)).all()
+
+
+def test_pictures_that_are_all_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_decoding, "LONG", 10_000)
+    tall, wide, fair = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    PIL.Image.new("L", (1, 20_000)).save(tall, "PNG")
+    PIL.Image.new("RGBA", (20_000, 2)).save(wide, "PNG")
+    PIL.Image.new("L", (100, 1000)).save(fair, "PNG")
+    for file in (tall, wide):
+        with pytest.raises(DataError, match="one side more than 1,000 times"):
+            Image(size=8).read(file.getvalue())
+    assert Image(size=8).read(fair.getvalue()) is not None
+    with pytest.raises(ConfigError, match="size"):
+        options_of(Image, {"size": 100_000}, "image")
+
+
+def test_strips_of_a_picture_are_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    for mode, planes in (("RGBA", 4), ("L", 1), ("RGB", 3), ("P", 1)):
+        pixels = draw.integers(0, 255, (211, 97, planes), np.uint8)
+        picture = PIL.Image.fromarray(pixels[..., 0] if planes == 1 else pixels).convert(mode)
+        monkeypatch.setattr(_decoding, "STRIP", 1 << 30)
+        whole = Image(size=16).read(picture)
+        monkeypatch.setattr(_decoding, "STRIP", 97 * 20)
+        assert np.array_equal(whole, Image(size=16).read(picture))
+
+
+@pytest.mark.parametrize("shape", ["(-5, 3)", "(10**12, 28, 28)", "(2, 10**9)", "(True, 2, 2)", "(2,", "(1000000000000000000000, 2, 2)"])
+def test_arrays_of_impossible_shapes(place: Path, shape: str) -> None:
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".replace("10**12", str(10**12)).replace("10**9", str(10**9))
+    header = header.ljust(117) + "\n"
+    (place / "a.npy").write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + bytes(1000))
+    fails(place / "a.npy", "a.npy")
+
+
+def test_bombs_of_text(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "RATIO_FROM", 1 << 22)
+    monkeypatch.setattr(files, "LONGEST_LINE", 1 << 21)
+    monkeypatch.setattr(delimited, "LONGEST_HEADER", 1 << 20)
+    monkeypatch.setattr(jsonl, "MOST_WHOLE", 1 << 22)
+    for name, content, word in (
+        ("rows.csv.gz", b"a,b\n" + b"1,2\n" * 2_000_000, "bombs"),
+        ("rows.jsonl.gz", b'{"a": 1}\n' * 1_000_000, "bombs"),
+        ("line.csv.gz", b"a,b\n" * 40 + b"a" * 4_000_000, "one has more than 2 MB"),
+        ("head.csv", b"a" * 4_000_000, "its first line"),
+        ("line.jsonl", b'{"a": "b"}\n' * 40 + b"a" * 4_000_000, "one has more than 2 MB"),
+        ("list.json.gz", b"[" + b'{"a": 1},' * 1_000_000 + b'{"a": 1}]', "one JSON object a line"),
+    ):
+        (place / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        fails(place / name, name, word)

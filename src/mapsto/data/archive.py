@@ -20,15 +20,13 @@ from pathlib import Path
 from typing import IO
 
 from mapsto.data import cache
-from mapsto.data.files import SYSTEM_NAMES, reading
+from mapsto.data.files import GIGABYTE, MOST_RATIO, RATIO_FROM, SYSTEM_NAMES, reading
 from mapsto.data.members import Content, Member, opened_zip, refused, tar_members
 from mapsto.errors import DataError
 from mapsto.files import read_json, write_json
 from mapsto.source import BadRow
 
-GIGABYTE = 10**9
 MOST_BYTES = 100 * GIGABYTE
-MOST_RATIO, RATIO_FROM = 200, 1 * GIGABYTE  # pictures and tables pack 1:1 to 1:50; bombs 1:1000 and more
 MOST_FILES = 20_000_000
 SPARE = GIGABYTE // 2
 

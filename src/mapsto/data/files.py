@@ -6,6 +6,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import zlib
@@ -13,11 +14,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mapsto.errors import DataError, did_you_mean
 from mapsto.source import BadRow, split_name
 
+GIGABYTE = 10**9
+MOST_RATIO, RATIO_FROM = 200, 1 * GIGABYTE  # pictures and tables pack 1:1 to 1:50; bombs 1:1000 and more
+LONGEST_LINE = 1 << 26  # bytes
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 SYSTEM_NAMES = frozenset(
     {"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
@@ -160,6 +164,47 @@ def unpacked(path: Path | str) -> IO[bytes]:
     with open(path, "rb") as handle:
         opener = OPENERS.get(magic(handle.read(16)))
     return opener(path, "rb") if opener else open(path, "rb")  # type: ignore[return-value]
+
+
+class _Lines(io.RawIOBase):
+    """Bytes of a text of lines, none of which takes the memory, and which are no bomb."""
+
+    def __init__(self, inner: IO[bytes], path: Path | str):
+        self.inner, self.path = inner, path
+        self.packed = max(1, os.stat(path).st_size)
+        self.total = self.line = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.inner.read(len(buffer))
+        buffer[: len(data)] = data
+        self.total += len(data)
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        self.line = self.line + len(data) if end < 0 else len(data) - end - 1
+        if self.line > LONGEST_LINE:
+            raise DataError(
+                f"{self.path}: expected lines, one has more than {LONGEST_LINE >> 20} MB.\nBreak it into"
+                " rows."
+            )
+        if self.total > RATIO_FROM and self.total > MOST_RATIO * self.packed:
+            raise DataError(
+                f"{self.path}: {self.packed / 1e6:,.1f} MB become more than {self.total / 1e9:,.1f} GB"
+                f" ({self.total // self.packed:,} times as much), as bombs do.\nIf it is meant, unpack it"
+                " yourself and name the file."
+            )
+        return len(data)
+
+    def close(self) -> None:
+        self.inner.close()
+        super().close()
+
+
+def unpacked_lines(path: Path | str) -> IO[bytes]:
+    """The same of a text of lines. Reading raises DataError where a line has more than LONGEST_LINE bytes, or
+    it is a bomb."""
+    return io.BufferedReader(_Lines(unpacked(path), path), 1 << 17)
 
 
 def head_of(path: Path | str) -> bytes:

@@ -24,7 +24,7 @@ from mapsto.source import BadRow, Chunk, Source
 LOOKED_AT = 64  # files whose names say whether it is one
 
 
-CHUNK_BYTES = 1 << 26
+CHUNK_BYTES, MOST_BYTES = 1 << 26, 1 << 28  # of a chunk, and of one file
 
 
 TEXTS = (".txt", ".text", ".cls", ".cls2", ".id", ".transcript")
@@ -101,6 +101,8 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
         try:
             for one, content in some:
                 name = one.name
+                if one.size > MOST_BYTES:
+                    raise ValueError(f"has {one.size:,} bytes, at most {MOST_BYTES:,} are read")
                 row |= _cells(_suffix(name), content.read())
         except ValueError as problem:  # no utf-8, or no JSON
             yield key, BadRow(key, f"{name}: {problem}")
