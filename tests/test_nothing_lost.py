@@ -6,11 +6,13 @@ import gzip
 import io
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +20,17 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
+import torch
 
+from mapsto import api
 from mapsto.config import options_of
 from mapsto.data import cache, files
 from mapsto.data.archive import unpack
 from mapsto.data.formats import delimited, jsonl
 from mapsto.data.open import open_source
 from mapsto.errors import ConfigError, DataError
+from mapsto.run.segments import put_back
+from mapsto.training.checkpoint import save as save_checkpoint
 from mapsto.types.audio import Audio
 from mapsto.types.audio import files as sounds
 from mapsto.types.image import Image, _decoding
@@ -309,3 +315,105 @@ def test_bombs_of_text(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         (place / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
         fails(place / name, name, word)
+
+
+# --- kills -----------------------------------------------------------------------------------------------------------------------
+
+
+class Kill(BaseException):
+    """Comes between two writes, as a kill does."""
+
+
+WRITES = ((os, "replace"), (os, "rename"), (os, "link"), (os, "unlink"), (os, "mkdir"), (shutil, "copyfile"), (shutil, "rmtree"))
+
+
+def killed_at(number: int, what: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Was there a write of that number, before which it was killed?"""
+    count = 0
+
+    def counted(write: Callable[..., object]) -> Callable[..., object]:
+        def writing(*args: object, **more: object) -> object:
+            nonlocal count
+            count += 1
+            if count > number:  # nothing is written any more, not even by what cleans up
+                raise Kill
+            return write(*args, **more)
+
+        return writing
+
+    with monkeypatch.context() as patch:
+        for module, name in WRITES:
+            patch.setattr(module, name, counted(getattr(module, name)))
+        try:
+            what()
+        except Kill:
+            return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("learned")
+    table = place / "t.csv"
+    table.write_text("x,y\n" + "".join(f"{i % 7},{'ab'[i % 7 > 3]}\n" for i in range(200)))
+    return api.train(table, "x -> y", out=place / "runs", emit=print, steps=2, device="cpu").path
+
+
+def test_every_state_that_a_kill_leaves_is_known(learned: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`extend` killed before each of its writes: done, and answering as before, or running, and to be resumed."""
+    before = api.load(learned).predict({"x": 1})
+    found: set[str] = set()
+    for number in range(200):
+        path = Path(shutil.copytree(learned, place / f"run-{number}"))
+        (path / "checkpoint.safetensors").write_bytes(b"of a kill before it went")
+        with monkeypatch.context() as patch:
+            patch.setattr(api, "fit", lambda run, *rest: run)
+            if not killed_at(number, lambda path=path: api.extend(path, steps=1, emit=print), monkeypatch):
+                break
+        run = api.load(path)
+        found.add(run.status)
+        if run.status == "done":
+            assert repr(run.predict({"x": 1})) == repr(before)
+            with monkeypatch.context() as patch:
+                patch.setattr(api, "fit", lambda run, *rest: run)
+                assert api.extend(path, steps=1, emit=print).record["segment"] == "segments/1"
+            assert [each.name for each in (path / "segments").iterdir()] == ["1"]
+        elif number % 3 == 0:
+            done = api.resume(path, emit=print)
+            assert done.status == "done" and done.record["steps"] == 1 and (path / "segments/1/model.safetensors").exists()
+        assert not (path / "checkpoint.safetensors").exists()
+    assert found == {"done", "running"} and number > 10
+
+
+def test_a_run_killed_once_it_was_done_can_be_extended(learned: Path, place: Path) -> None:
+    path = Path(shutil.copytree(learned, place / "run"))
+    save_checkpoint(path, {"x": torch.zeros(1)}, {"step": 1000})
+    run = api.extend(path, steps=1, emit=print)
+    assert run.status == "done" and run.record["steps"] == 1 and not (path / "checkpoint.safetensors").exists()
+
+
+def test_weights_that_an_earlier_version_left_in_a_segment_come_back(learned: Path, place: Path) -> None:
+    path = Path(shutil.copytree(learned, place / "run"))
+    (path / "segments/1").mkdir(parents=True)
+    shutil.copyfile(path / "run.json", path / "segments/1/run.json")
+    for name in ("model.safetensors", "decisions.jsonl"):
+        (path / name).rename(path / "segments/1" / name)
+    assert api.load(path).predict({"x": 1}) is not None
+    assert api.extend(path, steps=1, emit=print).status == "done"
+
+
+def test_what_never_began_is_undone_whatever_kills_it(learned: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = api.load(learned).predict({"x": 1})
+    for number in range(100):
+        path = Path(shutil.copytree(learned, place / f"run-{number}"))
+        with monkeypatch.context() as patch:
+            patch.setattr(api, "fit", lambda run, *rest: run)
+            run = api.extend(path, steps=1, emit=print)
+        if not killed_at(number, lambda run=run: put_back(run, "segments/1"), monkeypatch):
+            assert not (path / "segments").exists()
+            break
+        if (run := api.load(path)).status == "done":
+            assert repr(run.predict({"x": 1})) == repr(before)
+        elif number % 8 == 0:
+            assert api.resume(path, emit=print).status == "done"
+    assert number > 5
