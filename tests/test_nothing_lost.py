@@ -23,9 +23,11 @@ import soundfile
 import torch
 
 from mapsto import api
+from mapsto.cli import main
 from mapsto.config import options_of
 from mapsto.data import cache, files
 from mapsto.data.archive import unpack
+from mapsto.data.files import identity
 from mapsto.data.formats import delimited, jsonl
 from mapsto.data.open import open_source
 from mapsto.errors import ConfigError, DataError
@@ -417,3 +419,32 @@ def test_what_never_began_is_undone_whatever_kills_it(learned: Path, place: Path
         elif number % 8 == 0:
             assert api.resume(path, emit=print).status == "done"
     assert number > 5
+
+
+# --- what is answered and what is reused -----------------------------------------------------------------------------------------
+
+
+def test_of_several_files_the_good_ones_are_answered(learned: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "good.csv").write_text("x\n1\n2\n")
+    (place / "empty.csv").write_text("")
+    assert main(["predict", str(learned), str(place / "empty.csv"), str(place / "good.csv"), str(place / "gone.csv")]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3 and "empty.csv" in err and "gone.csv" in err
+    assert main(["predict", str(learned), str(place / "empty.csv"), str(place / "gone.csv")]) == 2
+
+
+def test_two_folders_of_equal_names_sizes_and_times_share_nothing(place: Path) -> None:
+    for name, cell in (("one", "1"), ("two", "2")):
+        (place / name).mkdir()
+        (place / name / "t.csv").write_text("x,y\n" + f"{cell},1\n" * 50)
+        os.utime(place / name / "t.csv", (10**9, 10**9))
+    sources = [open_source(place / name) for name in ("one", "two", "one")]
+    assert sources[0].fingerprint == sources[1].fingerprint  # of what a copy of the data has, too
+    keys = [identity(source.read_from) for source in sources]
+    assert keys[0] == keys[2] != keys[1]
+    (place / "one/t.csv").write_text("x,y\n" + "3,1\n" * 50)
+    os.utime(place / "one/t.csv", (10**9, 10**9))
+    assert identity(sources[0].read_from) != keys[0]
+    path = zipped(place / "a.zip", {"in.csv": b"x,y\n1,2\n"})
+    assert identity([f"{path}/in.csv"]) == identity([str(path)]) != identity([])
+    assert identity([str(place / "*" / "t.csv")]) == identity([str(place / name / "t.csv") for name in ("one", "two")])

@@ -24,6 +24,7 @@ import numpy as np
 from mapsto.batch import Ragged
 from mapsto.cells import Annotated, Blob, for_spreadsheet
 from mapsto.data import cache, packed
+from mapsto.data.files import identity
 from mapsto.errors import RunError
 from mapsto.files import write_json
 from mapsto.models.base import Types
@@ -102,7 +103,8 @@ def _key(source: Source, signature: Signature, types: Types, rows: int, packs: b
     ]
     placed = placed_input(signature, types)
     reading += [] if placed is None else [placed]
-    text = json.dumps([FORMAT, code(), source.fingerprint, rows, packs, reading], default=str)
+    places = identity(source.read_from or source.locations)
+    text = json.dumps([FORMAT, code(), source.fingerprint, places, rows, packs, reading], default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 

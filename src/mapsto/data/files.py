@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 import bz2
+import glob
 import gzip
 import hashlib
 import io
@@ -11,7 +12,7 @@ import lzma
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -113,6 +114,42 @@ def fingerprint_of(files: Iterable[Entry]) -> str:
     for entry in files:
         digest.update(f"{entry.name}\0{entry.size}\0{entry.mtime}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def identity(places: Iterable[str]) -> str:
+    """blake2b over which files on this disk lie at some places, and when anything of each was last changed:
+    two folders never have the same, nor has one whose files were changed and given their times again."""
+    digest = hashlib.blake2b(digest_size=16)
+    for place in places:
+        for path in _files_at(place):
+            with suppress(OSError):
+                status = os.stat(path)
+                told = (
+                    path,
+                    status.st_dev,
+                    status.st_ino,
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                )
+                digest.update(repr(told).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _files_at(place: str) -> Iterator[str]:
+    """Below a folder, of a pattern, or the archive or workbook that something is meant in."""
+    if os.path.isdir(place):
+        for folder, folders, names in os.walk(place, followlinks=False):
+            folders.sort()
+            yield from (os.path.join(folder, name) for name in sorted(names))
+    elif os.path.exists(place):
+        yield place
+    elif found := glob.glob(place, recursive=True):
+        for each in sorted(found):
+            yield from _files_at(each)
+    else:
+        path = Path(place.rpartition("::")[0] or place)
+        yield from (str(each) for each in (path, *path.parents) if each.is_file())
 
 
 def entry_of(path: Path) -> Entry:

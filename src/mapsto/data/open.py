@@ -43,7 +43,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
         places = tuple(
             str(Path(each).expanduser().absolute()) for each in texts if isinstance(each, (str, os.PathLike))
         )
-    source.locations = places
+    source.locations = source.read_from = places
     if reading.test is None:
         return source
     source, test = (
@@ -59,6 +59,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
 
     whole = join(source.name, [Part(source, "", None), Part(test, test.name, "test")])
     whole.locations = places
+    whole.read_from = (*places, str(Path(reading.test).expanduser().absolute()))
     return whole
 
 
