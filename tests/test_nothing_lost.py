@@ -30,7 +30,7 @@ from mapsto.data.archive import unpack
 from mapsto.data.files import identity
 from mapsto.data.formats import delimited, jsonl
 from mapsto.data.open import open_source
-from mapsto.errors import ConfigError, DataError
+from mapsto.errors import ConfigError, DataError, MapstoError
 from mapsto.run.segments import put_back
 from mapsto.training.checkpoint import save as save_checkpoint
 from mapsto.types.audio import Audio
@@ -448,3 +448,37 @@ def test_two_folders_of_equal_names_sizes_and_times_share_nothing(place: Path) -
     path = zipped(place / "a.zip", {"in.csv": b"x,y\n1,2\n"})
     assert identity([f"{path}/in.csv"]) == identity([str(path)]) != identity([])
     assert identity([str(place / "*" / "t.csv")]) == identity([str(place / name / "t.csv") for name in ("one", "two")])
+
+
+# --- places and names ------------------------------------------------------------------------------------------------------------
+
+
+def test_pipes_and_names_of_nobody(place: Path) -> None:
+    os.mkfifo(place / "pipe.csv")
+    fails(place / "pipe.csv", "pipe.csv", "a pipe or a device")
+    fails("~nosuchuser/t.csv", "~nosuchuser")
+    (place / "set").mkdir()
+    os.mkfifo(place / "set/1.png")
+    for i in range(3):
+        (place / f"set/a{i}.png").write_bytes(png(i))
+    bad = [row for chunk in open_source(place / "set").chunks() for row in chunk.bad]
+    assert [(row.where, row.why) for row in bad] == [("1.png", "a pipe or a device, no file")]
+    assert 0 in Image(size=8, side=8, planes=1).encode_column([str(place / "set/1.png")])[1]
+
+
+def test_long_names_in_messages(place: Path) -> None:
+    assert len(fails("x" * 10_000)) < 2100
+    (place / "t.csv").write_text("a" * 10_000 + ",b\n1,2\n")
+    with pytest.raises(MapstoError) as caught:
+        api.train(place / "t.csv", "c -> d", out=place / "runs", emit=print)
+    assert max(map(len, str(caught.value).splitlines())) < 1010
+
+
+def test_names_that_are_not_utf8(place: Path) -> None:
+    for i in range(40):
+        folder = os.fsencode(place / "set") + (b"/caf\xe9/" if i % 2 else b"/tea/")
+        os.makedirs(folder, exist_ok=True)
+        Path(os.fsdecode(folder + b"p\xe9%d.png" % i)).write_bytes(png(i) if i != 4 else b"x")
+    run = api.train(place / "set", out=place / "runs", emit=print, steps=1, model="linear", device="cpu", max_bad=0.5)
+    assert run.status == "done" and "p\\udce94.png" in (run.path / "quarantine.csv").read_text()
+    assert run.predict(place / "set")

@@ -231,7 +231,7 @@ class _Writer:
 
 def list_bad(path: Path, bad: Sequence[BadRow], problems: Sequence[Mapping[str, Any]]) -> None:
     """quarantine.csv: every row that could not be read, and why, one line each."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(["where", "column", "why"])
         rows = [(row.where, "", row.why) for row in bad] + [

@@ -10,6 +10,7 @@ import hashlib
 import io
 import lzma
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -96,6 +97,9 @@ def _walk(found: Listing, folder: Path, prefix: str, above: frozenset[tuple[int,
             continue
         try:
             status = entry.stat()
+            if not entry.is_dir() and not stat.S_ISREG(status.st_mode):
+                found.bad.append(BadRow(name, "a pipe or a device, no file"))
+                continue
             if not entry.is_dir():
                 found.files.append(Entry(name, entry.path, status.st_size, status.st_mtime_ns))
                 continue
@@ -201,6 +205,14 @@ def unpacked(path: Path | str) -> IO[bytes]:
     with open(path, "rb") as handle:
         opener = OPENERS.get(magic(handle.read(16)))
     return opener(path, "rb") if opener else open(path, "rb")  # type: ignore[return-value]
+
+
+def expanded(text: str | os.PathLike[str]) -> Path:
+    """'~' as the user's folder; a name of no user stays as it is written."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 class _Lines(io.RawIOBase):
