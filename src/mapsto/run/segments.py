@@ -2,7 +2,7 @@
 
 A kill may come between any two writes. A segment is whole before the record says that the run goes on from
 it, and what it holds leaves the run's own folder only then; so a run is either done, with all its files, or
-running, with the whole segment it goes on from.
+running, with the whole segment it goes on from. `run`: of `mapsto.run.folder`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mapsto.errors import RunError
 from mapsto.files import disk_error, locked
-
-if TYPE_CHECKING:
-    from mapsto.run.folder import RunFolder
 
 WEIGHTS = "model.safetensors"
 COPIED = ("run.json", "rows.npz", "metrics.json")  # which stay in the run's folder, too
@@ -25,7 +22,7 @@ MOVED = (WEIGHTS, "decisions.jsonl", "log.jsonl")  # of which the next segment h
 CHECKPOINTS = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
 
 
-def set_aside(run: RunFolder) -> str:
+def set_aside(run: Any) -> str:
     """Put the files of a finished segment into `segments/<k>`, too; the folder's name. RunError where it
     cannot be written. What a kill left of an earlier try goes."""
     for name in CHECKPOINTS:  # of a training that was killed once it was done: the next would go on from it
@@ -47,7 +44,7 @@ def set_aside(run: RunFolder) -> str:
     return f"segments/{last + 1}"
 
 
-def leave_behind(run: RunFolder) -> None:
+def leave_behind(run: Any) -> None:
     """Once the record says that the run goes on from a segment: what is that segment's alone goes from the
     run's own folder. Nothing that was written since does."""
     kept: str = run.record.get("segment", "")
@@ -57,7 +54,7 @@ def leave_behind(run: RunFolder) -> None:
             own.unlink()
 
 
-def put_back(run: RunFolder, kept: str) -> None:
+def put_back(run: Any, kept: str) -> None:
     """Undo `set_aside`: what was to follow the segment never began. The record comes last."""
     folder = run.path / kept
     for name in (*MOVED, *COPIED[::-1]):
