@@ -23,7 +23,7 @@ from PIL import Image
 
 from mapsto.cells import Blob
 from mapsto.config import Reading
-from mapsto.data import archive
+from mapsto.data import archive, members
 from mapsto.data.open import open_source
 from mapsto.errors import DataError
 from mapsto.source import Source
@@ -507,7 +507,7 @@ def test_a_folder_packed_from_within(tmp_path: Path, kind: str) -> None:
 @given(st.lists(st.sampled_from(["", ".", "..", "a", "b.png", "...", "..c"]), min_size=1, max_size=6).map("/".join))
 def test_a_member_is_written_into_the_folder_or_refused(name: str) -> None:
     try:
-        found = archive.safe_name(name, Path("a.tar"))
+        found = members.safe_name(name, Path("a.tar"))
     except DataError:
         assert name.startswith("/") or ".." in name.split("/") or os.path.normpath(name) == "."
     else:

@@ -24,6 +24,7 @@ from mapsto.errors import DataError, MapstoError, RunError
 from mapsto.events import Emit
 from mapsto.files import locked
 from mapsto.run import Run
+from mapsto.run.segments import leave_behind, put_back, set_aside
 from mapsto.source import Source
 from mapsto.steps.early import absolute, check_early
 from mapsto.steps.prepare import part_of, parts_of, prepare, record_of, reopen, store_of
@@ -86,6 +87,7 @@ def fit(
     started, emit = time.monotonic() if started is None else started, emit or _printer()
     timer = Timer(time.monotonic() - started)
     with locked(run.path):
+        leave_behind(run)  # where a kill came before it
         with _failure_recorded(run):
             if not run.chosen:
                 prepare(run, source or reopen(run), emit)
@@ -193,8 +195,6 @@ def extend(
     before: these rows again, where they came from memory (a tuple, where several times). What was there moves
     to `segments/<k>` inside the run, so the record stays complete.
     """
-    from mapsto.steps.segments import archive, put_back
-
     run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
@@ -205,7 +205,7 @@ def extend(
         (None, {}) if data is None else _with_new(run, data, before)
     )  # an error before anything is touched
     with locked(run.path):
-        kept = archive(run)
+        kept = set_aside(run)
         run = Run.open(run.path)
         settings = replace(run.settings, budget=asked)
         settings = settings if data is None else replace(settings, reading=_reading_of_new(run))
@@ -225,6 +225,7 @@ def extend(
             )
             del run.record["choice"]
             run.save(**record, **known, asked=run.record["signature_text"])
+        leave_behind(run)
         run = Run.open(run.path)
     try:
         return fit(run, source, emit, started)

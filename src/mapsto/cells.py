@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 from collections.abc import Sequence
@@ -63,7 +64,10 @@ class Blob:
 
     def read(self) -> bytes:
         """The bytes. Raises OSError as the system does."""
-        return Path(self.path).read_bytes()
+        path = Path(self.path)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise OSError(errno.EINVAL, "a pipe or a device, no file")
+        return path.read_bytes()
 
     def __str__(self) -> str:
         return self.name

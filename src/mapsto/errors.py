@@ -18,6 +18,8 @@ import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 1000  # letters of a line of a message
+
 # What a terminal acts on rather than shows: C0 and C1 but for tab and line feed, marks that turn the order of
 # writing, and halves of characters, which no stream can encode.
 _ACTED_ON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -28,12 +30,17 @@ def printable(text: str) -> str:
     return _ACTED_ON.sub(lambda sign: ascii(sign[0])[1:-1], text)
 
 
+def _cut(line: str) -> str:
+    """A line of a message, of which a path or a name may have thousands of letters."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+
+
 class MapstoError(Exception):
     """An error that is the user's to solve: printed without a traceback, exit code 2. Cells and names of
     files that stand in it can do nothing to a terminal."""
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return "\n".join(map(_cut, printable(super().__str__()).split("\n")))
 
 
 class SignatureError(MapstoError):

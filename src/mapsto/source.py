@@ -79,7 +79,8 @@ class Source:
     file). columns: in order, without the split column. guess: the signature the layout suggests ('image ->
     category'), or None. said: what was found or decided while opening, one sentence each ('cp1252 text, ";"
     between cells, decimal comma'). divided: the rows say their split, at least some of them. made: columns
-    put together from others, which "*" does not stand for.
+    put together from others, which "*" does not stand for. read_from: every path that was opened for it,
+    the test rows' too.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Source:
     said: list[str] = field(default_factory=list)
     divided: bool = False
     made: tuple[str, ...] = ()
+    read_from: tuple[str, ...] = ()
 
     kind: ClassVar[str] = "rows"  # or "stream", "environment": what has no rows that could be counted
 

@@ -1,4 +1,4 @@
-"""mapsto cache: encoded data that is kept for the next training, and how much of it."""
+"""mapsto cache: encoded data and unpacked archives, kept for the next training, and how much of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import re
 from mapsto.errors import ConfigError
 from mapsto.events import Emit
 
-HELP = "encoded data kept for the next training: what there is, how much may stay, or away with it"
+HELP = (
+    "data kept encoded and unpacked for the next training: what there is, how much may stay, or away with it"
+)
+NOTES = {"unpacked": "unpacked archive", "left": "to be cleared"}
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -41,6 +44,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
                     {
                         "folder": str(one.folder),
                         "data": one.name,
+                        "kind": one.kind,
                         "bytes": one.bytes,
                         "used": one.used,
                         "in_use": cache.in_use(one.folder),
@@ -50,7 +54,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         return 0
     print("\n".join(_lines(found, code())))
     there = size_text(sum(one.bytes for one in found))
-    print(f"{there} of at most {size_text(cache.limit())} in {cache.stores()}")
+    print(f"{there} of at most {size_text(cache.limit())} in {cache.cache_folder()}")
     return 0
 
 
@@ -77,7 +81,8 @@ def _lines(found: list, current: str) -> list[str]:
 
     rows = [("data", "size", "last used", "")] if found else []
     for one in found:
-        note = "in use" if cache.in_use(one.folder) else "" if one.code == current else "of another version"
+        note = "in use" if cache.in_use(one.folder) else NOTES.get(one.kind, "of another version")
+        note = "" if one.kind == "encoded" and one.code == current and note != "in use" else note
         rows.append(
             (one.name, size_text(one.bytes), time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used)), note)
         )

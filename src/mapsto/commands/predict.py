@@ -6,16 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import Row, input_paths, searched, takes_data, takes_run, takes_search, write_rows
 from mapsto.config import Reading
-from mapsto.errors import RunError
+from mapsto.errors import DataError, RunError
 from mapsto.events import Emit
 
 if TYPE_CHECKING:
     from mapsto.prediction import Answer
     from mapsto.run import Run
+    from mapsto.source import Source
 
 HELP = "answers for new rows"
 EVENTS = False  # its output is rows
@@ -38,7 +39,12 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     run = searched(Run.open(asked.run), asked)
     if asked.data and asked.text:
         raise RunError("expected data or --text, got both.\nKeep one of them.")
-    source = open_source(input_paths(asked.data) if asked.data else _rows(run, asked.text or []), Reading())
+    if asked.data:
+        source, bad = opened(input_paths(asked.data))
+    else:
+        source, bad = open_source(_rows(run, asked.text or []), Reading()), []
+    for problem in bad:
+        print(f"mapsto: left out: {' '.join(str(problem).split())}", file=sys.stderr)
     fields = run.fields
     named = columns(fields)
     if any(named[name, "value"] != name for name in fields):
@@ -69,6 +75,28 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
             file=sys.stderr,
         )
     return 0 if answered else 2
+
+
+def opened(data: Any) -> tuple[Source, list[DataError]]:
+    """The rows of paths; of several, those that cannot be opened are left out, and why. DataError: none
+    can."""
+    from mapsto.data.open import open_source
+
+    try:
+        return open_source(data, Reading()), []
+    except DataError:
+        if not isinstance(data, list) or not all(isinstance(each, str) for each in data):
+            raise
+    good, bad = [], []
+    for each in data:
+        try:
+            open_source(each, Reading())
+            good.append(each)
+        except DataError as problem:
+            bad.append(problem)
+    if not good or not bad:
+        return open_source(data, Reading()), []
+    return open_source(good if len(good) > 1 else good[0], Reading()), bad
 
 
 def _rows(run: Run, texts: list[str]) -> list[dict[str, str]]:

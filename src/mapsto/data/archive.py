@@ -8,54 +8,38 @@ nothing can be written through one.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
 import os
 import shutil
-import stat
-import tarfile
 import tempfile
-import time
-import zipfile
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from contextlib import closing
+from pathlib import Path
 from typing import IO
 
-from mapsto.data.files import SYSTEM_NAMES, reading
+from mapsto.data import cache
+from mapsto.data.files import GIGABYTE, MOST_RATIO, RATIO_FROM, SYSTEM_NAMES, reading
+from mapsto.data.members import Content, Member, opened_zip, refused, tar_members
 from mapsto.errors import DataError
+from mapsto.files import read_json, write_json
+from mapsto.source import BadRow
 
-GIGABYTE = 10**9
 MOST_BYTES = 100 * GIGABYTE
-MOST_RATIO, RATIO_FROM = 200, 1 * GIGABYTE  # pictures and tables pack 1:1 to 1:50; bombs 1:1000 and more
 MOST_FILES = 20_000_000
 SPARE = GIGABYTE // 2
-
-
-@dataclass(frozen=True)
-class Member:
-    """One entry of an archive. size: as the archive says. link: where it points, for a link."""
-
-    name: str
-    size: int
-    link: str | None
-    handle: zipfile.ZipInfo | tarfile.TarInfo
-
-
-def cache_root() -> Path:
-    """Where unpacked archives are kept: $MAPSTO_CACHE, else ~/.cache/mapsto."""
-    return Path(os.environ.get("MAPSTO_CACHE") or Path.home() / ".cache" / "mapsto")
 
 
 def unpack(path: Path) -> Path:
     """The folder holding the archive's contents, written now or earlier. Raises DataError for what must not
     be unpacked."""
-    target = cache_root() / "unpacked" / archive_fingerprint(path)
-    if target.is_dir():
-        return target
+    target = cache.unpacked_archives() / archive_fingerprint(path)
+    if target.is_dir() and _keep_from_clearing(target) and cache.whole_archive(target):
+        os.utime(target)
+        return target / cache.CONTENTS
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
     except OSError as error:
         raise DataError(
@@ -63,12 +47,9 @@ def unpack(path: Path) -> Path:
             " with room, or unpack it yourself and name the folder."
         ) from None
     try:
-        _unpack_into(path, building)
-        try:
-            building.rename(target)
-        except OSError:
-            if not target.is_dir():  # else another process was first, with the same contents
-                raise
+        with cache.hold(building):  # else it looked like what a killed command left
+            _unpack_into(path, building)
+            _put_in_place(building, target)
     except OSError as error:
         raise DataError(
             f"cannot unpack {path.name} into {target.parent}: {error.strerror or error}.\nSet MAPSTO_CACHE to"
@@ -76,7 +57,48 @@ def unpack(path: Path) -> Path:
         ) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return target
+    _keep_from_clearing(target)
+    return target / cache.CONTENTS
+
+
+def left_out(path: Path) -> list[BadRow]:
+    """Members of an archive that was unpacked which are no files, and why."""
+    record = read_json(
+        cache.unpacked_archives() / archive_fingerprint(path) / cache.ARCHIVE_RECORD, cache.ARCHIVE
+    )
+    return [BadRow(**one) for one in record["left"]]
+
+
+def _put_in_place(building: Path, target: Path) -> None:
+    """Instead of what lies there damaged, which whoever reads it goes on to find at its place."""
+    aside = target.with_name(f"{building.name}.old")
+    while True:
+        try:
+            building.rename(target)
+            break
+        except OSError:
+            if not target.is_dir() or cache.whole_archive(target):  # another process was first, with the same
+                if target.is_dir():
+                    break
+                raise
+            target.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _keep_from_clearing(folder: Path) -> bool:
+    """For as long as this process lives: files in it are read when their rows are asked for. Was it there?"""
+    try:
+        _held(str(folder), folder.stat().st_ino)
+    except OSError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=256)  # files stay open, of which a process has few
+def _held(folder: str, number: int) -> IO[str]:
+    file = cache.hold(Path(folder))
+    atexit.register(file.close)
+    return file
 
 
 def archive_fingerprint(path: Path) -> str:
@@ -95,127 +117,66 @@ def archive_fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sweep(folder: Path) -> None:
-    """Take away what a killed process left more than a day ago."""
-    for old in folder.glob(".building-*"):
-        if time.time() - old.stat().st_mtime > 86400:
-            shutil.rmtree(old, ignore_errors=True)
-
-
 def _unpack_into(path: Path, folder: Path) -> None:
     with reading(path), open(path, "rb") as handle:
         is_zip = handle.read(2) == b"PK"
-    try:
-        if is_zip:
-            with zipfile.ZipFile(path) as archive:
-                members = [
-                    _zip_member(archive, info, path) for info in archive.infolist() if not info.is_dir()
-                ]
-                total = sum(member.size for member in members)
-                _check_sizes(path, total, len(members), folder, coming=total)
-                _write(path, folder, ((member, _open_zip(archive, member)) for member in members))
-        else:
-            with tarfile.open(path, "r:*") as archive:
-                _write(path, folder, _tar_members(archive, path))
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        UnicodeError,
-    ) as error:
-        raise DataError(
-            f"{path.name} is damaged or no archive mapsto can read: {error}.\nDownload or pack it again"
-            f" ({path})."
-        ) from None
-    except RuntimeError as error:  # zipfile: 'encrypted, password required'
-        raise DataError(f"{path.name}: {error}.\nUnpack it yourself and name the folder ({path}).") from None
+    if is_zip:
+        with opened_zip(path) as (members, contents):
+            total = sum(member.size for member in members)
+            _check_sizes(path, total, len(members), folder, coming=total)
+            sizes, left = _write(path, folder / cache.CONTENTS, contents)
+    else:
+        sizes, left = _write(path, folder / cache.CONTENTS, tar_members(path))
+    told = [{"where": each.where, "why": each.why} for each in left]
+    write_json(folder / cache.ARCHIVE_RECORD, {"archive": path.name, "files": sizes, "left": told})
 
 
-def _open_zip(archive: zipfile.ZipFile, member: Member) -> IO[bytes] | None:
-    return None if member.link is not None else archive.open(member.handle)  # type: ignore[arg-type]
-
-
-def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Member:
-    name = safe_name(info.filename.replace("\\", "/"), path)
-    link = None
-    if stat.S_ISLNK(info.external_attr >> 16):
-        if info.file_size > 4096:
-            raise _refused(path, info.filename, "is a link longer than any path")
-        link = archive.read(info).decode("utf-8", "surrogateescape")
-    return Member(name, info.file_size, link, info)
-
-
-def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[Member, IO[bytes] | None]]:
-    for info in archive:
-        if info.isdir():
-            if PurePosixPath(info.name) != PurePosixPath("."):  # tar -C folder . names the folder itself, too
-                safe_name(info.name, path)
-            continue
-        name = safe_name(info.name, path)
-        if info.issym() or info.islnk():
-            # a hard link names its target from the archive's top, a symbolic one from its own folder
-            target = (
-                info.linkname
-                if info.issym()
-                else os.path.relpath(info.linkname, os.path.dirname(name) or ".")
-            )
-            yield Member(name, 0, target, info), None
-        elif info.isfile():
-            yield Member(name, info.size, None, info), archive.extractfile(info)
-        else:
-            raise _refused(path, info.name, "is a device or a pipe")
-
-
-def safe_name(name: str, archive: Path) -> str:
-    """A member's name as a relative path. Raises DataError when it is absolute or climbs out ('zip slip')."""
-    parts = PurePosixPath(name).parts
-    if (
-        not parts
-        or name.startswith("/")
-        or ".." in parts
-        or "\0" in name
-        or (len(name) > 1 and name[1] == ":")
-    ):
-        raise _refused(archive, name, "would be written outside the folder it is unpacked into")
-    return "/".join(part for part in parts if part != ".")
-
-
-def _refused(archive: Path, member: str, why: str) -> DataError:
-    return DataError(
-        f"refused to unpack {archive.name}: its entry '{member[:120]}' {why}.\nNothing was kept. Pack it"
-        f" again from a plain folder ({archive})."
-    )
-
-
-def _write(path: Path, folder: Path, members: Iterator[tuple[Member, IO[bytes] | None]]) -> None:
-    """Write every member, with the archive's time; sizes are counted as they come, whatever the archive
-    says."""
+def _write(
+    path: Path, folder: Path, members: Iterator[tuple[Member, Content | None]]
+) -> tuple[dict[str, int], list[BadRow]]:
+    """Write every member, with the archive's time; sizes are counted as they come, whatever the archive says.
+    The files' sizes, and what was left out."""
+    folder.mkdir()
     when = path.stat().st_mtime_ns
-    total = count = 0
-    links = []
-    for member, handle in members:
+    total, sizes, links, left = 0, {}, [], []
+    for member, content in members:
         if _is_hidden(member.name):
             continue
-        if member.link is not None:
+        if content is None:
             links.append((member, _link_target(path, member)))
             continue
-        goal = folder / member.name
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        assert handle is not None
-        with handle, open(goal, "wb") as out:
-            while block := handle.read(1 << 20):
+        _check_sizes(path, total + member.size, len(sizes), folder) if member.size > 1 << 27 else None
+        try:
+            goal = _place(folder, member.name)
+        except OSError as problem:  # a name that is too long, or of a folder
+            left.append(BadRow(member.name, f"cannot be unpacked: {problem.strerror}"))
+            continue
+        if member.name in sizes:
+            left.append(BadRow(member.name, "stands in the archive twice: the last one is read"))
+        with closing(content), open(goal, "wb") as out:
+            while block := content.read(1 << 20):
                 total += len(block)
                 if total >> 27 != (total - len(block)) >> 27:  # every 128 MB
-                    _check_sizes(path, total, count, folder)
+                    _check_sizes(path, total, len(sizes), folder)
                 out.write(block)
+            sizes[member.name] = out.tell()
         os.utime(goal, ns=(when, when))
-        count += 1
-        if count % 100_000 == 0:
-            _check_sizes(path, total, count, folder)
+        if len(sizes) % 100_000 == 0:
+            _check_sizes(path, total, len(sizes), folder)
     for member, target in links:
-        _copy_link(folder, member, target)
+        why = _copy_link(folder, member, target)
+        if why is None:
+            sizes[member.name] = (folder / member.name).stat().st_size
+        else:
+            left.append(BadRow(member.name, why))
+    return sizes, left
+
+
+def _place(folder: Path, name: str) -> Path:
+    goal = folder / name
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    open(goal, "wb").close()
+    return goal
 
 
 def _is_hidden(name: str) -> bool:
@@ -226,16 +187,23 @@ def _link_target(path: Path, member: Member) -> str:
     link = member.link or ""
     target = os.path.normpath(os.path.join(os.path.dirname(member.name), link))
     if os.path.isabs(link) or target.startswith("..") or not link:
-        raise _refused(path, member.name, f"is a link out of the archive, to '{link[:80]}'")
+        raise refused(path, member.name, f"is a link out of the archive, to '{link[:80]}'")
     return target
 
 
-def _copy_link(folder: Path, member: Member, target: str) -> None:
-    """A link to a file within becomes a second name of it; links to folders or to nothing are left out."""
+def _copy_link(folder: Path, member: Member, target: str) -> str | None:
+    """A link to a file within becomes a second name of it; else why it is left out."""
     source, goal = folder / target, folder / member.name
-    if source.is_file() and not goal.exists():
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        os.link(source, goal)
+    if not source.is_file():
+        what = "a folder" if source.is_dir() else "nothing"
+        return f"a link to '{target[:80]}', which is {what} in the archive"
+    try:
+        if not goal.exists():
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            os.link(source, goal)
+    except OSError as problem:
+        return f"cannot be unpacked: {problem.strerror}"
+    return None
 
 
 def _check_sizes(path: Path, total: int, count: int, folder: Path, coming: int = 0) -> None:

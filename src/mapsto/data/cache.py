@@ -1,5 +1,5 @@
-"""What the cache keeps: encoded data, so that a second training on it starts at once. It never outgrows its
-limit.
+"""What the cache keeps: encoded data and unpacked archives, so that a second training on them starts at once.
+It never outgrows its limit.
 
 When something new is encoded, what an older version of the code made goes first, as nothing reads it any
 more, then what was used longest ago. What a live training reads is never touched: each open store holds a
@@ -30,6 +30,7 @@ MOST, SHARE = (
 )  # bytes kept where nobody says otherwise: so many, or so much of the disk where that is less
 JUST_NOW = 600.0  # seconds
 ABANDONED = 86_400.0  # seconds after which a store that was never finished is a crash's
+WRITING = 600.0  # seconds that a small file takes to be written at most
 IN_USE = "in-use"
 RECORD = "store.json"
 SPOT, FILES = tuple[str, str], dict.fromkeys(("values", "offsets"), str)
@@ -46,29 +47,68 @@ STORE = {  # what a store's record holds
 }
 
 
+CONTENTS, ARCHIVE_RECORD = "files", "archive.json"  # of an unpacked archive: what it held, and what that was
+ARCHIVE = {"archive": str, "files": dict[str, int], "left": [{"where": str, "why": str}]}
+
+
 @dataclass(frozen=True)
 class Kept:
-    """One store: its data's name, bytes on disk, when it was last used (seconds since 1970), and the code
-    that made it."""
+    """What lies in the cache: its data's name, bytes on disk, when it was last used (seconds since 1970), the
+    code that made it, and whether it is "encoded", "unpacked", or "left" by a command that was killed."""
 
     folder: Path
     name: str
     bytes: int
     used: float
     code: str
+    kind: str = "encoded"
 
 
 def kept() -> list[Kept]:
-    """Every store, damaged ones too, the one used longest ago first."""
+    """Every store, damaged ones too, every unpacked archive, and what killed commands left, the one used
+    longest ago first."""
     found = []
-    for folder in stores().glob("[!.]*"):
-        if folder.suffix != ".tmp" and folder.is_dir():
-            with suppress(OSError):  # another training takes it away meanwhile
-                record = whole(folder) or {}
-                size = sum(file.stat().st_size for file in folder.iterdir())
-                used = folder.stat().st_mtime
-                found.append(Kept(folder, record.get("name", "?"), size, used, record.get("code", "")))
+    for place in (stores(), unpacked_archives()):
+        for folder in place.glob("*"):
+            if folder.is_dir():
+                with suppress(OSError):  # another training takes it away meanwhile
+                    found.append(_kept(folder))
     return sorted(found, key=lambda one: one.used)
+
+
+def _kept(folder: Path) -> Kept:
+    size = sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+    used = folder.stat().st_mtime
+    if folder.suffix == ".tmp" or folder.name.startswith("."):
+        return Kept(folder, "of a command that was killed", size, used, "", "left")
+    if folder.parent == stores():
+        record = whole(folder) or {}
+        return Kept(folder, record.get("name", "?"), size, used, record.get("code", ""))
+    try:
+        name = read_json(folder / ARCHIVE_RECORD, ARCHIVE)["archive"]
+    except RunError:
+        return Kept(folder, "?", size, used, "", "left")
+    return Kept(folder, name, size, used, "", "unpacked")
+
+
+def whole_archive(folder: Path) -> bool:
+    """Does an unpacked archive lie here, with all its files and no others, as long as they were written?"""
+    try:
+        record = read_json(folder / ARCHIVE_RECORD, ARCHIVE)
+        return _sizes(folder / CONTENTS) == record["files"]
+    except (RunError, OSError):
+        return False
+
+
+def _sizes(folder: Path, prefix: str = "") -> dict[str, int]:
+    found: dict[str, int] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                found |= _sizes(Path(entry.path), f"{prefix}{entry.name}/")
+            else:
+                found[prefix + entry.name] = entry.stat(follow_symlinks=False).st_size
+    return found
 
 
 def whole(folder: Path) -> dict[str, Any] | None:
@@ -92,8 +132,13 @@ def stores() -> Path:
     return cache_folder() / "store"
 
 
+def unpacked_archives() -> Path:
+    """The folder that archives are unpacked in."""
+    return cache_folder() / "unpacked"
+
+
 def limit() -> int:
-    """Bytes that stores may take together: as `set_limit` said, or the default."""
+    """Bytes that all of it may take together: as `set_limit` said, or the default."""
     try:
         return int(json.loads((cache_folder() / "limit.json").read_text())["bytes"])
     except (OSError, ValueError, KeyError):
@@ -116,20 +161,24 @@ def shrink(code: str, most: int | None = None, recent: float = JUST_NOW) -> int:
     stay, the limit where None; recent: what was used in the last so many seconds stays."""
     most, found = limit() if most is None else most, kept()
     total, freed = sum(one.bytes for one in found), 0
-    for one in sorted(found, key=lambda one: one.code == code):
-        too_much = total - freed > most or (one.code != code and time.time() - one.used > ABANDONED)
-        if too_much and time.time() - one.used >= recent and take_away(one.folder):
+    of_others = {one.folder for one in found if one.kind != "unpacked" and one.code != code}
+    for one in sorted(found, key=lambda one: one.folder not in of_others):
+        age = time.time() - one.used
+        too_much = total - freed > most or (one.folder in of_others and age > ABANDONED)
+        if (too_much or most == 0) and age >= recent and take_away(one.folder):
             freed += one.bytes
-    for folder in stores().glob("*.tmp"):
+    for file in (*cache_folder().glob(".*.tmp"), *cache_folder().glob("[!us]*/.*.tmp")):  # of killed writers
         with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > ABANDONED:
-                shutil.rmtree(folder, ignore_errors=True)
+            if time.time() - file.stat().st_mtime > WRITING and file.is_file():
+                size = file.stat().st_size
+                file.unlink()
+                freed += size
     return freed
 
 
 def in_use(folder: Path) -> bool:
     """Does a process read it now?"""
-    with suppress(FileNotFoundError), _alone(folder) as alone:
+    with suppress(OSError), _alone(folder) as alone:
         return not alone
     return False
 
@@ -139,7 +188,8 @@ def hold(folder: Path) -> IO[str]:
     try:
         file = (folder / IN_USE).open("a+", encoding="utf-8")
     except PermissionError:  # somebody else's cache, which only they clear
-        return (folder / "store.json").open(encoding="utf-8")
+        record = RECORD if (folder / RECORD).exists() else ARCHIVE_RECORD
+        return (folder / record).open(encoding="utf-8")
     if sys.platform != "win32":  # there, open files cannot be taken away at all
         import fcntl
 

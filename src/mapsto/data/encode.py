@@ -24,6 +24,7 @@ import numpy as np
 from mapsto.batch import Ragged
 from mapsto.cells import Annotated, Blob, for_spreadsheet
 from mapsto.data import cache, packed
+from mapsto.data.files import identity
 from mapsto.errors import RunError
 from mapsto.files import write_json
 from mapsto.models.base import Types
@@ -73,8 +74,9 @@ def encode_source(
     workplace = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         workplace.mkdir(parents=True)
-        _encode(source, signature, types, rows, workplace, emit, packs)
-        os.rename(workplace, folder)
+        with cache.hold(workplace):  # else it looked like what a killed command left
+            _encode(source, signature, types, rows, workplace, emit, packs)
+            os.rename(workplace, folder)
         cache.shrink(code())
     except OSError as problem:
         if cache.whole(folder):  # another training made it meanwhile
@@ -101,7 +103,8 @@ def _key(source: Source, signature: Signature, types: Types, rows: int, packs: b
     ]
     placed = placed_input(signature, types)
     reading += [] if placed is None else [placed]
-    text = json.dumps([FORMAT, code(), source.fingerprint, rows, packs, reading], default=str)
+    places = identity(source.read_from or source.locations)
+    text = json.dumps([FORMAT, code(), source.fingerprint, places, rows, packs, reading], default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -228,7 +231,7 @@ class _Writer:
 
 def list_bad(path: Path, bad: Sequence[BadRow], problems: Sequence[Mapping[str, Any]]) -> None:
     """quarantine.csv: every row that could not be read, and why, one line each."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(["where", "column", "why"])
         rows = [(row.where, "", row.why) for row in bad] + [

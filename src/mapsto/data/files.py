@@ -4,20 +4,26 @@ it."""
 from __future__ import annotations
 
 import bz2
+import glob
 import gzip
 import hashlib
+import io
 import lzma
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mapsto.errors import DataError, did_you_mean
 from mapsto.source import BadRow, split_name
 
+GIGABYTE = 10**9
+MOST_RATIO, RATIO_FROM = 200, 1 * GIGABYTE  # pictures and tables pack 1:1 to 1:50; bombs 1:1000 and more
+LONGEST_LINE = 1 << 26  # bytes
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 SYSTEM_NAMES = frozenset(
     {"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
@@ -34,7 +40,9 @@ _MAGIC = (
     (b"\x89HDF", "HDF5"),
     (b"7z\xbc\xaf", "7z archive"),
     (b"Rar!", "rar archive"),
+    (b"\x28\xb5\x2f\xfd", "zstd archive"),
 )
+NOT_OPENED = frozenset({"7z archive", "rar archive", "zstd archive"})
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,9 @@ def _walk(found: Listing, folder: Path, prefix: str, above: frozenset[tuple[int,
             continue
         try:
             status = entry.stat()
+            if not entry.is_dir() and not stat.S_ISREG(status.st_mode):
+                found.bad.append(BadRow(name, "a pipe or a device, no file"))
+                continue
             if not entry.is_dir():
                 found.files.append(Entry(name, entry.path, status.st_size, status.st_mtime_ns))
                 continue
@@ -107,6 +118,42 @@ def fingerprint_of(files: Iterable[Entry]) -> str:
     for entry in files:
         digest.update(f"{entry.name}\0{entry.size}\0{entry.mtime}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def identity(places: Iterable[str]) -> str:
+    """blake2b over which files on this disk lie at some places, and when anything of each was last changed:
+    two folders never have the same, nor has one whose files were changed and given their times again."""
+    digest = hashlib.blake2b(digest_size=16)
+    for place in places:
+        for path in _files_at(place):
+            with suppress(OSError):
+                status = os.stat(path)
+                told = (
+                    path,
+                    status.st_dev,
+                    status.st_ino,
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                )
+                digest.update(repr(told).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _files_at(place: str) -> Iterator[str]:
+    """Below a folder, of a pattern, or the archive or workbook that something is meant in."""
+    if os.path.isdir(place):
+        for folder, folders, names in os.walk(place, followlinks=False):
+            folders.sort()
+            yield from (os.path.join(folder, name) for name in sorted(names))
+    elif os.path.exists(place):
+        yield place
+    elif found := glob.glob(place, recursive=True):
+        for each in sorted(found):
+            yield from _files_at(each)
+    else:
+        path = Path(place.rpartition("::")[0] or place)
+        yield from (str(each) for each in (path, *path.parents) if each.is_file())
 
 
 def entry_of(path: Path) -> Entry:
@@ -161,6 +208,55 @@ def unpacked(path: Path | str) -> IO[bytes]:
     with open(path, "rb") as handle:
         opener = OPENERS.get(magic(handle.read(16)))
     return opener(path, "rb") if opener else open(path, "rb")  # type: ignore[return-value]
+
+
+def expanded(text: str | os.PathLike[str]) -> Path:
+    """'~' as the user's folder; a name of no user stays as it is written."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+class _Lines(io.RawIOBase):
+    """Bytes of a text of lines, none of which takes the memory, and which are no bomb."""
+
+    def __init__(self, inner: IO[bytes], path: Path | str):
+        self.inner, self.path = inner, path
+        self.packed = max(1, os.stat(path).st_size)
+        self.total = self.line = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.inner.read(len(buffer))
+        buffer[: len(data)] = data
+        self.total += len(data)
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        self.line = self.line + len(data) if end < 0 else len(data) - end - 1
+        if self.line > LONGEST_LINE:
+            raise DataError(
+                f"{self.path}: expected lines, one has more than {LONGEST_LINE >> 20} MB.\nBreak it into"
+                " rows."
+            )
+        if self.total > RATIO_FROM and self.total > MOST_RATIO * self.packed:
+            raise DataError(
+                f"{self.path}: {self.packed / 1e6:,.1f} MB become more than {self.total / 1e9:,.1f} GB"
+                f" ({self.total // self.packed:,} times as much), as bombs do.\nIf it is meant, unpack it"
+                " yourself and name the file."
+            )
+        return len(data)
+
+    def close(self) -> None:
+        self.inner.close()
+        super().close()
+
+
+def unpacked_lines(path: Path | str) -> IO[bytes]:
+    """The same of a text of lines. Reading raises DataError where a line has more than LONGEST_LINE bytes, or
+    it is a bomb."""
+    return io.BufferedReader(_Lines(unpacked(path), path), 1 << 17)
 
 
 def head_of(path: Path | str) -> bytes:

@@ -71,6 +71,7 @@ def join(name: str, parts: Sequence[Part]) -> Source:
         digest.update(f"{part.split}\0{part.source.fingerprint}\n".encode())
     divided = any(part.split or part.source.divided for part in ordered)
     return JoinedSource(
+        read_from=tuple(path for part in parts for path in part.source.read_from or part.source.locations),
         name=name,
         columns=first.columns,
         divided=divided,

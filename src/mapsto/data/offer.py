@@ -24,6 +24,7 @@ from typing import Any
 from mapsto.data.files import Entry, Listing, entry_of, file_kind, head_of, inner_suffix, listing, stem
 from mapsto.errors import DataError
 from mapsto.registry import module, names
+from mapsto.source import BadRow
 
 ROOM = "data/readers"
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip")
@@ -47,6 +48,7 @@ class Offer:
     known: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     called: str = ""
+    left: tuple[BadRow, ...] = ()
     data: Any = None
 
     @cached_property
@@ -118,7 +120,9 @@ class Offer:
     def listing(self) -> Listing:
         """What lies below the folder; for files, they themselves."""
         if self.is_folder:
-            return listing(self.path)
+            found = listing(self.path)
+            found.bad += self.left
+            return found
         return Listing(self.path.parent, [entry_of(path) for path in self.paths if path.is_file()])
 
     @property

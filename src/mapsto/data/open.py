@@ -11,7 +11,7 @@ from typing import Any
 
 from mapsto.config import Reading
 from mapsto.data._beside import with_files
-from mapsto.data.files import listing, missing
+from mapsto.data.files import expanded, listing, missing
 from mapsto.data.files import reading as reading_file
 from mapsto.data.offer import Offer, is_archive
 from mapsto.data.readers.base import open_offer
@@ -43,9 +43,9 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
             else []
         )
         places = tuple(
-            str(Path(each).expanduser().absolute()) for each in texts if isinstance(each, (str, os.PathLike))
+            str(expanded(each).absolute()) for each in texts if isinstance(each, (str, os.PathLike))
         )
-    source.locations = places
+    source.locations = source.read_from = places
     if reading.test is None:
         return source
     source, test = (
@@ -61,6 +61,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
 
     whole = join(source.name, [Part(source, "", None), Part(test, test.name, "test")])
     whole.locations = places
+    whole.read_from = (*places, str(expanded(reading.test).absolute()))
     return whole
 
 
@@ -96,7 +97,7 @@ def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str]
 def _resolve(text: str) -> tuple[list[Path], str]:
     """A path as a person writes it -> (existing paths, what is meant within). DataError: nothing there."""
     before, mark, inside = text.rpartition(INSIDE)
-    if mark and before and not os.path.lexists(Path(text).expanduser()):
+    if mark and before and not os.path.lexists(expanded(text)):
         return _existing(before), inside
     return _existing(text), ""
 
@@ -104,10 +105,15 @@ def _resolve(text: str) -> tuple[list[Path], str]:
 def _existing(text: str) -> list[Path]:
     """A path as a person writes it -> existing paths. Archives on the way are unpacked. DataError: nothing
     there."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     if not text.strip():
         raise DataError("expected a path, got an empty text.")
     if os.path.lexists(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise DataError(
+                f"{path}: expected a file or a folder, this is a pipe or a device, which is read only"
+                " once.\nWrite what comes from it into a file, and name that."
+            )
         return [path]
     outer = _archive_above(path)
     if outer is not None:

@@ -23,6 +23,7 @@ from mapsto.models import build as build_model
 from mapsto.outputs.base import Output
 from mapsto.recipes import Choice
 from mapsto.registry import entry, names
+from mapsto.run.segments import recover
 from mapsto.signature import Signature, Slot
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
@@ -153,6 +154,7 @@ class RunFolder:
         from mapsto.registry import trust
 
         run = cls._read(path)
+        recover(run.path, run.status)
         trust.check(run.record, run.path)
         return run
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mapsto.data.files import fingerprint_of, reading, unpacked
+from mapsto.data.files import fingerprint_of, reading, unpacked, unpacked_lines
 from mapsto.data.formats.encoding import find_encoding, text_of
 from mapsto.data.offer import Offer
 from mapsto.errors import DataError
@@ -99,7 +99,7 @@ class ArffSource(Source):
 @contextmanager
 def _lines(path: Path, encoding: str) -> Iterator[Iterator[tuple[int, str]]]:
     """(number, line) without blank lines and comments."""
-    with reading(path), unpacked(path) as handle, text_of(handle, encoding, marks=False) as text:  # type: ignore[arg-type]
+    with reading(path), unpacked_lines(path) as handle, text_of(handle, encoding, marks=False) as text:  # type: ignore[arg-type]
         numbered = ((number, line.strip()) for number, line in enumerate(text, 1))
         yield ((number, line) for number, line in numbered if line and not line.startswith("%"))
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mapsto.cells import shorten
-from mapsto.data.files import entry_of, fingerprint_of, inner_suffix, reading, unpacked
+from mapsto.data.files import entry_of, fingerprint_of, inner_suffix, reading, unpacked, unpacked_lines
 from mapsto.data.formats.encoding import find_encoding, text_of
 from mapsto.data.offer import Offer
 from mapsto.errors import DataError
@@ -238,7 +238,7 @@ def _named(count: int) -> tuple[str, ...]:
 
 
 def _lines(path: str, encoding: str) -> Iterator[str]:
-    with reading(path), unpacked(path) as handle, text_of(handle, encoding, marks=False) as lines:  # type: ignore[arg-type]
+    with reading(path), unpacked_lines(path) as handle, text_of(handle, encoding, marks=False) as lines:  # type: ignore[arg-type]
         yield from lines
 
 

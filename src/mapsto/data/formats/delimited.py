@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mapsto.cells import Pointed
-from mapsto.data.files import entry_of, fingerprint_of, reading, stem, unpacked
+from mapsto.data.files import entry_of, fingerprint_of, reading, stem, unpacked_lines
 from mapsto.data.formats.dialect import Dialect, Lines, records
 from mapsto.data.formats.encoding import FOREIGN, text_of
+from mapsto.errors import DataError
 from mapsto.source import BadRow, Chunk, Source
 
 CHUNK_CELLS, CHUNK_CHARACTERS = 1_000_000, 1 << 25  # a chunk stays below these, however wide the table
+LONGEST_HEADER = 1 << 24  # bytes
 _DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")  # thousands, or three decimals
 _GROUPED = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?")
@@ -30,7 +32,7 @@ class DelimitedSource(Source):
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         most = max(1, min(size, CHUNK_CELLS // len(self.columns)))
-        with reading(self.path), unpacked(self.path) as handle:
+        with reading(self.path), unpacked_lines(self.path) as handle:
             lines = Lines(text_of(handle, self.dialect.encoding), self.dialect.drop_nul)  # type: ignore[arg-type]
             rows: list[list[str]] = []
             where: list[str] = []
@@ -116,6 +118,17 @@ def _with_points(cells: Sequence[str], grouped: bool) -> Sequence[str]:
         return Pointed(found, text) if _EITHER.fullmatch(text) else found
 
     return [point(cell) for cell in cells]
+
+
+def check_first_line(path: Path) -> None:
+    """DataError where it takes more than a table's would."""
+    with reading(path), unpacked_lines(path) as handle:
+        line = handle.readline(LONGEST_HEADER)
+    if len(line) == LONGEST_HEADER and b"\r" not in line:
+        raise DataError(
+            f"{path.name}: expected a table, its first line has more than {LONGEST_HEADER >> 20} MB.\nBreak"
+            f" it into rows ({path})."
+        )
 
 
 def open_delimited(path: Path, dialect: Dialect, kind: type[DelimitedSource] = DelimitedSource) -> Source:

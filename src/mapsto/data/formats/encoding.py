@@ -82,9 +82,12 @@ def _accents(path: Path) -> tuple[array, array, int]:
     are not. And how many lines these 64 MB have."""
     good, bad, number, size = array("q"), array("q"), 0, 0
     with reading(path), unpacked(path) as handle:
-        while size < 64 << 20 and (lines := handle.readlines(1 << 20)):
-            size += sum(map(len, lines))
-            for line in lines:
+        rest = b""
+        while size < 64 << 20 and (block := handle.read(1 << 20)):
+            size += len(block)
+            *lines, rest = (rest + block).split(b"\n")
+            last = [rest] if rest and not handle.peek(1) else []  # type: ignore[attr-defined]
+            for line in lines + last:
                 number += 1
                 if not line.isascii():
                     (good if _is_utf8(line) else bad).append(number)

@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.cells import sound
-from mapsto.data.files import entry_of, fingerprint_of, inner_suffix, reading, unpacked
+from mapsto.data.files import (
+    MOST_RATIO,
+    entry_of,
+    fingerprint_of,
+    inner_suffix,
+    reading,
+    unpacked,
+    unpacked_lines,
+)
 from mapsto.data.offer import Offer
 from mapsto.errors import DataError
 from mapsto.source import BadRow, Chunk, Source
 
 CHUNK_BYTES = 1 << 25
+MOST_WHOLE = 1 << 29  # bytes of a file that is one value, an eighth of it where that is packed like a bomb
 
 
 @dataclass
@@ -68,7 +77,7 @@ def _no_object(item: Any) -> str:
 
 def _objects(path: str) -> Iterator[tuple[str, dict | BadRow, int]]:
     """(place, object or why not, bytes) of every line that is not blank."""
-    with reading(path), unpacked(path) as handle:
+    with reading(path), unpacked_lines(path) as handle:
         for number, line in enumerate(handle, 1):
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
@@ -96,7 +105,13 @@ def _sound(value: Any, written: bytes) -> Any:
 
 def _items(path: Path) -> list[Any]:
     with reading(path), unpacked(path) as handle:
-        data = handle.read()
+        most = min(MOST_WHOLE, max(MOST_WHOLE // 8, MOST_RATIO * path.stat().st_size))
+        data = handle.read(most + 1)
+    if len(data) > most:
+        raise DataError(
+            f"{path.name}: expected one JSON object a line, this is one value of more than"
+            f" {most >> 20:,} MB, which is read as a whole.\nWrite it as jsonl ({path})."
+        )
     try:
         value = _sound(json.loads(data.removeprefix(b"\xef\xbb\xbf")), data)
     except (ValueError, RecursionError) as error:

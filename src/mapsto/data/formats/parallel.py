@@ -15,7 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from mapsto.data.files import PACKED_SUFFIXES, Entry, entry_of, file_kind, fingerprint_of, reading, unpacked
+from mapsto.data.files import (
+    PACKED_SUFFIXES,
+    Entry,
+    entry_of,
+    file_kind,
+    fingerprint_of,
+    reading,
+    unpacked,
+    unpacked_lines,
+)
 from mapsto.data.formats.encoding import FOREIGN, find_encoding, is_foreign, said_of_encoding, text_of
 from mapsto.data.joined import Part, join, split_of_name
 from mapsto.data.offer import Offer
@@ -95,7 +104,7 @@ def _opened(path: str) -> Iterator[IO[str]]:
     with reading(path):
         with unpacked(path) as handle:
             encoding, _ = find_encoding(Path(path), handle.read(1 << 18))
-        with unpacked(path) as handle, text_of(handle, encoding) as lines:  # type: ignore[arg-type]
+        with unpacked_lines(path) as handle, text_of(handle, encoding) as lines:  # type: ignore[arg-type]
             yield lines
 
 

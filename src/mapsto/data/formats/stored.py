@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from mapsto.data.files import reading, unpacked
 from mapsto.data.offer import IDX_TYPES
 from mapsto.errors import DataError
+
+MOST_ITEM = 1 << 28  # bytes
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,12 @@ def _checked(stored: Stored) -> Stored:
         size = Path(stored.path).stat().st_size
     if stored.shape and 0 in stored.shape:
         raise DataError(f"{stored.label}: expected items, its shape is {stored.shape} ({stored.path}).")
+    item = math.prod(stored.shape[1:]) * stored.dtype.itemsize
+    if item > MOST_ITEM:
+        raise DataError(
+            f"{stored.label}: one item of its {stored.shape} has {item / 1e6:,.0f} MB, at most"
+            f" {MOST_ITEM / 1e6:,.0f} are read.\nThe first axis is the rows ({stored.path})."
+        )
     if math.prod(stored.shape) * stored.dtype.itemsize > 1100 * size:
         raise DataError(
             f"{stored.label}: its header says {stored.shape}, far more than {size:,} bytes can"
@@ -115,8 +124,12 @@ def read_npy(path: Path, member: str | None = None) -> Stored:
                 else np.lib.format.read_array_header_2_0
             )
             shape, fortran, dtype = header(handle)
-        except ValueError as error:
-            raise DataError(f"{what}: expected a numpy array, {error} ({path}).") from None
+            numbers = [isinstance(side, int) and not isinstance(side, bool) for side in shape]
+            if not all(numbers) or min(shape, default=0) < 0 or len(shape) > 32 or not dtype.itemsize:
+                raise ValueError(f"its header says {str(shape)[:60]} of {str(dtype)[:40]}")
+        except (ValueError, TypeError, SyntaxError, EOFError, OverflowError, TokenError) as error:
+            said = " ".join(str(error).split())[:120]
+            raise DataError(f"{what}: expected a numpy array, {said}.\nSave it again ({path}).") from None
         length = 10 if version == (1, 0) else 12
     if dtype.hasobject:
         raise DataError(

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import tarfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mapsto.data.files import fingerprint_of, reading
+from mapsto.data.files import fingerprint_of
 from mapsto.data.media import by_suffix, media
+from mapsto.data.members import tar_headers
 from mapsto.data.offer import Offer
 from mapsto.errors import DataError
 from mapsto.source import BadRow, Chunk, Source
@@ -25,7 +24,7 @@ from mapsto.source import BadRow, Chunk, Source
 LOOKED_AT = 64  # files whose names say whether it is one
 
 
-CHUNK_BYTES = 1 << 26
+CHUNK_BYTES, MOST_BYTES = 1 << 26, 1 << 28  # of a chunk, and of one file
 
 
 TEXTS = (".txt", ".text", ".cls", ".cls2", ".id", ".transcript")
@@ -34,9 +33,8 @@ TEXTS = (".txt", ".text", ".cls", ".cls2", ".id", ".transcript")
 def has_rows(path: Path) -> bool:
     """Do a tar's first files come in rows of two or more, one of them saying something of the others?"""
     try:
-        with tarfile.open(path, "r:*") as archive:
-            names = [one.name for one in itertools.islice(archive, LOOKED_AT) if one.isfile()]
-    except (tarfile.TarError, EOFError, OSError):
+        names = [one.name for one, _ in itertools.islice(tar_headers(path), LOOKED_AT) if one.isfile()]
+    except DataError:
         return False
     rows = [list(some) for _, some in itertools.groupby(names, _key)]
     rows = rows[:-1] if len(names) == LOOKED_AT else rows  # the last may go on
@@ -96,28 +94,24 @@ class TarSource(Source):
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
     """(key, its cells by column, or why they cannot be read)."""
-    with _archive(path) as archive:
-        files = (one for one in archive if one.isfile() and not PurePosixPath(one.name).name.startswith("."))
-        for key, some in itertools.groupby(files, lambda one: _key(one.name)):
-            row: dict[str, Any] = {}
-            try:
-                for one in some:
-                    handle = archive.extractfile(one)
-                    row |= _cells(_suffix(one.name), handle.read() if handle else b"")
-            except ValueError as problem:  # no utf-8, or no JSON
-                yield key, BadRow(key, f"{one.name}: {problem}")
-                continue
-            yield key, row
-
-
-@contextmanager
-def _archive(path: Path) -> Iterator[tarfile.TarFile]:
-    with reading(path):
+    named = ((one, content) for one, content in tar_headers(path) if content and not _is_hidden(one.name))
+    for key, some in itertools.groupby(named, lambda each: _key(each[0].name)):
+        row: dict[str, Any] = {}
+        name = key
         try:
-            with tarfile.open(path, "r:*") as archive:
-                yield archive
-        except tarfile.TarError as problem:
-            raise DataError(f"{path.name} is damaged: {problem}.\nDownload it again ({path}).") from None
+            for one, content in some:
+                name = one.name
+                if one.size > MOST_BYTES:
+                    raise ValueError(f"has {one.size:,} bytes, at most {MOST_BYTES:,} are read")
+                row |= _cells(_suffix(name), content.read())
+        except ValueError as problem:  # no utf-8, or no JSON
+            yield key, BadRow(key, f"{name}: {problem}")
+            continue
+        yield key, row
+
+
+def _is_hidden(name: str) -> bool:
+    return PurePosixPath(name).name.startswith(".")
 
 
 def _key(name: str) -> str:

@@ -21,8 +21,14 @@ def open(offer: Offer) -> Source:
             f"{offer.path.name}: expected a table or an archive, this is an Office document.\n"
             f"Save the sheet as csv ({offer.path})."
         )
-    from mapsto.data.archive import descend, unpack
+    from mapsto.data.archive import descend, left_out, unpack
 
-    folder = descend(unpack(offer.path))
-    called = archive_name(offer.shown)
-    return open_offer(Offer((folder,), offer.shown, known=offer.known, asked=offer.asked, called=called))
+    folder, called = descend(unpack(offer.path)), archive_name(offer.shown)
+    left = tuple(left_out(offer.path))
+    inside = Offer((folder,), offer.shown, known=offer.known, asked=offer.asked, called=called, left=left)
+    source = open_offer(inside)
+    if left:
+        more = "…" if len(left) > 3 else ""
+        named = ", ".join(f"{each.where[:60]} ({each.why[:80]})" for each in left[:3])
+        source.said.append(f"{len(left):,} members of {offer.path.name} to look at: {named}{more}")
+    return source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from mapsto.data.files import NOT_OPENED
 from mapsto.data.media import words
 from mapsto.data.offer import ROOM, Offer, formats
 from mapsto.errors import DataError
@@ -43,6 +44,11 @@ def _unclaimed(offer: Offer) -> DataError:
         return DataError(
             "expected a path, several paths, a frame, a list of dicts or a dict of columns, got"
             f" {empty}{type(offer.data).__name__}."
+        )
+    if offer.is_file and offer.kind in NOT_OPENED:
+        return DataError(
+            f"{offer.path.name} is a {offer.kind}, which mapsto does not open.\nUnpack it yourself and name"
+            f" the folder, or pack it as .zip or .tar.gz ({offer.path.parent})."
         )
     if offer.is_file:
         return DataError(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from mapsto.data.files import entry_of, stem
-from mapsto.data.formats.delimited import DelimitedSource, open_delimited
+from mapsto.data.formats.delimited import DelimitedSource, check_first_line, open_delimited
 from mapsto.data.formats.dialect import LINE, find_dialect
 from mapsto.data.offer import Offer
 from mapsto.source import Source
@@ -23,6 +23,8 @@ def claims(offer: Offer) -> float:
 
 def open(offer: Offer) -> Source:
     """DataError: no table, or no rows."""
+    if offer.suffix in (".csv", ".tsv"):
+        check_first_line(offer.path)
     dialect = find_dialect(offer.path, offer.known, offer.asked)
     if dialect.delimiter == LINE:
         from mapsto.data.formats.prose import open_prose

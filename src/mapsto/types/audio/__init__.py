@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mapsto.blocks import Item
     from mapsto.types.audio.files import Sound
 
+MOST_UNASKED = 600.0  # seconds read of a clip before anybody knows how much is wanted
 NOISE, QUIET = "noise, dB against the sound", "quieter, dB"
 
 
@@ -114,7 +115,8 @@ class Audio(DataType):
         (n, channels), (channels, n)."""
         from mapsto.types.audio import files
 
-        return files.read(cell)
+        known = self.most / self.hertz if self.hertz else self.max
+        return files.read(cell, None if self.order else known or MOST_UNASKED)
 
     def fit(self, values: Sequence[Sound | None], spec: Mapping[str, Any]) -> Self:
         """Rate, length and each band's mean and spread in the training clips. A room fitted before stays as
@@ -325,8 +327,8 @@ class Audio(DataType):
     def show(self, value: Sound | None) -> str:
         rate = 0 if value is None else value.rate or self.hertz
         if value is None or not rate:
-            return "—" if value is None else f"{len(value.samples):,} samples"
-        return f"{len(value.samples) / rate:.2f} s, {rate:,} Hz"
+            return "—" if value is None else f"{value.length:,} samples"
+        return f"{value.length / rate:.2f} s, {rate:,} Hz"
 
     def about(self, names: bool = True) -> str:
         return (

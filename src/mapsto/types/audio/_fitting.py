@@ -27,7 +27,7 @@ def fitted(
     DataError: clips of more than a minute that are to be cut, and nobody said how much of them to read."""
     rates = Counter(value.rate for value in known if value.rate)
     hertz = rate or min(HIGHEST, max(rates, key=lambda rate: (rates[rate], rate), default=16_000))
-    seconds = np.array([len(value.samples) / (value.rate or hertz) for value in known] or [1.0])
+    seconds = np.array([value.length / (value.rate or hertz) for value in known] or [1.0])
     enough = float(np.quantile(seconds, 0.99, method="higher"))
     # of so few clips, the one in a hundred that may be cut is the longest
     if enough > LONGEST and 2 < len(seconds) <= 100:

@@ -20,6 +20,7 @@ from mapsto.types.audio.spectrum import lacking
 
 # seconds, and samples a second, of a clip that a report lets people listen to: 128 KB at most
 LISTENED, HEARD = 8.0, 8_000
+LONG, BLOCK = 30_000_000, 1 << 20  # values of a file from which it is read in blocks, and of a block
 MOST_SECONDS = 3600  # of a file that is opened at all
 
 
@@ -28,10 +29,17 @@ CHANNELS = 16  # an array's shorter side of up to so many is its channels
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """samples (n,) int16, one channel, n ≥ 1; rate in Hz, 0 where an array came without one."""
+    """samples (n,) int16, one channel, n ≥ 1; rate in Hz, 0 where an array came without one; total: samples
+    of the clip, where these are its loudest part only."""
 
     samples: np.ndarray
     rate: int = 0
+    total: int = 0
+
+    @property
+    def length(self) -> int:
+        """Samples of the whole clip."""
+        return self.total or len(self.samples)
 
 
 def library_of(name: str) -> ModuleType:
@@ -68,7 +76,8 @@ def bytes_of(cell: Any) -> tuple[str, bytes]:
         ) from problem
 
 
-def from_file(name: str, data: bytes) -> Sound:
+def from_file(name: str, data: bytes, keep: float | None = None) -> Sound:
+    """keep: seconds that will be read of it at most, of its loudest part; None: all."""
     if not data:
         raise CellError(f"{name}: the file is empty (0 bytes).\nReplace or delete it.")
     soundfile = library_of("soundfile")
@@ -76,7 +85,9 @@ def from_file(name: str, data: bytes) -> Sound:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             if file.frames > MOST_SECONDS * file.samplerate:
                 raise CellError(f"{name}: longer than {MOST_SECONDS // 60} minutes.\nCut it into clips.")
-            rate, samples = file.samplerate, file.read(dtype="float32", always_2d=True)
+            rate = file.samplerate
+            long = file.frames * file.channels > LONG
+            found = _long(file, name, keep) if long else file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as problem:
         why = getattr(problem, "error_string", problem)  # without the object that was opened
         raise CellError(
@@ -84,7 +95,34 @@ def from_file(name: str, data: bytes) -> Sound:
         ) from problem
     if lacks := lacking(data):
         raise CellError(f"{name}: cut off, {lacks:,} bytes fewer than its head says.\nReplace or delete it.")
-    return mixed(samples, rate, name)
+    return found if isinstance(found, Sound) else mixed(found, rate, name)
+
+
+def _long(file: Any, name: str, keep: float | None) -> Sound:
+    """A clip that is not read at once: only its loudest part is kept, where not all of it is wanted."""
+    rate, block = file.samplerate, max(1, BLOCK // file.channels)
+    part = None if keep is None else max(1, min(math.ceil(keep * rate), LONG // file.channels))
+    parts, energy, count = [], [], 0
+    while len(samples := file.read(block, dtype="float32", always_2d=True)):
+        found = mixed(samples, rate, name).samples
+        count += len(found)
+        if part is None:
+            parts.append(found)
+        else:  # of every hundredth of a second
+            steps = np.arange(0, len(found), max(1, rate // 100))
+            energy += [(count - len(found) + steps, np.add.reduceat(found.astype(np.float64) ** 2, steps))]
+    if count < file.frames and file.format in ("FLAC", "WAV"):
+        raise CellError(f"{name}: cut off, {count:,} of {file.frames:,} samples.\nReplace or delete it.")
+    if not count:
+        raise CellError(f"{name}: the sound has no samples.\nReplace or delete it.")
+    if part is None:
+        return Sound(np.concatenate(parts), rate)
+    at = np.concatenate([places for places, _ in energy])
+    total = np.concatenate([[0.0], np.cumsum(np.concatenate([found for _, found in energy]))])
+    ends = np.searchsorted(at, at + part)
+    begin = int(at[np.argmax(total[ends] - total[:-1])])
+    file.seek(min(begin, max(0, count - part)))
+    return Sound(mixed(file.read(part, dtype="float32", always_2d=True), rate, name).samples, rate, count)
 
 
 def from_array(array: np.ndarray, rate: Any) -> Sound:
@@ -130,6 +168,11 @@ def whole(samples: np.ndarray) -> np.ndarray:
 def at_rate(value: Sound, hertz: int) -> np.ndarray:
     if value.rate in (0, hertz):
         return value.samples
+    if len(value.samples) > LONG:
+        stream = library_of("soxr").ResampleStream(value.rate, hertz, 1, dtype="float32")
+        starts = range(0, len(value.samples), BLOCK)
+        blocks = ((value.samples[at : at + BLOCK].astype(np.float32), at == starts[-1]) for at in starts)
+        return np.concatenate([whole(stream.resample_chunk(block, last)) for block, last in blocks])
     found = whole(library_of("soxr").resample(value.samples.astype(np.float32), value.rate, hertz))
     return found if len(found) else value.samples[:1]
 
@@ -153,8 +196,8 @@ def stretches(value: Sound, number: int) -> list[tuple[int, int]]:
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
-def read(cell: Any) -> Sound | None:
-    """A raw cell, as `Audio.read` takes it."""
+def read(cell: Any, keep: float | None = None) -> Sound | None:
+    """A raw cell, as `Audio.read` takes it. keep: as of `from_file`."""
     if isinstance(cell, Sound):
         return cell
     if isinstance(cell, Mapping):
@@ -165,7 +208,7 @@ def read(cell: Any) -> Sound | None:
         return from_array(np.asarray(cell[0]), cell[1])
     if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
         return from_array(np.asarray(cell), 0)
-    return None if is_missing(cell) else from_file(*bytes_of(cell))
+    return None if is_missing(cell) else from_file(*bytes_of(cell), keep)
 
 
 def wav(value: Sound, hertz: int) -> bytes:

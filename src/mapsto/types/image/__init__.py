@@ -51,7 +51,7 @@ class Image(DataType):
     placeholder: ClassVar[Any] = "photo.png"
 
     size: int | None = setting(
-        None, "side in pixels; none: found in the training pictures, at most 224", above=0
+        None, "side in pixels; none: found in the training pictures, at most 224", above=0, most=4096
     )
     channels: int | None = setting(
         None, "1 grey, 3 colour; none: grey if all training pictures are", choices=(1, 3)

@@ -21,6 +21,8 @@ from mapsto.cells import Blob, is_missing, shorten
 from mapsto.errors import CellError
 
 MOST_PIXELS = 178_000_000  # about Pillow's own limit; as RGB half a gigabyte
+LONG, MOST_RATIO = 16_000_000, 1000  # pixels from which no side may be so many times the other
+STRIP = 16_000_000  # pixels that are converted at a time
 REFUSED = frozenset({"EPS", "WMF"})  # decoding these runs outside programs
 ORIENTATION = 0x0112  # EXIF's tag: from 5 on width and height change places
 BROKEN = (
@@ -92,6 +94,23 @@ def _pixels(picture: PIL.Image.Image, enough: int, full: tuple[int, int], scale:
     of the picture itself, of which it was loaded at `scale`."""
     if picture.mode.startswith("I") or picture.mode == "F":  # I;16, I;16B, I, F
         return _from_array(np.asarray(picture))
+    factor = max(1, min(picture.size) // enough)
+    rows = max(1, STRIP // (picture.width * factor)) * factor  # a strip of whole blocks is as in the whole
+    if rows >= picture.height:
+        array = _reduced(picture, factor)
+    else:
+        strips = range(0, picture.height, rows)
+        boxes = [(0, at, picture.width, min(at + rows, picture.height)) for at in strips]
+        array = np.concatenate([_reduced(picture.crop(box), factor) for box in boxes])
+    if factor <= 1 and scale == 1:
+        return array
+    reduced = array.view(Reduced)
+    reduced.full, reduced.scale = full, scale / max(1, factor)
+    return reduced
+
+
+def _reduced(picture: PIL.Image.Image, factor: int) -> np.ndarray:
+    """(H, W, 1 or 3), on white, each factor × factor pixels as one."""
     if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = PIL.Image.alpha_composite(PIL.Image.new("RGBA", picture.size, "white"), picture).convert(
@@ -99,14 +118,8 @@ def _pixels(picture: PIL.Image.Image, enough: int, full: tuple[int, int], scale:
         )
     elif picture.mode not in ("L", "RGB"):
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
-    factor = min(picture.size) // enough
     array = np.asarray(picture.reduce(factor) if factor > 1 else picture)
-    array = array[..., None] if array.ndim == 2 else array
-    if factor <= 1 and scale == 1:
-        return array
-    reduced = array.view(Reduced)
-    reduced.full, reduced.scale = full, scale / max(1, factor)
-    return reduced
+    return array[..., None] if array.ndim == 2 else array
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:
@@ -174,6 +187,11 @@ def _from_pillow(picture: PIL.Image.Image, name: str, enough: int, theirs: bool 
         raise CellError(
             f"{name}: {picture.width}×{picture.height} pixels are more than {MOST_PIXELS // 10**6}"
             " million, perhaps a decompression bomb.\nScale the picture down before training."
+        )
+    if picture.width * picture.height > LONG and max(picture.size) > MOST_RATIO * min(picture.size):
+        raise CellError(
+            f"{name}: {picture.width}×{picture.height} pixels, one side more than {MOST_RATIO:,} times the"
+            " other.\nCut the picture into parts."
         )
     full, scale = picture.size, 1.0
     try:
