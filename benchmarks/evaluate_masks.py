@@ -22,10 +22,10 @@ from mapsto.batch import Batch, Batches, key
 from mapsto.config import Training
 from mapsto.learners.base import Learner
 from mapsto.metrics import Metric
+from mapsto.outputs.base import Head
 from mapsto.prediction import Keep
 from mapsto.signature import parse
 from mapsto.training import memory
-from mapsto.outputs.base import Head
 
 MOST = 600  # MB above the net's own
 
