@@ -58,28 +58,30 @@ def run(line: str) -> int:
     return main(words + list(SLOW if words[0] == "plan" else ()))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_marked_blocks_run(page: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None) -> None:
+def test_marked_blocks_run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None) -> None:
+    """All pages in one test: later ones use earlier ones' runs, and tests are shared out among processes."""
+    ask = reporting.ask
     monkeypatch.chdir(place)
-    if page != "report.md":  # whose command asks what a training would have asked, once for all pages
-        monkeypatch.setattr(reporting, "ask", lambda *known: None)
+    for page in PAGES:
+        # the command of the report's page asks what a training would have asked, once for all pages
+        monkeypatch.setattr(reporting, "ask", ask if page == "report.md" else lambda *known: None)
+        run_blocks(page, capsys)
+
+    head = (place / "answers.csv").read_text().splitlines()
+    assert head[0] == "row,price,low,high,unsure,problem" and len(head) == 6
+    assert all((place / name).exists() for name in ("answers.jsonl", "vectors.parquet", "compare.html", "robustness.html"))
+
+
+def run_blocks(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = marked(page)
-    assert blocks, "a page of PAGES has a block to run"
+    assert blocks, f"{page}: a page of PAGES has a block to run"
     for language, code in blocks:
         if language == "python":
             exec(compile(ast.parse(code), page, "exec"), {})
             continue
         for line in code.splitlines():
-            assert run(line) == 0, f"{line}\n{capsys.readouterr().err}"
-            assert capsys.readouterr().out or "--out" in line, line
-
-
-def test_they_left_what_the_pages_promise(place: Path) -> None:
-    if not (place / "answers.csv").exists():
-        pytest.skip("is of all pages together")
-    head = (place / "answers.csv").read_text().splitlines()
-    assert head[0] == "row,price,low,high,unsure,problem" and len(head) == 6
-    assert all((place / name).exists() for name in ("answers.jsonl", "vectors.parquet", "compare.html", "robustness.html"))
+            assert run(line) == 0, f"{page}: {line}\n{capsys.readouterr().err}"
+            assert capsys.readouterr().out or "--out" in line, f"{page}: {line}"
 
 
 def test_every_marked_block_is_run() -> None:

@@ -43,7 +43,7 @@ ROOMS = (
     "steps",
     "assess doctor",
     "report look",
-    "api commands cli testing",
+    "api commands cli testing __main__",
 )
 HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.split()}
 
