@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from mapsto.errors import CellError
@@ -152,6 +152,21 @@ def decoded(cell: bytes | Blob) -> str:
         raise CellError(
             f"{name}: cannot be opened ({problem.strerror}).\nPut the file there, or leave the row out."
         ) from None
+
+
+def bytes_of(cell: Any, what: str, ways: str) -> tuple[str, bytes]:
+    """(its name, its bytes) of a cell that is a file: one opened, a path, or bytes. what: "a picture"; ways:
+    what else may be given. CellError: it is no file, or cannot be opened."""
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return f"{len(cell):,} bytes", bytes(cell)
+    if not isinstance(cell, (Blob, str, PurePath)):
+        raise CellError(f"expected {what}, got {type(cell).__name__} {shorten(cell)}.\nGive {ways}.")
+    blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
+    try:
+        return blob.name, blob.read()
+    except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
+        said = getattr(problem, "strerror", None) or problem
+        raise CellError(f"{blob.name}: cannot be opened ({said}).\nCheck the path.") from problem
 
 
 def sound(text: str) -> str:

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from mapsto.prediction import Answer
     from mapsto.source import Source
 
-CLASSES, INTERVAL = ("value", "probability", "set"), ("value", "low", "high")  # fields of a prediction
-
 
 class Run(RunFolder):
     """A trained model and everything known about it. Open one with `mapsto.load(path)`."""

@@ -7,20 +7,20 @@ import math
 import wave
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from mapsto.cells import Blob, is_missing, shorten
+from mapsto.cells import bytes_of, is_missing, shorten
 from mapsto.errors import CellError, ConfigError
 from mapsto.types.audio.spectrum import lacking
 
 # seconds, and samples a second, of a clip that a report lets people listen to: 128 KB at most
 LISTENED, HEARD = 8.0, 8_000
 LONG, BLOCK = 30_000_000, 1 << 20  # values of a file from which it is read in blocks, and of a block
+WAYS = "a path, bytes, an array (n[, channels]) or (array, rate)"
 MOST_SECONDS = 3600  # of a file that is opened at all
 
 
@@ -56,24 +56,6 @@ def library_of(name: str) -> ModuleType:
         raise ConfigError(
             f'sounds need the library {name}, which is not installed: pip install "mapsto[audio]"'
         ) from None
-
-
-def bytes_of(cell: Any) -> tuple[str, bytes]:
-    if isinstance(cell, (bytes, bytearray, memoryview)):
-        return f"{len(cell):,} bytes", bytes(cell)
-    if not isinstance(cell, (Blob, str, PurePath)):
-        raise CellError(
-            f"expected a sound, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, an array (n[,"
-            " channels]) or (array, rate)."
-        )
-    blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
-    try:
-        return blob.name, blob.read()
-    except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
-        raise CellError(
-            f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the"
-            " path."
-        ) from problem
 
 
 def from_file(name: str, data: bytes, keep: float | None = None) -> Sound:
@@ -208,7 +190,7 @@ def read(cell: Any, keep: float | None = None) -> Sound | None:
         return from_array(np.asarray(cell[0]), cell[1])
     if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
         return from_array(np.asarray(cell), 0)
-    return None if is_missing(cell) else from_file(*bytes_of(cell), keep)
+    return None if is_missing(cell) else from_file(*bytes_of(cell, "a sound", WAYS), keep)
 
 
 def wav(value: Sound, hertz: int) -> bytes:

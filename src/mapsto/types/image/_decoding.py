@@ -9,7 +9,6 @@ import threading
 import warnings
 import zlib
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ import PIL.Image
 from PIL import ImageOps
 from torch import Tensor
 
-from mapsto.cells import Blob, is_missing, shorten
+from mapsto.cells import bytes_of, is_missing, shorten
 from mapsto.errors import CellError
 
+WAYS = "a path, bytes, a PIL image or an array (H, W[, C])"
 MOST_PIXELS = 178_000_000  # about Pillow's own limit; as RGB half a gigabyte
 LONG, MOST_RATIO = 16_000_000, 1000  # pixels from which no side may be so many times the other
 STRIP = 16_000_000  # pixels that are converted at a time
@@ -52,24 +52,6 @@ class Reduced(np.ndarray):
     def __array_finalize__(self, made_of: Any) -> None:
         if isinstance(made_of, Reduced):
             self.full, self.scale = made_of.full, made_of.scale
-
-
-def _bytes_of(cell: Any) -> tuple[str, bytes]:
-    if isinstance(cell, (bytes, bytearray, memoryview)):
-        return f"{len(cell):,} bytes", bytes(cell)
-    if not isinstance(cell, (Blob, str, PurePath)):
-        raise CellError(
-            f"expected a picture, got {type(cell).__name__} {shorten(cell)}.\nGive a path, bytes, a PIL image"
-            " or an array (H, W[, C])."
-        )
-    blob = cell if isinstance(cell, Blob) else Blob(str(cell), str(cell))
-    try:
-        return blob.name, blob.read()
-    except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the name
-        raise CellError(
-            f"{blob.name}: cannot be opened ({getattr(problem, 'strerror', None) or problem}).\nCheck the"
-            " path."
-        ) from problem
 
 
 def _opened(data: bytes, name: str) -> PIL.Image.Image:
@@ -170,7 +152,7 @@ def read(cell: Any, enough: int) -> np.ndarray | None:
         return _from_array(np.asarray(cell))
     if is_missing(cell):
         return None
-    name, data = _bytes_of(cell)
+    name, data = bytes_of(cell, "a picture", WAYS)
     if not data:
         raise CellError(f"{name}: the file is empty (0 bytes).\nReplace or delete it.")
     picture = _opened(data, name)
