@@ -21,7 +21,9 @@ from mapsto import api
 from mapsto.cli import main
 from mapsto.commands.predict import BOOKS, columns
 from mapsto.errors import ConfigError, MapstoError, RunError
-from mapsto.run import CLASSES, INTERVAL, Run
+from mapsto.outputs.classes import Classes
+from mapsto.outputs.regression import Regression
+from mapsto.run import Run
 
 pytestmark = pytest.mark.usefixtures("without_reports")
 
@@ -144,7 +146,11 @@ def test_predict_on_the_command_line(
     assert main(["predict", str(shops.path), str(table), "--out", "x.doc"]) == 2
 
 
-@given(st.dictionaries(st.text(min_size=1) | st.sampled_from(["row", "High", "low", "a", "a.low", "problem"]), st.sampled_from([CLASSES, INTERVAL])))
+NAMES = st.text(min_size=1) | st.sampled_from(["row", "High", "low", "a", "a.low", "problem"])
+FIELDS = st.sampled_from([Classes.fields, Regression.fields])
+
+
+@given(st.dictionaries(NAMES, FIELDS))
 def test_no_two_columns_of_a_prediction_are_called_alike(outputs: dict[str, tuple[str, ...]]) -> None:
     named = columns(outputs)
     assert list(named) == [(name, field) for name, fields in outputs.items() for field in fields]
