@@ -408,6 +408,74 @@ def test_folders_that_cannot_be_used_are_said(public, tmp_path: Path, monkeypatc
     refused("not a name", "not in the local cache")
 
 
+def read_whole(folder: Path, part: str = "text -> category:category") -> None:
+    """Everything that is read of a public model before it is trained, and one pass of it."""
+    values = {"text": sentences(9), "category": ["a", "b"], "en": sentences(9), "fr": sentences(9)}
+    built(part, folder, values)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "says"),
+    (
+        ("config.json", {"num_hidden_layers": 1_000_000}, "no model has more than 1,000"),
+        ("config.json", {"hidden_size": 10**9}, "no model has more than"),
+        ("config.json", {"hidden_size": 8192, "intermediate_size": 65536}, "its files hold"),
+        ("config.json", {"hidden_size": "wide"}, "cannot read its config.json"),
+        ("config.json", {"model_type": ["bert"]}, "cannot read its config.json"),
+        ("config.json", {"max_position_embeddings": -5}, "reads -5 tokens"),
+        ("config.json", {"vocab_size": 20}, "its tokenizer numbers tokens up to"),
+        ("config.json", {"quantization_config": {"bits": 4}}, "its weights are quantised"),
+        ("config.json", {"model_type": "t5", "classifier_dropout": 0.0}, "its files hold|cannot be read"),
+        ("config.json", {"model_type": "vit", "num_hidden_layers": 2}, "reads no texts|hold other weights"),
+        ("config.json", {"model_type": "timm_wrapper"}, "cannot read its config.json|none of texts"),
+        ("config.json", "[]", "is damaged"),
+        ("config.json", "[" * 100_000, "is damaged"),
+        ("tokenizer_config.json", "[]", "is damaged"),
+        ("tokenizer.json", "{}", "its tokenizer cannot be read"),
+        ("generation_config.json", "7", "is damaged"),
+        ("model.safetensors.index.json", {"weight_map": {"a": "../outside.safetensors"}}, "no safetensors file"),
+        ("model.safetensors.index.json", {"weight_map": {"a": "pytorch_model.bin"}}, "no safetensors file"),
+        ("model.safetensors.index.json", {"weight_map": ["a"]}, "is damaged"),
+        ("model.safetensors", "", "is damaged"),
+    ),
+)
+def test_foreign_folders_end_in_three_lines(public, file: str, change: dict | str, says: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(public("bert"), tmp_path / "bert"))
+    path = folder / file
+    kept = json.loads(path.read_text()) if path.suffix == ".json" and path.exists() else {}
+    path.write_text(change if isinstance(change, str) else json.dumps({**kept, **change}))
+    with pytest.raises(ConfigError, match=says) as problem:
+        read_whole(folder)
+    assert len(str(problem.value).splitlines()) <= 3
+
+
+def test_a_configuration_asks_for_nothing(public, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(public("bert"), tmp_path / "bert"))
+    record = json.loads((folder / "config.json").read_text())
+    asks = {
+        "attn_implementation": "someone/kernel",
+        "_attn_implementation": "someone/kernel",
+        "transformers_weights": "../other.safetensors",
+        "auto_map": {"AutoModel": "someone/code--model.Model"},
+    }
+    (folder / "config.json").write_text(json.dumps({**record, **asks}))
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/else"}))
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    strange = {"model_max_length": "long", "auto_map": {"AutoTokenizer": ["someone/code--t.T", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**told, **strange}))
+
+    def refuse(*where: object, **options: object) -> None:
+        raise AssertionError(f"the network was asked: {where}")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    read_whole(folder)
+    kept = hub_files.architecture("it", folder, "encoder")
+    assert not {name for name in asks if name in kept}
+    tampered = {**kept, **asks}  # as a run's record may be
+    net = hub_files.fresh(tampered, "encoder", 10**6)
+    assert net.config._attn_implementation in ("sdpa", "eager")
+
+
 def test_words_that_clash_are_said(rows: Path, public, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(rows), "--lora", "4"]) == 2
     assert "--lora trains adapters of a public model" in capsys.readouterr().err

@@ -23,6 +23,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from mapsto.errors import ConfigError
+from mapsto.models import _hub_record as hub_record
+from mapsto.models._hub_record import first_line, foreign
 
 TAKEN = (
     "config.json",
@@ -44,6 +46,8 @@ OFFSET = (
     "data2vec-text",
     "ibert",
 )
+FEW = 1_000_000  # weights that a model may have beyond four times what its files hold
+ANOTHER = "Copy it again, or take another model."
 UNBOUND = 100_000  # tokens: a tokenizer's limit beyond which it has none
 WORDS = {
     "encoder": "AutoModel",
@@ -140,7 +144,7 @@ def _cached(source: str) -> Path:
     except refused as problem:
         raise ConfigError(
             f"hub:{source}: no such folder, not in the local cache, and not to be had"
-            f" ({_first_line(problem)}).\nGive a folder: --from hub:./FOLDER"
+            f" ({first_line(problem)}).\nGive a folder: --from hub:./FOLDER"
         ) from None
 
 
@@ -148,31 +152,28 @@ def _weights(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
-def _first_line(problem: BaseException) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:140]
-
-
 def architecture(source: str, folder: Path, part: str) -> dict[str, Any]:
     """The model's config.json, complete. ConfigError: unknown, quantised, in need of code of its own, or none
     for this part."""
-    transformers = library()
-    try:
-        with quiet():
-            found = transformers.AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-    except (OSError, ValueError, KeyError) as problem:
-        raise ConfigError(
-            f"hub:{source}: transformers {transformers.__version__} cannot read its config.json"
-            f" ({_first_line(problem)}).\nModels that bring code of their own are not run; take another."
-        ) from None
-    if "quantization_config" in vars(found):
-        raise ConfigError(
-            f"hub:{source}: its weights are quantised, and cannot be trained.\nTake the model they were made"
-            " from."
-        )
+    record = hub_record.harmless(source, hub_record.read(source, folder / "config.json"))
+    found = _configuration(source, record)
     _refuse_part(source, found, part)
     return {**json.loads(found.to_json_string(use_diff=False)), "dtype": "float32"}
+
+
+def _configuration(source: str, record: dict[str, Any]) -> Any:
+    """The library's, of a record that asks for nothing."""
+    transformers = library()
+    kind = record.get("model_type")
+    said = f"hub:{source}: transformers {transformers.__version__} cannot read its config.json"
+    advice = (
+        "Models that bring code of their own are not run; take another, or update the library: pip install -U"
+        " transformers"
+    )
+    with foreign(said, advice), quiet():
+        if kind not in transformers.CONFIG_MAPPING:
+            raise ValueError(f"it knows no model {kind!r:.40}")
+        return transformers.CONFIG_MAPPING[kind].from_dict(record)
 
 
 def _refuse_part(source: str, found: Any, part: str) -> None:
@@ -207,45 +208,48 @@ def tokenizer(source: str, folder: Path, record: dict[str, Any]) -> tuple[str, i
             f"hub:{source}: expected a fast tokenizer, tokenizer.json, found none.\nSave it:"
             " AutoTokenizer.from_pretrained(…).save_pretrained(…)"
         )
-    try:
-        with quiet():
-            found = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-    except (OSError, ValueError, KeyError, ImportError) as problem:
-        raise ConfigError(f"hub:{source}: its tokenizer cannot be read ({_first_line(problem)}).") from None
-    if not found.is_fast:
-        raise ConfigError(
-            f"hub:{source}: its tokenizer is not one of the `tokenizers` library, and cannot be kept in a"
-            " run.\nTake another model."
+    said = f"hub:{source}: its tokenizer cannot be read"
+    with foreign(said, ANOTHER), quiet(), hub_record.airlock(source, folder) as room:
+        found = transformers.AutoTokenizer.from_pretrained(
+            room, local_files_only=True, trust_remote_code=False
         )
-    codes = json.dumps(
-        {**json.loads(found.backend_tokenizer.to_str()), "truncation": None, "padding": None},
-        ensure_ascii=False,
-    )
-    said = (
-        json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
-        if (folder / "generation_config.json").is_file()
-        else {}
-    )
+        codes = {**json.loads(found.backend_tokenizer.to_str()), "truncation": None, "padding": None}
+        highest = max(found.get_vocab().values(), default=0)
+    if highest >= (table := _table(record)):
+        raise ConfigError(
+            f"hub:{source}: its tokenizer numbers tokens up to {highest:,}, its table of tokens has"
+            f" {table:,}.\nThey are not of one model; copy it again."
+        )
+    reach = _reach(record, int(min(found.model_max_length, UNBOUND)))
+    if reach < 2:
+        raise ConfigError(f"hub:{source}: reads {reach} tokens, by its config.json.\nCopy it again.")
+    return json.dumps(codes, ensure_ascii=False), reach, _marks(source, folder, record, found)
 
-    def mark(*names: str) -> int:
-        known = [where.get(name) for name in names for where in (said, record)]
-        first = [one[0] if isinstance(one, list) else one for one in known if one not in (None, [])]
-        return int(first[0]) if first else -1
 
-    def own(number: int | None, *names: str) -> int:
-        return mark(*names) if number is None else number
+def _marks(source: str, folder: Path, record: dict[str, Any], found: Any) -> dict[str, int]:
+    """{start, end, pad, hidden: the tokenizer's own number, else what the model says, else -1}."""
+    path = folder / "generation_config.json"
+    said, table = hub_record.read(source, path) if path.is_file() else {}, _table(record)
 
-    end = own(found.eos_token_id, "eos_token_id")
-    pad = own(found.pad_token_id, "pad_token_id")
-    begins = own(found.bos_token_id, "bos_token_id")
-    start = mark("decoder_start_token_id") if record.get("is_encoder_decoder") else begins
+    def mark(number: int | None, name: str) -> int:
+        known = [number, said.get(name), record.get(name)]
+        single = (one[0] if isinstance(one, list) and one else one for one in known)
+        return next((one for one in single if type(one) is int and 0 <= one < table), -1)
+
+    end = mark(found.eos_token_id, "eos_token_id")
+    pad = mark(found.pad_token_id, "pad_token_id")
+    begins = mark(found.bos_token_id, "bos_token_id")
+    start = mark(None, "decoder_start_token_id") if record.get("is_encoder_decoder") else begins
     start = start if start >= 0 else begins if begins >= 0 else end
     pad = pad if pad >= 0 else max(end, 0)
     hidden = next((one for one in (found.mask_token_id, found.unk_token_id) if one is not None), pad)
-    marks = {"start": start, "end": end, "pad": pad, "hidden": hidden}
-    return codes, _reach(record, int(min(found.model_max_length, UNBOUND))), marks
+    return {"start": start, "end": end, "pad": pad, "hidden": hidden}
+
+
+def _table(record: dict[str, Any]) -> int:
+    """Tokens that a model has vectors for, by its record."""
+    told = record.get("vocab_size") or record.get("text_config", {}).get("vocab_size")
+    return told if isinstance(told, int) else hub_record.NUMBER
 
 
 def _reach(record: dict[str, Any], limit: int) -> int:
@@ -271,23 +275,21 @@ def fingerprint(folder: Path) -> tuple[str, int]:
                     for name in tensors.keys()  # noqa: SIM118
                 )
         except SafetensorError as problem:
-            raise ConfigError(f"{path}: is damaged ({_first_line(problem)}).\nCopy it again.") from None
+            raise ConfigError(f"{path}: is damaged ({first_line(problem)}).\nCopy it again.") from None
     return digest.hexdigest(), count
 
 
-def fresh(record: dict[str, Any], part: str) -> nn.Module:
-    """The architecture with weights drawn anew."""
-    transformers = library()
-    if record["model_type"] not in transformers.CONFIG_MAPPING:
-        raise ConfigError(
-            f"transformers {transformers.__version__} knows no model '{record['model_type']}'.\nUpdate it:"
-            " pip install -U transformers"
-        )
-    with quiet():
-        config = transformers.CONFIG_MAPPING[record["model_type"]].from_dict(record)
-        return _of_texts(
-            getattr(transformers, WORDS[part]).from_config(config, trust_remote_code=False), part
-        )
+def fresh(record: dict[str, Any], part: str, weights: int) -> nn.Module:
+    """The architecture with weights drawn anew. weights: as many as its files hold. ConfigError: unknown
+    here, none that reads texts, or another size than its weights."""
+    config = _configuration("config.json", hub_record.harmless("config.json", record))
+    make = getattr(library(), WORDS[part]).from_config
+    with foreign("this public model cannot be built", ANOTHER), quiet():
+        with torch.device("meta"):  # which takes no memory
+            needed = sum(one.numel() for one in make(config, trust_remote_code=False).parameters())
+        if needed > 4 * weights + FEW:
+            raise ValueError(f"its config.json means {needed:,} weights, its files hold {weights:,}")
+        return _of_texts(make(config, trust_remote_code=False), part)
 
 
 def kept_as(model: nn.Module) -> str:
@@ -299,27 +301,31 @@ def kept_as(model: nn.Module) -> str:
 def pretrained(source: str, folder: Path, part: str) -> tuple[nn.Module, list[str]]:
     """(the model with its weights, in float32; names of weights that the files do not hold, which are drawn
     anew)."""
-    try:
-        with quiet():
-            made, told = getattr(library(), WORDS[part]).from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
+    said = f"hub:{source}: its weights cannot be read"
+    with foreign(said, "Copy it again."), quiet(), hub_record.airlock(source, folder, weights=True) as room:
+        made, told = getattr(library(), WORDS[part]).from_pretrained(
+            room,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+        whole = _of_texts(made, part)
+    missing, own = sorted(set(told["missing_keys"]) & set(whole.state_dict())), dict(whole.named_parameters())
+    if 2 * sum(own[name].numel() for name in missing if name in own) > sum(map(torch.numel, own.values())):
         raise ConfigError(
-            f"hub:{source}: its weights cannot be read ({_first_line(problem)}).\nCopy it again."
-        ) from None
-    whole = _of_texts(made, part)
-    return whole, sorted(set(told["missing_keys"]) & set(whole.state_dict()))
+            f"hub:{source}: its files hold other weights than its config.json describes: {len(missing)} of"
+            f" {len(own)} are missing, {missing[0]} among them.\nCopy it again."
+        )
+    return whole, missing
 
 
 def _of_texts(model: Any, part: str) -> nn.Module:
     """The part of a model that reads texts, without what it would make of the first token for a task of its
-    own."""
+    own. ValueError: it reads no tokens."""
+    if "input_ids" not in inspect.signature(model.forward).parameters:
+        raise ValueError(f"a {model.config.model_type} model reads no texts")
     if part != "encoder":
         return model
     reads = model.get_encoder() if model.config.is_encoder_decoder else model

@@ -135,7 +135,13 @@ def load_pretrained(model: nn.Module, signature: Signature, config: Config) -> l
     own = body.public.state_dict()
     for name, value in found.state_dict().items():
         owner, _, leaf = name.rpartition(".")
-        own[name if name in own else f"{owner}.base_layer.{leaf}"].copy_(value)
+        place = name if name in own else f"{owner}.base_layer.{leaf}"
+        if place not in own or own[place].shape != value.shape:
+            raise ConfigError(
+                f"hub:{config.source}: its files hold {name}, for which its config.json has no place.\n"
+                "Copy it again."
+            )
+        own[place].copy_(value)
     all_ = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     how = f"all {all_:,} weights are trained"
@@ -181,7 +187,7 @@ def _named(config: Config) -> Config:
 
 def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> nn.Module:
     part, record = _part(signature), json.loads(_named(config).architecture)
-    public = adapted(hub_files.fresh(record, part), config.lora)
+    public = adapted(hub_files.fresh(record, part, config.weights), config.lora)
     numbers = Numbers(config)
     if part == "encoder":
         heads = Heads(signature, types, kinds, _width(public), "pooled")
@@ -205,7 +211,7 @@ def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str
 
 
 def _width(public: Any) -> int:
-    return public.config.hidden_size
+    return public.config.get_text_config().hidden_size
 
 
 def _one_way(public: Any) -> bool:
