@@ -19,6 +19,8 @@ import pandas as pd
 import PIL.Image
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mapsto import registry
 from mapsto.batch import Draw, Padded, Ragged
@@ -664,3 +666,38 @@ def test_decoded_labels_are_those_above_one_half() -> None:
     head = column_type.output("labels").head(2)
     predicted = {name: value.numpy() for name, value in head.predict(torch.tensor([[3.0, -3.0], [-1.0, -2.0]])).items()}
     assert [one.value for one in head.decode(predicted)] == [["a"], []]
+
+
+# ---- numbers far from all others, and very small ones --------------------------------------------------------
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1e12, -1e20, 1e38]))
+def test_a_few_far_numbers_do_not_make_the_spread(seed: int, far: float) -> None:
+    values = np.random.default_rng(seed).normal(5, 2, 300)
+    ordinary = Number().fit(values.tolist(), {"side": "output"})
+    fitted = Number().fit([*values.tolist(), far], {"side": "output"})
+    assert ordinary.cap == 0 and abs(fitted.mean - ordinary.mean) < 1e-9 and abs(fitted.std - ordinary.std) < 1e-9
+    head = fitted.output("regression").head(1)
+    loss, known = head.loss(torch.zeros(2), torch.tensor([far, math.nan], dtype=torch.float64))
+    assert known.tolist() == [1, 0] and loss[0] <= fitted.cap**2 + 1e-3 and "far from all others" in fitted.said("y")
+
+
+@given(st.integers(0, 10_000))
+def test_amounts_of_many_orders_keep_their_tail(seed: int) -> None:
+    values = np.exp(np.random.default_rng(seed).normal(0, 3, 500))
+    assert Number().fit(values.tolist(), {}).cap == 0
+    assert Number().fit([0.0] * 480 + [99999.0] * 20, {}).cap == 0  # as capital gains are
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-30, 1e-90])
+def test_numbers_of_a_small_unit_are_numbers(unit: float) -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0]) * unit
+    fitted = Number().fit(values.tolist(), {"side": "output"})
+    head = fitted.output("regression").head(1)
+    answered = head.predict(torch.tensor([(value - fitted.mean) / fitted.std for value in values]))["value"]
+    np.testing.assert_allclose(answered.double().numpy(), values, rtol=1e-5)
+
+
+def test_numbers_alike_but_for_rounding_are_one() -> None:
+    assert Number().fit([0.1 + 0.2, 0.3] * 9, {}).edges == (-1.0, 1.0)
+    assert Number().fit([1e-320, 2e-320, 5e-324], {}).edges == (-1.0, 1.0)

@@ -195,6 +195,8 @@ class RegressionHead(Head):
         if self.column_type.log:
             target = torch.sign(target) * torch.log1p(target.abs())
         standard = ((target - self.column_type.mean) / self.column_type.std).float()
+        if cap := self.column_type.cap:
+            standard = standard.clamp(-cap, cap)
         output = output.float()
         standard = standard[:, None].expand_as(output) if output.ndim == 2 else standard
         error = (huber_loss if self.column_type.loss == "huber" else mse_loss)(

@@ -208,8 +208,8 @@ def fit_types(
         if not any(value is not None for value in values):
             raise DataError(
                 f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can"
-                f" be read as one{_why(column_type, cells)}.\nLeave it out (--drop), or give it another type:"
-                f" {slot.name}:TYPE."
+                f" be read as one{_why(column_type, cells, slot.name)}.\nLeave it out (--drop), or give it another"
+                f" type: {slot.name}:TYPE."
             )
         types[side, slot.name] = column_type.fit(values, spec)
         if earlier and before is not None:
@@ -244,14 +244,14 @@ def _read(column_type: DataType, cells: list[Any]) -> list[Any]:
     return values
 
 
-def _why(column_type: DataType, cells: list[Any]) -> str:
+def _why(column_type: DataType, cells: list[Any], name: str) -> str:
     for cell in cells:
         if not is_missing(cell):
             try:
                 column_type.read(cell)
             except CellError as problem:
                 return f" ({str(problem).splitlines()[0]})"
-    return " (all are missing)"
+    return f" ({column_type.said(name) or 'all are missing'})"
 
 
 def _all_rows(found: Scan, settings: Any) -> Split:

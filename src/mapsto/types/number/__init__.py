@@ -23,6 +23,7 @@ from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
 from mapsto.types.number._calendar import calendar
+from mapsto.types.number._spread import knots, spread_of
 from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
 from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
@@ -79,6 +80,9 @@ class Number(DataType):
     dates_day_first: bool = learned(False)
     mean: float = learned(0.0)  # of training values, on the log scale where `log`
     std: float = learned(0.0)  # 0: not fitted
+    cap: float = learned(
+        0.0
+    )  # standard deviations beyond which a target counts no further; 0: none is so far
     edges: tuple[float, ...] = learned(())  # of the pieces, in standard deviations from the mean
     clock: bool = learned(False)  # does the time of day vary?
     rows: int = learned(0)  # training rows: how fast knots may learn
@@ -170,11 +174,12 @@ class Number(DataType):
         if not len(array):
             return replace(self, mean=0.0, std=1.0, edges=(-1.0, 1.0))
         scaled = self._scaled(array)
-        mean, std = float(scaled.mean()), float(scaled.std())
-        std = std if std > 1e-12 * max(1.0, abs(mean)) else 1.0
-        distinct = knots((scaled - mean) / std, self.bins or int(min(64, max(4, self.rows**0.5 / 2))))
+        mean, std, cap = spread_of(scaled)
+        standard = (scaled - mean) / std if std > 0 else np.zeros(1)
+        std = std or 1.0
+        distinct = knots(standard, self.bins or int(min(64, max(4, self.rows**0.5 / 2))))
         edges = distinct if len(distinct) > 1 else np.array([distinct[0] - 1, distinct[0] + 1])
-        return replace(self, mean=mean, std=std, edges=tuple(edges.tolist()))
+        return replace(self, mean=mean, std=std, edges=tuple(edges.tolist()), cap=cap)
 
     def _scaled(self, array: np.ndarray) -> np.ndarray:
         return np.sign(array) * np.log1p(np.abs(array)) if self.log else array
@@ -284,7 +289,7 @@ class Number(DataType):
     @property
     def needs_float64(self) -> bool:
         """Would float32, which keeps 7 digits, blur its values?"""
-        return not self.log and abs(self.mean) > 1e3 * self.std
+        return not self.log and (abs(self.mean) > 1e3 * self.std or self.std < 1e-30)
 
     def present(self, arrays: Tensor) -> Tensor:
         return ~torch.isnan(arrays)
@@ -312,7 +317,12 @@ class Number(DataType):
                 f"{self._said_zones()}"
             )
         vast = f"'{name}': values beyond {VAST:g} are read as missing: a float's largest, no quantity"
-        return "; ".join(filter(None, [said_decimal(name, self.doubtful), vast * self.beyond]))
+        far = (
+            f"'{name}' holds values far from all others; they count as {self.mean:,.4g} ±"
+            f" {self.cap * self.std:,.4g} ({name}:number(log=true) takes them whole)"
+        )
+        found = (said_decimal(name, self.doubtful), vast * self.beyond, far * (self.cap > 0))
+        return "; ".join(filter(None, found))
 
     def _said_zones(self) -> str:
         if not set(self.zones) - {"UTC"}:
@@ -368,14 +378,3 @@ class Number(DataType):
         from mapsto.types.number.encodings import Numbers
 
         return super().stems(column_types, width) if width is None else Numbers(column_types, width)
-
-
-def knots(values: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` + 1 ascending knots: quantiles of the distinct values, each with the root of its count
-    as mass, so that a value as frequent as capital-gain's zero does not take them all."""
-    distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) <= most + 1:
-        return distinct
-    mass = np.cumsum(np.sqrt(counts))
-    at = np.searchsorted(mass, np.linspace(0, 1, most + 1)[1:-1] * mass[-1])
-    return distinct[np.unique(np.concatenate([[0], at, [len(distinct) - 1]]))]
