@@ -208,8 +208,8 @@ def fit_types(
         if not any(value is not None for value in values):
             raise DataError(
                 f"column '{slot.column}': expected {slot.type} cells, none of {len(cells)} training cells can"
-                f" be read as one{_why(column_type, cells, slot.name)}.\nLeave it out (--drop), or give it another"
-                f" type: {slot.name}:TYPE."
+                f" be read as one{_why(column_type, cells, slot.name)}.\nLeave it out (--drop), or give it"
+                f" another type: {slot.name}:TYPE."
             )
         types[side, slot.name] = column_type.fit(values, spec)
         if earlier and before is not None:
