@@ -145,12 +145,12 @@ def planned(data: Any, signature: str | None = None, emit: Emit | None = None, *
 
 
 def load(path: str | Path, trust: Iterable[str | Path] = ()) -> Run:
-    """Open a run: `load(path).predict(rows)`. trust: own files that it was made with, which nothing but being
-    named here lets it execute."""
+    """Open a run: `load(path).predict(rows)`; while it is being extended it answers as before. trust: own
+    files that it was made with, which nothing but being named here lets it execute."""
     from mapsto.registry.trust import trust_all
 
     trust_all(trust)
-    return Run.open(path)
+    return Run.open_to_answer(path)
 
 
 def resume(
@@ -158,17 +158,15 @@ def resume(
 ) -> Run:
     """Go on with a training that was cut off, exactly. A finished run is returned as it is. trust: as of
     `load`."""
-    run = load(path, trust)
-    emit = emit or _printer()
+    from mapsto.registry.trust import trust_all
+
+    trust_all(trust)
+    run, emit = Run.open(path), emit or _printer()
     if run.status == "done":
         if not (run.path / "model.safetensors").exists():
             run.model  # noqa: B018  (says that the weights are missing, and what to do)
-        emit(
-            {
-                "event": "note",
-                "text": f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5",
-            }
-        )
+        text = f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5"
+        emit({"event": "note", "text": text})
         return run
     extended = "parts" in run.record["data"]
     source = (

@@ -38,6 +38,19 @@ def takes_run(command: argparse.ArgumentParser) -> None:
     takes_trust(command)
 
 
+def to_answer(path: str) -> Any:
+    """The run at a path, which answers as before while it is being extended."""
+    from mapsto.run import Run
+
+    run = Run.open_to_answer(path)
+    if run.path not in (Path(path), Path(path).parent):
+        print(
+            f"mapsto: {printable(path)} is being extended; it answers as before: {run.path}",
+            file=sys.stderr,
+        )
+    return run
+
+
 def takes_trust(command: argparse.ArgumentParser) -> None:
     """Own files, of commands that open a run."""
     command.add_argument(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mapsto.commands.base import takes_run
+from mapsto.commands.base import takes_run, to_answer
 from mapsto.config import options_of
 from mapsto.errors import MapstoError, RunError
 from mapsto.events import Emit
@@ -46,7 +46,6 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.generation.sampling import Sampling
-    from mapsto.run import Run
     from mapsto.run.writing import replies
 
     known = {name.replace("-", "_") for name in FLAGS}
@@ -55,7 +54,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         {name: value for name, value in vars(asked).items() if name in known and value is not None},
         "chat",
     )
-    run = Run.open(asked.run)
+    run = to_answer(asked.run)
     replies(run, (("user", "?"),), how)  # can it talk? Else an error before anybody writes
     talk = _Talk(run, how, [("system", asked.system)] if asked.system else [])
     if sys.stdin.isatty():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mapsto.commands.base import input_paths, takes_data, takes_run, write_rows
+from mapsto.commands.base import input_paths, takes_data, takes_run, to_answer, write_rows
 from mapsto.config import Reading
 from mapsto.events import Emit
 
@@ -19,9 +19,8 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.data.open import open_source
-    from mapsto.run import Run
 
-    run = Run.open(asked.run)
+    run = to_answer(asked.run)
     source = open_source(input_paths(asked.data), Reading())
     where = [name for chunk in source.chunks() for name in chunk.where]
     vectors = run.embed(source)

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from mapsto.commands.base import searched, takes_run, takes_search
+from mapsto.commands.base import searched, takes_run, takes_search, to_answer
 from mapsto.events import Emit
 
 HELP = "measure a run on data with answers"
@@ -19,10 +19,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
-    from mapsto.run import Run
     from mapsto.terminal.words import number
 
-    scores = searched(Run.open(asked.run), asked).evaluate(
+    scores = searched(to_answer(asked.run), asked).evaluate(
         asked.data, lambda event: print(f"mapsto: {event['text']}", file=sys.stderr)
     )
     if asked.json:

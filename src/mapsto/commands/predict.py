@@ -8,7 +8,16 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import Row, input_paths, searched, takes_data, takes_run, takes_search, write_rows
+from mapsto.commands.base import (
+    Row,
+    input_paths,
+    searched,
+    takes_data,
+    takes_run,
+    takes_search,
+    to_answer,
+    write_rows,
+)
 from mapsto.config import Reading
 from mapsto.errors import DataError, RunError
 from mapsto.events import Emit
@@ -34,9 +43,8 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.data.open import open_source
-    from mapsto.run import Run
 
-    run = searched(Run.open(asked.run), asked)
+    run = searched(to_answer(asked.run), asked)
     if asked.data and asked.text:
         raise RunError("expected data or --text, got both.\nKeep one of them.")
     if asked.data:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import Row, takes_run, write_rows
+from mapsto.commands.base import Row, takes_run, to_answer, write_rows
 from mapsto.errors import CellError, ConfigError
 from mapsto.events import Emit
 
@@ -33,11 +33,10 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
-    from mapsto.run import Run
 
     if asked.text and asked.files:
         raise ConfigError("expected files or --text, got both.\nGive one of them.")
-    run = Run.open(asked.run)
+    run = to_answer(asked.run)
     counted = unread = 0
 
     def rows() -> Iterator[Row]:

@@ -23,7 +23,7 @@ from mapsto.models import build as build_model
 from mapsto.outputs.base import Output
 from mapsto.recipes import Choice
 from mapsto.registry import entry, names
-from mapsto.run.segments import recover
+from mapsto.run.segments import answers_before, recover
 from mapsto.signature import Signature, Slot
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
@@ -157,6 +157,12 @@ class RunFolder:
         recover(run.path, run.status)
         trust.check(run.record, run.path)
         return run
+
+    @classmethod
+    def open_to_answer(cls, path: str | Path) -> Self:
+        """As `open`; of a run that is being extended its finished segment, until the next has weights."""
+        run = cls.open(path)
+        return cls.open(answers_before(run) or run.path)
 
     @classmethod
     def _read(cls, path: str | Path) -> Self:

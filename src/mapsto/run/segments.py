@@ -17,7 +17,8 @@ from mapsto.errors import RunError
 from mapsto.files import disk_error, locked
 
 WEIGHTS = "model.safetensors"
-COPIED = ("run.json", "rows.npz", "metrics.json")  # which stay in the run's folder, too
+NOVELTY = "novelty.safetensors"
+COPIED = ("run.json", "rows.npz", "metrics.json", NOVELTY)  # which stay in the run's folder, too
 MOVED = (WEIGHTS, "decisions.jsonl", "log.jsonl")  # of which the next segment has its own
 CHECKPOINTS = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
 
@@ -52,6 +53,14 @@ def leave_behind(run: Any) -> None:
         own, its = run.path / name, run.path / kept / name
         if own.exists() and its.exists() and _same(own, its):
             own.unlink()
+
+
+def answers_before(run: Any) -> Path | None:
+    """The finished segment of a run that goes on from it and has no weights yet."""
+    kept = run.path / run.record.get("segment", "")
+    if kept == run.path or run.status == "done" or (run.path / WEIGHTS).exists():
+        return None
+    return kept if (kept / "run.json").is_file() else None
 
 
 def put_back(run: Any, kept: str) -> None:
@@ -89,11 +98,12 @@ def _number(kept: str) -> int:
 
 
 def _copy(source: Path, goal: Path) -> None:
-    """Whole or not at all. Weights are linked where the disk can, as they are never written in place."""
+    """Whole or not at all. Tensors are linked where the disk can, as they are never written in
+    place."""
     building = goal.with_name(f".{goal.name}.tmp")
     building.unlink(missing_ok=True)
     linked = False
-    if source.name == WEIGHTS:
+    if source.name in (WEIGHTS, NOVELTY):
         with suppress(OSError):
             os.link(source, building)
             linked = True
