@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mapsto.data.open import open_source
 from mapsto.testing.readers import check_reader
 
 ROWS = [{"x": i, "y": "even" if i % 2 == 0 else "odd"} for i in range(10)]
@@ -45,3 +46,10 @@ def test_a_data_set_saved_by_hugging_face(tmp_path: Path) -> None:
     (tmp_path / "both" / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
     both = check_reader("arrow", tmp_path / "both")
     assert both.divided and [split for chunk in both.chunks() for split in chunk.split] == ["train"] * 6 + ["test"] * 6
+
+
+def test_classes_without_a_name_are_listed(tmp_path: Path) -> None:
+    saved(tmp_path / "one", [{"text": f"text {i}", "label": (0, 1, 7, -1)[i % 4]} for i in range(8)])
+    (chunk,) = open_source(tmp_path / "one").chunks()
+    assert list(chunk.columns["label"]) == ["no", "yes", None] * 2  # -1 is no class, by its writer
+    assert [(row.where, row.why) for row in chunk.bad] == [(f"row {i}", "'label': class 7, of which there are 2") for i in (2, 6)]

@@ -15,11 +15,12 @@ from mapsto.data.files import entry_of, fingerprint_of, reading
 from mapsto.data.joined import Part, join
 from mapsto.data.offer import Offer
 from mapsto.errors import ConfigError, DataError
-from mapsto.source import Chunk, Source, split_name
+from mapsto.source import BadRow, Chunk, Source, split_name
 
 FILE, STREAM = b"ARROW1", b"\xff\xff\xff\xff"  # Arrow's two ways of writing; the second says little
 
 
+UNLABELLED = (None, -1)  # how `datasets` writes that a row has no class
 STATE, SPLITS_FILE, INFO = "state.json", "dataset_dict.json", "dataset_info.json"  # of `datasets`
 
 
@@ -55,18 +56,56 @@ class ArrowSource(Source):
             for batch in _batches(Path(path)):
                 for low in range(0, batch.num_rows, size):
                     part = batch.slice(low, size)
-                    columns = {name: self._cells(name, part.column(name)) for name in self.columns}
-                    where = [f"row {first + i}" for i in range(part.num_rows)]
-                    yield Chunk(columns, where, [None] * part.num_rows)
+                    _check(part, Path(path))
+                    columns, bad = {}, {}
+                    for name in self.columns:
+                        columns[name] = self._cells(name, part.column(name), bad)
+                    yield _chunk(columns, part.num_rows, first, bad)
                     first += part.num_rows
 
-    def _cells(self, name: str, column: Any) -> list[Any]:
-        cells: list[Any] = [float(cell) if isinstance(cell, Decimal) else cell for cell in column.to_pylist()]
+    def _cells(self, name: str, column: Any, bad: dict[int, str]) -> list[Any]:
+        """bad: gets why a row cannot be read, by its place."""
+        try:
+            cells = column.to_pylist()
+        except (ValueError, OverflowError):
+            cells = [_cell(value, name, place, bad) for place, value in enumerate(column)]
+        cells = [float(cell) if isinstance(cell, Decimal) else cell for cell in cells]
         if name not in self.classes:
             return cells
         names = self.classes[name]
         there = range(len(names))
+        for place, cell in enumerate(cells):
+            if cell not in there and cell not in UNLABELLED:
+                bad[place] = f"'{name}': class {cell}, of which there are {len(names)}"
         return [names[cell] if cell in there else None for cell in cells]
+
+
+def _check(batch: Any, path: Path) -> None:
+    """DataError: its lengths and places lead out of what is there, where reading would end the process. Texts
+    that are no UTF-8 are found cell by cell."""
+    try:
+        batch.validate(full=True)
+    except _library().ArrowInvalid as problem:
+        if "UTF8" not in str(problem):
+            said = str(problem).splitlines()[0][:200]
+            raise DataError(f"{path.name}: is damaged ({said}).\nWrite it again ({path}).") from None
+
+
+def _cell(value: Any, name: str, place: int, bad: dict[int, str]) -> Any:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError) as problem:
+        bad[place] = f"'{name}': {problem}"
+        return None
+
+
+def _chunk(columns: Mapping[str, list[Any]], rows: int, first: int, bad: Mapping[int, str]) -> Chunk:
+    """Without the bad rows, which it lists."""
+    good = [place for place in range(rows) if place not in bad]
+    if bad:
+        columns = {name: [cells[place] for place in good] for name, cells in columns.items()}
+    told = [BadRow(f"row {first + place}", why) for place, why in sorted(bad.items())]
+    return Chunk(columns, [f"row {first + place}" for place in good], [None] * len(good), told)
 
 
 def _dataset(name: str, folder: Path) -> Source:
@@ -116,7 +155,7 @@ def _batches(path: Path) -> Iterator[Any]:
                 yield from (file.get_batch(i) for i in range(file.num_record_batches))
             else:
                 yield from arrow.ipc.open_stream(mapped)
-    except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as problem:
+    except (arrow.ArrowException, OSError, ValueError, OverflowError) as problem:
         said = str(problem).splitlines()[0][:200]
         raise DataError(f"{path.name}: expected an Arrow file, {said}.\nWrite it again ({path}).") from None
 

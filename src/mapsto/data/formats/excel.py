@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from mapsto.data.offer import Offer
 from mapsto.errors import ConfigError, DataError, did_you_mean
 from mapsto.source import Chunk, Source
 
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, AttributeError, IndexError, OSError),
+    *(EOFError, NotImplementedError, SyntaxError, RuntimeError),
+)  # what zipfile, the XML parser (SyntaxError) and openpyxl raise of books that programs broke
 RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?\d+(:\$?[A-Za-z]{1,3}\$?\d+)?")
 
 
@@ -30,7 +35,7 @@ def source_of(offer: Offer) -> Source:
     sheet, _, area = offer.inside.rpartition("!")
     if offer.inside and not sheet:
         sheet, area = ("", area) if RANGE.fullmatch(area) else (area, "")
-    with _book(offer.path) as book:
+    with _book(offer.path) as book, _told(offer.path):
         name = _sheet(book, sheet.strip("'"), offer)
         first = list(itertools.islice(_rows(book, name, area), 2))
     if not first:
@@ -63,24 +68,39 @@ class ExcelSource(Source):
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         with _book(Path(self.path)) as book:
             rows = itertools.islice(_rows(book, self.sheet, self.area), self.skip, None)
-            while some := list(itertools.islice(rows, size)):
+            while some := self._next(rows, size):
                 width = len(self.columns)
                 cells = [[*row, *[None] * (width - len(row))][:width] for _, row in some]
                 columns = dict(zip(self.columns, map(list, zip(*cells, strict=True)), strict=True))
                 yield Chunk(columns, [f"row {number}" for number, _ in some], [None] * len(some))
 
+    def _next(self, rows: Iterator[tuple[int, Sequence[Any]]], size: int) -> list[tuple[int, Sequence[Any]]]:
+        with _told(Path(self.path)):
+            return list(itertools.islice(rows, size))
+
 
 @contextmanager
 def _book(path: Path) -> Iterator[Any]:
     library = _library()
-    try:
+    with _told(path):
+        with zipfile.ZipFile(path) as file:
+            if (name := file.testzip()) is not None:
+                raise zipfile.BadZipFile(f"{name} is not what was saved")
         book = library.load_workbook(path, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as problem:
-        raise DataError(f"{path.name} is damaged: {problem}.\nSave it again ({path}).") from None
     try:
         yield book
     finally:
         book.close()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the library raises of a damaged book, as a DataError."""
+    try:
+        yield
+    except DAMAGED as problem:
+        why = " ".join((str(problem) or type(problem).__name__).split())[:200]
+        raise DataError(f"{path.name} is damaged: {why}.\nSave it again ({path}).") from None
 
 
 def _library() -> ModuleType:
