@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import mapsto
+from mapsto.cli import main
 from mapsto.config import Budget, Training
 from mapsto.errors import DataError
 from mapsto.training.budget import Schedule, shape
@@ -177,3 +178,46 @@ def test_equal_metrics_are_told_apart_by_the_loss() -> None:
     for step in (5, 10):
         judge.update(step, {"tags": {"f1": 0.0}})
     assert judge.step == 10  # without a loss, the later
+
+
+# ---- budgets that learn -----------------------------------------------------------------------------------------
+
+
+def test_half_of_the_minutes_is_learned_in_however_long_reading_took(table: Path, tmp_path: Path) -> None:
+    from mapsto.steps.prepare import store_of
+
+    run = mapsto.train(table, "x, shop -> y", steps=1, model="mlp(width=8,members=1)", out=tmp_path, emit=ignore)
+    heard: list[dict] = []
+    for spent, minutes in ((10.0, 1.0), (40.0, 1.167), (600.0, 10.5)):
+        learner = run.new_learner(run.new_model(), store_of(run, lambda: None, ignore))  # type: ignore[arg-type, return-value]
+        trainer = Trainer(learner, None, Budget(minutes=1.0), emit=heard.append, elapsed=spent)
+        trainer.updater.plan = Plan("cpu", micro_batch=32, seconds_per_micro=0.01)
+        trainer.course.set_total()
+        assert trainer.course.clock.minutes == pytest.approx(minutes, abs=0.01)
+        assert trainer.course.schedule.total >= 1 or trainer.course.decisions.all[-1]["total"] * 0.011 > 25
+    assert [event["minutes"] for event in heard] == [pytest.approx(1.167, abs=0.01), pytest.approx(10.5, abs=0.01)]
+    assert "half of the time asked for" in heard[0]["why"]
+
+
+def test_a_net_that_learned_nothing_is_told_last_with_what_to_do(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mapsto.steps.cautions.PASSES", 10**6)  # which no machine makes in that time
+    words = ["train", str(table), "x, shop -> y", "--model", "linear", "--lr", "1e-9", "--out", str(tmp_path)]
+    assert main([*words, "--minutes", "0.001", "--name", "short"]) == 0
+    *_, first, second, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("warning: 'y': r2") and first.endswith("which knows nothing of the inputs")
+    assert second.startswith("warning: its minutes were over after ")
+    assert last.startswith("learn on: mapsto extend ") and last.endswith("--minutes 1")
+    assert main([*words, "--steps", "60", "--name", "steps"]) == 0
+    *_, first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("warning: 'y': r2") and last.startswith("find out why: mapsto doctor ")
+
+
+def test_a_net_that_is_beaten_by_a_simple_model_is_told_so(table: Path, tmp_path: Path) -> None:
+    heard: list[dict] = []
+    mapsto.train(table, "x, shop -> y", steps=600, lr=0.03, model="linear", out=tmp_path, emit=heard.append)
+    (done,) = [event for event in heard if event["event"] == "done"]
+    assert "'nearest' reaches r2" in done["cautions"][0]
+    mapsto.train(table, "x, shop -> y", steps=400, model="mlp(width=32,members=4)", out=tmp_path, emit=heard.append)
+    assert heard[-1]["cautions"] == []

@@ -27,6 +27,7 @@ from mapsto.registry.trust import flags
 from mapsto.run import Run
 from mapsto.run.folder import WEIGHTS
 from mapsto.source import SPLITS
+from mapsto.steps.cautions import cautions
 from mapsto.training import memory
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
@@ -69,18 +70,11 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     )
     for name in ("metrics", "novelty"):
         vars(run).pop(name, None)
-    return (
-        _result(
-            run,
-            metrics.get("test", {}),
-            beside,
-            seconds,
-            stopped=trainer.stop,
-            best=trainer.best_weights.of,
-            parts=_told(parts),
-        ),
-        {split: held.sample for split, held in found.items() if len(held.sample.rows)},
-    )
+    test = metrics.get("test", {})
+    more: Event = {"stopped": trainer.stop, "best": trainer.best_weights.of, "parts": _told(parts)}
+    more["cautions"] = cautions(run, trainer, test, beside)
+    samples = {split: held.sample for split, held in found.items() if len(held.sample.rows)}
+    return _result(run, test, beside, seconds, **more), samples
 
 
 def _scores(

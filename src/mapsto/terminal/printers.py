@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mapsto.errors import printable
@@ -92,6 +92,8 @@ class PlainPrinter:
         if "stop" in event:
             how = "early stopping" if event["stop"].startswith("no better") else "stopping"
             return [f"{how} at step {event['step']:,}: {event['stop']}"]
+        if "minutes" in event:
+            return [f"  {event['why']}"]
         if "why" in event:
             what = f"rate × {event['rate']}" if "rate" in event else f"micro-batch {event['micro_batch']}"
             return [f"step {event['step']:,}: {event['why']}; {what} from here"]
@@ -122,7 +124,7 @@ class PlainPrinter:
     def _done(self, event: Event) -> list[str]:
         lines = ["", *table(event), "", f"{event['run']}  ({duration(event['seconds'])})"]
         lines += [f"report: {event['report']}"] if event.get("report") else []
-        return [*lines, event["use"]]
+        return [*lines, event["use"], *_cautioned(event.get("cautions", ()))]
 
 
 class LivePrinter(PlainPrinter):
@@ -175,6 +177,11 @@ class LivePrinter(PlainPrinter):
 
     def __del__(self) -> None:
         self._close()
+
+
+def _cautioned(said: Sequence[str]) -> list[str]:
+    """The last of them says what to do."""
+    return ["", *(f"warning: {one}" for one in said[:-1]), said[-1]] if said else []
 
 
 def told_step(event: Event, score: str) -> str:

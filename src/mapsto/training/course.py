@@ -44,6 +44,7 @@ class Course:
     def restart(self) -> None:
         """As before the first decision; `every` is laid out once and stays."""
         self.schedule, self.stop = Schedule(), ""
+        self.clock.minutes = self.budget.minutes
 
     @property
     def recorded_plan(self) -> Mapping[str, Any] | None:
@@ -70,6 +71,8 @@ class Course:
         """Put a decision into effect; the plan is taken before the first step."""
         if "total" in decision:
             self.schedule.set_total(decision["step"], decision["total"])
+        if "minutes" in decision and self.budget.minutes is not None:
+            self.clock.minutes = decision["minutes"]
         if "every" in decision:
             self.every = decision["every"]
         if "rate" in decision:
@@ -112,6 +115,7 @@ class Course:
         if any("total" in decision for decision in self.decisions.all):
             return
         total = fixed = self.fixed_total()
+        self._keep_half()
         if self.budget.minutes is not None:
             plan = self.updater.plan
             left = max(0.0, self.clock.left - plan.compile_seconds)
@@ -121,6 +125,19 @@ class Course:
         assert total is not None, "a budget has minutes, steps or epochs"
         # one line: a kill between two would leave half
         self.decisions.add(0, total=total, every=self._interval(total))
+
+    def _keep_half(self) -> None:
+        """At least half of the minutes are learned in: where what comes before took more, they are
+        lengthened."""
+        asked, spent = self.budget.minutes, self.clock.elapsed / 60
+        more = asked is not None and spent > asked / 2
+        minutes = self.updater.group.broadcast(round(spent + asked / 2, 3) if more and asked else None)
+        if minutes is not None:
+            why = (
+                f"reading and planning took {spent:.2g} of {asked:.2g} minutes; it is given {minutes:.2g}, so"
+                " that half of the time asked for is learned in"
+            )
+            self.decide(0, minutes=minutes, why=why)
 
     def retime(self, step: int) -> None:
         """With minutes, lay the rest of the budget out anew from measured throughput."""

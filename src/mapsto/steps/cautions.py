@@ -1,0 +1,75 @@
+"""What a person is told last of a training: that the net learned too little to be used, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mapsto.learners.base import Learner
+from mapsto.measure.scores import Scores
+from mapsto.run import Run
+from mapsto.training.trainer import Trainer
+
+PASSES = 2  # over the training rows, below which minutes were too few to learn much
+TIMES = 3  # times the minutes that are advised then
+
+
+def cautions(run: Run, trainer: Trainer, test: Mapping[str, Scores], beside: Mapping[str, Any]) -> list[str]:
+    """Sentences, none where all is well. test: {output: its figures}; beside: {output: {simple answer: its
+    figures}} on the same rows."""
+    passes = _passes(trainer)
+    short = trainer.course.clock.minutes is not None and passes is not None and passes < PASSES
+    found = [_beaten(run, trainer.learner, slot, test[slot], beside.get(slot, {})) for slot in test]
+    found = [sentence for sentence in found if sentence]
+    if short:
+        found.append(f"its minutes were over after {passes:.2g} passes over the training rows")
+    if not found:
+        return []
+    minutes = TIMES * (trainer.course.clock.minutes or 2)
+    way = f"learn on: mapsto extend {run.path} --minutes {max(1, round(minutes))}"
+    return [*found, way if short or _out_of_time(trainer) else f"find out why: mapsto doctor {run.path}"]
+
+
+def _passes(trainer: Trainer) -> float | None:
+    rows = trainer.learner.size("train")
+    return trainer.step * (trainer.learner.training.batch or 1) / rows if rows else None
+
+
+def _out_of_time(trainer: Trainer) -> bool:
+    """Did minutes end it, and no goal, patience or number of steps?"""
+    fixed = trainer.course.fixed_total()
+    return trainer.course.clock.minutes is not None and (fixed is None or trainer.step < fixed)
+
+
+def _beaten(run: Run, learner: Learner, slot: str, own: Scores, simple: Mapping[str, Scores]) -> str:
+    """How the net loses by its first metric: to what knows nothing of the inputs, or, beyond chance, to what
+    is simple. "" where it does not."""
+    metric = next((one for one in learner.metrics(slot) if one.name in own), None)
+    if metric is None:
+        return ""
+    net = own[metric.name]
+    trivial = run.output(slot).trivial
+    values = {name: figures.get(metric.name, {}).get("value") for name, figures in simple.items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    if trivial in known and not metric.better(_number(net["value"]), known[trivial]):
+        return (
+            f"'{slot}': {metric.name} {_said(net['value'])} is no better than that of '{trivial}',"
+            f" {_said(known[trivial])}, which knows nothing of the inputs"
+        )
+    edge = net["high"] if metric.higher_is_better else net["low"]
+    better = {name: value for name, value in known.items() if metric.better(value, _number(edge))}
+    if not better or edge is None:
+        return ""
+    best = max(better, key=lambda name: better[name] if metric.higher_is_better else -better[name])
+    return (
+        f"'{slot}': '{best}' reaches {metric.name} {_said(better[best])} on the same rows, the net"
+        f" {_said(net['value'])}"
+    )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _said(value: float | None) -> str:
+    return "—" if value is None else f"{value:.4f}" if abs(value) < 1e4 else f"{value:,.0f}"
