@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from mapsto.training.budget import Schedule, shape
 from mapsto.training.optimizers import Muon, build_optimizer, orthogonalised
 from mapsto.training.plan import Plan
 from mapsto.training.prefetch import prefetched
+from mapsto.training.threads import Crowd
 from mapsto.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("without_reports")
@@ -221,3 +223,42 @@ def test_a_net_that_is_beaten_by_a_simple_model_is_told_so(table: Path, tmp_path
     assert "'nearest' reaches r2" in done["cautions"][0]
     mapsto.train(table, "x, shop -> y", steps=400, model="mlp(width=32,members=4)", out=tmp_path, emit=heard.append)
     assert heard[-1]["cautions"] == []
+
+
+# ---- threads on a busy machine ----------------------------------------------------------------------------------
+
+
+def decided(stretches: list[float], planned: float = 0.1, threads: int = 4) -> list[int]:
+    """The threads that are decided on, for a step's seconds in each stretch of 40 steps."""
+    found: list[int] = []
+    crowd = Crowd(lambda step, threads, why: found.append(threads), planned)
+    seconds = 0.0
+    for number, took in enumerate(stretches, 1):
+        seconds += 40 * took
+        crowd.look(40 * number, found[-1] if found else threads, 40 * number, seconds)
+    return found
+
+
+def test_slow_steps_are_tried_with_fewer_threads() -> None:
+    assert decided([0.1, 0.12, 0.11, 0.19]) == []  # no more than twice as slow
+    assert decided([0.1, 0.5, 0.2]) == [2]  # that helped
+    assert decided([0.1, 2.0, 1.0, 1.0, 0.3]) == [2, 1]  # and once more, for it is slow still
+    assert decided([0.1, 0.5, 0.6, 0.6, 0.6]) == [2, 4]  # that did not, and is not tried again
+    assert decided([0.1, 2.0], threads=1) == []
+    assert decided([3.0, 0.1], planned=0.1) == [2]  # slow from the first step on
+    assert decided([0.3, 0.1], planned=0.0) == []  # nothing was planned, nothing is known
+
+
+def test_threads_that_were_decided_on_are_reproduced(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr("mapsto.training.threads.SLOW", 0.0)  # every step is slow
+    monkeypatch.setattr("mapsto.training.threads.LONG", 0.1)
+    monkeypatch.setattr("mapsto.training.trainer.TICK", 0.05)
+    torch.set_num_threads(2)
+    try:
+        run = mapsto.train(table, "x, shop -> y", minutes=0.04, batch=32, model="mlp(width=8,members=1)", plan="default", out=tmp_path, emit=ignore)
+        decisions = [json.loads(line) for line in (run.path / "decisions.jsonl").read_text().splitlines()]
+        assert any("threads" in one for one in decisions)
+        assert mapsto.api.reproduce(run.path, emit=ignore)[1]
+    finally:
+        torch.set_num_threads(before)

@@ -20,6 +20,7 @@ OUTPUTS = 3  # the outputs alone: `any -> text`
 INPUTS = 2  # the inputs alone: `image -> any`
 MIXED = 1  # some of the inputs
 ANYTHING = 0
+LEARNING = 0.75  # of the minutes; the rest is read, planned and evaluated in
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Facts:
     steps or epochs decide; speed: measures what this machine's convolutions reach, FLOP/s, when a recipe
     wants to know, and text_flops what nets of texts do; tokens: in the training rows' cells of unequal
     length; alignment_lengths: of each training row how many steps its input has, and how many its answer
-    takes at least, where these are counted; started: from another run's weights.
+    takes at least, where these are counted; started: from another run's weights; step_seconds: what a step
+    of the recipe's model with such options takes here, measured; None where that cannot be.
     """
 
     signature: Signature
@@ -43,6 +45,15 @@ class Facts:
     started: bool = False
     found: Mapping[str, Any] = field(default_factory=dict)  # by the earlier run's model, where there is one
     text_flops: Callable[[], float] = lambda: 0.0
+    step_seconds: Callable[[Mapping[str, Any], Training], float] | None = None
+
+    def measured_passes(self, options: Mapping[str, Any], training: Training) -> float | None:
+        """As `passes`, of the recipe's model with such options, by its real step; None where there is none to
+        measure."""
+        if self.minutes is None or self.step_seconds is None:
+            return None
+        steps = LEARNING * 60 * self.minutes / self.step_seconds(options, training)
+        return steps * (training.batch or 1) / self.rows
 
     @property
     def mixable(self) -> bool:

@@ -171,6 +171,7 @@ def _taken(run: Run) -> list[tuple[int, str]]:
         parts += [
             f"rate × {one['rate']:g}" if "rate" in one else "",
             f"{one['micro_batch']:,} rows at once" if "micro_batch" in one else "",
+            f"threads: {one['threads']}" if "threads" in one else "",
         ]
         parts += [f"stop: {one['stop']}" if "stop" in one else "", str(one.get("why", ""))]
         if text := ", ".join(filter(None, parts)):

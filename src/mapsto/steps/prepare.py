@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from mapsto import models, recipes
 from mapsto.batch import Ragged
 from mapsto.checks._gate import gate
-from mapsto.config import Reading, Settings
+from mapsto.config import Reading, Settings, Training
 from mapsto.data import cache
 from mapsto.data.encode import encode_source, spots
 from mapsto.data.open import open_source
@@ -252,7 +252,30 @@ def _facts(run: Run, ready: Prepared, settings: Settings, earlier: WarmStart | N
         "start" in run.record,
         earlier.found if earlier else {},
         lambda: text_speed(choose_device(settings.training.device)),
+        _step_seconds(ready, settings) if timed and store is not None and settings.model is None else None,
     )
+
+
+def _step_seconds(ready: Prepared, settings: Settings) -> Callable[[Mapping[str, Any], Training], float]:
+    """What a step of the recipe's model takes on rows of this data."""
+    recipe = recipes.recipe_of(ready.signature)
+
+    def measure(options: Mapping[str, Any], training: Training) -> float:
+        from mapsto.training.step_seconds import step_seconds
+
+        assert isinstance(ready, Ready)
+        rows = ready.store.rows("train")[: training.batch or 1]
+        outputs = ready.signature.outputs
+        kinds = {
+            slot.name: recipes.output_kind(ready.signature, slot, ready.types["output", slot.name])
+            for slot in outputs
+        }
+        with torch.random.fork_rng():
+            model = models.build(recipe.model, ready.signature, ready.types, options, kinds)
+            batch = ready.store.batch(rows)
+            return step_seconds(model, batch, training, choose_device(settings.training.device))
+
+    return measure
 
 
 def _with_recipe(

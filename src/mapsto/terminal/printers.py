@@ -13,6 +13,9 @@ from mapsto.terminal.words import duration, number, short, size
 EVERY = 10.0  # seconds between progress lines where nothing can be redrawn
 
 
+EFFECTS = {"rate": "rate ×", "micro_batch": "micro-batch", "threads": "threads:"}  # of decisions
+
+
 class PlainPrinter:
     """One line an event; progress at most every ten seconds."""
 
@@ -95,7 +98,7 @@ class PlainPrinter:
         if "minutes" in event:
             return [f"  {event['why']}"]
         if "why" in event:
-            what = f"rate × {event['rate']}" if "rate" in event else f"micro-batch {event['micro_batch']}"
+            what = next(f"{words} {event[name]}" for name, words in EFFECTS.items() if name in event)
             return [f"step {event['step']:,}: {event['why']}; {what} from here"]
         return []
 

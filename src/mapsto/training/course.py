@@ -20,6 +20,7 @@ from mapsto.training import memory
 from mapsto.training.budget import Clock, Schedule, fixed_total
 from mapsto.training.decisions import Decisions
 from mapsto.training.step import Updater
+from mapsto.training.threads import Crowd
 
 # evaluations over the budget where they take little of its time; the same with a goal to stop at; and else
 EVALUATIONS, EVALUATIONS_WITH_GOAL, MIN_EVALUATIONS = 25, 100, 5
@@ -39,12 +40,15 @@ class Course:
         self.decisions = Decisions(folder, updater.group.rank == 0)
         self.clock = Clock(budget.minutes, elapsed)
         self.every = 1 << 62
+        self._crowd: Crowd | None = None
         self.restart()
 
     def restart(self) -> None:
         """As before the first decision; `every` is laid out once and stays."""
         self.schedule, self.stop = Schedule(), ""
         self.clock.minutes = self.budget.minutes
+        if self.recorded_plan:
+            self._set_threads(self.recorded_plan["threads"])
 
     @property
     def recorded_plan(self) -> Mapping[str, Any] | None:
@@ -79,6 +83,8 @@ class Course:
             self.schedule.rate *= decision["rate"]
         if "micro_batch" in decision:
             self.updater.plan = replace(self.updater.plan, micro_batch=decision["micro_batch"])
+        if "threads" in decision:
+            self._set_threads(decision["threads"])
         if "stop" in decision:
             self.stop = decision["stop"]
 
@@ -139,10 +145,26 @@ class Course:
             )
             self.decide(0, minutes=minutes, why=why)
 
+    def look(self, step: int) -> None:
+        """With minutes: lay the rest of the budget out anew, and see to it that threads do not wait for each
+        other. Nothing is decided where a record says what was."""
+        if self.budget.minutes is None or self.decisions.next_after(step) < 1 << 62:
+            return
+        self.retime(step)
+        plan, timer, training = self.updater.plan, self.updater.timer, self.updater.learner.training
+        if self.updater.group.size > 1 or training.threads or self.updater.learner.device.type != "cpu":
+            return
+        self._crowd = self._crowd or Crowd(self.decide, plan.seconds_per_micro * self.passes)
+        self._crowd.look(step, plan.threads, timer.steps, sum(timer.seconds.values()))
+
+    def _set_threads(self, threads: int) -> None:
+        self.updater.plan = replace(self.updater.plan, threads=threads)
+        torch.set_num_threads(threads)
+
     def retime(self, step: int) -> None:
         """With minutes, lay the rest of the budget out anew from measured throughput."""
         total = self.clock.last(step)
-        if total is None or self.decisions.next_after(step) < 1 << 62:
+        if total is None:
             return
         fixed, planned = self.fixed_total(), self.schedule.total
         total = total if fixed is None else min(total, fixed)

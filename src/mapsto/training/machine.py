@@ -74,7 +74,7 @@ def machine_speed(device: torch.device) -> float:
     float32: measured once a machine (0.3 s) and remembered, so that recipes that depend on it decide alike
     every time."""
     kind = torch.bfloat16 if has_bfloat16(device) else torch.float32
-    return _remembered(f"convolution in {kind}", device, lambda: _convolution(device, kind))
+    return remembered(f"convolution in {kind}", device, lambda: _convolution(device, kind))
 
 
 def text_speed(device: torch.device) -> float:
@@ -87,7 +87,7 @@ def machine_peak(device: torch.device, precision: str) -> float:
     forward and backward; measured once and remembered."""
     kind = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision, torch.float32)
     known = [
-        _remembered(f"{name} {precision}", device, lambda of=of: of(device, kind))
+        remembered(f"{name} {precision}", device, lambda of=of: of(device, kind))
         for name, of in KERNELS.items()
     ]
     return max(known)
@@ -134,18 +134,18 @@ def _least(work: Callable[[], Any], device: torch.device) -> float:
     return min(found)
 
 
-def _remembered(what: str, device: torch.device, find: Callable[[], float]) -> float:
-    """A figure of this machine, from the cache or found now."""
+def remembered(what: str, device: torch.device, find: Callable[[], float]) -> float:
+    """A figure of this machine, from the cache or found now; not kept where it is busy."""
     known = hashlib.blake2b(
         json.dumps([machine(), str(device), torch.get_num_threads(), what]).encode(), digest_size=12
     ).hexdigest()
     path = cache_folder() / "machine" / f"{known}.json"
     try:
-        return float(json.loads(path.read_text())["flops"])
+        return float(json.loads(path.read_text())["found"])
     except (OSError, ValueError, KeyError):
         pass
     found = find()
     if not busy():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"flops": found, "what": what})
+        write_json(path, {"found": found, "what": what})
     return found

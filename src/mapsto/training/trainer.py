@@ -264,7 +264,7 @@ class Trainer:
         self._next_look = self.step + max(1, int(rate * TICK))
         if now - since > 5:  # a shorter stretch would tell of evaluations rather than of speed
             self._tick_mark = (now, self.step)
-        self.course.retime(self.step)
+        self.course.look(self.step)
         left = min(self.course.clock.left, (self.course.schedule.total - self.step) / max(1e-9, rate))
         rows = rate * (self.learner.training.batch or 1)
         known = {
