@@ -184,7 +184,7 @@ FORMATS = (
     Format("jpg", folder_of(lambda i: picture(i, "jpeg"), ".jpg"), IMAGE, checked=True),
     Format("wav", folder_of(sound, ".wav"), SOUND, checked=True),
     Format("flac", folder_of(lambda i: sound(i, "FLAC"), ".flac"), SOUND, checked=True),
-    Format("texts", folder_of(lambda i: words(i).encode(), ".txt"), "-> text", checked=True),
+    Format("texts", folder_of(lambda i: words(i).encode(), ".txt"), "text -> category", checked=True),
     Format("p.zip", zipped, IMAGE, checked=True),
     Format("p.tar.gz", tarred, IMAGE, checked=True),
     Format("w.tar", lambda path: tarred(path, webdataset=True), "image -> cls:category", checked=True),

@@ -138,8 +138,11 @@ def are_prose(entries: Sequence[Entry], apart: bool) -> bool:
 
 
 def _is_prose(entry: Entry) -> bool:
-    """Is it a text without columns? An empty one may be."""
-    return not entry.size or is_prose(Path(entry.path))
+    """Is it a text without columns? An empty one may be, and so is a single line."""
+    try:
+        return not entry.size or is_prose(Path(entry.path))
+    except DataError:  # no rows below what would be a header
+        return True
 
 
 def open_prose(name: str, files: Sequence[Entry], given: Sequence[str | None] = ()) -> Source:
