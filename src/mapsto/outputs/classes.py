@@ -161,7 +161,7 @@ class ClassesHead(Head):
 
     def __init__(self, column_type: Any, width: int):
         super().__init__()
-        self.classes, self.smoothing = column_type.vocabulary, column_type.smoothing
+        self.answers, self.smoothing = column_type.answers, column_type.smoothing
         self.linear = nn.Linear(width, len(column_type.vocabulary))
         counts = torch.tensor(column_type.counts, dtype=torch.float32)
         weight = (counts.sum() / (len(counts) * counts.clamp(min=1))).clamp(max=MOST_WEIGHT)
@@ -202,10 +202,10 @@ class ClassesHead(Head):
         best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
         found = [
             Prediction(
-                self.classes[k],
+                self.answers[k],
                 float(row[k]),
-                detail={"probabilities": {self.classes[j]: float(row[j]) for j in top}},
+                detail={"probabilities": {self.answers[j]: float(row[j]) for j in top}},
             )
             for row, k, top in zip(probability, value.tolist(), best, strict=True)
         ]
-        return with_sets(found, self.classes, predicted)
+        return with_sets(found, self.answers, predicted)

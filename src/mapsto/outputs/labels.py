@@ -204,7 +204,7 @@ class LabelsHead(Head):
 
     def __init__(self, column_type: Any, width: int):
         super().__init__()
-        self.labels = column_type.vocabulary
+        self.answers = column_type.answers
         self.linear = nn.Linear(width, len(column_type.vocabulary))
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -230,11 +230,11 @@ class LabelsHead(Head):
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         found = []
         for row, value in zip(predicted["probability"], predicted["value"], strict=True):
-            named = {name: float(p) for name, p in zip(self.labels, row, strict=True)}
+            named = {name: float(p) for name, p in zip(self.answers, row, strict=True)}
             found.append(
                 Prediction(
-                    [name for name, held in zip(self.labels, value, strict=True) if held],
+                    [name for name, held in zip(self.answers, value, strict=True) if held],
                     detail={"probabilities": named},
                 )
             )
-        return with_sets(found, self.labels, predicted)
+        return with_sets(found, self.answers, predicted)

@@ -338,6 +338,11 @@ class DataType:
         """Names of the classes or labels that a head of this room tells apart; () for other answers."""
         return ()
 
+    @property
+    def answers(self) -> tuple[Any, ...]:
+        """The same `classes` as values of the kind that the column's cells had: 3, where a class is '3'."""
+        return self.classes
+
     def merged_with(self, other: Self) -> Self:
         """A room in whose terms the answers of two runs can be told, `other` being the other's: with the
         classes of both. ConfigError where their answers are of different kinds."""
