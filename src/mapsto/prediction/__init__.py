@@ -93,6 +93,16 @@ class Predictions:
     present: Mapping[str, np.ndarray]
     rows: np.ndarray
 
+    def take(self, at: np.ndarray) -> Predictions:
+        """Of some of the rows, (n,) bool."""
+        predicted = {
+            slot: {name: value[at] for name, value in arrays.items()}
+            for slot, arrays in self.predicted.items()
+        }
+        target = {slot: value[at] for slot, value in self.target.items()}
+        present = {slot: value[at] for slot, value in self.present.items()}
+        return Predictions(predicted, target, present, self.rows[at])
+
     def values(self, slot: str, metrics: Sequence[Metric]) -> dict[str, float]:
         """{metric: value} over the rows whose label is known; {} when none is."""
         known = any_known(self.present[slot])
@@ -142,6 +152,16 @@ class Measured:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def take(self, at: np.ndarray) -> Measured:
+        """Of some of the rows, (n,) bool."""
+        statistics = {
+            slot: {name: value[at] for name, value in found.items()}
+            for slot, found in self.statistics.items()
+        }
+        known = {slot: value[at] for slot, value in self.known.items()}
+        sample = self.sample.take(at) if self.whole else NOTHING
+        return Measured(self.rows[at], sample, statistics, known)
 
     @property
     def whole(self) -> bool:

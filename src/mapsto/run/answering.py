@@ -87,7 +87,7 @@ def support(run: Any, data: Any) -> Batch:
     signature, found = located(run, source, targets=True), None
     for chunk in source.chunks(PIECE):
         encoded, kept = _encoded(run, chunk, signature, unread)
-        found = found or batch_of(run, signature, encoded, 0, kept)
+        found = found or batch_of(run, signature, encoded, 0, len(kept))
     if unread or found is None or found.size < 1:
         why = unread[0] if unread else "there are no rows"
         raise DataError(f"{source.name}: cannot be answered by ({why}).\nGive whole rows, with answers.")
@@ -133,14 +133,16 @@ def batch_of(run: Any, signature: Signature, encoded: Mapping, low: int, high: i
 def evaluate(
     run: Any, data: Any, emit: Callable[[Mapping[str, Any]], None] | None = None
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers.
-    DataError when there are none; rows that cannot be read are left out, and `emit` hears of them."""
-    from mapsto.measure.scores import score, scored
+    """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers; where the
+    run has learned from some of them, also "learned", their number, and "new", the same figures on the
+    others, {} where there are none. DataError when there are no rows; of those that cannot be read, which are
+    left out, and of those that it learned from `emit` hears."""
+    from mapsto.run.known_rows import in_words, learned_rows
 
     _, source = run._source(data)
     signature = located(run, source, targets=True)
     unread: list[str] = []
-    found = _measured(run, source, signature, unread)
+    found, kept = _measured(run, source, signature, unread)
     if unread and emit:
         emit(
             {
@@ -153,6 +155,23 @@ def evaluate(
             f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned:"
             f" {run.signature}"
         )
+    scores = _scores(run, found)
+    learned = learned_rows(run, source, signature)
+    learned = None if learned is None else (learned if kept is None else learned[kept])[found.rows]
+    if learned is None or not learned.any():
+        return scores
+    new = {} if learned.all() else _scores(run, found.take(~learned))
+    if emit:
+        emit({"event": "note", "text": in_words(learned, new)})
+    for name, metrics in scores.items():
+        for metric, figures in metrics.items():
+            figures |= {"learned": int(learned.sum()), "new": new.get(name, {}).get(metric, {})}
+    return scores
+
+
+def _scores(run: Any, found: Measured) -> dict[str, dict[str, dict[str, Any]]]:
+    from mapsto.measure.scores import score, scored
+
     scores = {}
     for slot in run.signature.outputs:
         metrics = run.metrics_of(slot.name)
@@ -175,31 +194,40 @@ def _calibrated(run: Any, slot: str, arrays: Mapping[str, np.ndarray]) -> dict[s
         ) from problem
 
 
-def _measured(run: Any, source: Source, signature: Signature, unread: list[str]) -> Measured:
-    """What the learner says of rows with answers. unread gets a line for each that cannot be read."""
+def _measured(
+    run: Any, source: Source, signature: Signature, unread: list[str]
+) -> tuple[Measured, list[int] | None]:
+    """What the learner says of rows with answers; and which of the source's rows these are, where they are
+    not all of them. unread gets a line for each that cannot be read."""
     from mapsto.data.store import stored
     from mapsto.prediction import Keep
 
     keep = Keep(calibrated=partial(_calibrated, run))
     if not run.learner.packs:
-        rows = NewRows(lambda: _readable(run, source, signature, unread))
-        return run.learner.measure("test", replace(keep, store=rows))
+        kept: list[int] = []
+        rows = NewRows(lambda: _readable(run, source, signature, unread, kept))
+        return run.learner.measure("test", replace(keep, store=rows)), kept
     store = stored(source, signature, run.types)
     store.device = run.learner.device
     unread += [f"{row['where']}: {' '.join(row['why'].split())}" for row in (*store.bad, *store.problems)]
-    return run.learner.measure("test", replace(keep, store=store))
+    return run.learner.measure("test", replace(keep, store=store)), None
 
 
-def _readable(run: Any, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
+def _readable(
+    run: Any, source: Source, signature: Signature, unread_rows: list[str], kept: list[int]
+) -> Iterator[Batch]:
+    first = 0
     for chunk in source.chunks(PIECE):
-        taken, kept = _encoded(run, chunk, signature, unread_rows)
-        yield from _batches(run, signature, taken, kept)
+        taken, keep = _encoded(run, chunk, signature, unread_rows)
+        kept += [first + i for i in keep]
+        first += len(chunk)
+        yield from _batches(run, signature, taken, len(keep))
 
 
 def _encoded(
     run: Any, chunk: Chunk, signature: Signature, unread_rows: list[str]
-) -> tuple[dict[tuple[str, str], Any], int]:
-    """The cells of the rows that can be read, and how many these are; a line for each of the others."""
+) -> tuple[dict[tuple[str, str], Any], list[int]]:
+    """The cells of the rows that can be read, and which these are; a line for each of the others."""
     from mapsto.data.encode import encode_chunk
 
     encoded, problems = encode_chunk(chunk, signature, run.types)
@@ -214,7 +242,7 @@ def _encoded(
         spot: [value[i] for i in keep] if isinstance(value, list) else value[keep]
         for spot, value in encoded.items()
     }
-    return taken, len(keep)
+    return taken, keep
 
 
 @torch.no_grad()
