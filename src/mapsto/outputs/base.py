@@ -269,6 +269,8 @@ class Output:
     events: ClassVar[Callable[..., np.ndarray] | None] = None
     # predicted, target, units (n,) -> (3, U, K): of each class in each unit rows, rows said to be of it, and
     # both
+    chances: ClassVar[Callable[[Arrays], np.ndarray] | None] = None
+    # calibrated -> (n, K): how likely each of `type.classes` is
     effect: ClassVar[Callable[..., np.ndarray] | None] = None
     # one row predicted, P rows predicted with a part hidden each -> (P,) what the answer loses
 

@@ -116,6 +116,9 @@ class Classes(Output):
 
         return coverage(self.type.classes, predicted, target)
 
+    def chances(self, predicted: Arrays) -> np.ndarray:
+        return predicted["probability"]
+
     def confidence(self, predicted: Arrays, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, K) and (n,)."""
         return predicted["probability"], target

@@ -171,6 +171,9 @@ class Labels(Output):
             groups=Groups("share of the rows of each label whose set holds it", "label", parts),
         )
 
+    def chances(self, predicted: Arrays) -> np.ndarray:
+        return predicted["probability"]
+
     def confidence(self, predicted: Arrays, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(m,) and (m,) of all labels together, row by row."""
         return predicted["probability"].reshape(-1), target.reshape(-1)

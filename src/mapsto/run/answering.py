@@ -14,19 +14,20 @@ import torch
 
 from mapsto.batch import Batches
 from mapsto.cells import shorten
-from mapsto.errors import DataError, RunError, SignatureError
+from mapsto.errors import ConfigError, DataError, RunError, SignatureError, did_you_mean
 from mapsto.files import COPY
 from mapsto.models.base import Types
+from mapsto.prediction import Answer, Wanted, with_chances
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk, Source
 
 if TYPE_CHECKING:
     from mapsto.batch import Batch
     from mapsto.learners.base import Learner
-    from mapsto.prediction import Answer, Measured, Prediction
-    from mapsto.source import Chunk, Source
+    from mapsto.prediction import Measured, Prediction
 
 PIECE = 1024  # rows predicted at once
+PLAIN = Wanted()
 
 
 class NewRows(Batches):
@@ -40,35 +41,85 @@ class NewRows(Batches):
 
 
 def answers(
-    run: Any, source: Source, learner: Learner | None = None, support: Batch | None = None
+    run: Any,
+    source: Source,
+    learner: Learner | None = None,
+    support: Batch | None = None,
+    wanted: Wanted = PLAIN,
 ) -> Iterator[list[Answer]]:
     """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
     the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
     from mapsto.data.encode import encode_chunk
-    from mapsto.prediction import Answer
 
     run._refuse_nothing()
     source = source.lines()
-    signature, types = located(run, source), run.types
+    kept = kept_columns(source, wanted.keep)
+    signature, types = located(run, source, missing_ok=wanted.missing_ok), run.types
+    classes = classes_of(run) if wanted.probabilities else {}
     for chunk in source.chunks(PIECE):
+        chunk = _completed(chunk, signature)
         encoded, problems = encode_chunk(chunk, Signature(signature.inputs, ()), types)
         unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
+        batches = _batches(run, signature, encoded, len(chunk), support)
         found = locate_cells(
             signature,
             run.signature.outputs,
             run.types,
             chunk,
-            _predictions(run, _batches(run, signature, encoded, len(chunk), support), learner),
+            _predictions(run, batches, learner, classes),
             unread,
         )
+        notes = _notes(types, signature, chunk, encoded)
         yield [
-            (
-                Answer(chunk.where[i], {}, unread[i])
-                if i in unread
-                else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
+            Answer(
+                chunk.where[i],
+                {} if i in unread else {slot: values[i] for slot, values in found.items()},
+                unread.get(i, ""),
+                notes.get(i, ""),
+                {name: chunk.columns[name][i] for name in kept},
             )
             for i in range(len(chunk))
-        ] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
+        ] + [Answer(bad.where, {}, bad.why, counted=False) for bad in chunk.bad]
+
+
+def kept_columns(source: Source, keep: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a source that go with the answers. DataError: it has no such column."""
+    if isinstance(keep, str):
+        keep = source.columns if keep == "all" else (keep,)
+    for name in keep:
+        if name not in source.columns:
+            hint = did_you_mean(name, source.columns)
+            raise DataError(f"{source.name}: has no column '{name}' to keep.\n{hint}")
+    return tuple(keep)
+
+
+def classes_of(run: Any) -> dict[str, tuple[Any, ...]]:
+    """{output: its classes} of the outputs that say how likely each is. ConfigError: none does."""
+    outputs = {slot.name: run.output(slot.name) for slot in run.signature.outputs}
+    found = {name: output.type.answers for name, output in outputs.items() if output.chances is not None}
+    if not found:
+        raise ConfigError(
+            f"{run.path}: learned {run.signature}, whose answers are no classes with a probability each.\n"
+            "Leave --probabilities out."
+        )
+    return found
+
+
+def _completed(chunk: Chunk, signature: Signature) -> Chunk:
+    """The chunk with a column of missing cells for each input that it lacks, where that was allowed."""
+    lacking = [slot.column for slot in signature.inputs if slot.column not in chunk.columns]
+    empty = {name: [None] * len(chunk) for name in lacking}
+    return replace(chunk, columns={**chunk.columns, **empty}) if empty else chunk
+
+
+def _notes(types: Types, signature: Signature, chunk: Chunk, encoded: Mapping) -> dict[int, str]:
+    """{row: what to know of it}: the inputs whose value is none that the run learned."""
+    told: dict[int, list[str]] = {}
+    for slot in signature.inputs:
+        unknown = types["input", slot.name].unknown(encoded["input", slot.name])
+        for row in () if unknown is None else np.flatnonzero(unknown).tolist():
+            told.setdefault(row, []).append(f"{slot.column} {shorten(chunk.columns[slot.column][row])}")
+    return {row: f"not seen in training: {', '.join(cells)}" for row, cells in told.items()}
 
 
 def _batches(
@@ -94,7 +145,10 @@ def support(run: Any, data: Any) -> Batch:
     return found
 
 
-def _predictions(run: Any, batches: Iterator[Batch], learner: Learner | None) -> dict[str, list[Prediction]]:
+def _predictions(
+    run: Any, batches: Iterator[Batch], learner: Learner | None, classes: Mapping[str, Sequence[Any]]
+) -> dict[str, list[Prediction]]:
+    """classes: of outputs of which every class's probability is wanted."""
     asked: Learner = learner or run.learner
     heads = dict(run.model.heads.items())  # type: ignore[union-attr, operator]
     parts: dict[str, list[Prediction]] = {}
@@ -103,7 +157,10 @@ def _predictions(run: Any, batches: Iterator[Batch], learner: Learner | None) ->
         for slot, arrays in found.items():
             known = run.calibration.get(slot, {})
             output = run.output(slot)
-            made = output.predictions(heads[slot], _calibrated(run, slot, arrays), known)
+            shown = _calibrated(run, slot, arrays)
+            made = output.predictions(heads[slot], shown, known)
+            if slot in classes:
+                made = with_chances(made, classes[slot], output.chances(shown))
             parts.setdefault(slot, []).extend(
                 replace(one, unsure=far) for one, far in zip(made, unsure, strict=True)
             )
@@ -268,8 +325,10 @@ def embed(run: Any, data: Any) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
-def located(run: Any, source: Source, targets: bool = False) -> Signature:
-    """The signature with this source's columns: of the same name, or the only one that can be meant."""
+def located(run: Any, source: Source, targets: bool = False, missing_ok: bool = False) -> Signature:
+    """The signature with this source's columns: of the same name, or the only one that can be meant.
+    missing_ok: an input of which there is none keeps its own. SignatureError names all that lack."""
+    lacking: list[str] = []
 
     def find(slot: Slot) -> Slot:
         for name in (slot.column, slot.name):
@@ -282,14 +341,24 @@ def located(run: Any, source: Source, targets: bool = False) -> Signature:
             len(source.columns) == 1 == len(run.signature.inputs) and not targets and source.locations
         ):  # a dict or frame names its cells
             return replace(slot, column=source.columns[0])
-        found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
-        raise SignatureError(
-            f"{source.name}: expected a column '{slot.column}', found {found}.\nThe run learned:"
-            f" {run.signature}"
-        )
+        lacking.append(slot.column)
+        return slot
 
     outputs = tuple(find(slot) for slot in run.signature.outputs) if targets else run.signature.outputs
-    return Signature(tuple(find(slot) for slot in run.signature.inputs), outputs)
+    inputs = tuple(find(slot) for slot in run.signature.inputs)
+    if lacking and not (missing_ok and len(lacking) < len(inputs)):
+        raise _lacking(run, source, lacking, not targets and len(lacking) < len(inputs))
+    return Signature(inputs, outputs)
+
+
+def _lacking(run: Any, source: Source, names: Sequence[str], optional: bool) -> SignatureError:
+    """optional: could the rows be answered without?"""
+    found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
+    what = f"a column '{names[0]}'" if len(names) == 1 else f"columns {', '.join(map(repr, names))}"
+    way = "\nAdd what lacks, or take it for missing cells: --missing-ok" if optional else ""
+    return SignatureError(
+        f"{source.name}: expected {what}, found {found}.\nThe run learned: {run.signature}{way}"
+    )
 
 
 def locate_cells(

@@ -273,6 +273,11 @@ class DataType:
         strange above 1 and above what validation rows show. None where the type itself cannot tell."""
         return None
 
+    def unknown(self, arrays: Any) -> np.ndarray | None:
+        """(n,) bool: which encoded cells of an input hold a value that `fit` has not learned, as another name
+        than it knows. None where the type cannot tell."""
+        return None
+
     def said(self, name: str) -> str:
         """What a person should hear of how the column `name` is read; "" where it is as anyone would
         expect."""

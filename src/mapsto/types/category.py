@@ -248,6 +248,9 @@ class Category(DataType):
     def present(self, arrays: Tensor) -> Tensor:
         return arrays >= 0
 
+    def unknown(self, arrays: np.ndarray) -> np.ndarray:
+        return np.asarray(arrays) == OTHER
+
     def about(self, names: bool = True) -> str:
         """How many classes, and the most frequent of them with their shares."""
         count, total = len(self.vocabulary), sum(self.counts)
