@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import mapsto
 from mapsto.checks import look
+from mapsto.checks._gate import refusal
 from mapsto.checks.base import Finding
 from mapsto.cli import main
 from mapsto.config import settings_of
@@ -328,12 +329,28 @@ def test_honest_splits_do_not_shift() -> None:
 
 def test_one_class_and_uneven_and_rare_classes() -> None:
     rows = a_table()
-    one = named(found_in([{**row, "sold": "yes"} for row in rows], "sold"), "one class")
-    assert one.level == "warn" and "yes" in one.what
+    one = named(found_in([{**row, "sold": "yes"} for row in rows], "sold"), "one-answer")
+    assert one.level == "stop" and "yes" in one.what and "--allow one-answer" in one.fix
     uneven = found_in([{**row, "sold": "no" if i % 40 else "yes"} for i, row in enumerate(rows)], "sold")
     assert named(uneven, "imbalance").level == "warn" and "balance=true" in named(uneven, "imbalance").fix
     rare = named(found_in([{**row, "sold": f"{i}" if i < 3 else row["sold"]} for i, row in enumerate(rows)], "sold"), "few rows")
     assert rare.count == 3 and "fewer than 5" in rare.what
+
+
+@pytest.mark.parametrize(("answer", "kind"), [("yes", "category"), (3.5, "number"), (True, "category"), (["a"], "categories"), ("2020-01-01", "number")])
+def test_one_answer_alone_stops_a_training(answer: object, kind: str, tmp_path: Path) -> None:
+    rows = [{"x": float(i * 7 % 60), "y": answer if i % 6 else None} for i in range(60)]
+    with pytest.raises(DataError, match="every training row has the same 'y'") as stopped:
+        mapsto.train(rows, f"x -> y:{kind}", steps=1, model="linear", out=tmp_path, emit=ignore)
+    assert "--allow one-answer" in str(stopped.value) and len(str(stopped.value).splitlines()) == 3
+    run = mapsto.train(rows, f"x -> y:{kind}", allow="one-answer", steps=1, model="linear", out=tmp_path, emit=ignore)
+    assert run.status == "done"
+
+
+def test_all_inputs_are_never_to_be_dropped() -> None:
+    leaks = [Finding("leakage", "stop", f"'{name}' determines 'y'", "nothing", f"--drop {name}", (name,)) for name in "ab"]
+    assert "--drop a,b;" in refusal(leaks, ["a", "b", "c"])
+    assert "--drop" not in refusal(leaks, ["a", "b"]) and "other columns left of the arrow" in refusal(leaks, ["a", "b"])
 
 
 def test_unreadable_and_missing_cells(tmp_path: Path) -> None:
@@ -501,7 +518,7 @@ def test_fix_changes_nothing_but_what_it_lists(cells: list[tuple[int, str, str]]
         path, out = Path(place) / "t.jsonl", Path(place) / "out"
         rows = [{"n": i * 1.5 + n, "note": f"t{text}", "y": y} for i, (n, text, y) in enumerate(cells)]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        assert main(["check", str(path), "n:number, note:text -> y:category", "--fix", str(out)]) == 0
+        assert main(["check", str(path), "n:number, note:text -> y:category", "--allow", "one-answer", "--fix", str(out)]) == 0
         kept = [json.loads(line) for line in (out / "t.jsonl").read_text().splitlines()]
         log = read(out / "changes.csv")
         gone = {row["column"] for row in log if row["column"]}

@@ -18,9 +18,7 @@ from mapsto.terminal.words import say
 if TYPE_CHECKING:
     from mapsto.checks.base import Finding
 
-HELP = (
-    "what is wrong with data, before anything is learned from it; exit code 1: an input gives the target away"
-)
+HELP = "what is wrong with data, before anything is learned from it; exit code 1: a training would stop"
 WIDTH = 110  # characters of a line
 
 
