@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 
 import mapsto
 from mapsto.checks import look
+from mapsto.checks._clock import Clock
 from mapsto.checks._gate import refusal
-from mapsto.checks.base import Finding
+from mapsto.checks.base import Evidence, Finding
 from mapsto.cli import main
 from mapsto.config import settings_of
 from mapsto.data.open import open_source
+from mapsto.data.resolve import as_asked
 from mapsto.errors import DataError
 from mapsto.measure import dependency
 from mapsto.steps.rows import make_ready
@@ -196,6 +198,43 @@ def test_a_watermark_stops() -> None:
         row["photo"][15, 15] = 250 if row["bars"] == "down" else 10
     leak = named(found_in(rows, "bars"), "leakage")
     assert leak.level == "stop" and "1 pixel " in leak.what and "94% across and 94% down" in leak.what
+
+
+def labelled_pictures(labels: int) -> Rows:
+    """Noise, each picture with every label at chance; the pixel at the corner is bright where l0 holds."""
+    draw = np.random.default_rng(5)
+    held = draw.random((300, labels)) < 0.3
+    photos = draw.integers(0, 200, (300, 12, 12), dtype=np.uint8)
+    photos[:, 0, 0] = np.where(held[:, 0], 250, 10)
+    return [{"photo": photo, "tags": [f"l{k}" for k in np.flatnonzero(row)]} for photo, row in zip(photos, held, strict=True)]
+
+
+def evidence_of(rows: Rows, signature: str) -> Evidence:
+    source = open_source(rows)
+    return make_ready(as_asked(signature, source), signature, settings_of({}), ignore).evidence
+
+
+def test_a_watermark_of_one_label_among_many_stops() -> None:
+    found = look(evidence_of(labelled_pictures(12), "photo:image -> tags:categories"))
+    assert "(l0)" in named(found, "leakage").what and "cut-short" not in [finding.name for finding in found]
+
+
+def test_a_check_that_is_cut_short_says_so() -> None:
+    found = look(evidence_of(labelled_pictures(60), "photo:image -> tags:categories"), seconds=0.0)
+    cut = [finding.what for finding in found if finding.name == "cut-short"]
+    assert named(found, "leakage").level == "stop"  # what was looked at counts
+    if cut:  # a quick machine may be done before
+        assert "of 60 answers" in cut[0] and "the check '" in cut[0]
+
+
+def test_checks_share_their_seconds() -> None:
+    clock = Clock(0.0)
+    clock.begin()
+    assert list(clock.each([1, 2, 3], "labels")) == [1, 2, 3] and not clock.cut
+    clock._until = 0.0  # it is long past
+    assert list(clock.each([1, 2, 3], "labels")) == [1] and clock.cut == ["1 of 3 labels"]
+    clock.end(0.0)
+    assert clock.seconds < 0 and list(clock.each([1, 2], "labels")) == [1, 2]
 
 
 def test_very_good_predictors_are_no_leaks() -> None:

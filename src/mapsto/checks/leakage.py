@@ -35,7 +35,8 @@ LEARNED = (
 def look(evidence: Evidence) -> list[Finding]:
     found = _itself(evidence)
     rows = evidence.distinct_rows
-    for target in evidence.targets if len(rows) >= dependency.LEAST else ():
+    targets = evidence.targets if len(rows) >= dependency.LEAST else []
+    for target in evidence.clock.each(targets, "answers"):
         alone, near = _alone(evidence, target, rows)
         found += _said_alone(evidence, target, alone)
         found += _said_near(evidence, target, near)
