@@ -392,6 +392,12 @@ def test_all_inputs_are_never_to_be_dropped() -> None:
     assert "--drop" not in refusal(leaks, ["a", "b"]) and "other columns left of the arrow" in refusal(leaks, ["a", "b"])
 
 
+def test_classes_without_a_test_row_are_told() -> None:
+    rows = [{**row, "sold": "rare" if i < 6 else row["sold"], "split": "train" if i < 6 or i % 4 else "test"} for i, row in enumerate(a_table())]
+    missed = named(found_in(rows, "sold"), "untested classes")
+    assert missed.level == "warn" and "1 of 3 classes stands in no test row, of training rows: rare (" in missed.what
+
+
 def test_unreadable_and_missing_cells(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     lines = [f"{i % 17},{'' if i % 20 else i % 7},{'' if i % 3 else i % 5},{'ab'[i % 2]}" for i in range(300)]

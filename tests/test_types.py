@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 import threading
 import uuid
@@ -664,3 +665,19 @@ def test_decoded_labels_are_those_above_one_half() -> None:
     head = column_type.output("labels").head(2)
     predicted = {name: value.numpy() for name, value in head.predict(torch.tensor([[3.0, -3.0], [-1.0, -2.0]])).items()}
     assert [one.value for one in head.decode(predicted)] == [["a"], []]
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((112, 92), "'photo': pictures of 92 × 112 pixels are squeezed onto squares of 92; else photo:image(size=…)"),
+        ((40, 100), "'photo': pictures of 100 × 40 pixels are fitted whole, with borders, into squares of 40; else photo:image(size=…)"),
+        ((300, 300), "'photo': pictures of 300 × 300 pixels are scaled to squares of 224; else photo:image(size=…)"),
+        ((32, 32), ""),
+    ],
+)
+def test_what_becomes_of_pictures_that_are_no_such_squares_is_said(shape: tuple[int, int], said: str) -> None:
+    fitted = Image().fit([np.zeros((*shape, 1), np.uint8)] * 3, {})
+    assert fitted.said("photo") == said and Image.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+    earlier = {name: value for name, value in fitted.to_json().items() if name != "usual"}
+    assert Image.from_json(earlier).said("photo") == ""  # a run of an earlier version does not know

@@ -76,8 +76,32 @@ def _one_of_several(
                 rows,
             )
         )
+    found += _untested(evidence, slot, names, counts)
     found += _uneven(slot, names, counts)
     return found
+
+
+def _untested(evidence: Evidence, slot: Slot, names: tuple[str, ...], counts: np.ndarray) -> list[Finding]:
+    """Classes that are learned and of which no test row is: by chance, in large sets, where rows are divided
+    without regard to classes."""
+    facts = evidence.facts_of("output", [slot], evidence.store.rows("test"))
+    tested = np.bincount(facts[0].values[facts[0].values >= 0], minlength=len(names)) if facts else counts
+    missed = np.flatnonzero((counts > 0) & (tested == 0)).tolist()
+    if not missed or not tested.any():
+        return []
+    told = ", ".join(f"{names[k]} ({counts[k]})" for k in missed[:5]) + (", …" if len(missed) > 5 else "")
+    verb = "stand" if len(missed) > 1 else "stands"
+    return [
+        Finding(
+            "untested classes",
+            "warn" if len(missed) < 0.5 * len(counts) else "note",
+            f"{len(missed):,} of {len(counts):,} classes {verb} in no test row, of training rows: {told}",
+            "the test figures say nothing of them",
+            "add rows, or divide them in another way: --split-seed 1, --folds 5",
+            (slot.column,),
+            len(missed),
+        )
+    ]
 
 
 def _uneven(slot: Slot, names: tuple[str, ...], counts: np.ndarray) -> list[Finding]:
