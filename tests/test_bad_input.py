@@ -136,7 +136,8 @@ def test_two_rows_are_enough(tmp_path: Path) -> None:
 
 
 def test_one_class(tmp_path: Path) -> None:
-    path = trained(tmp_path, a_table(tmp_path / "t.csv", "a,y\n" + "".join(f"{i},same\n" for i in range(30))), "a -> y:category")
+    table = a_table(tmp_path / "t.csv", "a,y\n" + "".join(f"{i},same\n" for i in range(30)))
+    path = trained(tmp_path, table, "a -> y:category", "--allow", "one-answer")
     assert json.loads((path / "metrics.json").read_text())["test"]["y"]["accuracy"]["value"] == 1.0
 
 
@@ -348,7 +349,7 @@ def test_hardly_any_texts(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     assert "at least 2 rows" in refused(capsys, tmp_path, a_text_table(tmp_path / "1.csv", [(story(0), "a")]), "notes:text -> y")
     run = api.load(trained_on_text(tmp_path, a_text_table(tmp_path / "2.csv", [(story(i), "ab"[i]) for i in range(2)]), "notes:text -> y"))
     assert run.predict(story(0)).predictions["y"].value in ("a", "b")
-    run = api.load(trained_on_text(tmp_path, a_text_table(tmp_path / "3.csv", [(story(i), "same") for i in range(40)]), "notes:text -> y:category"))
+    run = api.load(trained_on_text(tmp_path, a_text_table(tmp_path / "3.csv", [(story(i), "same") for i in range(40)]), "notes:text -> y:category", "--allow", "one-answer"))
     assert run.predict(story(0)).predictions["y"].value == "same"
 
 
