@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+NEAR = 0.65  # share of letters that two words have in common where one may be meant by the other
 LONGEST = 1000  # letters of a line of a message
 
 # What a terminal acts on rather than shows: C0 and C1 but for tab and line feed, marks that turn the order of
@@ -71,10 +72,26 @@ def did_you_mean(word: str, choices: Iterable[str], most: int = 12) -> str:
     """The tail of a message: nearest match first, then the choices (at most `most` of them)."""
     names = sorted(str(choice) for choice in choices)
     folded = {name.lower(): name for name in names}
-    near = get_close_matches(str(word).lower(), folded, n=1, cutoff=0.5)
+    near = [name for name in _nearest(str(word).lower(), folded) if _is_near(str(word).lower(), name)]
     listed = ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
     hint = f"did you mean '{folded[near[0]]}'? " if near else ""
     return f"{hint}choices: {listed}" if names else f"{hint}there are no choices"
+
+
+def _nearest(word: str, names: Iterable[str]) -> list[str]:
+    return get_close_matches(word, names, n=5, cutoff=0.5)
+
+
+def _is_near(word: str, name: str) -> bool:
+    """May somebody have meant that name? One begins with the other, or most letters are the same; of files of
+    one kind their ending does not count."""
+    stem, _, ending = word.rpartition(".")
+    if stem and name.endswith(f".{ending}"):
+        word, name = stem, name[: -len(ending) - 1]
+    short, long = sorted((word, name), key=len)
+    return (len(short) >= 3 and long.startswith(short)) or bool(
+        get_close_matches(word, [name], n=1, cutoff=NEAR)
+    )
 
 
 def failure(problem: Exception) -> str:

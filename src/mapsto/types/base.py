@@ -73,6 +73,7 @@ class DataType:
     )
     prose: ClassVar[bool] = False  # is any str a cell of it, where it names no file?
     takes_any: ClassVar[bool] = False  # is it what words are that no other type knows?
+    synonyms: ClassVar[tuple[str, ...]] = ()  # what else it may be called in a signature
     unmistakable: ClassVar[bool] = False  # do its cells look like those of no other type?
     placeholder: ClassVar[Any] = (
         None  # a cell for lines that show how to use a run, where no cell of the data may be shown
