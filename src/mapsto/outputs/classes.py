@@ -188,6 +188,10 @@ class ClassesHead(Head):
         per_row = -(1 - self.smoothing) * right - self.smoothing * logs.mean(1)
         return torch.where(known, per_row * self.weight[label], 0.0), known.float()
 
+    def take_line(self, weight: Tensor, bias: Tensor) -> None:
+        self.linear.weight.copy_(weight.T)
+        self.linear.bias.copy_(bias)
+
     def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
         return mean_of_views(outputs)
 

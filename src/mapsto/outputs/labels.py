@@ -222,6 +222,10 @@ class LabelsHead(Head):
         cost = cost.mean(1) if cost.ndim == 3 else cost  # the mean of the members' losses
         return (cost * known).sum(1), known.sum(1).float()
 
+    def take_line(self, weight: Tensor, bias: Tensor) -> None:
+        self.linear.weight.copy_(weight.T)
+        self.linear.bias.copy_(bias)
+
     def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
         return mean_of_views(outputs)
 
