@@ -10,7 +10,10 @@ from mapsto.cells import shorten
 from mapsto.checks.base import EXAMPLES, LEVELS, Evidence, Finding
 from mapsto.registry import module, names
 
-SECONDS, LONGER = 20.0, 300.0  # that checks share: before a training, and where nothing else is asked for
+SECONDS, CHECK_SECONDS = (
+    20.0,
+    300.0,
+)  # that checks share: before a training, and where nothing else is asked for
 
 
 def look(evidence: Evidence, seconds: float = SECONDS) -> list[Finding]:
@@ -35,7 +38,7 @@ def _cut_short(name: str, cut: Sequence[str], taken: float) -> Finding:
         "warn",
         f"the check '{name}' looked at {' and '.join(cut)} in its {taken:.0f} seconds",
         "what is wrong with the others was not looked for",
-        f"mapsto check, which takes up to {LONGER:.0f} seconds",
+        f"mapsto check, which takes up to {CHECK_SECONDS:.0f} seconds",
         count=len(cut),
     )
 

@@ -31,7 +31,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
-    from mapsto.checks import LONGER, look
+    from mapsto.checks import CHECK_SECONDS, look
     from mapsto.checks._clean import clean, refuse_to_overwrite
     from mapsto.checks._gate import refusing
     from mapsto.data.open import open_source
@@ -53,7 +53,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         given, reading=dataclasses.replace(given.reading, max_bad=1.0)
     )  # bad rows are findings here, not errors
     evidence = make_ready(as_asked(signature, source), signature, lenient, emit).evidence
-    found = look(evidence, LONGER)
+    found = look(evidence, CHECK_SECONDS)
     told = {
         "event": "checked",
         "data": source.name,
