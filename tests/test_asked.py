@@ -164,3 +164,9 @@ def test_a_date_is_a_number_by_another_word() -> None:
     rows = [{"when": f"2020-01-{i + 1:02d}", "y": i} for i in range(28)]
     found, _ = asked("when:date -> y:number", open_source(rows), Reading())
     assert [slot.type for slot in found.slots] == ["number", "number"]
+
+
+@pytest.mark.parametrize(("said", "told"), [("no such file.", "damaged: no such file."), ("more…", "damaged: more…."), ("and so on...", "damaged: and so on....")])
+def test_a_sentence_within_a_message_ends_once(said: str, told: str) -> None:
+    message = str(DataError(f"damaged: {said}.\nPut it in ../data"))
+    assert message == f"{told}\nPut it in ../data"

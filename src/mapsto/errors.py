@@ -26,6 +26,9 @@ LONGEST = 1000  # letters of a line of a message
 _ACTED_ON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+_TWO_STOPS = re.compile(r"(?<=[^.])\.\.$")  # a sentence that ended already, put at the end of another
+
+
 def printable(text: str) -> str:
     """The text as a terminal may show it: what it would act on stands as Python writes it, \\x1b."""
     return _ACTED_ON.sub(lambda sign: ascii(sign[0])[1:-1], text)
@@ -41,7 +44,8 @@ class MapstoError(Exception):
     files that stand in it can do nothing to a terminal."""
 
     def __str__(self) -> str:
-        return "\n".join(map(_cut, printable(super().__str__()).split("\n")))
+        lines = printable(super().__str__()).split("\n")
+        return "\n".join(_cut(_TWO_STOPS.sub(".", line)) for line in lines)
 
 
 class SignatureError(MapstoError):

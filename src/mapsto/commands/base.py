@@ -170,7 +170,9 @@ def input_paths(words: list[str]) -> Any:
     text = sys.stdin.read()
     rows = list(csv.DictReader(io.StringIO(text)))
     if not rows:
-        raise DataError("standard input: expected a csv with a header and rows, found none.")
+        raise DataError(
+            "standard input: expected a csv with a header and rows, found none.\nGive some, or name files."
+        )
     return rows
 
 
@@ -190,7 +192,7 @@ def write_rows(rows: Iterable[Row], out: str | None, spreadsheet: bool = False) 
     }
     ending = Path(out).suffix.lower()
     if ending not in writers:
-        raise ConfigError(f"--out {out}: expected a name ending in .csv, .jsonl or .parquet.")
+        raise ConfigError(f"--out {out}: expected a name ending in .csv, .jsonl or .parquet.\nGive it one.")
     try:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:

@@ -91,7 +91,9 @@ def folder_of(source: str) -> Path:
     path = Path(source).expanduser()
     if not path.is_dir():
         if source.startswith((".", "/", "~")) or source.count("/") > 1:
-            raise ConfigError(f"hub:{source}: expected the folder of a public model, found none there.")
+            raise ConfigError(
+                f"hub:{source}: expected the folder of a public model, found none there.\nCheck the path."
+            )
         path = _cached(source)
     if not (path / "config.json").is_file():
         raise ConfigError(
@@ -213,7 +215,9 @@ def tokenizer(source: str, folder: Path, record: dict[str, Any]) -> tuple[str, i
                 folder, local_files_only=True, trust_remote_code=False
             )
     except (OSError, ValueError, KeyError, ImportError) as problem:
-        raise ConfigError(f"hub:{source}: its tokenizer cannot be read ({_first_line(problem)}).") from None
+        raise ConfigError(
+            f"hub:{source}: its tokenizer cannot be read ({_first_line(problem)}).\nTake another model."
+        ) from None
     if not found.is_fast:
         raise ConfigError(
             f"hub:{source}: its tokenizer is not one of the `tokenizers` library, and cannot be kept in a"
