@@ -74,7 +74,7 @@ def solve(train: Features, output: Output, seed: int = 0) -> Solved | None:
 
 def _affine(line: Predictor, width: int, link: str, sparse: bool) -> tuple[np.ndarray, np.ndarray]:
     """(width, K) and (K,) of a linear model, by what it says of nothing and of every feature alone."""
-    units = SMALL * eye_array(width, format="csr")
+    units = csr_array(SMALL * eye_array(width))
     nothing = np.zeros((1, width))
     said = line(csr_array(nothing) if sparse else nothing)
     usual = int(said[0].argmax())
@@ -83,7 +83,6 @@ def _affine(line: Predictor, width: int, link: str, sparse: bool) -> tuple[np.nd
     for low in range(0, width, PIECE):
         some = units[low : low + PIECE]
         parts.append(_linear_in(line(some if sparse else some.toarray()), link, usual) - first)
-
     return np.concatenate(parts) / SMALL, first[0]
 
 

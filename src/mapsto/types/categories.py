@@ -289,7 +289,7 @@ def label(text: str) -> str:
 
 def _kind(cells: Sequence[Any]) -> str:
     """Of labels in lists or before colons: "" where they are text, or rows of 0 and 1."""
-    listed = [items_of(cell) if isinstance(cell, str) else cell for cell in cells]
+    listed: list[Any] = [items_of(cell) if isinstance(cell, str) else cell for cell in cells]
     if not all(isinstance(cell, (list, tuple, set, frozenset, Mapping)) for cell in listed):
         return ""
     rows = [cell for cell in listed if not isinstance(cell, Mapping)]

@@ -208,7 +208,7 @@ class Category(DataType):
             return -1
         if name not in table:
             raise CellError(
-                f"class {shorten(value)} was not seen in training.\n{did_you_mean(value, self.vocabulary)}"
+                f"class {shorten(value)} was not seen in training.\n{did_you_mean(name, self.vocabulary)}"
             )
         return table[name]
 
