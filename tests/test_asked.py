@@ -10,7 +10,7 @@ import mapsto
 from mapsto.config import Reading
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked, asked
-from mapsto.errors import DataError, SignatureError
+from mapsto.errors import DataError, SignatureError, did_you_mean
 
 # ---- what a column is called says what it is ----
 
@@ -142,3 +142,31 @@ def test_a_file_without_its_partner_is_named(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
     with pytest.raises(DataError, match=r"train.en has no partner beside it.*train.de"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("word", "choice", "near"),
+    [
+        ("date", "text", False),
+        ("houses.csv", "titanic.csv", False),
+        ("b.csv", "a.csv", False),
+        ("aa.csv", "a.csv", True),
+        ("house.csv", "houses.csv", True),
+        ("acc", "accuracy", True),
+        ("widht", "width", True),
+    ],
+)
+def test_only_what_is_near_may_be_meant(word: str, choice: str, near: bool) -> None:
+    assert ("did you mean" in did_you_mean(word, [choice])) == near
+
+
+def test_a_date_is_a_number_by_another_word() -> None:
+    rows = [{"when": f"2020-01-{i + 1:02d}", "y": i} for i in range(28)]
+    found, _ = asked("when:date -> y:number", open_source(rows), Reading())
+    assert [slot.type for slot in found.slots] == ["number", "number"]
+
+
+@pytest.mark.parametrize(("said", "told"), [("no such file.", "damaged: no such file."), ("more…", "damaged: more…."), ("and so on...", "damaged: and so on....")])
+def test_a_sentence_within_a_message_ends_once(said: str, told: str) -> None:
+    message = str(DataError(f"damaged: {said}.\nPut it in ../data"))
+    assert message == f"{told}\nPut it in ../data"

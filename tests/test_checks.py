@@ -18,10 +18,13 @@ from hypothesis import strategies as st
 
 import mapsto
 from mapsto.checks import look
-from mapsto.checks.base import Finding
+from mapsto.checks._clock import Clock
+from mapsto.checks._gate import refusal
+from mapsto.checks.base import Evidence, Finding
 from mapsto.cli import main
 from mapsto.config import settings_of
 from mapsto.data.open import open_source
+from mapsto.data.resolve import as_asked
 from mapsto.errors import DataError
 from mapsto.measure import dependency
 from mapsto.steps.rows import make_ready
@@ -197,6 +200,43 @@ def test_a_watermark_stops() -> None:
     assert leak.level == "stop" and "1 pixel " in leak.what and "94% across and 94% down" in leak.what
 
 
+def labelled_pictures(labels: int) -> Rows:
+    """Noise, each picture with every label at chance; the pixel at the corner is bright where l0 holds."""
+    draw = np.random.default_rng(5)
+    held = draw.random((300, labels)) < 0.3
+    photos = draw.integers(0, 200, (300, 12, 12), dtype=np.uint8)
+    photos[:, 0, 0] = np.where(held[:, 0], 250, 10)
+    return [{"photo": photo, "tags": [f"l{k}" for k in np.flatnonzero(row)]} for photo, row in zip(photos, held, strict=True)]
+
+
+def evidence_of(rows: Rows, signature: str) -> Evidence:
+    source = open_source(rows)
+    return make_ready(as_asked(signature, source), signature, settings_of({}), ignore).evidence
+
+
+def test_a_watermark_of_one_label_among_many_stops() -> None:
+    found = look(evidence_of(labelled_pictures(12), "photo:image -> tags:categories"))
+    assert "(l0)" in named(found, "leakage").what and "cut-short" not in [finding.name for finding in found]
+
+
+def test_a_check_that_is_cut_short_says_so() -> None:
+    found = look(evidence_of(labelled_pictures(60), "photo:image -> tags:categories"), seconds=0.0)
+    cut = [finding.what for finding in found if finding.name == "cut-short"]
+    assert named(found, "leakage").level == "stop"  # what was looked at counts
+    if cut:  # a quick machine may be done before
+        assert "of 60 answers" in cut[0] and "the check '" in cut[0]
+
+
+def test_checks_share_their_seconds() -> None:
+    clock = Clock(0.0)
+    clock.begin()
+    assert list(clock.each([1, 2, 3], "labels")) == [1, 2, 3] and not clock.cut
+    clock._until = 0.0  # it is long past
+    assert list(clock.each([1, 2, 3], "labels")) == [1] and clock.cut == ["1 of 3 labels"]
+    clock.end(0.0)
+    assert clock.seconds < 0 and list(clock.each([1, 2], "labels")) == [1, 2]
+
+
 def test_very_good_predictors_are_no_leaks() -> None:
     """A column right in 92 of 100 rows; iris, whose first class lies far from the others; a strong word."""
     draw = np.random.default_rng(3)
@@ -328,12 +368,34 @@ def test_honest_splits_do_not_shift() -> None:
 
 def test_one_class_and_uneven_and_rare_classes() -> None:
     rows = a_table()
-    one = named(found_in([{**row, "sold": "yes"} for row in rows], "sold"), "one class")
-    assert one.level == "warn" and "yes" in one.what
+    one = named(found_in([{**row, "sold": "yes"} for row in rows], "sold"), "one-answer")
+    assert one.level == "stop" and "yes" in one.what and "--allow one-answer" in one.fix
     uneven = found_in([{**row, "sold": "no" if i % 40 else "yes"} for i, row in enumerate(rows)], "sold")
     assert named(uneven, "imbalance").level == "warn" and "balance=true" in named(uneven, "imbalance").fix
     rare = named(found_in([{**row, "sold": f"{i}" if i < 3 else row["sold"]} for i, row in enumerate(rows)], "sold"), "few rows")
     assert rare.count == 3 and "fewer than 5" in rare.what
+
+
+@pytest.mark.parametrize(("answer", "kind"), [("yes", "category"), (3.5, "number"), (True, "category"), (["a"], "categories"), ("2020-01-01", "number")])
+def test_one_answer_alone_stops_a_training(answer: object, kind: str, tmp_path: Path) -> None:
+    rows = [{"x": float(i * 7 % 60), "y": answer if i % 6 else None} for i in range(60)]
+    with pytest.raises(DataError, match="every training row has the same 'y'") as stopped:
+        mapsto.train(rows, f"x -> y:{kind}", steps=1, model="linear", out=tmp_path, emit=ignore)
+    assert "--allow one-answer" in str(stopped.value) and len(str(stopped.value).splitlines()) == 3
+    run = mapsto.train(rows, f"x -> y:{kind}", allow="one-answer", steps=1, model="linear", out=tmp_path, emit=ignore)
+    assert run.status == "done"
+
+
+def test_all_inputs_are_never_to_be_dropped() -> None:
+    leaks = [Finding("leakage", "stop", f"'{name}' determines 'y'", "nothing", f"--drop {name}", (name,)) for name in "ab"]
+    assert "--drop a,b;" in refusal(leaks, ["a", "b", "c"])
+    assert "--drop" not in refusal(leaks, ["a", "b"]) and "other columns left of the arrow" in refusal(leaks, ["a", "b"])
+
+
+def test_classes_without_a_test_row_are_told() -> None:
+    rows = [{**row, "sold": "rare" if i < 6 else row["sold"], "split": "train" if i < 6 or i % 4 else "test"} for i, row in enumerate(a_table())]
+    missed = named(found_in(rows, "sold"), "untested classes")
+    assert missed.level == "warn" and "1 of 3 classes stands in no test row, of training rows: rare (" in missed.what
 
 
 def test_unreadable_and_missing_cells(tmp_path: Path) -> None:
@@ -501,7 +563,7 @@ def test_fix_changes_nothing_but_what_it_lists(cells: list[tuple[int, str, str]]
         path, out = Path(place) / "t.jsonl", Path(place) / "out"
         rows = [{"n": i * 1.5 + n, "note": f"t{text}", "y": y} for i, (n, text, y) in enumerate(cells)]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        assert main(["check", str(path), "n:number, note:text -> y:category", "--fix", str(out)]) == 0
+        assert main(["check", str(path), "n:number, note:text -> y:category", "--allow", "one-answer", "--fix", str(out)]) == 0
         kept = [json.loads(line) for line in (out / "t.jsonl").read_text().splitlines()]
         log = read(out / "changes.csv")
         gone = {row["column"] for row in log if row["column"]}

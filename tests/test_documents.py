@@ -68,7 +68,8 @@ def test_marked_blocks_run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         run_blocks(page, capsys)
 
     head = (place / "answers.csv").read_text().splitlines()
-    assert head[0] == "row,price,low,high,unsure,problem" and len(head) == 6
+    assert head[0] == "row,price,low,high,unsure,note,problem" and len(head) == 6
+    assert (place / "submission.csv").read_text().startswith("id,price\nn")
     assert all((place / name).exists() for name in ("answers.jsonl", "vectors.parquet", "compare.html", "robustness.html"))
 
 

@@ -17,6 +17,7 @@ import PIL.Image
 import pytest
 
 from mapsto import api
+from mapsto.cli import main
 from mapsto.errors import RunError
 from mapsto.run import Run
 
@@ -156,6 +157,21 @@ def test_sigterm_saves_and_resume_goes_on(table: Path, tmp_path: Path) -> None:
     run = stopped_midway(table, tmp_path, number=signal.SIGTERM, code=143)
 
     assert api.same_weights(api.resume(run, emit=ignore).path, unbroken(table, tmp_path))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["terminated", "interrupted"])
+def test_a_command_that_is_stopped_outside_its_steps_says_so(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    """In its first seconds, and when it has learned and measures."""
+    words = ["train", str(table), "--target", "sign", "--steps", "2", "--model", "linear", "--out", str(tmp_path)]
+    for module, said in (("mapsto.api.open_source", "stopped before anything was learned"), ("mapsto.steps.finish.finish", "stopped. Go on with: mapsto resume")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, lambda *words: signal.raise_signal(number))
+            assert main(words) == code
+        assert said in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert api.resume(only_run(tmp_path), emit=ignore).status == "done"
 
 
 def test_ctrl_c_ends_well_and_is_reproducible(table: Path, tmp_path: Path) -> None:

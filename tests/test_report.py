@@ -659,7 +659,7 @@ def test_numbers_and_names_stay_as_they_are(cell: object) -> None:
 def test_answers_and_their_column_are_safe_in_a_spreadsheet(odd: Run, odd_table: Path, tmp_path: Path) -> None:
     out = tmp_path / "answers.csv"
 
-    assert main(["predict", str(odd.path), str(odd_table), "--out", str(out)]) == 0
+    assert main(["predict", str(odd.path), str(odd_table), "--spreadsheet", "--out", str(out)]) == 0
 
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 import mapsto
 from mapsto import api
 from mapsto.cli import main
-from mapsto.commands.predict import BOOKS, columns
 from mapsto.errors import ConfigError, MapstoError, RunError
 from mapsto.outputs.classes import Classes
 from mapsto.outputs.regression import Regression
+from mapsto.prediction.table import BOOKS, columns
 from mapsto.run import Run
 
 pytestmark = pytest.mark.usefixtures("without_reports")
@@ -133,7 +133,7 @@ def test_predict_on_the_command_line(
 ) -> None:
     assert main(["predict", str(shops.path), str(table)]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert len(rows) == 600 and set(rows[0]) == {"row", "y", "y.low", "y.high", "sign", "sign.probability", "sign.set", "unsure", "problem"}
+    assert len(rows) == 600 and set(rows[0]) == {"row", "y", "y.low", "y.high", "sign", "sign.probability", "sign.set", "unsure", "note", "problem"}
     assert {row["unsure"] for row in rows} == {"True", "False"} and {row["sign.set"] for row in rows} <= {"up", "down", "up;down", "down;up", ""}
     for ending in ("csv", "jsonl", "parquet"):
         assert main(["predict", str(shops.path), str(table), "--out", str(tmp_path / f"out.{ending}")]) == 0
@@ -160,11 +160,11 @@ def test_no_two_columns_of_a_prediction_are_called_alike(outputs: dict[str, tupl
 @pytest.mark.parametrize(
     ("outputs", "expected"),
     [
-        (["high"], "row high.value high.low high.high unsure problem"),
-        (["row"], "row row.value row.low row.high unsure problem"),
-        (["Problem"], "row Problem.value Problem.low Problem.high unsure problem"),  # a parquet file tells no case apart
-        (["a", "a.low"], "row a.value a.low a.high a.low.value a.low.low a.low.high unsure problem"),
-        (["price"], "row price low high unsure problem"),
+        (["high"], "row high.value high.low high.high unsure note problem"),
+        (["row"], "row row.value row.low row.high unsure note problem"),
+        (["Problem"], "row Problem.value Problem.low Problem.high unsure note problem"),  # a parquet file tells no case apart
+        (["a", "a.low"], "row a.value a.low a.high a.low.value a.low.low a.low.high unsure note problem"),
+        (["price"], "row price low high unsure note problem"),
     ],
 )
 def test_an_output_called_like_a_column_keeps_its_answers(

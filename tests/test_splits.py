@@ -43,6 +43,18 @@ def test_whole_classes_are_held_back() -> None:
     assert {next(iter(part)) for part in parts.values()} == {TRAIN, VALIDATION, TEST}
 
 
+def test_a_split_without_rows_is_told_in_its_own_terms() -> None:
+    few = [{"x": i, "y": i % 2, "g": i % 3, "day": i % 2, "one": i % 2} for i in range(60)]
+    for column, options, said in (
+        ("x", {"group": "g"}, "no row is left for test and validation, so nothing is measured there: --group names 3 groups, and 4 are needed"),
+        ("one", {}, "the rows have 2 different inputs, and 4 are needed"),
+        ("x", {"time": "day"}, "no row is left for validation, so nothing is measured there: --time names 2 different times"),
+    ):
+        found = scan(open_source(few), [column], ["y"], group=options.get("group"), time=options.get("time"), weight=None)
+        made = split(found.only(slice(0, 60 if options else 9)), Reading(**options))  # of nine rows equal ones are not the rule
+        assert said in made.said
+
+
 def test_classes_are_held_back_only_for_learners_made_for_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'y' is to be learned"):
         mapsto.train(VISITS, "x -> y", group="y", steps=1, out=tmp_path, emit=lambda event: None)

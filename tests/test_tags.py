@@ -16,7 +16,7 @@ from test_exact import ignore
 import mapsto
 from mapsto.batch import Padded
 from mapsto.blocks import Gallery
-from mapsto.cells import Annotated, Apart
+from mapsto.cells import Annotated, Apart, Column
 from mapsto.errors import CellError, SignatureError
 from mapsto.outputs.tags import Crf, _forward, _rows
 from mapsto.report.reporting import kept
@@ -55,6 +55,35 @@ def test_tags_are_read_beside_their_words() -> None:
         Tags().read(Annotated(["O", "O"], "Ann ran."))
     with pytest.raises(CellError, match="not seen in training"):
         column_type().read(["B-c"])
+
+
+SCHEMES = {  # of two words, of one, and two names behind each other
+    "BIOES": (("B-a", "E-a", "O", "S-b"), ("B-a", "I-a", "E-a", "S-a")),
+    "BILOU": (("B-a", "L-a", "O", "U-b"), ("B-a", "I-a", "L-a", "U-a")),
+    "BMES": (("B-a", "E-a", "O", "S-b"), ("B-a", "M-a", "E-a", "S-a")),
+    "IOB1": (("I-a", "I-a", "O", "I-b"), ("I-a", "I-a", "I-a", "B-a")),
+    "": (("B-a", "I-a", "O", "B-b"), ("B-a", "I-a", "I-a", "B-a")),
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_names_are_read_as_bio_however_they_are_marked(scheme: str) -> None:
+    rows = SCHEMES[scheme]
+    made = column_type(*rows)
+    assert made.names and made.vocabulary == TAGS and made.scheme == scheme and made.counts == (1, 3, 3, 1, 0)
+    assert [made.read(list(row)) for row in rows] == list(SCHEMES[""])
+    assert made.said("tags") == (f"'tags' marks names as {scheme}, read and answered as BIO" if scheme else "")
+    assert Tags.sniff(Column("tags", [list(row) for row in rows])) == 0.95
+
+
+def test_names_of_another_scheme_are_read_by_a_type_that_learned_bio() -> None:
+    assert column_type().read(["B-a", "E-a", "S-b"]) == ("B-a", "I-a", "B-b")
+
+
+@pytest.mark.parametrize("row", [("S", "B", "E"), ("E-x", "S-x"), ("NN", "O"), ("B-a", "X-a", "O")])
+def test_tags_that_name_nothing_stay_as_they_are(row: tuple[str, ...]) -> None:
+    made = column_type(row)
+    assert not made.names and made.read(list(row)) == row and Tags.sniff(Column("t", [list(row)])) == 0.0
 
 
 def test_types_of_names_have_both_marks_and_other_tags_stay_as_they_are() -> None:

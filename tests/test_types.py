@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 import threading
 import uuid
@@ -701,3 +702,19 @@ def test_numbers_of_a_small_unit_are_numbers(unit: float) -> None:
 def test_numbers_alike_but_for_rounding_are_one() -> None:
     assert Number().fit([0.1 + 0.2, 0.3] * 9, {}).edges == (-1.0, 1.0)
     assert Number().fit([1e-320, 2e-320, 5e-324], {}).edges == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((112, 92), "'photo': pictures of 92 × 112 pixels are squeezed onto squares of 92; else photo:image(size=…)"),
+        ((40, 100), "'photo': pictures of 100 × 40 pixels are fitted whole, with borders, into squares of 40; else photo:image(size=…)"),
+        ((300, 300), "'photo': pictures of 300 × 300 pixels are scaled to squares of 224; else photo:image(size=…)"),
+        ((32, 32), ""),
+    ],
+)
+def test_what_becomes_of_pictures_that_are_no_such_squares_is_said(shape: tuple[int, int], said: str) -> None:
+    fitted = Image().fit([np.zeros((*shape, 1), np.uint8)] * 3, {})
+    assert fitted.said("photo") == said and Image.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+    earlier = {name: value for name, value in fitted.to_json().items() if name != "usual"}
+    assert Image.from_json(earlier).said("photo") == ""  # a run of an earlier version does not know

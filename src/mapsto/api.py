@@ -28,6 +28,7 @@ from mapsto.run.segments import leave_behind, put_back, set_aside
 from mapsto.source import Source
 from mapsto.steps.early import absolute, check_early
 from mapsto.steps.prepare import part_of, parts_of, prepare, record_of, reopen, store_of
+from mapsto.steps.solve import budget_after
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
@@ -104,7 +105,7 @@ def fit(
             trainer = Trainer(
                 learner,
                 run.path,
-                run.choice.budget,
+                budget_after(run, learner, store),
                 run.choice.best,
                 emit,
                 elapsed=time.monotonic() - started,
@@ -197,8 +198,7 @@ def extend(
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
     asked = settings_of(budget).budget
-    if asked == Budget():
-        asked = Budget(minutes=run.choice.budget.minutes or 5.0)
+    asked = Budget(minutes=run.choice.budget.minutes or 5.0) if asked == Budget() else asked
     source, known = (
         (None, {}) if data is None else _with_new(run, data, before)
     )  # an error before anything is touched

@@ -12,11 +12,14 @@ import dataclasses
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +110,36 @@ def _train_arguments(command: Parser) -> None:
         settings(command, group)
 
 
+class Terminated(Stopped):
+    """SIGTERM came where no training listens for it."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. The exit code."""
+    with _terminable():
+        return _main(arguments)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM ends a command as Ctrl-C does, rather than the process unsaid. What somebody else
+    listens to stays theirs; a training has its own ears (`training.signals`)."""
+    own = threading.current_thread() is threading.main_thread()
+    if not own or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def heard(number: int, frame: Any) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     started = time.monotonic()
     given = sys.argv[1:] if arguments is None else arguments
     words = [f" {word}" if word.startswith("->") else word for word in given]  # "->text" is no flag
@@ -138,10 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print("\n".join(f"mapsto: {problem}".splitlines()[:3]), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as stop:
         way = f"Go on with: mapsto resume {runs[-1]}" if runs else ""
         print(f"mapsto: stopped. {way}" if runs else NOTHING_LEARNED, file=sys.stderr)
-        return 130
+        return 143 if isinstance(stop, Terminated) else 130
     except BrokenPipeError:  # the reader went away: head, less
         _to_nobody()
         return 0

@@ -57,7 +57,9 @@ class Reading:
         " fill half of the free memory or disk",
         choices=("raw", "compressed"),
     )
-    allow: str | None = setting(None, "findings of the data gate to train in spite of", choices=("leakage",))
+    allow: str | None = setting(
+        None, "findings of the data gate to train in spite of", choices=("leakage", "one-answer")
+    )
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,15 @@ import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+NEAR = 0.65  # share of letters that two words have in common where one may be meant by the other
 LONGEST = 1000  # letters of a line of a message
 
 # What a terminal acts on rather than shows: C0 and C1 but for tab and line feed, marks that turn the order of
 # writing, and halves of characters, which no stream can encode.
 _ACTED_ON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_TWO_STOPS = re.compile(r"(?<=[^.])\.\.$")  # a sentence that ended already, put at the end of another
 
 
 def printable(text: str) -> str:
@@ -40,7 +44,8 @@ class MapstoError(Exception):
     files that stand in it can do nothing to a terminal."""
 
     def __str__(self) -> str:
-        return "\n".join(map(_cut, printable(super().__str__()).split("\n")))
+        lines = printable(super().__str__()).split("\n")
+        return "\n".join(_cut(_TWO_STOPS.sub(".", line)) for line in lines)
 
 
 class SignatureError(MapstoError):
@@ -71,10 +76,26 @@ def did_you_mean(word: str, choices: Iterable[str], most: int = 12) -> str:
     """The tail of a message: nearest match first, then the choices (at most `most` of them)."""
     names = sorted(str(choice) for choice in choices)
     folded = {name.lower(): name for name in names}
-    near = get_close_matches(str(word).lower(), folded, n=1, cutoff=0.5)
+    near = [name for name in _nearest(str(word).lower(), folded) if _is_near(str(word).lower(), name)]
     listed = ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
     hint = f"did you mean '{folded[near[0]]}'? " if near else ""
     return f"{hint}choices: {listed}" if names else f"{hint}there are no choices"
+
+
+def _nearest(word: str, names: Iterable[str]) -> list[str]:
+    return get_close_matches(word, names, n=5, cutoff=0.5)
+
+
+def _is_near(word: str, name: str) -> bool:
+    """May somebody have meant that name? One begins with the other, or most letters are the same; of files of
+    one kind their ending does not count."""
+    stem, _, ending = word.rpartition(".")
+    if stem and name.endswith(f".{ending}"):
+        word, name = stem, name[: -len(ending) - 1]
+    short, long = sorted((word, name), key=len)
+    return (len(short) >= 3 and long.startswith(short)) or bool(
+        get_close_matches(word, [name], n=1, cutoff=NEAR)
+    )
 
 
 def failure(problem: Exception) -> str:

@@ -23,11 +23,13 @@ from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you
 from mapsto.events import Emit
 from mapsto.learners.base import Learner
 from mapsto.measure.predictions import TestPredictions
+from mapsto.measure.scores import score
 from mapsto.prediction import Keep, Predictions
 from mapsto.registry import module, names
 from mapsto.registry.trust import trust
 from mapsto.run import Run
 from mapsto.run.answering import located
+from mapsto.run.known_rows import in_words, learned_rows
 from mapsto.source import Source
 from mapsto.steps.prepare import reopen, store_of
 from mapsto.training import memory
@@ -138,7 +140,23 @@ def view_on(run: Run, data: Any = None, emit: Emit | None = None) -> View:
             f"{source.name}: expected rows to look at, found none that can be read.\nThe run learned:"
             f" {run.signature}"
         )
-    return View(run, learner, store, PredictionsBySplit(learner, store), "test", source)
+    view = View(run, learner, store, PredictionsBySplit(learner, store), "test", source)
+    flattered = _flattered(view, learned_rows(run, source, signature))
+    if flattered:
+        emit({"event": "note", "text": flattered})
+    return replace(view, flattered=flattered)
+
+
+def _flattered(view: View, learned: np.ndarray | None) -> str:
+    """What to think of figures on rows of which the run learned from some; "" where it did from none."""
+    if learned is None or not learned.any():
+        return ""
+    held = view.held
+    new, of = held.take(~learned[held.rows]), view.run.metrics_of
+    figures = {
+        slot: score(of(slot), new.predicted[slot], new.target[slot], new.present[slot]) for slot in new.target
+    }
+    return in_words(learned[held.rows], figures)
 
 
 def questions() -> list[str]:
@@ -198,6 +216,12 @@ def ask(view: View, name: str, asked: ModuleType, seconds: float) -> Section | N
 
 def _noted(view: View, asked: ModuleType, section: Section) -> Section:
     """The section, which says so where its rows are no plain test rows."""
+    if view.flattered:
+        return replace(
+            section,
+            blocks=(Paragraph(f"{view.flattered}."), *section.blocks),
+            figures={**section.figures, "flattered": view.flattered},
+        )
     if view.split == "test" or getattr(asked, "TIMED", False):
         return section
     text = (

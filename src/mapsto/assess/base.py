@@ -73,6 +73,7 @@ class View:
     source: Source | None
     seed: int = 0
     groups: np.ndarray | None = None
+    flattered: str = ""  # of new rows: what to think of figures on them, where the run learned from some
 
     # ---- predictions ----
 

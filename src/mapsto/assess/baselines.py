@@ -128,5 +128,6 @@ def _headline(metric: Metric, compared: Sequence[Mapping[str, Any]]) -> str:
     if best["better"]:
         return f"it beats {name}, the best of the baselines, by more than chance: {figures}."
     if best["worse"]:
-        return f"{name} does better, by more than chance: {figures}. Use that, or train longer."
+        use = "--model baseline" if best["against"] == "linear" else "that"
+        return f"{name} does better, by more than chance: {figures}. Use {use}, or train longer."
     return f"it is no better than {name}, as far as these rows can tell: {figures}."

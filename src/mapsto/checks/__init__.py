@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +10,37 @@ from mapsto.cells import shorten
 from mapsto.checks.base import EXAMPLES, LEVELS, Evidence, Finding
 from mapsto.registry import module, names
 
+SECONDS, CHECK_SECONDS = (
+    20.0,
+    300.0,
+)  # that checks share: before a training, and where nothing else is asked for
 
-def look(evidence: Evidence) -> list[Finding]:
-    """What every check found, the gravest first, with names and cells of the example rows."""
-    found = [finding for name in names("checks") for finding in module("checks", name).look(evidence)]
+
+def look(evidence: Evidence, seconds: float = SECONDS) -> list[Finding]:
+    """What every check found, the gravest first, with names and cells of the example rows; and which was cut
+    short. seconds: that they share."""
+    found: list[Finding] = []
+    clock = evidence.clock
+    clock.seconds = seconds
+    for name in names("checks"):
+        begun = clock.begin()
+        found += module("checks", name).look(evidence)
+        taken = clock.end(begun)
+        if clock.cut:
+            found.append(_cut_short(name, clock.cut, taken))
     found.sort(key=lambda finding: LEVELS.index(finding.level))
     return _with_examples(found, evidence)
+
+
+def _cut_short(name: str, cut: Sequence[str], taken: float) -> Finding:
+    return Finding(
+        "cut-short",
+        "warn",
+        f"the check '{name}' looked at {' and '.join(cut)} in its {taken:.0f} seconds",
+        "what is wrong with the others was not looked for",
+        f"mapsto check, which takes up to {CHECK_SECONDS:.0f} seconds",
+        count=len(cut),
+    )
 
 
 def _with_examples(found: list[Finding], evidence: Evidence) -> list[Finding]:

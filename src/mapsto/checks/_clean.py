@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from mapsto.cells import for_spreadsheet
 from mapsto.checks import contradictions, near
 from mapsto.checks.base import Evidence
 from mapsto.data.formats.jsonl import JsonLines, JsonList
@@ -264,7 +265,8 @@ def _text(value: str) -> str:
 
 
 def _write_log(path: Path, changes: Sequence[Change]) -> None:
-    _write_csv(["where", "column", "what", "why"], (vars(change) for change in changes), path)
+    guarded = ({name: for_spreadsheet(cell) for name, cell in vars(change).items()} for change in changes)
+    _write_csv(["where", "column", "what", "why"], guarded, path)
 
 
 def _free(place: Path, name: str) -> Path:

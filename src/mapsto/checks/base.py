@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mapsto.batch import key
+from mapsto.checks._clock import Clock
 from mapsto.checks._columns import LEAST, Fact, is_constant, is_named_like_an_id, names_rows, numbers_rows
 from mapsto.config import Reading, from_record
 from mapsto.data.encode import Spot
@@ -85,13 +86,14 @@ def read_findings(folder: Path) -> list[Finding]:
 class Evidence:
     """What a check may look at. store: every row encoded, divided as it will be trained; scan: hashes of all
     rows' inputs and targets, and a sample of raw cells; left_out: columns that `resolve` does not use, and
-    why."""
+    why; clock: the seconds that checks share."""
 
     source: Source
     store: Store
     scan: Scan
     reading: Reading
     left_out: Sequence[str] = ()
+    clock: Clock = field(default_factory=lambda: Clock(float("inf")))
 
     # ---- rows ----
 

@@ -1,10 +1,10 @@
-"""Classes: one only, some with hardly a row, one that drowns the others."""
+"""Answers: one only, classes with hardly a row, one that drowns the others."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mapsto.checks.base import Evidence, Finding, plural
+from mapsto.checks.base import Evidence, Fact, Finding, plural
 from mapsto.signature import Slot
 
 RARE = 5  # training rows below which a class cannot be learned
@@ -15,12 +15,11 @@ def look(evidence: Evidence) -> list[Finding]:
     found: list[Finding] = []
     for slot in evidence.outputs:
         names = evidence.column_type("output", slot).classes
-        facts = [
-            fact
-            for fact in evidence.facts_of("output", [slot], evidence.store.rows("train"))
-            if not fact.ordered
-        ]
-        if len(facts) == 1 and not facts[0].part:
+        every = evidence.facts_of("output", [slot], evidence.store.rows("train"))
+        facts = [fact for fact in every if not fact.ordered]
+        if every and all(map(_is_one, every)):
+            found.append(_one_answer(slot, every[0], names))
+        elif len(facts) == 1 and not facts[0].part:
             found += _one_of_several(
                 evidence,
                 slot,
@@ -32,22 +31,30 @@ def look(evidence: Evidence) -> list[Finding]:
     return found
 
 
+def _is_one(fact: Fact) -> bool:
+    """Do all training rows whose answer is known have the same?"""
+    return len(np.unique(fact.values[fact.known])) == 1
+
+
+def _one_answer(slot: Slot, fact: Fact, names: tuple[str, ...]) -> Finding:
+    value = fact.values[fact.known][0]
+    told = f"{value:g}" if fact.ordered else names[int(value)] if not fact.part and names else "the same"
+    return Finding(
+        "one-answer",
+        "stop",
+        f"every training row has the same '{slot.column}' ({told}): there is nothing to tell apart",
+        "any figure would be perfect, and say nothing",
+        "--target another column, or add rows; or, to train all the same, --allow one-answer",
+        (slot.column,),
+        int(fact.known.sum()),
+    )
+
+
 def _one_of_several(
     evidence: Evidence, slot: Slot, names: tuple[str, ...], counts: np.ndarray
 ) -> list[Finding]:
-    if (counts > 0).sum() <= 1:
-        what = f"'{slot.column}' has one class only ({names[int(counts.argmax())] if len(names) else 'none'})"
-        return [
-            Finding(
-                "one class",
-                "warn",
-                what,
-                "there is nothing to tell apart",
-                "--target another column, or add rows",
-                (slot.column,),
-                1,
-            )
-        ]
+    if not counts.any():
+        return []
     found = []
     rare = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k] < RARE]
     if rare:
@@ -69,8 +76,32 @@ def _one_of_several(
                 rows,
             )
         )
+    found += _untested(evidence, slot, names, counts)
     found += _uneven(slot, names, counts)
     return found
+
+
+def _untested(evidence: Evidence, slot: Slot, names: tuple[str, ...], counts: np.ndarray) -> list[Finding]:
+    """Classes that are learned and of which no test row is: by chance, in large sets, where rows are divided
+    without regard to classes."""
+    facts = evidence.facts_of("output", [slot], evidence.store.rows("test"))
+    tested = np.bincount(facts[0].values[facts[0].values >= 0], minlength=len(names)) if facts else counts
+    missed = np.flatnonzero((counts > 0) & (tested == 0)).tolist()
+    if not missed or not tested.any():
+        return []
+    told = ", ".join(f"{names[k]} ({counts[k]})" for k in missed[:5]) + (", …" if len(missed) > 5 else "")
+    verb = "stand" if len(missed) > 1 else "stands"
+    return [
+        Finding(
+            "untested classes",
+            "warn" if len(missed) < 0.5 * len(counts) else "note",
+            f"{len(missed):,} of {len(counts):,} classes {verb} in no test row, of training rows: {told}",
+            "the test figures say nothing of them",
+            "add rows, or divide them in another way: --split-seed 1, --folds 5",
+            (slot.column,),
+            len(missed),
+        )
+    ]
 
 
 def _uneven(slot: Slot, names: tuple[str, ...], counts: np.ndarray) -> list[Finding]:

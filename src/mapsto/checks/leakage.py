@@ -24,6 +24,7 @@ CUT_ROWS = 1_000  # rows in which a fixed value divides the classes without exce
 NEAR = 0.1  # of the trivial answer's errors: a column that leaves fewer almost copies the target
 NEAR_ROWS = 500
 NEAR_R = 0.9995  # correlation with a numeric target, likewise
+LEAKAGE = "leakage"  # of findings that stop a training
 ALLOW = "; or, if it is known when predicting, --allow leakage"
 LEARNED = (
     "what is learned is to read the answer off it; on new rows, where it is not known yet, that is worth"
@@ -34,7 +35,8 @@ LEARNED = (
 def look(evidence: Evidence) -> list[Finding]:
     found = _itself(evidence)
     rows = evidence.distinct_rows
-    for target in evidence.targets if len(rows) >= dependency.LEAST else ():
+    targets = evidence.targets if len(rows) >= dependency.LEAST else []
+    for target in evidence.clock.each(targets, "answers"):
         alone, near = _alone(evidence, target, rows)
         found += _said_alone(evidence, target, alone)
         found += _said_near(evidence, target, near)
@@ -73,9 +75,7 @@ def _itself(evidence: Evidence) -> list[Finding]:
                 tuple(evidence.rows[:5].tolist()),
             )
             found.append(
-                Finding(
-                    "leakage", "stop", what, "what is learned is to copy it", fix, (slot.column,), 1, rows
-                )
+                Finding(LEAKAGE, "stop", what, "what is learned is to copy it", fix, (slot.column,), 1, rows)
             )
     return found
 
@@ -353,7 +353,7 @@ def _finding(
     level = "stop" if stops and not all_of_them else "warn"
     fix += ALLOW if level == "stop" else ""
     return Finding(
-        "leakage" if level == "stop" else "determined",
+        LEAKAGE if level == "stop" else "determined",
         level,
         what,
         effect,

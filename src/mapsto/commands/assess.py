@@ -80,7 +80,7 @@ def _check(out: str | None) -> None:
     from mapsto.errors import ConfigError
 
     if out is not None and Path(out).suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"--out {out}: expected a name ending in .html.")
+        raise ConfigError(f"--out {out}: expected a name ending in .html.\nCall it page.html, say.")
 
 
 def _page(run: Run, sections: Sequence[Section], out: Path, data: str | None) -> None:

@@ -12,7 +12,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -72,6 +73,20 @@ def takes_data(command: argparse.ArgumentParser, needed: bool = True) -> None:
     command.add_argument(
         "--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output"
     )
+
+
+def takes_spreadsheet(command: argparse.ArgumentParser) -> None:
+    """Of commands that write a csv."""
+    command.add_argument(
+        "--spreadsheet",
+        action="store_true",
+        help="of csv: an apostrophe before cells that a spreadsheet would run as formulas",
+    )
+
+
+def parted(words: str | None) -> list[str]:
+    """Names with commas between them."""
+    return [word.strip() for word in (words or "").split(",") if word.strip()]
 
 
 SEARCH = ("beam", "penalty", "temperature", "lm_weight")
@@ -168,19 +183,29 @@ def input_paths(words: list[str]) -> Any:
     text = sys.stdin.read()
     rows = list(csv.DictReader(io.StringIO(text)))
     if not rows:
-        raise DataError("standard input: expected a csv with a header and rows, found none.")
+        raise DataError(
+            "standard input: expected a csv with a header and rows, found none.\nGive some, or name files."
+        )
     return rows
 
 
-def write_rows(rows: Iterable[Row], out: str | None) -> None:
-    """csv, jsonl or parquet, by the name's ending."""
+def write_rows(rows: Iterable[Row], out: str | None, spreadsheet: bool = False) -> None:
+    """csv, jsonl or parquet, by the name's ending. spreadsheet: csv cells that look like formulas are
+    guarded; else they are written as they are, as a program reads them."""
+    guard = for_spreadsheet if spreadsheet else _as_it_is
     if out is None:
-        _write_csv(rows, sys.stdout)
+        _write_csv(rows, sys.stdout, guard)
         return
-    writers = {".csv": _csv_file, ".jsonl": _jsonl_file, ".parquet": _parquet_file}
+    if spreadsheet and Path(out).suffix.lower() != ".csv":
+        raise ConfigError(f"--spreadsheet guards csv, {out} is none.\nLeave it out, or write to a .csv.")
+    writers: dict[str, Callable[[Iterable[Row], Path], None]] = {
+        ".csv": partial(_csv_file, guard=guard),
+        ".jsonl": _jsonl_file,
+        ".parquet": _parquet_file,
+    }
     ending = Path(out).suffix.lower()
     if ending not in writers:
-        raise ConfigError(f"--out {out}: expected a name ending in .csv, .jsonl or .parquet.")
+        raise ConfigError(f"--out {out}: expected a name ending in .csv, .jsonl or .parquet.\nGive it one.")
     try:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -188,14 +213,18 @@ def write_rows(rows: Iterable[Row], out: str | None) -> None:
     write_atomic(Path(out), lambda path: writers[ending](rows, path))
 
 
-def _write_csv(rows: Iterable[Row], file: IO[str]) -> None:
+def _as_it_is(cell: Any) -> Any:
+    return cell
+
+
+def _write_csv(rows: Iterable[Row], file: IO[str], guard: Callable[[Any], Any]) -> None:
     table: Any = None
     watched = file.isatty()
     for row in rows:
         if table is None:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(map(for_spreadsheet, row))
-        table.writerow(map(_shown if watched else for_spreadsheet, row.values()))
+            table.writerow(map(guard, row))
+        table.writerow(map(_shown if watched else guard, row.values()))
 
 
 def _shown(cell: Any) -> Any:
@@ -203,9 +232,9 @@ def _shown(cell: Any) -> Any:
     return printable(cell) if isinstance(cell, str) else cell
 
 
-def _csv_file(rows: Iterable[Row], path: Path) -> None:
+def _csv_file(rows: Iterable[Row], path: Path, guard: Callable[[Any], Any]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        _write_csv(rows, file)
+        _write_csv(rows, file, guard)
 
 
 def _jsonl_file(rows: Iterable[Row], path: Path) -> None:

@@ -18,9 +18,7 @@ from mapsto.terminal.words import say
 if TYPE_CHECKING:
     from mapsto.checks.base import Finding
 
-HELP = (
-    "what is wrong with data, before anything is learned from it; exit code 1: an input gives the target away"
-)
+HELP = "what is wrong with data, before anything is learned from it; exit code 1: a training would stop"
 WIDTH = 110  # characters of a line
 
 
@@ -33,7 +31,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
-    from mapsto.checks import look
+    from mapsto.checks import CHECK_SECONDS, look
     from mapsto.checks._clean import clean, refuse_to_overwrite
     from mapsto.checks._gate import refusing
     from mapsto.data.open import open_source
@@ -55,7 +53,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         given, reading=dataclasses.replace(given.reading, max_bad=1.0)
     )  # bad rows are findings here, not errors
     evidence = make_ready(as_asked(signature, source), signature, lenient, emit).evidence
-    found = look(evidence)
+    found = look(evidence, CHECK_SECONDS)
     told = {
         "event": "checked",
         "data": source.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mapsto.commands.base import input_paths, takes_data, takes_run, to_answer, write_rows
+from mapsto.commands.base import input_paths, takes_data, takes_run, takes_spreadsheet, to_answer, write_rows
 from mapsto.config import Reading
 from mapsto.events import Emit
 
@@ -15,10 +15,12 @@ EVENTS = False
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
     takes_data(command)
+    takes_spreadsheet(command)
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.data.open import open_source
+    from mapsto.prediction.table import place
 
     run = to_answer(asked.run)
     source = open_source(input_paths(asked.data), Reading())
@@ -26,9 +28,10 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     vectors = run.embed(source)
     write_rows(
         (
-            {"row": name, **{f"d{i}": float(value) for i, value in enumerate(vector)}}
-            for name, vector in zip(where, vectors, strict=True)
+            {"row": place(where[number], number), **{f"d{i}": float(value) for i, value in enumerate(vector)}}
+            for number, vector in enumerate(vectors)
         ),
         asked.out,
+        asked.spreadsheet,
     )
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mapsto.commands.base import searched, takes_run, takes_search, to_answer
 from mapsto.events import Emit
@@ -27,10 +29,17 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     if asked.json:
         print(json.dumps(scores))
         return 0
-    for slot, metrics in scores.items():
-        for name, found in metrics.items():
-            print(
-                f"{slot}  {name}  {number(found['value'])}  ({number(found['low'])} –"
-                f" {number(found['high'])}, n {found['n']:,})"
-            )
+    shown = [(f"{slot}  {name}", found) for slot, of in scores.items() for name, found in of.items()]
+    for name, found in shown:
+        print(_line(name, found, number))
+    new = [(name, found["new"]) for name, found in shown if found.get("new")]
+    if new:
+        print(f"on the {new[0][1]['n']:,} rows that it has not learned from:")
+    for name, found in new:
+        print(_line(name, found, number))
     return 0
+
+
+def _line(name: str, found: Mapping[str, Any], number: Callable[[float | None], str]) -> str:
+    between = f"{number(found['low'])} – {number(found['high'])}"
+    return f"{name}  {number(found['value'])}  ({between}, n {found['n']:,})"

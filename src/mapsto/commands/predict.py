@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import (
     Row,
     input_paths,
+    parted,
     searched,
     takes_data,
     takes_run,
     takes_search,
+    takes_spreadsheet,
     to_answer,
     write_rows,
 )
@@ -23,13 +24,13 @@ from mapsto.errors import DataError, RunError
 from mapsto.events import Emit
 
 if TYPE_CHECKING:
-    from mapsto.prediction import Answer
+    from mapsto.prediction import Answer, Wanted
+    from mapsto.prediction.table import Table
     from mapsto.run import Run
     from mapsto.source import Source
 
 HELP = "answers for new rows"
 EVENTS = False  # its output is rows
-BOOKS = ("row", "unsure", "problem")  # columns that are no answers
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -38,6 +39,25 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--text", action="append", help="a text to answer, in place of data; may be given several times"
     )
+    command.add_argument(
+        "--keep",
+        metavar="COLUMNS",
+        help="columns of the data that go with the answers, with commas between them, or all",
+    )
+    command.add_argument(
+        "--only",
+        metavar="FIELDS",
+        help="what is written of each answer, with commas: value, probability, set, low, high, row, …",
+    )
+    command.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="a column for every class, TARGET.CLASS: how likely it is",
+    )
+    command.add_argument(
+        "--missing-ok", action="store_true", help="columns of inputs may lack: their cells count as missing"
+    )
+    takes_spreadsheet(command)
     takes_search(command)
 
 
@@ -53,28 +73,30 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         source, bad = open_source(_rows(run, asked.text or []), Reading()), []
     for problem in bad:
         print(f"mapsto: left out: {' '.join(str(problem).split())}", file=sys.stderr)
-    fields = run.fields
-    named = columns(fields)
-    if any(named[name, "value"] != name for name in fields):
+    table, wanted = _asked(run, source, asked)
+    if any(table.answers.get((name, "value"), name) != name for name in run.fields):
         print(
             "mapsto: an output is called like another column, so answers stand in:"
-            f" {', '.join(named.values())}",
+            f" {', '.join(table.answers.values())}",
             file=sys.stderr,
         )
     unread: list[Answer] = []
     answered: list[str] = []  # a row of every piece in which any was answered
 
     def rows() -> Iterable[Row]:
-        for part in run.answers(source):
+        number = 0
+        for part in run.answers(source, wanted=wanted):
             unread.extend(answer for answer in part if answer.problem)
             answered.extend(
                 answer.where
                 for answer in part[:1]
                 if not answer.problem or any(not other.problem for other in part)
             )
-            yield from (_cells(named, answer.to_json(named)) for answer in part)
+            for answer in part:
+                yield table.flat(table.row(answer, number))
+                number += answer.counted
 
-    write_rows(rows(), asked.out)
+    write_rows(rows(), asked.out, asked.spreadsheet)
     if unread:
         what = "row" if len(unread) == 1 else "rows"
         print(
@@ -83,6 +105,19 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
             file=sys.stderr,
         )
     return 0 if answered else 2
+
+
+def _asked(run: Run, source: Source, asked: argparse.Namespace) -> tuple[Table, Wanted]:
+    """The columns that are written, and what is asked of answers for them."""
+    from mapsto.prediction import Wanted
+    from mapsto.prediction.table import Table
+    from mapsto.run.answering import classes_of, kept_columns
+
+    names = parted(asked.keep)
+    keep = kept_columns(source.lines(), "all" if names == ["all"] else names)
+    classes = classes_of(run) if asked.probabilities else {}
+    table = Table.of(run.fields, classes, keep, parted(asked.only))
+    return table, Wanted(keep, asked.probabilities, asked.missing_ok)
 
 
 def opened(data: Any) -> tuple[Source, list[DataError]]:
@@ -117,44 +152,3 @@ def _rows(run: Run, texts: list[str]) -> list[dict[str, str]]:
             f"--text answers texts alone, this run learned {run.signature}.\nGive its rows in a file."
         )
     return [{run.signature.inputs[0].column: text} for text in texts]
-
-
-def columns(outputs: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
-    """{(output, field): column} of the table's answers, of {output: its fields, "value" first}. The one place
-    that names them.
-
-    A value stands under its output's name; the other fields under their own where there is one output, else
-    under OUTPUT.FIELD. Where two names were equal, every one is OUTPUT.FIELD: outputs differ, and no field
-    has a dot, so no two of these can be equal, nor one of BOOKS. Case does not count, as a parquet file tells
-    no names apart by it."""
-    spots = [(name, field) for name, fields in outputs.items() for field in fields]
-    several = len(outputs) > 1
-    short = {
-        (name, field): name if field == "value" else f"{name}.{field}" if several else field
-        for name, field in spots
-    }
-    named = (
-        short
-        if _differ([*BOOKS, *short.values()])
-        else {(name, field): f"{name}.{field}" for name, field in spots}
-    )
-    assert len({*BOOKS, *named.values()}) == len(BOOKS) + len(spots), "a column is written once"
-    return named
-
-
-def _differ(names: Sequence[str]) -> bool:
-    return len({name.casefold() for name in names}) == len(names)
-
-
-def _cells(named: Mapping[tuple[str, str], str], row: Row) -> Row:
-    """A row as a table holds it, with no list in it: labels stand behind semicolons, what else is several as
-    JSON."""
-    from mapsto.prediction import FIELDS
-
-    found = dict(row)
-    for (_, field), column in named.items():
-        value = row[column]
-        if isinstance(value, (list, tuple, dict)):
-            flat = field in FIELDS and not any(isinstance(item, (list, tuple, dict)) for item in value)
-            found[column] = ";".join(map(str, value)) if flat else json.dumps(value, ensure_ascii=False)
-    return found

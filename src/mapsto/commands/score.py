@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import Row, takes_run, to_answer, write_rows
+from mapsto.commands.base import Row, takes_run, takes_spreadsheet, to_answer, write_rows
 from mapsto.errors import CellError, ConfigError
 from mapsto.events import Emit
 
@@ -30,6 +30,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output"
     )
+    takes_spreadsheet(command)
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
@@ -57,7 +58,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
                     )
                 yield {"text": name, **found}
 
-    write_rows(rows(), asked.out)
+    write_rows(rows(), asked.out, asked.spreadsheet)
     return 0 if counted or not unread else 2
 
 

@@ -175,20 +175,25 @@ def reading(path: Path | str) -> Iterator[None]:
             f"no permission to read {path}.\nAllow it (chmod u+r), or copy the data to a place of yours."
         ) from None
     except IsADirectoryError:
-        raise DataError(f"expected a file, {path} is a folder.") from None
+        raise DataError(f"expected a file, {path} is a folder.\nName a file in it.") from None
     except UnicodeDecodeError as error:
         said = f"{path}: expected utf-8 text, byte {error.start} is none"
         raise DataError(f"{said}.\nSave it as utf-8.") from None
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged or cut off: {error}.\nDownload or compress it again.") from None
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
+        raise DataError(
+            f"cannot read {path}: {error.strerror or error}.\nCheck its permissions and the disk."
+        ) from None
 
 
 def missing(path: Path) -> DataError:
     """The error for a path that is not there: says how far it exists, and the nearest name there."""
     if path.is_symlink():
-        return DataError(f"expected data at {path}, it is a link to {os.readlink(path)}, where nothing is.")
+        return DataError(
+            f"expected data at {path}, it is a link to {os.readlink(path)}, where nothing"
+            " is.\nMend the link, or name the data itself."
+        )
     folder = path.parent
     while not folder.exists() and folder != folder.parent:
         path, folder = folder, folder.parent

@@ -84,7 +84,10 @@ def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str]
             found, inside = _resolve(text)
             paths += found
     if inside and len(texts) > 1:
-        raise DataError(f"expected one file where '{INSIDE}' says what is meant in it, got {len(texts)}.")
+        raise DataError(
+            f"expected one file where '{INSIDE}' says what is meant in it, got {len(texts)}."
+            "\nName one archive, or paths without it."
+        )
     shown = texts[0] if len(texts) == 1 else ", ".join(texts[:3])
     if len(paths) == 1 and shown in (".", ".."):
         shown = str(paths[0])
@@ -107,7 +110,7 @@ def _existing(text: str) -> list[Path]:
     there."""
     path = expanded(text)
     if not text.strip():
-        raise DataError("expected a path, got an empty text.")
+        raise DataError("expected a path, got an empty text.\nName a file or a folder.")
     if os.path.lexists(path):
         if path.exists() and not path.is_file() and not path.is_dir():
             raise DataError(
@@ -122,7 +125,9 @@ def _existing(text: str) -> list[Path]:
         found = sorted(glob.glob(str(path), recursive=True))
         if found:
             return [Path(each) for each in found]
-        raise DataError(f"expected files that match {text}, there are none.")
+        raise DataError(
+            f"expected files that match {text}, there are none.\nCheck the folder and the pattern."
+        )
     raise missing(path)
 
 
@@ -154,6 +159,8 @@ def _archive_above(path: Path) -> Path | None:
             if is_archive(each):
                 return each
             if each != path:
-                raise DataError(f"{each} is a file, no folder or archive: nothing lies below it.")
+                raise DataError(
+                    f"{each} is a file, no folder or archive: nothing lies below it.\nName the file alone."
+                )
             return None
     return None

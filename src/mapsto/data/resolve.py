@@ -16,6 +16,7 @@ from mapsto.errors import ConfigError, DataError, SignatureError, did_you_mean
 from mapsto.registry import entry, names
 from mapsto.signature import ALL, Signature, Slot, parse
 from mapsto.source import Source
+from mapsto.types._synonyms import understood
 from mapsto.types.base import DataType
 
 CLOSE = 0.15  # less sure: a type that a target could have, too
@@ -49,7 +50,7 @@ def asked(text: str | None, source: Source, reading: Reading) -> tuple[Signature
             )
         return _located(parse(source.guess), source, reading)
     signature = (
-        _restated(parse(text), source)
+        _restated(understood(text), source)
         if text is not None
         else Signature((Slot(ALL),), tuple(Slot(name) for name in targets))
     )
@@ -67,7 +68,7 @@ def as_asked(text: str | Signature | None, source: Source) -> Source:
     """The rows as the types in a signature learn from them (`DataType.arrange`)."""
     if text is None:
         return source
-    signature = parse(text) if isinstance(text, str) else text
+    signature = understood(text) if isinstance(text, str) else text
     slots = signature.inputs + tuple(slot for slot in signature.outputs if slot not in signature.inputs)
     for slot in slots:  # each once, also where both sides are written alike
         kind = slot.type or ("" if slot.name in source.columns else slot.name)

@@ -100,10 +100,10 @@ def scan(
     bad: list[BadRow] = []
     for chunk in source.chunks():
         bad += chunk.bad
-        found = _hashes(chunk, inputs)
+        found = row_hashes(chunk, inputs)
         keeper.add(chunk, found, first=len(hashes))
         hashes.extend(found)
-        strata.extend(_hashes(chunk, targets))
+        strata.extend(row_hashes(chunk, targets))
         named.extend(SPLITS.index(name) if name else -1 for name in chunk.split)
         unanswered.extend(_unanswered(chunk, targets))
         if group:
@@ -157,7 +157,8 @@ def cells_of(source: Source, wanted: Mapping[str, str], rows: np.ndarray) -> dic
     return every | {name: list(held.values()) for name, held in seen.items()}
 
 
-def _hashes(chunk: Chunk, names: Sequence[str]) -> list[int]:
+def row_hashes(chunk: Chunk, names: Sequence[str]) -> list[int]:
+    """Of each row, by its cells in these columns."""
     columns = [chunk.columns[name] for name in names]
     if not columns:  # nothing left of the arrow: every row is its own
         return [hash64([where]) for where in chunk.where]

@@ -222,7 +222,9 @@ class Learner:
     def sample(self, n: int, options: Any) -> dict[str, list[Any]]:
         """{output: n values, as its type reads them}, made from nothing, where nothing stands left of the
         arrow. options: a `Sampling` of this learner; torch's random numbers are seeded by whoever asks."""
-        raise ConfigError(f"learner '{type(self).__name__}' makes nothing by itself.")
+        raise ConfigError(
+            f"learner '{type(self).__name__}' makes nothing by itself.\nAsk it with: mapsto predict."
+        )
 
     def _places(self, slot: str, batch: Batch) -> dict[str, Any]:
         """Of an output that speaks of places: how its rows' own coordinates became those of the net, by which

@@ -46,6 +46,7 @@ NEAREST_WORK, NEAREST_FEWEST = (
 
 SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
 THIN = 0.1  # filled less than this, many features are kept as a sparse matrix
+MOST_DEVIATIONS = 10.0  # of a plain number from its mean
 DENSE = 0.3  # a sparse matrix's column filled more than this is a plain number
 
 # features, wanted (n, K), mask, penalty, steps -> a linear model
@@ -88,9 +89,9 @@ def answers(
     asked = test.values.shape[0]
     found = {output.trivial: np.repeat(share[None], asked, 0)}
     if asked:
-        learn, ask = _comparable(taken(train.values, rows), test.values, seed)
+        learn, ask = comparable(taken(train.values, rows), test.values, seed)
         with threadpool_limits(1):
-            found["linear"] = _linear(LINES[output.link], learn, wanted, mask, seed)(_scaled(learn, ask))
+            found["linear"] = fitted_line(LINES[output.link], learn, wanted, mask, seed)(_scaled(learn, ask))
             near = _nearest(learn, wanted, mask, share, output.prior, ask, seed)
         if near is not None:
             found["nearest"] = near
@@ -195,7 +196,7 @@ def _masked_mean(values: np.ndarray, mask: np.ndarray, empty: np.ndarray, axis: 
     return np.where(count > 0, (values * mask).sum(axis) / np.maximum(count, 1), empty)
 
 
-def _comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
+def comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
     """Sparse values as they are. Else finite float32, centred on the training rows; above MOST_FEATURES
     hashed with random signs, which keeps distances in expectation (Weinberger et al. 2009)."""
     from scipy.sparse import csr_array, issparse
@@ -206,23 +207,39 @@ def _comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
         np.nan_to_num(values.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
         for values in (learn, ask)
     )
-    if learn.shape[1] > MOST_FEATURES:
-        draw = np.random.default_rng(key(seed, "hashing", learn.shape[1]))
-        bucket, sign = (
-            draw.integers(MOST_FEATURES, size=learn.shape[1]),
-            draw.choice(np.array([-1, 1], np.float32), learn.shape[1]),
-        )
-        hashing = csr_array(
-            (sign, (bucket, np.arange(learn.shape[1]))), shape=(MOST_FEATURES, learn.shape[1])
-        )
-        learn, ask = (hashing @ learn.T).T, (hashing @ ask.T).T
+    if (mixed := hashing(learn.shape[1], seed)) is not None:
+        learn, ask = (mixed @ learn.T).T, (mixed @ ask.T).T
     centre = learn.mean(0, dtype=np.float64).astype(np.float32)
     return learn - centre, ask - centre
 
 
+def hashing(width: int, seed: int) -> Any:
+    """(MOST_FEATURES, width) sparse, by which too many features become fewer; None where they are not."""
+    from scipy.sparse import csr_array
+
+    if width <= MOST_FEATURES:
+        return None
+    draw = np.random.default_rng(key(seed, "hashing", width))
+    bucket, sign = (
+        draw.integers(MOST_FEATURES, size=width),
+        draw.choice(np.array([-1, 1], np.float32), width),
+    )
+    return csr_array((sign, (bucket, np.arange(width))), shape=(MOST_FEATURES, width))
+
+
 def _scaled(learn: Values, values: Values) -> Values:
-    """Unit variance on the training rows, cut at 10 deviations so that one outlier does not bend a line;
-    constants become 0. Of sparse values only columns that are mostly filled are scaled."""
+    """Unit variance on the training rows, cut at MOST_DEVIATIONS so that one outlier does not bend a line."""
+    from scipy.sparse import csr_array, issparse
+
+    scale = scale_of(learn)
+    if issparse(learn):
+        return csr_array((values.data * scale[values.indices], values.indices, values.indptr), values.shape)
+    return np.clip(values * scale, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+
+
+def scale_of(learn: Values) -> np.ndarray:
+    """(F,) float32: what brings the training rows to unit variance; constants become 0. Of sparse values only
+    columns that are mostly filled are scaled."""
     from scipy.sparse import csr_array, issparse
 
     if issparse(learn):
@@ -230,18 +247,16 @@ def _scaled(learn: Values, values: Values) -> Values:
         square = np.asarray(
             csr_array((np.square(learn.data), learn.indices, learn.indptr), learn.shape).mean(0)
         ).reshape(-1)  # type: ignore[union-attr]
-        scale = np.where(filled & (square > 0), 1 / np.sqrt(np.where(square > 0, square, 1)), 1.0).astype(
+        return np.where(filled & (square > 0), 1 / np.sqrt(np.where(square > 0, square, 1)), 1.0).astype(
             np.float32
         )
-        return csr_array((values.data * scale[values.indices], values.indices, values.indptr), values.shape)
     spread = learn.std(0, dtype=np.float64).astype(np.float32)  # (F,)
-    scale = np.divide(
+    return np.divide(
         1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(float(spread.max(initial=0)), 1e-30)
     )
-    return np.clip(values * scale, -10, 10)
 
 
-def _linear(line: Line, learn: Values, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
+def fitted_line(line: Line, learn: Values, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
     """Scaled features -> (n, K): the linear model, its penalty chosen on held-out training rows
     by squared error (for probabilities the Brier score)."""
     from scipy.sparse import issparse

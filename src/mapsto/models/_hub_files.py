@@ -95,7 +95,9 @@ def folder_of(source: str) -> Path:
     path = Path(source).expanduser()
     if not path.is_dir():
         if source.startswith((".", "/", "~")) or source.count("/") > 1:
-            raise ConfigError(f"hub:{source}: expected the folder of a public model, found none there.")
+            raise ConfigError(
+                f"hub:{source}: expected the folder of a public model, found none there.\nCheck the path."
+            )
         path = _cached(source)
     if not (path / "config.json").is_file():
         raise ConfigError(

@@ -108,7 +108,9 @@ def stages_of(config: Config, size: int) -> tuple[list[tuple[int, int, int]], bo
     )
     blocks = config.blocks or TABLE_1.get(depth) or spread(depth, 3 if bottleneck else 2, 3 if small else 4)
     if min(blocks) < 1:
-        raise ConfigError(f"model 'resnet': blocks: expected numbers ≥ 1, got {list(blocks)}.")
+        raise ConfigError(
+            f"model 'resnet': blocks: expected numbers ≥ 1, got {list(blocks)}.\nGive such: blocks=2 2 2 2."
+        )
     width = config.width or (16 if small and len(blocks) == 3 and config.blocks is None else 64)
     return [
         (number, width * 2**stage, 1 if stage == 0 else 2) for stage, number in enumerate(blocks)

@@ -132,6 +132,11 @@ class Head(nn.Module):
         "probability": …}. options: what `decoding` gave, None for the usual."""
         raise TypeError(f"{type(self).__name__} does not predict")
 
+    def take_line(self, weight: Tensor, bias: Tensor) -> None:
+        """The weights (D, K) and (K,) of a linear model of the answer, as `measure.solved` finds them.
+        ConfigError: it cannot hold them."""
+        raise ConfigError(f"{type(self).__name__} holds no linear model.\nLeave --model out.")
+
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         """What `predict` gave, as numpy, for people: one Prediction a row."""
         raise TypeError(f"{type(self).__name__} does not decode")
@@ -269,6 +274,8 @@ class Output:
     events: ClassVar[Callable[..., np.ndarray] | None] = None
     # predicted, target, units (n,) -> (3, U, K): of each class in each unit rows, rows said to be of it, and
     # both
+    chances: ClassVar[Callable[[Arrays], np.ndarray] | None] = None
+    # calibrated -> (n, K): how likely each of `type.classes` is
     effect: ClassVar[Callable[..., np.ndarray] | None] = None
     # one row predicted, P rows predicted with a part hidden each -> (P,) what the answer loses
 

@@ -116,6 +116,9 @@ class Classes(Output):
 
         return coverage(self.type.classes, predicted, target)
 
+    def chances(self, predicted: Arrays) -> np.ndarray:
+        return predicted["probability"]
+
     def confidence(self, predicted: Arrays, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, K) and (n,)."""
         return predicted["probability"], target
@@ -161,7 +164,7 @@ class ClassesHead(Head):
 
     def __init__(self, column_type: Any, width: int):
         super().__init__()
-        self.classes, self.smoothing = column_type.vocabulary, column_type.smoothing
+        self.answers, self.smoothing = column_type.answers, column_type.smoothing
         self.linear = nn.Linear(width, len(column_type.vocabulary))
         counts = torch.tensor(column_type.counts, dtype=torch.float32)
         weight = (counts.sum() / (len(counts) * counts.clamp(min=1))).clamp(max=MOST_WEIGHT)
@@ -185,6 +188,10 @@ class ClassesHead(Head):
         per_row = -(1 - self.smoothing) * right - self.smoothing * logs.mean(1)
         return torch.where(known, per_row * self.weight[label], 0.0), known.float()
 
+    def take_line(self, weight: Tensor, bias: Tensor) -> None:
+        self.linear.weight.copy_(weight.T)
+        self.linear.bias.copy_(bias)
+
     def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
         return mean_of_views(outputs)
 
@@ -202,10 +209,10 @@ class ClassesHead(Head):
         best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
         found = [
             Prediction(
-                self.classes[k],
+                self.answers[k],
                 float(row[k]),
-                detail={"probabilities": {self.classes[j]: float(row[j]) for j in top}},
+                detail={"probabilities": {self.answers[j]: float(row[j]) for j in top}},
             )
             for row, k, top in zip(probability, value.tolist(), best, strict=True)
         ]
-        return with_sets(found, self.classes, predicted)
+        return with_sets(found, self.answers, predicted)

@@ -171,6 +171,9 @@ class Labels(Output):
             groups=Groups("share of the rows of each label whose set holds it", "label", parts),
         )
 
+    def chances(self, predicted: Arrays) -> np.ndarray:
+        return predicted["probability"]
+
     def confidence(self, predicted: Arrays, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(m,) and (m,) of all labels together, row by row."""
         return predicted["probability"].reshape(-1), target.reshape(-1)
@@ -204,7 +207,7 @@ class LabelsHead(Head):
 
     def __init__(self, column_type: Any, width: int):
         super().__init__()
-        self.labels = column_type.vocabulary
+        self.answers = column_type.answers
         self.linear = nn.Linear(width, len(column_type.vocabulary))
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -219,6 +222,10 @@ class LabelsHead(Head):
         cost = cost.mean(1) if cost.ndim == 3 else cost  # the mean of the members' losses
         return (cost * known).sum(1), known.sum(1).float()
 
+    def take_line(self, weight: Tensor, bias: Tensor) -> None:
+        self.linear.weight.copy_(weight.T)
+        self.linear.bias.copy_(bias)
+
     def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
         return mean_of_views(outputs)
 
@@ -230,11 +237,11 @@ class LabelsHead(Head):
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         found = []
         for row, value in zip(predicted["probability"], predicted["value"], strict=True):
-            named = {name: float(p) for name, p in zip(self.labels, row, strict=True)}
+            named = {name: float(p) for name, p in zip(self.answers, row, strict=True)}
             found.append(
                 Prediction(
-                    [name for name, held in zip(self.labels, value, strict=True) if held],
+                    [name for name, held in zip(self.answers, value, strict=True) if held],
                     detail={"probabilities": named},
                 )
             )
-        return with_sets(found, self.labels, predicted)
+        return with_sets(found, self.answers, predicted)

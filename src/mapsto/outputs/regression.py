@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss, mse_loss
 
+from mapsto.errors import ConfigError
 from mapsto.metrics import Arrays, Metric
 from mapsto.metrics.numbers import REGRESSION
 from mapsto.outputs.base import Coverage, Groups, Head, Output, SectionPart, in_words, mean_of_views
@@ -204,6 +205,16 @@ class RegressionHead(Head):
         )
         per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
         return torch.where(known, per_row, 0.0), known.float()
+
+    def take_line(self, weight: Tensor, bias: Tensor) -> None:
+        """In the target's unit."""
+        if self.column_type.log:
+            raise ConfigError(
+                "the linear baseline is of the number itself, not of its logarithm.\nLeave log=true out, or"
+                " take --model linear."
+            )
+        self.linear.weight.copy_(weight.T / self.column_type.std)
+        self.linear.bias.copy_((bias - self.column_type.mean) / self.column_type.std)
 
     def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
         return mean_of_views(outputs)

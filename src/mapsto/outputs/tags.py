@@ -20,7 +20,8 @@ from mapsto.batch import Batch, Padded
 from mapsto.metrics import Arrays, Metric, pooled_f1, ratio_of
 from mapsto.outputs.base import TINY, Baseline, Head, Marked, Output
 from mapsto.prediction import Prediction
-from mapsto.types.tags import OUTSIDE, Entity, entities
+from mapsto.types._name_marks import OUTSIDE
+from mapsto.types.tags import Entity, entities
 from mapsto.types.text.words import names_of
 
 FORBIDDEN = -1e4

@@ -46,26 +46,36 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known of one row. predictions: {output: Prediction}; problem: why the row could not be read,
-    else ""."""
+    """What is known of one row. where: its place in the data; predictions: {output: Prediction}; problem: why
+    the row could not be read, else ""; note: what else to know of it, as a value that the run has not
+    learned; kept: {column: cell} of the data that were asked for; counted: is it a row at all, rather than a
+    line that could not be divided into cells?"""
 
     where: str
     predictions: Mapping[str, Prediction]
     problem: str = ""
+    note: str = ""
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    counted: bool = True
 
-    def to_json(self, named: Mapping[tuple[str, str], str] | None = None) -> dict[str, Any]:
-        """The row as it is written, anywhere: its place; every output's fields; whether the row is far from
-        the training rows; why it could not be read. named: {(output, field): column}, as `columns` says;
-        without, each output is an object of its fields."""
+    def to_json(self) -> dict[str, Any]:
+        """Its place, an object of its fields for each output, whether it is far from the training rows, the
+        note, and why it could not be read."""
         row: dict[str, Any] = {"row": self.where}
-        if named is None:
-            row |= {name: found.to_json() | dict(found.detail) for name, found in self.predictions.items()}
-        for (name, field_), column in (named or {}).items():
-            found = self.predictions.get(name)
-            row[column] = found.field(field_) if found else None
+        row |= {name: found.to_json() | dict(found.detail) for name, found in self.predictions.items()}
         row["unsure"] = next((found.unsure for found in self.predictions.values()), None)
-        row["problem"] = " ".join(self.problem.split())
-        return row
+        return row | {"note": self.note, "problem": " ".join(self.problem.split())}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of answers. keep: columns of the data that go with them, or "all"; probabilities: of
+    every class, not of the likeliest alone; missing_ok: may columns of inputs be absent, their cells then
+    being missing?"""
+
+    keep: Sequence[str] = ()
+    probabilities: bool = False
+    missing_ok: bool = False
 
 
 def with_sets(
@@ -83,6 +93,17 @@ def with_sets(
     return [replace(one, set=held) for one, held in zip(found, sets, strict=True)]
 
 
+def with_chances(
+    found: list[Prediction], classes: Sequence[Any], probability: np.ndarray
+) -> list[Prediction]:
+    """Predictions whose detail holds the probability of every class. probability: (n, K)."""
+    each = (dict(zip(classes, row, strict=True)) for row in probability.tolist())
+    return [
+        replace(one, detail={**one.detail, "probabilities": all_})
+        for one, all_ in zip(found, each, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What was predicted for rows, as numpy: predicted[slot][name], target[slot], present[slot], each
@@ -92,6 +113,16 @@ class Predictions:
     target: Mapping[str, np.ndarray]
     present: Mapping[str, np.ndarray]
     rows: np.ndarray
+
+    def take(self, at: np.ndarray) -> Predictions:
+        """Of some of the rows, (n,) bool."""
+        predicted = {
+            slot: {name: value[at] for name, value in arrays.items()}
+            for slot, arrays in self.predicted.items()
+        }
+        target = {slot: value[at] for slot, value in self.target.items()}
+        present = {slot: value[at] for slot, value in self.present.items()}
+        return Predictions(predicted, target, present, self.rows[at])
 
     def values(self, slot: str, metrics: Sequence[Metric]) -> dict[str, float]:
         """{metric: value} over the rows whose label is known; {} when none is."""
@@ -142,6 +173,16 @@ class Measured:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def take(self, at: np.ndarray) -> Measured:
+        """Of some of the rows, (n,) bool."""
+        statistics = {
+            slot: {name: value[at] for name, value in found.items()}
+            for slot, found in self.statistics.items()
+        }
+        known = {slot: value[at] for slot, value in self.known.items()}
+        sample = self.sample.take(at) if self.whole else NOTHING
+        return Measured(self.rows[at], sample, statistics, known)
 
     @property
     def whole(self) -> bool:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from mapsto.learners.base import Learner
     from mapsto.measure.ood import FeatureHook, Novelty
     from mapsto.metrics import Metric
-    from mapsto.prediction import Answer
+    from mapsto.prediction import Answer, Wanted
+    from mapsto.prediction.table import Answers
     from mapsto.source import Source
 
 
@@ -74,15 +75,21 @@ class Run(RunFolder):
         temperature: float | None = None,
         lm: str | Path | None = None,
         lm_weight: float | None = None,
-    ) -> list[Answer] | Answer:
+        keep: Sequence[str] = (),
+        probabilities: bool = False,
+        missing_ok: bool = False,
+    ) -> Answers | Answer:
         """Predictions for rows: a path, files, a PIL image or array, a dict (one row) or a list of any of
         these, a frame. given: rows with answers that these are to be answered by, where a way of learning
-        asks for some (`batch.parts["support"]`). The other keywords say how answers are searched for, this
-        once, as the command line does; `search` says it for good.
+        asks for some (`batch.parts["support"]`). keep, probabilities, missing_ok: as `prediction.Wanted`. The
+        other keywords say how answers are searched for, this once, as the command line does; `search` says it
+        for good.
 
         One row in, one Answer out, or DataError when it cannot be read; many in, a list of them, where such
-        rows have a `problem`.
+        rows have a `problem`; of a frame its `frame` is one again, with the same index.
         """
+        from mapsto.prediction import Wanted
+        from mapsto.prediction.table import Answers, Table
         from mapsto.run import answering
 
         asked = {"beam": beam, "penalty": penalty, "temperature": temperature, "lm_weight": lm_weight}
@@ -90,19 +97,29 @@ class Run(RunFolder):
         learner = self._searching(lm, how) if how or lm is not None else None
         single, source = self._source(data)
         support = None if given is None else answering.support(self, given)
-        answers = [answer for part in self.answers(source, learner, support) for answer in part]
+        wanted = Wanted(keep, probabilities, missing_ok)
+        answers = [answer for part in self.answers(source, learner, support, wanted) for answer in part]
         if single and answers and answers[0].problem:
             raise DataError(answers[0].problem)
-        return answers[0] if single and answers else answers
+        if single and answers:
+            return answers[0]
+        classes = answering.classes_of(self) if probabilities else {}
+        return Answers(
+            answers, Table.of(self.fields, classes, answering.kept_columns(source.lines(), keep)), data
+        )
 
     def answers(
-        self, source: Source, learner: Learner | None = None, support: Batch | None = None
+        self,
+        source: Source,
+        learner: Learner | None = None,
+        support: Batch | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[list[Answer]]:
         """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
         the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
         from mapsto.run import answering
 
-        return answering.answers(self, source, learner, support)
+        return answering.answers(self, source, learner, support, wanted or answering.PLAIN)
 
     def evaluate(
         self, data: Any, emit: Callable[[Mapping[str, Any]], None] | None = None

@@ -14,19 +14,20 @@ import torch
 
 from mapsto.batch import Batches
 from mapsto.cells import shorten
-from mapsto.errors import DataError, RunError, SignatureError
+from mapsto.errors import ConfigError, DataError, RunError, SignatureError, did_you_mean
 from mapsto.files import COPY
 from mapsto.models.base import Types
+from mapsto.prediction import Answer, Wanted, with_chances
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk, Source
 
 if TYPE_CHECKING:
     from mapsto.batch import Batch
     from mapsto.learners.base import Learner
-    from mapsto.prediction import Answer, Measured, Prediction
-    from mapsto.source import Chunk, Source
+    from mapsto.prediction import Measured, Prediction
 
 PIECE = 1024  # rows predicted at once
+PLAIN = Wanted()
 
 
 class NewRows(Batches):
@@ -40,35 +41,85 @@ class NewRows(Batches):
 
 
 def answers(
-    run: Any, source: Source, learner: Learner | None = None, support: Batch | None = None
+    run: Any,
+    source: Source,
+    learner: Learner | None = None,
+    support: Batch | None = None,
+    wanted: Wanted = PLAIN,
 ) -> Iterator[list[Answer]]:
     """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
     the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
     from mapsto.data.encode import encode_chunk
-    from mapsto.prediction import Answer
 
     run._refuse_nothing()
     source = source.lines()
-    signature, types = located(run, source), run.types
+    kept = kept_columns(source, wanted.keep)
+    signature, types = located(run, source, missing_ok=wanted.missing_ok), run.types
+    classes = classes_of(run) if wanted.probabilities else {}
     for chunk in source.chunks(PIECE):
+        chunk = _completed(chunk, signature)
         encoded, problems = encode_chunk(chunk, Signature(signature.inputs, ()), types)
         unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
+        batches = _batches(run, signature, encoded, len(chunk), support)
         found = locate_cells(
             signature,
             run.signature.outputs,
             run.types,
             chunk,
-            _predictions(run, _batches(run, signature, encoded, len(chunk), support), learner),
+            _predictions(run, batches, learner, classes),
             unread,
         )
+        notes = _notes(types, signature, chunk, encoded)
         yield [
-            (
-                Answer(chunk.where[i], {}, unread[i])
-                if i in unread
-                else Answer(chunk.where[i], {slot: values[i] for slot, values in found.items()})
+            Answer(
+                chunk.where[i],
+                {} if i in unread else {slot: values[i] for slot, values in found.items()},
+                unread.get(i, ""),
+                notes.get(i, ""),
+                {name: chunk.columns[name][i] for name in kept},
             )
             for i in range(len(chunk))
-        ] + [Answer(bad.where, {}, bad.why) for bad in chunk.bad]
+        ] + [Answer(bad.where, {}, bad.why, counted=False) for bad in chunk.bad]
+
+
+def kept_columns(source: Source, keep: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a source that go with the answers. DataError: it has no such column."""
+    if isinstance(keep, str):
+        keep = source.columns if keep == "all" else (keep,)
+    for name in keep:
+        if name not in source.columns:
+            hint = did_you_mean(name, source.columns)
+            raise DataError(f"{source.name}: has no column '{name}' to keep.\n{hint}")
+    return tuple(keep)
+
+
+def classes_of(run: Any) -> dict[str, tuple[Any, ...]]:
+    """{output: its classes} of the outputs that say how likely each is. ConfigError: none does."""
+    outputs = {slot.name: run.output(slot.name) for slot in run.signature.outputs}
+    found = {name: output.type.answers for name, output in outputs.items() if output.chances is not None}
+    if not found:
+        raise ConfigError(
+            f"{run.path}: learned {run.signature}, whose answers are no classes with a probability each.\n"
+            "Leave --probabilities out."
+        )
+    return found
+
+
+def _completed(chunk: Chunk, signature: Signature) -> Chunk:
+    """The chunk with a column of missing cells for each input that it lacks, where that was allowed."""
+    lacking = [slot.column for slot in signature.inputs if slot.column not in chunk.columns]
+    empty = {name: [None] * len(chunk) for name in lacking}
+    return replace(chunk, columns={**chunk.columns, **empty}) if empty else chunk
+
+
+def _notes(types: Types, signature: Signature, chunk: Chunk, encoded: Mapping) -> dict[int, str]:
+    """{row: what to know of it}: the inputs whose value is none that the run learned."""
+    told: dict[int, list[str]] = {}
+    for slot in signature.inputs:
+        unknown = types["input", slot.name].unknown(encoded["input", slot.name])
+        for row in () if unknown is None else np.flatnonzero(unknown).tolist():
+            told.setdefault(row, []).append(f"{slot.column} {shorten(chunk.columns[slot.column][row])}")
+    return {row: f"not seen in training: {', '.join(cells)}" for row, cells in told.items()}
 
 
 def _batches(
@@ -87,14 +138,17 @@ def support(run: Any, data: Any) -> Batch:
     signature, found = located(run, source, targets=True), None
     for chunk in source.chunks(PIECE):
         encoded, kept = _encoded(run, chunk, signature, unread)
-        found = found or batch_of(run, signature, encoded, 0, kept)
+        found = found or batch_of(run, signature, encoded, 0, len(kept))
     if unread or found is None or found.size < 1:
         why = unread[0] if unread else "there are no rows"
         raise DataError(f"{source.name}: cannot be answered by ({why}).\nGive whole rows, with answers.")
     return found
 
 
-def _predictions(run: Any, batches: Iterator[Batch], learner: Learner | None) -> dict[str, list[Prediction]]:
+def _predictions(
+    run: Any, batches: Iterator[Batch], learner: Learner | None, classes: Mapping[str, Sequence[Any]]
+) -> dict[str, list[Prediction]]:
+    """classes: of outputs of which every class's probability is wanted."""
     asked: Learner = learner or run.learner
     heads = dict(run.model.heads.items())  # type: ignore[union-attr, operator]
     parts: dict[str, list[Prediction]] = {}
@@ -103,7 +157,10 @@ def _predictions(run: Any, batches: Iterator[Batch], learner: Learner | None) ->
         for slot, arrays in found.items():
             known = run.calibration.get(slot, {})
             output = run.output(slot)
-            made = output.predictions(heads[slot], _calibrated(run, slot, arrays), known)
+            shown = _calibrated(run, slot, arrays)
+            made = output.predictions(heads[slot], shown, known)
+            if slot in classes:
+                made = with_chances(made, classes[slot], output.chances(shown))
             parts.setdefault(slot, []).extend(
                 replace(one, unsure=far) for one, far in zip(made, unsure, strict=True)
             )
@@ -133,14 +190,16 @@ def batch_of(run: Any, signature: Signature, encoded: Mapping, low: int, high: i
 def evaluate(
     run: Any, data: Any, emit: Callable[[Mapping[str, Any]], None] | None = None
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers.
-    DataError when there are none; rows that cannot be read are left out, and `emit` hears of them."""
-    from mapsto.measure.scores import score, scored
+    """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers; where the
+    run has learned from some of them, also "learned", their number, and "new", the same figures on the
+    others, {} where there are none. DataError when there are no rows; of those that cannot be read, which are
+    left out, and of those that it learned from `emit` hears."""
+    from mapsto.run.known_rows import in_words, learned_rows
 
     _, source = run._source(data)
     signature = located(run, source, targets=True)
     unread: list[str] = []
-    found = _measured(run, source, signature, unread)
+    found, kept = _measured(run, source, signature, unread)
     if unread and emit:
         emit(
             {
@@ -153,6 +212,23 @@ def evaluate(
             f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned:"
             f" {run.signature}"
         )
+    scores = _scores(run, found)
+    learned = learned_rows(run, source, signature)
+    learned = None if learned is None else (learned if kept is None else learned[kept])[found.rows]
+    if learned is None or not learned.any():
+        return scores
+    new = {} if learned.all() else _scores(run, found.take(~learned))
+    if emit:
+        emit({"event": "note", "text": in_words(learned, new)})
+    for name, metrics in scores.items():
+        for metric, figures in metrics.items():
+            figures |= {"learned": int(learned.sum()), "new": new.get(name, {}).get(metric, {})}
+    return scores
+
+
+def _scores(run: Any, found: Measured) -> dict[str, dict[str, dict[str, Any]]]:
+    from mapsto.measure.scores import score, scored
+
     scores = {}
     for slot in run.signature.outputs:
         metrics = run.metrics_of(slot.name)
@@ -175,31 +251,40 @@ def _calibrated(run: Any, slot: str, arrays: Mapping[str, np.ndarray]) -> dict[s
         ) from problem
 
 
-def _measured(run: Any, source: Source, signature: Signature, unread: list[str]) -> Measured:
-    """What the learner says of rows with answers. unread gets a line for each that cannot be read."""
+def _measured(
+    run: Any, source: Source, signature: Signature, unread: list[str]
+) -> tuple[Measured, list[int] | None]:
+    """What the learner says of rows with answers; and which of the source's rows these are, where they are
+    not all of them. unread gets a line for each that cannot be read."""
     from mapsto.data.store import stored
     from mapsto.prediction import Keep
 
     keep = Keep(calibrated=partial(_calibrated, run))
     if not run.learner.packs:
-        rows = NewRows(lambda: _readable(run, source, signature, unread))
-        return run.learner.measure("test", replace(keep, store=rows))
+        kept: list[int] = []
+        rows = NewRows(lambda: _readable(run, source, signature, unread, kept))
+        return run.learner.measure("test", replace(keep, store=rows)), kept
     store = stored(source, signature, run.types)
     store.device = run.learner.device
     unread += [f"{row['where']}: {' '.join(row['why'].split())}" for row in (*store.bad, *store.problems)]
-    return run.learner.measure("test", replace(keep, store=store))
+    return run.learner.measure("test", replace(keep, store=store)), None
 
 
-def _readable(run: Any, source: Source, signature: Signature, unread_rows: list[str]) -> Iterator[Batch]:
+def _readable(
+    run: Any, source: Source, signature: Signature, unread_rows: list[str], kept: list[int]
+) -> Iterator[Batch]:
+    first = 0
     for chunk in source.chunks(PIECE):
-        taken, kept = _encoded(run, chunk, signature, unread_rows)
-        yield from _batches(run, signature, taken, kept)
+        taken, keep = _encoded(run, chunk, signature, unread_rows)
+        kept += [first + i for i in keep]
+        first += len(chunk)
+        yield from _batches(run, signature, taken, len(keep))
 
 
 def _encoded(
     run: Any, chunk: Chunk, signature: Signature, unread_rows: list[str]
-) -> tuple[dict[tuple[str, str], Any], int]:
-    """The cells of the rows that can be read, and how many these are; a line for each of the others."""
+) -> tuple[dict[tuple[str, str], Any], list[int]]:
+    """The cells of the rows that can be read, and which these are; a line for each of the others."""
     from mapsto.data.encode import encode_chunk
 
     encoded, problems = encode_chunk(chunk, signature, run.types)
@@ -214,7 +299,7 @@ def _encoded(
         spot: [value[i] for i in keep] if isinstance(value, list) else value[keep]
         for spot, value in encoded.items()
     }
-    return taken, len(keep)
+    return taken, keep
 
 
 @torch.no_grad()
@@ -240,8 +325,10 @@ def embed(run: Any, data: Any) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
-def located(run: Any, source: Source, targets: bool = False) -> Signature:
-    """The signature with this source's columns: of the same name, or the only one that can be meant."""
+def located(run: Any, source: Source, targets: bool = False, missing_ok: bool = False) -> Signature:
+    """The signature with this source's columns: of the same name, or the only one that can be meant.
+    missing_ok: an input of which there is none keeps its own. SignatureError names all that lack."""
+    lacking: list[str] = []
 
     def find(slot: Slot) -> Slot:
         for name in (slot.column, slot.name):
@@ -254,14 +341,24 @@ def located(run: Any, source: Source, targets: bool = False) -> Signature:
             len(source.columns) == 1 == len(run.signature.inputs) and not targets and source.locations
         ):  # a dict or frame names its cells
             return replace(slot, column=source.columns[0])
-        found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
-        raise SignatureError(
-            f"{source.name}: expected a column '{slot.column}', found {found}.\nThe run learned:"
-            f" {run.signature}"
-        )
+        lacking.append(slot.column)
+        return slot
 
     outputs = tuple(find(slot) for slot in run.signature.outputs) if targets else run.signature.outputs
-    return Signature(tuple(find(slot) for slot in run.signature.inputs), outputs)
+    inputs = tuple(find(slot) for slot in run.signature.inputs)
+    if lacking and not (missing_ok and len(lacking) < len(inputs)):
+        raise _lacking(run, source, lacking, not targets and len(lacking) < len(inputs))
+    return Signature(inputs, outputs)
+
+
+def _lacking(run: Any, source: Source, names: Sequence[str], optional: bool) -> SignatureError:
+    """optional: could the rows be answered without?"""
+    found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
+    what = f"a column '{names[0]}'" if len(names) == 1 else f"columns {', '.join(map(repr, names))}"
+    way = "\nAdd what lacks, or take it for missing cells: --missing-ok" if optional else ""
+    return SignatureError(
+        f"{source.name}: expected {what}, found {found}.\nThe run learned: {run.signature}{way}"
+    )
 
 
 def locate_cells(

@@ -212,8 +212,8 @@ class RunFolder:
         write_json(self.path / "run.json", self.record)
 
     def kept_rows(self) -> dict[str, np.ndarray]:
-        """rows.npz: of each row its "split", and where the run has them "group", "weight" and (of test rows)
-        "test_hash". RunError when it is damaged."""
+        """rows.npz: of each row its "split", and where the run has them "group", "weight" (of test rows)
+        "test_hash" and (of the others, ascending) "learned_hash". RunError when it is damaged."""
         return read_arrays(self.path / "rows.npz", ["split"])
 
     # ---- what it is ----

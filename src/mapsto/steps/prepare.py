@@ -30,6 +30,7 @@ from mapsto.errors import RunError
 from mapsto.events import Emit
 from mapsto.files import read_arrays, write_atomic
 from mapsto.run.folder import START
+from mapsto.run.known_rows import LEARNED
 from mapsto.signature import Signature
 from mapsto.source import SPLITS, Prepared, Source
 from mapsto.steps.rows import Ready, make_ready
@@ -350,7 +351,12 @@ def _unreadable(ready: Prepared) -> int:
 
 def _save_rows(run: Run, ready: Ready) -> None:
     parts, found = ready.parts, ready.found
-    kept = {"split": parts.of, "test_hash": found.hashes[parts.of == TEST]}
+    learned = (parts.of >= 0) & (parts.of != TEST)
+    kept = {
+        "split": parts.of,
+        "test_hash": found.hashes[parts.of == TEST],
+        LEARNED: np.unique(found.hashes[learned]),
+    }
     if found.weights is not None:
         kept["weight"] = found.weights
     if found.groups is not None:

@@ -73,6 +73,7 @@ class DataType:
     )
     prose: ClassVar[bool] = False  # is any str a cell of it, where it names no file?
     takes_any: ClassVar[bool] = False  # is it what words are that no other type knows?
+    synonyms: ClassVar[tuple[str, ...]] = ()  # what else it may be called in a signature
     unmistakable: ClassVar[bool] = False  # do its cells look like those of no other type?
     placeholder: ClassVar[Any] = (
         None  # a cell for lines that show how to use a run, where no cell of the data may be shown
@@ -273,6 +274,11 @@ class DataType:
         strange above 1 and above what validation rows show. None where the type itself cannot tell."""
         return None
 
+    def unknown(self, arrays: Any) -> np.ndarray | None:
+        """(n,) bool: which encoded cells of an input hold a value that `fit` has not learned, as another name
+        than it knows. None where the type cannot tell."""
+        return None
+
     def said(self, name: str) -> str:
         """What a person should hear of how the column `name` is read; "" where it is as anyone would
         expect."""
@@ -337,6 +343,11 @@ class DataType:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes or labels that a head of this room tells apart; () for other answers."""
         return ()
+
+    @property
+    def answers(self) -> tuple[Any, ...]:
+        """The same `classes` as values of the kind that the column's cells had: 3, where a class is '3'."""
+        return self.classes
 
     def merged_with(self, other: Self) -> Self:
         """A room in whose terms the answers of two runs can be told, `other` being the other's: with the

@@ -16,6 +16,7 @@ from mapsto.batch import Draw
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
+from mapsto.types._kinds import kind_of, typed
 from mapsto.types._lists import MARKS, inside, is_list, items_of, mark_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
 from mapsto.types.number._written import are_codes
@@ -31,7 +32,7 @@ class Categories(DataType):
     does not, -1 not known. A missing or empty cell says nothing: write [] for "none of them"."""
 
     outputs: ClassVar[tuple[str, ...]] = ("labels",)
-    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side", "mark", "closed", "brackets")
+    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "side", "mark", "closed", "brackets", "kind")
 
     separator: str | None = setting(
         None, "what stands between labels in text; default: that of ; | , which leaves the fewest labels"
@@ -40,6 +41,7 @@ class Categories(DataType):
     vocabulary: tuple[str, ...] = learned(())  # the labels
     mark: str = learned("")  # the separator found
     brackets: bool = learned(False)  # do texts stand in brackets, as programs print lists?
+    kind: str = learned("")  # of labels in lists, and so of answers (`kind_of`); "": text
     closed: bool = learned(True)  # does leaving a label out of a {label: value} cell mean no?
 
     @classmethod
@@ -76,9 +78,12 @@ class Categories(DataType):
         return 0.85 if several and words and recur else 0.0
 
     def as_written(self, column: Column, side: str) -> Self:
-        """Do the column's texts stand in brackets?"""
+        """Do the column's texts stand in brackets? And are its labels numbers?"""
+        if self.vocabulary:
+            return self
         texts = [cell for cell in column.known if isinstance(cell, str)]
-        return self if self.vocabulary else replace(self, brackets=bool(texts) and all(map(is_list, texts)))
+        brackets = bool(texts) and all(map(is_list, texts))
+        return replace(self, brackets=brackets, kind=_kind(column.known))
 
     def read(self, cell: Any) -> Labels | None:
         """Sets and lists become tuples; arrays and lists of 0 and 1 become {'0': bool, '1': bool, …}."""
@@ -104,6 +109,7 @@ class Categories(DataType):
     def _listed(self, items: list[Any]) -> Labels:
         if (
             items
+            and not self.kind
             and all(_zero_or_one(item) for item in items)
             and not all(isinstance(item, str) for item in items)
         ):
@@ -227,6 +233,10 @@ class Categories(DataType):
     def classes(self) -> tuple[str, ...]:
         return self.vocabulary
 
+    @property
+    def answers(self) -> tuple[Any, ...]:
+        return typed(self.vocabulary, self.kind)
+
     def merged_with(self, other: Self) -> Self:
         """The labels that both know: of others one of them says nothing."""
         return replace(self, vocabulary=tuple(name for name in self.vocabulary if name in other.vocabulary))
@@ -275,6 +285,18 @@ def label(text: str) -> str:
     """Without blanks around it, in Unicode's composed form."""
     text = text.strip()
     return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _kind(cells: Sequence[Any]) -> str:
+    """Of labels in lists or before colons: "" where they are text, or rows of 0 and 1."""
+    listed: list[Any] = [items_of(cell) if isinstance(cell, str) else cell for cell in cells]
+    if not all(isinstance(cell, (list, tuple, set, frozenset, Mapping)) for cell in listed):
+        return ""
+    rows = [cell for cell in listed if not isinstance(cell, Mapping)]
+    if rows and _zeros_and_ones(rows):
+        return ""
+    items = [item for cell in listed for item in cell if not is_missing(item)]
+    return "" if any(isinstance(item, str) for item in items) else kind_of(items)
 
 
 def _zeros_and_ones(cells: Sequence[Any]) -> bool:

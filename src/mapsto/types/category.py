@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 import unicodedata
 from collections import Counter
@@ -19,6 +18,7 @@ from mapsto.batch import Draw
 from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError, did_you_mean
+from mapsto.types._kinds import WHOLE, kind_of, same_name, typed
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
 from mapsto.types.number._written import are_codes
 from mapsto.types.number.numerals import Moment, values_of
@@ -32,7 +32,6 @@ CLASSES, REPEAT, RANGE = 20, 3, 100
 WORDS = frozenset({"none", "na", "n/a", "null", "nil", "missing", "-"})  # for nothing; classes, too
 LONG, SOME = 16, 100  # characters beyond which a cell is none of these; classes of which none is a number
 USUAL = 0.1  # of the classes' median: as often such a word stands that is one
-_WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d*))(?:\.0+)?")
 LABEL_NAMES = frozenset(
     {"label", "labels", "class", "classes", "target", "category", "species", "digit", "outcome", "y"}
 )
@@ -61,6 +60,7 @@ class Category(DataType):
     side: str = learned("input")
     whole: bool = learned(False)  # are all classes whole numbers, so that 1.0 is 1?
     truths: bool = learned(False)  # are they truth values, so that 'True' is true?
+    kind: str = learned("")  # of the column's cells, and so of answers (`kind_of`); "": text
     words: tuple[str, ...] = learned(())  # of WORDS that are classes here
     vocabulary: tuple[str, ...] = learned(())  # the classes
     counts: tuple[int, ...] = learned(())  # in the sample seen by fit
@@ -108,7 +108,7 @@ class Category(DataType):
             return None
         names = tuple(str(first + i) for i in range(int(count)))
         codes = range(FIRST, FIRST + min(len(names), ONE_HOT))
-        return cls(side=side, vocabulary=names, counts=(1,) * len(names), frequent=tuple(codes))
+        return cls(side=side, vocabulary=names, counts=(1,) * len(names), frequent=tuple(codes), kind="int")
 
     def as_written(self, column: Column, side: str) -> Self:
         """Are the classes whole numbers, or truth values? And which words for nothing are classes: of a
@@ -118,10 +118,10 @@ class Category(DataType):
         known = column.known
         kinds = {type(cell) for cell in known}
         texts = {cell.strip() for cell in known if isinstance(cell, str)}
-        whole = bool(known) and all(map(_WHOLE.fullmatch, texts)) and kinds <= {str, int, float, np.int64}
+        whole = bool(known) and all(map(WHOLE.fullmatch, texts)) and kinds <= {str, int, float, np.int64}
         truths = bool in kinds and kinds <= {bool, str} and {t.lower() for t in texts} <= {"true", "false"}
         words = () if self.gaps or side != "output" or whole else _class_words(column)
-        return replace(self, whole=whole, truths=truths, words=words)
+        return replace(self, whole=whole, truths=truths, words=words, kind=kind_of(known))
 
     def read(self, cell: Any) -> str | None:
         """Text, stripped, its case kept; 3 and 3.0 are '3', True is 'true'."""
@@ -156,7 +156,7 @@ class Category(DataType):
         text = sound(text)
         if not text.isascii() and text not in self.vocabulary:  # classes of runs before stay as they were
             text = unicodedata.normalize("NFC", text)
-        if self.whole and (found := _WHOLE.fullmatch(text)):
+        if self.whole and (found := WHOLE.fullmatch(text)):
             return found[1]
         if self.truths:
             return text.lower()
@@ -201,15 +201,16 @@ class Category(DataType):
         return np.array(self._code(value, {name: k for k, name in enumerate(self.vocabulary)}), np.int32)
 
     def _code(self, value: str | None, table: Mapping[str, int]) -> int:
+        name = None if value is None else same_name(value, table)
         if self.side == "input":
-            return MISSING if value is None else table[value] + FIRST if value in table else OTHER
-        if value is None:
+            return MISSING if name is None else table[name] + FIRST if name in table else OTHER
+        if name is None:
             return -1
-        if value not in table:
+        if name not in table:
             raise CellError(
-                f"class {shorten(value)} was not seen in training.\n{did_you_mean(value, self.vocabulary)}"
+                f"class {shorten(value)} was not seen in training.\n{did_you_mean(name, self.vocabulary)}"
             )
-        return table[value]
+        return table[name]
 
     def encode_column(self, cells: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         """Each distinct cell is read once."""
@@ -247,6 +248,9 @@ class Category(DataType):
     def present(self, arrays: Tensor) -> Tensor:
         return arrays >= 0
 
+    def unknown(self, arrays: np.ndarray) -> np.ndarray:
+        return np.asarray(arrays) == OTHER
+
     def about(self, names: bool = True) -> str:
         """How many classes, and the most frequent of them with their shares."""
         count, total = len(self.vocabulary), sum(self.counts)
@@ -270,6 +274,10 @@ class Category(DataType):
     @property
     def classes(self) -> tuple[str, ...]:
         return self.vocabulary
+
+    @property
+    def answers(self) -> tuple[Any, ...]:
+        return typed(self.vocabulary, self.kind)
 
     def merged_with(self, other: Self) -> Self:
         more = tuple(name for name in other.vocabulary if name not in self.vocabulary)

@@ -89,6 +89,7 @@ class Preference(DataType):
                 return None
             raise CellError(
                 f'expected {{"prompt": …, "chosen": …, "rejected": …}}, got {type(cell).__name__}.'
+                "\nGive both answers, or leave the row out."
             )
         from mapsto.types._pairs import pair_of
 

@@ -21,13 +21,13 @@ from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
 from mapsto.signature import Signature
+from mapsto.types._name_marks import OUTSIDE, are_names, as_bio, scheme_of
 from mapsto.types.base import DataType, Layout, last_text, learned
 from mapsto.types.text.cells import text_of
 
 if TYPE_CHECKING:
     from mapsto.prediction import Prediction
 
-OUTSIDE = "O"
 Entity = tuple[int, int, str]  # first word, behind the last, type
 
 
@@ -38,7 +38,7 @@ class Tags(DataType):
 
     modality: ClassVar[str] = "text"
     outputs: ClassVar[tuple[str, ...]] = ("tags",)
-    reading: ClassVar[tuple[str, ...]] = ("vocabulary",)
+    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "scheme")
     marks_text: ClassVar[bool] = True
 
     of: str | None = setting(None, "the input whose words are tagged; default: the last text")
@@ -51,18 +51,20 @@ class Tags(DataType):
     within: str = learned("")  # the input
     vocabulary: tuple[str, ...] = learned(())  # what is outside of names first, where tags name things
     names: bool = learned(False)  # do tags mark what begins (B-) and what goes on (I-)?
+    scheme: str = learned("")  # of names: how they were marked, where not as BIO, which they are here
     counts: tuple[int, ...] = learned(())  # of training words
 
     @classmethod
     def sniff(cls, column: Column) -> float:
-        """Lists, or strings between blanks, of B-, I- and O alone, .95; other lists of words are no tags
-        unless somebody says so."""
+        """Lists, or strings between blanks, of tags that mark names alone (B-, I- and O, or another scheme),
+        .95; other lists of words are no tags unless somebody says so."""
         cells = column.known[:200]
         try:
-            tags = [tag for cell in cells for tag in _listed(cell)]
+            rows = [_listed(cell) for cell in cells]
         except CellError:
             return 0.0
-        return 0.95 if tags and are_names(tags) and any(tag != OUTSIDE for tag in tags) else 0.0
+        tags = {tag for row in rows for tag in row}
+        return 0.95 if tags - {OUTSIDE} and (are_names(tags) or scheme_of(rows)) else 0.0
 
     @classmethod
     def is_cell(cls, value: Any, signature: Signature) -> bool:
@@ -96,6 +98,8 @@ class Tags(DataType):
         ):
             return None
         tags = _listed(cell)
+        if self.names and not (are_names(tags) and self.scheme != "IOB1"):
+            tags = as_bio(tags, self.scheme)
         unknown = next((tag for tag in tags if self.vocabulary and tag not in self.vocabulary), None)
         if unknown is not None:
             raise CellError(
@@ -106,10 +110,13 @@ class Tags(DataType):
     def fit(self, values: Sequence[tuple[str, ...] | None], spec: Mapping[str, Any]) -> Self:
         """The tags: of names what is outside first and a B- and an I- for each type; a room fitted before
         keeps its own in their places."""
-        counts = Counter(tag for value in values if value is not None for tag in value)
-        found = set(counts) | {
-            tag for value in spec.get("distinct", ()) if value is not None for tag in value
-        }
+        known = [value for value in values if value is not None]
+        every = [*known, *(value for value in spec.get("distinct", ()) if value is not None)]
+        scheme = self.scheme if self.vocabulary else scheme_of(every)
+        if scheme:
+            known, every = ([as_bio(value, scheme) for value in rows] for rows in (known, every))
+        counts = Counter(tag for value in known for tag in value)
+        found = {tag for value in every for tag in value}
         if not found:
             raise DataError(
                 f"'{spec.get('name', 'tags')}': no training row has a tag to learn from.\nName another column"
@@ -129,6 +136,7 @@ class Tags(DataType):
             within=within,
             vocabulary=vocabulary,
             names=names,
+            scheme=scheme,
             counts=tuple(counts[tag] for tag in vocabulary),
         )
 
@@ -154,6 +162,9 @@ class Tags(DataType):
 
     def show(self, value: tuple[str, ...] | None) -> str:
         return "—" if value is None else " ".join(value[:60]) + (" …" if len(value) > 60 else "")
+
+    def said(self, name: str) -> str:
+        return f"'{name}' marks names as {self.scheme}, read and answered as BIO" if self.scheme else ""
 
     def about(self, names: bool = True) -> str:
         kinds = (
@@ -201,11 +212,6 @@ def _listed(cell: Any) -> tuple[str, ...]:
             " for each word."
         )
     return tuple(tag.strip() for tag in tags)
-
-
-def are_names(tags: Any) -> bool:
-    """Do they mark what begins and goes on, and what is outside?"""
-    return all(tag == OUTSIDE or (tag[:2] in ("B-", "I-") and len(tag) > 2) for tag in tags)
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:

@@ -28,7 +28,9 @@ def source_of(offer: Offer) -> Source:
         first = next(_data(lines), None)
     if not attributes or first is None:
         what = "rows below @data" if attributes else "lines like '@attribute name kind'"
-        raise DataError(f"{offer.path.name}: expected {what}, found none ({offer.path}).")
+        raise DataError(
+            f"{offer.path.name}: expected {what}, found none ({offer.path}).\nCheck that the file is whole."
+        )
     columns = tuple(name for name, _ in attributes)
     last, kind = attributes[-1]
     return ArffSource(

@@ -131,7 +131,7 @@ def _opened(name: str, paths: Sequence[Path], classes: Mapping[str, Sequence[str
         for batch in _batches(path):
             rows, columns = rows + batch.num_rows, tuple(batch.schema.names)
     if not rows:
-        raise DataError(f"{name}: expected rows, the table has none.")
+        raise DataError(f"{name}: expected rows, the table has none.\nGive one with rows.")
     given, learned = ([c for c in columns if (c in classes) == is_class] for is_class in (False, True))
     return ArrowSource(
         name=name,

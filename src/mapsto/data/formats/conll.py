@@ -24,7 +24,7 @@ from mapsto.data.formats.encoding import find_encoding, text_of
 from mapsto.data.offer import Offer
 from mapsto.errors import DataError
 from mapsto.source import BadRow, Chunk, Source
-from mapsto.types.tags import OUTSIDE, are_names
+from mapsto.types._name_marks import Scheme, begun, goes_on
 
 WORDS, TAGS, NUMBER = "words", "tags", "number"
 
@@ -127,8 +127,8 @@ class ConllSource(Source):
                 " missing?",
             )
         for name in self.layout.begun:
-            row[name] = _begun(found[names.index(name)])
-        if TAGS in self.layout.mixed and (lost := _goes_on(found[names.index(TAGS)])):
+            row[name] = begun(found[names.index(name)])
+        if TAGS in self.layout.mixed and (lost := goes_on(found[names.index(TAGS)])):
             tag = found[names.index(TAGS)][lost[0]]
             return BadRow(
                 f"line {number}",
@@ -191,7 +191,7 @@ def _layout(path: Path) -> tuple[Layout, tuple[str, ...]]:
         encoding, told = find_encoding(path, handle.read(1 << 18))
     layout = _with_columns(path, Layout(encoding))
     numbered, other = 0, 0
-    schemes = [_Scheme() for _ in layout.columns]
+    schemes = [Scheme() for _ in layout.columns]
     for number, lines in _sentences(str(path), layout):
         found = _columns(number, lines, len(layout.columns), len(layout.columns) == len(UNIVERSAL))
         if isinstance(found, BadRow):
@@ -204,11 +204,10 @@ def _layout(path: Path) -> tuple[Layout, tuple[str, ...]]:
         columns = UNIVERSAL if count == len(UNIVERSAL) else (NUMBER, *_named(count - 1))
         layout = replace(layout, columns=columns)
     of = dict(zip(layout.columns, schemes, strict=True))
-    begun = frozenset(name for name, scheme in of.items() if name != WORDS and scheme.is_begun)
     return (
         replace(
             layout,
-            begun=begun,
+            begun=frozenset(name for name, scheme in of.items() if name != WORDS and scheme.is_begun),
             mixed=frozenset(name for name, scheme in of.items() if name != WORDS and scheme.is_mixed),
         ),
         told,
@@ -280,47 +279,3 @@ def _counts(cells: Sequence[str]) -> bool:
     return cells[0] in ("0", "1") and list(cells) == [
         str(i) for i in range(int(cells[0]), int(cells[0]) + len(cells))
     ]
-
-
-# --- how names are marked -------------------------------------------------------------------------
-
-
-@dataclass
-class _Scheme:
-    """How a column marks names. lost: I- at the beginning of one, which BIO never has; needless: B- of one
-    that follows none of its type, which IOB1 never has."""
-
-    names: bool = True
-    lost: int = 0
-    needless: int = 0
-
-    def see(self, tags: Sequence[str]) -> None:
-        self.names = self.names and are_names(tags)
-        if self.names:
-            self.lost += len(_goes_on(tags))
-            before = (OUTSIDE, *tags)
-            self.needless += sum(
-                tag[:1] == "B" and tag[2:] != last[2:] for last, tag in zip(before, tags, strict=False)
-            )
-
-    @property
-    def is_begun(self) -> bool:
-        return self.names and self.lost > 0 and not self.needless
-
-    @property
-    def is_mixed(self) -> bool:
-        return self.names and self.lost > 0 and self.needless > 0
-
-
-def _goes_on(tags: Sequence[str]) -> list[int]:
-    """Where an I- begins a name."""
-    before = (OUTSIDE, *tags)
-    return [i for i, tag in enumerate(tags) if tag[:1] == "I" and tag[2:] != before[i][2:]]
-
-
-def _begun(tags: Sequence[str]) -> list[str]:
-    """IOB1 as BIO."""
-    found = list(tags)
-    for i in _goes_on(tags):
-        found[i] = f"B-{tags[i][2:]}"
-    return found

@@ -100,7 +100,10 @@ def source_of(offer: Offer, duck: bool) -> Source:
         cursor = base.execute(query)
         columns = tuple(str(column[0]) for column in cursor.description)
         if cursor.fetchone() is None:
-            raise DataError(f"{offer.path.name}: expected rows, '{offer.inside or tables[0]}' has none.")
+            raise DataError(
+                f"{offer.path.name}: expected rows, '{offer.inside or tables[0]}' has none."
+                "\nName another table."
+            )
     if len(set(columns)) < len(columns):
         raise DataError(f"{offer.path.name}: two columns of one name.\nName them apart: SELECT … AS …")
     return DatabaseSource(

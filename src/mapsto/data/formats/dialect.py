@@ -106,7 +106,7 @@ def find_dialect(path: Path, known: Sequence[str] = (), asked: Sequence[str] = (
             data += more  # very wide rows
         whole = not handle.read(1)
     if not data.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
-        raise DataError(f"{path}: expected rows, the file is empty.")
+        raise DataError(f"{path}: expected rows, the file is empty.\nGive one with rows.")
     encoding, told = find_encoding(path, data)
     text = text_of(io.BytesIO(data), encoding, marks=False).read()
     if not whole and "\n" in text:
@@ -222,7 +222,10 @@ def _with_header(
     raw = tuple(row) if header and width > 1 and dialect.delimiter != SPACES else ()
     if header:
         if len(full) == skipped + 1 and len(rows) < SAMPLE_ROWS:
-            raise DataError(f"{path.name}: expected rows below the header, there are none ({path}).")
+            raise DataError(
+                f"{path.name}: expected rows below the header, there are none ({path})."
+                "\nGive a file with rows."
+            )
         if len(row) == width - 1 and any(other[-1] for other in body):
             row, said = ["row", *row], [*said, "the first column has no name (as R writes it): 'row'"]
         names, renamed = clean_names(row)

@@ -39,7 +39,10 @@ def source_of(offer: Offer) -> Source:
         name = _sheet(book, sheet.strip("'"), offer)
         first = list(itertools.islice(_rows(book, name, area), 2))
     if not first:
-        raise DataError(f"{offer.path.name}: expected rows in sheet '{name}', it is empty ({offer.path}).")
+        raise DataError(
+            f"{offer.path.name}: expected rows in sheet '{name}', it is empty ({offer.path})."
+            "\nName another sheet."
+        )
     header = [cell for cell in first[0][1] if cell is not None]
     named = len(first) > 1 and bool(header) and all(isinstance(cell, str) for cell in header)
     cells = [str(cell) if cell is not None else "" for cell in first[0][1]]

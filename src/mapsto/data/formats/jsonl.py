@@ -181,7 +181,7 @@ def _is_lines(path: Path) -> bool:
         while not first.strip():
             first = handle.readline(1 << 26)
             if not first:
-                raise DataError(f"{path}: expected rows, the file is empty.")
+                raise DataError(f"{path}: expected rows, the file is empty.\nGive one with rows.")
         rest = handle.read(4096).strip()
     first = first.removeprefix(b"\xef\xbb\xbf").strip()
     if first.startswith(b"["):

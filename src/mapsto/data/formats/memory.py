@@ -66,10 +66,11 @@ def source_of(offer: Offer) -> Source:
         raise DataError(
             "expected columns of equal length, got"
             f" {', '.join(f'{name}: {n}' for name, n in list(lengths.items())[:6])}."
+            "\nGive each row a cell in every column, None where there is nothing."
         )
     rows = next(iter(lengths.values()), 0)
     if not rows:
-        raise DataError(f"expected rows, the {kind} has {len(columns)} columns and no row.")
+        raise DataError(f"expected rows, the {kind} has {len(columns)} columns and no row.\nGive it rows.")
     source = MemorySource(
         name="data", columns=tuple(columns), fingerprint="", said=said, held=columns, rows=rows
     )
@@ -85,6 +86,7 @@ def _sequence(name: Any, column: Any) -> Any:
     ):
         raise DataError(
             f"column '{name}': expected a list or an array of cells, got {type(column).__name__}."
+            "\nGive one cell for each row."
         )
     return column
 

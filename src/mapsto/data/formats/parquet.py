@@ -81,6 +81,7 @@ def source_of(offer: Offer) -> Source:
     if not rows:
         raise DataError(
             f"{path.name}: expected rows, the table has {len(described)} columns and no row ({path})."
+            "\nGive a table with rows."
         )
     names = tuple(str(column[0]) for column in described)
     images = [

@@ -67,7 +67,7 @@ def _bytes_of(path: str, member: str | None) -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(path) as archive, archive.open(member) as handle:
                 yield handle
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise DataError(f"{Path(path).name} is damaged: {error} ({path}).") from None
+            raise DataError(f"{Path(path).name} is damaged: {error} ({path}).\nSave it again.") from None
 
 
 def read_idx(path: Path) -> Stored:
@@ -85,6 +85,7 @@ def read_idx(path: Path) -> Stored:
     ):
         raise DataError(
             f"{path.name}: expected an idx file as MNIST's ({path}), its first bytes are {head!r}."
+            "\nDownload it again."
         )
     shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
     return _checked(Stored(str(path), shape, np.dtype(IDX_TYPES[head[2]]), 4 + len(sizes)))
@@ -96,7 +97,10 @@ def _checked(stored: Stored) -> Stored:
     with reading(stored.path):
         size = Path(stored.path).stat().st_size
     if stored.shape and 0 in stored.shape:
-        raise DataError(f"{stored.label}: expected items, its shape is {stored.shape} ({stored.path}).")
+        raise DataError(
+            f"{stored.label}: expected items, its shape is {stored.shape} ({stored.path})."
+            "\nThe first axis is the rows."
+        )
     item = math.prod(stored.shape[1:]) * stored.dtype.itemsize
     if item > MOST_ITEM:
         raise DataError(

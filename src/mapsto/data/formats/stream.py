@@ -31,7 +31,9 @@ def source_of(offer: Offer) -> Source:
     """DataError: no rows."""
     head = list(itertools.islice(offer.data(), HEAD))
     if not head or not all(isinstance(row, Mapping) for row in head):
-        raise DataError("expected a function that gives rows, {column: cell}, found none.")
+        raise DataError(
+            "expected a function that gives rows, {column: cell}, found none.\nLet it yield dicts."
+        )
     held = memory.source_of(Offer(data=head))
     return StreamSource(
         name="stream",

@@ -50,7 +50,10 @@ def source_of(offer: Offer) -> Source:
         if isinstance(row, dict):
             columns.update(dict.fromkeys(row))
     if not columns:
-        raise DataError(f"{offer.path.name}: expected rows of files, found none ({offer.path}).")
+        raise DataError(
+            f"{offer.path.name}: expected rows of files, found none ({offer.path})."
+            "\nCheck that the archive is whole."
+        )
     medium = [name for name in columns if name in media()]
     others = [name for name in columns if name not in medium]
     return TarSource(

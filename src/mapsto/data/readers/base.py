@@ -17,7 +17,7 @@ def open_offer(offer: Offer) -> Source:
     if offer.is_folder and not offer.files:
         raise _empty(offer)
     if offer.kind == "empty":
-        raise DataError(f"{offer.path}: expected rows, the file is empty.")
+        raise DataError(f"{offer.path}: expected rows, the file is empty.\nGive one with rows.")
     sure = {name: module(ROOM, name).claims(offer) for name in names(ROOM)}
     best = max(sure, key=lambda name: sure[name])
     if sure[best] <= 0:
@@ -44,6 +44,7 @@ def _unclaimed(offer: Offer) -> DataError:
         return DataError(
             "expected a path, several paths, a frame, a list of dicts or a dict of columns, got"
             f" {empty}{type(offer.data).__name__}."
+            "\nGive one of these."
         )
     if offer.is_file and offer.kind in NOT_OPENED:
         return DataError(

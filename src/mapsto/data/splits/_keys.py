@@ -13,12 +13,20 @@ from mapsto.errors import DataError
 from mapsto.source import SPLITS
 
 STRATIFY = 2000  # rows below which shares are exact per class
+LEAST = 4  # different keys from which some are held back
+FEW = (
+    "the rows have {n} different inputs, and {least} are needed to hold some back; add rows, or give test"
+    " rows by --test"
+)
 NEAR = 0.5  # of its share: a split of keys that stand in many rows may have that many rows more or fewer
 
 
-def by_keys(scan: Scan, reading: Reading, keys: np.ndarray, how: str, fold: int | None) -> Split:
-    """keys (n,) uint64; how: what they are, for the sentence that says it. fold: test on this part of
-    `reading.folds`."""
+def by_keys(
+    scan: Scan, reading: Reading, keys: np.ndarray, how: str, fold: int | None, few: str = FEW
+) -> Split:
+    """keys (n,) uint64; how: what they are, for the sentence that says it; few: why there may be too few of
+    them to hold some back, with their number {n} and that needed {least}, and what to do then. fold: test on
+    this part of `reading.folds`."""
     named = scan.named.copy()
     mixed = mixed_keys(keys, reading.split_seed)
     validation, test = shares(len(scan))
@@ -46,15 +54,20 @@ def by_keys(scan: Scan, reading: Reading, keys: np.ndarray, how: str, fold: int 
         chosen = np.where(open_rows, np.int8(TRAIN), of).astype(np.int8)
         _give(chosen, mixed, keys, scan, wanted, only=open_rows)
         of = chosen
-        parts = " and ".join(f"{(of == index).mean():.0%} {SPLITS[index]}" for index in wanted)
-        few = (
-            ""
-            if all((of == index).any() for index in wanted)
-            else " (too few different rows to hold more back)"
-        )
-        said.append(f"{parts} {how}{few}")
+        held = [index for index in wanted if (of == index).any()]
+        parts = " and ".join(f"{(of == index).mean():.0%} {SPLITS[index]}" for index in held)
+        said += [f"{parts} {how}"] if held else []
+        said += [nothing_left([SPLITS[index] for index in wanted if index not in held], keys[open_rows], few)]
     of = np.where(of == -1, TRAIN, of).astype(np.int8)
-    return Split(of, "; ".join(said))
+    return Split(of, "; ".join(filter(None, said)))
+
+
+def nothing_left(names: list[str], keys: np.ndarray, few: str) -> str:
+    """What is to be said of splits that got no row."""
+    if not names:
+        return ""
+    empty = f"no row is left for {' and '.join(names)}, so nothing is measured there"
+    return f"{empty}: {few.format(n=len(np.unique(keys)), least=LEAST)}"
 
 
 def _give(
@@ -110,7 +123,7 @@ def _give_exactly(
     every = sorted((unit for own in units.values() for unit in own), key=lambda unit: (unit[2], unit[0]))
     for index in [index for index in wanted if not held[index]]:
         left = [unit for unit in every if unit[1] not in taken]
-        if len(every) >= 4 and len(left) > 1:
+        if len(every) >= LEAST and len(left) > 1:
             taken[left[0][1]] = index
     of[among] = [taken.get(int(keys[row]), TRAIN) for row in among]
 

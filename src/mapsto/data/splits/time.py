@@ -7,7 +7,11 @@ import numpy as np
 from mapsto.config import Reading
 from mapsto.data.scan import Scan
 from mapsto.data.split import TEST, TRAIN, VALIDATION, Split, shares
+from mapsto.data.splits._keys import nothing_left
 from mapsto.errors import DataError
+from mapsto.source import SPLITS
+
+FEW = "--time names {n} different times; name a column that tells more of them apart, or leave --time out"
 
 
 def claims(scan: Scan, reading: Reading) -> float:
@@ -30,4 +34,7 @@ def _by_time(named: np.ndarray, times: np.ndarray, validation: float, test: floa
             " --time out."
         )
     of = np.where(named == VALIDATION, VALIDATION, of).astype(np.int8)
-    return Split(of, f"the last {test:.0%} in time test, the {validation:.0%} before them validate")
+    said = [f"the last {(of == TEST).mean():.0%} in time test"]
+    said += [f"the {(of == VALIDATION).mean():.0%} before them validate"] if (of == VALIDATION).any() else []
+    empty = [name for index, name in enumerate(SPLITS) if not (of == index).any()]
+    return Split(of, "; ".join(filter(None, [", ".join(said), nothing_left(empty, times, FEW)])))

@@ -65,6 +65,7 @@ class Image(DataType):
     side: int = learned(0)
     planes: int = learned(0)
     depth: int = learned(8)
+    usual: tuple[int, ...] = learned(())  # width and height of the middle training picture, before
     mean: tuple[float, ...] = learned(())  # per channel, 1 = white
     std: tuple[float, ...] = learned(())
 
@@ -109,7 +110,8 @@ class Image(DataType):
             self.channels or spec.get("channels") or (3 if any(coloured(value) for value in known) else 1)
         )
         depth = self.bits or (16 if any(value.dtype == np.uint16 for value in known) else 8)
-        column_type = replace(self, side=int(side), planes=int(planes), depth=depth)
+        usual = tuple(int(np.median([value.shape[k] for value in known])) for k in (1, 0)) if known else ()
+        column_type = replace(self, side=int(side), planes=int(planes), depth=depth, usual=usual)
         mean, std = moments(map(column_type.encode, known), column_type.planes, column_type._white)
         return replace(column_type, mean=tuple(spec.get("mean", mean)), std=tuple(spec.get("std", std)))
 
@@ -121,6 +123,24 @@ class Image(DataType):
         return (
             f"{self.side} × {self.side} pixels, {'colour' if self.planes == 3 else 'grey'}, {self.depth} bits"
         )
+
+    def said(self, name: str) -> str:
+        """What becomes of pictures that are no squares of that size."""
+        if not self.usual or self.usual == (self.side, self.side):
+            return ""
+        from mapsto.types._geometry import fitted
+
+        width, height = self.usual
+        whole = fitted(height, width, self.side) == (self.side, self.side)
+        how = (
+            "scaled to"
+            if width == height
+            else "squeezed onto"
+            if whole
+            else "fitted whole, with borders, into"
+        )
+        made = f"pictures of {width} × {height} pixels are {how} squares of {self.side}"
+        return f"'{name}': {made}; else {name}:image(size=…)"
 
     def picture(self, value: np.ndarray | None) -> bytes | None:
         """(H, W, C) -> PNG of at most 256 pixels a side."""

@@ -48,6 +48,7 @@ class Number(DataType):
     """A number or a date. Read value: float, or `Moment`."""
 
     outputs: ClassVar[tuple[str, ...]] = ("regression",)
+    synonyms: ClassVar[tuple[str, ...]] = ("date", "datetime", "time", "float", "integer", "int")
     unmistakable: ClassVar[bool] = True
     reading: ClassVar[tuple[str, ...]] = (
         *("kind", "decimal", "mark", "day_first", "dates_day_first"),

@@ -49,7 +49,7 @@ def messages_of(cell: Any, role: str = "user") -> Messages | None:
     if not isinstance(cell, (list, tuple)):
         raise CellError(
             f'expected messages, [{{"role": "user", "content": "…"}}, …], got {type(cell).__name__}'
-            f" {shorten(cell)}."
+            f" {shorten(cell)}.\nWrite them so, or leave the row out."
         )
     if not cell:
         raise CellError("the conversation is empty.\nPut messages into it, or leave the row out.")
@@ -79,7 +79,9 @@ def in_order(messages: Messages, before: str | None = None) -> Messages:
 def _message(message: Any, number: int) -> tuple[str, str]:
     names = next((keys for keys in KEYS if isinstance(message, Mapping) and set(keys) <= set(message)), None)
     if names is None:
-        raise CellError(f'message {number}: expected {{"role": …, "content": …}}, got {shorten(message)}.')
+        raise CellError(
+            f'message {number}: expected {{"role": …, "content": …}}, got {shorten(message)}.\nWrite it so.'
+        )
     said, content = message[names[0]], message[names[1]]
     role = ALIASES.get(said, said) if isinstance(said, str) else said
     if role not in ROLES:
