@@ -43,6 +43,9 @@ class Reading:
         None, "columns to leave out, separated by commas; without its split column the data is divided anew"
     )
     test: str | None = setting(None, "a separate file or folder of test rows")
+    follow_links: bool = setting(
+        False, "read what links in a folder, and names in a table's cells, lead to outside that folder, too"
+    )
     split_seed: int = setting(0, "seed of the hash that divides the rows", above=-1)
     group: str | None = setting(None, "column whose equal values never straddle the splits")
     time: str | None = setting(

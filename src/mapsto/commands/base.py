@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mapsto.cells import for_spreadsheet
+from mapsto.config import Reading
 from mapsto.errors import ConfigError, DataError, RunError, printable
 from mapsto.files import disk_error, write_atomic
 
@@ -56,9 +57,16 @@ def takes_data(command: argparse.ArgumentParser, needed: bool = True) -> None:
         nargs="+" if needed else "*",
         help="files, a folder, a table, or - for a csv on standard input",
     )
+    takes_links(command)
     command.add_argument(
         "--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output"
     )
+
+
+def takes_links(command: argparse.ArgumentParser) -> None:
+    """May its data lead out of its folder?"""
+    says = Reading.__dataclass_fields__["follow_links"].metadata["help"]
+    command.add_argument("--follow-links", action="store_true", help=says)
 
 
 SEARCH = ("beam", "penalty", "temperature", "lm_weight")

@@ -26,6 +26,12 @@ def open_offer(offer: Offer) -> Source:
     if offer.is_folder and (hidden := offer.listing.hidden):
         more = "…" if len(hidden) > 3 else ""
         source.said.append(f"hidden and system files passed over: {', '.join(hidden[:3])}{more}")
+    if offer.is_folder and (outside := offer.listing.leading_out):
+        more = "…" if len(outside) > 3 else ""
+        source.said.append(
+            f"left out: {len(outside):,} links out of the folder ({', '.join(outside[:3])}{more}); to follow"
+            " them: --follow-links"
+        )
     return source
 
 
