@@ -246,7 +246,7 @@ def test_duplicates_across_splits(clean: tuple[Rows, str]) -> None:
 def test_an_id_does_not_hide_duplicates() -> None:
     whole = a_table()
     planted = [{"id": i, **row} for i, row in enumerate([*whole, *whole[:200]])]
-    found = found_in(planted, "sold")
+    found = found_in(planted, "sold", keep="id")
     assert named(found, "duplicates across splits").count > 20 and named(found, "id").columns == ("id",)
 
 
@@ -415,7 +415,7 @@ def test_a_training_says_each_thing_once(tmp_path: Path, capsys: pytest.CaptureF
     rows = written(tmp_path / "t.csv", [{"number": i, **row, "unit": "cm"} for i, row in enumerate(a_table(200))])
     assert main(["train", str(rows), "--target", "sold", "--steps", "1", "--model", "linear", "--out", str(tmp_path / "runs")]) == 0
     said = capsys.readouterr().out
-    assert said.count("--drop unit") == 1 and said.count("--drop number") == 1
+    assert said.count("--drop unit") == 1 and said.count("--keep number") == 1
 
 
 # --- a cleaned copy --------------------------------------------------------------------------------------------------------------

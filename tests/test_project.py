@@ -55,12 +55,12 @@ LONG_FUNCTIONS = {
     *("steps/prepare.py:prepare", "steps/rows.py:fit_types", "steps/rows.py:make_ready"),
 }
 FLAGS = {
-    "train": "--trust --out --name --from --lora --model --learner --metric --target --drop --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow "
+    "train": "--trust --out --name --from --lora --model --learner --metric --target --drop --keep --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
     "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --json --debug",
-    "check": "--fix --target --drop --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
-    "look": "--model --target --drop --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
-    "plan": "--model --learner --target --drop --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
+    "check": "--fix --target --drop --keep --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
+    "look": "--model --target --drop --keep --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
+    "plan": "--model --learner --target --drop --keep --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
     "--patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup --schedule --clip --ema --precision --seed --device "
     "--threads --devices --plan --json --debug",
     "doctor": "--trust --overfit-one-batch --rate-range --json --debug",

@@ -83,6 +83,12 @@ def with_files(source: Source, folder: Path | None, follow: bool = False) -> Sou
     return WithFiles(**shown, inner=source, places=places, named=named, follow=follow)
 
 
+def names_files(source: Source, folder: Path, follow: bool) -> bool:
+    """Does a column of it name files in or below a folder?"""
+    found = with_files(source, folder, follow)
+    return isinstance(found, WithFiles) and bool(found.places)
+
+
 def _files(cells: Sequence[Any], folder: str, suffix: str, follow: bool) -> list[Any]:
     names = [None if is_missing(cell) else f"{str(cell).strip()}{suffix}" for cell in cells]
     within = None if follow else folder

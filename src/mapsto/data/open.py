@@ -18,6 +18,7 @@ from mapsto.data.offer import Offer, is_archive
 from mapsto.data.readers.base import open_offer
 from mapsto.data.resolve import as_opened
 from mapsto.data.split_column import with_split_column
+from mapsto.data.structs import flattened
 from mapsto.errors import DataError, did_you_mean
 from mapsto.source import Source
 
@@ -34,7 +35,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     named = (reading.target, *reading.target.split(",")) if reading.target else ()
     follow = reading.follow_links
     source = _open(data, asked=[name.strip() for name in named], follow=follow)
-    source = as_opened(with_split_column(source, reading.drop))
+    source = as_opened(flattened(with_split_column(source, reading.drop)))
     if isinstance(data, Source):
         places = data.locations
     else:
@@ -53,7 +54,9 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
         return source
     source, test = (
         source.tested_elsewhere(),
-        as_opened(with_split_column(_open(reading.test, source.columns, follow=follow), reading.drop)),
+        as_opened(
+            flattened(with_split_column(_open(reading.test, source.columns, follow=follow), reading.drop))
+        ),
     )
     if source.divided and any("test" in chunk.split for chunk in source.chunks()):
         raise DataError(
