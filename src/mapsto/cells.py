@@ -34,6 +34,12 @@ MISSING_WORDS = frozenset(
         "nil",
         "missing",
         "(null)",
+        "#div/0!",
+        "#ref!",
+        "#value!",
+        "#num!",
+        "#name?",
+        "#null!",
     }
 )
 
