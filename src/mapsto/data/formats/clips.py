@@ -1,5 +1,5 @@
-"""Tables that name a sound in each line, whose cells stand between marks and nothing else: a quote is a letter
-of what is said."""
+"""Tables that name a sound in each line, whose cells stand between marks and nothing else: a quote is a
+letter of what is said."""
 
 from __future__ import annotations
 

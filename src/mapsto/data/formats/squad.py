@@ -1,5 +1,5 @@
-"""The JSON of SQuAD: {"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers"}]}]}]}.
-A question is a row; of those without an answer, as version 2 has, the lists of answers are empty."""
+"""The JSON of SQuAD, a question a row: {"data": [{"title", "paragraphs": [{"context", "qas": [{"id",
+"question", "answers"}]}]}]}. Without an answer, as some are in version 2, the lists of answers are empty."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Speech as Common Voice has it: tables of tabs (`train.tsv`, `dev.tsv`, `test.tsv`, `validated.tsv`) that name
-a sound of `clips/` in `path` and what is said in `sentence`."""
+"""Speech as Common Voice has it: tables of tabs (`train.tsv`, `dev.tsv`, `test.tsv`, `validated.tsv`) that
+name a sound of `clips/` in `path` and what is said in `sentence`."""
 
 from __future__ import annotations
 
