@@ -298,6 +298,30 @@ def test_constant_and_id_columns(clean: tuple[Rows, str]) -> None:
     assert len(loud(found)) == 2
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["teuer", "TEUER", "billig"], "'TEUER' and 'teuer'"),
+        (["a  b", "a b", "c"], "'a b' and 'a b' (blanks differ)"),
+        (["stra\u00dfe", "STRASSE", "Weg"], "'STRASSE' and 'stra\u00dfe'"),
+        (["\uff21", "A", "B"], "'A' and '\uff21'"),
+    ],
+    ids=["case", "blanks", "letters", "width"],
+)
+def test_classes_that_are_likely_the_same_are_one_finding(names: list[str], told: str) -> None:
+    rows = [{"x": draw, "y": names[i % 3]} for i, draw in enumerate(np.random.default_rng(0).random(200).tolist())]
+    found = [one for one in found_in(rows, "y") if one.name == "alike"]
+    assert len(found) == 1 and told in found[0].what and found[0].fix == "y:category(fold=true)"
+
+
+@pytest.mark.parametrize("names", [["teuer", " teuer", "billig"], ["caf\u00e9", "cafe\u0301", "tea"]], ids=["blanks around", "composed"])
+def test_classes_that_are_the_same_are_one_class(names: list[str]) -> None:
+    rows = [{"x": draw, "y": names[i % 3]} for i, draw in enumerate(np.random.default_rng(0).random(200).tolist())]
+    given = settings_of({"target": "y"})
+    evidence = make_ready(open_source(rows, given.reading), None, given, ignore).evidence
+    assert len(evidence.column_type("output", evidence.outputs[0]).classes) == 2
+
+
 def test_contradictory_labels(clean: tuple[Rows, str]) -> None:
     rows, target = clean
     other = dict(zip(*(sorted({row[target] for row in rows}, reverse=turned) for turned in (False, True)), strict=True))
