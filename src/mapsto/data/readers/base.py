@@ -48,8 +48,8 @@ def _unclaimed(offer: Offer) -> DataError:
     if offer.is_memory:
         empty = "an empty " if isinstance(offer.data, (list, tuple, dict)) and not offer.data else ""
         return DataError(
-            "expected a path, several paths, a frame, a list of dicts or a dict of columns, got"
-            f" {empty}{type(offer.data).__name__}."
+            "expected a path, several paths, a frame, a list of dicts, a dict of columns or arrays (X, y),"
+            f" got {empty}{type(offer.data).__name__}."
         )
     if offer.is_file and offer.kind in NOT_OPENED:
         return DataError(
