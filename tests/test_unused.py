@@ -13,6 +13,7 @@ import pytest
 
 from mapsto.config import Reading, settings_of
 from mapsto.data.open import open_source
+from mapsto.data.resolve import as_asked
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.errors import ConfigError, SignatureError
 from mapsto.source import table_of
@@ -91,6 +92,13 @@ def test_records_become_columns() -> None:
     assert "column 'x': a record, a column for each field (u, v)" in said
     source = open_source([{"x": {"u": 1}}, {"x": {"u": 2, "late": 3}}, {"x": None}])
     assert table_of(source) == {"x.u": [1, 2, None], "x.late": [None, 3, None]}
+
+
+@pytest.mark.parametrize("cells", [[{"u": 1}], [{"u": 0}, None], [None]], ids=str)
+def test_fields_that_are_named_are_columns_whatever_a_few_rows_look_like(cells: list[Any]) -> None:
+    source = open_source({"x": cells})
+    assert source.columns == ("x",)
+    assert table_of(as_asked("x.u -> y", source)) == {"x.u": [cell and cell["u"] for cell in cells]}
 
 
 def test_records_that_are_cells_stay_cells() -> None:

@@ -12,6 +12,7 @@ from mapsto.cells import Annotated, Column, is_missing
 from mapsto.config import Reading
 from mapsto.data.media import media
 from mapsto.data.scan import Scan
+from mapsto.data.structs import with_fields
 from mapsto.data.unused import kinds, starred, why_unused
 from mapsto.errors import ConfigError, DataError, SignatureError, did_you_mean
 from mapsto.registry import entry, names
@@ -70,6 +71,7 @@ def as_asked(text: str | Signature | None, source: Source) -> Source:
         return source
     signature = parse(text) if isinstance(text, str) else text
     slots = signature.inputs + tuple(slot for slot in signature.outputs if slot not in signature.inputs)
+    source = with_fields(source, [slot.column or slot.name for slot in slots])
     for slot in slots:  # each once, also where both sides are written alike
         kind = slot.type or ("" if slot.name in source.columns else slot.name)
         if kind in names("types"):

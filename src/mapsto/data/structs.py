@@ -37,7 +37,7 @@ class Flattened(Source):
             yield Chunk(columns, chunk.where, chunk.split, chunk.bad)
 
     def tested_elsewhere(self) -> Source:
-        return flattened(self.inner.tested_elsewhere()) if self.inner is not None else self
+        return _around(self.inner.tested_elsewhere(), self.held) if self.inner is not None else self
 
 
 def flattened(source: Source) -> Source:
@@ -48,8 +48,10 @@ def flattened(source: Source) -> Source:
         return source
     records = [name for name in source.columns if _is_record(name, head.columns[name])]
     held = _fields(source, records) if records else {}
-    if not held:
-        return source
+    return _around(source, held) if held else source
+
+
+def _around(source: Source, held: Mapping[str, Mapping[str, str]]) -> Source:
     columns: list[str] = []
     for name in source.columns:
         columns += held[name].values() if name in held else [name]
@@ -60,6 +62,19 @@ def flattened(source: Source) -> Source:
     )
     shown |= {"columns": tuple(columns), "said": [*source.said, *told], "fingerprint": digest.hexdigest()}
     return Flattened(**shown, inner=source, held=held)
+
+
+def with_fields(source: Source, wanted: Sequence[str]) -> Source:
+    """The source, its columns of records as columns of their fields where a field is wanted by name, whatever
+    else the records may be: of a few rows that are asked about nobody can tell."""
+    head = next(source.chunks(256), None) if source.kind == "rows" else None
+    missing = [name for name in wanted if name not in source.columns]
+    held: dict[str, dict[str, str]] = {}
+    for name in source.columns if head is not None and missing else ():
+        named = {one.removeprefix(f"{name}."): one for one in missing if one.startswith(f"{name}.")}
+        if named and all(is_missing(cell) or isinstance(cell, Mapping) for cell in head.columns[name]):  # type: ignore[union-attr]
+            held[name] = named
+    return _around(source, held) if held else source
 
 
 def _is_record(name: str, cells: Sequence[Any]) -> bool:

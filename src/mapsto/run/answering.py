@@ -45,10 +45,11 @@ def answers(
     """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
     the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
     from mapsto.data.encode import encode_chunk
+    from mapsto.data.structs import with_fields
     from mapsto.prediction import Answer
 
     run._refuse_nothing()
-    source = source.lines()
+    source = with_fields(source.lines(), [slot.column for slot in run.signature.inputs])
     signature, types = located(run, source), run.types
     for chunk in source.chunks(PIECE):
         encoded, problems = encode_chunk(chunk, Signature(signature.inputs, ()), types)
