@@ -115,16 +115,22 @@ def test_several_units_are_none(cells: list[str]) -> None:
     [
         ([f"2020-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(60)], "'x' is read as dates"),
         ([f"{i % 24:02}:{i % 60:02}" for i in range(60)], "'x' is read as times of day"),
+        ([f"{1 + i % 12}:{i % 60:02} {'AP'[i % 2]}M" for i in range(60)], "'x' is read as times of day"),
         ([f"{1 + i % 12:02}/{1 + i % 28:02}/2020" for i in range(60)], "'x' is read as dates, month before day where a date could be both (x:number(day_first=…))"),
         (
             [f"{1 + i % 12:02}/{1 + i % 28:02}/2020" if i % 3 else f"{1 + i % 28:02}/{1 + i % 12:02}/2020" for i in range(60)],
             "'x' holds dates with the day first and others with the month first; those that could be both are read month before day (x:number(day_first=…))",
         ),
     ],
-    ids=["iso", "clock", "either", "both"],
+    ids=["iso", "clock", "halves", "either", "both"],
 )
 def test_what_is_said_of_dates(cells: list[str], said: str) -> None:
     assert fitted(cells).said("x") == said
+
+
+@pytest.mark.parametrize(("cell", "hours"), [("18:00", 18), ("6:00 PM", 18), ("12:30 am", 0.5), ("12:15 p.m.", 12.25), ("9:00:00AM", 9)])
+def test_times_of_day(cell: str, hours: float) -> None:
+    assert Number().read(cell) == hours * 3600
 
 
 @pytest.mark.parametrize(

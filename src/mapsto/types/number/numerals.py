@@ -41,6 +41,7 @@ _NAMED = re.compile(
 )
 _ISO = re.compile(r"\d{4}[-/.]\d{1,2}(?:[-/.]\d{1,2})?(?:[T ].*)?$")
 _TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$")
+_HALVES = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*[AaPp]\.?[Mm]\.?$")  # 6:30 PM
 
 
 class Moment(float):
@@ -174,6 +175,8 @@ def _in_utc(told: Moment, offset: float) -> Moment:
 def _told(text: str, day_first: bool) -> Moment | None:
     if _TIME.match(text):
         text = f"1970-01-01 {text.zfill(5) if text.count(':') == 1 else text.zfill(8)}"
+    if _HALVES.match(text):
+        text = f"1/1/1970 {text}"
     if _ISO.match(text):
         day, _, clock = text.replace("T", " ").partition(" ")
         parts = re.split(r"[-/.]", day)
