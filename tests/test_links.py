@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import PIL.Image
 import pytest
@@ -168,3 +169,32 @@ def test_a_file_that_must_lie_in_a_folder_is_looked_at_when_it_is_read(tmp_path:
     with pytest.raises(OSError, match="outside") as problem:
         cell.read()
     assert problem.value.errno and os.strerror(problem.value.errno)
+
+
+def test_a_view_of_a_database_reads_no_other_file(tmp_path: Path) -> None:
+    secret = write(tmp_path / "secret.csv", "a\nkey\n")
+    with duckdb.connect(str(tmp_path / "x.duckdb")) as base:
+        base.execute("CREATE TABLE t AS SELECT 1 AS a")
+        base.execute(f"CREATE VIEW v AS SELECT * FROM read_csv('{secret}')")
+    assert table_of(open_source(f"{tmp_path}/x.duckdb::t")) == {"a": [1]}
+    with pytest.raises(DataError, match=r"x\.duckdb: the database answers: .*Cannot access file"):
+        open_source(f"{tmp_path}/x.duckdb::v")
+
+
+@pytest.mark.parametrize("how", ["link", "split"])
+def test_files_of_a_datasets_folder_lie_in_it(how: str, tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"x": [1, 2]})
+    for place in ("other", "data/train"):
+        (tmp_path / place).mkdir(parents=True)
+        with arrow.OSFile(str(tmp_path / place / "d.arrow"), "wb") as sink, arrow.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        write(tmp_path / place / "state.json", json.dumps({"_data_files": [{"filename": "d.arrow"}]}))
+        write(tmp_path / place / "dataset_info.json", "{}")
+    write(tmp_path / "data/dataset_dict.json", json.dumps({"splits": ["train" if how == "link" else "../other"]}))
+    if how == "link":
+        (tmp_path / "data/train/d.arrow").unlink()
+        (tmp_path / "data/train/d.arrow").symlink_to(tmp_path / "other/d.arrow")
+    with pytest.raises(DataError, match="--follow-links"):
+        open_source(tmp_path / "data")
+    assert table_of(open_source(tmp_path / "data", FOLLOWED)) == {"x": [1, 2]}
