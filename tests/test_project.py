@@ -69,7 +69,7 @@ FLAGS = {
     "compare": "--trust --metric --out --json --debug",
     "assess": "--trust --data --follow-links --out --no-samples --json --debug",
     "resume": "--trust --json --debug",
-    "extend": "--trust --data --minutes --steps --epochs --until --patience --json --debug",
+    "extend": "--trust --data --follow-links --minutes --steps --epochs --until --patience --json --debug",
     "reproduce": "--trust --json --debug",
     "evaluate": "--trust --follow-links --beam --penalty --temperature --lm --lm-weight --json --debug",
     "predict": "--trust --out --follow-links --text --beam --penalty --temperature --lm --lm-weight --debug",
