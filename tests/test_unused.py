@@ -118,6 +118,8 @@ NUMBERING = {
 COUNTING = {
     "year": range(1900, 1900 + N),
     "day_no": range(N),
+    "epoch": range(N),
+    "t": range(1, N + 1),
     "population": sorted(DRAW.sample(range(10**6), N)),
     "rank": DRAW.sample(range(N), N),
     "customer_id": [i % 20 for i in range(N)],

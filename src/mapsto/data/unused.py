@@ -27,8 +27,9 @@ CAMEL = re.compile(r"[a-z](Id|ID|Key|Index|No|Nr)$")  # PassengerId
 NAMELESS = re.compile(
     r"|unnamed(: ?\d+)?|column_\d+", re.IGNORECASE
 )  # of a frame's index, written without one
-TIME = re.compile(r"year|month|week|day|date|hour|time|age", re.IGNORECASE)  # these count something
-TIMED = re.compile(r"(^|[^a-z])(year|month|week|day|date|hour|time|age)", re.IGNORECASE)  # as whole words
+_WORDS = "year|quarter|season|month|week|day|date|hour|minute|second|time|age|period|epoch|step|tick|frame"
+TIME = re.compile(rf"{_WORDS}|^t$", re.IGNORECASE)  # these count something
+TIMED = re.compile(rf"(^|[^a-z])({_WORDS})", re.IGNORECASE)  # where such a word begins
 
 
 def is_named_like_an_id(column: str) -> bool:
