@@ -286,7 +286,7 @@ def test_duplicates_across_splits(clean: tuple[Rows, str]) -> None:
 def test_an_id_does_not_hide_duplicates() -> None:
     whole = a_table()
     planted = [{"id": i, **row} for i, row in enumerate([*whole, *whole[:200]])]
-    found = found_in(planted, "sold")
+    found = found_in(planted, "sold", keep="id")
     assert named(found, "duplicates across splits").count > 20 and named(found, "id").columns == ("id",)
 
 
@@ -336,6 +336,30 @@ def test_constant_and_id_columns(clean: tuple[Rows, str]) -> None:
     assert named(found, "constant").columns == ("unit",) and named(found, "constant").fix == "--drop unit"
     assert named(found, "id").columns == ("number",) and named(found, "id").fix == "--drop number"
     assert len(loud(found)) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["teuer", "TEUER", "billig"], "'TEUER' and 'teuer'"),
+        (["a  b", "a b", "c"], "'a b' and 'a b' (blanks differ)"),
+        (["stra\u00dfe", "STRASSE", "Weg"], "'STRASSE' and 'stra\u00dfe'"),
+        (["\uff21", "A", "B"], "'A' and '\uff21'"),
+    ],
+    ids=["case", "blanks", "letters", "width"],
+)
+def test_classes_that_are_likely_the_same_are_one_finding(names: list[str], told: str) -> None:
+    rows = [{"x": draw, "y": names[i % 3]} for i, draw in enumerate(np.random.default_rng(0).random(200).tolist())]
+    found = [one for one in found_in(rows, "y") if one.name == "alike"]
+    assert len(found) == 1 and told in found[0].what and found[0].fix == "y:category(fold=true)"
+
+
+@pytest.mark.parametrize("names", [["teuer", " teuer", "billig"], ["caf\u00e9", "cafe\u0301", "tea"]], ids=["blanks around", "composed"])
+def test_classes_that_are_the_same_are_one_class(names: list[str]) -> None:
+    rows = [{"x": draw, "y": names[i % 3]} for i, draw in enumerate(np.random.default_rng(0).random(200).tolist())]
+    given = settings_of({"target": "y"})
+    evidence = make_ready(open_source(rows, given.reading), None, given, ignore).evidence
+    assert len(evidence.column_type("output", evidence.outputs[0]).classes) == 2
 
 
 def test_contradictory_labels(clean: tuple[Rows, str]) -> None:
@@ -477,7 +501,7 @@ def test_a_training_says_each_thing_once(tmp_path: Path, capsys: pytest.CaptureF
     rows = written(tmp_path / "t.csv", [{"number": i, **row, "unit": "cm"} for i, row in enumerate(a_table(200))])
     assert main(["train", str(rows), "--target", "sold", "--steps", "1", "--model", "linear", "--out", str(tmp_path / "runs")]) == 0
     said = capsys.readouterr().out
-    assert said.count("--drop unit") == 1 and said.count("--drop number") == 1
+    assert said.count("--drop unit") == 1 and said.count("--keep number") == 1
 
 
 # --- a cleaned copy --------------------------------------------------------------------------------------------------------------

@@ -74,3 +74,33 @@ def open(offer):
 def test_a_reader_that_breaks_the_contract_is_told_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="does not claim"):
         check_reader("parquet", ROWS)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (b"one\nt\rwo\nthree\n", ["one", "t\rwo", "three"]),
+        (b"one\r\nt\rwo\r\nthree\r\n", ["one", "t\rwo", "three"]),
+        (b"one\rtwo\rthree\r", ["one", "two", "three"]),
+    ],
+    ids=["lf", "crlf", "cr"],
+)
+def test_a_carriage_return_within_a_line_shifts_no_pairs(written: bytes, expected: list[str], tmp_path: Path) -> None:
+    (tmp_path / "t.en").write_bytes(written)
+    (tmp_path / "t.de").write_bytes(b"eins\nzwei\ndrei\n")
+    assert table_of(open_source(tmp_path)) == {"de": ["eins", "zwei", "drei"], "en": expected}
+
+
+@pytest.mark.parametrize(("value", "scale"), [(np.nan, 1), (np.inf, 1), (-3, 1), (7, 1), (np.nan, 255), (900, 255)])
+def test_a_picture_of_wrong_pixels_is_one_row(value: float, scale: int, tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).random((1010, 4, 4)).astype("f4") * scale
+    pictures[1005, 1, 2] = value
+    pictures[3, 1, 2] = np.nan
+    np.savez(tmp_path / "p.npz", x=pictures, y=np.arange(1010) % 2)
+
+    chunks = list(open_source(tmp_path / "p.npz").chunks())
+
+    bad = {row.where: row.why for chunk in chunks for row in chunk.bad}
+    cells = [cell for chunk in chunks for cell in chunk.columns["image"]]
+    assert set(bad) == {"item 3", "item 1005"} and f"expected pixels from 0 to {scale}" in bad["item 1005"]
+    assert len(cells) == 1008 and np.array_equal(cells[0], np.rint(pictures[0] * 255 / scale).astype(np.uint8))

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 import mapsto
 from mapsto import api
 from mapsto.cli import main
+from mapsto.commands.base import input_paths
 from mapsto.errors import ConfigError, MapstoError, RunError
 from mapsto.outputs.classes import Classes
 from mapsto.outputs.regression import Regression
@@ -416,3 +418,30 @@ def test_diverging_training_rolls_back_with_a_lower_rate(tmp_path: Path) -> None
 def test_an_option_without_effect_is_an_error(table: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="mix pictures"):
         mapsto.train(table, "x -> y", steps=2, learner="supervised(mixup=0.5)", out=tmp_path, emit=ignore)
+
+
+@pytest.mark.parametrize(
+    ("written", "rows"),
+    [
+        ("x,shop\n1,a\n2,b\n", [("1", "a"), ("2", "b")]),
+        ("x;shop\n1,5;a\n2,25;b\n", [("1.5", "a"), ("2.25", "b")]),
+        ("x\tshop\n1\ta, b\n2\tb\n", [("1", "a, b"), ("2", "b")]),
+        ("x;shop\nu;a\nv;b\n", [("u", "a"), ("v", "b")]),
+        ("x|shop\n1|a\n", [("1", "a")]),
+        ("\ufeffx;shop\r\n1;Müller\r\n", [("1", "Müller")]),
+        ("text\nhello there\n", ["hello there"]),
+        ("text\nhello, there\n", ["hello"]),
+    ],
+    ids=["comma", "semicolon", "tab", "words", "pipe", "mark", "one column", "comma within"],
+)
+def test_standard_input_has_its_dialect(written: str, rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in (io.StringIO(written), io.TextIOWrapper(io.BytesIO(written.encode()))):
+        monkeypatch.setattr("sys.stdin", stream)
+        found = input_paths(["-"])
+        assert [tuple(row[name] for name in ("x", "shop")) if "x" in row else row["text"] for row in found] == rows
+
+
+def test_rows_of_standard_input_that_cannot_be_read_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("x;shop\n" + "1;a\n" * 30 + "1;a;b;c\n"))
+    assert len(input_paths(["-"])) == 30
+    assert "left out: standard input, line 32" in capsys.readouterr().err

@@ -86,4 +86,4 @@ def test_a_file_is_read_once_where_memory_allows(tmp_path: Path, monkeypatch: py
 def test_what_does_not_fit_into_memory_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345678")
     kept = Kept(space_left=4)
-    assert [KeptBlob(str(tmp_path / "a"), "a", kept).read() for _ in range(2)] == [b"12345678"] * 2 and not kept.held
+    assert [KeptBlob(str(tmp_path / "a"), "a", None, kept).read() for _ in range(2)] == [b"12345678"] * 2 and not kept.held

@@ -197,16 +197,17 @@ def extend(
     run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
-    asked = settings_of(budget).budget
-    asked = Budget(minutes=run.choice.budget.minutes or 5.0) if asked == Budget() else asked
-    source, known = (
-        (None, {}) if data is None else _with_new(run, data, before)
-    )  # an error before anything is touched
+    given = settings_of(budget)
+    if (asked := given.budget) == Budget():
+        asked = Budget(minutes=run.choice.budget.minutes or 5.0)
+    reading = _reading_of_new(run, given.reading.follow_links)
+    # an error before anything is touched
+    source, known = (None, {}) if data is None else _with_new(run, data, before, reading)
     with locked(run.path):
         kept = set_aside(run)
         run = Run.open(run.path)
         settings = replace(run.settings, budget=asked)
-        settings = settings if data is None else replace(settings, reading=_reading_of_new(run))
+        settings = settings if data is None else replace(settings, reading=reading)
         record = {
             "status": "running",
             "settings": settings.to_json(),
@@ -286,7 +287,7 @@ def same_weights(a: Path, b: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def _with_new(run: Run, data: Any, before: Any) -> tuple[Source, dict[str, Any]]:
+def _with_new(run: Run, data: Any, before: Any, reading: Reading) -> tuple[Source, dict[str, Any]]:
     """The rows that a run has, then the new ones; and what its record says of them. RunError where the first
     cannot be read again, DataError where the new ones do not fit."""
     from mapsto.data.added import added
@@ -304,7 +305,6 @@ def _with_new(run: Run, data: Any, before: Any) -> tuple[Source, dict[str, Any]]
             f" cannot be read again.\n{str(problem).splitlines()[0]}\nPut them back, or give them:"
             " mapsto.api.extend(run, new, before=old)"
         ) from None
-    reading = _reading_of_new(run)
     new = as_asked(run.signature, open_source(data, reading))
     source = added(had, new, run.signature, (reading.group, reading.time, reading.weight))
     parts = [*parts_of(run), part_of(new, reading)]
@@ -318,10 +318,11 @@ def _with_new(run: Run, data: Any, before: Any) -> tuple[Source, dict[str, Any]]
     return source, {"data": data, "rows_before": rows}
 
 
-def _reading_of_new(run: Run) -> Reading:
+def _reading_of_new(run: Run, follow: bool) -> Reading:
     """How new rows are opened: as the others, but for what the signature says by now, and the test rows,
     which are there."""
-    return replace(run.settings.reading, target=None, test=None)
+    known = run.settings.reading
+    return replace(known, target=None, test=None, follow_links=known.follow_links or follow)
 
 
 def _fit_folds(run: Run, source: Source, emit: Emit) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ MISSING_WORDS = frozenset(
         "nil",
         "missing",
         "(null)",
+        "#div/0!",
+        "#ref!",
+        "#value!",
+        "#num!",
+        "#name?",
+        "#null!",
     }
 )
 
@@ -56,21 +63,29 @@ _NUMERAL = re.compile(r"[-+]?(\d[\d.,]*|\.\d+)([eE][-+]?\d+)?\s?%?")
 
 @dataclass(frozen=True)
 class Blob:
-    """A file's bytes, read when asked for. `name` is what a person would call it; `root` a folder names are
-    relative to."""
+    """A file's bytes, read when asked for. `name` is what a person would call it; `within` the folder that it
+    must lie in, links followed; None where it may lie anywhere."""
 
     path: str
     name: str
+    within: str | None = None
 
     def read(self) -> bytes:
-        """The bytes. Raises OSError as the system does."""
+        """The bytes. Raises OSError as the system does, and where it lies elsewhere than it must."""
         path = Path(self.path)
+        if self.within is not None and leads_out(self.path, self.within):
+            raise OSError(errno.EACCES, f"outside {self.within}; to read it all the same: --follow-links")
         if path.exists() and not path.is_file() and not path.is_dir():
             raise OSError(errno.EINVAL, "a pipe or a device, no file")
         return path.read_bytes()
 
     def __str__(self) -> str:
         return self.name
+
+
+def leads_out(path: str, folder: str) -> bool:
+    """Is what a path names, all links followed, elsewhere than below a folder?"""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 class Continued(str):

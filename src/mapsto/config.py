@@ -28,7 +28,7 @@ NAMES = {int: "a whole number", float: "a finite number", bool: "true or false",
 
 def setting(default: Any, says: str, **more: Any) -> Any:
     """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0`, `below=1` and `most=1`
-    bound it."""
+    bound it; `several=True`: texts separated by commas, also given as a list."""
     return field(default=default, metadata={"help": says, **more})
 
 
@@ -37,12 +37,22 @@ class Reading:
     """How the data is opened, which columns count, and how rows are divided."""
 
     target: str | None = setting(
-        None, "column to learn, when no signature is given (several: separate with commas)"
+        None, "column to learn, when no signature is given (several: separate with commas)", several=True
     )
     drop: str | None = setting(
-        None, "columns to leave out, separated by commas; without its split column the data is divided anew"
+        None,
+        "columns to leave out, separated by commas; without its split column the data is divided anew",
+        several=True,
+    )
+    keep: str | None = setting(
+        None,
+        "columns to learn from though they only number or name the rows, separated by commas",
+        several=True,
     )
     test: str | None = setting(None, "a separate file or folder of test rows")
+    follow_links: bool = setting(
+        False, "read what links in a folder, and names in a table's cells, lead to outside that folder, too"
+    )
     split_seed: int = setting(0, "seed of the hash that divides the rows", above=-1)
     group: str | None = setting(None, "column whose equal values never straddle the splits")
     time: str | None = setting(
@@ -320,6 +330,8 @@ def _checked(value: Any, hint: Any, rules: Mapping[str, Any], what: str) -> Any:
     if unset and type(None) in allowed:
         return None
     kinds = [kind for kind in allowed if kind is not type(None)]
+    if rules.get("several") and isinstance(value, (list, tuple)):
+        value = ",".join(map(str, value))
     for kind in kinds:
         try:
             value = _converted(value, kind)

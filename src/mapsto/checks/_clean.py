@@ -27,6 +27,7 @@ import numpy as np
 from mapsto.cells import for_spreadsheet
 from mapsto.checks import contradictions, near
 from mapsto.checks.base import Evidence
+from mapsto.data._beside import WithFiles
 from mapsto.data.formats.jsonl import JsonLines, JsonList
 from mapsto.data.formats.media import FolderSource
 from mapsto.data.formats.metadata import MetadataSource
@@ -34,6 +35,7 @@ from mapsto.data.formats.parquet import ParquetSource, connected, literal
 from mapsto.data.joined import JoinedSource
 from mapsto.data.readers.delimited import DelimitedSource
 from mapsto.data.split_column import SplitByColumn
+from mapsto.data.structs import Flattened
 from mapsto.errors import DataError
 from mapsto.files import disk_error
 from mapsto.source import SPLITS, Source
@@ -56,8 +58,10 @@ def clean(evidence: Evidence, out: Path) -> list[Change]:
     written back."""
     refuse_to_overwrite(out)
     gone = rows_to_remove(evidence)
+    written = {name for part in _parts(evidence.source) for name in part.columns}
     columns = sorted(
-        evidence.ids & {slot.column for slot in evidence.inputs}, key=list(evidence.source.columns).index
+        evidence.ids & {slot.column for slot in evidence.inputs} & written,
+        key=list(evidence.source.columns).index,
     )
     place = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -175,7 +179,9 @@ def _write(source: Source, place: Path, gone: Mapping[int, str], columns: Sequen
 
 def _parts(source: Source) -> Iterator[Source]:
     """The sources that are files or folders themselves. A column that names the split stays a column."""
-    if isinstance(source, SplitByColumn):
+    if isinstance(source, SplitByColumn) or (
+        isinstance(source, (Flattened, WithFiles)) and not getattr(source, "places", None)
+    ):
         assert source.inner is not None
         yield from _parts(source.inner)
     elif isinstance(source, JoinedSource):

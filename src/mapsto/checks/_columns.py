@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mapsto.data.unused import ALL_DIFFER, LEAST, TIME, is_named_like_an_id
 from mapsto.signature import Slot
 
-LEAST = 20  # rows below which a column says little
 SHORT = 40  # characters of an id in the mean, at most
-ALL = 0.999  # share of rows that must differ: a few rows may stand twice
-NAME = re.compile(
-    r"(^|[^a-z])(id|ids|uid|uuid|guid|key|index|idx|no|nr|rowid|row|serial|record)([^a-z]|$)", re.IGNORECASE
-)
-TIME = re.compile(r"year|month|week|day|date|hour|time|age", re.IGNORECASE)  # these count something
-CAMEL = re.compile(r"[a-z](Id|ID|Key|Index|No|Nr)$")  # PassengerId
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +50,13 @@ def is_constant(fact: Fact) -> bool:
     return bool(fact.known.all()) and bool((fact.values == fact.values[0]).all()) and fact.values[0] != -2
 
 
-def is_named_like_an_id(column: str) -> bool:
-    return bool(NAME.search(column) or CAMEL.search(column))
-
-
 def names_rows(cells: Sequence[Any] | None, distinct: np.ndarray) -> bool:
     """Are the texts of a column called an id short, and all different? cells (m): None where it is no text;
     distinct (k,): positions of rows with different inputs."""
     if cells is None or len(distinct) < LEAST:
         return False
     texts = {str(cells[i]) for i in distinct.tolist()}
-    return len(texts) >= ALL * len(distinct) and sum(map(len, texts)) <= SHORT * len(texts)
+    return len(texts) >= ALL_DIFFER * len(distinct) and sum(map(len, texts)) <= SHORT * len(texts)
 
 
 def numbers_rows(
@@ -82,9 +71,11 @@ def numbers_rows(
         return False
     if not fact.ordered:
         cells = cells_of(fact)
-        return cells is not None and len({str(cells[i]) for i in distinct.tolist()}) >= ALL * len(distinct)
+        return cells is not None and len({str(cells[i]) for i in distinct.tolist()}) >= ALL_DIFFER * len(
+            distinct
+        )
     values = fact.values[distinct]
-    if len(np.unique(values)) < ALL * len(values):
+    if len(np.unique(values)) < ALL_DIFFER * len(values):
         return False
     steps = np.diff(values) / np.diff(rows[distinct])
     if (values != np.rint(values)).any():

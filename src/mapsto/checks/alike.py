@@ -20,7 +20,7 @@ def look(evidence: Evidence) -> list[Finding]:
             groups = _alike(column_type.classes)
             if not groups:
                 continue
-            told = "; ".join(" and ".join(map(shorten, group)) for group in groups[:MOST])
+            told = "; ".join(map(_told, groups[:MOST]))
             more = f"; and {len(groups) - MOST} more" if len(groups) > MOST else ""
             folds = any(option.name == "fold" for option in dataclasses.fields(column_type))
             fix = f"{slot.name}:{slot.type}(fold=true)" if folds else "write them alike"
@@ -36,6 +36,12 @@ def look(evidence: Evidence) -> list[Finding]:
                 )
             )
     return found
+
+
+def _told(group: Sequence[str]) -> str:
+    """The names of a group; and that they differ in blanks, where that is not to be seen."""
+    shown = list(map(shorten, group))
+    return " and ".join(shown) + (" (blanks differ)" if len(set(shown)) < len(shown) else "")
 
 
 def _alike(classes: Sequence[str]) -> list[list[str]]:

@@ -17,11 +17,12 @@ import numpy as np
 
 from mapsto.batch import key
 from mapsto.checks._clock import Clock
-from mapsto.checks._columns import LEAST, Fact, is_constant, is_named_like_an_id, names_rows, numbers_rows
+from mapsto.checks._columns import Fact, is_constant, names_rows, numbers_rows
 from mapsto.config import Reading, from_record
 from mapsto.data.encode import Spot
 from mapsto.data.scan import Scan, hash64
 from mapsto.data.store import Store
+from mapsto.data.unused import LEAST, is_named_like_an_id
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import read_json
 from mapsto.signature import Slot

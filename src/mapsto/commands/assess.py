@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import takes_run
+from mapsto.commands.base import takes_links, takes_run
+from mapsto.config import Reading
 from mapsto.events import Emit
 from mapsto.terminal.words import say
 
@@ -24,12 +25,14 @@ def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
     command.add_argument("questions", metavar="QUESTION", nargs="*", help="questions by name, or 'all'")
     command.add_argument("--data", help="new rows with answers; default: the rows the run itself held back")
+    takes_links(command)
     command.add_argument("--out", metavar="PAGE.html", help="write a page instead of text")
     command.add_argument("--no-samples", action="store_true", help="show no row of the data")
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.assess import _ask as ask
+    from mapsto.data.open import open_source
     from mapsto.report.text import lines_of
     from mapsto.run import Run
 
@@ -37,7 +40,8 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     if not asked.questions:
         return _list(_fitting(run, ask.titles()), asked.json)
     _check(asked.out)
-    view = ask.view_on(run, asked.data, _to_errors)
+    data = open_source(asked.data, Reading(follow_links=asked.follow_links)) if asked.data else None
+    view = ask.view_on(run, data, _to_errors)
     sections = ask.ask_all(view, None if asked.questions == ["all"] else asked.questions)
     sections = [section.public() for section in sections] if asked.no_samples else sections
     if asked.out:

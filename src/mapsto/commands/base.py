@@ -12,12 +12,14 @@ import io
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from mapsto.cells import for_spreadsheet
+from mapsto.config import Reading
 from mapsto.errors import ConfigError, DataError, RunError, printable
 from mapsto.files import disk_error, write_atomic
 
@@ -70,6 +72,7 @@ def takes_data(command: argparse.ArgumentParser, needed: bool = True) -> None:
         nargs="+" if needed else "*",
         help="files, a folder, a table, or - for a csv on standard input",
     )
+    takes_links(command)
     command.add_argument(
         "--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output"
     )
@@ -82,6 +85,12 @@ def takes_spreadsheet(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="of csv: an apostrophe before cells that a spreadsheet would run as formulas",
     )
+
+
+def takes_links(command: argparse.ArgumentParser) -> None:
+    """May its data lead out of its folder?"""
+    says = Reading.__dataclass_fields__["follow_links"].metadata["help"]
+    command.add_argument("--follow-links", action="store_true", help=says)
 
 
 def parted(words: str | None) -> list[str]:
@@ -177,16 +186,42 @@ def settings(command: argparse.ArgumentParser, group: type) -> None:
 
 
 def input_paths(words: list[str]) -> Any:
-    """Paths as given; '-' is a csv on standard input."""
+    """Paths as given; '-' is a table on standard input."""
     if words != ["-"]:
         return words[0] if len(words) == 1 else words
-    text = sys.stdin.read()
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = _rows_of_input()
     if not rows:
         raise DataError(
             "standard input: expected a csv with a header and rows, found none.\nGive some, or name files."
         )
     return rows
+
+
+def _rows_of_input() -> list[Row]:
+    """The rows of standard input, its encoding and what stands between cells found as a file's are; rows that
+    cannot be divided into cells are told and left out. The first line is the header, also where nothing but
+    its place says so."""
+    from mapsto.data.formats.delimited import open_delimited
+    from mapsto.data.formats.dialect import LINE, find_dialect
+    from mapsto.source import table_of
+
+    stream = sys.stdin
+    data = stream.buffer.read() if isinstance(stream, io.TextIOWrapper) else stream.read().encode()
+    if not data.strip():
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard input"
+        path.write_bytes(data)
+        dialect = find_dialect(path)
+        if dialect.delimiter == LINE or not dialect.has_header:
+            mark = dialect.delimiter if len(dialect.delimiter.strip(" ")) == 1 else ","
+            text = data.decode(dialect.encoding, "replace").removeprefix("\ufeff")
+            return list(csv.DictReader(io.StringIO(text), delimiter=mark))
+        source = open_delimited(path, dialect)
+        for bad in (bad for chunk in source.chunks() for bad in chunk.bad):
+            print(f"mapsto: left out: standard input, {bad.where}: {bad.why}", file=sys.stderr)
+        table = table_of(source)
+    return [dict(zip(table, cells, strict=True)) for cells in zip(*table.values(), strict=True)]
 
 
 def write_rows(rows: Iterable[Row], out: str | None, spreadsheet: bool = False) -> None:

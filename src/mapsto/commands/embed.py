@@ -23,7 +23,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.prediction.table import place
 
     run = to_answer(asked.run)
-    source = open_source(input_paths(asked.data), Reading())
+    source = open_source(input_paths(asked.data), Reading(follow_links=asked.follow_links))
     where = [name for chunk in source.chunks() for name in chunk.where]
     vectors = run.embed(source)
     write_rows(

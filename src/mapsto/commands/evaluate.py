@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mapsto.commands.base import searched, takes_run, takes_search, to_answer
+from mapsto.commands.base import searched, takes_links, takes_run, takes_search, to_answer
+from mapsto.config import Reading
 from mapsto.events import Emit
 
 HELP = "measure a run on data with answers"
@@ -17,14 +18,19 @@ HELP = "measure a run on data with answers"
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
     command.add_argument("data", metavar="DATA", help="rows with answers")
+    takes_links(command)
     takes_search(command)
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
+    from mapsto.data.open import open_source
+    from mapsto.data.resolve import as_asked
     from mapsto.terminal.words import number
 
-    scores = searched(to_answer(asked.run), asked).evaluate(
-        asked.data, lambda event: print(f"mapsto: {event['text']}", file=sys.stderr)
+    run = searched(to_answer(asked.run), asked)
+    data = open_source(asked.data, Reading(follow_links=asked.follow_links))
+    scores = run.evaluate(
+        as_asked(run.signature, data), lambda event: print(f"mapsto: {event['text']}", file=sys.stderr)
     )
     if asked.json:
         print(json.dumps(scores))

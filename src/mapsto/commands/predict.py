@@ -68,7 +68,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     if asked.data and asked.text:
         raise RunError("expected data or --text, got both.\nKeep one of them.")
     if asked.data:
-        source, bad = opened(input_paths(asked.data))
+        source, bad = opened(input_paths(asked.data), Reading(follow_links=asked.follow_links))
     else:
         source, bad = open_source(_rows(run, asked.text or []), Reading()), []
     for problem in bad:
@@ -120,26 +120,26 @@ def _asked(run: Run, source: Source, asked: argparse.Namespace) -> tuple[Table, 
     return table, Wanted(keep, asked.probabilities, asked.missing_ok)
 
 
-def opened(data: Any) -> tuple[Source, list[DataError]]:
+def opened(data: Any, reading: Reading) -> tuple[Source, list[DataError]]:
     """The rows of paths; of several, those that cannot be opened are left out, and why. DataError: none
     can."""
     from mapsto.data.open import open_source
 
     try:
-        return open_source(data, Reading()), []
+        return open_source(data, reading), []
     except DataError:
         if not isinstance(data, list) or not all(isinstance(each, str) for each in data):
             raise
     good, bad = [], []
     for each in data:
         try:
-            open_source(each, Reading())
+            open_source(each, reading)
             good.append(each)
         except DataError as problem:
             bad.append(problem)
     if not good or not bad:
-        return open_source(data, Reading()), []
-    return open_source(good if len(good) > 1 else good[0], Reading()), bad
+        return open_source(data, reading), []
+    return open_source(good if len(good) > 1 else good[0], reading), bad
 
 
 def _rows(run: Run, texts: list[str]) -> list[dict[str, str]]:

@@ -1,5 +1,9 @@
 """Files that a table's cells name: pictures or sounds beside the table, or in a folder beside it, by their
-path, name or id, with or without suffix."""
+path, name or id, with or without suffix. They stay in that folder, unless links are to be followed.
+
+A column of full paths is taken as its author meant it, for pictures and sounds alone, and said. Among other
+names one that leads elsewhere is not opened.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +26,24 @@ LONGEST = 255  # characters of a path that is looked for
 
 @dataclass
 class WithFiles(Source):
-    """A table's rows, with files in place of their names. places: {column: (folder, suffix)}."""
+    """A table's rows, with files in place of their names. places: {column: (folder, suffix)}; named: columns
+    whose names are left to their types to open, of full paths or not; follow: wherever they lead."""
 
     inner: Source | None = None
     places: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    named: Mapping[str, bool] = field(default_factory=dict)
+    follow: bool = False
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         assert self.inner is not None
         for chunk in self.inner.chunks(size):
-            found = {name: _files(chunk.columns[name], *place) for name, place in self.places.items()}
+            found = {
+                name: _files(chunk.columns[name], *place, self.follow) for name, place in self.places.items()
+            }
+            for name, full in self.named.items():
+                found[name] = [
+                    _refused(cell) if _elsewhere(cell, full) else cell for cell in chunk.columns[name]
+                ]
             yield Chunk({**chunk.columns, **found}, chunk.where, chunk.split, chunk.bad)
 
     def tested_elsewhere(self) -> Source:
@@ -38,37 +51,78 @@ class WithFiles(Source):
 
     def _around(self, inner: Source) -> Source:
         shown = {each.name: getattr(self, each.name) for each in fields(Source)}
-        return WithFiles(**{**shown, "divided": inner.divided}, inner=inner, places=self.places)
+        shown |= {"divided": inner.divided}
+        return WithFiles(**shown, inner=inner, places=self.places, named=self.named, follow=self.follow)
 
 
-def with_files(source: Source, folder: Path) -> Source:
+def with_files(source: Source, folder: Path | None, follow: bool = False) -> Source:
     """The source, its columns that name files in or below a folder holding these; as it came where none
-    does."""
+    does. folder: None of an archive, whose names lead nowhere out of it; follow: also names that do."""
     head = next(source.chunks(256), None) if source.kind == "rows" else None
     if head is None:
         return source
-    folders = _folders(folder)
-    places = {}
+    folders = [] if folder is None else _folders(folder)
+    places, named = {}, {}
     for name in source.columns:
-        if (place := _place(head.columns[name], folders)) is not None:
+        if (place := _place(head.columns[name], folders, follow)) is not None:
             places[name] = place
-    if not places:
+        elif not follow and (full := _names(head.columns[name])) is not None:
+            named[name] = full and folder is not None
+    if not places and not named:
         return source
     shown = {each.name: getattr(source, each.name) for each in fields(Source)}
     told = [
         f"column '{name}': files in {where}{f', with {suffix} behind the name' if suffix else ''}"
         for name, (where, suffix) in places.items()
     ]
+    told += [f"column '{name}': files that it names by their full paths" for name in named if named[name]]
     digest = hashlib.blake2b(source.fingerprint.encode(), digest_size=16)
     for where, _ in places.values():
         digest.update(_listing(where).encode())
-    shown |= {"fingerprint": digest.hexdigest(), "said": [*source.said, *told]}
-    return WithFiles(**shown, inner=source, places=places)
+    shown |= {"said": [*source.said, *told]} | ({"fingerprint": digest.hexdigest()} if places else {})
+    return WithFiles(**shown, inner=source, places=places, named=named, follow=follow)
 
 
-def _files(cells: Sequence[Any], folder: str, suffix: str) -> list[Any]:
+def names_files(source: Source, folder: Path, follow: bool) -> bool:
+    """Does a column of it name files in or below a folder?"""
+    found = with_files(source, folder, follow)
+    return isinstance(found, WithFiles) and bool(found.places)
+
+
+def _files(cells: Sequence[Any], folder: str, suffix: str, follow: bool) -> list[Any]:
     names = [None if is_missing(cell) else f"{str(cell).strip()}{suffix}" for cell in cells]
-    return [None if name is None else Blob(os.path.join(folder, name), name) for name in names]
+    within = None if follow else folder
+    return [None if name is None else Blob(os.path.join(folder, name), name, within) for name in names]
+
+
+def _named_file(cell: Any) -> str | None:
+    """The file that a cell names, as {"path": …} without its bytes does, too; None where it names none."""
+    if isinstance(cell, Mapping) and not cell.get("bytes") and "array" not in cell:
+        cell = cell.get("path")
+    return cell if isinstance(cell, str) else None
+
+
+def _names(cells: Sequence[Any]) -> bool | None:
+    """Are a column's names full paths? None where most cells name no picture or sound."""
+    known = [cell for cell in cells if not is_missing(cell)]
+    names = [name for name in map(_named_file, known) if name is not None and by_suffix(name)]
+    if not names or 2 * len(names) < len(known):
+        return None
+    return 2 * sum(map(os.path.isabs, names)) > len(names)
+
+
+def _elsewhere(cell: Any, full: bool) -> bool:
+    """Does a cell lead out of where the others lie: the folder one works in, or, of full paths, anywhere?"""
+    name = _named_file(cell)
+    if name is None or (full and os.path.isabs(name)):
+        return False
+    return os.path.isabs(name) or ".." in name.replace("\\", "/").split("/")
+
+
+def _refused(cell: Any) -> Blob:
+    """A file that is not opened, and says why."""
+    name = str(_named_file(cell))
+    return Blob(name, name, os.getcwd())
 
 
 def _folders(folder: Path) -> list[str]:
@@ -81,7 +135,7 @@ def _folders(folder: Path) -> list[str]:
     return [str(folder), *inner[:FOLDERS]]
 
 
-def _place(cells: Sequence[Any], folders: Sequence[str]) -> tuple[str, str] | None:
+def _place(cells: Sequence[Any], folders: Sequence[str], follow: bool) -> tuple[str, str] | None:
     """(folder, suffix) with which every cell of a column that was tried names a file; None where there is
     none."""
     known = [cell for cell in cells if isinstance(cell, (str, int)) and not isinstance(cell, bool)]
@@ -90,9 +144,7 @@ def _place(cells: Sequence[Any], folders: Sequence[str]) -> tuple[str, str] | No
     names = list(dict.fromkeys(str(cell).strip() for cell in known if not is_missing(cell)))[:TRIED]
     if len(names) < min(FEWEST, len(cells)) or any("\0" in name or len(name) > LONGEST for name in names):
         return None
-    if any(
-        os.path.isabs(name) or "://" in name or ".." in name.replace("\\", "/").split("/") for name in names
-    ):
+    if any("://" in name or (not follow and _elsewhere(name, False)) for name in names):
         return None
     suffixes = [""] if all(map(by_suffix, names)) else list(_suffixes())
     for folder in folders:

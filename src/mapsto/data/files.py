@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from mapsto.cells import leads_out
 from mapsto.errors import DataError, did_you_mean
 from mapsto.source import BadRow, split_name
 
@@ -42,6 +43,7 @@ _MAGIC = (
     (b"Rar!", "rar archive"),
     (b"\x28\xb5\x2f\xfd", "zstd archive"),
 )
+OUTSIDE = "a link out of the folder; not followed (--follow-links)"
 NOT_OPENED = frozenset({"7z archive", "rar archive", "zstd archive"})
 
 
@@ -62,13 +64,14 @@ class Entry:
 
 @dataclass
 class Listing:
-    """What lies below a folder: files in order of name, hidden and system names passed over, and what could
-    not be entered."""
+    """What lies below a folder: files in order of name, hidden and system names passed over, what could not
+    be entered, and links that lead out of it, which are not followed."""
 
     root: Path
     files: list[Entry] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
+    leading_out: list[str] = field(default_factory=list)
 
 
 def inner_suffix(name: str) -> str:
@@ -77,17 +80,17 @@ def inner_suffix(name: str) -> str:
     return Path(path.stem).suffix if path.suffix in PACKED_SUFFIXES else path.suffix
 
 
-def listing(root: Path) -> Listing:
-    """Walk `root`. Links are followed, except back to a folder above them. Raises DataError when `root`
-    cannot be read."""
+def listing(root: Path, follow: bool = False) -> Listing:
+    """Walk `root`. Links are followed, except back to a folder above them; those that lead out of it only
+    where `follow` says so. Raises DataError when `root` cannot be read."""
     found = Listing(root)
     with reading(root):
         status = root.stat()
-        _walk(found, root, "", frozenset({(status.st_dev, status.st_ino)}))
+        _walk(found, root, "", frozenset({(status.st_dev, status.st_ino)}), follow)
     return found
 
 
-def _walk(found: Listing, folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> None:
+def _walk(found: Listing, folder: Path, prefix: str, above: frozenset[tuple[int, int]], follow: bool) -> None:
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
@@ -97,6 +100,10 @@ def _walk(found: Listing, folder: Path, prefix: str, above: frozenset[tuple[int,
             continue
         try:
             status = entry.stat()
+            if not follow and entry.is_symlink() and leads_out(entry.path, str(found.root)):
+                found.leading_out.append(name)
+                found.bad.append(BadRow(name, OUTSIDE))
+                continue
             if not entry.is_dir() and not stat.S_ISREG(status.st_mode):
                 found.bad.append(BadRow(name, "a pipe or a device, no file"))
                 continue
@@ -107,7 +114,7 @@ def _walk(found: Listing, folder: Path, prefix: str, above: frozenset[tuple[int,
             if here in above:
                 found.bad.append(BadRow(name, "a link back to a folder above it; not followed"))
             else:
-                _walk(found, Path(entry.path), name + "/", above | {here})
+                _walk(found, Path(entry.path), name + "/", above | {here}, follow)
         except OSError as error:  # a link to nothing or to itself, a folder without permission
             found.bad.append(BadRow(name, f"cannot be read: {error.strerror or error}"))
 

@@ -38,8 +38,8 @@ class Offer:
 
     shown: how it was named, for messages. inside: what was named within a file, as the sheet in
     'book.xlsx::Sheet1'. known: columns that another part of the same data has; asked: columns that a
-    person has named. called: what its source is
-    called, where its path does not say.
+    person has named. called: what its source is called, where its path does not say. follow: links that
+    lead out of the folder, too.
     """
 
     paths: tuple[Path, ...] = ()
@@ -49,6 +49,7 @@ class Offer:
     asked: tuple[str, ...] = ()
     called: str = ""
     left: tuple[BadRow, ...] = ()
+    follow: bool = False
     data: Any = None
 
     @cached_property
@@ -120,7 +121,7 @@ class Offer:
     def listing(self) -> Listing:
         """What lies below the folder; for files, they themselves."""
         if self.is_folder:
-            found = listing(self.path)
+            found = listing(self.path, self.follow)
             found.bad += self.left
             return found
         return Listing(self.path.parent, [entry_of(path) for path in self.paths if path.is_file()])

@@ -41,10 +41,10 @@ class Kept:
 class KeptBlob(Blob):
     """A file whose bytes are kept once they have been read."""
 
-    kept: Kept = field(compare=False, repr=False)
+    kept: Kept = field(default_factory=lambda: Kept(0), compare=False, repr=False)
 
     def read(self) -> bytes:
-        return self.kept.read(Blob(self.path, self.name))
+        return self.kept.read(Blob(self.path, self.name, self.within))
 
 
 @dataclass
@@ -69,7 +69,10 @@ class ReadOnce(Source):
     def _kept(self, cells: Any) -> Any:
         if not len(cells) or type(cells[0]) is not Blob:
             return cells
-        return [KeptBlob(cell.path, cell.name, self.kept) if type(cell) is Blob else cell for cell in cells]
+        return [
+            KeptBlob(cell.path, cell.name, cell.within, self.kept) if type(cell) is Blob else cell
+            for cell in cells
+        ]
 
     def forget(self) -> None:
         self.kept.forget()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mapsto.cells import leads_out
 from mapsto.config import Reading
 from mapsto.data._beside import with_files
 from mapsto.data.files import expanded, listing, missing
@@ -17,6 +18,7 @@ from mapsto.data.offer import Offer, is_archive
 from mapsto.data.readers.base import open_offer
 from mapsto.data.resolve import as_opened
 from mapsto.data.split_column import with_split_column
+from mapsto.data.structs import flattened
 from mapsto.errors import DataError, did_you_mean
 from mapsto.source import Source
 
@@ -31,7 +33,9 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     the test place) so that it can be opened again. Raises DataError: nothing there, nothing readable, no
     rows."""
     named = (reading.target, *reading.target.split(",")) if reading.target else ()
-    source = as_opened(with_split_column(_open(data, asked=[name.strip() for name in named]), reading.drop))
+    follow = reading.follow_links
+    source = _open(data, asked=[name.strip() for name in named], follow=follow)
+    source = as_opened(flattened(with_split_column(source, reading.drop)))
     if isinstance(data, Source):
         places = data.locations
     else:
@@ -50,7 +54,9 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
         return source
     source, test = (
         source.tested_elsewhere(),
-        as_opened(with_split_column(_open(reading.test, source.columns), reading.drop)),
+        as_opened(
+            flattened(with_split_column(_open(reading.test, source.columns, follow=follow), reading.drop))
+        ),
     )
     if source.divided and any("test" in chunk.split for chunk in source.chunks()):
         raise DataError(
@@ -65,23 +71,23 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     return whole
 
 
-def _open(data: Any, known: Sequence[str] = (), asked: Sequence[str] = ()) -> Source:
+def _open(data: Any, known: Sequence[str] = (), asked: Sequence[str] = (), follow: bool = False) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, (str, os.PathLike)):
-        return _open_paths([os.fspath(data)], known, asked)
+        return _open_paths([os.fspath(data)], known, asked, follow)
     several = isinstance(data, (list, tuple)) and bool(data)
     if several and all(isinstance(each, (str, os.PathLike)) for each in data):
-        return _open_paths([os.fspath(each) for each in data], known, asked)
+        return _open_paths([os.fspath(each) for each in data], known, asked, follow)
     return open_offer(Offer(data=data))
 
 
-def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str]) -> Source:
+def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str], follow: bool) -> Source:
     paths: list[Path] = []
     inside = ""
     for text in texts:
         with reading_file(text):
-            found, inside = _resolve(text)
+            found, inside = _resolve(text, follow)
             paths += found
     if inside and len(texts) > 1:
         raise DataError(
@@ -91,21 +97,21 @@ def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str]
     shown = texts[0] if len(texts) == 1 else ", ".join(texts[:3])
     if len(paths) == 1 and shown in (".", ".."):
         shown = str(paths[0])
-    source = open_offer(Offer(tuple(paths), shown, inside, tuple(known), tuple(asked)))
+    source = open_offer(Offer(tuple(paths), shown, inside, tuple(known), tuple(asked), follow=follow))
     if inside or any(path.is_file() and is_archive(path) for path in paths):
-        return source
-    return with_files(source, paths[0] if paths[0].is_dir() else paths[0].parent)
+        return with_files(source, None, follow)  # nothing lies beside what an archive holds
+    return with_files(source, paths[0] if paths[0].is_dir() else paths[0].parent, follow)
 
 
-def _resolve(text: str) -> tuple[list[Path], str]:
+def _resolve(text: str, follow: bool) -> tuple[list[Path], str]:
     """A path as a person writes it -> (existing paths, what is meant within). DataError: nothing there."""
     before, mark, inside = text.rpartition(INSIDE)
     if mark and before and not os.path.lexists(expanded(text)):
-        return _existing(before), inside
-    return _existing(text), ""
+        return _existing(before, follow), inside
+    return _existing(text, follow), ""
 
 
-def _existing(text: str) -> list[Path]:
+def _existing(text: str, follow: bool) -> list[Path]:
     """A path as a person writes it -> existing paths. Archives on the way are unpacked. DataError: nothing
     there."""
     path = expanded(text)
@@ -124,11 +130,24 @@ def _existing(text: str) -> list[Path]:
     if glob.has_magic(str(path)):
         found = sorted(glob.glob(str(path), recursive=True))
         if found:
-            return [Path(each) for each in found]
+            return _within_pattern(path, [Path(each) for each in found], follow)
         raise DataError(
             f"expected files that match {text}, there are none.\nCheck the folder and the pattern."
         )
     raise missing(path)
+
+
+def _within_pattern(pattern: Path, found: list[Path], follow: bool) -> list[Path]:
+    """The paths that match a pattern. DataError: links among them lead out of the folder it begins with."""
+    plain = next(each for each in pattern.parents if not glob.has_magic(str(each)))
+    outside = [] if follow else [each for each in found if leads_out(str(each), str(plain))]
+    if outside:
+        named = ", ".join(str(each) for each in outside[:3]) + ("…" if len(outside) > 3 else "")
+        raise DataError(
+            f"{pattern}: {len(outside):,} of {len(found):,} matches are links out of {plain}: {named}.\nName"
+            " them one by one, or add --follow-links."
+        )
+    return found
 
 
 def _resolve_inside(outer: Path, inside: str) -> list[Path]:

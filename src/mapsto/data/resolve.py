@@ -12,6 +12,8 @@ from mapsto.cells import Annotated, Column, is_missing
 from mapsto.config import Reading
 from mapsto.data.media import media
 from mapsto.data.scan import Scan
+from mapsto.data.structs import with_fields
+from mapsto.data.unused import kinds, starred, why_unused
 from mapsto.errors import ConfigError, DataError, SignatureError, did_you_mean
 from mapsto.registry import entry, names
 from mapsto.signature import ALL, Signature, Slot, parse
@@ -70,6 +72,7 @@ def as_asked(text: str | Signature | None, source: Source) -> Source:
         return source
     signature = understood(text) if isinstance(text, str) else text
     slots = signature.inputs + tuple(slot for slot in signature.outputs if slot not in signature.inputs)
+    source = with_fields(source, [slot.column or slot.name for slot in slots])
     for slot in slots:  # each once, also where both sides are written alike
         kind = slot.type or ("" if slot.name in source.columns else slot.name)
         if kind in names("types"):
@@ -317,10 +320,14 @@ def _by_type(slot: Slot, source: Source, claimed: set[str]) -> str:
     return fitting[0]
 
 
-def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature, Said]:
-    """Every open type inferred from the sample; columns nobody can read are left out of '*', and that is
-    said."""
+def resolve(
+    signature: Signature, scan: Scan, source: Source, reading: Reading, text: str | None = None
+) -> tuple[Signature, Said]:
+    """Every open type inferred from the sample; columns that nothing can be learned from (`data.unused`) are
+    left out of '*', and that is said. text: the signature as it was asked for."""
     said: Said = []
+    star = starred(text, signature, reading)
+    kept = set(columns_named(reading.keep, source, "keep"))
     column_types = {name: entry("types", name) for name in names("types")}
     answers = {name: column_type for name, column_type in column_types.items() if column_type.outputs}
     outputs = tuple(_learned(slot, scan.column(slot.column), answers, said) for slot in signature.outputs)
@@ -339,13 +346,16 @@ def resolve(signature: Signature, scan: Scan, source: Source) -> tuple[Signature
             if slot.type or not column.known
             else {name: kind.sniff(column) for name, kind in column_types.items()}
         )
-        if sure and _is_name(column, sure):
-            said.append(
-                f"left out: '{slot.column}' (a text that differs in nearly every row; to use it:"
-                f" {slot.column}:text)"
-            )
+        rows = scan.sample_rows[slot.column]
+        why = (
+            why_unused(column, sure, rows, reading, slot.column in star, len(signature.inputs) == 1)
+            if sure and slot.column not in kept
+            else ""
+        )
+        if why:
+            said.append(f"left out: '{slot.column}' ({why})")
             continue
-        inputs.append(slot if slot.type else _surest(slot, sure))
+        inputs.append(slot if slot.type else _surest(slot, sure, column))
     if not inputs and signature.inputs:
         raise DataError(f"{source.name}: no column is left to learn from.\n{'; '.join(said)}")
     for slot in outputs:
@@ -363,7 +373,7 @@ def _learned(slot: Slot, column: Column, column_types: Types, said: Said) -> Slo
         return slot
     column = replace(column, side="output")
     sure = {name: kind.sniff(column) for name, kind in column_types.items()}
-    slot = _surest(slot, sure)
+    slot = _surest(slot, sure, column)
     near = [
         name
         for name, found in sure.items()
@@ -374,24 +384,15 @@ def _learned(slot: Slot, column: Column, column_types: Types, said: Said) -> Slo
     return slot
 
 
-def _surest(slot: Slot, sure: Mapping[str, float]) -> Slot:
+def _surest(slot: Slot, sure: Mapping[str, float], column: Column) -> Slot:
     """The slot with the type that is surest of its column. sure: by type."""
     best = max(sure, key=lambda name: sure[name])
     if sure[best] <= 0:
         raise SignatureError(
-            f"'{slot.column}': no type fits its cells.\nName one: {slot.column}:TYPE, with TYPE among"
-            f" {', '.join(sure)}."
+            f"'{slot.column}': expected cells that a type reads ({', '.join(sure)}), got {kinds(column)}.\n"
+            "Write numbers or texts in their place, or name another column."
         )
     return replace(slot, type=best)
-
-
-def _is_name(column: Column, sure: Mapping[str, float]) -> bool:
-    """Text cells of which more than nine in ten differ and that no type wants but the one that takes any:
-    names, ids and prose."""
-    known = column.known
-    if len(known) < 30 or not entry("types", max(sure, key=lambda name: sure[name])).takes_any:
-        return False
-    return len(set(known)) > 0.9 * len(known) if all(isinstance(cell, str) for cell in known) else False
 
 
 def _listed(columns: Sequence[str], most: int = 12) -> str:

@@ -107,7 +107,7 @@ def look(data: Any, asked: str | None, settings: Settings) -> Looked:
     signature, said = asked_signature(asked, source, settings.reading)
     reading = settings.reading
     wanted = {slot.column for slot in signature.slots if slot.type}
-    signature, found, left_out = scanned(source, signature, replace(reading, max_bad=1.0))
+    signature, found, left_out = scanned(source, signature, replace(reading, max_bad=1.0), asked=asked)
     parts = split(found, reading)
     types = fit_types(signature, found, parts, settings, None)
     choice = _choice(signature, types, settings, parts, source)

@@ -50,9 +50,10 @@ def answers(
     """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
     the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
     from mapsto.data.encode import encode_chunk
+    from mapsto.data.structs import with_fields
 
     run._refuse_nothing()
-    source = source.lines()
+    source = with_fields(source.lines(), [slot.column for slot in run.signature.inputs])
     kept = kept_columns(source, wanted.keep)
     signature, types = located(run, source, missing_ok=wanted.missing_ok), run.types
     classes = classes_of(run) if wanted.probabilities else {}

@@ -69,7 +69,7 @@ def make_ready(
     signature, said = asked_signature(asked, source, reading)
     _refuse_unseen_classes(signature, settings)
     original, source = source, ReadOnce.of(source)
-    signature, found, left_out = scanned(source, signature, reading, path)
+    signature, found, left_out = scanned(source, signature, reading, path, asked)
     whole = before is None and fold == -1
     parts = (
         _all_rows(found, settings)
@@ -110,12 +110,17 @@ def make_ready(
 
 
 def scanned(
-    source: Source, signature: Signature, reading: Reading, path: Path | None = None
+    source: Source,
+    signature: Signature,
+    reading: Reading,
+    path: Path | None = None,
+    asked: str | None = None,
 ) -> tuple[Signature, Scan, list[str]]:
     """The signature with every type, the rows as its columns tell them apart, and what is said of columns
     that are left out. These must not count among the inputs by which rows are divided, for without them
     equal rows are to stay together: rows are scanned again where there are any. path: gets the
-    quarantine.csv of rows that cannot be read, where they are too many."""
+    quarantine.csv of rows that cannot be read, where they are too many; asked: the signature as it was
+    written."""
     said: list[str] = []
     while True:
         columns = [[slot.column for slot in slots] for slots in (signature.inputs, signature.outputs)]
@@ -123,7 +128,7 @@ def scanned(
         if path and found.bad and len(found.bad) > reading.max_bad * (len(found) + len(found.bad)):
             list_bad(path / "quarantine.csv", found.bad, [])
         _refuse_bad(found.bad, len(found) + len(found.bad), reading.max_bad, source.name, path)
-        typed, left_out = resolve(signature, found, source)
+        typed, left_out = resolve(signature, found, source, reading, asked)
         said += left_out
         if len(typed.inputs) == len(signature.inputs):
             return typed, found, said

@@ -20,6 +20,7 @@ from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError, did_you_mean
 from mapsto.types._kinds import WHOLE, kind_of, same_name, typed
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
+from mapsto.types.number._around import SURE, numbers_among
 from mapsto.types.number._written import are_codes
 from mapsto.types.number.numerals import Moment, values_of
 
@@ -82,8 +83,8 @@ class Category(DataType):
         few = len(distinct) <= 20 or len(distinct) <= 0.5 * len(cells)
         if all(isinstance(cell, (bool, np.bool_)) for cell in cells):
             return 0.95
-        values = values_of(cells)
-        if sum(value is not None for value in values) < 0.95 * len(cells):
+        values = numbers_among(cells)
+        if sum(value is not None for value in values) < SURE * len(values):
             return 0.8 if few else 0.3
         if are_codes(column):  # such as '007' or '01234'
             return 0.6 if few else 0.3

@@ -18,7 +18,7 @@ from mapsto.data.files import Entry, entry_of, fingerprint_of, reading
 from mapsto.data.formats.stored import Stored, read_idx, read_npy
 from mapsto.data.joined import Part, group_by_split, join, split_of_name
 from mapsto.errors import DataError
-from mapsto.source import Chunk, Source, split_name
+from mapsto.source import BadRow, Chunk, Source, split_name
 
 X_NAMES = frozenset(
     {
@@ -54,17 +54,20 @@ NAME_FILES = (
 
 
 CHUNK_BYTES = 1 << 26
+SLACK = 0.002  # by so much of the range a pixel may lie beyond it: half a step of 255
 
 
 @dataclass
 class ArraySource(Source):
     """Pictures (or rows of numbers) in one array, and what belongs to each in others, small enough to hold.
 
-    picture: turns a block into cells; None for rows of numbers. extra: {column: N cells}."""
+    picture: turns a block into cells; None for rows of numbers. most: the largest value that is a pixel's,
+    where they are brought to 0 to 255. extra: {column: N cells}."""
 
     stored: Stored | None = None
     extra: dict[str, Sequence[Any]] | None = None
     picture: Callable[[np.ndarray], np.ndarray] | None = None
+    most: float | None = None
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         stored, extra = self.stored, self.extra or {}
@@ -81,8 +84,35 @@ class ArraySource(Source):
                     name: table[:, i].tolist() for i, name in enumerate(self.columns[: table.shape[1]])
                 }
             columns |= {name: cells[start : start + n] for name, cells in extra.items()}
-            yield Chunk(columns, [f"item {start + i}" for i in range(n)], [None] * n)
+            places = [f"item {start + i}" for i in range(n)]
+            yield _without(Chunk(columns, places, [None] * n), self._unread(block))
             start += n
+
+    def _unread(self, block: np.ndarray) -> dict[int, str]:
+        """{item: why} of pictures that hold what is no pixel's value."""
+        if self.most is None or block.dtype == np.uint8:
+            return {}
+        flat = block.reshape(len(block), -1)
+        low, high = flat.min(1, initial=0), flat.max(1, initial=0)  # NaN where there is one
+        within = (low >= -SLACK * self.most) & (high <= (1 + SLACK) * self.most)
+        said = f"expected pixels from 0 to {self.most:g}, as others have, got"
+        return {
+            i: f"{said} {'nan' if np.isnan(high[i]) else f'{low[i]:g} to {high[i]:g}'}"
+            for i in np.flatnonzero(~within).tolist()
+        }
+
+
+def _without(chunk: Chunk, unread: dict[int, str]) -> Chunk:
+    """The rows that can be read; the others are bad."""
+    if not unread:
+        return chunk
+    keep = [i for i in range(len(chunk)) if i not in unread]
+    return Chunk(
+        {name: [cells[i] for i in keep] for name, cells in chunk.columns.items()},
+        [chunk.where[i] for i in keep],
+        [chunk.split[i] for i in keep],
+        [BadRow(chunk.where[i], why) for i, why in unread.items()],
+    )
 
 
 def _as_pictures(block: np.ndarray, channels_first: bool, scale: float, keep: bool) -> np.ndarray:
@@ -92,29 +122,32 @@ def _as_pictures(block: np.ndarray, channels_first: bool, scale: float, keep: bo
         block = block[..., 0]
     if keep or block.dtype == np.uint8:
         return block
-    return np.clip(np.rint(block.astype(np.float32) * scale), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(np.nan_to_num(block.astype(np.float32) * scale)), 0, 255).astype(np.uint8)
 
 
-def _pictures(stored: Stored, said: list[str]) -> Callable[[np.ndarray], np.ndarray]:
-    """How a block of `stored` becomes (n, H, W) or (n, H, W, C) uint8; numbers that are no pixel values stay
-    as they are."""
+def _pictures(stored: Stored, said: list[str]) -> dict[str, Any]:
+    """How a block of `stored` becomes (n, H, W) or (n, H, W, C) uint8, and the most that a pixel can have;
+    numbers that are no pixel values stay as they are."""
     channels_first = (
         len(stored.shape) == 4 and stored.shape[1] in (1, 3, 4) and stored.shape[-1] not in (1, 3, 4)
     )
     if channels_first:
         said.append(f"{stored.label}: channels come first, moved last")
-    scale, keep = 1.0, stored.dtype == np.uint16
+    scale, keep, most = 1.0, stored.dtype == np.uint16, None
     if stored.dtype.kind in "fib" and stored.shape[0]:
         sample = next(stored.blocks(min(1000, stored.shape[0])))
-        low, high = float(sample.min()), float(sample.max())
+        known = sample[np.isfinite(sample)]
+        low, high = float(known.min(initial=0)), float(known.max(initial=0))
         scale, keep = (255.0, False) if stored.dtype.kind in "fb" and high <= 1 else (1.0, False)
         if low < 0 or high > 255:
             keep = True
+        most = None if keep else 255 / scale
         said.append(
             f"{stored.label}: {stored.dtype} from {low:g} to {high:g},"
             f" {'kept' if keep else 'read as pixels from 0 to 255'}"
         )
-    return partial(_as_pictures, channels_first=channels_first, scale=scale, keep=keep)
+    picture = partial(_as_pictures, channels_first=channels_first, scale=scale, keep=keep)
+    return {"picture": picture, "most": most}
 
 
 def _labels(array: np.ndarray, names: Sequence[str]) -> tuple[str, list[Any]]:
@@ -201,7 +234,7 @@ def _idx_pair(
         said=said,
         stored=array,
         extra={column: cells},
-        picture=_pictures(array, said),
+        **_pictures(array, said),
     )
 
 
@@ -279,7 +312,7 @@ def _npz_part(path: Path, arrays: dict[str, Stored]) -> Source:
         said=said,
         stored=stored,
         extra=extra,
-        picture=_pictures(stored, said) if image else None,
+        **(_pictures(stored, said) if image else {}),
     )
 
 

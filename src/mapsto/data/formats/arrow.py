@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mapsto.cells import leads_out
 from mapsto.data.files import entry_of, fingerprint_of, reading
 from mapsto.data.joined import Part, join
 from mapsto.data.offer import Offer
@@ -31,9 +32,12 @@ def source_of(offer: Offer) -> Source:
         return _opened(offer.name, [offer.path], {})
     splits = offer.path / SPLITS_FILE
     if not splits.exists():
-        return _dataset(offer.name, offer.path)
+        return _within(offer, _dataset(offer.name, offer.path))
     names = _json(splits).get("splits", [])
-    parts = [Part(_dataset(offer.name, offer.path / name), name, split_name(name)) for name in names]
+    parts = [
+        Part(_within(offer, _dataset(offer.name, offer.path / name)), name, split_name(name))
+        for name in names
+    ]
     if not parts or (len(parts) > 1 and not all(part.split for part in parts)):
         told = ", ".join(names) or "none"
         raise DataError(
@@ -41,6 +45,17 @@ def source_of(offer: Offer) -> Source:
             f" {offer.shown}/{names[0] if names else 'train'}"
         )
     return join(offer.name, parts if len(parts) > 1 else [Part(parts[0].source, "", None)])
+
+
+def _within(offer: Offer, source: ArrowSource) -> ArrowSource:
+    """DataError where a file lies elsewhere than in the folder, by a link or a name."""
+    lost = [path for path in source.paths if not offer.follow and leads_out(path, str(offer.path))]
+    if lost:
+        raise DataError(
+            f"{offer.shown}: {lost[0]} leads out of the folder.\nSave the data set again, or, where it is"
+            " yours, add --follow-links."
+        )
+    return source
 
 
 @dataclass
@@ -108,7 +123,7 @@ def _chunk(columns: Mapping[str, list[Any]], rows: int, first: int, bad: Mapping
     return Chunk(columns, [f"row {first + place}" for place in good], [None] * len(good), told)
 
 
-def _dataset(name: str, folder: Path) -> Source:
+def _dataset(name: str, folder: Path) -> ArrowSource:
     """One split, as `datasets` writes it."""
     state, info = _json(folder / STATE), _json(folder / INFO)
     if state.get("_indices_data_files"):
@@ -125,7 +140,7 @@ def _dataset(name: str, folder: Path) -> Source:
     return _opened(name, paths, classes)
 
 
-def _opened(name: str, paths: Sequence[Path], classes: Mapping[str, Sequence[str]]) -> Source:
+def _opened(name: str, paths: Sequence[Path], classes: Mapping[str, Sequence[str]]) -> ArrowSource:
     rows, columns = 0, ()
     for path in paths:
         for batch in _batches(path):

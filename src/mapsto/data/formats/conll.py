@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mapsto.cells import shorten
 from mapsto.data.files import entry_of, fingerprint_of, inner_suffix, reading, unpacked, unpacked_lines
-from mapsto.data.formats.encoding import find_encoding, text_of
+from mapsto.data.formats.encoding import find_encoding, line_end, text_of
 from mapsto.data.offer import Offer
 from mapsto.errors import DataError
 from mapsto.source import BadRow, Chunk, Source
@@ -237,7 +237,12 @@ def _named(count: int) -> tuple[str, ...]:
 
 
 def _lines(path: str, encoding: str) -> Iterator[str]:
-    with reading(path), unpacked_lines(path) as handle, text_of(handle, encoding, marks=False) as lines:  # type: ignore[arg-type]
+    end = line_end(path)
+    with (
+        reading(path),
+        unpacked_lines(path) as handle,
+        text_of(handle, encoding, marks=False, newline=end) as lines,  # type: ignore[arg-type]
+    ):
         yield from lines
 
 

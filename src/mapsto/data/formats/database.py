@@ -72,7 +72,9 @@ def _connected(path: Path, duck: bool) -> Iterator[Any]:
         path.open("rb").close()  # permission and absence in our words
     try:
         if duck:
-            base: Any = duckdb.connect(str(path), read_only=True)
+            # its views are somebody else's queries, which could read any file
+            alone = {"enable_external_access": "false", "lock_configuration": "true"}
+            base: Any = duckdb.connect(str(path), read_only=True, config=alone)
         else:
             base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except (duckdb.Error, sqlite3.Error) as problem:

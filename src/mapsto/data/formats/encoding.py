@@ -21,10 +21,22 @@ def is_foreign(text: str) -> bool:
     return not text.isascii() and _FOREIGN.search(text) is not None
 
 
-def text_of(handle: io.BufferedIOBase, encoding: str, marks: bool = True) -> io.TextIOWrapper:
-    """Decoded text. One bad byte never ends a reading: in utf-8 it is marked (`is_foreign`), or where nobody
-    looks for marks, and in other encodings, read as cp1252."""
-    return io.TextIOWrapper(handle, encoding, errors=_errors(encoding) if marks else _errors(""), newline="")  # type: ignore[arg-type]
+def text_of(
+    handle: io.BufferedIOBase, encoding: str, marks: bool = True, newline: str = ""
+) -> io.TextIOWrapper:
+    """Decoded text, in lines that end as `newline` says (`line_end`); "": in any way. One bad byte never ends
+    a reading: in utf-8 it is marked (`is_foreign`), or where nobody looks for marks, and in other encodings,
+    read as cp1252."""
+    errors = _errors(encoding) if marks else _errors("")
+    return io.TextIOWrapper(handle, encoding, errors=errors, newline=newline)  # type: ignore[arg-type]
+
+
+def line_end(path: Path | str) -> str:
+    """What ends the lines of a text: LF, also behind CR; a CR alone only where no LF is in the whole file,
+    for within a line it is a character that somebody left there."""
+    with reading(path), unpacked(path) as handle:
+        blocks = iter(lambda: handle.read(1 << 20), b"")
+        return "\n" if any(b"\n" in block for block in blocks) else ""
 
 
 def decoder_of(encoding: str) -> codecs.IncrementalDecoder:

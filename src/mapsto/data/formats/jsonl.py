@@ -103,7 +103,8 @@ def _sound(value: Any, written: bytes) -> Any:
     return [_sound(item, written) for item in value] if isinstance(value, list) else value
 
 
-def _items(path: Path) -> list[Any]:
+def value_of(path: Path) -> Any:
+    """One JSON value over the whole file. DataError: it is none, or too large to be read as a whole."""
     with reading(path), unpacked(path) as handle:
         most = min(MOST_WHOLE, max(MOST_WHOLE // 8, MOST_RATIO * path.stat().st_size))
         data = handle.read(most + 1)
@@ -113,9 +114,13 @@ def _items(path: Path) -> list[Any]:
             f" {most >> 20:,} MB, which is read as a whole.\nWrite it as jsonl ({path})."
         )
     try:
-        value = _sound(json.loads(data.removeprefix(b"\xef\xbb\xbf")), data)
+        return _sound(json.loads(data.removeprefix(b"\xef\xbb\xbf")), data)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: expected JSON, {error}.\nIn {path}.") from None
+
+
+def _items(path: Path) -> list[Any]:
+    value = value_of(path)
     if isinstance(value, dict):
         lists = [
             each for each in value.values() if isinstance(each, list) and each and isinstance(each[0], dict)

@@ -99,8 +99,14 @@ def _cells(column: Any, start: int, stop: int) -> Sequence[Any]:
         return column.iloc[start:stop].tolist()
     part = column[start:stop]
     if isinstance(part, np.ndarray):
-        return part.tolist() if part.ndim == 1 else list(part)
-    return [cell.item() if isinstance(cell, np.generic) else cell for cell in part]
+        return _python(part) if part.ndim == 1 else list(part)
+    return [_python(cell) if isinstance(cell, np.generic) else cell for cell in part]
+
+
+def _python(value: np.ndarray | np.generic) -> Any:
+    """numpy's values as Python's. Times and durations keep their microseconds: in nanoseconds numpy gives
+    them as whole numbers."""
+    return (value.astype(f"{value.dtype.kind}8[us]") if value.dtype.kind in "mM" else value).tolist()
 
 
 def _fingerprint(source: Source) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mapsto.cells import Blob
-from mapsto.data.files import Entry, Listing, fingerprint_of
+from mapsto.data.files import Entry, Listing, entry_of, fingerprint_of
 from mapsto.data.joined import Part, join
 from mapsto.data.media import of_one_medium, words
 from mapsto.data.offer import Offer
@@ -23,10 +24,13 @@ FILE = "file_name"
 @dataclass
 class MetadataSource(Source):
     """A table whose `file_name` names files of pictures or sounds, the first column, relative to the table's
-    folder. there: {relative name: file}."""
+    folder. there: {relative name: file}; folder: it, where names may lead out of it, "" where not;
+    leading_out: links that do, and are not followed."""
 
     table: Source | None = None
     there: dict[str, Entry] = field(default_factory=dict)
+    folder: str = ""
+    leading_out: Sequence[str] = ()
 
     def chunks(self, size: int = 4096) -> Iterator[Chunk]:
         assert self.table is not None
@@ -34,7 +38,7 @@ class MetadataSource(Source):
             blobs = [self._blob(cell) for cell in chunk.columns[FILE]]
             good = [i for i, blob in enumerate(blobs) if blob is not None]
             bad = [
-                BadRow(chunk.where[i], f"no file '{chunk.columns[FILE][i]}' in the folder")
+                BadRow(chunk.where[i], self._why(chunk.columns[FILE][i]))
                 for i, blob in enumerate(blobs)
                 if blob is None
             ]
@@ -52,15 +56,31 @@ class MetadataSource(Source):
             )
 
     def _blob(self, cell: Any) -> Blob | None:
-        entry = self.there.get(str(PurePosixPath(str(cell).strip().replace("\\", "/"))))
-        return Blob(entry.path, entry.name) if entry else None
+        name = _plain(cell)
+        if entry := self.there.get(name):
+            return Blob(entry.path, entry.name)
+        path = os.path.join(self.folder, name)
+        return Blob(path, name) if self.folder and os.path.isfile(path) else None
+
+    def _why(self, cell: Any) -> str:
+        """What is wrong with a name that names no file."""
+        name = _plain(cell)
+        linked = any(f"{name}/".startswith(f"{link}/") for link in self.leading_out)
+        if self.folder or not (linked or os.path.isabs(name) or ".." in name.split("/")):
+            return f"no file '{cell}' in the folder"
+        return f"'{cell}' leads out of the folder; to read it all the same: --follow-links"
+
+
+def _plain(cell: Any) -> str:
+    """A cell's relative name as a listing has it."""
+    return str(PurePosixPath(str(cell).strip().replace("\\", "/")))
 
 
 def source_of(offer: Offer, metadata: Sequence[Entry]) -> Source:
     """One metadata file, or one in each split folder. DataError: no `file_name`, files missing, or files that
     are no images."""
     found, name = offer.listing, offer.name
-    parts = [_open_one(found, entry) for entry in metadata]
+    parts = [_open_one(found, entry, offer.follow) for entry in metadata]
     folders = [PurePosixPath(entry.name).parent.name for entry in metadata]
     splits = [split_name(folder) for folder in folders]
     divided = len(set(splits)) > 1 and None not in splits
@@ -81,7 +101,7 @@ def source_of(offer: Offer, metadata: Sequence[Entry]) -> Source:
     return source
 
 
-def _open_one(found: Listing, entry: Entry) -> Source:
+def _open_one(found: Listing, entry: Entry, follow: bool) -> Source:
     table = open_offer(Offer((Path(entry.path),), entry.name))
     if FILE not in table.columns:
         raise DataError(
@@ -94,7 +114,7 @@ def _open_one(found: Listing, entry: Entry) -> Source:
         for each in found.files
         if each.name.startswith(folder) and each.name != entry.name
     }
-    medium = _medium(table, there, entry)
+    medium = _medium(table, there, entry, os.path.dirname(entry.path) if follow else "")
     if medium in table.columns:
         table.said.append(f"column '{medium}' of the table is now '{medium}_2'")
     columns = (medium, *(_renamed(name, medium) for name in table.columns if name != FILE))
@@ -104,6 +124,8 @@ def _open_one(found: Listing, entry: Entry) -> Source:
         fingerprint=table.fingerprint,
         table=table,
         there=there,
+        folder=os.path.dirname(entry.path) if follow else "",
+        leading_out=[name.removeprefix(folder) for name in found.leading_out],
         said=table.said,
         guess=f"{medium} -> {columns[1]}" if len(columns) == 2 else None,
     )
@@ -114,15 +136,14 @@ def _renamed(name: str, medium: str) -> str:
     return f"{medium}_2" if name == medium else name
 
 
-def _medium(table: Source, there: Mapping[str, Entry], entry: Entry) -> str:
+def _medium(table: Source, there: Mapping[str, Entry], entry: Entry, elsewhere: str) -> str:
     """What the first rows name: files that are there, and are pictures or sounds."""
     chunk = next(table.chunks(200), None)
     names = [str(cell) for cell in chunk.columns[FILE]] if chunk else []
-    files = [
-        there[name]
-        for name in (str(PurePosixPath(name.strip().replace("\\", "/"))) for name in names)
-        if name in there
-    ]
+    files = [there[name] for name in map(_plain, names) if name in there]
+    if not files and elsewhere:
+        outside = (Path(elsewhere, name) for name in map(_plain, names))
+        files = [entry_of(path) for path in outside if path.is_file()]
     if not files:
         raise DataError(
             f"{entry.name}: expected files like '{names[0] if names else ''}' beside it, none of the first"

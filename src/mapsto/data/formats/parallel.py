@@ -25,7 +25,14 @@ from mapsto.data.files import (
     unpacked,
     unpacked_lines,
 )
-from mapsto.data.formats.encoding import FOREIGN, find_encoding, is_foreign, said_of_encoding, text_of
+from mapsto.data.formats.encoding import (
+    FOREIGN,
+    find_encoding,
+    is_foreign,
+    line_end,
+    said_of_encoding,
+    text_of,
+)
 from mapsto.data.joined import Part, join, split_of_name
 from mapsto.data.offer import Offer
 from mapsto.errors import DataError
@@ -104,7 +111,7 @@ def _opened(path: str) -> Iterator[IO[str]]:
     with reading(path):
         with unpacked(path) as handle:
             encoding, _ = find_encoding(Path(path), handle.read(1 << 18))
-        with unpacked_lines(path) as handle, text_of(handle, encoding) as lines:  # type: ignore[arg-type]
+        with unpacked_lines(path) as handle, text_of(handle, encoding, newline=line_end(path)) as lines:  # type: ignore[arg-type]
             yield lines
 
 

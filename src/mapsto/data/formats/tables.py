@@ -25,7 +25,7 @@ def one_after_the_other(offer: Offer) -> Source:
     divided = len(set(splits)) > 1
     parts = [
         Part(
-            open_offer(Offer((path,), str(path), known=offer.known, asked=offer.asked)),
+            open_offer(Offer((path,), str(path), known=offer.known, asked=offer.asked, follow=offer.follow)),
             path.name,
             split if divided else None,
         )

@@ -34,7 +34,7 @@ def open(offer: Offer) -> Source:
         return open_npz(offer.path)
     name = offer.entry.name
     labels = name.replace("images", "labels").replace("idx3", "idx1")
-    around = [each for each in listing(offer.path.parent).files if "/" not in each.name]
+    around = [each for each in listing(offer.path.parent, offer.follow).files if "/" not in each.name]
     partner = [each for each in around if each.name == labels and each.name != name]
     return open_idx([offer.entry, *partner], around, offer.name)
 

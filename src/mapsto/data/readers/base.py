@@ -26,6 +26,12 @@ def open_offer(offer: Offer) -> Source:
     if offer.is_folder and (hidden := offer.listing.hidden):
         more = "…" if len(hidden) > 3 else ""
         source.said.append(f"hidden and system files passed over: {', '.join(hidden[:3])}{more}")
+    if offer.is_folder and (outside := offer.listing.leading_out):
+        more = "…" if len(outside) > 3 else ""
+        source.said.append(
+            f"left out: {len(outside):,} links out of the folder ({', '.join(outside[:3])}{more}); to follow"
+            " them: --follow-links"
+        )
     return source
 
 
@@ -42,8 +48,8 @@ def _unclaimed(offer: Offer) -> DataError:
     if offer.is_memory:
         empty = "an empty " if isinstance(offer.data, (list, tuple, dict)) and not offer.data else ""
         return DataError(
-            "expected a path, several paths, a frame, a list of dicts or a dict of columns, got"
-            f" {empty}{type(offer.data).__name__}."
+            "expected a path, several paths, a frame, a list of dicts, a dict of columns or arrays (X, y),"
+            f" got {empty}{type(offer.data).__name__}."
             "\nGive one of these."
         )
     if offer.is_file and offer.kind in NOT_OPENED:

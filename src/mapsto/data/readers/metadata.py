@@ -22,7 +22,7 @@ def metadata_files(found: Listing) -> list[Entry]:
 
 
 def claims(offer: Offer) -> float:
-    return 1.0 if offer.is_folder and metadata_files(offer.listing) else 0.0
+    return 0.95 if offer.is_folder and metadata_files(offer.listing) else 0.0
 
 
 def open(offer: Offer) -> Source:

@@ -31,14 +31,14 @@ def _names_files(offer: Offer, tables: Mapping[str, Entry]) -> bool:
     """Is there one table, beside files that its cells name?"""
     if len(tables) != 1 or not any(by_suffix(entry.name) for entry in offer.files):
         return False
-    from mapsto.data._beside import with_files
+    from mapsto.data._beside import names_files
     from mapsto.data.formats.tables import of_a_folder
 
     try:
         source = of_a_folder(offer, tables)
     except DataError:
         return False
-    return with_files(source, offer.path) is not source
+    return names_files(source, offer.path, offer.follow)
 
 
 def _tables(offer: Offer) -> dict[str, Entry]:

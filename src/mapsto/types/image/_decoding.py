@@ -130,8 +130,10 @@ def _whole(array: np.ndarray) -> np.ndarray:
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind not in "iuf":
         raise CellError(f"expected pixel values, got {array.dtype}.\nGive numbers.")
+    if not np.isfinite(array).all():
+        raise CellError("expected finite pixel values, got nan or infinity.\nReplace them, or the picture.")
     low, high = array.min(), array.max()
-    if not (low >= 0 and high <= 65535):  # not: NaN fails every comparison
+    if not (low >= 0 and high <= 65535):
         raise CellError(
             f"expected pixel values 0..1, 0..255 or 0..65535, got {low:g}..{high:g}.\nScale the values."
         )

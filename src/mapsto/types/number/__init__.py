@@ -22,6 +22,16 @@ from mapsto.cells import Column, Pointed, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
+from mapsto.types.number._around import (
+    SURE,
+    around,
+    bare,
+    doubt_of,
+    is_gap,
+    numbers_among,
+    said_around,
+    said_dates,
+)
 from mapsto.types.number._calendar import calendar
 from mapsto.types.number._spread import knots, spread_of
 from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
@@ -52,7 +62,7 @@ class Number(DataType):
     unmistakable: ClassVar[bool] = True
     reading: ClassVar[tuple[str, ...]] = (
         *("kind", "decimal", "mark", "day_first", "dates_day_first"),
-        "missing",
+        *("missing", "unit", "words"),
     )
 
     loss: str = setting("mse", "what a prediction's error costs", choices=("mse", "huber"))
@@ -75,7 +85,10 @@ class Number(DataType):
     side: str = learned("input")
     kind: str = learned("number")
     mark: str = learned(".")  # the decimal mark found
-    doubtful: str = learned("")  # "," or ".": how texts are read that could be read with the other one, too
+    # how texts are read that could be read otherwise, too: with "," or "."; of dates see `doubt_of`
+    doubtful: str = learned("")
+    unit: str = learned("")  # behind all numbers: kg
+    words: tuple[str, ...] = learned(())  # among its numbers that stand for nothing
     beyond: bool = learned(False)  # are there cells of VAST values, which count as missing?
     zones: tuple[str, ...] = learned(())  # in which its times are told: +02:00
     dates_day_first: bool = learned(False)
@@ -95,28 +108,34 @@ class Number(DataType):
         cells = column.known
         if not cells:
             return 0.2
-        values = values_of(cells)
-        share = sum(value is not None for value in values) / len(cells)
-        if share < 0.95 or all(isinstance(cell, (bool, np.bool_)) for cell in cells) or are_codes(column):
+        values = numbers_among(cells)
+        share = sum(value is not None for value in values) / max(1, len(values))
+        if share < SURE or all(isinstance(cell, (bool, np.bool_)) for cell in cells) or are_codes(column):
             return 0.3 * share
         distinct = {value for value in values if value is not None}
         whole = len(distinct) <= 20 and not any(isinstance(value, Moment) or value % 1 for value in distinct)
         return 0.5 if whole else 0.9
 
     def as_written(self, column: Column, side: str) -> Self:
-        """The decimal mark, where none is named; and whether there are values that are none."""
+        """The decimal mark, where none is named; the unit; and what stands for values that are none."""
         if self.std:
             return self
-        known = column.known
+        unit, words = around(column.known)
+        known = [bare(cell, unit) for cell in column.known] if unit else column.known
         mark, doubtful = (self.mark, "") if self.decimal else decimal_of(known)
         vast = [value for value in values_of(perhaps_vast(known)) if value is not None]
-        return replace(self, mark=mark, doubtful=doubtful, beyond=any(abs(value) >= VAST for value in vast))
+        beyond = any(abs(value) >= VAST for value in vast)
+        return replace(self, mark=mark, doubtful=doubtful, beyond=beyond, unit=unit, words=words)
 
     def read(self, cell: Any) -> float | None:
         """3, '1,234.5', '$ 12', '12 %', (1,234), True; dates as ISO, 01/02/2011, '2 Jan 2011', objects.
         Percent keeps its number: 12."""
         if self.decimal and type(cell) is Pointed:
             cell = cell.written
+        if is_gap(cell, self.words):
+            return None
+        if self.unit:
+            cell = bare(cell, self.unit)
         value = number_of(cell, self._decimal, self._day_first)
         if value is None or self._is_unknown(value):
             return None
@@ -159,7 +178,9 @@ class Number(DataType):
             moments = [value for value in known if isinstance(value, Moment)]
             votes = [value.day_first for value in moments if value.day_first is not None]
             early = self.day_first if self.day_first is not None else 2 * sum(votes) > len(votes)
-            column_type = replace(self, side=side, kind="date", dates_day_first=early, log=False)
+            column_type = replace(
+                self, side=side, kind="date", dates_day_first=early, log=False, doubtful=doubt_of(moments)
+            )
             array = np.array(
                 [value.swapped if early and value.swapped is not None else value for value in moments],
                 np.float64,
@@ -312,18 +333,14 @@ class Number(DataType):
 
     def said(self, name: str) -> str:
         if self.kind == "date":
-            order = "day before month" if self._day_first else "month before day"
-            return (
-                f"'{name}' is read as dates, {order} where a date could be both ({name}:number(day_first=…))"
-                f"{self._said_zones()}"
-            )
+            return said_dates(name, self.doubtful, self._day_first) + self._said_zones()
         vast = f"'{name}': values beyond {VAST:g} are read as missing: a float's largest, no quantity"
         far = (
             f"'{name}' holds values far from all others; they count as {self.mean:,.4g} ±"
             f" {self.cap * self.std:,.4g} ({name}:number(log=true) takes them whole)"
         )
-        found = (said_decimal(name, self.doubtful), vast * self.beyond, far * (self.cap > 0))
-        return "; ".join(filter(None, found))
+        told = [*said_around(name, self.unit, self.words), said_decimal(name, self.doubtful)]
+        return "; ".join(filter(None, [*told, vast * self.beyond, far * (self.cap > 0)]))
 
     def _said_zones(self) -> str:
         if not set(self.zones) - {"UTC"}:

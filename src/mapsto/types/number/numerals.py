@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -41,6 +41,7 @@ _NAMED = re.compile(
 )
 _ISO = re.compile(r"\d{4}[-/.]\d{1,2}(?:[-/.]\d{1,2})?(?:[T ].*)?$")
 _TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$")
+_HALVES = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*[AaPp]\.?[Mm]\.?$")  # 6:30 PM
 
 
 class Moment(float):
@@ -53,13 +54,17 @@ class Moment(float):
 
 
 def number_of(cell: Any, decimal: str = ".", day_first: bool = False) -> float | None:
-    """One cell as float or `Moment`; None when missing. Raises CellError."""
+    """One cell as float or `Moment`, a duration in seconds; None when missing. Raises CellError."""
     if isinstance(cell, np.ndarray) and cell.size == 1:
         cell = cell.reshape(())[()]
     if isinstance(cell, np.datetime64):
         return None if np.isnat(cell) else Moment(seconds_of(np.array([cell]))[0])
+    if isinstance(cell, np.timedelta64):
+        return None if np.isnat(cell) else float(cell / np.timedelta64(1, "s"))
     if is_missing(cell):
         return None
+    if isinstance(cell, timedelta):
+        return cell.total_seconds()
     if isinstance(cell, str):
         return _from_text(cell.strip(), decimal, day_first)
     if isinstance(cell, datetime):
@@ -170,6 +175,8 @@ def _in_utc(told: Moment, offset: float) -> Moment:
 def _told(text: str, day_first: bool) -> Moment | None:
     if _TIME.match(text):
         text = f"1970-01-01 {text.zfill(5) if text.count(':') == 1 else text.zfill(8)}"
+    if _HALVES.match(text):
+        text = f"1/1/1970 {text}"
     if _ISO.match(text):
         day, _, clock = text.replace("T", " ").partition(" ")
         parts = re.split(r"[-/.]", day)
@@ -231,7 +238,9 @@ def iso(seconds: float) -> str:
 
 
 def _value_or_none(cell: Any) -> float | None:
-    if not isinstance(cell, (str, Real, Decimal, date, time, np.generic)):  # a picture's str() takes long
+    if not isinstance(
+        cell, (str, Real, Decimal, date, time, timedelta, np.generic)
+    ):  # a picture's str() takes long
         return None
     try:
         return number_of(cell)

@@ -8,8 +8,9 @@ learned on texts can go on with conversations. No text can be read as one of the
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -36,6 +37,8 @@ NEVER = tuple(number for number in range(FIRST) if number != START)  # marks tha
 SMALLEST, LARGEST = 512, 16_384  # pieces that a vocabulary of byte pairs has
 A_PIECE = 400  # characters of training text for each of them
 LEARNED = 20_000_000  # characters that they are learned from
+LONGEST = 256  # characters of a word from which pairs are learned
+_LONG = re.compile(rf"\S{{{LONGEST + 1},}}|\s{{{LONGEST + 1},}}")
 
 
 def learn_tokenizer(kind: str, texts: Sequence[str], size: int) -> str:
@@ -69,8 +72,22 @@ def learn_tokenizer(kind: str, texts: Sequence[str], size: int) -> str:
             initial_alphabet=alphabet,
             show_progress=False,
         )
-    tokenizer.train_from_iterator((plain(text) for text in texts), trainer)
+    plainly = (plain(text) for text in texts)
+    tokenizer.train_from_iterator(
+        plainly if kind == "words" else (part for text in plainly for part in in_short_words(text)), trainer
+    )
     return tokenizer.to_str()
+
+
+def in_short_words(text: str) -> Iterator[str]:
+    """A text, apart wherever a word, or what is blank between two, has had LONGEST characters: to learn pairs
+    takes time with the square of a word's length, and what long ones are made of is in their parts too."""
+    begun = 0
+    for run in _LONG.finditer(text):
+        for cut in range(run.start() + LONGEST, run.end(), LONGEST):
+            yield text[begun:cut]
+            begun = cut
+    yield text[begun:]
 
 
 def byte_pairs(texts: Sequence[str], size: int | None, each: int = A_PIECE) -> str:

@@ -1,0 +1,113 @@
+"""Columns that nothing is learned from, though '*' stands for them: what numbers or names the rows, and what
+no type reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from mapsto.cells import Column
+from mapsto.config import Reading
+from mapsto.registry import entry
+from mapsto.signature import ALL, Signature, parse
+from mapsto.types.number.numerals import Moment, values_of
+
+LEAST = 20  # rows below which a column says little
+ALL_DIFFER = 0.999  # share of rows that must differ: a few rows may stand twice
+NAMES = 30  # texts that differ, of which nine in ten must, before they are names
+TRIED, SURE = 500, 0.5  # cells read to see whether a type fits that is less sure than that
+NAME = re.compile(
+    r"(^|[^a-z])(id|ids|uid|uuid|guid|key|index|idx|no|nr|rowid|row|serial|record)([^a-z]|$)", re.IGNORECASE
+)
+CAMEL = re.compile(r"[a-z](Id|ID|Key|Index|No|Nr)$")  # PassengerId
+NAMELESS = re.compile(
+    r"|unnamed(: ?\d+)?|column_\d+", re.IGNORECASE
+)  # of a frame's index, written without one
+_WORDS = "year|quarter|season|month|week|day|date|hour|minute|second|time|age|period|epoch|step|tick|frame"
+TIME = re.compile(rf"{_WORDS}|^t$", re.IGNORECASE)  # these count something
+TIMED = re.compile(rf"(^|[^a-z])({_WORDS})", re.IGNORECASE)  # where such a word begins
+
+
+def is_named_like_an_id(column: str) -> bool:
+    return bool(NAME.search(column) or CAMEL.search(column))
+
+
+def starred(asked: str | Signature | None, signature: Signature, reading: Reading) -> set[str]:
+    """The input columns that '*' stands for: those that nobody has named."""
+    if asked is None:
+        return {slot.column for slot in signature.inputs} if reading.target else set()
+    inputs = (parse(asked) if isinstance(asked, str) else asked).inputs
+    if all(slot.name != ALL for slot in inputs):
+        return set()
+    return {slot.column for slot in signature.inputs} - {slot.column or slot.name for slot in inputs}
+
+
+def why_unused(
+    column: Column, sure: Mapping[str, float], rows: np.ndarray, reading: Reading, star: bool, only: bool
+) -> str:
+    """Why an input is left out, and what uses it all the same; "" where it is used. sure: by type, how sure
+    it is of the column; rows (m,): numbers of its cells' rows; star: does it stand there by '*'? only: is
+    it the one input?"""
+    if _names_rows(column, sure):
+        return f"a text that differs in nearly every row; to use it: {column.name}:text"
+    if not star:
+        return ""
+    if not only and column.name != reading.time and _numbers_rows(column, rows):
+        return f"it only numbers the rows; to use it: --keep {column.name}"
+    best = max(sure, key=lambda name: sure[name])
+    if sure[best] <= 0 or (sure[best] < SURE and _misread(column, best) > reading.max_bad):
+        return f"{kinds(column)}, which no type reads"
+    return ""
+
+
+def kinds(column: Column) -> str:
+    """What a column's cells are, for messages: 'cells of list and UUID'."""
+    found = list(dict.fromkeys(type(cell).__name__ for cell in column.known[:TRIED]))
+    return f"cells of {', '.join(found[:-1])}{' and ' if found[1:] else ''}{found[-1]}"
+
+
+def _misread(column: Column, kind: str) -> float:
+    """The share of cells that a type cannot read."""
+    cells = column.known[:TRIED]
+    return len(entry("types", kind)().read_all(cells)[1]) / max(1, len(cells))
+
+
+def _names_rows(column: Column, sure: Mapping[str, float]) -> bool:
+    """Text cells of which more than nine in ten differ and that no type wants but the one that takes any:
+    names, ids and prose."""
+    known = column.known
+    if len(known) < NAMES or not entry("types", max(sure, key=lambda name: sure[name])).takes_any:
+        return False
+    return len(set(known)) > 0.9 * len(known) if all(isinstance(cell, str) for cell in known) else False
+
+
+def _numbers_rows(column: Column, rows: np.ndarray) -> bool:
+    """Are its cells different whole numbers that say nothing but which row it is: called like an id, without
+    a name as a frame's index is, or counting the rows one by one from 0 or 1?"""
+    values = _whole(column.cells)
+    timed = TIMED if is_named_like_an_id(column.name) else TIME
+    if values is None or len(values) != len(rows) or timed.search(column.name):
+        return False
+    if len(np.unique(values)) < ALL_DIFFER * len(values):
+        return False
+    counting = bool((np.diff(values) == np.diff(rows)).all()) and values[0] - rows[0] in (0, 1)
+    # as many numbers drawn from that range would meet ten times
+    drawn_apart = np.ptp(values) < len(values) ** 2 / 20
+    in_order = bool((np.diff(values) > 0).all())
+    called = is_named_like_an_id(column.name) or NAMELESS.fullmatch(column.name) is not None
+    return counting or (called and bool(drawn_apart or in_order))
+
+
+def _whole(cells: Collection[Any]) -> np.ndarray | None:
+    """Cells as whole numbers; None where there are few, or one is none, as durations are."""
+    if any(isinstance(cell, timedelta) for cell in cells):
+        return None
+    found: Sequence[float | None] = values_of(list(cells)) if len(cells) >= LEAST else [None]
+    if any(value is None or isinstance(value, Moment) for value in found):
+        return None
+    values = np.array(found, np.float64)
+    return values if bool((values == np.rint(values)).all()) else None
