@@ -65,7 +65,7 @@ def test_arrays_of_unequal_length_are_refused() -> None:
         open_source((X, Y[1:]))
 
 
-@pytest.mark.parametrize("data", [(), [], (1, 2), [[1, 2], [3, 4]], np.zeros(3), [("a",)], object()], ids=repr)
+@pytest.mark.parametrize("data", [(), [], (1, 2), [[1, 2], [3, 4]], np.zeros(3), [("a",)], object()], ids=lambda data: type(data).__name__)
 def test_what_is_none_of_these_is_refused(data: Any) -> None:
     with pytest.raises(DataError, match=r"or arrays \(X, y\), got"):
         open_source(data)

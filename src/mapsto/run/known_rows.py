@@ -10,7 +10,6 @@ import numpy as np
 from mapsto.data.scan import row_hashes
 from mapsto.signature import Signature
 from mapsto.source import Source
-from mapsto.terminal.words import number
 
 LEARNED = "learned_hash"  # in rows.npz: hashes of the inputs of training and validation rows, ascending
 
@@ -32,6 +31,8 @@ def learned_rows(run: Any, source: Source, signature: Signature) -> np.ndarray |
 def in_words(learned: np.ndarray, new: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """What to think of figures on such rows. learned: (n,) bool, of some true; new: figures on the others, as
     `evaluate` gives them, of which the first of each output is told."""
+    from mapsto.terminal.words import number
+
     count, total = int(learned.sum()), len(learned)
     if count == total:
         which = "the only row is one" if total == 1 else f"all {total:,} rows are among those"
