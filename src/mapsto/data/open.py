@@ -104,9 +104,12 @@ def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str]
 
 
 def _resolve(text: str, follow: bool) -> tuple[list[Path], str]:
-    """A path as a person writes it -> (existing paths, what is meant within). DataError: nothing there."""
+    """A path as a person writes it -> (existing paths, what is meant within, where that is no file of an
+    archive). DataError: nothing there."""
     before, mark, inside = text.rpartition(INSIDE)
     if mark and before and not os.path.lexists(expanded(text)):
+        if expanded(before).is_file() and is_archive(expanded(before)):
+            return _resolve_inside(expanded(before), inside), ""
         return _existing(before, follow), inside
     return _existing(text, follow), ""
 
