@@ -237,6 +237,16 @@ def test_checks_share_their_seconds() -> None:
     assert clock.seconds < 0 and list(clock.each([1, 2], "labels")) == [1, 2]
 
 
+def test_copies_of_rows_are_no_leak_but_copies() -> None:
+    """Every row three times, with a number of its own: each number then stands beside one class alone."""
+    draw = np.random.default_rng(6)
+    once = [{"x": x, "y": y, "t": "ab"[k]} for x, y, k in zip(draw.normal(size=200).tolist(), draw.normal(size=200).tolist(), draw.integers(0, 2, 200), strict=True)]
+    rows = [{"id": i, **once[k % 200]} for i, k in enumerate(draw.permutation(600).tolist())]
+    found = found_in(rows, "t")
+    assert "leakage" not in [finding.name for finding in found]
+    assert named(found, "duplicates across splits").level == "warn" and "remembered" in named(found, "duplicates across splits").effect
+
+
 def test_very_good_predictors_are_no_leaks() -> None:
     """A column right in 92 of 100 rows; iris, whose first class lies far from the others; a strong word."""
     draw = np.random.default_rng(3)

@@ -114,12 +114,6 @@ class Terminated(Stopped):
     """SIGTERM came where no training listens for it."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. The exit code."""
-    with _terminable():
-        return _main(arguments)
-
-
 @contextmanager
 def _terminable() -> Iterator[None]:
     """Inside, SIGTERM ends a command as Ctrl-C does, rather than the process unsaid. What somebody else
@@ -139,7 +133,9 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _main(arguments: Sequence[str] | None) -> int:
+@_terminable()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. The exit code."""
     started = time.monotonic()
     given = sys.argv[1:] if arguments is None else arguments
     words = [f" {word}" if word.startswith("->") else word for word in given]  # "->text" is no flag

@@ -128,6 +128,12 @@ class Evidence:
         """(k,) positions in `rows` of rows with different inputs: the first of each."""
         return np.sort(np.unique(self.scan.hashes[self.rows], return_index=True)[1])
 
+    @cached_property
+    def different_rows(self) -> np.ndarray:
+        """The same, where columns that only number the rows make no row another: copies of a row tell nothing
+        more of what depends on what."""
+        return np.sort(np.unique(self.keys[self.rows], return_index=True)[1])
+
     def asked(self, method: str, spots: Sequence[Spot], rows: np.ndarray) -> dict[Spot, list[Any]]:
         """What rooms say by `facts`, `traits`, `places` or `likeness` of rows, piece by piece; spots that say
         nothing are left out."""
@@ -317,14 +323,16 @@ class Evidence:
     def repeats_are_natural(self) -> bool:
         """Are rows described by so few different values that equal ones must occur? Their collision entropy,
         as if columns were independent, is then below that of as many random rows; or most rows have an
-        equal."""
+        equal, and no column tells most of the different ones apart: else they are copies."""
         facts = [fact for fact in self.given if fact.column not in self.ids]
         apart = np.unique(self.keys[self.rows], return_index=True)[1]
         bits = sum(_collision_bits(fact.values[apart]) for fact in facts) + 64.0 * sum(
             slot.name not in self.plain for slot in self.inputs
         )
         used = self.keys[self.split_of >= 0]
-        return bits < 2 * np.log2(max(2, len(used))) + BITS or len(np.unique(used)) < 0.5 * len(used)
+        telling = max((len(np.unique(fact.values[apart])) for fact in facts), default=0) > 0.5 * len(apart)
+        most_repeat = len(np.unique(used)) < 0.5 * len(used)
+        return bits < 2 * np.log2(max(2, len(used))) + BITS or (most_repeat and not telling)
 
 
 def hash_of(cells: Sequence[Any]) -> int:

@@ -34,7 +34,7 @@ LEARNED = (
 
 def look(evidence: Evidence) -> list[Finding]:
     found = _itself(evidence)
-    rows = evidence.distinct_rows
+    rows = evidence.different_rows
     targets = evidence.targets if len(rows) >= dependency.LEAST else []
     for target in evidence.clock.each(targets, "answers"):
         alone, near = _alone(evidence, target, rows)

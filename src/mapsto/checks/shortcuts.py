@@ -78,7 +78,7 @@ def _texts(evidence: Evidence, slot: Slot, at: np.ndarray) -> list[list[str]]:
 
 
 def _words(evidence: Evidence, slot: Slot, target: Fact, read: Read[list[list[str]]]) -> Finding | None:
-    at = evidence.distinct_rows
+    at = evidence.different_rows
     at = at[target.values[at] >= 0]
     at = at[chosen(len(at), MOST_TEXTS, "words")]
     texts = read(at) if len(at) >= 2 * LEAST else []
@@ -154,7 +154,7 @@ def _values(evidence: Evidence, slot: Slot, at: np.ndarray) -> Pixels:
 
 
 def _pixels(evidence: Evidence, slot: Slot, target: Fact, read: Read[Pixels]) -> Finding | None:
-    at = evidence.distinct_rows
+    at = evidence.different_rows
     at = at[target.values[at] >= 0]
     at = at[chosen(len(at), evidence.affordable(slot, MOST_PICTURES), "pixels")]
     if len(at) < 2 * LEAST:

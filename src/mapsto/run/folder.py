@@ -300,8 +300,14 @@ class RunFolder:
         made = (choice.model, signature, types, choice.model_options, choice.kinds, choice.found)
         try:
             return build_model(*made)
-        except (MemoryError, RuntimeError) as problem:
-            if isinstance(problem, RuntimeError) and "memory" not in str(problem):
+        except (
+            MemoryError,
+            OverflowError,
+            RuntimeError,
+            TypeError,
+        ) as problem:  # what torch says of such sizes
+            large = isinstance(problem, (MemoryError, OverflowError))
+            if not large and not any(word in str(problem) for word in ("memory", "Overflow")):
                 raise
             options = shorten(", ".join(f"{name}={one}" for name, one in choice.model_options.items()), 80)
             raise RunError(
