@@ -12,7 +12,7 @@ from mapsto.types.number.numerals import DAY, Moment, values_of
 
 SURE = 0.95  # share of a column's cells that are numbers, where it is one of numbers
 GAPS, WORDS = 0.1, 2  # share of its cells that may be words for nothing, and how many different, none usual
-DECIDED = 0.5  # the same share where it is decided that they are numbers: of some rows, or by a person
+DECIDED = 0.2  # the same where it is decided that they are numbers: of training rows, or by a person
 TRIED, LONGEST = 20, 30  # cells that are looked at before all are; letters of a word for nothing
 DURATION = "h m s"  # the unit of durations written as 1h 20m: seconds
 # words for "not known" that are one even where they stand once
