@@ -49,6 +49,13 @@ def test_words_for_nothing_among_numbers_are_missing(words: list[str], count: in
     assert f"'{min(words).lower()}'" in number.said("x") and "x:category" in number.said("x")
 
 
+def test_training_rows_may_have_more_of_them_than_all() -> None:
+    """What a column is is decided over all rows, how it is written over those of training."""
+    cells = with_words(["unknown"], 40)
+    few = [cell for i, cell in enumerate(cells) if cell == "unknown" or i % 2]
+    assert fitted(few).words == ("unknown",)
+
+
 @pytest.mark.parametrize(
     ("words", "count", "kind"),
     [(["unknown"], 80, "category"), (["red", "green", "blue"], 40, "category")],

@@ -159,6 +159,13 @@ def test_a_row_number_alone_is_learned_from() -> None:
     assert len(scanned(source, signature, Reading(), asked="* -> y")[0].inputs) == 1
 
 
+def test_a_row_number_beside_nothing_that_can_be_used_is_learned_from() -> None:
+    source = open_source({"empty": [None] * N, "id": list(range(N)), "y": COLOURS})
+    signature, _ = asked_signature("* -> y", source, Reading())
+    signature, _, said = scanned(source, signature, Reading(), asked="* -> y")
+    assert [slot.column for slot in signature.inputs] == ["id"] and said == ["left out: 'empty' (every cell is missing)"]
+
+
 def test_rows_are_divided_without_their_numbers() -> None:
     """Equal rows stay together, though each has a number of its own."""
     source = open_source({"id": list(range(N)), "size": [i // 2 for i in range(N)], "y": COLOURS})

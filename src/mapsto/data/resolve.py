@@ -10,10 +10,11 @@ from typing import Any
 
 from mapsto.cells import Annotated, Column, is_missing
 from mapsto.config import Reading
+from mapsto.data import unused
 from mapsto.data.media import media
 from mapsto.data.scan import Scan
 from mapsto.data.structs import with_fields
-from mapsto.data.unused import kinds, starred, why_unused
+from mapsto.data.unused import kinds, starred
 from mapsto.errors import ConfigError, DataError, SignatureError, did_you_mean
 from mapsto.registry import entry, names
 from mapsto.signature import ALL, Signature, Slot, parse
@@ -335,27 +336,12 @@ def resolve(
         raise SignatureError(
             f"'{wrong[0]}' cannot stand right of the arrow.\nWhat can be learned: {', '.join(answers)}."
         )
-    inputs = []
-    for slot in signature.inputs:
-        column = scan.column(slot.column)
-        if not slot.type and not column.known:
-            said.append(f"left out: '{slot.column}' (every cell is missing)")
-            continue
-        sure = (
-            {}
-            if slot.type or not column.known
-            else {name: kind.sniff(column) for name, kind in column_types.items()}
-        )
-        rows = scan.sample_rows[slot.column]
-        why = (
-            why_unused(column, sure, rows, reading, slot.column in star, len(signature.inputs) == 1)
-            if sure and slot.column not in kept
-            else ""
-        )
-        if why:
-            said.append(f"left out: '{slot.column}' ({why})")
-            continue
-        inputs.append(slot if slot.type else _surest(slot, sure, column))
+    sure = {slot.column: _sureness(slot, scan.column(slot.column), column_types) for slot in signature.inputs}
+    used, left = unused.divided(signature.inputs, sure, scan, reading, star - kept, kept)
+    said += [f"left out: '{column}' ({why})" for column, why in left.items()]
+    inputs = [
+        slot if slot.type else _surest(slot, sure[slot.column], scan.column(slot.column)) for slot in used
+    ]
     if not inputs and signature.inputs:
         raise DataError(f"{source.name}: no column is left to learn from.\n{'; '.join(said)}")
     for slot in outputs:
@@ -365,6 +351,13 @@ def resolve(
                 " another column, or fill it."
             )
     return signature.with_slots(tuple(inputs), outputs), said
+
+
+def _sureness(slot: Slot, column: Column, column_types: Types) -> dict[str, float]:
+    """How sure each type is of an input's cells; {} where its type is named, or all are missing."""
+    if slot.type or not column.known:
+        return {}
+    return {name: kind.sniff(column) for name, kind in column_types.items()}
 
 
 def _learned(slot: Slot, column: Column, column_types: Types, said: Said) -> Slot:

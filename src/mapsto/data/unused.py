@@ -12,8 +12,9 @@ import numpy as np
 
 from mapsto.cells import Column
 from mapsto.config import Reading
+from mapsto.data.scan import Scan
 from mapsto.registry import entry
-from mapsto.signature import ALL, Signature, parse
+from mapsto.signature import ALL, Signature, Slot, parse
 from mapsto.types.number.numerals import Moment, values_of
 
 LEAST = 20  # rows below which a column says little
@@ -46,20 +47,42 @@ def starred(asked: str | Signature | None, signature: Signature, reading: Readin
     return {slot.column for slot in signature.inputs} - {slot.column or slot.name for slot in inputs}
 
 
-def why_unused(
-    column: Column, sure: Mapping[str, float], rows: np.ndarray, reading: Reading, star: bool, only: bool
-) -> str:
-    """Why an input is left out, and what uses it all the same; "" where it is used. sure: by type, how sure
-    it is of the column; rows (m,): numbers of its cells' rows; star: does it stand there by '*'? only: is
-    it the one input?"""
+def divided(
+    inputs: Sequence[Slot],
+    sure: Mapping[str, Mapping[str, float]],
+    scan: Scan,
+    reading: Reading,
+    star: Collection[str],
+    kept: Collection[str],
+) -> tuple[list[Slot], dict[str, str]]:
+    """(The inputs that are used, {column: why not, and what uses it all the same} of the others). What
+    numbers the rows is used where nothing else is left. sure: of each column, by type, how sure that is of
+    it; star: columns that stand there by '*'; kept: those that are used whatever they hold."""
+    left: dict[str, str] = {}
+    for slot in inputs:
+        column = scan.column(slot.column)
+        if not slot.type and not column.known:
+            left[slot.column] = "every cell is missing"
+        elif not slot.type and slot.column not in kept:
+            left[slot.column] = _why(column, sure[slot.column], reading, slot.column in star)
+    left = {name: why for name, why in left.items() if why}
+    numbering = [
+        slot.column
+        for slot in inputs
+        if slot.column in star and slot.column not in left and slot.column != reading.time and not slot.type
+        if _numbers_rows(scan.column(slot.column), scan.sample_rows[slot.column])
+    ]
+    if len(left) + len(numbering) < len(inputs):
+        left |= {name: f"it only numbers the rows; to use it: --keep {name}" for name in numbering}
+    return [slot for slot in inputs if slot.column not in left], left
+
+
+def _why(column: Column, sure: Mapping[str, float], reading: Reading, star: bool) -> str:
+    """Why an input can hardly be learned from; "" where it can."""
     if _names_rows(column, sure):
         return f"a text that differs in nearly every row; to use it: {column.name}:text"
-    if not star:
-        return ""
-    if not only and column.name != reading.time and _numbers_rows(column, rows):
-        return f"it only numbers the rows; to use it: --keep {column.name}"
     best = max(sure, key=lambda name: sure[name])
-    if sure[best] <= 0 or (sure[best] < SURE and _misread(column, best) > reading.max_bad):
+    if star and (sure[best] <= 0 or (sure[best] < SURE and _misread(column, best) > reading.max_bad)):
         return f"{kinds(column)}, which no type reads"
     return ""
 

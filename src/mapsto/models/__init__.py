@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mapsto.models.base import Types
     from mapsto.types.base import DataType
 
+TOO_LARGE = ("Storage size calculation", "allocate memory", "out of memory")  # as torch says it
+
 
 def config(name: str, options: Mapping[str, Any]) -> Any:
     """The model's frozen Config from user options. ConfigError names the option and the nearest match."""
@@ -76,9 +78,16 @@ def build(
         slot.name: _kind(slot.name, types["output", slot.name], (kinds or {}).get(slot.name))
         for slot in signature.outputs
     }
-    return module("models", name).build(
-        signature, types, replace(config(name, options), **(found or {})), chosen
-    )
+    asked = replace(config(name, options), **(found or {}))
+    try:
+        return module("models", name).build(signature, types, asked, chosen)
+    except RuntimeError as problem:
+        if not any(words in str(problem) for words in TOO_LARGE):
+            raise
+        raise ConfigError(
+            f"{name}: its options ask for more weights than any memory holds"
+            f" ({str(problem).splitlines()[0][:100]}).\nMake it smaller."
+        ) from None
 
 
 def _check_inputs(signature: Signature, types: Types) -> None:

@@ -73,7 +73,7 @@ def _connected(path: Path, duck: bool) -> Iterator[Any]:
     try:
         if duck:
             # its views are somebody else's queries, which could read any file
-            alone = {"enable_external_access": "false", "lock_configuration": "true"}
+            alone: dict = {"enable_external_access": "false", "lock_configuration": "true"}
             base: Any = duckdb.connect(str(path), read_only=True, config=alone)
         else:
             base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)

@@ -23,6 +23,7 @@ from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
 from mapsto.types.number._around import (
+    DECIDED,
     SURE,
     around,
     bare,
@@ -120,7 +121,7 @@ class Number(DataType):
         """The decimal mark, where none is named; the unit; and what stands for values that are none."""
         if self.std:
             return self
-        unit, words = around(column.known)
+        unit, words = around(column.known, DECIDED)
         known = [bare(cell, unit) for cell in column.known] if unit else column.known
         mark, doubtful = (self.mark, "") if self.decimal else decimal_of(known)
         vast = [value for value in values_of(perhaps_vast(known)) if value is not None]

@@ -12,6 +12,7 @@ from mapsto.types.number.numerals import DAY, Moment, values_of
 
 SURE = 0.95  # share of a column's cells that are numbers, where it is one of numbers
 GAPS, WORDS = 0.1, 2  # share of its cells that may be words for nothing, and how many different, none usual
+DECIDED = 0.2  # the same where it is decided that they are numbers: of training rows, or by a person
 TRIED, LONGEST = 20, 30  # cells that are looked at before all are; letters of a word for nothing
 DURATION = "h m s"  # the unit of durations written as 1h 20m: seconds
 # words for "not known" that are one even where they stand once
@@ -60,11 +61,11 @@ def is_gap(cell: Any, words: Collection[str]) -> bool:
     return type(cell) is str and cell.strip().casefold() in words
 
 
-def gaps_of(cells: Sequence[Any], values: Sequence[float | None]) -> tuple[str, ...]:
+def gaps_of(cells: Sequence[Any], values: Sequence[float | None], most: float = GAPS) -> tuple[str, ...]:
     """The words among a column's numbers that stand for nothing: usual ones, and at most WORDS others that
-    repeat, without a digit; () where they are more than a few cells. values: as of `values_of`."""
+    repeat, without a digit; () where they are more than `most` of the cells. values: as of `values_of`."""
     others = [cell for cell, value in zip(cells, values, strict=True) if value is None]
-    if not others or len(others) > GAPS * len(cells):
+    if not others or len(others) > most * len(cells):
         return ()
     counts = Counter(cell.strip().casefold() for cell in others if type(cell) is str)
     usual = {word for word in counts if word in USUAL}
@@ -111,14 +112,14 @@ def bare(cell: Any, unit: str) -> Any:
     return match[1] if match and match[2].casefold() == unit else cell
 
 
-def around(cells: Sequence[Any]) -> tuple[str, tuple[str, ...]]:
-    """The unit of a column's numbers, and the words for nothing among them."""
+def around(cells: Sequence[Any], most: float = GAPS) -> tuple[str, tuple[str, ...]]:
+    """The unit of a column's numbers, and the words for nothing among them, at most such a share."""
     values = values_of(cells)
     unit = unit_of(cells) if 2 * sum(value is not None for value in values) < len(values) else ""
     if unit:
         cells = [bare(cell, unit) for cell in cells]
         values = values_of(cells)
-    return unit, gaps_of(cells, values)
+    return unit, gaps_of(cells, values, most)
 
 
 def said_around(name: str, unit: str, words: Sequence[str]) -> list[str]:
