@@ -169,3 +169,10 @@ def findings(cells: list[str]) -> list[Any]:
     given = settings_of({})
     ready = make_ready(open_source(rows, given.reading), "x, z -> y", given, lambda event: None)
     return [one for one in look(ready.evidence) if one.name == "written"]
+
+
+def test_codes_of_a_letter_and_a_number_are_names() -> None:
+    from mapsto.checks.written import _is_numeric
+
+    assert not any(map(_is_numeric, ["C85", "E46", "B57 B59", "X-12", "D"]))
+    assert all(map(_is_numeric, ["30-39", "45.0188,8.2763", "12 x 4 cm", "<5"]))

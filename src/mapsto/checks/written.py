@@ -11,6 +11,7 @@ from mapsto.data.unused import is_named_like_an_id
 SHARE = 0.9  # of the different cells that must look so
 FEW = 20  # different cells that may well be names of their own: 18-25, 26-35, …
 LONGEST = 6  # characters around the numbers of a cell
+_CODE = re.compile(r"[A-Za-z]+[-./ ]?\d")  # a letter before the first number: C85, E46 are codes
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -48,5 +49,7 @@ def _finding(column: str, texts: list[str]) -> Finding | None:
 
 def _is_numeric(text: str) -> bool:
     """Is a text little but numbers, and more than one?"""
+    if _CODE.match(text):
+        return False
     around = _NUMBER.sub("", text)
     return around != text and 0 < len(around.strip()) <= LONGEST and "_" not in around
