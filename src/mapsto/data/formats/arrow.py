@@ -92,7 +92,7 @@ class ArrowSource(Source):
         for place, cell in enumerate(cells):
             if cell not in there and cell not in UNLABELLED:
                 bad[place] = f"'{name}': class {cell}, of which there are {len(names)}"
-        return [names[cell] if cell in there else None for cell in cells]
+        return [names[int(cell)] if cell in there else None for cell in cells]
 
 
 def _check(batch: Any, path: Path) -> None:

@@ -41,7 +41,8 @@ def source_of(offer: Offer) -> Source:
     left = [entry for entry in texts if _is_unlabelled(entry)]
     kept = [entry for entry in texts if not _is_unlabelled(entry)] if len(left) < len(texts) else texts
     known = set(map(id, kept))
-    listing = Listing(offer.path, [entry for entry in offer.files if id(entry) in known], offer.listing.bad)
+    files = [entry for entry in offer.files if id(entry) in known]
+    listing = Listing(offer.path, files, bad=offer.listing.bad)
     found = classed(listing, kept, offer.name, "text")
     values = {spot.name: getattr(found, spot.name) for spot in fields(FolderSource)}
     told = [*found.said, f"{len(kept):,} text files, a text each"]
