@@ -324,18 +324,14 @@ class RunFolder:
         state = model.state_dict()
         if self.record["start_from"] == START:
             self._refuse_others(
-                {name: tuple(value.shape) for name, value in old.items()},
-                {name: tuple(value.shape) for name, value in state.items()},
+                *({name: tuple(v.shape) for name, v in each.items()} for each in (old, state))
             )
         for name, value in old.items():
-            if (
-                name in state
-                and value.ndim == state[name].ndim
-                and all(a <= b for a, b in zip(value.shape, state[name].shape, strict=True))
-            ):
-                state[name][tuple(slice(side) for side in value.shape)] = (
-                    value  # new classes stand behind the old ones
-                )
+            there = state.get(name)
+            if there is None or value.ndim != there.ndim:
+                continue
+            if all(a <= b for a, b in zip(value.shape, there.shape, strict=True)):
+                there[tuple(slice(side) for side in value.shape)] = value  # new classes stand behind old ones
         model.load_state_dict(state)
         return model
 
