@@ -323,9 +323,7 @@ class RunFolder:
         old, _ = checkpoint.read(self.path / self.record["start_from"])
         state = model.state_dict()
         if self.record["start_from"] == START:
-            self._refuse_others(
-                *({name: tuple(v.shape) for name, v in each.items()} for each in (old, state))
-            )
+            self._refuse_others(old, state)
         for name, value in old.items():
             there = state.get(name)
             if there is None or value.ndim != there.ndim:
@@ -335,14 +333,12 @@ class RunFolder:
         model.load_state_dict(state)
         return model
 
-    def _refuse_others(self, old: Mapping[str, tuple[int, ...]], new: Mapping[str, tuple[int, ...]]) -> None:
+    def _refuse_others(self, *both: Mapping[str, torch.Tensor]) -> None:
+        old, new = ({name: " × ".join(map(str, one.shape)) for name, one in each.items()} for each in both)
         other = next((name for name in {**new, **old} if old.get(name) != new.get(name)), None)
         if other is None:
             return
-        sizes = [
-            " × ".join(map(str, shape)) if (shape := shapes.get(other)) is not None else "nothing"
-            for shapes in (old, new)
-        ]
+        sizes = [shapes.get(other, "nothing") for shapes in (old, new)]
         raise RunError(
             f"--from {Path(self.record['start']['run'])}: its weights do not fit this model: '{other}' is"
             f" {sizes[0]} there, {sizes[1]} here.\nStart from a run of the same model, rows and classes, or"
