@@ -20,7 +20,9 @@ from mapsto.cells import bytes_of, is_missing, shorten
 from mapsto.errors import CellError
 
 WAYS = "a path, bytes, a PIL image or an array (H, W[, C])"
-MOST_PIXELS = 178_000_000  # about Pillow's own limit; as RGB half a gigabyte
+MOST_PIXELS = 178_000_000  # about Pillow's own limit
+MOST_BYTES = 540_000_000  # of decoded pixels, which Pillow holds in four bytes where they have colours
+ONE_BYTE = ("1", "L", "P")  # modes of one byte a pixel
 LONG, MOST_RATIO = 16_000_000, 1000  # pixels from which no side may be so many times the other
 STRIP = 16_000_000  # pixels that are converted at a time
 REFUSED = frozenset({"EPS", "WMF"})  # decoding these runs outside programs
@@ -182,6 +184,12 @@ def _from_pillow(picture: PIL.Image.Image, name: str, enough: int, theirs: bool 
         if picture.format == "JPEG" and not theirs:  # draft lets libjpeg decode at 1/2, 1/4 or 1/8
             drafted = picture.draft(None, (enough, enough))
             scale = drafted[1][2] / full[0] if drafted else 1.0  # its box: what is kept, before rounding
+        held = picture.width * picture.height * (1 if picture.mode in ONE_BYTE else 4)
+        if held > MOST_BYTES:
+            raise CellError(
+                f"{name}: {full[0]}×{full[1]} pixels, {held / 1e6:,.0f} MB once decoded, more than"
+                f" {MOST_BYTES / 1e6:,.0f}.\nScale the picture down before training."
+            )
         picture.load()
         if picture.info.get("exif") or picture.format in ("JPEG", "MPO", "TIFF", "WEBP"):
             upright = ImageOps.exif_transpose(picture)
