@@ -242,7 +242,7 @@ def test_copies_of_rows_are_no_leak_but_copies() -> None:
     draw = np.random.default_rng(6)
     once = [{"x": x, "y": y, "t": "ab"[k]} for x, y, k in zip(draw.normal(size=200).tolist(), draw.normal(size=200).tolist(), draw.integers(0, 2, 200), strict=True)]
     rows = [{"id": i, **once[k % 200]} for i, k in enumerate(draw.permutation(600).tolist())]
-    found = found_in(rows, "t")
+    found = found_in(rows, "t", keep="id")
     assert "leakage" not in [finding.name for finding in found]
     assert named(found, "duplicates across splits").level == "warn" and "remembered" in named(found, "duplicates across splits").effect
 

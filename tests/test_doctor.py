@@ -232,7 +232,7 @@ OTHERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "a window": lambda place: {"data": shops(), "target": "sign", "steps": 60, "learner": str(place / "window.py")},
     "deaf": lambda place: {"data": shops(), "target": "sign", "steps": 60, "model": str(place / "deaf.py")},
     "outlier": lambda place: {
-        "data": [{**row, "w": 1e9 if i % 100 == 7 else round(row["x"] * row["z"], 3)} for i, row in enumerate(shops())],
+        "data": [{**row, "w": 3e3 if i % 100 == 7 else round(row["x"] * row["z"], 3)} for i, row in enumerate(shops())],
         "target": "sign",
         "steps": 40,
     },

@@ -57,11 +57,22 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Run:
     ],
 )
 def test_classes_are_answered_as_their_column_wrote_them(cells: list[Any], answers: tuple[Any, ...]) -> None:
-    made = Category().as_written(Column("y", cells, "output"), "output")
+    made = Category().as_written(Column("y", cells, "output", untyped=isinstance(cells[0], str)), "output")
     values = [made.read(cell) for cell in cells]
     fitted = made.fit(values, {"side": "output", "distinct": values})
     assert fitted.answers == answers and list(map(type, fitted.answers)) == list(map(type, answers))
     assert type(fitted).from_json(json.loads(json.dumps(fitted.to_json()))).answers == answers
+
+
+def test_text_of_what_knows_kinds_stays_text(tmp_path: Path) -> None:
+    rows = {"x": X.tolist(), "y": [str(int(x > 0)) for x in X]}
+    pl.DataFrame(rows).write_parquet(tmp_path / "t.parquet")
+    for data in (rows, tmp_path / "t.parquet"):
+        run = trained(data, "x -> y:category", tmp_path / "runs")
+        assert run.predict({"x": 9.0}).predictions["y"].value in ("0", "1")
+    pl.DataFrame(rows).write_csv(tmp_path / "t.csv")
+    run = trained(tmp_path / "t.csv", "x -> y:category", tmp_path / "runs")
+    assert type(run.predict({"x": 9.0}).predictions["y"].value) is int
 
 
 def test_a_class_of_another_kind_that_comes_later_makes_all_text() -> None:

@@ -166,7 +166,7 @@ def test_absurd_numbers_and_unseen_words_are_far_from_a_table(table: Path, tmp_p
     (tmp_path / "new.csv").write_text("x,shop\n0.2,a\n5000,a\n")
     assert main(["predict", str(run.path), str(tmp_path / "new.csv")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "row,y,low,high,unsure,problem" and [line.split(",")[4] for line in lines[1:]] == ["False", "True"]
+    assert lines[0] == "row,y,low,high,unsure,note,problem" and [line.split(",")[4] for line in lines[1:]] == ["False", "True"]
 
 
 def test_keys_hit_at_random_and_other_languages_are_far_from_english(tmp_path: Path) -> None:

@@ -494,7 +494,7 @@ def test_one_column_never_stands_for_two_texts(tmp_path: Path) -> None:
     rows = [{"title": row["text"][:20], "body": row["text"], "topic": row["topic"]} for row in stories(60)]
     run = learned(rows, "title:text(hide=0.1), body:text(hide=0.1) -> topic", tmp_path, steps=2, model="fusion(mix=attention)")
     assert run.predict({"title": "a goal", "body": "the team had a goal"}).predictions["topic"].value in TOPICS
-    with pytest.raises(SignatureError, match="expected a column 'title'"):
+    with pytest.raises(SignatureError, match="expected columns 'title', 'body', found text"):
         run.predict({"text": "the team had a goal"})
 
 

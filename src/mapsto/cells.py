@@ -126,11 +126,12 @@ class Annotated:
 @dataclass(frozen=True)
 class Column:
     """A column as a room sees it when asked "is this yours?": its name, a sample of raw cells, and the
-    side of the arrow on which it stands."""
+    side of the arrow on which it stands. untyped: it comes from a file that knows nothing but text."""
 
     name: str
     cells: Sequence[Any]
     side: str = "input"
+    untyped: bool = False
 
     @cached_property
     def known(self) -> list[Any]:

@@ -80,7 +80,7 @@ class Source:
     category'), or None. said: what was found or decided while opening, one sentence each ('cp1252 text, ";"
     between cells, decimal comma'). divided: the rows say their split, at least some of them. made: columns
     put together from others, which "*" does not stand for. read_from: every path that was opened for it,
-    the test rows' too.
+    the test rows' too. untyped: all cells are text, for the format knows nothing else.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Source:
     divided: bool = False
     made: tuple[str, ...] = ()
     read_from: tuple[str, ...] = ()
+    untyped: bool = False
 
     kind: ClassVar[str] = "rows"  # or "stream", "environment": what has no rows that could be counted
 

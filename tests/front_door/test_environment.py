@@ -52,7 +52,7 @@ def test_it_learns_to_walk_and_says_what_it_is_paid(run: mapsto.Run) -> None:
 
 def test_it_answers_with_an_action(run: mapsto.Run) -> None:
     answer = mapsto.load(run.path, trust=[LEARNER]).predict({"observation": 4})
-    assert answer.predictions["action"].value == "1"                    # to the right
+    assert answer.predictions["action"].value == 1                      # to the right
 
 
 def test_it_is_reported(run: mapsto.Run) -> None:

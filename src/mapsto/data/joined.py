@@ -75,6 +75,7 @@ def join(name: str, parts: Sequence[Part]) -> Source:
         name=name,
         columns=first.columns,
         divided=divided,
+        untyped=any(part.source.untyped for part in parts),
         fingerprint=digest.hexdigest(),
         guess=first.guess,
         said=said,

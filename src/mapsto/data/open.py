@@ -14,7 +14,7 @@ from mapsto.config import Reading
 from mapsto.data._beside import with_files
 from mapsto.data.files import expanded, listing, missing
 from mapsto.data.files import reading as reading_file
-from mapsto.data.offer import Offer, is_archive
+from mapsto.data.offer import ARCHIVES, Offer, is_archive
 from mapsto.data.readers.base import open_offer
 from mapsto.data.resolve import as_opened
 from mapsto.data.split_column import with_split_column
@@ -108,7 +108,7 @@ def _resolve(text: str, follow: bool) -> tuple[list[Path], str]:
     archive). DataError: nothing there."""
     before, mark, inside = text.rpartition(INSIDE)
     if mark and before and not os.path.lexists(expanded(text)):
-        if expanded(before).is_file() and is_archive(expanded(before)):
+        if before.lower().endswith(ARCHIVES) and expanded(before).is_file():
             return _resolve_inside(expanded(before), inside), ""
         return _existing(before, follow), inside
     return _existing(text, follow), ""

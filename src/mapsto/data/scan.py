@@ -52,6 +52,7 @@ class Scan:
     distinct: dict[str, list[Any]] = field(
         default_factory=dict
     )  # target column -> every distinct cell (at most DISTINCT)
+    untyped: bool = False  # as of the source
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -129,6 +130,7 @@ def scan(
         {k: np.array(v, np.int64) for k, v in keeper.rows.items()},
         bad,
         {name: list(seen.values()) for name, seen in keeper.distinct.items()},
+        source.untyped,
     )
 
 

@@ -91,6 +91,7 @@ def with_split_column(source: Source, left_out: str | None = None) -> Source:
         guess=guess,
         said=[*source.said, why],
         divided=used or source.divided,
+        untyped=source.untyped,
         inner=source,
         column=name,
         used=used,

@@ -67,7 +67,7 @@ def sample(source: Source) -> Sample:
             break
     known = {
         name: getattr(source, name)
-        for name in ("name", "columns", "fingerprint", "locations", "guess", "said", "divided")
+        for name in ("name", "columns", "fingerprint", "locations", "guess", "said", "divided", "untyped")
     }
     return Sample(
         **known, rows=[row for _, row in held], total=total, more=more, bad=tuple(bad), unread=unread

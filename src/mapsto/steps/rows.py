@@ -188,7 +188,8 @@ def fit_types(
         every = found.distinct if side == "output" else (known or {})
         distinct = every.get(slot.column, [])
         if within is None:
-            column_type = column_type.as_written(Column(slot.column, [*cells, *distinct]), side)
+            column = Column(slot.column, [*cells, *distinct], side, found.untyped)
+            column_type = column_type.as_written(column, side)
         distinct = _read(column_type, distinct)
         values = distinct if side == "input" and kind.wants == "all" else _read(column_type, cells)
         spec = {
@@ -256,7 +257,7 @@ def _why(column_type: DataType, cells: list[Any], name: str) -> str:
                 column_type.read(cell)
             except CellError as problem:
                 return f" ({str(problem).splitlines()[0]})"
-    return f" ({column_type.said(name) or 'all are missing'})"
+    return f" ({column_type.why_missing(name)})"
 
 
 def _all_rows(found: Scan, settings: Any) -> Split:

@@ -15,9 +15,10 @@ TRUTHS = {"true": True, "false": False}
 _DIGITS = {"1": "true", "0": "false", "true": "1", "false": "0"}  # how others write the same truth
 
 
-def kind_of(cells: Iterable[Any]) -> str:
-    """Of cells that are not missing: "int", "float", "bool", or "" for text. Of a file's text only where each
-    cell would be written as it stands: 007 and 1.50 are names."""
+def kind_of(cells: Iterable[Any], untyped: bool = False) -> str:
+    """Of cells that are not missing: "int", "float", "bool", or "" for text. untyped: their file knows
+    nothing but text, which then is of a kind where each cell would be written as it stands: 007 and 1.50
+    are names."""
     kinds: set[str] = set()
     texts: set[str] = set()
     for cell in cells:
@@ -31,6 +32,8 @@ def kind_of(cells: Iterable[Any]) -> str:
             kinds.add("float")
         else:
             return ""
+    if texts and not untyped:
+        return ""
     if texts:
         kinds.add(next((kind for kind in _MADE if all(_is_written(text, kind) for text in texts)), ""))
     if kinds == {"int", "float"}:

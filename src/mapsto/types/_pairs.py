@@ -74,6 +74,7 @@ def with_pairs(source: Source, column: str, parts: Sequence[str]) -> Source:
             ),
         ],
         divided=source.divided,
+        untyped=source.untyped,
         made=(column,),
         inner=source,
         parts=tuple(parts),

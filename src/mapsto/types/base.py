@@ -284,6 +284,10 @@ class DataType:
         expect."""
         return ""
 
+    def why_missing(self, name: str) -> str:
+        """Of a column none of whose cells holds a value, as its type read them: why."""
+        return "all are missing"
+
     def show(self, value: Any) -> str:
         """A read value for the terminal."""
         return "—" if value is None else str(value)

@@ -122,7 +122,7 @@ class Category(DataType):
         whole = bool(known) and all(map(WHOLE.fullmatch, texts)) and kinds <= {str, int, float, np.int64}
         truths = bool in kinds and kinds <= {bool, str} and {t.lower() for t in texts} <= {"true", "false"}
         words = () if self.gaps or side != "output" or whole else _class_words(column)
-        return replace(self, whole=whole, truths=truths, words=words, kind=kind_of(known))
+        return replace(self, whole=whole, truths=truths, words=words, kind=kind_of(known, column.untyped))
 
     def read(self, cell: Any) -> str | None:
         """Text, stripped, its case kept; 3 and 3.0 are '3', True is 'true'."""

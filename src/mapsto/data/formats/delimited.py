@@ -141,4 +141,5 @@ def open_delimited(path: Path, dialect: Dialect, kind: type[DelimitedSource] = D
         said=[f"{path.name}: {each}" for each in dialect.said],
         path=str(path),
         dialect=dialect,
+        untyped=True,
     )

@@ -127,6 +127,7 @@ def _open_one(found: Listing, entry: Entry, follow: bool) -> Source:
         folder=os.path.dirname(entry.path) if follow else "",
         leading_out=[name.removeprefix(folder) for name in found.leading_out],
         said=table.said,
+        untyped=table.untyped,
         guess=f"{medium} -> {columns[1]}" if len(columns) == 2 else None,
     )
 

@@ -34,7 +34,7 @@ from mapsto.types.number._around import (
     said_dates,
 )
 from mapsto.types.number._calendar import calendar
-from mapsto.types.number._spread import knots, spread_of
+from mapsto.types.number._spread import knots, said_far, spread_of
 from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
 from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
@@ -335,13 +335,14 @@ class Number(DataType):
     def said(self, name: str) -> str:
         if self.kind == "date":
             return said_dates(name, self.doubtful, self._day_first) + self._said_zones()
-        vast = f"'{name}': values beyond {VAST:g} are read as missing: a float's largest, no quantity"
-        far = (
-            f"'{name}' holds values far from all others; they count as {self.mean:,.4g} ±"
-            f" {self.cap * self.std:,.4g} ({name}:number(log=true) takes them whole)"
-        )
         told = [*said_around(name, self.unit, self.words), said_decimal(name, self.doubtful)]
-        return "; ".join(filter(None, [*told, vast * self.beyond, far * (self.cap > 0)]))
+        vast = self.why_missing(name) if self.beyond else ""
+        return "; ".join(filter(None, [*told, vast, said_far(name, self.mean, self.cap * self.std)]))
+
+    def why_missing(self, name: str) -> str:
+        if not self.beyond:
+            return super().why_missing(name)
+        return f"'{name}': values beyond {VAST:g} are read as missing: a float's largest, no quantity"
 
     def _said_zones(self) -> str:
         if not set(self.zones) - {"UTC"}:

@@ -28,6 +28,16 @@ def _without_far(values: np.ndarray) -> np.ndarray:
     return values[np.abs(values - middle) <= FAR / 10 * span]
 
 
+def said_far(name: str, mean: float, reach: float) -> str:
+    """reach: how far from the mean a value of the column counts; 0: however far."""
+    if not reach:
+        return ""
+    return (
+        f"'{name}' holds values far from all others; they count as {mean:,.4g} ± {reach:,.4g}"
+        f" ({name}:number(log=true) takes them whole)"
+    )
+
+
 def knots(values: np.ndarray, most: int) -> np.ndarray:
     """At most `most` + 1 ascending knots: quantiles of the distinct values, each with the root of its count
     as mass, so that a value as frequent as capital-gain's zero does not take them all."""
