@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from mapsto.data.media import media
 from mapsto.source import Chunk, Source, split_name
@@ -83,16 +83,7 @@ def with_split_column(source: Source, left_out: str | None = None) -> Source:
     columns = tuple(other for other in source.columns if other != name)
     if guess is None and len(columns) == 2 and columns[0] in media():
         guess = f"{columns[0]} -> {columns[1]}"
-    return SplitByColumn(
-        name=source.name,
-        columns=columns,
-        fingerprint=source.fingerprint,
-        locations=source.locations,
-        guess=guess,
-        said=[*source.said, why],
-        divided=used or source.divided,
-        untyped=source.untyped,
-        inner=source,
-        column=name,
-        used=used,
-    )
+    shown = {each.name: getattr(source, each.name) for each in fields(Source)}
+    shown |= {"columns": columns, "guess": guess, "said": [*source.said, why]}
+    shown |= {"divided": used or source.divided}
+    return SplitByColumn(**shown, inner=source, column=name, used=used)
