@@ -13,7 +13,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+import mapsto
 from mapsto.cells import Blob
+from mapsto.cli import main
 from mapsto.config import Reading
 from mapsto.data.open import open_source
 from mapsto.errors import DataError
@@ -198,3 +200,43 @@ def test_files_of_a_datasets_folder_lie_in_it(how: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--follow-links"):
         open_source(tmp_path / "data")
     assert table_of(open_source(tmp_path / "data", FOLLOWED)) == {"x": [1, 2]}
+
+
+# ---- files that lie elsewhere --------------------------------------------------------------------------------
+
+
+def a_table_apart(place: Path) -> Path:
+    """A table in one folder, the pictures that it names in another."""
+    (place / "labels").mkdir()
+    for i in range(12):
+        picture = place / "pictures" / f"{'ab'[i % 2]}" / f"{i}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.new("L", (8, 8), 20 * i).save(picture)
+    rows = [f"{'ab'[i % 2]}/{i},{'ab'[i % 2]}" for i in range(12)]
+    (place / "labels" / "t.csv").write_text("\n".join(["id,y", *rows]) + "\n")
+    return place / "labels" / "t.csv"
+
+
+def test_files_are_found_in_the_folder_that_is_named(tmp_path: Path) -> None:
+    table, root = a_table_apart(tmp_path), str(tmp_path / "pictures")
+    source = open_source(table, Reading(root=root))
+    cells = [cell for chunk in source.chunks() for cell in chunk.columns["id"]]
+    assert all(cell.read().startswith(b"\x89PNG") for cell in cells) and len(cells) == 12
+    rows = [{"id": f"a/{i}", "y": "a"} for i in range(0, 12, 2)]
+    assert next(open_source(rows, Reading(root=root)).chunks()).columns["id"][0].read().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("root", "says"), [("nowhere", "expected a folder"), ("labels", "no column of t names files in it")])
+def test_a_folder_without_them_is_refused(tmp_path: Path, root: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        open_source(a_table_apart(tmp_path), Reading(root=str(tmp_path / root)))
+
+
+def test_a_run_finds_its_files_again_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = a_table_apart(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = mapsto.train(table, "id:image -> y", root="pictures", steps=1, out=tmp_path / "runs", emit=lambda event: None)
+    monkeypatch.chdir(tmp_path / "labels")
+    assert mapsto.api.extend(run.path, steps=1, emit=lambda event: None).status == "done"
+    assert main(["predict", str(run.path), str(table), "--root", str(tmp_path / "pictures"), "--out", str(tmp_path / "a.csv")]) == 0
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 13

@@ -55,25 +55,25 @@ LONG_FUNCTIONS = {
     *("steps/prepare.py:prepare", "steps/rows.py:fit_types", "steps/rows.py:make_ready"),
 }
 FLAGS = {
-    "train": "--trust --out --name --from --lora --model --learner --metric --target --drop --keep --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow "
+    "train": "--trust --out --name --from --lora --model --learner --metric --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
     "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --json --debug",
-    "check": "--fix --target --drop --keep --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
-    "look": "--model --target --drop --keep --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
-    "plan": "--model --learner --target --drop --keep --test --follow-links --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
+    "check": "--fix --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
+    "look": "--model --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
+    "plan": "--model --learner --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
     "--patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup --schedule --clip --ema --precision --seed --device "
     "--threads --devices --plan --json --debug",
     "doctor": "--trust --overfit-one-batch --rate-range --json --debug",
     "profile": "--trust --steps --out --json --debug",
     "report": "--trust --no-samples --json --debug",
     "compare": "--trust --metric --out --json --debug",
-    "assess": "--trust --data --follow-links --out --no-samples --json --debug",
+    "assess": "--trust --data --follow-links --root --out --no-samples --json --debug",
     "resume": "--trust --json --debug",
-    "extend": "--trust --data --follow-links --minutes --steps --epochs --until --patience --json --debug",
+    "extend": "--trust --data --follow-links --root --minutes --steps --epochs --until --patience --json --debug",
     "reproduce": "--trust --json --debug",
-    "evaluate": "--trust --follow-links --beam --penalty --temperature --lm --lm-weight --json --debug",
-    "predict": "--trust --out --follow-links --text --keep --only --probabilities --missing-ok --spreadsheet --beam --penalty --temperature --lm --lm-weight --debug",
-    "embed": "--trust --out --follow-links --spreadsheet --debug",
+    "evaluate": "--trust --follow-links --root --beam --penalty --temperature --lm --lm-weight --json --debug",
+    "predict": "--trust --out --follow-links --root --text --keep --only --probabilities --missing-ok --spreadsheet --beam --penalty --temperature --lm --lm-weight --debug",
+    "embed": "--trust --out --follow-links --root --spreadsheet --debug",
     "runs": "--json --debug",
     "cache": "--limit --clear --json --debug",
     "score": "--trust --text --out --spreadsheet --debug",

@@ -200,7 +200,7 @@ def extend(
     given = settings_of(budget)
     if (asked := given.budget) == Budget():
         asked = Budget(minutes=run.choice.budget.minutes or 5.0)
-    reading = _reading_of_new(run, given.reading.follow_links)
+    reading = _reading_of_new(run, given.reading)
     # an error before anything is touched
     source, known = (None, {}) if data is None else _with_new(run, data, before, reading)
     with locked(run.path):
@@ -318,11 +318,12 @@ def _with_new(run: Run, data: Any, before: Any, reading: Reading) -> tuple[Sourc
     return source, {"data": data, "rows_before": rows}
 
 
-def _reading_of_new(run: Run, follow: bool) -> Reading:
+def _reading_of_new(run: Run, new: Reading) -> Reading:
     """How new rows are opened: as the others, but for what the signature says by now, and the test rows,
     which are there."""
     known = run.settings.reading
-    return replace(known, target=None, test=None, follow_links=known.follow_links or follow)
+    follow, root = known.follow_links or new.follow_links, new.root or known.root
+    return replace(known, target=None, test=None, follow_links=follow, root=root)
 
 
 def _fit_folds(run: Run, source: Source, emit: Emit) -> Run:

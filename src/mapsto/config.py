@@ -53,6 +53,9 @@ class Reading:
     follow_links: bool = setting(
         False, "read what links in a folder, and names in a table's cells, lead to outside that folder, too"
     )
+    root: str | None = setting(
+        None, "the folder of the files that a table's cells name; default: the table's own, or one in it"
+    )
     split_seed: int = setting(0, "seed of the hash that divides the rows", above=-1)
     group: str | None = setting(None, "column whose equal values never straddle the splits")
     time: str | None = setting(

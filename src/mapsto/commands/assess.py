@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import takes_links, takes_run
-from mapsto.config import Reading
+from mapsto.commands.base import places, takes_places, takes_run
 from mapsto.events import Emit
 from mapsto.terminal.words import say
 
@@ -25,7 +24,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
     command.add_argument("questions", metavar="QUESTION", nargs="*", help="questions by name, or 'all'")
     command.add_argument("--data", help="new rows with answers; default: the rows the run itself held back")
-    takes_links(command)
+    takes_places(command)
     command.add_argument("--out", metavar="PAGE.html", help="write a page instead of text")
     command.add_argument("--no-samples", action="store_true", help="show no row of the data")
 
@@ -40,7 +39,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     if not asked.questions:
         return _list(_fitting(run, ask.titles()), asked.json)
     _check(asked.out)
-    data = open_source(asked.data, Reading(follow_links=asked.follow_links)) if asked.data else None
+    data = open_source(asked.data, places(asked)) if asked.data else None
     view = ask.view_on(run, data, _to_errors)
     sections = ask.ask_all(view, None if asked.questions == ["all"] else asked.questions)
     sections = [section.public() for section in sections] if asked.no_samples else sections

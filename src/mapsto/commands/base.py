@@ -72,7 +72,7 @@ def takes_data(command: argparse.ArgumentParser, needed: bool = True) -> None:
         nargs="+" if needed else "*",
         help="files, a folder, a table, or - for a csv on standard input",
     )
-    takes_links(command)
+    takes_places(command)
     command.add_argument(
         "--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output"
     )
@@ -87,10 +87,16 @@ def takes_spreadsheet(command: argparse.ArgumentParser) -> None:
     )
 
 
-def takes_links(command: argparse.ArgumentParser) -> None:
-    """May its data lead out of its folder?"""
-    says = Reading.__dataclass_fields__["follow_links"].metadata["help"]
-    command.add_argument("--follow-links", action="store_true", help=says)
+def takes_places(command: argparse.ArgumentParser) -> None:
+    """Where lie the files that its data names, and may they lie elsewhere?"""
+    says = {name: spot.metadata["help"] for name, spot in Reading.__dataclass_fields__.items()}
+    command.add_argument("--follow-links", action="store_true", help=says["follow_links"])
+    command.add_argument("--root", metavar="FOLDER", help=says["root"])
+
+
+def places(asked: argparse.Namespace) -> Reading:
+    """How data is opened where that was asked."""
+    return Reading(follow_links=asked.follow_links, root=asked.root)
 
 
 def parted(words: str | None) -> list[str]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from mapsto.commands.base import input_paths, takes_data, takes_run, takes_spreadsheet, to_answer, write_rows
-from mapsto.config import Reading
+from mapsto.commands.base import (
+    input_paths,
+    places,
+    takes_data,
+    takes_run,
+    takes_spreadsheet,
+    to_answer,
+    write_rows,
+)
 from mapsto.events import Emit
 
 HELP = "what the net knows of each row, as numbers"
@@ -23,7 +30,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.prediction.table import place
 
     run = to_answer(asked.run)
-    source = open_source(input_paths(asked.data), Reading(follow_links=asked.follow_links))
+    source = open_source(input_paths(asked.data), places(asked))
     where = [name for chunk in source.chunks() for name in chunk.where]
     vectors = run.embed(source)
     write_rows(

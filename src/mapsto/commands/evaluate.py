@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mapsto.commands.base import searched, takes_links, takes_run, takes_search, to_answer
-from mapsto.config import Reading
+from mapsto.commands.base import places, searched, takes_places, takes_run, takes_search, to_answer
 from mapsto.events import Emit
 
 HELP = "measure a run on data with answers"
@@ -18,7 +17,7 @@ HELP = "measure a run on data with answers"
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
     command.add_argument("data", metavar="DATA", help="rows with answers")
-    takes_links(command)
+    takes_places(command)
     takes_search(command)
 
 
@@ -28,7 +27,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.terminal.words import number
 
     run = searched(to_answer(asked.run), asked)
-    data = open_source(asked.data, Reading(follow_links=asked.follow_links))
+    data = open_source(asked.data, places(asked))
     scores = run.evaluate(
         as_asked(run.signature, data), lambda event: print(f"mapsto: {event['text']}", file=sys.stderr)
     )

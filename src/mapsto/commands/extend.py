@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from mapsto.commands.base import settings, takes_links, takes_run
+from mapsto.commands.base import settings, takes_places, takes_run
 from mapsto.config import Budget
 from mapsto.events import Emit
 
@@ -15,7 +15,7 @@ HELP = "learn on, with new data too"
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
     command.add_argument("--data", help="new rows, learned together with those it has")
-    takes_links(command)
+    takes_places(command)
     settings(command, Budget)
 
 
@@ -27,5 +27,5 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         for spot in dataclasses.fields(Budget)
         if getattr(asked, spot.name) is not None
     }
-    api.extend(asked.run, asked.data, emit=emit, follow_links=asked.follow_links, **budget)
+    api.extend(asked.run, asked.data, emit=emit, **budget, follow_links=asked.follow_links, root=asked.root)
     return 0

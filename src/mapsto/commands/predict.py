@@ -11,6 +11,7 @@ from mapsto.commands.base import (
     Row,
     input_paths,
     parted,
+    places,
     searched,
     takes_data,
     takes_run,
@@ -68,7 +69,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     if asked.data and asked.text:
         raise RunError("expected data or --text, got both.\nKeep one of them.")
     if asked.data:
-        source, bad = opened(input_paths(asked.data), Reading(follow_links=asked.follow_links))
+        source, bad = opened(input_paths(asked.data), places(asked))
     else:
         source, bad = open_source(_rows(run, asked.text or []), Reading()), []
     for problem in bad:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mapsto.cells import leads_out
 from mapsto.config import Reading
-from mapsto.data._beside import with_files
+from mapsto.data._beside import names_files, with_files
 from mapsto.data.files import expanded, listing, missing
 from mapsto.data.files import reading as reading_file
 from mapsto.data.offer import ARCHIVES, Offer, is_archive
@@ -33,8 +33,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     the test place) so that it can be opened again. Raises DataError: nothing there, nothing readable, no
     rows."""
     named = (reading.target, *reading.target.split(",")) if reading.target else ()
-    follow = reading.follow_links
-    source = _open(data, asked=[name.strip() for name in named], follow=follow)
+    source = _open(data, reading, asked=[name.strip() for name in named])
     source = as_opened(flattened(with_split_column(source, reading.drop)))
     if isinstance(data, Source):
         places = data.locations
@@ -54,9 +53,7 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
         return source
     source, test = (
         source.tested_elsewhere(),
-        as_opened(
-            flattened(with_split_column(_open(reading.test, source.columns, follow=follow), reading.drop))
-        ),
+        as_opened(flattened(with_split_column(_open(reading.test, reading, source.columns), reading.drop))),
     )
     if source.divided and any("test" in chunk.split for chunk in source.chunks()):
         raise DataError(
@@ -71,19 +68,40 @@ def open_source(data: Any, reading: Reading = Reading()) -> Source:  # noqa: B00
     return whole
 
 
-def _open(data: Any, known: Sequence[str] = (), asked: Sequence[str] = (), follow: bool = False) -> Source:
+def _open(data: Any, reading: Reading, known: Sequence[str] = (), asked: Sequence[str] = ()) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, (str, os.PathLike)):
-        return _open_paths([os.fspath(data)], known, asked, follow)
+        return _open_paths([os.fspath(data)], reading, known, asked)
     several = isinstance(data, (list, tuple)) and bool(data)
     if several and all(isinstance(each, (str, os.PathLike)) for each in data):
-        return _open_paths([os.fspath(each) for each in data], known, asked, follow)
-    return open_offer(Offer(data=data))
+        return _open_paths([os.fspath(each) for each in data], reading, known, asked)
+    source = open_offer(Offer(data=data))
+    return _from_root(source, root, reading.follow_links) if (root := _root(reading)) else source
 
 
-def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str], follow: bool) -> Source:
+def _root(reading: Reading) -> Path | None:
+    """The folder that a person named for files that cells name. DataError: it is none."""
+    if reading.root is None:
+        return None
+    if not (root := expanded(reading.root)).is_dir():
+        raise DataError(f"--root {reading.root}: expected a folder, there is none.\nName that of the files.")
+    return root
+
+
+def _from_root(source: Source, root: Path, follow: bool) -> Source:
+    """DataError: no column names files there."""
+    if not names_files(source, root, follow):
+        raise DataError(
+            f"--root {root}: no column of {source.name} names files in it ({', '.join(source.columns[:6])})."
+            "\nName the folder that their names begin in."
+        )
+    return with_files(source, root, follow)
+
+
+def _open_paths(texts: Sequence[str], reading: Reading, known: Sequence[str], asked: Sequence[str]) -> Source:
     paths: list[Path] = []
+    follow, root = reading.follow_links, _root(reading)
     inside = ""
     for text in texts:
         with reading_file(text):
@@ -98,6 +116,8 @@ def _open_paths(texts: Sequence[str], known: Sequence[str], asked: Sequence[str]
     if len(paths) == 1 and shown in (".", ".."):
         shown = str(paths[0])
     source = open_offer(Offer(tuple(paths), shown, inside, tuple(known), tuple(asked), follow=follow))
+    if root is not None:
+        return _from_root(source, root, follow)
     if inside or any(path.is_file() and is_archive(path) for path in paths):
         return with_files(source, None, follow)  # nothing lies beside what an archive holds
     return with_files(source, paths[0] if paths[0].is_dir() else paths[0].parent, follow)

@@ -59,13 +59,13 @@ def check_early(settings: Settings) -> None:
 
 def absolute(settings: Settings) -> Settings:
     """Paths that the record must still find from another folder: of a model or learner in a file, of the test
-    rows, of a run to start from."""
+    rows, of the files that cells name, of a run to start from."""
 
     def whole(text: str | None) -> str | None:
         name, mark, options = (text or "").partition("(")
         return f"{Path(name).resolve()}{mark}{options}" if name.strip().endswith(".py") else text
 
-    test, start = settings.reading.test, settings.start
+    start = settings.start
     if settings.public:
         start = (
             f"hub:{Path(settings.public['source']).absolute()}"
@@ -74,9 +74,11 @@ def absolute(settings: Settings) -> Settings:
         )
     elif start:
         start = str(Path(start).absolute())
-    reading = replace(
-        settings.reading, test=str(Path(test).absolute()) if test and Path(test).exists() else test
+    test, root = (
+        str(Path(place).absolute()) if place and Path(place).exists() else place
+        for place in (settings.reading.test, settings.reading.root)
     )
+    reading = replace(settings.reading, test=test, root=root)
     return replace(
         settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading, start=start
     )
