@@ -240,3 +240,14 @@ def test_a_run_finds_its_files_again_from_another_folder(tmp_path: Path, monkeyp
     assert mapsto.api.extend(run.path, steps=1, emit=lambda event: None).status == "done"
     assert main(["predict", str(run.path), str(table), "--root", str(tmp_path / "pictures"), "--out", str(tmp_path / "a.csv")]) == 0
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 13
+
+
+def test_counts_are_no_names_of_files(tmp_path: Path) -> None:
+    """Rooms 1 to 9 beside plots/1.png to 9.png: these belong to something else."""
+    (tmp_path / "plots").mkdir()
+    for i in range(1, 10):
+        PIL.Image.new("L", (8, 8)).save(tmp_path / "plots" / f"{i}.png")
+    (tmp_path / "houses.csv").write_text("rooms,price\n" + "".join(f"{1 + i % 9},{i}\n" for i in range(60)))
+    assert next(open_source(tmp_path / "houses.csv").chunks()).columns["rooms"][0] == "1"
+    (tmp_path / "ids.csv").write_text("id,kind\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(1, 10)))
+    assert isinstance(next(open_source(tmp_path / "ids.csv").chunks()).columns["id"][0], Blob)

@@ -96,7 +96,7 @@ def test_cells_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     found = looked(path, "age:number -> y")
     problems = [cell.problem for _, _, cells in found.rows for cell in cells if cell.problem]
     assert problems and "expected a number" in problems[0]
-    assert any("1 rows cannot be divided into cells" in text for text in found.said)
+    assert any("rows or files left out: 1" in text for text in found.said)
 
 
 def test_nothing_a_terminal_would_obey_is_shown() -> None:

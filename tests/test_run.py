@@ -14,6 +14,7 @@ import pandas as pd
 import PIL.Image
 import polars as pl
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ import mapsto
 from mapsto import api
 from mapsto.cli import main
 from mapsto.commands.base import input_paths
-from mapsto.errors import ConfigError, MapstoError, RunError
+from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.outputs.classes import Classes
 from mapsto.outputs.regression import Regression
 from mapsto.prediction.table import BOOKS, columns
@@ -445,3 +446,40 @@ def test_rows_of_standard_input_that_cannot_be_read_are_told(monkeypatch: pytest
     monkeypatch.setattr("sys.stdin", io.StringIO("x;shop\n" + "1;a\n" * 30 + "1;a;b;c\n"))
     assert len(input_paths(["-"])) == 30
     assert "left out: standard input, line 32" in capsys.readouterr().err
+
+
+# ---- what new users met ---------------------------------------------------------------------------------------
+
+
+def test_what_is_read_is_not_written_over(shops: Run, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = Path(shutil.copyfile(table, tmp_path / "new.csv"))
+    for command in ("predict", "embed"):
+        assert main([command, str(shops.path), str(data), "--out", str(data)]) == 2
+        assert "would be lost" in capsys.readouterr().err
+    assert data.read_bytes() == table.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"status": "banana"}, "status 'banana'"),
+        ({"calibration": {"y": {"kind": "regression", "halfwidth": "x"}}}, "calibration.y.halfwidth"),
+        ({"calibration": {"y": {"kind": "regression", "halfwidth": -3.0}}}, "halfwidth -3"),
+    ],
+)
+def test_a_record_of_impossible_values_is_damaged(shops: Run, tmp_path: Path, change: dict, says: str) -> None:
+    path = Path(shutil.copytree(shops.path, tmp_path / "run"))
+    record = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**record, **change}))
+    with pytest.raises(RunError, match=says):
+        mapsto.load(path).predict({"x": 1.0, "shop": "a"})
+
+
+def test_an_answer_that_is_no_number_is_a_problem(shops: Run, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(shops.path, tmp_path / "run"))
+    run = mapsto.load(path)
+    with torch.no_grad():
+        for value in run.model.parameters():
+            value.fill_(float("nan"))
+    with pytest.raises(DataError, match="the net's answer for 'y' is no number"):
+        run.predict({"x": 1.0, "shop": "a"})

@@ -29,7 +29,7 @@ from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean, printabl
 from mapsto.registry import module, names
 
 FAULT = 70  # exit code (EX_SOFTWARE of sysexits.h)
-NOTHING_LEARNED = "mapsto: stopped before anything was learned."
+LEARNING = ("train", "extend", "resume", "reproduce")  # commands
 
 
 class Parser(argparse.ArgumentParser):
@@ -167,7 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, Terminated) as stop:
         way = f"Go on with: mapsto resume {runs[-1]}" if runs else ""
-        print(f"mapsto: stopped. {way}" if runs else NOTHING_LEARNED, file=sys.stderr)
+        before = " before anything was learned" if words[:1] and words[0] in LEARNING else ""
+        print(f"mapsto: stopped. {way}" if runs else f"mapsto: stopped{before}.", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
     except BrokenPipeError:  # the reader went away: head, less
         _to_nobody()

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -228,6 +228,14 @@ def _rows_of_input() -> list[Row]:
             print(f"mapsto: left out: standard input, {bad.where}: {bad.why}", file=sys.stderr)
         table = table_of(source)
     return [dict(zip(table, cells, strict=True)) for cells in zip(*table.values(), strict=True)]
+
+
+def spare(data: Sequence[str], out: str | None) -> None:
+    """ConfigError where what is read would be written over."""
+    if out is None or not Path(out).exists():
+        return
+    if any(Path(place).exists() and os.path.samefile(place, out) for place in data):
+        raise ConfigError(f"--out {out}: is what is read, and would be lost.\nGive another name.")
 
 
 def write_rows(rows: Iterable[Row], out: str | None, spreadsheet: bool = False) -> None:

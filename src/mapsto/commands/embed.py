@@ -7,6 +7,7 @@ import argparse
 from mapsto.commands.base import (
     input_paths,
     places,
+    spare,
     takes_data,
     takes_run,
     takes_spreadsheet,
@@ -29,6 +30,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.data.open import open_source
     from mapsto.prediction.table import place
 
+    spare(asked.data, asked.out)
     run = to_answer(asked.run)
     source = open_source(input_paths(asked.data), places(asked))
     where = [name for chunk in source.chunks() for name in chunk.where]

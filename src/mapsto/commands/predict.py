@@ -13,6 +13,7 @@ from mapsto.commands.base import (
     parted,
     places,
     searched,
+    spare,
     takes_data,
     takes_run,
     takes_search,
@@ -65,6 +66,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.data.open import open_source
 
+    spare(asked.data, asked.out)
     run = searched(to_answer(asked.run), asked)
     if asked.data and asked.text:
         raise RunError("expected data or --text, got both.\nKeep one of them.")

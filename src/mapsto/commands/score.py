@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import Row, takes_run, takes_spreadsheet, to_answer, write_rows
+from mapsto.commands.base import Row, spare, takes_run, takes_spreadsheet, to_answer, write_rows
 from mapsto.errors import CellError, ConfigError
 from mapsto.events import Emit
 
@@ -37,6 +37,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
 
     if asked.text and asked.files:
         raise ConfigError("expected files or --text, got both.\nGive one of them.")
+    spare(asked.files or (), asked.out)
     run = to_answer(asked.run)
     counted = unread = 0
 

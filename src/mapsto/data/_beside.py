@@ -19,6 +19,7 @@ from mapsto.data.files import entry_of, fingerprint_of
 from mapsto.data.media import by_suffix, media
 from mapsto.source import Chunk, Source
 
+DIFFERENT = 0.9  # share of a column's cells, from which on bare numbers may be names of files
 TRIED, FEWEST = 20, 3  # different cells of a column that must all be found, and how many there must be
 FOLDERS = 200  # beside the table that are looked into
 LONGEST = 255  # characters of a path that is looked for
@@ -141,7 +142,11 @@ def _place(cells: Sequence[Any], folders: Sequence[str], follow: bool) -> tuple[
     known = [cell for cell in cells if isinstance(cell, (str, int)) and not isinstance(cell, bool)]
     if len(known) < len(cells) or not folders:
         return None
-    names = list(dict.fromkeys(str(cell).strip() for cell in known if not is_missing(cell)))[:TRIED]
+    every = [str(cell).strip() for cell in known if not is_missing(cell)]
+    names = list(dict.fromkeys(every))
+    if all(map(str.isdecimal, names)) and len(names) < DIFFERENT * len(every):
+        return None  # counts and grades repeat, as names of files do not
+    names = names[:TRIED]
     if len(names) < min(FEWEST, len(cells)) or any("\0" in name or len(name) > LONGEST for name in names):
         return None
     if any("://" in name or (not follow and _elsewhere(name, False)) for name in names):

@@ -247,7 +247,7 @@ def _bad(source: Sample) -> list[str]:
     if not source.unread:
         return []
     return [
-        f"{source.unread:,} rows cannot be divided into cells; the first: {source.bad[0].where}:"
+        f"rows or files left out: {source.unread:,}; the first: {source.bad[0].where}:"
         f" {' '.join(source.bad[0].why.split())}"
     ]
 

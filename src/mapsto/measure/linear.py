@@ -46,7 +46,9 @@ def ridge(values: Values, wanted: np.ndarray, penalty: float) -> Predictor:
     from sklearn.linear_model import Ridge
 
     solver = "cholesky" if isinstance(values, np.ndarray) else "sparse_cg"
-    model = Ridge(alpha=values.shape[0] * penalty, solver=solver).fit(values, wanted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # columns that say the same are a case, not an accident
+        model = Ridge(alpha=values.shape[0] * penalty, solver=solver).fit(values, wanted)
     return lambda asked: model.predict(asked).reshape(asked.shape[0], -1).astype(np.float64)
 
 

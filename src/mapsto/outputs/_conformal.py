@@ -86,6 +86,8 @@ def halfwidths(predicted: Arrays, known: Mapping[str, Any]) -> np.ndarray | None
     half, scale = known.get("halfwidth"), known.get("scale")
     if half is None:
         return None
+    if not half >= 0:
+        raise ValueError(f"halfwidth {half}")
     return half * (_scales(predicted, scale) if scale else np.ones(len(predicted["value"])))
 
 

@@ -74,7 +74,9 @@ class Table:
                 simple = field in FIELDS and not any(isinstance(item, (list, tuple, dict)) for item in value)
                 found[column] = ";".join(map(str, value)) if simple else json.dumps(value, ensure_ascii=False)
         for column in self.kept.values():
-            if not isinstance(found[column], (str, bool, int, float, type(None))):
+            if isinstance(found[column], (list, tuple, dict)):
+                found[column] = json.dumps(found[column], ensure_ascii=False, default=str)
+            elif not isinstance(found[column], (str, bool, int, float, type(None))):
                 found[column] = str(found[column])
         return found
 

@@ -4,7 +4,9 @@ words. `run` is a `mapsto.run.Run`, whose methods these are the work of.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -75,12 +77,19 @@ def answers(
             Answer(
                 chunk.where[i],
                 {} if i in unread else {slot: values[i] for slot, values in found.items()},
-                unread.get(i, ""),
+                unread.get(i, "") or _no_number(found, i),
                 notes.get(i, ""),
                 {name: chunk.columns[name][i] for name in kept},
             )
             for i in range(len(chunk))
         ] + [Answer(bad.where, {}, bad.why, counted=False) for bad in chunk.bad]
+
+
+def _no_number(found: Mapping[str, Sequence[Prediction]], row: int) -> str:
+    """What is wrong with an answer that is no number."""
+    values = {slot: made[row].value for slot, made in found.items()}
+    lost = [slot for slot, value in values.items() if isinstance(value, float) and math.isnan(value)]
+    return f"the net's answer for '{lost[0]}' is no number" if lost else ""
 
 
 def kept_columns(source: Source, keep: Sequence[str]) -> tuple[str, ...]:
@@ -156,10 +165,10 @@ def _predictions(
     for batch in batches:
         found, unsure = _arrays(run, asked, batch)
         for slot, arrays in found.items():
-            known = run.calibration.get(slot, {})
             output = run.output(slot)
             shown = _calibrated(run, slot, arrays)
-            made = output.predictions(heads[slot], shown, known)
+            with _calibration(run, slot):
+                made = output.predictions(heads[slot], shown, run.calibration.get(slot, {}))
             if slot in classes:
                 made = with_chances(made, classes[slot], output.chances(shown))
             parts.setdefault(slot, []).extend(
@@ -243,9 +252,15 @@ def _scores(run: Any, found: Measured) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _calibrated(run: Any, slot: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    with _calibration(run, slot):
+        return run.output(slot).calibrated(arrays, run.calibration.get(slot, {}))
+
+
+@contextmanager
+def _calibration(run: Any, slot: str) -> Iterator[None]:
     """RunError where the calibration that the record holds is of other answers."""
     try:
-        return run.output(slot).calibrated(arrays, run.calibration.get(slot, {}))
+        yield
     except (KeyError, TypeError, ValueError, IndexError) as problem:
         raise RunError(
             f"{run.path / 'run.json'}: is damaged (calibration.{slot}: {shorten(problem, 80)}).\n{COPY}"

@@ -74,18 +74,15 @@ RECORD = {  # what of run.json is checked before anything of it is used
         "best?": tuple[str, str],
         "reasons": list[str],
     },
-    "store?": str,
+    **dict.fromkeys(("store?", "weights?", "plan?", "stopped?", "segment?", "start_from?"), str),
     "rows?": dict[str, int],
     "unreadable?": int,
     "said?": list[str],
     "machine?": dict[str, Any],
-    "weights?": str,
-    "calibration?": dict[str, dict[str, Any]],
+    "calibration?": Each({"kind?": str, "halfwidth?": float, "temperature?": float, "scale?": dict}),
     "seconds?": float,
     "steps?": int,
     "best_step?": int,
-    "stopped?": str,
-    "plan?": str,
     "plan_measured?": dict[str, Any],
     "speed?": dict[str, Any],
     "novelty?": dict[str, Any],
@@ -93,8 +90,6 @@ RECORD = {  # what of run.json is checked before anything of it is used
     "cost?": {"phases?": Each({"seconds": float, "processor_seconds": float}), "memory?": float},
     "fold?": int,
     "rows_before?": int,
-    "segment?": str,
-    "start_from?": str,
     "known_types?": dict[str, dict[str, dict[str, Any]]],
     "known_found?": dict[str, Any],
     "start?": {
@@ -187,6 +182,8 @@ class RunFolder:
                 " -U mapsto"
             )
         record = read_json(path / "run.json", RECORD)
+        if written["status"] not in ("running", "failed", "done"):
+            raise RunError(f"{path / 'run.json'}: is damaged (status {shorten(written['status'])}).\n{COPY}")
         for name in ("segment", "start_from"):
             inside = Path(record.get(name) or ".")
             if inside.is_absolute() or ".." in inside.parts:
@@ -280,7 +277,7 @@ class RunFolder:
     def metrics(self) -> dict[str, Any]:
         """metrics.json; {} while the run is not done."""
         path = self.path / "metrics.json"
-        return read_json(path, METRICS) if path.exists() else {}
+        return read_json(path, METRICS) if path.exists() or self.status == "done" else {}
 
     @property
     def history(self) -> list[dict[str, Any]]:

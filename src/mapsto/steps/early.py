@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from mapsto.config import Settings, options_of
+from mapsto.config import Budget, Settings, options_of
 from mapsto.errors import ConfigError
 from mapsto.models import config
 from mapsto.registry import entry, module
@@ -45,6 +45,7 @@ def check_early(settings: Settings) -> None:
             "--from and --folds: the run that it starts from has perhaps seen the rows of every fold.\nKeep"
             " one of them."
         )
+    _refuse_budget(settings)
     choose_device(settings.training.device)
     for column_type, asked in (("models", settings.model), ("learners", settings.learner)):
         if asked is not None:
@@ -55,6 +56,16 @@ def check_early(settings: Settings) -> None:
                 else entry(column_type, name).Config
             )
             options_of(kind, options, f"{column_type.rstrip('s')} '{name}'")
+
+
+def _refuse_budget(settings: Settings) -> None:
+    """Of a model whose weights are solved (`mapsto.steps.solve`)."""
+    name = parse_call(settings.model, "model")[0] if settings.model else ""
+    if name and getattr(module("models", name), "SOLVED", False) and settings.budget != Budget():
+        raise ConfigError(
+            f"model '{name}' is solved at once: a budget would change nothing.\nLeave --minutes, --steps and"
+            " --epochs out, or learn it by steps: --model linear"
+        )
 
 
 def absolute(settings: Settings) -> Settings:

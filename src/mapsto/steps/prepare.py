@@ -190,7 +190,7 @@ def _splits_before(run: Run) -> np.ndarray | None:
 def store_of(run: Run, source: Callable[[], Source], emit: Emit) -> Any:
     """What the run's learner is given (`learners.base.Batches`): its encoded rows, encoded again when the
     cache was emptied; of a stream or an environment, what its source gives."""
-    store = _stored(run, source, emit) if run.record["store"] else None
+    store = _stored(run, source, emit) if run.record.get("store") else None
     if run.record["data"].get("kind", "rows") == "rows":
         return store
     return source().batches(run.signature, run.types, store, run.settings)

@@ -18,14 +18,9 @@ if TYPE_CHECKING:
 
 def budget_after(run: Run, learner: Learner, store: Any) -> Budget:
     """What is left to learn: nothing, where the model's weights are solved here; else the run's budget.
-    ConfigError where an answer has no linear model, or steps were asked for that would change nothing."""
+    ConfigError where an answer has no linear model."""
     if not getattr(module("models", run.choice.model), "SOLVED", False):
         return run.choice.budget
-    if run.settings.budget != Budget() and "segment" not in run.record:  # `extend` gives one itself
-        raise ConfigError(
-            f"model '{run.choice.model}' is solved at once: a budget would change nothing.\nLeave --minutes,"
-            " --steps and --epochs out, or learn it by steps: --model linear"
-        )
     from mapsto.measure.baseline import features_of
     from mapsto.measure.solved import solve
 

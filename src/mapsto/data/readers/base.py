@@ -38,7 +38,12 @@ def open_offer(offer: Offer) -> Source:
 def _empty(offer: Offer) -> DataError:
     found = offer.listing
     hint = f"It holds only {', '.join(found.hidden[:3])}." if found.hidden else ""
-    hint = f"Could not read {found.bad[0].where}: {found.bad[0].why}." if found.bad else hint
+    if found.bad:
+        first = found.bad[0]
+        raise DataError(
+            f"expected images, sounds or a table in {offer.shown}, all its files are left out"
+            f" ({len(found.bad):,}).\nThe first: {first.where}: {first.why}."
+        )
     return DataError(
         f"expected images, sounds or a table in {offer.shown}, the folder is empty.\n{hint}".rstrip()
     )

@@ -133,7 +133,7 @@ class Number(DataType):
         Percent keeps its number: 12."""
         if self.decimal and type(cell) is Pointed:
             cell = cell.written
-        if is_gap(cell, self.words):
+        if is_gap(cell, self.words, usual=self.std > 0):
             return None
         if self.unit:
             cell = bare(cell, self.unit)

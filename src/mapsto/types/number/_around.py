@@ -32,6 +32,7 @@ USUAL = frozenset(
     | {"undefined", "tbd", "unbekannt", "nicht bekannt", "keine angabe", "k.a.", "k. a.", "inconnu"}
     | {"desconocido", "error"}
 )
+_INFINITE = re.compile(r"[-+]?inf(?:inity)?")  # a number, though none to learn from
 _LETTER = r"[^\W\d_]"
 _UNIT = re.compile(
     rf"([-+−]?\d(?:[\d.,]*\d)?)\s?((?:{_LETTER}|[°'\"])(?:{_LETTER}|[²³2]){{0,8}}(?:/{_LETTER}{{1,4}})?[²³]?)"
@@ -57,8 +58,9 @@ def numbers_among(cells: Sequence[Any]) -> Sequence[float | None]:
     return [value for cell, value in pairs if value is not None or not is_gap(cell, words)]
 
 
-def is_gap(cell: Any, words: Collection[str]) -> bool:
-    return type(cell) is str and cell.strip().casefold() in words
+def is_gap(cell: Any, words: Collection[str], usual: bool = False) -> bool:
+    """Is a cell one of the words for nothing, or, where others are numbers for sure, a usual one?"""
+    return type(cell) is str and ((word := cell.strip().casefold()) in words or (usual and word in USUAL))
 
 
 def gaps_of(cells: Sequence[Any], values: Sequence[float | None], most: float = GAPS) -> tuple[str, ...]:
@@ -71,6 +73,7 @@ def gaps_of(cells: Sequence[Any], values: Sequence[float | None], most: float = 
     usual = {word for word in counts if word in USUAL}
     repeated = {word for word, count in counts.items() if count > 1 and len(word) <= LONGEST} - usual
     repeated = {word for word in repeated if not any(map(str.isdigit, word))}
+    repeated = {word for word in repeated if not _INFINITE.fullmatch(word)}
     return tuple(sorted(usual | repeated if len(repeated) <= WORDS else usual))
 
 
