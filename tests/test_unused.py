@@ -101,6 +101,12 @@ def test_fields_that_are_named_are_columns_whatever_a_few_rows_look_like(cells: 
     assert table_of(as_asked("x.u -> y", source)) == {"x.u": [cell and cell["u"] for cell in cells]}
 
 
+def test_plain_fields_beside_records_in_a_record_are_columns() -> None:
+    inputs, said = read([{"c": {"d": DRAW.random()}, "e": DRAW.random(), "tags": ["a", "b"][: 1 + i % 2]} for i in range(N)])
+    assert inputs == {"x.e": "number", "x.tags": "categories", "size": "number"}
+    assert "left out: 'x.c' (cells of dict, which no type reads)" in said
+
+
 def test_records_that_are_cells_stay_cells() -> None:
     source = open_source([{"image": {"bytes": b"\x89PNG\r\n", "path": None}, "y": 1}])
     assert source.columns == ("image", "y")
