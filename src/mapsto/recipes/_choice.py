@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from mapsto.config import Budget, Training, from_record
+from mapsto.errors import ConfigError
 from mapsto.signature import Signature, format_call
 
 if TYPE_CHECKING:
@@ -140,9 +141,12 @@ class Choice:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Choice:
-        """The inverse of `to_json`. ConfigError: a value is of another kind than its field."""
+        """The inverse of `to_json`. ConfigError: a value is of another kind than its field, or is missing."""
         plain = {"type_options" if name == "rooms" else name: value for name, value in record.items()}
         training = from_record(Training, plain.pop("training"))
+        lacking = [name for name in ("optimizer", "lr", "batch") if getattr(training, name) is None]
+        if lacking:
+            raise ConfigError(f"training: {lacking[0]} is missing.\nCopy the record again.")
         budget = from_record(Budget, plain.pop("budget"))
         plain |= {"training": training, "budget": budget, "best": plain["best"] or None}
         return from_record(cls, plain)

@@ -28,7 +28,7 @@ from mapsto.data.split import TEST
 from mapsto.data.store import Store
 from mapsto.errors import RunError
 from mapsto.events import Emit
-from mapsto.files import read_arrays, write_atomic
+from mapsto.files import COPY, read_arrays, write_atomic
 from mapsto.run.folder import START
 from mapsto.run.known_rows import LEARNED
 from mapsto.signature import Signature
@@ -192,6 +192,8 @@ def store_of(run: Run, source: Callable[[], Source], emit: Emit) -> Any:
     cache was emptied; of a stream or an environment, what its source gives."""
     store = _stored(run, source, emit) if run.record.get("store") else None
     if run.record["data"].get("kind", "rows") == "rows":
+        if store is None:
+            raise RunError(f"{run.path / 'run.json'}: is damaged (store is missing).\n{COPY}")
         return store
     return source().batches(run.signature, run.types, store, run.settings)
 
