@@ -102,8 +102,8 @@ def test_fields_that_are_named_are_columns_whatever_a_few_rows_look_like(cells: 
 
 
 def test_plain_fields_beside_records_in_a_record_are_columns() -> None:
-    inputs, said = read([{"c": {"d": DRAW.random()}, "e": DRAW.random(), "tags": ["a", "b"][: 1 + i % 2]} for i in range(N)])
-    assert inputs == {"x.e": "number", "x.tags": "categories", "size": "number"}
+    inputs, said = read([{"c": {"d": DRAW.random()}, "e": DRAW.random()} for _ in range(N)])
+    assert inputs == {"x.e": "number", "size": "number"}
     assert "left out: 'x.c' (cells of dict, which no type reads)" in said
 
 

@@ -78,13 +78,15 @@ def with_fields(source: Source, wanted: Sequence[str]) -> Source:
 
 
 def _is_record(name: str, cells: Sequence[Any]) -> bool:
-    """Are all cells records, which no type reads, with a plain cell among their fields? Others of these are
-    columns of their own, too, and left out where no type reads them."""
+    """Are all cells records, which no type reads, of plain cells and perhaps of records, which are columns of
+    their own, too, and left out where no type reads them?"""
     known = [cell for cell in cells if not is_missing(cell)][:LOOKED_AT]
     if not known or not all(isinstance(cell, Mapping) for cell in known):
         return False
     inner = [one for cell in known for one in cell.values()]
-    if not inner or all(isinstance(one, (Mapping, list, tuple, set, bytes)) for one in inner):
+    if any(isinstance(one, (list, tuple, set, bytes)) for one in inner):  # of a file's bytes, of answers
+        return False
+    if all(isinstance(one, Mapping) for one in inner):
         return False
     return all(entry("types", kind).sniff(Column(name, known)) <= 0 for kind in names("types"))
 
