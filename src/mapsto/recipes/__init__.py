@@ -106,7 +106,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
             f"--devices {training.devices}: a step takes {training.batch} rows, too few for each process to"
             " get one.\nGive fewer devices."
         )
-    kinds = _kinds(facts)
+    kinds = output_kinds(facts.signature, facts.column_types)
     return Choice(
         model=model,
         model_options=options,
@@ -150,11 +150,10 @@ def _budget(asked: Budget, decided: Budget) -> Budget:
     )
 
 
-def _kinds(facts: Facts) -> dict[str, str]:
-    return {
-        slot.name: output_kind(facts.signature, slot, facts.column_types["output", slot.name])
-        for slot in facts.signature.outputs
-    }
+def output_kinds(signature: Signature, types: Mapping[tuple[str, str], DataType]) -> dict[str, str]:
+    """{output: the kind of head that it gets}."""
+    outputs = signature.outputs
+    return {slot.name: output_kind(signature, slot, types["output", slot.name]) for slot in outputs}
 
 
 def _best(

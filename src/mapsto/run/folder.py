@@ -23,7 +23,7 @@ from mapsto.models import build as build_model
 from mapsto.outputs.base import Output
 from mapsto.recipes import Choice
 from mapsto.registry import entry, names
-from mapsto.run.segments import answers_before, recover
+from mapsto.run.segments import WEIGHTS, answers_before, recover
 from mapsto.signature import Signature, Slot
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
@@ -100,7 +100,6 @@ RECORD = {  # what of run.json is checked before anything of it is used
         "model_options": dict[str, Any],
     },
 }
-WEIGHTS = "model.safetensors"
 START = "start.safetensors"  # the weights of the run or public model that it started from
 
 

@@ -15,18 +15,21 @@ from typing import Any
 
 from mapsto.errors import RunError
 from mapsto.files import disk_error, locked
+from mapsto.training.checkpoint import NAME, PREVIOUS
 
 WEIGHTS = "model.safetensors"
 NOVELTY = "novelty.safetensors"
 COPIED = ("run.json", "rows.npz", "metrics.json", NOVELTY)  # which stay in the run's folder, too
 MOVED = (WEIGHTS, "decisions.jsonl", "log.jsonl")  # of which the next segment has its own
-CHECKPOINTS = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
 
 
 def set_aside(run: Any) -> str:
     """Put the files of a finished segment into `segments/<k>`, too; the folder's name. RunError where it
     cannot be written. What a kill left of an earlier try goes."""
-    for name in CHECKPOINTS:  # of a training that was killed once it was done: the next would go on from it
+    for name in (
+        NAME,
+        PREVIOUS,
+    ):  # of a training that was killed once it was done: the next would use them
         (run.path / name).unlink(missing_ok=True)
     last, folder = _number(run.record.get("segment", "")), run.path / "segments"
     for other in _numbered(folder):
@@ -98,8 +101,7 @@ def _number(kept: str) -> int:
 
 
 def _copy(source: Path, goal: Path) -> None:
-    """Whole or not at all. Tensors are linked where the disk can, as they are never written in
-    place."""
+    """Whole or not at all. Tensors are linked where the disk can: nobody writes them in place."""
     building = goal.with_name(f".{goal.name}.tmp")
     building.unlink(missing_ok=True)
     linked = False

@@ -268,11 +268,7 @@ def _step_seconds(ready: Prepared, settings: Settings) -> Callable[[Mapping[str,
 
         assert isinstance(ready, Ready)
         rows = ready.store.rows("train")[: training.batch or 1]
-        outputs = ready.signature.outputs
-        kinds = {
-            slot.name: recipes.output_kind(ready.signature, slot, ready.types["output", slot.name])
-            for slot in outputs
-        }
+        kinds = recipes.output_kinds(ready.signature, ready.types)
         with torch.random.fork_rng():
             model = models.build(recipe.model, ready.signature, ready.types, options, kinds)
             batch = ready.store.batch(rows)
