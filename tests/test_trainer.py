@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import mapsto
+from mapsto.batch import Batch
 from mapsto.cli import main
 from mapsto.config import Budget, Training
 from mapsto.errors import DataError
@@ -22,6 +23,7 @@ from mapsto.training.budget import Schedule, shape
 from mapsto.training.optimizers import Muon, build_optimizer, orthogonalised
 from mapsto.training.plan import Plan
 from mapsto.training.prefetch import prefetched
+from mapsto.training.step_seconds import step_seconds
 from mapsto.training.threads import Crowd
 from mapsto.training.trainer import Trainer
 
@@ -262,3 +264,23 @@ def test_threads_that_were_decided_on_are_reproduced(table: Path, tmp_path: Path
         assert mapsto.api.reproduce(run.path, emit=ignore)[1]
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_step_is_timed_with_rows_that_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MAPSTO_CACHE", str(tmp_path))
+    seen: list[int] = []
+
+    class Mean(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3, 3))
+
+        def forward(self, inputs: dict, size: int) -> dict:
+            seen.append(len(inputs["image"]))
+            return {"y": inputs["image"].mean((2, 3)) @ self.weight}
+
+    for side, rows in ((8, 64), (400, 2)):
+        batch = Batch({"image": torch.zeros(64, 3, side, side)}, {}, size=64)
+        assert step_seconds(Mean(), batch, Training(optimizer="adamw", lr=1e-3), torch.device("cpu")) > 0
+        assert set(seen) == {rows}
+        seen.clear()
