@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
+from torch._C import DispatchKey, _dispatch_has_kernel_for_dispatch_key
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+COMPOSITE = DispatchKey.CompositeImplicitAutograd
 
 
 class FlopCounter(TorchDispatchMode):
@@ -30,11 +32,9 @@ class FlopCounter(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         count: Callable[..., int] | None = flop_registry.get(func._overloadpacket)
-        if count is None and func is not torch.ops.prim.device.default:
-            with self:  # what it is made of may have a formula
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+        if count is None and _dispatch_has_kernel_for_dispatch_key(func.name(), COMPOSITE):
+            with self:  # what it is made of may have a formula; torch's own mode imports sympy to ask
+                return func._op_dk(COMPOSITE, *args, **kwargs)
         out = func(*args, **kwargs)
         self.total += count(*args, **kwargs, out_val=out) if count else 0
         return out
