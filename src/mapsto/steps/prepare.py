@@ -79,13 +79,13 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
         if earlier and earlier.model
         else []
     )
-    said = [
-        *begun,
+    reading = [
         *ready.said,
         *([*ready.left_out, ready.parts.said] if isinstance(ready, Ready) else []),
         *augmented,
-        *_worth_saying(signature, types, choice),
+        *_worth_saying(signature, types),
     ]
+    said = [*begun, *reading, _optimizer_words(choice)]
     if isinstance(ready, Ready):
         _save_rows(run, ready)
     rows = {name: ready.batches.size(name) or 0 for name in SPLITS}
@@ -114,6 +114,7 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
             "reasons": list(choice.reasons),
             "best": choice.best,
             "said": said,
+            "reading": reading,
             "unreadable": run.record["unreadable"],
             "inferred": written != run.record["asked"],
         }
@@ -318,8 +319,8 @@ def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
     return store.types["input", signature.inputs[0].name].steps(Ragged(torch.zeros(0), lengths)), least[0]
 
 
-def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) -> list[str]:
-    """How columns are read where it is not obvious, and the optimizer's settings."""
+def _worth_saying(signature: Signature, types: Types) -> list[str]:
+    """How columns are read where it is not obvious."""
     twice = {slot.name for slot in signature.inputs} & {
         slot.name for slot in signature.outputs
     }  # `text -> text`: told apart by their columns
@@ -327,11 +328,13 @@ def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) ->
         (types[side, slot.name], slot.column if slot.name in twice else slot.name)
         for side, slot in spots(signature)
     ]
-    said = [text for column_type, name in told if (text := column_type.said(name))]
+    return [text for column_type, name in told if (text := column_type.said(name))]
+
+
+def _optimizer_words(choice: recipes.Choice) -> str:
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
-    said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")
-    return said
+    return f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}"
 
 
 def _asked_best(signature: Signature, metric: str | None) -> tuple[str, str] | None:
