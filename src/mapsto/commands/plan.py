@@ -56,6 +56,5 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
                 f"{default / took:.2f}×" if default else "—",
             )
         )
-    print("\n".join(aligned(rows)))
-    print(f"plan: {plan}")
+    print("\n".join(["", *aligned(rows)]))
     return 0

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from mapsto import models, recipes
-from mapsto.batch import Ragged
+from mapsto.batch import Batch, Ragged
 from mapsto.checks._gate import gate
 from mapsto.config import Reading, Settings, Training
 from mapsto.data import cache
@@ -243,37 +243,43 @@ def _load_pretrained(run: Run) -> list[str]:
 def _facts(run: Run, ready: Prepared, settings: Settings, earlier: WarmStart | None) -> recipes.Facts:
     """What recipes decide by."""
     timed = settings.budget.steps is None and settings.budget.epochs is None
-    store = ready.store if isinstance(ready, Ready) else None
+    store, device = ready.store if isinstance(ready, Ready) else None, choose_device(settings.training.device)
+
+    def first(count: int) -> Batch:
+        assert store is not None
+        return store.batch(store.rows("train")[:count])
+
     lengths = None if store is None else store.lengths(store.rows("train"))
     return recipes.Facts(
         ready.signature,
         dict(ready.types),
         ENDLESS if ready.rows is None else ready.rows,
         (settings.budget.minutes or recipes.MINUTES) if timed else None,
-        lambda: machine_speed(choose_device(settings.training.device)),
+        lambda: machine_speed(device),
         0 if lengths is None else int(lengths.sum()),
         lambda: None if store is None else _said(store),
         "start" in run.record,
         earlier.found if earlier else {},
-        lambda: text_speed(choose_device(settings.training.device)),
-        _step_seconds(ready, settings) if timed and store is not None and settings.model is None else None,
+        lambda: text_speed(device),
+        step_timer(ready.signature, dict(ready.types), first, device)
+        if timed and store is not None and settings.model is None
+        else None,
     )
 
 
-def _step_seconds(ready: Prepared, settings: Settings) -> Callable[[Mapping[str, Any], Training], float]:
-    """What a step of the recipe's model takes on rows of this data."""
-    recipe = recipes.recipe_of(ready.signature)
+def step_timer(
+    signature: Signature, types: Types, rows: Callable[[int], Batch], device: torch.device
+) -> Callable[[Mapping[str, Any], Training], float]:
+    """What a step of the recipe's model takes on this machine. rows: so many of the data, encoded."""
+    recipe = recipes.recipe_of(signature)
 
     def measure(options: Mapping[str, Any], training: Training) -> float:
         from mapsto.training.step_seconds import step_seconds
 
-        assert isinstance(ready, Ready)
-        rows = ready.store.rows("train")[: training.batch or 1]
-        kinds = recipes.output_kinds(ready.signature, ready.types)
+        kinds = recipes.output_kinds(signature, types)
         with torch.random.fork_rng():
-            model = models.build(recipe.model, ready.signature, ready.types, options, kinds)
-            batch = ready.store.batch(rows)
-            return step_seconds(model, batch, training, choose_device(settings.training.device))
+            model = models.build(recipe.model, signature, types, options, kinds)
+            return step_seconds(model, rows(training.batch or 1), training, device)
 
     return measure
 

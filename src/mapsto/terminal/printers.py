@@ -92,13 +92,9 @@ class PlainPrinter:
         return [*self._under("data", data), *self._under("reading", reading), *self._under("model", model)]
 
     def _forecast(self, event: Event) -> list[str]:
-        return self._under(
-            "plan",
-            [
-                f"forecast: {duration(event['seconds'])}, {size(event['memory'])} of memory,"
-                f" {size(event['disk'])} of disk"
-            ],
-        )
+        lasts = "" if event["seconds"] is None else f"{duration(event['seconds'])}, "
+        needs = f"{size(event['memory'])} of memory, {size(event['disk'])} of disk"
+        return self._under("plan", [f"forecast: {lasts}{needs}"])
 
     def _plan(self, event: Event) -> list[str]:
         return self._under("plan", [event["text"]])
