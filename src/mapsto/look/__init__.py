@@ -164,7 +164,7 @@ def _choice(
     chunk, known = next(iter(source.chunks(len(source.rows)))), np.flatnonzero(parts.of == TRAIN)
 
     def first(count: int) -> Batch:
-        return _batch(chunk, np.resize(known, count), signature, types, False)
+        return _batch(chunk, np.resize(known, count).tolist(), signature, types, False)
 
     share = float((parts.of == TRAIN).mean())
     rows = max(1, round(share * source.total))
@@ -185,7 +185,7 @@ def _choice(
         lambda: machine_speed(device),
         letters,
         text_flops=lambda: text_speed(device),
-        step_seconds=step_timer(signature, types, first, device) if settings.model is None else None,
+        step_seconds=step_timer(signature, dict(types), first, device) if settings.model is None else None,
     )
     return recipes.choose(facts, settings)
 
