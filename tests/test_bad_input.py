@@ -23,6 +23,7 @@ from mapsto import api
 from mapsto.cli import main
 from mapsto.data.open import open_source
 from mapsto.errors import MapstoError, RunError
+from mapsto.training.eager import AdamW
 
 pytestmark = pytest.mark.usefixtures("without_reports")
 
@@ -500,13 +501,13 @@ def test_a_full_disk_at_the_end_says_what_to_do(tmp_path: Path, monkeypatch: pyt
 
 def test_between_the_shell_and_the_optimizer_lie_eight_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
-    step = torch.optim.AdamW.step
+    step = AdamW.step
 
-    def spy(self: torch.optim.AdamW, *words: object) -> object:
+    def spy(self: AdamW, *words: object) -> object:
         seen.append([frame.name for frame in traceback.extract_stack() if "/mapsto/" in frame.filename])
         return step(self, *words)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    monkeypatch.setattr(AdamW, "step", spy)
     trained(tmp_path, a_table(tmp_path / "t.csv", rows()), "--target", "y")
     assert seen[-1] == ["main", "train", "fit", "fit", "learn", "step", "update", "apply"]
 

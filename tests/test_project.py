@@ -194,7 +194,7 @@ def test_public_names_are_frozen() -> None:
 
 def test_flags_are_frozen() -> None:
     _, commands = parser()
-    found = {name: {flag for action in command._actions for flag in action.option_strings} - {"-h", "--help"} for name, command in commands.items()}
+    found = {name: {flag for action in command._actions for flag in action.option_strings} - {"-h", "--help", "--help-all"} for name, command in commands.items()}
     assert found == {name: set(flags.split()) for name, flags in FLAGS.items()}
 
 
@@ -310,7 +310,7 @@ def test_commands_of_the_pages_are_understood(page: str, line: str) -> None:
         assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) for target in words[1:])
         return
     top, _ = parser()
-    asked = top.parse_args([word for word in words[1:] if word != "--help"] + (["DATA"] if "--help" in words else []))
+    asked = top.parse_args([word for word in words[1:] if not word.startswith("--help")] + (["DATA"] if {"--help", "--help-all"} & {*words} else []))
     known = {spot for group in ("reading", "budget", "training") for spot in getattr(Settings(), group).__dataclass_fields__}
     settings_of({name: value for name, value in vars(asked).items() if name in known and value is not None})
     for word in getattr(asked, "words", ()):

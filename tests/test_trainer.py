@@ -208,7 +208,7 @@ def test_a_net_that_learned_nothing_is_told_last_with_what_to_do(
 ) -> None:
     monkeypatch.setattr("mapsto.steps.cautions.PASSES", 10**6)  # which no machine makes in that time
     words = ["train", str(table), "x, shop -> y", "--model", "linear", "--lr", "1e-9", "--out", str(tmp_path)]
-    assert main([*words, "--minutes", "0.001", "--name", "short"]) == 0
+    assert main([*words, "--minutes", "0.001", "--patience", "0", "--name", "short"]) == 0
     *_, first, second, last = capsys.readouterr().out.splitlines()
     assert first.startswith("warning: 'y': r2") and first.endswith("which knows nothing of the inputs")
     assert second.startswith("warning: its minutes were over after ")
@@ -284,3 +284,10 @@ def test_a_step_is_timed_with_rows_that_fit(monkeypatch: pytest.MonkeyPatch, tmp
         assert step_seconds(Mean(), batch, Training(optimizer="adamw", lr=1e-3), torch.device("cpu")) > 0
         assert set(seen) == {rows}
         seen.clear()
+
+
+def test_a_goal_that_was_reached_is_no_lack_of_minutes(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mapsto.steps.cautions.PASSES", 10**6)
+    heard: list[dict] = []
+    mapsto.train(table, "x, shop -> y", minutes=5, until="r2=-1000", model="linear", plan="default", out=tmp_path, emit=lambda event: heard.append(dict(event)))
+    assert "reached" in heard[-1]["stopped"] and not any("minutes were over" in said for said in heard[-1]["cautions"])

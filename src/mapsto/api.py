@@ -140,7 +140,7 @@ def planned(data: Any, signature: str | None = None, emit: Emit | None = None, *
         run = Run.create(Path(folder), "plan", record)
         prepare(run, source, emit)
         learner = run.new_learner(run.new_model(), store_of(run, lambda: source, emit))
-        trainer = Trainer(learner, None, run.choice.budget, elapsed=time.monotonic() - started)
+        trainer = Trainer(learner, None, run.choice.budget, None, emit, time.monotonic() - started)
         trainer.prepare()
     return trainer.plan
 

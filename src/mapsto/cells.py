@@ -6,10 +6,11 @@ import errno
 import math
 import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from mapsto.errors import CellError
@@ -72,12 +73,13 @@ class Blob:
 
     def read(self) -> bytes:
         """The bytes. Raises OSError as the system does, and where it lies elsewhere than it must."""
-        path = Path(self.path)
         if self.within is not None and leads_out(self.path, self.within):
             raise OSError(errno.EACCES, f"outside {self.within}; to read it all the same: --follow-links")
-        if path.exists() and not path.is_file() and not path.is_dir():
+        mode = os.stat(self.path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise OSError(errno.EINVAL, "a pipe or a device, no file")
-        return path.read_bytes()
+        with open(self.path, "rb") as file:
+            return file.read()
 
     def __str__(self) -> str:
         return self.name
@@ -85,7 +87,8 @@ class Blob:
 
 def leads_out(path: str, folder: str) -> bool:
     """Is what a path names, all links followed, elsewhere than below a folder?"""
-    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    real, above = os.path.realpath(path), os.path.realpath(folder)
+    return real != above and not real.startswith(os.path.join(above, ""))
 
 
 class Continued(str):

@@ -28,7 +28,8 @@ NAMES = {int: "a whole number", float: "a finite number", bool: "true or false",
 
 def setting(default: Any, says: str, **more: Any) -> Any:
     """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0`, `below=1` and `most=1`
-    bound it; `several=True`: texts separated by commas, also given as a list."""
+    bound it; `several=True`: texts separated by commas, also given as a list; `metavar`: what the flag
+    takes."""
     return field(default=default, metadata={"help": says, **more})
 
 
@@ -49,19 +50,23 @@ class Reading:
         "columns to learn from though they only number or name the rows, separated by commas",
         several=True,
     )
-    test: str | None = setting(None, "a separate file or folder of test rows")
+    test: str | None = setting(None, "a separate file or folder of test rows", metavar="PATH")
     follow_links: bool = setting(
         False, "read what links in a folder, and names in a table's cells, lead to outside that folder, too"
     )
     root: str | None = setting(
-        None, "the folder of the files that a table's cells name; default: the table's own, or one in it"
+        None,
+        "the folder of the files that a table's cells name; default: the table's own, or one in it",
+        metavar="FOLDER",
     )
     split_seed: int = setting(0, "seed of the hash that divides the rows", above=-1)
-    group: str | None = setting(None, "column whose equal values never straddle the splits")
+    group: str | None = setting(None, "column whose equal values never straddle the splits", metavar="COLUMN")
     time: str | None = setting(
-        None, "column by which the last rows become validation and test; with --group, the last of each group"
+        None,
+        "column by which the last rows become validation and test; with --group, the last of each group",
+        metavar="COLUMN",
     )
-    weight: str | None = setting(None, "column of row weights (≥ 0)")
+    weight: str | None = setting(None, "column of row weights (≥ 0)", metavar="COLUMN")
     folds: int = setting(0, "cross-validation: train this many times, every row tested once", above=-1)
     max_bad: float = setting(0.05, "share of unreadable rows above which training stops", above=-1e-9)
     store: str | None = setting(
@@ -83,7 +88,9 @@ class Budget:
     minutes: float | None = setting(None, "minutes from the command's start to the best weights", above=0)
     steps: int | None = setting(None, "optimizer steps", above=0)
     epochs: float | None = setting(None, "passes over the training rows", above=0)
-    until: str | None = setting(None, "stop once the validation metric reaches this: accuracy=0.94")
+    until: str | None = setting(
+        None, "stop once the validation metric reaches this: accuracy=0.94", metavar="METRIC=N"
+    )
     patience: float | None = setting(
         None,
         "early stopping: end after this share of the budget without a better metric (0: never)",
@@ -121,7 +128,7 @@ class Training:
     )
     precision: str | None = setting(None, "arithmetic", choices=("float32", "tf32", "bfloat16", "float16"))
     seed: int = setting(0, "seed of everything random in training", above=-1)
-    device: str | None = setting(None, "where to compute: cpu, cuda, cuda:1, mps")
+    device: str | None = setting(None, "where to compute: cpu, cuda, cuda:1, mps", metavar="DEVICE")
     threads: int | None = setting(None, "processor threads", above=0)
     devices: int | None = setting(
         None,

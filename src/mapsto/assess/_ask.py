@@ -170,9 +170,11 @@ def titles() -> dict[str, str]:
     return {name: module("assess", name).TITLE for name in questions()}
 
 
-def ask_all(view: View, names: Sequence[str] | None = None, seconds: float = SECONDS) -> list[Section]:
+def ask_all(
+    view: View, names: Sequence[str] | None = None, seconds: float = SECONDS, emit: Emit | None = None
+) -> list[Section]:
     """Sections of the questions named, or of all that make sense for the run. A named one that makes no sense
-    says so.
+    says so. emit: hears of each before it is asked.
 
     Nothing of the run changes: modes, gradients, random numbers and devices are put back. ConfigError for a
     name that is none.
@@ -181,7 +183,9 @@ def ask_all(view: View, names: Sequence[str] | None = None, seconds: float = SEC
     found = {name: _module(name) for name in wanted}
     sections = []
     whole = out_of_fold(view) or view
-    for name, asked in found.items():
+    for number, (name, asked) in enumerate(found.items()):
+        if emit is not None:
+            emit({"event": "question", "number": number, "total": len(found), "name": name})
         memory.release_heap()  # what one question freed is not for the next to build upon
         with threadpool_limits(
             1, user_api="blas"

@@ -157,11 +157,11 @@ class View:
     @cached_property
     def multiplications(self) -> float:
         """Of one row's forward pass, counted on one row by torch."""
-        from torch.utils.flop_counter import FlopCounterMode
+        from mapsto.training.flops import FlopCounter
 
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounter() as counter:
             self.learner.arrays(self.learner.batch_of(self.store, self.held.rows[:1]))
-        return counter.get_total_flops() / 2
+        return counter.total / 2
 
     def rows_in(self, seconds: float) -> int:
         """About how many forward passes of a row fit into so many seconds on an ordinary machine: from the

@@ -26,6 +26,58 @@ from mapsto.files import disk_error, write_atomic
 Row = dict[str, Any]
 
 
+def flags(words: str) -> tuple[str, ...]:
+    """Flags from their names."""
+    return tuple(f"--{word}" for word in words.split())
+
+
+def takes_help(
+    command: argparse.ArgumentParser,
+    common: Sequence[str] = (),
+    examples: Sequence[tuple[str, str]] = (),
+) -> None:
+    """`--help` of a command whose other arguments stand and, where that shows only the common flags,
+    `--help-all`. examples: (command line, what it does)."""
+    places = [action for action in command._actions if not action.option_strings]
+    words = [str(one.metavar or one.dest.upper()) for one in places]  # as they are read, their counts change
+    words = [
+        f"[{word}]" if one.nargs in ("*", "?") else word for word, one in zip(words, places, strict=True)
+    ]
+    head = f"usage: {' '.join((command.prog, *words))} [options]\n\n{command.description}"
+    more = {"action": Help, "head": head, "examples": examples}
+    command.add_argument("-h", "--help", common=common, help="show this", **more)
+    if common:
+        named = any("--model" in action.option_strings for action in command._actions)
+        says = "every option" + ", and what models, learners and metrics there are" * named
+        command.add_argument("--help-all", help=says, **more)
+
+
+class Help(argparse.Action):
+    """Print the help and end. common: the flags that are shown, () for all; None: all in their groups, and
+    what can be named."""
+
+    def __init__(
+        self,
+        option_strings: Sequence[str],
+        dest: str,
+        head: str,
+        examples: Sequence[tuple[str, str]],
+        help: str,
+        common: Sequence[str] | None = None,
+    ):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+        self.head, self.examples, self.common = head, examples, common
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        from mapsto.terminal.help import full_help, short_help
+
+        if self.common is None:
+            print(full_help(parser, self.head, self.examples), end="")
+        else:
+            print(short_help(parser, self.head, self.common, self.examples), end="")
+        parser.exit()
+
+
 def takes_words(command: argparse.ArgumentParser) -> None:
     """Data and signature, in one row of words."""
     command.add_argument(
@@ -61,6 +113,20 @@ def takes_trust(command: argparse.ArgumentParser) -> None:
         action="append",
         metavar="FILE",
         help="a .py file of yours that a run was made with and may execute; repeatable",
+    )
+
+
+def takes_model(command: argparse.ArgumentParser) -> None:
+    """What learns, and how."""
+    command.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file [the recipe's]",
+    )
+    command.add_argument(
+        "--learner",
+        metavar="LEARNER",
+        help="a way of learning, with options in parentheses [the recipe's]",
     )
 
 
@@ -182,13 +248,24 @@ def settings(command: argparse.ArgumentParser, group: type) -> None:
                 default=None,
             )
             continue
-        choices = f" ({', '.join(spot.metadata['choices'])})" if "choices" in spot.metadata else ""
-        default = f" [{spot.default}]" if spot.default not in (None, 0) else ""
+        default = f" [{spot.default}]" if spot.default is not None else ""
         section.add_argument(
             f"--{spot.name.replace('_', '-')}",
-            help=(spot.metadata["help"] + choices + default).replace("%", "%%"),
-            metavar=spot.name.split("_")[-1].upper(),
+            help=(spot.metadata["help"] + default).replace("%", "%%"),
+            metavar=_metavar(spot),
         )
+
+
+def _metavar(spot: dataclasses.Field[Any]) -> str:
+    """What follows a setting's flag: its choices, a number, or what its record says."""
+    if "choices" in spot.metadata:
+        return "|".join(spot.metadata["choices"])
+    number = any(word in str(spot.type) for word in ("int", "float"))
+    return (
+        "N"
+        if number
+        else spot.metadata.get("metavar") or ("COLUMNS" if "several" in spot.metadata else "TEXT")
+    )
 
 
 def input_paths(words: list[str]) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import data_and_signature, settings, takes_words
+from mapsto.commands.base import data_and_signature, flags, settings, takes_words
 from mapsto.config import Reading, settings_of
 from mapsto.events import Emit
 from mapsto.terminal.words import say
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 HELP = "what is wrong with data, before anything is learned from it; exit code 1: a training would stop"
 WIDTH = 110  # characters of a line
+COMMON = flags("fix target drop keep test group time allow json")
+EXAMPLES = (
+    ("mapsto check photos/", "a folder of pictures for each class"),
+    ('mapsto check houses.csv "* -> price:number"', "a table"),
+    ('mapsto check houses.csv "* -> price:number" --fix clean', "and a cleaned copy of it"),
+)
 
 
 def arguments(command: argparse.ArgumentParser) -> None:

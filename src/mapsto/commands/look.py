@@ -6,11 +6,17 @@ import argparse
 import dataclasses
 import json
 
-from mapsto.commands.base import data_and_signature, settings, takes_words
+from mapsto.commands.base import data_and_signature, flags, settings, takes_words
 from mapsto.config import Reading, settings_of
 from mapsto.events import Emit
 
 HELP = "a few rows at each stage, from the raw cell to what the net is given; nothing is trained"
+COMMON = flags("target drop keep test group time model json")
+EXAMPLES = (
+    ("mapsto look photos/", "a folder of pictures for each class"),
+    ('mapsto look houses.csv "* -> price:number"', "a table"),
+    ('mapsto look houses.csv "* -> price:number" --model mlp', "as this model is given it"),
+)
 
 
 def arguments(command: argparse.ArgumentParser) -> None:

@@ -6,19 +6,22 @@ import argparse
 import dataclasses
 import json
 
-from mapsto.commands.base import data_and_signature, settings, takes_words
+from mapsto.commands.base import data_and_signature, flags, settings, takes_model, takes_words
 from mapsto.config import Budget, Reading, Training
 from mapsto.events import Emit
 
 HELP = "time a training's step on this machine under every plan that matters; nothing is trained"
+COMMON = flags("target minutes steps epochs model batch device threads plan json")
+EXAMPLES = (
+    ("mapsto plan photos/ --minutes 10", "a folder of pictures for each class"),
+    ('mapsto plan houses.csv "* -> price:number" --steps 2000', "a table"),
+    ("mapsto plan photos/ --model 'resnet(depth=20)' --plan thorough", "with compiled models, too"),
+)
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_words(command)
-    command.add_argument(
-        "--model", help="a model, with options in parentheses: 'resnet(depth=56)', or a .py file"
-    )
-    command.add_argument("--learner", help="a way of learning, with options in parentheses")
+    takes_model(command)
     for group in (Reading, Budget, Training):
         settings(command, group)
 
@@ -53,6 +56,5 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
                 f"{default / took:.2f}×" if default else "—",
             )
         )
-    print("\n".join(aligned(rows)))
-    print(f"plan: {plan}")
+    print("\n".join(["", *aligned(rows)]))
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import (
     Row,
+    flags,
     input_paths,
     parted,
     places,
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 
 HELP = "answers for new rows"
 EVENTS = False  # its output is rows
+COMMON = flags("text keep only probabilities missing-ok out")
+EXAMPLES = (
+    ("mapsto predict RUN new.csv --out answers.csv", "a table with an answer for each row"),
+    ("mapsto predict RUN new.csv --keep id --probabilities", "beside a column of the data, each class"),
+    ("mapsto predict RUN --text 'to be answered'", "one text"),
+)
 
 
 def arguments(command: argparse.ArgumentParser) -> None:

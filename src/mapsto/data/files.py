@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,7 +57,7 @@ class Entry:
     size: int
     mtime: int
 
-    @property
+    @cached_property
     def suffix(self) -> str:
         """'.csv' for 'a.CSV' and for 'a.csv.gz'."""
         return inner_suffix(self.name)
@@ -76,8 +77,16 @@ class Listing:
 
 def inner_suffix(name: str) -> str:
     """The suffix in lower case, looking through .gz, .bz2 and .xz: 'a.csv.gz' -> '.csv'."""
-    path = Path(name.lower())
-    return Path(path.stem).suffix if path.suffix in PACKED_SUFFIXES else path.suffix
+    last = suffix_of(name)
+    return suffix_of(name[: -len(last)]) if last in PACKED_SUFFIXES else last
+
+
+def suffix_of(name: str) -> str:
+    """The last suffix in lower case, as pathlib has it in ten times as long: each of a dozen readers asks for
+    that of every file of a folder."""
+    own = os.path.basename(name)
+    dot = own.rfind(".")
+    return own[dot:].lower() if 0 < dot < len(own) - 1 else ""
 
 
 def listing(root: Path, follow: bool = False) -> Listing:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-from mapsto.data.files import PACKED_SUFFIXES, Entry
+from mapsto.data.files import PACKED_SUFFIXES, Entry, suffix_of
 from mapsto.data.offer import table_suffixes
 from mapsto.registry import entry, names
 from mapsto.types.base import DataType
@@ -30,7 +29,7 @@ def words() -> str:
 
 def by_suffix(name: str) -> str | None:
     """The type that files of such a name are of."""
-    suffix = Path(name).suffix.lower()
+    suffix = suffix_of(name)
     return next((medium for medium, found in media().items() if suffix in found.suffixes), None)
 
 
@@ -43,7 +42,7 @@ def medium_of(file: Entry) -> str | None:
     """Which of them a file is: by suffix; by the first bytes where the suffix says nothing known."""
     if medium := by_suffix(file.name):
         return medium
-    suffix = Path(file.name).suffix.lower()
+    suffix = suffix_of(file.name)
     if suffix in PLAIN or suffix in PACKED_SUFFIXES or suffix in table_suffixes():
         return None
     try:

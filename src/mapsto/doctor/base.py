@@ -215,12 +215,12 @@ class Subject:
     @cached_property
     def multiplications(self) -> float:
         """Of one row's forward pass, counted by torch on two rows."""
-        from torch.utils.flop_counter import FlopCounterMode
+        from mapsto.training.flops import FlopCounter
 
         two = self._ready(self.store.rows("train")[:2])
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), FlopCounter() as counter:
             self.learner(self.first.eval()).outputs(two)
-        return counter.get_total_flops() / 2 / max(1, two.size)
+        return counter.total / 2 / max(1, two.size)
 
     @cached_property
     def _most(self) -> int:

@@ -32,6 +32,7 @@ from mapsto.registry import entry, names
 from mapsto.registry.trust import trust_asked
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk
+from mapsto.steps.prepare import step_timer
 from mapsto.steps.rows import fit_types, scanned
 from mapsto.training.machine import choose_device, machine_speed, text_speed
 from mapsto.types.base import DataType
@@ -159,6 +160,12 @@ def _choice(
     parts: Split,
     source: Sample,
 ) -> recipes.Choice:
+    """What a training would choose, which times its step on as many rows as it takes, too."""
+    chunk, known = next(iter(source.chunks(len(source.rows)))), np.flatnonzero(parts.of == TRAIN)
+
+    def first(count: int) -> Batch:
+        return _batch(chunk, np.resize(known, count).tolist(), signature, types, False)
+
     share = float((parts.of == TRAIN).mean())
     rows = max(1, round(share * source.total))
     held = [
@@ -178,6 +185,7 @@ def _choice(
         lambda: machine_speed(device),
         letters,
         text_flops=lambda: text_speed(device),
+        step_seconds=step_timer(signature, dict(types), first, device) if settings.model is None else None,
     )
     return recipes.choose(facts, settings)
 

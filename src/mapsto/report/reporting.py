@@ -66,7 +66,7 @@ def ask(run: Run, source: Source | None, emit: Emit, made: Mapping[str, Predicti
     try:
         view = _view(run, source, emit, made)
         rows, example = _rows(run, view)
-        sections = [*rows, *ask_all(view)]
+        sections = [*rows, *ask_all(view, emit=emit)]
     except FAILURES as problem:
         sections = [
             unanswered("questions", "What else is there to know?", " ".join(str(problem).split())[:600])

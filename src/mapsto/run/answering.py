@@ -202,8 +202,8 @@ def evaluate(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """{output: {metric: {"value", "low", "high", "n", "definition"}}} on rows with known answers; where the
     run has learned from some of them, also "learned", their number, and "new", the same figures on the
-    others, {} where there are none. DataError when there are no rows; of those that cannot be read, which are
-    left out, and of those that it learned from `emit` hears."""
+    others, {} where there are none; "unread", how many rows cannot be read and are left out, where there are
+    any. DataError when there are no rows; of what is left out and of what it learned from `emit` hears."""
     from mapsto.run.known_rows import in_words, learned_rows
 
     _, source = run._source(data)
@@ -211,18 +211,16 @@ def evaluate(
     unread: list[str] = []
     found, kept = _measured(run, source, signature, unread)
     if unread and emit:
-        emit(
-            {
-                "event": "note",
-                "text": f"{len(unread):,} rows cannot be read and are left out; the first: {unread[0]}",
-            }
-        )
+        text = f"{len(unread):,} rows cannot be read and are left out; the first: {unread[0]}"
+        emit({"event": "note", "text": text})
     if not len(found):
         raise DataError(
             f"{source.name}: expected rows to evaluate on, found none that can be read.\nThe run learned:"
             f" {run.signature}"
         )
     scores = _scores(run, found)
+    for figures in (one for metrics in scores.values() for one in metrics.values() if unread):
+        figures["unread"] = len(unread)
     learned = learned_rows(run, source, signature)
     learned = None if learned is None else (learned if kept is None else learned[kept])[found.rows]
     if learned is None or not learned.any():

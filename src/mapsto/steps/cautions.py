@@ -18,7 +18,7 @@ def cautions(run: Run, trainer: Trainer, test: Mapping[str, Scores], beside: Map
     """Sentences, none where all is well. test: {output: its figures}; beside: {output: {simple answer: its
     figures}} on the same rows."""
     passes = _passes(trainer)
-    short = trainer.course.clock.minutes is not None and passes is not None and passes < PASSES
+    short = _out_of_time(trainer) and passes is not None and passes < PASSES
     found = [_beaten(run, trainer.learner, slot, test[slot], beside.get(slot, {})) for slot in test]
     found = [sentence for sentence in found if sentence]
     if short:
@@ -38,7 +38,8 @@ def _passes(trainer: Trainer) -> float | None:
 def _out_of_time(trainer: Trainer) -> bool:
     """Did minutes end it, and no goal, patience or number of steps?"""
     fixed = trainer.course.fixed_total()
-    return trainer.course.clock.minutes is not None and (fixed is None or trainer.step < fixed)
+    timed = trainer.course.clock.minutes is not None and not trainer.stop
+    return timed and (fixed is None or trainer.step < fixed)
 
 
 def _beaten(run: Run, learner: Learner, slot: str, own: Scores, simple: Mapping[str, Scores]) -> str:

@@ -263,6 +263,9 @@ def _result(
         "test": figures,
         "seconds": round(seconds, 2),
         "baselines": beside,
+        "higher_is_better": {
+            slot: {one.name: one.higher_is_better for one in run.output(slot).metrics} for slot in test
+        },
         **more,
     }
 

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from mapsto import models, recipes
-from mapsto.batch import Ragged
+from mapsto.batch import Batch, Ragged
 from mapsto.checks._gate import gate
 from mapsto.config import Reading, Settings, Training
 from mapsto.data import cache
@@ -79,13 +79,13 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
         if earlier and earlier.model
         else []
     )
-    said = [
-        *begun,
+    reading = [
         *ready.said,
         *([*ready.left_out, ready.parts.said] if isinstance(ready, Ready) else []),
         *augmented,
-        *_worth_saying(signature, types, choice),
+        *_worth_saying(signature, types),
     ]
+    said = [*begun, *reading, _optimizer_words(choice)]
     if isinstance(ready, Ready):
         _save_rows(run, ready)
     rows = {name: ready.batches.size(name) or 0 for name in SPLITS}
@@ -114,6 +114,7 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
             "reasons": list(choice.reasons),
             "best": choice.best,
             "said": said,
+            "reading": reading,
             "unreadable": run.record["unreadable"],
             "inferred": written != run.record["asked"],
         }
@@ -242,37 +243,43 @@ def _load_pretrained(run: Run) -> list[str]:
 def _facts(run: Run, ready: Prepared, settings: Settings, earlier: WarmStart | None) -> recipes.Facts:
     """What recipes decide by."""
     timed = settings.budget.steps is None and settings.budget.epochs is None
-    store = ready.store if isinstance(ready, Ready) else None
+    store, device = ready.store if isinstance(ready, Ready) else None, choose_device(settings.training.device)
+
+    def first(count: int) -> Batch:
+        assert store is not None
+        return store.batch(store.rows("train")[:count])
+
     lengths = None if store is None else store.lengths(store.rows("train"))
     return recipes.Facts(
         ready.signature,
         dict(ready.types),
         ENDLESS if ready.rows is None else ready.rows,
         (settings.budget.minutes or recipes.MINUTES) if timed else None,
-        lambda: machine_speed(choose_device(settings.training.device)),
+        lambda: machine_speed(device),
         0 if lengths is None else int(lengths.sum()),
         lambda: None if store is None else _said(store),
         "start" in run.record,
         earlier.found if earlier else {},
-        lambda: text_speed(choose_device(settings.training.device)),
-        _step_seconds(ready, settings) if timed and store is not None and settings.model is None else None,
+        lambda: text_speed(device),
+        step_timer(ready.signature, dict(ready.types), first, device)
+        if timed and store is not None and settings.model is None
+        else None,
     )
 
 
-def _step_seconds(ready: Prepared, settings: Settings) -> Callable[[Mapping[str, Any], Training], float]:
-    """What a step of the recipe's model takes on rows of this data."""
-    recipe = recipes.recipe_of(ready.signature)
+def step_timer(
+    signature: Signature, types: Types, rows: Callable[[int], Batch], device: torch.device
+) -> Callable[[Mapping[str, Any], Training], float]:
+    """What a step of the recipe's model takes on this machine. rows: so many of the data, encoded."""
+    recipe = recipes.recipe_of(signature)
 
     def measure(options: Mapping[str, Any], training: Training) -> float:
         from mapsto.training.step_seconds import step_seconds
 
-        assert isinstance(ready, Ready)
-        rows = ready.store.rows("train")[: training.batch or 1]
-        kinds = recipes.output_kinds(ready.signature, ready.types)
+        kinds = recipes.output_kinds(signature, types)
         with torch.random.fork_rng():
-            model = models.build(recipe.model, ready.signature, ready.types, options, kinds)
-            batch = ready.store.batch(rows)
-            return step_seconds(model, batch, training, choose_device(settings.training.device))
+            model = models.build(recipe.model, signature, types, options, kinds)
+            return step_seconds(model, rows(training.batch or 1), training, device)
 
     return measure
 
@@ -318,8 +325,8 @@ def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
     return store.types["input", signature.inputs[0].name].steps(Ragged(torch.zeros(0), lengths)), least[0]
 
 
-def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) -> list[str]:
-    """How columns are read where it is not obvious, and the optimizer's settings."""
+def _worth_saying(signature: Signature, types: Types) -> list[str]:
+    """How columns are read where it is not obvious."""
     twice = {slot.name for slot in signature.inputs} & {
         slot.name for slot in signature.outputs
     }  # `text -> text`: told apart by their columns
@@ -327,11 +334,13 @@ def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) ->
         (types[side, slot.name], slot.column if slot.name in twice else slot.name)
         for side, slot in spots(signature)
     ]
-    said = [text for column_type, name in told if (text := column_type.said(name))]
+    return [text for column_type, name in told if (text := column_type.said(name))]
+
+
+def _optimizer_words(choice: recipes.Choice) -> str:
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
-    said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")
-    return said
+    return f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}"
 
 
 def _asked_best(signature: Signature, metric: str | None) -> tuple[str, str] | None:

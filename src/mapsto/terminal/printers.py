@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mapsto.errors import printable
 from mapsto.events import Event
-from mapsto.terminal.words import duration, number, short, size
+from mapsto.terminal.colour import coloured, painted
+from mapsto.terminal.results import table
+from mapsto.terminal.words import duration, short, size
 
 EVERY = 10.0  # seconds between progress lines where nothing can be redrawn
-
+PATIENCE = 2.0  # seconds that a report may take unsaid
 
 EFFECTS = {"rate": "rate ×", "micro_batch": "micro-batch", "threads": "threads:"}  # of decisions
+
+
+BARS = {"encode": "reading", "step": "learning", "evaluate": "learning", "question": "reporting"}
 
 
 class PlainPrinter:
     """One line an event; progress at most every ten seconds."""
 
     def __init__(self) -> None:
-        self._next, self._score = 0.0, ""
+        self._next, self._score, self._best = 0.0, "", ""
+        self._heading, self._since = "", 0.0  # the last one, and when the report was begun
 
     def __call__(self, event: Event) -> None:
         for line in self.lines(event):
@@ -32,22 +39,38 @@ class PlainPrinter:
         found: list[str] = getattr(self, f"_{kind}", lambda event: [])(event)
         return [printable(line) for line in found]
 
+    def _under(self, heading: str, lines: Sequence[str]) -> list[str]:
+        """Lines below their heading, which stands once."""
+        again, self._heading = heading == self._heading, heading
+        return [*([] if again else [heading]), *(f"  {line}" for line in lines)] if lines else []
+
     def _said(self, event: Event) -> list[str]:
-        return [f"  {event['text']}"]
+        return self._under("data", [event["text"]])
 
     def _finding(self, event: Event) -> list[str]:
-        return [
-            f"  warning: {event['what']}: {event['effect']}" + (f" ({event['fix']})" if event["fix"] else "")
-        ]
+        fix = f" ({event['fix']})" if event["fix"] else ""
+        return self._under("data", [f"warning: {event['what']}: {event['effect']}{fix}"])
 
     def _note(self, event: Event) -> list[str]:
+        self._heading = ""
         return [event["text"]]
 
     def _encode(self, event: Event) -> list[str]:
         if time.monotonic() < self._next:
             return []
         first, self._next = self._next == 0.0, time.monotonic() + EVERY
-        return [] if first else [f"reading: {event['rows']:,} of {event['total']:,} rows"]
+        return (
+            [] if first else self._under("data", [f"{event['rows']:,} of {event['total']:,} rows are read"])
+        )
+
+    def _question(self, event: Event) -> list[str]:
+        """Of a report that takes long."""
+        now = time.monotonic()
+        self._since = self._since if event["number"] else now
+        if now < max(self._next, self._since + PATIENCE):
+            return []
+        self._next = now + EVERY
+        return [f"  {event['number']} of {event['total']} questions are answered"]
 
     def _decided(self, event: Event) -> list[str]:
         rows, classes = event["rows"], event["classes"]
@@ -59,44 +82,29 @@ class PlainPrinter:
             f", {count:,} class{'es' * (count != 1)}" + (f" of {name}" if len(classes) > 1 else "")
             for name, count in classes.items()
         )
-        best = (
-            f"; best by {event['best'][1]}"
-            + (
-                f" of {event['best'][0]}"
-                if len(event["best"]) > 1 and "," in event["signature"].split("->")[1]
-                else ""
-            )
-            if event["best"]
-            else ""
-        )
-        lines = [
-            f"{short(event['signature'])}: {event['choice']}",
-            f"  {counts}{kinds}{best}",
-            "  change with a signature, --model, --learner, --metric",
-        ]
-        lines += [f"  {sentence}" for sentence in [*event["reasons"], *event["said"]]]
-        if event["unreadable"]:
-            lines.append(
-                f"  {event['unreadable']:,} row{'s' * (event['unreadable'] != 1)} could not be read: see"
-                " quarantine.csv"
-            )
-        return lines
+        data = [f"{counts}{kinds}"]
+        if lost := event["unreadable"]:
+            data.append(f"warning: {lost:,} row{'s' * (lost != 1)} could not be read: see quarantine.csv")
+        reading = list(event.get("reading", ()))
+        others = [sentence for sentence in event["said"] if sentence not in reading]
+        model = [short(event["signature"]), f"{event['choice']}{_best_by(event)}", *event["reasons"], *others]
+        model.append("change with a signature, --model, --learner, --metric")
+        return [*self._under("data", data), *self._under("reading", reading), *self._under("model", model)]
 
     def _forecast(self, event: Event) -> list[str]:
-        return [
-            f"  forecast: {duration(event['seconds'])}, {size(event['memory'])} of memory,"
-            f" {size(event['disk'])} of disk"
-        ]
+        lasts = "" if event["seconds"] is None else f"{duration(event['seconds'])}, "
+        needs = f"{size(event['memory'])} of memory, {size(event['disk'])} of disk"
+        return self._under("plan", [f"forecast: {lasts}{needs}"])
 
     def _plan(self, event: Event) -> list[str]:
-        return [f"  plan: {event['text']}"]
+        return self._under("plan", [event["text"]])
 
     def _decision(self, event: Event) -> list[str]:
         if "stop" in event:
             how = "early stopping" if event["stop"].startswith("no better") else "stopping"
             return [f"{how} at step {event['step']:,}: {event['stop']}"]
         if "minutes" in event:
-            return [f"  {event['why']}"]
+            return self._under("plan", [event["why"]])
         if "why" in event:
             what = next(f"{words} {event[name]}" for name, words in EFFECTS.items() if name in event)
             return [f"step {event['step']:,}: {event['why']}; {what} from here"]
@@ -113,9 +121,10 @@ class PlainPrinter:
             return []
         slot, name = event["metric"]
         value = event["scores"].get(slot, {}).get(name)
-        self._score = (
-            "" if value is None else f"  validation {name} {value:.4f}{' (best)' if event['best'] else ''}"
-        )
+        if value is not None:
+            self._best = f"{value:.4f}" if event["best"] or not self._best else self._best
+            rival = "" if event["best"] or self._best == f"{value:.4f}" else f" (best {self._best})"
+            self._score = f"  validation {name} {value:.4f}{rival}"
         return []
 
     def _reproduced(self, event: Event) -> list[str]:
@@ -125,6 +134,7 @@ class PlainPrinter:
         ]
 
     def _done(self, event: Event) -> list[str]:
+        self._heading = self._best = self._score = ""
         lines = ["", *table(event), "", f"{event['run']}  ({duration(event['seconds'])})"]
         lines += [f"report: {event['report']}"] if event.get("report") else []
         return [*lines, event["use"], *_cautioned(event.get("cautions", ()))]
@@ -140,13 +150,15 @@ class LivePrinter(PlainPrinter):
 
     def __call__(self, event: Event) -> None:
         kind = event["event"]
-        if kind in ("step", "evaluate", "encode"):
+        if kind in BARS:
             return self._redraw(event)
-        if kind in ("done", "decided", "fit"):
+        if kind in ("done", "decided", "fit", "note"):
             self._close()
         lines = self.lines(event)
+        if coloured(sys.stdout):
+            lines = list(map(painted, lines))
         if lines and self._progress is not None:
-            self._progress.console.print("\n".join(lines), markup=False, highlight=False)
+            self._progress.console.out("\n".join(lines), highlight=False)
         elif lines:
             print("\n".join(lines), flush=True)
 
@@ -154,7 +166,11 @@ class LivePrinter(PlainPrinter):
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), transient=True
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[told]}"),
+            transient=True,
+            refresh_per_second=4,
         )
         self._task = self._progress.add_task(words, total=1.0, told="")
         self._progress.start()
@@ -165,18 +181,19 @@ class LivePrinter(PlainPrinter):
             self._progress = None
 
     def _redraw(self, event: Event) -> None:
+        kind = event["event"]
         if self._progress is None:
-            self._open("reading" if event["event"] == "encode" else "learning")
+            self._open(BARS[kind])
         assert self._progress is not None
-        if event["event"] == "encode":
-            self._progress.update(
-                self._task, completed=event["rows"] / max(1, event["total"]), told=f"{event['rows']:,} rows"
-            )
-        elif event["event"] == "evaluate":
+        if kind == "evaluate":
             self._evaluate(event)
-        else:
+        elif kind == "step":
             share = event["seconds"] / max(1e-9, event["seconds"] + event["seconds_left"])
             self._progress.update(self._task, completed=share, told=told_step(event, self._score))
+        else:
+            done, what = (event["rows"], "rows") if kind == "encode" else (event["number"], "questions")
+            told = f"{done:,} of {event['total']:,} {what}"
+            self._progress.update(self._task, completed=done / max(1, event["total"]), told=told)
 
     def __del__(self) -> None:
         self._close()
@@ -187,61 +204,16 @@ def _cautioned(said: Sequence[str]) -> list[str]:
     return ["", *(f"warning: {one}" for one in said[:-1]), said[-1]] if said else []
 
 
+def _best_by(event: Event) -> str:
+    """By which metric the best weights are chosen, of which output where there are several."""
+    if not event["best"]:
+        return ""
+    several = len(event["best"]) > 1 and "," in event["signature"].split("->")[1]
+    return f"; best by {event['best'][1]}" + (f" of {event['best'][0]}" if several else "")
+
+
 def told_step(event: Event, score: str) -> str:
     """Where the training stands, on one line."""
     tokens, left = event.get("tokens_per_second"), duration(event["seconds_left"])
     speed = f"{tokens:,.0f} tokens/s" if tokens else f"{event['rows_per_second']:,.0f} rows/s"
     return f"step {event['step']:,}/{event['total']:,}  loss {event['loss']:.4f}{score}  {speed}  {left} left"
-
-
-def table(event: Event) -> list[str]:
-    """The result beside its baselines, aligned."""
-    parts = event.get("parts", {})  # test rows that a run had before others were added, and those
-    rows = [
-        (
-            "output",
-            "metric",
-            "test",
-            "95% interval",
-            "n",
-            *(f"rows {name}" for name in parts),
-            *_baseline_names(event),
-        )
-    ]
-    for slot, metrics in event["test"].items():
-        for name, found in metrics.items():
-            beside = [
-                number(event["baselines"].get(slot, {}).get(b, {}).get(name, {}).get("value"))
-                for b in _baseline_names(event)
-            ]
-            beside = [*_of_parts(parts, slot, name), *beside]
-            name = f"{name} (0–100)" if "0 to 100" in found.get("definition", "") else name
-            rows.append(
-                (
-                    slot,
-                    name,
-                    number(found["value"]),
-                    f"{number(found['low'])} – {number(found['high'])}",
-                    f"{found['n']:,}",
-                    *beside,
-                )
-            )
-    if len(rows) == 1:
-        return ["no test rows: nothing was held back to measure on"]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _of_parts(parts: Mapping[str, Any], slot: str, metric: str) -> list[str]:
-    found = [scores.get(slot, {}).get(metric) for scores in parts.values()]
-    return ["" if one is None else f"{number(one['value'])} (n {one['n']:,})" for one in found]
-
-
-def _baseline_names(event: Event) -> list[str]:
-    return list(dict.fromkeys(name for scores in event["baselines"].values() for name in scores))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mapsto.config import Training
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.training.arithmetic import has_bfloat16
+from mapsto.training.eager import SGD, AdamW, Eager
 
 NEWTON_SCHULZ = (
     3.4445,
@@ -36,8 +37,8 @@ def build_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimiz
     ]
     groups = [{**group, "peak": lr} for group in groups if group["params"]]
     builders: dict[str, Callable[[], torch.optim.Optimizer]] = {
-        "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.95), fused=True),
-        "sgd": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=True),
+        "adamw": lambda: AdamW(groups, lr=lr, betas=(momentum, 0.95), fused=True),
+        "sgd": lambda: SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=True),
         "muon": lambda: Muon(model, lr=lr, momentum=momentum, weight_decay=training.weight_decay or 0.0),
     }
     if training.optimizer not in builders:
@@ -53,7 +54,7 @@ def _parted(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     return [v for _, v in trainable if v.ndim >= 2], [v for _, v in trainable if v.ndim < 2]
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Eager):
     """Muon for weights of two and more dimensions that lie between two layers, AdamW for vectors, embeddings
     and heads.
 

@@ -143,17 +143,21 @@ def compiled(learner: Learner, graphs: bool = False) -> Callable[[Batch], Any]:
 
 
 def forecast(
-    plan: Plan, model: torch.nn.Module, averaged: bool, passes: int, left: float
-) -> dict[str, float]:
-    """What a training will take: seconds (at most `left` and a tenth), bytes of memory and of disk. passes:
-    of micro-batches."""
+    plan: Plan, model: torch.nn.Module, averaged: bool, passes: int, left: float, by_clock: bool
+) -> dict[str, float | None]:
+    """What a training will take: seconds, None where no step was timed; bytes of memory and of disk. passes:
+    of micro-batches; left: seconds of its minutes; by_clock: nothing else ends it."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     kept = (
         weights * (4 + averaged + 1) // (plan.processes if plan.sharded else 1)
     )  # weights, gradients, two moments; the average; the best
     taken = memory.peak() + kept + int(2.5 * plan.bytes_per_row * plan.micro_batch)
+    needed = (
+        plan.compile_seconds + 1.1 * passes * plan.seconds_per_micro if plan.seconds_per_micro else math.inf
+    )
+    seconds = left if by_clock else min(needed, left)
     return {
-        "seconds": 1.1 * min(passes * plan.seconds_per_micro, left),
+        "seconds": None if math.isinf(seconds) else seconds,
         "memory": taken,
         "disk": 2 * weights * (5 + averaged) + weights,
     }

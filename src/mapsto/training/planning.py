@@ -34,7 +34,8 @@ def tell_forecast(course: Course, step: int, averaged: bool, emit: Emit) -> None
         return
     plan, model = course.updater.plan, course.updater.learner.model
     emit({"event": "plan", "text": str(plan), **asdict(plan)})
-    emit({"event": "forecast", **forecast(plan, model, averaged, passes, course.clock.left)})
+    by_clock = course.fixed_total() is None
+    emit({"event": "forecast", **forecast(plan, model, averaged, passes, course.clock.left, by_clock)})
 
 
 def _measured(course: Course) -> Plan:

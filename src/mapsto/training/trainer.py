@@ -189,7 +189,7 @@ class Trainer:
         if self.learner.store is not None:
             self.learner.store.place(self.learner.device)
         memory.keep_heap()
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms imports torch._inductor
         # costs a write of every new tensor
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         choose_plan(self.course, recorded)

@@ -22,6 +22,7 @@ from mapsto.data.files import (
     file_kind,
     fingerprint_of,
     reading,
+    suffix_of,
     unpacked,
     unpacked_lines,
 )
@@ -188,13 +189,15 @@ def alone(files: Sequence[Entry]) -> DataError | None:
 
 def _named(name: str) -> tuple[str, str] | None:
     """'data/train.en.gz' -> ('data/train', 'en')."""
-    path = PurePosixPath(name)
+    last = suffix_of(name)
     for suffix in (*PACKED_SUFFIXES, ".txt"):
-        path = path.with_suffix("") if path.suffix.lower() == suffix else path
-    column = path.suffix[1:]
+        if last == suffix:
+            name = name[: -len(last)]
+            last = suffix_of(name)
+    base, column = name[: len(name) - len(last)], name[len(name) - len(last) + 1 :]
     if not column or column.lower() in _NOT or not _COLUMN.fullmatch(column):
         return None
-    return str(path.with_suffix("")), column
+    return base, column
 
 
 def open_pairs(name: str, pairs: Pairs) -> Source:

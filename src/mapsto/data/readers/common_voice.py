@@ -66,13 +66,12 @@ def _opened(offer: Offer, table: Entry) -> Source:
 
 def _tables(offer: Offer) -> Mapping[str, Entry]:
     """The tables that name clips beside them."""
-    folders = {str(PurePosixPath(entry.name).parent) for entry in offer.files}
+    tables = [entry for entry in offer.files if entry.suffix == ".tsv"]
+    folders = {str(PurePosixPath(entry.name).parent) for entry in offer.files if tables}
     return {
         entry.name: entry
-        for entry in offer.files
-        if entry.suffix == ".tsv"
-        and str(PurePosixPath(entry.name).parent / CLIPS) in folders
-        and {FILE, SAID} <= set(_header(entry))
+        for entry in tables
+        if str(PurePosixPath(entry.name).parent / CLIPS) in folders and {FILE, SAID} <= set(_header(entry))
     }
 
 

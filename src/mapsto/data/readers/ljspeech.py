@@ -41,7 +41,7 @@ def _found(offer: Offer) -> Sequence[tuple[Entry, list[Entry]]]:
     """The table and its sounds, where the first line names one of them."""
     found = []
     for table in offer.files:
-        if PurePosixPath(table.name).name != "metadata.csv":
+        if not table.name.endswith("metadata.csv") or PurePosixPath(table.name).name != "metadata.csv":
             continue
         above = PurePosixPath(table.name).parent
         clips = [

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
-from mapsto.data.files import Entry, Listing, inner_suffix
+from mapsto.data.files import Entry, Listing
 from mapsto.data.offer import Offer, table_suffixes
 from mapsto.source import Source
 
@@ -14,8 +12,8 @@ def metadata_files(found: Listing) -> list[Entry]:
     named = [
         entry
         for entry in found.files
-        if PurePosixPath(entry.name).name.split(".")[0].lower() == "metadata"
-        and inner_suffix(entry.name) in table_suffixes()
+        if entry.name.rpartition("/")[2].split(".")[0].lower() == "metadata"
+        and entry.suffix in table_suffixes()
     ]
     depth = min((entry.name.count("/") for entry in named), default=0)
     return [entry for entry in named if entry.name.count("/") == depth]

@@ -50,10 +50,10 @@ def numbers_among(cells: Sequence[Any]) -> Sequence[float | None]:
     values = values_of(cells)
     if None not in values:
         return values
-    unit, words = around(cells)
-    if unit:
-        cells = [bare(cell, unit) for cell in cells]
-        values = values_of(cells)
+    unit, words, values = _around(cells, values, GAPS)
+    if not words:
+        return values
+    cells = [bare(cell, unit) for cell in cells] if unit else cells
     pairs = zip(cells, values, strict=True)
     return [value for cell, value in pairs if value is not None or not is_gap(cell, words)]
 
@@ -117,12 +117,18 @@ def bare(cell: Any, unit: str) -> Any:
 
 def around(cells: Sequence[Any], most: float = GAPS) -> tuple[str, tuple[str, ...]]:
     """The unit of a column's numbers, and the words for nothing among them, at most such a share."""
-    values = values_of(cells)
+    return _around(cells, values_of(cells), most)[:2]
+
+
+def _around(
+    cells: Sequence[Any], values: Sequence[float | None], most: float
+) -> tuple[str, tuple[str, ...], Sequence[float | None]]:
+    """As `around`; and the values, which are given of the cells as they are, of those without their unit."""
     unit = unit_of(cells) if 2 * sum(value is not None for value in values) < len(values) else ""
     if unit:
         cells = [bare(cell, unit) for cell in cells]
         values = values_of(cells)
-    return unit, gaps_of(cells, values, most)
+    return unit, gaps_of(cells, values, most), values
 
 
 def said_around(name: str, unit: str, words: Sequence[str]) -> list[str]:
