@@ -319,7 +319,7 @@ def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) -> list[str]:
-    """How columns are read where it is not obvious, and the optimizer's settings."""
+    """How columns are read where it is not obvious, and the optimizer's settings, where one is used."""
     twice = {slot.name for slot in signature.inputs} & {
         slot.name for slot in signature.outputs
     }  # `text -> text`: told apart by their columns
@@ -328,6 +328,8 @@ def _worth_saying(signature: Signature, types: Types, choice: recipes.Choice) ->
         for side, slot in spots(signature)
     ]
     said = [text for column_type, name in told if (text := column_type.said(name))]
+    if models.solved(choice.model, choice.model_options):
+        return said
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
     said.append(f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}")
