@@ -175,6 +175,24 @@ def test_without_copying_they_are_not(tmp_path: Path) -> None:
     assert right(run) < 0.1
 
 
+@pytest.mark.usefixtures("without_reports")
+def test_a_net_that_writes_worse_than_a_copy_is_told_so(tmp_path: Path) -> None:
+    heard: list[dict] = []
+
+    mapsto.train(
+        named(0, 60),
+        "asked:text -> said:text",
+        model="seq2seq(width=16, depth=1, decoder=1, heads=2, copy=false)",
+        steps=1,
+        out=tmp_path,
+        emit=heard.append,
+        threads=1,
+    )
+
+    (done,) = [event for event in heard if event["event"] == "done"]
+    assert "'copy' reaches" in done["cautions"][0]
+
+
 # --- where it is taken -----------------------------------------------------------------------------------------------------------
 
 

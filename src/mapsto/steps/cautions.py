@@ -46,12 +46,13 @@ def _out_of_time(trainer: Trainer) -> bool:
 
 
 def _beaten(run: Run, learner: Learner, slot: str, own: Scores, simple: Mapping[str, Scores]) -> list[str]:
-    """How the net loses: by its first metric to what knows nothing of the inputs, or, beyond chance, to what
-    is simple; by another one, beyond chance, to what knows nothing. Nothing where it does not."""
+    """How the net loses: by the first metric that simple answers have too, to what knows nothing of the
+    inputs, or, beyond chance, to what is simple; by another one, beyond chance, to what knows nothing.
+    Nothing where it does not."""
     metrics = [one for one in learner.metrics(slot) if one.name in own]
     if not metrics:
         return []
-    trivial, first = run.output(slot).trivial, metrics[0]
+    trivial = run.output(slot).trivial
     values = {
         metric.name: {
             name: value
@@ -60,6 +61,7 @@ def _beaten(run: Run, learner: Learner, slot: str, own: Scores, simple: Mapping[
         }
         for metric in metrics
     }
+    first = next((metric for metric in metrics if values[metric.name]), metrics[0])
     known, net = values[first.name], own[first.name]
     if trivial in known and not first.better(_number(net["value"]), known[trivial]):
         return [
@@ -74,9 +76,9 @@ def _beaten(run: Run, learner: Learner, slot: str, own: Scores, simple: Mapping[
             f"'{slot}': '{best}' reaches {first.name} {_said(better[best])} on the same rows, the net"
             f" {_said(net['value'])}"
         )
-    for metric in metrics[1:]:
+    for metric in metrics:
         value = values[metric.name].get(trivial)
-        if value is not None and _beyond_chance(metric, value, own[metric.name]):
+        if metric is not first and value is not None and _beyond_chance(metric, value, own[metric.name]):
             found.append(
                 f"'{slot}': by {metric.name} '{trivial}', which knows nothing of the inputs, is better:"
                 f" {_said(value)}, the net {_said(own[metric.name]['value'])}"
