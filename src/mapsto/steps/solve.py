@@ -54,7 +54,8 @@ def _own_features(net: Any) -> Callable[[Mapping[str, Field]], np.ndarray] | Non
     net.eval()
 
     def features(inputs: Mapping[str, Field]) -> np.ndarray:
-        found = net.body.plain({name: value.to(device) for name, value in inputs.items()})
+        here: dict[str, Any] = dict(inputs)
+        found = net.body.plain({name: value.to(device) for name, value in here.items()})
         return found.float().cpu().numpy()
 
     return features
