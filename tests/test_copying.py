@@ -96,6 +96,21 @@ def test_padding_changes_nothing_and_steps_are_the_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
+@torch.no_grad()
+def test_a_missing_text_and_no_row_are_cases(name: str) -> None:
+    model, types = writer(name)
+    tokens = begun(types, ["a cat", "a cat"])
+
+    both = model(inputs(types, [None, SOURCES[0]]), condition=tokens)["b"]
+    alone = model(inputs(types, [None]), condition=tokens[:1])["b"]
+
+    torch.testing.assert_close(both[:1], alone, atol=1e-4, rtol=1e-4)
+    assert both.exp().sum(-1).allclose(torch.ones(tokens.shape), atol=1e-5)
+    if name == "seq2seq":  # torch's LSTM packs no empty batch
+        assert model(inputs(types, []), condition=tokens[:0])["b"].shape == (0, *both.shape[1:])
+
+
+@pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("width", [1, 3])
 @torch.no_grad()
 def test_answers_together_are_answers_alone(name: str, width: int) -> None:

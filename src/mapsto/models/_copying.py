@@ -28,9 +28,7 @@ from mapsto.signature import Signature
 from mapsto.types.text.tokenizers import FIRST, PADDING, START, pieces_of
 
 RUN = 4  # tokens of a run that are told apart from longer ones
-PREFERRED = (
-    3.0  # first weight of a run for each of its tokens: e^3 = 20 times as likely as one shorter by one
-)
+PREFERRED = 3.0  # first weight of a run for each of its tokens: e^3 = 20 times as likely as a shorter one
 FAR = -30.0  # of what follows nothing: where nothing follows, all are alike and `follow` looks anywhere
 FIRST_GATES = (0.0, 2.0, -1.0)  # of saying, following and jumping: shares of .11, .84 and .04
 LEAST = 1e-20  # a probability, whose logarithm is finite
@@ -119,7 +117,9 @@ class Pointer(nn.Module):
         scores = (scores / math.sqrt(width)).masked_fill(~there[:, None], -torch.inf)
         follow = (scores + F.pad(self.longer, (1, 0), value=FAR)[runs]).softmax(-1)
         jump = scores.softmax(-1)
-        gates = self._gates(hidden, follow, jump, source.keys) + self.known(runs.amax(-1))
+        gates = self._gates(hidden, follow, jump, source.keys) + self.known(
+            runs.masked_fill(~there[:, None], 0).amax(-1)
+        )
         gates = gates.float().softmax(-1)  # (N, T, 3)
         copied = gates[..., 1:2] * follow + gates[..., 2:] * jump
         said = gates[..., :1] * logits.float().softmax(-1)
@@ -129,9 +129,10 @@ class Pointer(nn.Module):
     def _gates(self, hidden: Tensor, follow: Tensor, jump: Tensor, keys: Tensor) -> Tensor:
         """(N, T, 3): scores of saying, following and jumping; what each would copy counts (the context of See
         et al.)."""
-        rows, places, width = keys.shape
+        answers, time, places = follow.shape
+        rows, together = len(keys), answers // max(1, len(keys)) * time
         seen = [
-            (weights.to(keys.dtype).view(rows, -1, places) @ keys).view(*hidden.shape[:2], width)
+            (weights.to(keys.dtype).view(rows, together, places) @ keys).view(answers, time, keys.shape[2])
             for weights in (follow, jump)
         ]
         return self.gates(torch.cat([hidden, *(one.to(hidden.dtype) for one in seen)], -1))
