@@ -20,6 +20,7 @@ from mapsto.cells import Annotated, Apart, Column
 from mapsto.errors import CellError, SignatureError
 from mapsto.outputs.tags import Crf, _forward, _rows
 from mapsto.report.reporting import kept
+from mapsto.steps import cautions
 from mapsto.types.tags import Tags, entities, labelled
 from mapsto.types.text import Text
 from mapsto.types.text.words import encoded, spans, words_of
@@ -192,6 +193,29 @@ def test_new_names_are_found_where_a_dictionary_finds_none(run: mapsto.Run) -> N
     found, beside = run.metrics["test"]["tags"], run.metrics["baselines"]["tags"]
     assert found["f1"]["value"] > 0.9 and found["f1"]["low"] <= found["f1"]["value"] <= found["f1"]["high"]
     assert found["f1"]["value"] > beside["frequent"]["f1"]["value"] + 0.3 and beside["dictionary"]["f1"]["value"] < 0.3
+
+
+def test_a_net_below_what_is_known_by_heart_or_below_one_tag_for_all_is_told_so(run: mapsto.Run) -> None:
+    def figures(**values: float) -> dict[str, dict[str, float]]:
+        return {name: {"value": value, "low": value - 0.02, "high": value + 0.02} for name, value in values.items()}
+
+    beside = {"majority": figures(f1=0.0, accuracy=0.9), "dictionary": figures(f1=0.5, accuracy=0.92), "frequent": figures(f1=0.4)}
+
+    def said(**own: float) -> list[str]:
+        return cautions._beaten(run, run.learner, "tags", figures(**own), beside)
+
+    assert said(f1=0.6, accuracy=0.95) == said(f1=0.49, accuracy=0.89) == []
+    assert said(f1=0.0, accuracy=0.9) == ["'tags': f1 0.0000 is no better than that of 'majority', 0.0000, which knows nothing of the inputs"]
+    assert said(f1=0.45, accuracy=0.95) == ["'tags': 'dictionary' reaches f1 0.5000 on the same rows, the net 0.4500"]
+    assert said(f1=0.6, accuracy=0.8) == ["'tags': by accuracy 'majority', which knows nothing of the inputs, is better: 0.9000, the net 0.8000"]
+    assert len(said(f1=0.2, accuracy=0.8)) == 2
+
+
+def test_the_most_frequent_tag_stands_beside_the_net(run: mapsto.Run) -> None:
+    beside = run.metrics["baselines"]["tags"]
+
+    assert list(beside) == ["majority", "dictionary", "frequent"]
+    assert beside["majority"]["f1"]["value"] == 0 and 0.3 < beside["majority"]["accuracy"]["value"] < 0.8
 
 
 def test_a_sentence_is_shown_in_names_and_what_is_wrong_is_marked() -> None:

@@ -100,11 +100,15 @@ def answers(
 
 @torch.no_grad()
 def features_of(
-    store: Store, rows: np.ndarray, groups: np.ndarray | None = None, most: int = MOST_ROWS
+    store: Store,
+    rows: np.ndarray,
+    groups: np.ndarray | None = None,
+    most: int = MOST_ROWS,
+    plain: Callable[[Mapping[str, Field]], Values] | None = None,
 ) -> dict[str, Features]:
-    """Plain features and targets of rows by output: every input's `stem(None)` side by side; above `most`
-    rows a keyed sample. groups: of every row of the store."""
-    plain = Plain(store.signature, store.types)
+    """Plain features and targets of rows by output: every input's `stem(None)` side by side, or what `plain`
+    makes of inputs; above `most` rows a keyed sample. groups: of every row of the store."""
+    plain = plain or Plain(store.signature, store.types)
     rows = rows[chosen(len(rows), most)]
     values: list[Values] = []
     known: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}

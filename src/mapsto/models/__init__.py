@@ -46,6 +46,12 @@ def defaults(name: str, facts: Any, options: Mapping[str, Any], found: Mapping[s
     return file.defaults(facts, replace(config(name, options), **found)) if "defaults" in vars(file) else {}
 
 
+def solved(name: str, options: Mapping[str, Any]) -> bool:
+    """Are its weights solved (`mapsto.steps.solve`) rather than learned step by step? Most learn."""
+    found = module("models", name)
+    return found.solved(config(name, options)) if "solved" in vars(found) else False
+
+
 def load_pretrained(
     name: str, model: nn.Module, signature: Signature, options: Mapping[str, Any], found: Mapping[str, Any]
 ) -> list[str] | None:

@@ -33,7 +33,14 @@ TAKEN = (
     "special_tokens_map.json",
     "*.safetensors",
     "*.safetensors.index.json",
+    "1_Pooling/config.json",
 )
+# Of a sentence model (sentence-transformers), what its folder may say: which tokens tell of a text.
+POOLING = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "first",
+    "pooling_mode_lasttoken": "last",
+}
 OFFSET = (
     "roberta",
     "xlm-roberta",
@@ -226,6 +233,15 @@ def tokenizer(source: str, folder: Path, record: dict[str, Any]) -> tuple[str, i
     if reach < 2:
         raise ConfigError(f"hub:{source}: reads {reach} tokens, by its config.json.\nCopy it again.")
     return json.dumps(codes, ensure_ascii=False), reach, _marks(source, folder, record, found)
+
+
+def pooling(source: str, folder: Path) -> str:
+    """Which tokens tell of a text, as a sentence model's folder says: "mean", "first" or "last"; "" where it
+    says nothing of these, or more than one."""
+    path = folder / "1_Pooling" / "config.json"
+    said = hub_record.read(source, path) if path.is_file() else {}
+    found = [how for name, how in POOLING.items() if said.get(name) is True]
+    return found[0] if len(found) == 1 else ""
 
 
 def _marks(source: str, folder: Path, record: dict[str, Any], found: Any) -> dict[str, int]:

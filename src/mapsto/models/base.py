@@ -5,6 +5,7 @@ A file in this folder holds
     wants(signature, config) -> {slot: {option: value}}      optional: what it needs of types before they fit
     find(signature, config) -> {field: value}    optional: what it learns outside the data, once
     defaults(facts, config) -> {…}               optional: what it decides in a recipe's place
+    solved(config) -> bool                       optional: are its weights solved (`mapsto.steps.solve`)?
     load_pretrained(net, signature, config) -> [sentence]    optional: first weights from elsewhere
     build(signature, types, config, kinds) -> nn.Module
 The net is called as forward(inputs, condition=None, size=None) -> {output slot: head output}.

@@ -7,7 +7,7 @@ Letters: B batch, F plain features, K columns of an answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,6 @@ from mapsto.models.base import Heads, Net, Stems, Types, flat
 from mapsto.models.linear import feature_shapes, needs_input
 from mapsto.signature import Signature
 
-SOLVED = True  # its weights are those that `Body` and `Head.take_line` are given
-
 
 @dataclass(frozen=True)
 class Config:
@@ -28,8 +26,10 @@ class Config:
 
 
 class Body(nn.Module):
-    """{slot: (B, ...)} -> (B, F): features less their centre, scaled, cut at `most`."""
+    """{slot: (B, ...)} -> (B, F): features less their centre, scaled, cut at `most`. plain: {slot: inputs} ->
+    (B, F), where its features are not the rooms' plain ones."""
 
+    plain: Callable[[Mapping[str, Any]], Tensor] | None = None
     centre: Tensor
     scale: Tensor
     most: Tensor
@@ -43,6 +43,11 @@ class Body(nn.Module):
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         known = torch.nan_to_num(flat(features).float(), posinf=0.0, neginf=0.0)
         return ((known - self.centre) * self.scale).clamp(-self.most, self.most)
+
+
+def solved(config: Config) -> bool:
+    """Its weights are those that `Body` and `Head.take_line` are given."""
+    return True
 
 
 def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """A public Hugging Face model as the body: an encoder, a decoder or an encoder-decoder of transformers, all
 of it trained, or low-rank adapters in its layers (LoRA: Hu et al. 2021, arXiv:2106.09685, by the library
-peft).
+peft), or none of an encoder, behind which a linear model is solved (`frozen`).
 
 A run holds all it needs: the architecture in its record, the tokenizer in the rooms of texts, the weights.
 Token numbers of rooms are the model's own behind mapsto's marks: n + FIRST. Letters: B batch, T tokens, D
@@ -17,22 +17,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mapsto.batch import Field, Padded
 from mapsto.config import Budget, Training, setting
 from mapsto.errors import ConfigError
 from mapsto.models import _hub_files as hub_files
+from mapsto.models import baseline
 from mapsto.models._hub_lora import adapted
+from mapsto.models._hub_numbers import Numbered, Numbers
+from mapsto.models._hub_probe import Probe, refuse
 from mapsto.models.base import Heads, Net, Types, Writer, is_prose, pool
 from mapsto.signature import Signature
 from mapsto.types.base import learned
 from mapsto.types.text.pretrained import PUBLIC
-from mapsto.types.text.tokenizers import FIRST, START, UNKNOWN
+from mapsto.types.text.tokenizers import FIRST
 
-DEAD = (
-    -1e4
-)  # the logit of a number that is never said: finite, so that a share of the truth may be spread over all
 LARGE = 50_000_000  # weights from which a model is trained more gently
 TOKENS = 2_048  # learned from in a step of `-> text`
 
@@ -48,9 +47,13 @@ class Config:
         " trained",
         above=-1,
     )
+    frozen: bool = setting(
+        False, "train none of an encoder: every text is encoded once, and a linear model solved on that"
+    )
     pooling: str | None = setting(
         None,
-        "which tokens tell of a text; default: last where each sees those before it alone, else mean",
+        "which tokens tell of a text; default: as a sentence model's folder says, else last where each sees"
+        " those before it alone, else mean",
         choices=("mean", "first", "last"),
     )
     architecture: str = learned("")  # its config.json, whole
@@ -58,6 +61,7 @@ class Config:
     end: int = learned(-1)
     pad: int = learned(0)
     hidden: int = learned(0)  # what stands for a token that is hidden
+    pools: str = learned("")  # which tokens tell of a text, as its folder says
     weights: int = learned(0)
     fingerprint: str = learned("")  # of the files its weights came from
 
@@ -70,6 +74,7 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     if not config.source:
         return {}
     part = _part(signature)
+    refuse(config.frozen, config.lora, part)
     folder = hub_files.folder_of(config.source)
     codes, reach, _ = hub_files.tokenizer(
         config.source, folder, hub_files.architecture(config.source, folder, part)
@@ -92,12 +97,29 @@ def find(signature: Signature, config: Config) -> dict[str, Any]:
             " another model."
         )
     digest, weights = hub_files.fingerprint(folder)
-    return {"architecture": json.dumps(record), **marks, "weights": weights, "fingerprint": digest}
+    pools = hub_files.pooling(config.source, folder)
+    return {
+        "architecture": json.dumps(record),
+        **marks,
+        "pools": pools,
+        "weights": weights,
+        "fingerprint": digest,
+    }
+
+
+def solved(config: Config) -> bool:
+    """Its linear model, where nothing of it is trained."""
+    return config.frozen
 
 
 def defaults(facts: Any, config: Config) -> dict[str, Any]:
     """As Devlin et al. 2019 and Hu et al. 2021 tuned theirs: a few passes of AdamW at a small rate, gentler
     where weights are many."""
+    if config.frozen:
+        return baseline.defaults(facts, baseline.Config()) | {
+            "why": f"a public model ({json.loads(config.architecture)['model_type']}) as it is: texts are"
+            " encoded once, a linear model is solved"
+        }
     part, rows = _part(facts.signature), max(1, facts.rows)
     rate = 2e-4 if config.lora else 5e-5 if config.weights < LARGE else 2e-5
     batch = int(min(32, max(8, 2 ** round(math.log2(rows / 100 + 1e-9)))))
@@ -147,6 +169,8 @@ def load_pretrained(model: nn.Module, signature: Signature, config: Config) -> l
     how = f"all {all_:,} weights are trained"
     if config.lora:
         how = f"adapters of rank {config.lora} and heads are trained, {trained:,} of {all_:,} weights"
+    if config.frozen:
+        how = f"none of its {all_:,} weights is trained"
     said = [f"starts from hub:{config.source} (weights {config.fingerprint[:12]}): {how}"]
     return [
         *said,
@@ -188,11 +212,12 @@ def _named(config: Config) -> Config:
 def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> nn.Module:
     part, record = _part(signature), json.loads(_named(config).architecture)
     public = adapted(hub_files.fresh(record, part, config.weights), config.lora)
-    numbers = Numbers(config)
+    numbers = Numbers(config.start, config.pad, config.hidden)
     if part == "encoder":
         heads = Heads(signature, types, kinds, _width(public), "pooled")
-        one_way = config.pooling or ("last" if _one_way(public) else "mean")
-        return Net(AsTheyAre(), Reader(public, numbers, one_way), heads)
+        usual = config.pools or ("last" if _one_way(public) else "mean")
+        reader = Reader(public, numbers, config.pooling or usual)
+        return Net(AsTheyAre(), Probe(reader, _width(public)) if config.frozen else reader, heads)
     heads = Heads(signature, types, kinds, 1, "tokens")
     head: Any
     ((slot, head),) = heads.items()
@@ -228,43 +253,6 @@ class AsTheyAre(nn.Module):
 
     def forward(self, inputs: Mapping[str, Field]) -> Mapping[str, Field]:
         return inputs
-
-
-class Numbers(nn.Module):
-    """A room's token numbers -> the public model's."""
-
-    def __init__(self, config: Config):
-        super().__init__()
-        self.start, self.pad, self.hidden = config.start, config.pad, config.hidden
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T) -> (B, T)."""
-        found = torch.where(tokens >= FIRST, tokens - FIRST, self.pad)
-        return torch.where(tokens == START, self.start, torch.where(tokens == UNKNOWN, self.hidden, found))
-
-    def read(self, texts: Padded) -> tuple[Tensor, Tensor]:
-        """Texts that are read, (B, 1 + T) -> numbers (B, T) without the place before them, and which of them
-        are there (B, T). A text of nothing is one pad."""
-        tokens = self(F.pad(texts.values, (0, max(0, 2 - texts.values.shape[1])))[:, 1:])
-        there = (
-            torch.arange(tokens.shape[1], device=tokens.device) < (texts.lengths - 1).clamp(min=1)[:, None]
-        )
-        return tokens, there.long()
-
-
-class Numbered(nn.Module):
-    """Logits of the public model's tokens (…, P) -> of the room's numbers (…, V): its end is mapsto's START,
-    other marks are never said."""
-
-    def __init__(self, end: int, known: int):
-        super().__init__()
-        self.end, self.known = end, known
-
-    def forward(self, logits: Tensor) -> Tensor:
-        marks = logits.new_full((*logits.shape[:-1], FIRST), DEAD)
-        end, number = logits[..., self.end : self.end + 1], torch.arange(self.known, device=logits.device)
-        words = torch.where(number == self.end, DEAD, logits[..., : self.known])
-        return torch.cat([marks[..., :START], end, marks[..., START + 1 :], words], -1)
 
 
 class Reader(nn.Module):

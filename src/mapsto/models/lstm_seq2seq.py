@@ -6,22 +6,25 @@ stroke). Letters: B batch, S tokens read, T tokens written, W token width, D wid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mapsto.batch import Field, Padded
 from mapsto.config import setting
+from mapsto.models._copying import Pointer, Source, copied_inputs
 from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Stems, Types, Writer, only_sequence, pool
 from mapsto.models.seq2seq import Config as Vocabulary
 from mapsto.models.seq2seq import only_text
 from mapsto.models.seq2seq import wants as wanted
 from mapsto.signature import Signature
+from mapsto.types.text.tokenizers import PADDING
 
 
 @dataclass(frozen=True)
@@ -31,24 +34,29 @@ class Config:
     layers: int = setting(1, "layers of each", above=0)
     dropout: float = setting(0.3, "share dropped of token values and between layers", above=-1e-9, below=1)
     shared: bool = setting(False, "one vocabulary for what is read and what is written")
+    copy: bool | None = setting(
+        None, "may tokens be copied from what is read; default: where most words of answers stand there"
+    )
 
 
 def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     """As the transformer does."""
-    return wanted(signature, Vocabulary(shared=config.shared))
+    return wanted(signature, Vocabulary(shared=config.shared, copy=config.copy))
 
 
 def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> LstmSeq2Seq:
     stems = Stems(signature, types, config.token)
     only_sequence(signature, types, stems, "lstm_seq2seq")
-    return LstmSeq2Seq(config, stems, Heads(signature, types, kinds, config.width, "tokens"))
+    heads = Heads(signature, types, kinds, config.width, "tokens")
+    only_text(heads, "lstm_seq2seq")
+    return LstmSeq2Seq(config, stems, heads, copied_inputs(config.copy, signature, types, "lstm_seq2seq"))
 
 
 class LstmSeq2Seq(Writer):
     """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the
     token behind each."""
 
-    def __init__(self, config: Config, stems: Stems, heads: Heads):
+    def __init__(self, config: Config, stems: Stems, heads: Heads, copied: Sequence[str] = ()):
         super().__init__()
         self.slot, head = only_text(heads, "lstm_seq2seq")
         self.most, self.stems, self.heads, self.layers = head.longest, stems, heads, config.layers
@@ -62,13 +70,21 @@ class LstmSeq2Seq(Writer):
         self.start = nn.Linear(width, 2 * config.width)  # what was read, as the writing net's first state
         self.look = nn.Linear(config.width, width, bias=False)
         self.mix = nn.Linear(config.width + width, config.width)
+        self.pointer = Pointer(config.width, width, head.spelling) if copied else None
         self.dropout = Dropout(config.dropout)
 
     def forward(
         self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
     ) -> dict[str, Tensor]:
         state = self.begin(inputs)
-        return self.heads(self.written(condition, state))
+        return self.said(condition, self.written(condition, state), state.source)
+
+    def said(self, tokens: Tensor, hidden: Tensor, source: Source | None) -> dict[str, Tensor]:
+        """{slot: logits (B · K, T, V)} of the token behind each, from the vocabulary or copied."""
+        found = self.heads(hidden)
+        if self.pointer is None or source is None:
+            return found
+        return {self.slot: self.pointer(found[self.slot], hidden, tokens, source)}
 
     def embed(self, inputs: Mapping[str, Field]) -> Tensor:
         """(B, D): the mean of what was read."""
@@ -86,7 +102,15 @@ class LstmSeq2Seq(Writer):
             last.view(self.layers, 2, len(lengths), -1).permute(0, 2, 1, 3).flatten(2)
         )  # (L, B, D): both directions
         hidden, cell = self.start(ends).tanh().chunk(2, -1)
-        return State(Padded(self.dropout(memory), lengths), hidden.contiguous(), cell.contiguous())
+        kept = Padded(self.dropout(memory), lengths)
+        source = None if self.pointer is None else self.pointer.begin(kept, self._numbers(inputs, tokens))
+        return State(kept, hidden.contiguous(), cell.contiguous(), source)
+
+    def _numbers(self, inputs: Mapping[str, Field], tokens: Padded) -> Tensor:
+        """(B, S): of the tokens read; a text's summary stands before them."""
+        own: Any
+        (own,) = inputs.values()
+        return F.pad(own.values, (tokens.values.shape[1] - own.values.shape[1], 0), value=PADDING)
 
     def written(self, tokens: Tensor, state: State) -> Tensor:
         """(B · K, T) behind those the state has seen -> (B · K, T, D)."""
@@ -116,18 +140,22 @@ class LstmSeq2Seq(Writer):
         )
 
     def next(self, tokens: Tensor, state: State) -> Tensor:
-        return self.heads(self.written(tokens[:, None], state))[self.slot][:, -1].float()
+        hidden = self.written(tokens[:, None], state)
+        return self.said(tokens[:, None], hidden, state.source)[self.slot][:, -1].float()
 
 
 class State:
-    """What is kept while answers are written: memory (B, S, D), hidden and cell (layers, B · K, D)."""
+    """What is kept while answers are written: memory (B, S, D), hidden and cell (layers, B · K, D), and
+    what may be copied."""
 
-    def __init__(self, memory: Padded, hidden: Tensor, cell: Tensor):
-        self.memory, self.hidden, self.cell = memory, hidden, cell
+    def __init__(self, memory: Padded, hidden: Tensor, cell: Tensor, source: Source | None):
+        self.memory, self.hidden, self.cell, self.source = memory, hidden, cell, source
 
     def choose(self, rows: Tensor, answers: Tensor) -> None:
         """Go on with some of the rows (b,), and some of their answers (b · K,): positions among those there
         are."""
         self.hidden, self.cell = self.hidden[:, answers].contiguous(), self.cell[:, answers].contiguous()
+        if self.source is not None:
+            self.source.choose(rows, answers)
         if len(rows) < len(self.memory.lengths):
             self.memory = Padded(self.memory.values[rows], self.memory.lengths[rows])

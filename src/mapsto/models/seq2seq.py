@@ -10,8 +10,8 @@ tokens written, D width, N heads, H width of a head, V vocabulary, K answers kep
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,10 +21,12 @@ from mapsto.batch import Field, Padded
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models import gpt
+from mapsto.models._copying import Pointer, Source, copied_inputs
 from mapsto.models._layers import Dropout, attend
 from mapsto.models.base import Heads, Stems, Types, Writer, features_of_nothing, in_arithmetic, is_prose, pool
 from mapsto.models.gpt import linear, norm, rotary
 from mapsto.signature import Signature
+from mapsto.types.text.tokenizers import PADDING
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,16 @@ class Config:
     shared: bool = setting(
         False, "one vocabulary, and one table of its tokens, for what is read and what is written"
     )
+    copy: bool | None = setting(
+        None, "may tokens be copied from what is read; default: where most words of answers stand there"
+    )
 
 
 def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
     """Texts as byte pairs, read whole, without bags; learned from all of them together where the vocabulary
     is shared."""
     texts = [slot for slot in signature.slots if is_prose(slot)]
-    spec: dict[str, Any] = {"tokenizer": "bpe", "bag": False, "enough": 1.0}
+    spec: dict[str, Any] = {"tokenizer": "bpe", "bag": False, "enough": 1.0, "copy": config.copy}
     return {
         slot.name: spec | ({"beside": [slot.column for slot in texts]} if config.shared else {})
         for slot in texts
@@ -76,14 +81,25 @@ def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str
             " text, or take --model gpt."
         )
     most = sum(types["input", slot.name].max_steps for slot in signature.inputs)
-    return Seq2Seq(config, stems, Heads(signature, types, kinds, config.width, "tokens"), len(gives), most)
+    heads = Heads(signature, types, kinds, config.width, "tokens")
+    only_text(heads, "seq2seq")
+    copied = copied_inputs(config.copy, signature, types, "seq2seq")
+    return Seq2Seq(config, stems, heads, len(gives), most, copied)
 
 
 class Seq2Seq(Writer):
     """Inputs, and the tokens of an answer (B, T) handed over as `given` -> {slot: logits (B, T, V)} of the
     token behind each."""
 
-    def __init__(self, config: Config, stems: Stems, heads: Heads, inputs: int, longest: int):
+    def __init__(
+        self,
+        config: Config,
+        stems: Stems,
+        heads: Heads,
+        inputs: int,
+        longest: int,
+        copied: Sequence[str] = (),
+    ):
         super().__init__()
         self.slot, head = only_text(heads, "seq2seq")
         self.config, self.most = config, head.longest
@@ -96,6 +112,8 @@ class Seq2Seq(Writer):
             for module in stems.modules():
                 if isinstance(module, nn.Embedding) and module.weight.shape == self.embedding.weight.shape:
                     module.weight = self.embedding.weight
+        self.copied = tuple(copied)
+        self.pointer = Pointer(config.width, config.width, head.spelling) if copied else None
         parts = gpt.Config(config.width, 1, config.heads, None, config.mlp, config.dropout)
         self.encoder = nn.ModuleList(Layer(parts, crosses=False) for _ in range(config.depth))
         self.decoder = nn.ModuleList(Layer(parts, crosses=True) for _ in range(config.decoder))
@@ -107,33 +125,65 @@ class Seq2Seq(Writer):
     def forward(
         self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
     ) -> dict[str, Tensor]:
-        return self.heads(self.written(condition, self.read(inputs), None))
+        memory = self.read(inputs)
+        return self.said(condition, self.written(condition, memory, None), self.source(memory))
+
+    def source(self, memory: Memory) -> Source | None:
+        """What may be copied of it."""
+        if self.pointer is None or memory.tokens is None:
+            return None
+        return self.pointer.begin(memory, memory.tokens)
+
+    def said(self, tokens: Tensor, hidden: Tensor, source: Source | None) -> dict[str, Tensor]:
+        """{slot: logits (B, T, V)} of the token behind each, from the vocabulary or copied."""
+        found = self.heads(hidden)
+        if self.pointer is None or source is None:
+            return found
+        return {self.slot: self.pointer(found[self.slot], hidden, tokens, source)}
 
     def embed(self, inputs: Mapping[str, Field]) -> Tensor:
         """(B, D): the mean of what was read."""
         memory = self.read(inputs)
         return pool(memory, "tokens")
 
-    def read(self, inputs: Mapping[str, Field]) -> Padded:
+    def read(self, inputs: Mapping[str, Field]) -> Memory:
         """Inputs -> (B, S, D): what the encoder makes of them."""
-        x, lengths = self.joined(list(self.stems(inputs).values()))
+        features = self.stems(inputs)
+        x, lengths = self.joined(list(features.values()))
+        tokens = None if self.pointer is None else self.joined(self.tokens(inputs, features), False)[0]
         time = x.shape[1]
         seen = (torch.arange(time, device=x.device) < lengths[:, None])[:, None, None]  # (B, 1, 1, S)
         x = self.dropout(norm(in_arithmetic(x)))
         for layer in self.encoder:
             x = layer(x, self.cosine[:time], self.sine[:time], seen)  # type: ignore[index]
-        return Padded(norm(x), lengths)
+        return Memory(norm(x), lengths, tokens=None if tokens is None else tokens[..., 0])
 
-    def joined(self, features: list[Any]) -> tuple[Tensor, Tensor]:
+    def tokens(self, inputs: Mapping[str, Field], features: Mapping[str, Any]) -> list[Any]:
+        """Numbers (B, T, 1) of the tokens that each input's features stand for, PADDING where none may be
+        copied."""
+        found: list[Any] = []
+        for name, feature in features.items():
+            values = feature.values if isinstance(feature, Padded) else feature  # (B, T, D)
+            numbers = torch.full_like(values[..., :1], PADDING, dtype=torch.long)
+            if name in self.copied:  # a text's summary stands before its tokens
+                own: Any = inputs[name]
+                numbers[:, numbers.shape[1] - own.values.shape[1] :, 0] = own.values
+            found.append(replace(feature, values=numbers) if isinstance(feature, Padded) else numbers)
+        return found
+
+    def joined(self, features: list[Any], marked: bool = True) -> tuple[Tensor, Tensor]:
         """Features of all inputs, Padded or (B, T, D) each, one behind the other without gaps -> (B, S, D),
-        lengths (B,)."""
+        lengths (B,). marked: each with its input's mark."""
         if self.marks is None and isinstance(features[0], Padded):
             return features[0].values, features[0].lengths.clamp(min=1)
         parts = [
             found if isinstance(found, Padded) else Padded(found, torch.full((len(found),), found.shape[1]))
             for found in features
         ]
-        values = [part.values + (0 if self.marks is None else self.marks[i]) for i, part in enumerate(parts)]
+        values = [
+            part.values + (self.marks[i] if self.marks is not None and marked else 0)
+            for i, part in enumerate(parts)
+        ]
         masks = torch.cat([part.mask.to(values[0].device) for part in parts], 1)
         order = (
             (~masks).to(torch.int8).argsort(dim=1, stable=True)
@@ -175,23 +225,33 @@ class Seq2Seq(Writer):
 
     def begin(self, inputs: Mapping[str, Field]) -> State:
         memory = self.read(inputs)
-        return State(memory, [layer.cross.known(memory.values) for layer in self.decoder])  # type: ignore[union-attr, operator]
+        crossed = [layer.cross.known(memory.values) for layer in self.decoder]  # type: ignore[union-attr, operator]
+        return State(memory, crossed, self.source(memory))
 
     def next(self, tokens: Tensor, state: State) -> Tensor:
-        return self.heads(self.written(tokens[:, None], state.memory, state))[self.slot][:, -1].float()
+        hidden = self.written(tokens[:, None], state.memory, state)
+        return self.said(tokens[:, None], hidden, state.source)[self.slot][:, -1].float()
+
+
+@dataclass(frozen=True)
+class Memory(Padded):
+    """What was read, (B, S, D), and its tokens (B, S), PADDING where there is none to copy; None where
+    nothing is copied."""
+
+    tokens: Tensor | None = None
 
 
 class State:
     """What is kept while B · K answers are written: the memory (B, S, D), its keys and values for each block,
-    and those of written tokens.
+    those of written tokens, and what may be copied.
 
     The latter lie in one piece, (T, 2 L, B · K, N, H) for L blocks, so that a new token is written behind the
     others and a choice among answers is copied into a second piece of memory: pieces made anew each time took
     most of the time where answers are long.
     """
 
-    def __init__(self, memory: Padded, crossed: list[tuple[Tensor, Tensor]]):
-        self.memory, self.crossed, self.length = memory, crossed, 0
+    def __init__(self, memory: Padded, crossed: list[tuple[Tensor, Tensor]], source: Source | None = None):
+        self.memory, self.crossed, self.source, self.length = memory, crossed, source, 0
         self.kept, self.spare = memory.values.new_empty(0), memory.values.new_empty(0)
         self.shape = (0, 0, 0)  # B · K, N, H
 
@@ -222,6 +282,8 @@ class State:
         after = self.spare[:size].view(self.length, 2 * len(self.crossed), *self.shape)
         torch.index_select(before, 2, answers, out=after)
         self.kept, self.spare = self.spare, self.kept
+        if self.source is not None:
+            self.source.choose(rows, answers)
         if len(rows) < len(self.memory.lengths):
             self.memory = Padded(self.memory.values[rows], self.memory.lengths[rows])
             self.crossed = [(key[rows], value[rows]) for key, value in self.crossed]

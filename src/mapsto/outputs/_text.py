@@ -29,7 +29,8 @@ class TextOutput(Output):
     ) -> dict[str, Any]:
         """What the type learns, {"kind", "codes" or "alphabet", "most"}. values: training texts, or a sample
         of them; tokenizer, size, most: as asked for; beside: texts to learn tokens from in place of them;
-        own: a public model's tokens (`mapsto.types.text.pretrained`), in place of learned ones."""
+        own: in place of learned tokens the codes of `tokenizer`, or where that is None a public model's
+        (`mapsto.types.text.pretrained`)."""
         raise TypeError(f"{cls.__name__} does not learn")
 
     @classmethod

@@ -56,14 +56,15 @@ class Sequence(TextOutput):
         own: str = "",
     ) -> dict[str, Any]:
         """Characters where texts are single words or there are few of
-        them; else byte pairs. own: a public model's tokens, in place of learned ones."""
+        them; else byte pairs. own: codes of `tokenizer`, or where that is None a public model's, in place of
+        learned ones."""
         texts = [text for value in values for text in texts_of(value) if text]
         characters = sum(map(len, texts))
         single = sum(len(text.split()) for text in texts) < 1.1 * len(texts)
         few = (single or characters <= SMALL) and len(alphabet_of(texts, LETTERS + 1)) <= LETTERS
         kind = tokenizer or ("char" if few else "bpe")
         if own:
-            found: dict[str, Any] = {"kind": PUBLIC, "codes": own, "alphabet": ""}
+            found: dict[str, Any] = {"kind": tokenizer or PUBLIC, "codes": own, "alphabet": ""}
         elif kind == "char":
             found = {"kind": kind, "codes": "", "alphabet": alphabet_of(texts, size or 5_000)}
         else:

@@ -33,6 +33,7 @@ class Tags(Output):
     arrays of tag numbers."""
 
     fields: ClassVar[tuple[str, ...]] = (*Output.fields, "words", "entities")
+    trivial: ClassVar[str] = "majority"
 
     def head(self, width: int) -> Head:
         return Crf(self.type, width)
@@ -42,8 +43,8 @@ class Tags(Output):
         return figures(self.type.vocabulary, self.type.names)
 
     def baseline(self, name: str, batches: Iterator[Batch]) -> Baseline:
-        """What is known by heart: the names of the training rows, the longest first, and each word's most
-        frequent tag."""
+        """The most frequent tag alone; and what is known by heart: the names of the training rows, the
+        longest first, and each word's most frequent tag."""
         usual: dict[int, Counter[int]] = {}
         known: dict[tuple[int, ...], Counter[str]] = {}
         for batch in batches:
@@ -62,12 +63,10 @@ class Tags(Output):
         def answer(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
             texts = names_of(batch.inputs[self.type.within])
             usual_tags = [[best.get(word, other) for word in words] for words in texts]
-            found = {"frequent": {"value": _rows(usual_tags)}}
-            return (
-                {"dictionary": {"value": _rows([self._looked_up(words, known) for words in texts])}, **found}
-                if self.type.names
-                else found
-            )
+            found = {self.trivial: [[other] * len(words) for words in texts]}
+            if self.type.names:
+                found["dictionary"] = [self._looked_up(words, known) for words in texts]
+            return {name: {"value": _rows(tags)} for name, tags in {**found, "frequent": usual_tags}.items()}
 
         return answer
 

@@ -19,6 +19,9 @@ WEIGHTS_PER_TOKEN = 5  # of a decoder for each training token, at most
 MIN_PASSES = 6  # of a net that answers over its rows, at least
 ANSWER_WEIGHTS_PER_TOKEN = 8  # of such a net for each token, at most
 VOCABULARY = 4_000  # tokens of a vocabulary, about
+# Length penalty of answers that copy, where many runs of what is read are nearly as likely: a beam of 5 wrote
+# 11.5 words of SciTLDR's 18.2 at 1.0 (ROUGE-1 .302, greedily .337), 18.2 at 2.0 (.343).
+COPYING_PENALTY = 2.0
 
 
 def decide(facts: Facts) -> dict[str, Any]:
@@ -83,6 +86,7 @@ def answer(facts: Facts) -> dict[str, Any]:
             "dropout": 0.3 if rows < 100_000 else 0.1,
         },
         "training": replace(MUON, batch=batch),
+        "learner_options": {"penalty": COPYING_PENALTY} if facts.output_type().copied else {},
         "budget": Budget(epochs=max(30.0, 2000 * batch / max(1, rows)), patience=0.0),
         "metric": "loss",
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from mapsto.learners.base import Learner
 from mapsto.measure.scores import Scores
+from mapsto.metrics import Metric
 from mapsto.run import Run
 from mapsto.training.trainer import Trainer
 
@@ -19,8 +20,11 @@ def cautions(run: Run, trainer: Trainer, test: Mapping[str, Scores], beside: Map
     figures}} on the same rows."""
     passes = _passes(trainer)
     short = _out_of_time(trainer) and passes is not None and passes < PASSES
-    found = [_beaten(run, trainer.learner, slot, test[slot], beside.get(slot, {})) for slot in test]
-    found = [sentence for sentence in found if sentence]
+    found = [
+        sentence
+        for slot in test
+        for sentence in _beaten(run, trainer.learner, slot, test[slot], beside.get(slot, {}))
+    ]
     if short:
         found.append(f"its minutes were over after {passes:.2g} passes over the training rows")
     if not found:
@@ -42,30 +46,52 @@ def _out_of_time(trainer: Trainer) -> bool:
     return timed and (fixed is None or trainer.step < fixed)
 
 
-def _beaten(run: Run, learner: Learner, slot: str, own: Scores, simple: Mapping[str, Scores]) -> str:
-    """How the net loses by its first metric: to what knows nothing of the inputs, or, beyond chance, to what
-    is simple. "" where it does not."""
-    metric = next((one for one in learner.metrics(slot) if one.name in own), None)
-    if metric is None:
-        return ""
-    net = own[metric.name]
+def _beaten(run: Run, learner: Learner, slot: str, own: Scores, simple: Mapping[str, Scores]) -> list[str]:
+    """How the net loses: by the first metric that simple answers have too, to what knows nothing of the
+    inputs, or, beyond chance, to what is simple; by another one, beyond chance, to what knows nothing.
+    Nothing where it does not."""
+    metrics = [one for one in learner.metrics(slot) if one.name in own]
+    if not metrics:
+        return []
     trivial = run.output(slot).trivial
-    values = {name: figures.get(metric.name, {}).get("value") for name, figures in simple.items()}
-    known = {name: value for name, value in values.items() if value is not None}
-    if trivial in known and not metric.better(_number(net["value"]), known[trivial]):
-        return (
-            f"'{slot}': {metric.name} {_said(net['value'])} is no better than that of '{trivial}',"
+    values = {
+        metric.name: {
+            name: value
+            for name, figures in simple.items()
+            if (value := figures.get(metric.name, {}).get("value")) is not None
+        }
+        for metric in metrics
+    }
+    first = next((metric for metric in metrics if values[metric.name]), metrics[0])
+    known, net = values[first.name], own[first.name]
+    if trivial in known and not first.better(_number(net["value"]), known[trivial]):
+        return [
+            f"'{slot}': {first.name} {_said(net['value'])} is no better than that of '{trivial}',"
             f" {_said(known[trivial])}, which knows nothing of the inputs"
+        ]
+    better = {name: value for name, value in known.items() if _beyond_chance(first, value, net)}
+    found = []
+    if better:
+        best = max(better, key=lambda name: better[name] if first.higher_is_better else -better[name])
+        found.append(
+            f"'{slot}': '{best}' reaches {first.name} {_said(better[best])} on the same rows, the net"
+            f" {_said(net['value'])}"
         )
+    for metric in metrics:
+        value = values[metric.name].get(trivial)
+        if metric is not first and value is not None and _beyond_chance(metric, value, own[metric.name]):
+            found.append(
+                f"'{slot}': by {metric.name} '{trivial}', which knows nothing of the inputs, is better:"
+                f" {_said(value)}, the net {_said(own[metric.name]['value'])}"
+            )
+            break  # others mostly say the same
+    return found
+
+
+def _beyond_chance(metric: Metric, value: float, net: Mapping[str, Any]) -> bool:
+    """Is a value better than the net's whole interval?"""
     edge = net["high"] if metric.higher_is_better else net["low"]
-    better = {name: value for name, value in known.items() if metric.better(value, _number(edge))}
-    if not better or edge is None:
-        return ""
-    best = max(better, key=lambda name: better[name] if metric.higher_is_better else -better[name])
-    return (
-        f"'{slot}': '{best}' reaches {metric.name} {_said(better[best])} on the same rows, the net"
-        f" {_said(net['value'])}"
-    )
+    return edge is not None and metric.better(value, _number(edge))
 
 
 def _number(value: float | None) -> float:

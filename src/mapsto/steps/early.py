@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mapsto.config import Budget, Settings, options_of
 from mapsto.errors import ConfigError
-from mapsto.models import config
+from mapsto.models import config, solved
 from mapsto.registry import entry, module
 from mapsto.signature import parse_call
 from mapsto.training.budget import goal_of
@@ -60,11 +60,11 @@ def check_early(settings: Settings) -> None:
 
 def _refuse_budget(settings: Settings) -> None:
     """Of a model whose weights are solved (`mapsto.steps.solve`)."""
-    name = parse_call(settings.model, "model")[0] if settings.model else ""
-    if name and getattr(module("models", name), "SOLVED", False) and settings.budget != Budget():
+    name, options = parse_call(settings.model, "model") if settings.model else ("", {})
+    if name and solved(name, {**options, **settings.public}) and settings.budget != Budget():
         raise ConfigError(
-            f"model '{name}' is solved at once: a budget would change nothing.\nLeave --minutes, --steps and"
-            " --epochs out, or learn it by steps: --model linear"
+            f"model '{settings.model}' is solved at once: a budget would change nothing.\nLeave --minutes,"
+            " --steps and --epochs out, or take a model that learns by steps, as linear."
         )
 
 

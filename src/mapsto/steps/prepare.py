@@ -85,7 +85,7 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
         *augmented,
         *_worth_saying(signature, types),
     ]
-    said = [*begun, *reading, _optimizer_words(choice)]
+    said = [*begun, *reading, *_optimizer_words(choice)]
     if isinstance(ready, Ready):
         _save_rows(run, ready)
     rows = {name: ready.batches.size(name) or 0 for name in SPLITS}
@@ -337,10 +337,13 @@ def _worth_saying(signature: Signature, types: Types) -> list[str]:
     return [text for column_type, name in told if (text := column_type.said(name))]
 
 
-def _optimizer_words(choice: recipes.Choice) -> str:
+def _optimizer_words(choice: recipes.Choice) -> list[str]:
+    """The optimizer's settings, where one is used."""
+    if models.solved(choice.model, choice.model_options):
+        return []
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
-    return f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}"
+    return [f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}"]
 
 
 def _asked_best(signature: Signature, metric: str | None) -> tuple[str, str] | None:

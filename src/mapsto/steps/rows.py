@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +204,9 @@ def fit_types(
         if side == "output":
             spec["kind"] = recipes.output_kind(signature, slot, kind)
             spec["inputs"] = {one.name: types["input", one.name] for one in signature.inputs}
+            spec["pairs"] = partial(_pairs, found, parts, signature, slot.column)
+        else:
+            spec["pairs"] = partial(_pairs, found, parts, signature, signature.outputs[0].column, slot.name)
         if "beside" in spec:
             both = [cell for column in spec["beside"] for cell in _training(found, parts, column)]
             spec["beside"] = [
@@ -231,6 +235,12 @@ def _training(found: Scan, parts: Split, column: str, within: str | None = None)
         others = dict(zip(found.sample_rows[within].tolist(), found.sample[within], strict=True))
         cells = [Annotated(cell, others.get(row)) for row, cell in zip(rows.tolist(), cells, strict=True)]
     return [cell for cell, is_training in zip(cells, parts.of[rows] == TRAIN, strict=True) if is_training]
+
+
+def _pairs(found: Scan, parts: Split, signature: Signature, column: str, name: str) -> list[tuple[Any, Any]]:
+    """The sampled cells of a column that stand in training rows, each with that of the input `name`."""
+    both = _training(found, parts, column, signature.column_of(name))
+    return [(pair.cell, pair.source) for pair in both]
 
 
 def _read(column_type: DataType, cells: list[Any]) -> list[Any]:

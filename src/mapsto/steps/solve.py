@@ -1,15 +1,19 @@
-"""Weights that are solved rather than learned: of the model `baseline`, or of another file whose nets end
-behind a `Body` in heads that take a line, and which says `SOLVED = True`."""
+"""Weights that are solved rather than learned: of the model `baseline`, or of another file that says so
+(`models.solved`) and whose nets end behind a `models.baseline.Body` in heads that take a line. A body that
+brings features of its own, `plain(inputs)` -> (B, F), makes them once of every training row."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
+from mapsto import models
+from mapsto.batch import Field
 from mapsto.config import Budget
 from mapsto.errors import ConfigError
-from mapsto.registry import module
 
 if TYPE_CHECKING:
     from mapsto.learners.base import Learner
@@ -19,13 +23,13 @@ if TYPE_CHECKING:
 def budget_after(run: Run, learner: Learner, store: Any) -> Budget:
     """What is left to learn: nothing, where the model's weights are solved here; else the run's budget.
     ConfigError where an answer has no linear model."""
-    if not getattr(module("models", run.choice.model), "SOLVED", False):
+    if not models.solved(run.choice.model, run.choice.model_options):
         return run.choice.budget
     from mapsto.measure.baseline import features_of
     from mapsto.measure.solved import solve
 
-    features = features_of(store, store.rows("train"))
     net: Any = learner.model
+    features = features_of(store, store.rows("train"), plain=_own_features(net))
     for number, (name, head) in enumerate(net.heads.items()):
         found = solve(features[name], run.output(name)) if name in features else None
         if found is None:
@@ -40,3 +44,18 @@ def budget_after(run: Run, learner: Learner, store: Any) -> Budget:
                 net.body.most.fill_(found.most)
             head.take_line(torch.from_numpy(weight), torch.from_numpy(bias))
     return Budget(steps=0)
+
+
+def _own_features(net: Any) -> Callable[[Mapping[str, Field]], np.ndarray] | None:
+    """What the net's body makes of inputs, computed where it lies; None where plain features are its own."""
+    if net.body.plain is None:
+        return None
+    device = net.body.centre.device
+    net.eval()
+
+    def features(inputs: Mapping[str, Field]) -> np.ndarray:
+        here: dict[str, Any] = dict(inputs)
+        found = net.body.plain({name: value.to(device) for name, value in here.items()})
+        return found.float().cpu().numpy()
+
+    return features

@@ -96,6 +96,7 @@ class Text(DataType):
     over: float = learned(0.0)  # share of training texts of more than MOST_CHARACTERS
     paths: bool = learned(False)  # do they look like names of files?
     running: bool = learned(False)  # are texts cut from one that goes on?
+    copied: float = learned(0.0)  # right of the arrow: share of its words that stand left of it, if copied
     answer: str = learned(
         ""
     )  # right of the arrow: the kind of head that it is written for. `most` tokens are then learned at once
@@ -139,7 +140,7 @@ class Text(DataType):
         a fixed number of tokens, so only the bag; "bag" False: it reads tokens alone; "enough": the share of
         training texts that are read whole (.99); "beside": texts to learn tokens from in place of its own;
         "codes" and "reach": a public model's own tokens, and how many it reads; "kind": right of the arrow,
-        the kind of head."""
+        the kind of head; "copy": may it be copied from what it answers, None: see."""
         if "codes" in spec:
             from mapsto.types.text.pretrained import refuse
 
@@ -248,7 +249,9 @@ class Text(DataType):
     def said(self, name: str) -> str:
         """How it is read, and what a person may not expect."""
         if self.answer:
-            return f"'{name}' is written in {self.about()}, {self.output().how(self.writes or self.most)}"
+            from mapsto.types.text._answers import sentence
+
+            return sentence(self, name)
         told = f"'{name}' is read as {self.about()}"
         if self.cut >= 0.005:
             told += (

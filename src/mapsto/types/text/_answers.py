@@ -5,12 +5,14 @@ them. How they are written as tokens is their kind of answer's (`mapsto.outputs`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mapsto.cells import Continued
 from mapsto.errors import ConfigError, DataError
 from mapsto.registry import entry
 from mapsto.types.text import references
+from mapsto.types.text._copied import COPIED, share_copied
 
 
 def fitted(column_type: Any, values: Sequence[str | None], spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,9 +39,44 @@ def fitted(column_type: Any, values: Sequence[str | None], spec: Mapping[str, An
         {"most": column_type.max or column_type.most} if column_type.answer == kind else None
     )  # a run that goes on keeps the earlier one's tokens
     own = (spec["codes"],) if "codes" in spec else ()
+    if not kept and not own and (source := _copied(column_type, spec)):
+        copied, codes = source
+        own = (codes,)
+        column_type = replace(column_type, tokenizer="bpe", copied=copied)
     found = kept or entry("outputs", kind).learn(
         values, column_type.tokenizer, column_type.size, column_type.max, spec.get("beside", ()), *own
     )
     found |= {"most": min(found["most"], spec["reach"])} if "reach" in spec else {}
     running = any(isinstance(value, Continued) for value in values)
-    return {"answer": kind, "running": running, "words": 0, **found}
+    return {"answer": kind, "running": running, "words": 0, "copied": column_type.copied, **found}
+
+
+def _copied(column_type: Any, spec: Mapping[str, Any]) -> tuple[float, str] | None:
+    """(share of the words that stand in the input which holds the most of them, its byte pairs), where
+    answers are to be copied from it. spec: as in `Text.fit`."""
+    asked = spec.get("copy", False)
+    if asked is False or column_type.tokenizer not in (None, "bpe") or column_type.size:
+        return None
+    shares = {
+        name: share_copied(spec["pairs"](name)) for name, one in spec["inputs"].items() if _in_pieces(one)
+    }
+    best = max(shares, key=lambda name: shares[name], default=None)
+    if best is None or not (asked or shares[best] >= COPIED):
+        return None
+    return shares[best], spec["inputs"][best].codes
+
+
+def _in_pieces(column_type: Any) -> bool:
+    return column_type.prose and column_type.kind == "bpe"
+
+
+def sentence(column_type: Any, name: str) -> str:
+    """How an answer is written, in a sentence."""
+    how = column_type.output().how(column_type.writes or column_type.most)
+    found = f"'{name}' is written in {column_type.about()}, {how}"
+    if column_type.copied:
+        found += (
+            f"; tokens of what it answers are copied too, where {column_type.copied:.0%} of its words stand"
+            " (copy=false: none)"
+        )
+    return found

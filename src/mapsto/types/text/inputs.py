@@ -21,6 +21,7 @@ from mapsto.batch import Draw, Padded, Ragged
 from mapsto.errors import ConfigError
 from mapsto.types.base import Layout
 from mapsto.types.text import pretrained, words
+from mapsto.types.text._copied import may_be_copied
 from mapsto.types.text._reading import (
     WINDOWS,
     Text,
@@ -222,7 +223,8 @@ class Pieces(TextInput):
 
     def learn(self, column_type: Text, texts: Sequence[str], spec: Mapping[str, Any]) -> dict[str, Any]:
         if spec.get("bag") is False:
-            return {"codes": byte_pairs(spec.get("beside") or texts, column_type.size)}
+            copied = may_be_copied(spec.get("copy", False), spec.get("pairs", list))
+            return {"codes": byte_pairs(spec.get("beside") or texts, column_type.size, blank=copied)}
         return {"codes": learn_tokenizer("bpe", texts, column_type.size or PIECES)}
 
 

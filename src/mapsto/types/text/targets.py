@@ -13,7 +13,15 @@ import numpy as np
 from mapsto.cells import Continued
 from mapsto.types.text import pretrained
 from mapsto.types.text.pretrained import PUBLIC
-from mapsto.types.text.tokenizers import FIRST, START, alphabet_of, byte_pairs, pieces_of, token_numbers
+from mapsto.types.text.tokenizers import (
+    FIRST,
+    START,
+    alphabet_of,
+    begins_blank,
+    byte_pairs,
+    pieces_of,
+    token_numbers,
+)
 
 Values = Sequence[str | None]
 
@@ -79,4 +87,6 @@ def decode_texts(rows: Iterable[np.ndarray], kind: str, codes: str, alphabet: st
     if kind == PUBLIC:
         return pretrained.decode_texts(((row[row >= FIRST] - FIRST).tolist() for row in rows), codes)
     pieces = _pieces(kind, codes, alphabet)
-    return [b"".join([pieces[token] for token in row.tolist()]).decode("utf-8", "replace") for row in rows]
+    texts = [b"".join([pieces[token] for token in row.tolist()]).decode("utf-8", "replace") for row in rows]
+    blank = kind == "bpe" and begins_blank(codes)
+    return [text.removeprefix(" ") for text in texts] if blank else texts

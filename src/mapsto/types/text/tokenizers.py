@@ -8,6 +8,7 @@ learned on texts can go on with conversations. No text can be read as one of the
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -41,9 +42,9 @@ LONGEST = 256  # characters of a word from which pairs are learned
 _LONG = re.compile(rf"\S{{{LONGEST + 1},}}|\s{{{LONGEST + 1},}}")
 
 
-def learn_tokenizer(kind: str, texts: Sequence[str], size: int) -> str:
+def learn_tokenizer(kind: str, texts: Sequence[str], size: int, blank: bool = False) -> str:
     """A tokenizer of `size` tokens at most, as JSON. kind: "words" (those seen twice; once where texts are
-    few) or "bpe"."""
+    few) or "bpe". blank: byte pairs of a text's first word are those that it has behind a blank."""
     if kind == "words":
         tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL[UNKNOWN]))
         tokenizer.normalizer = normalizers.Sequence(  # type: ignore[assignment]
@@ -64,7 +65,7 @@ def learn_tokenizer(kind: str, texts: Sequence[str], size: int) -> str:
     else:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.NFC()  # type: ignore[assignment]
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=blank)  # type: ignore[assignment]
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(
             vocab_size=max(size, FIRST + 256),
@@ -90,12 +91,18 @@ def in_short_words(text: str) -> Iterator[str]:
     yield text[begun:]
 
 
-def byte_pairs(texts: Sequence[str], size: int | None, each: int = A_PIECE) -> str:
+def byte_pairs(texts: Sequence[str], size: int | None, each: int = A_PIECE, blank: bool = False) -> str:
     """Byte-level BPE of `size` tokens; by default one for `each` so many characters, within limits. Learned
-    from some of very many texts."""
+    from some of very many texts. blank: as in `learn_tokenizer`."""
     characters = sum(map(len, texts))
     found = size or int(np.clip(characters // each, SMALLEST, LARGEST)) // 64 * 64
-    return learn_tokenizer("bpe", texts[:: max(1, characters // LEARNED)], found)
+    return learn_tokenizer("bpe", texts[:: max(1, characters // LEARNED)], found, blank)
+
+
+@cache
+def begins_blank(codes: str) -> bool:
+    """Do byte pairs, as JSON, put a blank before a text's first word?"""
+    return bool(json.loads(codes)["pre_tokenizer"]["add_prefix_space"])
 
 
 @cache
