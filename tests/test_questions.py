@@ -192,6 +192,49 @@ def test_a_question_that_fails_says_why(views: dict[str, View]) -> None:
     assert section is not None and section.headline.startswith("It could not be answered") and section.figures == {"failed": "IndexError"}
 
 
+@pytest.mark.parametrize("kind", ["pictures", "number"])
+def test_multiplications_are_those_that_torch_counts(kind: str, views: dict[str, View]) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    view = dataclasses.replace(views[kind])
+    batch = view.learner.batch_of(view.store, view.held.rows[:1])
+    with FlopCounterMode(display=False) as counter:
+        view.learner.arrays(batch)
+    assert view.multiplications == counter.get_total_flops() / 2 > 0
+
+
+def test_multiplications_within_inference_mode_are_counted_too() -> None:
+    from mapsto.measure.multiplications import multiplications
+
+    net = torch.nn.Linear(3, 5)
+
+    def asked(_: Any, batch: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return net(batch) @ torch.ones(5, 2)
+
+    assert multiplications(asked, None, torch.ones(4, 3)) == 4 * 3 * 5 + 4 * 5 * 2
+
+
+def test_a_quick_net_is_asked_with_one_thread_and_a_slow_one_with_all(views: dict[str, View], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def assess(view: View, seconds: float) -> Section:
+        seen.append(torch.get_num_threads())
+        return Section("seen", "Seen?", "Seen.")
+
+    question: Any = SimpleNamespace(TITLE="Seen?", asks=lambda view: True, assess=assess)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        ask.ask(views["number"], "seen", question, 1.0)
+        monkeypatch.setattr(ask, "QUICK", 0.0)
+        ask.ask(views["number"], "seen", question, 1.0)
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert (seen, after) == ([1, 2], 2)
+
+
 def test_names_that_are_none(views: dict[str, View]) -> None:
     with pytest.raises(ConfigError, match="did you mean 'slices'"):
         ask.ask_all(views["number"], ["slice"])

@@ -28,7 +28,8 @@ TITLE = "What does it look at?"
 NET = True
 SHOWN = 6  # rows whose parts are hidden: half of them the worst errors
 FEWEST_PARTS, MOST_PARTS = 25, 144
-REPEATS, ROWS, FEWEST_ROWS, BARS = 2, 2_000, 100, 20  # of the permutations; and bars shown
+ROWS, FEWEST_ROWS, BARS = 600, 100, 20  # that are permuted; and bars shown
+REPEATS = 2  # deals of few rows; of many one, because as many rows more say more than a second deal
 MEMORY = 3e8  # bytes of the rows that are permuted
 # of log odds, or of the spread of predicted numbers: a row in which nothing moves the answer more is marked
 # faintly
@@ -74,9 +75,10 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
     if len(names) * REPEATS * view.seconds_of(FEWEST_ROWS) > seconds:
         passes = int(seconds / 2 / view.seconds_of(FEWEST_ROWS))
         tried, share = _searched(Dealing.of(view, FEWEST_ROWS), names, passes), seconds / 2
-    rows = int(np.clip(view.rows_in(share) // (len(tried) * REPEATS), FEWEST_ROWS, ROWS))
-    dealing = Dealing.of(view, rows)
-    losses = {name: dealing.losses([name], REPEATS) for name in tried}
+    most = int(np.clip(view.rows_in(share) // len(tried), FEWEST_ROWS, ROWS))
+    dealing = Dealing.of(view, most)
+    repeats = min(REPEATS, max(1, most // dealing.batch.size))
+    losses = {name: dealing.losses([name], repeats) for name in tried}
     headlines, blocks, figures = [], [], {}
     for slot, metric in _metrics(view).items():
         found = {name: by_output[slot] for name, by_output in losses.items()}
@@ -94,12 +96,8 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
         headlines.append(view.titled(slot, told))
         shown = order[:BARS]
         caption = (
-            f"what {metric.name} loses when an input's cells are dealt anew among the rows; {counted}the mean"
-            f" of {REPEATS} deals"
-        )
-        caption += (
-            f" on {dealing.batch.size:,} rows, with its 95% interval. Inputs that say the same share their"
-            " importance."
+            f"what {metric.name} loses when an input's cells are dealt anew among {dealing.batch.size:,} rows;"
+            f" {counted}with its 95% interval. Inputs that say the same share their importance."
         )
         value, low, high = (tuple(found[name][i] for name in shown) for i in range(3))
         blocks.append(

@@ -26,7 +26,7 @@ from mapsto.signature import Slot
 
 TITLE = "What does it do when the world is not as in the data?"
 NET = True
-FEWEST, MOST, CELLS = 50, 1_000, 100_000  # rows a level; cells corrupted a level
+FEWEST, MOST, CELLS = 50, 400, 100_000  # rows a level; cells corrupted a level
 
 
 @dataclass(frozen=True)
