@@ -266,6 +266,8 @@ def test_confusion_of_labels_and_numbers(views: dict[str, View]) -> None:
     names_of = view.column_type("tags").classes
     assert section.figures["tags"]["pairs"] == [[names_of[1], names_of[3], len(rows)]] and section.figures["tags"]["missed"] == len(rows)
     shifted = asked(foretold(view, "y", {"value": view.raw.target["y"].astype(np.float32) + 1}), "confusion")
+    dots = next(block for block in shifted.blocks if getattr(block, "diagonal", False))
+    assert dots.private and dots.diagonal and not dots.lines[0].joined and len(dots.lines[0].x) == shifted.figures["y"]["n"]
     assert shifted.figures["y"]["mean_residual"] == pytest.approx(-1, abs=1e-5) and shifted.figures["y"]["within_half"] == pytest.approx(1, abs=1e-5)
 
 
@@ -380,6 +382,58 @@ def test_errors_show_the_worst_row_as_what_it_is(views: dict[str, View]) -> None
     item = gallery.items[0]
     assert item.picture is not None and item.picture.startswith(b"\x89PNG") and item.title.endswith(".png")
     assert item.lines[:2] == (f"true: {view.column_type('category').classes[target[3]]}", f"said: {view.column_type('category').classes[said[3]]} (0.97)")
+
+
+def test_of_three_classes_the_surest_mistake_comes_first_though_another_is_more_wrong(views: dict[str, View]) -> None:
+    view = views["number"]
+    rows = view.held.rows[:3]
+    chance = np.array([[0.02, 0.49, 0.49 - 1e-3], [0.30, 0.69, 0.01], [0.9, 0.05, 0.05]])  # all are of class 0
+    output = SimpleNamespace(
+        exclusive=True,
+        chances=lambda predicted: predicted["probability"],
+        row_loss=lambda predicted, target: -np.log(predicted["probability"][np.arange(3), target]),
+        wrong=lambda predicted, target: predicted["value"] != target,
+    )
+    found = SimpleNamespace(
+        of=lambda slot: ({"probability": chance, "value": chance.argmax(1)}, np.zeros(3, np.int64), rows), output=lambda slot: output
+    )
+    assert View.mistakes(found, "class").tolist() == [rows[1], rows[0]]  # type: ignore[arg-type]
+
+
+def test_thresholds_are_counted_and_the_area_is_that_of_sklearn(views: dict[str, View]) -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    view = views["several"]
+    target = view.raw.target["sign"]
+    chance = np.clip(np.random.default_rng(0).normal(0.4 + 0.25 * target, 0.2), 0.01, 0.99).round(2)  # with ties
+    predicted = {"probability": np.stack([1 - chance, chance], 1), "value": (chance > 0.5).astype(np.int64)}
+    found = asked(foretold(view, "sign", predicted), "thresholds").figures["sign"]
+    rarer = int(np.bincount(target).argmin())
+    truth, score = target == rarer, chance if rarer else 1 - chance
+    assert found["positive"] == view.column_type("sign").classes[rarer]
+    assert found["area"]["value"] == pytest.approx(roc_auc_score(truth, score))
+    assert found["area"]["low"] < found["area"]["value"] < found["area"]["high"] < found["area"]["low"] + 0.3
+    assert found["average_precision"] == pytest.approx(average_precision_score(truth, score))
+    half = next(one for one in found["thresholds"] if one["threshold"] == 0.5)
+    assert half["misses"] == (truth & (score < 0.5)).sum() and half["alarms"] == (~truth & (score >= 0.5)).sum()
+
+
+def test_the_interval_of_an_area_covers_it_nineteen_times_in_twenty() -> None:
+    from mapsto.assess.thresholds import Ranked
+
+    draw, true, held = np.random.default_rng(0), 0.760250, 0  # of normals one standard deviation apart: Phi(1 / sqrt 2)
+    for _ in range(400):
+        truth = draw.random(150) < 0.3
+        chance = draw.normal(truth.astype(float))
+        order = np.argsort(-chance)
+        _, low, high = Ranked(1, chance[order], truth[order], None).area()
+        held += low <= true <= high
+    assert 0.92 < held / 400 < 0.98
+
+
+def test_a_question_stands_behind_the_one_it_names() -> None:
+    order = ask.questions()
+    assert order[order.index("classes") + 1] == "thresholds" and set(order) == set(QUESTIONS)
 
 
 def test_errors_of_a_table_name_the_cells(views: dict[str, View]) -> None:

@@ -34,7 +34,7 @@ from mapsto.source import Source
 from mapsto.steps.prepare import reopen, store_of
 from mapsto.training import memory
 
-# The order of the report; a question that is not named here comes behind them, by name.
+# The order of the report; any other says in its file which it comes AFTER.
 ORDER = (
     "baselines",
     "writing",
@@ -166,9 +166,14 @@ def _flattered(view: View, learned: np.ndarray | None) -> str:
 
 
 def questions() -> list[str]:
-    """All questions, in the order of the report."""
+    """All questions, in the order of the report: one that ORDER does not name stands behind the one that it
+    says it comes AFTER, or last."""
     known = names("assess")
-    return [name for name in ORDER if name in known] + [name for name in known if name not in ORDER]
+    found = [name for name in ORDER if name in known]
+    for name in (name for name in known if name not in ORDER):
+        after = getattr(module("assess", name), "AFTER", None)
+        found.insert(found.index(after) + 1 if after in found else len(found), name)
+    return found
 
 
 def titles() -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.assess.base import View, taken
+from mapsto.assess.base import View, short, taken
 from mapsto.batch import Batch, key
 from mapsto.blocks import Bars, Block, Gallery, Section
 from mapsto.errors import CellError
@@ -89,15 +89,15 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
         )
         told = (
             f"most hangs on '{best}': with its cells dealt anew, {metric.name} is worse by"
-            f" {found[best][0]:.3g}."
+            f" {short(found[best][0])}."
         )
         if not found[best][1] > 0:
             told = f"on no single input does {metric.name} hang beyond chance."
         headlines.append(view.titled(slot, told))
         shown = order[:BARS]
         caption = (
-            f"what {metric.name} loses when an input's cells are dealt anew among {dealing.batch.size:,} rows;"
-            f" {counted}with its 95% interval. Inputs that say the same share their importance."
+            f"what {metric.name} loses when an input's cells are dealt anew among {dealing.batch.size:,}"
+            f" rows; {counted}with its 95% interval. Inputs that say the same share their importance."
         )
         value, low, high = (tuple(found[name][i] for name in shown) for i in range(3))
         blocks.append(

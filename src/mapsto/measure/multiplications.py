@@ -12,8 +12,8 @@ from torch.utils.flop_counter import flop_registry
 
 
 class _Counted(TorchDispatchMode):
-    """Adds up what every operation takes. torch's `FlopCounterMode` finds the same, but brings in its compiler
-    for it: 1.5 s of processor time in a fresh process, against 0.02 s."""
+    """Adds up what every operation takes. torch's `FlopCounterMode` finds the same, but brings in its
+    compiler for it: 1.5 s of processor time in a fresh process, against 0.02 s."""
 
     def __init__(self) -> None:
         super().__init__()
