@@ -21,7 +21,7 @@ import mapsto
 from mapsto.assess import _ask as ask
 from mapsto.assess import slices
 from mapsto.assess.base import View
-from mapsto.blocks import KINDS, Gallery, Section, Table
+from mapsto.blocks import KINDS, Bars, Gallery, Lines, Section, Table
 from mapsto.cli import main
 from mapsto.errors import ConfigError
 from mapsto.measure import scaling
@@ -446,6 +446,60 @@ def test_explanation_finds_the_inputs_that_matter(views: dict[str, View]) -> Non
     assert min(found["x"]["low"], found["shop"]["low"]) > 0.2 > 0.1 > found["z"]["high"]
 
 
+def test_dependence_draws_what_moves_the_answer(views: dict[str, View]) -> None:
+    section = asked(views["number"], "dependence", 3.0)
+    moved = section.figures["y"]["moved"]
+    assert moved["x"] > 3 * moved["z"] and set(moved) == {"x", "z", "shop"}
+    lines = {block.x: block for block in section.blocks if isinstance(block, Lines)}
+    assert list(lines["x"].lines[0].x) == sorted(lines["x"].lines[0].x) and len(lines["x"].lines[0].x) == 9
+    of_words = next(block for block in section.blocks if isinstance(block, Bars))
+    assert set(of_words.labels) == {"a", "b"} and all(low <= high for low, high in zip(of_words.low, of_words.high, strict=True))
+
+
+def test_dependence_follows_the_rarer_of_two_classes_and_knows_nothing_of_texts(views: dict[str, View]) -> None:
+    view = views["several"]
+    found = asked(view, "dependence", 3.0).figures["sign"]["curves"]["x"]
+    rarer = view.column_type("sign").classes[int(np.bincount(view.raw.target["sign"]).argmin())]
+    assert len(found["grid"]) == len(found[rarer]) == 9 and all(0 <= value <= 1 for value in found[rarer])
+    assert not module("assess", "dependence").asks(views["texts"]) and not module("assess", "dependence").asks(views["pictures"])
+
+
+def test_cells_add_up_to_the_answer(views: dict[str, View]) -> None:
+    view = views["number"]
+    section = asked(view, "cells", 5.0)
+    rows = section.figures["y"]
+    for one in rows:
+        assert one["base"] + sum(one["added"].values()) == pytest.approx(one["answer"], abs=1e-4)
+        at = np.searchsorted(view.held.rows, one["row"])
+        assert one["answer"] == pytest.approx(view.held.predicted["y"]["value"][at], abs=1e-4)
+    added = np.abs([list(one["added"].values()) for one in rows]).mean(0)
+    assert len(rows) == 4 and added[0] > 2 * added[1]  # x decides, z means nothing
+    assert all(block.private and len(block.labels) == 3 for block in section.blocks)
+
+
+def test_rates_find_the_group_that_is_missed(views: dict[str, View]) -> None:
+    view = views["several"]
+    target = view.raw.target["sign"]
+    rarer = int(np.bincount(target).argmin())
+    at = view.place(view.held.rows)
+    west = np.array([view.cells["region"][i] == "west" for i in at])
+    said = np.where(west, 1 - rarer, target)  # in the west it is never said
+    found = asked(foretold(view, "sign", sure(np.arange(2), said, 0.9)), "rates").figures["sign"]
+    region = found["region"]
+    assert region["p"] < 1e-3 and region["rate"] == "missed" and min(found, key=lambda name: found[name]["p"]) == "region"
+    assert region["groups"]["west"]["missed"] == 1 and region["groups"]["north"]["missed"] == 0
+    assert region["groups"]["west"]["n"] == west.sum() and "sign" not in found and "name" not in found
+
+
+def test_groups_that_fare_alike_are_seldom_called_different() -> None:
+    from mapsto.assess.rates import _by_chance
+
+    draw = np.random.default_rng(0)
+    shares = [_by_chance([(draw.random(n) < 0.2).astype(float) for n in (40, 60, 200, 12)]) for _ in range(400)]
+    means = [_by_chance([draw.normal(size=n) for n in (12, 60, 200)]) for _ in range(400)]
+    assert all(0.02 < (np.array(found) <= 0.05).mean() < 0.085 for found in (shares, means))
+
+
 def test_of_many_inputs_those_that_matter_are_found_by_halving() -> None:
     """Two of 1,000 inputs matter, one more than the other: 48 passes find both."""
     names_of = [f"c{i}" for i in range(1000)]
@@ -458,9 +512,9 @@ def test_of_many_inputs_those_that_matter_are_found_by_halving() -> None:
         return {"y": (value, value, value)}
 
     dealing: Any = SimpleNamespace(losses=losses, before={"y": np.array([[0.0], [1.0]])})
-    found = module("assess", "explanation")._searched(dealing, names_of, 48)
+    found = module("assess", "explanation").searched(dealing, names_of, 48)
     assert found[:2] == ["c3", "c777"] and len(asked_for) <= 48
-    assert module("assess", "explanation")._searched(dealing, names_of, 2) == ["c0"]  # no pass to spare
+    assert module("assess", "explanation").searched(dealing, names_of, 2) == ["c0"]  # no pass to spare
 
 
 def test_explanation_finds_where_the_class_stands(views: dict[str, View]) -> None:

@@ -170,9 +170,12 @@ def questions() -> list[str]:
     says it comes AFTER, or last."""
     known = names("assess")
     found = [name for name in ORDER if name in known]
-    for name in (name for name in known if name not in ORDER):
-        after = getattr(module("assess", name), "AFTER", None)
-        found.insert(found.index(after) + 1 if after in found else len(found), name)
+    after = {name: getattr(module("assess", name), "AFTER", None) for name in known if name not in ORDER}
+    while after:
+        name = next((name for name in after if after[name] in found), None)
+        if name is None:
+            return [*found, *after]
+        found.insert(found.index(after.pop(name)) + 1, name)
     return found
 
 

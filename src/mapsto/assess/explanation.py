@@ -74,7 +74,7 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
     tried, share = names, seconds
     if len(names) * REPEATS * view.seconds_of(FEWEST_ROWS) > seconds:
         passes = int(seconds / 2 / view.seconds_of(FEWEST_ROWS))
-        tried, share = _searched(Dealing.of(view, FEWEST_ROWS), names, passes), seconds / 2
+        tried, share = searched(Dealing.of(view, FEWEST_ROWS), names, passes), seconds / 2
     most = int(np.clip(view.rows_in(share) // len(tried), FEWEST_ROWS, ROWS))
     dealing = Dealing.of(view, most)
     repeats = min(REPEATS, max(1, most // dealing.batch.size))
@@ -160,7 +160,7 @@ class Dealing:
         return difference(better, worse, None if self.groups is None else self.groups[known])
 
 
-def _searched(dealing: Dealing, names: Sequence[str], passes: int) -> list[str]:
+def searched(dealing: Dealing, names: Sequence[str], passes: int) -> list[str]:
     """Of many inputs those that matter most, at most as many as can be told well in as many passes: the group
     of inputs whose cells, dealt anew together, cost most is halved, and again, until single ones are left or
     the passes are spent."""
