@@ -170,7 +170,7 @@ def questions() -> list[str]:
     says it comes AFTER, or last."""
     known = names("assess")
     found = [name for name in ORDER if name in known]
-    after = {name: getattr(module("assess", name), "AFTER", None) for name in known if name not in ORDER}
+    after = {name: getattr(module("assess", name), "AFTER", "") for name in known if name not in ORDER}
     while after:
         name = next((name for name in after if after[name] in found), None)
         if name is None:

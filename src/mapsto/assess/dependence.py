@@ -143,9 +143,10 @@ def _curves(
         slot: Curve(
             column,
             grid,
-            values.mean(1),
-            *np.quantile(values, (0.1, 0.9), axis=1),
-            np.ptp(values, axis=0).mean(0),
+            mean=values.mean(1),
+            low=np.quantile(values, 0.1, axis=1),
+            high=np.quantile(values, 0.9, axis=1),
+            moved=np.ptp(values, axis=0).mean(0),
         )
         for slot, values in each_of.items()
     }
@@ -181,7 +182,8 @@ def _block(view: View, slot: str, curve: Curve, names: dict[str, int], n: int) -
     if len(names) > 1:  # bars are of one class: the one that moves most
         k = max(names.values(), key=lambda k: curve.moved[k])
         what = f"probability of '{next(name for name, at in names.items() if at == k)}'"
-    return Bars(tuple(map(str, curve.grid)), _columns(curve, k)[0], what, caption, *_columns(curve, k)[1:])
+    mean, low, high = _columns(curve, k)
+    return Bars(tuple(map(str, curve.grid)), mean, what, caption, low, high)
 
 
 def _columns(curve: Curve, k: int) -> Sequence[tuple[float, ...]]:

@@ -27,17 +27,14 @@ def assess(view: View, seconds: float) -> Section:
         shown = order[: max(4, SHOWN // len(outputs))]
         numbers = output.graded
         told = (
-            f"the largest error is {short(loss[order[0]])}"
+            f"the largest error is {short(float(loss[order[0]]))}"
             if numbers and len(order)
             else f"{len(order):,} of {len(rows):,} rows are wrong"
             if len(order)
             else "no row is wrong"
         )
-        headlines.append(
-            view.titled(
-                slot, told + (", half of them below " + f"{short(np.median(loss))}." if numbers else ".")
-            )
-        )
+        half = f", half of them below {short(float(np.median(loss)))}" if numbers else ""
+        headlines.append(view.titled(slot, f"{told}{half}."))
         if len(shown):
             caption = (
                 "rows with the largest errors."

@@ -116,8 +116,8 @@ class Ranked:
 
 def _share_below(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
     """(n,): the share of `ascending` that is smaller than each value, equal ones half."""
-    sides = (np.searchsorted(ascending, values, side) for side in ("left", "right"))  # type: ignore[call-overload]
-    return sum(sides) / (2 * len(ascending))
+    below, to = np.searchsorted(ascending, values, "left"), np.searchsorted(ascending, values, "right")
+    return (below + to) / (2 * len(ascending))
 
 
 def _line(ranked: Ranked, threshold: float) -> dict[str, Any]:
