@@ -21,7 +21,7 @@ import mapsto
 from mapsto.assess import _ask as ask
 from mapsto.assess import slices
 from mapsto.assess.base import View
-from mapsto.blocks import KINDS, Gallery, Section, Table
+from mapsto.blocks import KINDS, Bars, Gallery, Lines, Section, Table
 from mapsto.cli import main
 from mapsto.errors import ConfigError
 from mapsto.measure import scaling
@@ -32,6 +32,7 @@ from mapsto.report.text import lines_of
 from mapsto.run import Run
 from mapsto.training.timer import Timer
 from mapsto.types import _corruptions as corruptions
+from mapsto.training.flops import FlopCounter
 
 SECRET = "secretword"  # stands in every row, in a column that the net does not see
 QUESTIONS = names("assess")
@@ -192,6 +193,44 @@ def test_a_question_that_fails_says_why(views: dict[str, View]) -> None:
     assert section is not None and section.headline.startswith("It could not be answered") and section.figures == {"failed": "IndexError"}
 
 
+@pytest.mark.parametrize("kind", ["pictures", "number"])
+def test_multiplications_are_those_that_torch_counts(kind: str, views: dict[str, View]) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    view = dataclasses.replace(views[kind])
+    batch = view.learner.batch_of(view.store, view.held.rows[:1])
+    with FlopCounterMode(display=False) as counter:
+        view.learner.arrays(batch)
+    assert view.multiplications == counter.get_total_flops() / 2 > 0
+
+
+def test_operations_within_inference_mode_are_counted_too() -> None:
+    net = torch.nn.Linear(3, 5)
+    with FlopCounter() as counter, torch.inference_mode():
+        net(torch.ones(4, 3)) @ torch.ones(5, 2)
+    assert counter.total / 2 == 4 * 3 * 5 + 4 * 5 * 2
+
+
+def test_a_quick_net_is_asked_with_one_thread_and_a_slow_one_with_all(views: dict[str, View], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def assess(view: View, seconds: float) -> Section:
+        seen.append(torch.get_num_threads())
+        return Section("seen", "Seen?", "Seen.")
+
+    question: Any = SimpleNamespace(TITLE="Seen?", asks=lambda view: True, assess=assess)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        ask.ask(views["number"], "seen", question, 1.0)
+        monkeypatch.setattr(ask, "QUICK", 0.0)
+        ask.ask(views["number"], "seen", question, 1.0)
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert (seen, after) == ([1, 2], 2)
+
+
 def test_names_that_are_none(views: dict[str, View]) -> None:
     with pytest.raises(ConfigError, match="did you mean 'slices'"):
         ask.ask_all(views["number"], ["slice"])
@@ -223,6 +262,8 @@ def test_confusion_of_labels_and_numbers(views: dict[str, View]) -> None:
     names_of = view.column_type("tags").classes
     assert section.figures["tags"]["pairs"] == [[names_of[1], names_of[3], len(rows)]] and section.figures["tags"]["missed"] == len(rows)
     shifted = asked(foretold(view, "y", {"value": view.raw.target["y"].astype(np.float32) + 1}), "confusion")
+    dots = next(block for block in shifted.blocks if getattr(block, "diagonal", False))
+    assert dots.private and dots.diagonal and not dots.lines[0].joined and len(dots.lines[0].x) == shifted.figures["y"]["n"]
     assert shifted.figures["y"]["mean_residual"] == pytest.approx(-1, abs=1e-5) and shifted.figures["y"]["within_half"] == pytest.approx(1, abs=1e-5)
 
 
@@ -339,6 +380,58 @@ def test_errors_show_the_worst_row_as_what_it_is(views: dict[str, View]) -> None
     assert item.lines[:2] == (f"true: {view.column_type('category').classes[target[3]]}", f"said: {view.column_type('category').classes[said[3]]} (0.97)")
 
 
+def test_of_three_classes_the_surest_mistake_comes_first_though_another_is_more_wrong(views: dict[str, View]) -> None:
+    view = views["number"]
+    rows = view.held.rows[:3]
+    chance = np.array([[0.02, 0.49, 0.49 - 1e-3], [0.30, 0.69, 0.01], [0.9, 0.05, 0.05]])  # all are of class 0
+    output = SimpleNamespace(
+        exclusive=True,
+        chances=lambda predicted: predicted["probability"],
+        row_loss=lambda predicted, target: -np.log(predicted["probability"][np.arange(3), target]),
+        wrong=lambda predicted, target: predicted["value"] != target,
+    )
+    found = SimpleNamespace(
+        of=lambda slot: ({"probability": chance, "value": chance.argmax(1)}, np.zeros(3, np.int64), rows), output=lambda slot: output
+    )
+    assert View.mistakes(found, "class").tolist() == [rows[1], rows[0]]  # type: ignore[arg-type]
+
+
+def test_thresholds_are_counted_and_the_area_is_that_of_sklearn(views: dict[str, View]) -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    view = views["several"]
+    target = view.raw.target["sign"]
+    chance = np.clip(np.random.default_rng(0).normal(0.4 + 0.25 * target, 0.2), 0.01, 0.99).round(2)  # with ties
+    predicted = {"probability": np.stack([1 - chance, chance], 1), "value": (chance > 0.5).astype(np.int64)}
+    found = asked(foretold(view, "sign", predicted), "thresholds").figures["sign"]
+    rarer = int(np.bincount(target).argmin())
+    truth, score = target == rarer, chance if rarer else 1 - chance
+    assert found["positive"] == view.column_type("sign").classes[rarer]
+    assert found["area"]["value"] == pytest.approx(roc_auc_score(truth, score))
+    assert found["area"]["low"] < found["area"]["value"] < found["area"]["high"] < found["area"]["low"] + 0.3
+    assert found["average_precision"] == pytest.approx(average_precision_score(truth, score))
+    half = next(one for one in found["thresholds"] if one["threshold"] == 0.5)
+    assert half["misses"] == (truth & (score < 0.5)).sum() and half["alarms"] == (~truth & (score >= 0.5)).sum()
+
+
+def test_the_interval_of_an_area_covers_it_nineteen_times_in_twenty() -> None:
+    from mapsto.assess.thresholds import Ranked
+
+    draw, true, held = np.random.default_rng(0), 0.760250, 0  # of normals one standard deviation apart: Phi(1 / sqrt 2)
+    for _ in range(400):
+        truth = draw.random(150) < 0.3
+        chance = draw.normal(truth.astype(float))
+        order = np.argsort(-chance)
+        _, low, high = Ranked(1, chance[order], truth[order], None).area()
+        held += low <= true <= high
+    assert 0.92 < held / 400 < 0.98
+
+
+def test_a_question_stands_behind_the_one_it_names() -> None:
+    order = ask.questions()
+    assert order[order.index("classes") + 1] == "thresholds" and set(order) == set(QUESTIONS)
+
+
 def test_errors_of_a_table_name_the_cells(views: dict[str, View]) -> None:
     item = asked(views["number"], "errors").blocks[0].items[0]
     assert item.title.startswith("line ") and [line.split(":")[0] for line in item.lines] == ["true", "said", "x", "z", "shop"]
@@ -347,6 +440,60 @@ def test_errors_of_a_table_name_the_cells(views: dict[str, View]) -> None:
 def test_explanation_finds_the_inputs_that_matter(views: dict[str, View]) -> None:
     found = asked(views["number"], "explanation", 3.0).figures["importance"]["y"]
     assert min(found["x"]["low"], found["shop"]["low"]) > 0.2 > 0.1 > found["z"]["high"]
+
+
+def test_dependence_draws_what_moves_the_answer(views: dict[str, View]) -> None:
+    section = asked(views["number"], "dependence", 3.0)
+    moved = section.figures["y"]["moved"]
+    assert moved["x"] > 3 * moved["z"] and set(moved) == {"x", "z", "shop"}
+    lines = {block.x: block for block in section.blocks if isinstance(block, Lines)}
+    assert list(lines["x"].lines[0].x) == sorted(lines["x"].lines[0].x) and len(lines["x"].lines[0].x) == 9
+    of_words = next(block for block in section.blocks if isinstance(block, Bars))
+    assert set(of_words.labels) == {"a", "b"} and all(low <= high for low, high in zip(of_words.low, of_words.high, strict=True))
+
+
+def test_dependence_follows_the_rarer_of_two_classes_and_knows_nothing_of_texts(views: dict[str, View]) -> None:
+    view = views["several"]
+    found = asked(view, "dependence", 3.0).figures["sign"]["curves"]["x"]
+    rarer = view.column_type("sign").classes[int(np.bincount(view.raw.target["sign"]).argmin())]
+    assert len(found["grid"]) == len(found[rarer]) == 9 and all(0 <= value <= 1 for value in found[rarer])
+    assert not module("assess", "dependence").asks(views["texts"]) and not module("assess", "dependence").asks(views["pictures"])
+
+
+def test_cells_add_up_to_the_answer(views: dict[str, View]) -> None:
+    view = views["number"]
+    section = asked(view, "cells", 5.0)
+    rows = section.figures["y"]
+    for one in rows:
+        assert one["base"] + sum(one["added"].values()) == pytest.approx(one["answer"], abs=1e-4)
+        at = np.searchsorted(view.held.rows, one["row"])
+        assert one["answer"] == pytest.approx(view.held.predicted["y"]["value"][at], abs=1e-4)
+    added = np.abs([list(one["added"].values()) for one in rows]).mean(0)
+    assert len(rows) == 4 and added[0] > 2 * added[1]  # x decides, z means nothing
+    assert all(block.private and len(block.labels) == 3 for block in section.blocks)
+
+
+def test_rates_find_the_group_that_is_missed(views: dict[str, View]) -> None:
+    view = views["several"]
+    target = view.raw.target["sign"]
+    rarer = int(np.bincount(target).argmin())
+    at = view.place(view.held.rows)
+    west = np.array([view.cells["region"][i] == "west" for i in at])
+    said = np.where(west, 1 - rarer, target)  # in the west it is never said
+    found = asked(foretold(view, "sign", sure(np.arange(2), said, 0.9)), "rates").figures["sign"]
+    region = found["region"]
+    assert region["p"] < 1e-3 and region["rate"] == "missed" and min(found, key=lambda name: found[name]["p"]) == "region"
+    assert region["groups"]["west"]["missed"] == 1 and region["groups"]["north"]["missed"] == 0
+    assert region["groups"]["west"]["n"] == west.sum() and "sign" not in found and "name" not in found
+
+
+def test_groups_that_fare_alike_are_seldom_called_different() -> None:
+    from mapsto.assess.rates import _by_chance
+
+    draw = np.random.default_rng(0)
+    shares = [_by_chance([(draw.random(n) < 0.2).astype(float) for n in (40, 60, 200, 12)]) for _ in range(400)]
+    means = [_by_chance([draw.normal(size=n) for n in (12, 60, 200)]) for _ in range(400)]
+    assert all(0.02 < (np.array(found) <= 0.05).mean() < 0.085 for found in (shares, means))
 
 
 def test_of_many_inputs_those_that_matter_are_found_by_halving() -> None:
@@ -361,9 +508,9 @@ def test_of_many_inputs_those_that_matter_are_found_by_halving() -> None:
         return {"y": (value, value, value)}
 
     dealing: Any = SimpleNamespace(losses=losses, before={"y": np.array([[0.0], [1.0]])})
-    found = module("assess", "explanation")._searched(dealing, names_of, 48)
+    found = module("assess", "explanation").searched(dealing, names_of, 48)
     assert found[:2] == ["c3", "c777"] and len(asked_for) <= 48
-    assert module("assess", "explanation")._searched(dealing, names_of, 2) == ["c0"]  # no pass to spare
+    assert module("assess", "explanation").searched(dealing, names_of, 2) == ["c0"]  # no pass to spare
 
 
 def test_explanation_finds_where_the_class_stands(views: dict[str, View]) -> None:

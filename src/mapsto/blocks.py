@@ -49,7 +49,7 @@ class Table:
 @dataclass(frozen=True)
 class Line:
     """One curve: equally long x and y; low and high, where given, are a band around it. points: draw the
-    places measured."""
+    places measured. joined False: a cloud of dots, a row each."""
 
     name: str
     x: tuple[Number, ...]
@@ -57,11 +57,13 @@ class Line:
     low: tuple[Number, ...] = ()
     high: tuple[Number, ...] = ()
     points: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Curves over a common axis. log_x: logarithmic. diagonal: draw y = x, as in a reliability diagram.
+    """Curves over a common axis. log_x: logarithmic. diagonal: draw y = x on equal axes, as in a
+    reliability diagram.
     marks: places on the x axis with what is there, such as (160, "best")."""
 
     lines: tuple[Line, ...]

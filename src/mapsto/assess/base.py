@@ -4,11 +4,15 @@ A file holds
     TITLE                               the question in words, as the report's heading
     asks(view) -> bool                  does it make sense for this run?
     assess(view, seconds) -> Section    the answer; `seconds`: how long it may take, by sizes, not the clock
-and, where they hold, NET = True (it asks the net again, or anything else that must not have learned the rows:
-of a cross-validation it looks at validation rows, the others at every row as the fold that never saw it
-predicted it) and TIMED = True (its figures are seconds). The same file serves the report at the end of a
-training and `mapsto assess RUN QUESTION --data NEW`. Random choices are keyed by `view.seed`. A question may
-leave the net in whatever mode it likes: who asks (`mapsto.assess._ask`) puts everything back.
+and, where they hold,
+    AFTER = "classes"                   the question behind which it stands in the report
+    NET = True                          it asks the net again, or anything else that must not have learned the
+                                        rows: of a cross-validation it looks at validation rows, the others at
+                                        every row as the fold that never saw it predicted it
+    TIMED = True                        its figures are seconds
+The same file serves the report at the end of a training and `mapsto assess RUN QUESTION --data NEW`. Random
+choices are keyed by `view.seed`. A question may leave the net in whatever mode it likes: who asks
+(`mapsto.assess._ask`) puts everything back.
 """
 
 from __future__ import annotations
@@ -156,11 +160,13 @@ class View:
 
     @cached_property
     def multiplications(self) -> float:
-        """Of one row's forward pass, counted on one row by torch."""
+        """Of one row's forward pass, counted on one row."""
         from mapsto.training.flops import FlopCounter
 
+        some = next(split for split in ("test", "validation", "train") if self.store.size(split))
+        batch = self.learner.batch_of(self.store, self.store.rows(some)[:1])
         with FlopCounter() as counter:
-            self.learner.arrays(self.learner.batch_of(self.store, self.held.rows[:1]))
+            self.learner.arrays(batch)
         return counter.total / 2
 
     def rows_in(self, seconds: float) -> int:
@@ -225,7 +231,8 @@ class View:
     @cached_property
     def looked(self) -> np.ndarray:
         """Rows (ascending row numbers) whose raw cells are held: `fair`, and each output's worst."""
-        return np.unique(np.concatenate([self.fair, *(self.worst(slot)[:WORST] for slot in self.outputs())]))
+        shown = (rows[:WORST] for slot in self.outputs() for rows in (self.worst(slot), self.mistakes(slot)))
+        return np.unique(np.concatenate([self.fair, *shown]))
 
     def worst(self, slot: str) -> np.ndarray:
         """Row numbers from the most to the least wrong answer, among the held rows with a known answer."""
@@ -233,6 +240,19 @@ class View:
         loss = self.output(slot).row_loss
         assert loss is not None
         return rows[np.argsort(-loss(predicted, target), kind="stable")]
+
+    def mistakes(self, slot: str) -> np.ndarray:
+        """Row numbers of wrong answers: of one class of several the surest first, else the most wrong.
+        Among more than two classes a row can be most wrong by an answer of which the net was not sure."""
+        predicted, target, rows = self.of(slot)
+        output = self.output(slot)
+        assert output.row_loss is not None and output.wrong is not None
+        score = output.row_loss(predicted, target)
+        if output.exclusive and output.chances is not None:
+            chances = output.chances(predicted)
+            score = chances[np.arange(len(rows)), predicted["value"].astype(np.int64)]
+        order = np.argsort(-score, kind="stable")
+        return rows[order[output.wrong(predicted, target)[order]]]
 
     @cached_property
     def _found_cells(self) -> tuple[dict[str, list[Any]], list[str]]:
@@ -330,6 +350,11 @@ class View:
             else:
                 cells.append(f"{slot.name}: {text}")
         return Item(self.where[int(self.place(rows)[0])], picture, tuple(pieces), (*lines, *cells), sound)
+
+
+def short(value: float, sign: str = "") -> str:
+    """A figure in a sentence, of three digits, thousands whole: 0.747, 35,857. sign: "+" to show it."""
+    return f"{value:{sign},.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:{sign}.3g}"
 
 
 def taken(field: Any, order: np.ndarray) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.assess.base import View
+from mapsto.assess.base import View, short
 from mapsto.blocks import Section, Table
 from mapsto.files import read_arrays
 from mapsto.measure.intervals import difference
@@ -45,7 +45,7 @@ def assess(view: View, seconds: float) -> Section:
         for one in compared:
             if not one["better"]:
                 marked.append(len(table))
-            ends = f"{one['low']:+.3g} – {one['high']:+.3g}" if one["low"] is not None else "—"
+            ends = f"{short(one['low'], '+')} – {short(one['high'], '+')}" if one["low"] is not None else "—"
             table.append(
                 (
                     slot,
@@ -53,7 +53,7 @@ def assess(view: View, seconds: float) -> Section:
                     metric.name,
                     one["net"],
                     one["value"],
-                    f"{one['difference']:+.3g}",
+                    short(one["difference"], "+"),
                     ends,
                 )
             )
@@ -123,7 +123,8 @@ def _compared(
 def _headline(metric: Metric, compared: Sequence[Mapping[str, Any]]) -> str:
     """Against the best of the baselines: who beats that one beats all."""
     best = max(compared, key=lambda one: one["value"] if metric.higher_is_better else -one["value"])
-    figures = f"{metric.name} {best['net']:.3g} against {best['value']:.3g} on the same {best['n']:,} rows"
+    figures = f"{metric.name} {short(best['net'])} against {short(best['value'])}"
+    figures += f" on the same {best['n']:,} rows"
     name = _name(best["against"])
     if best["better"]:
         return f"it beats {name}, the best of the baselines, by more than chance: {figures}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapsto.assess.base import View
+from mapsto.assess.base import View, short
 from mapsto.blocks import Gallery, Section
 
 TITLE = "Where is it most wrong?"
@@ -22,24 +22,27 @@ def assess(view: View, seconds: float) -> Section:
         predicted, target, rows = view.of(slot)
         output = view.output(slot)
         assert output.row_loss is not None and output.wrong is not None
-        loss, wrong = output.row_loss(predicted, target), output.wrong(predicted, target)
-        order = [int(i) for i in np.argsort(-loss, kind="stable") if wrong[i]]
+        loss = output.row_loss(predicted, target)
+        order = np.searchsorted(rows, view.mistakes(slot))
         shown = order[: max(4, SHOWN // len(outputs))]
         numbers = output.graded
         told = (
-            f"the largest error is {loss[order[0]]:.4g}"
-            if numbers
+            f"the largest error is {short(float(loss[order[0]]))}"
+            if numbers and len(order)
             else f"{len(order):,} of {len(rows):,} rows are wrong"
-            if order
+            if len(order)
             else "no row is wrong"
         )
-        headlines.append(
-            view.titled(
-                slot, told + (", half of them below " + f"{np.median(loss):.4g}." if numbers else ".")
+        half = f", half of them below {short(float(np.median(loss)))}" if numbers else ""
+        headlines.append(view.titled(slot, f"{told}{half}."))
+        if len(shown):
+            caption = (
+                "rows with the largest errors."
+                if numbers
+                else "wrong answers, the surest first."
+                if output.exclusive
+                else "wrong answers, those first by which the truth was least likely."
             )
-        )
-        if shown:
-            caption = "rows with the largest errors." if numbers else "wrong answers, the surest first."
             blocks.append(Gallery(view.items(slot, rows[shown]), view.titled(slot, caption)))
         figures[slot] = {
             "wrong": len(order),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.assess.base import View, taken
+from mapsto.assess.base import View, short, taken
 from mapsto.batch import Batch, key
 from mapsto.blocks import Bars, Block, Gallery, Section
 from mapsto.errors import CellError
@@ -28,7 +28,8 @@ TITLE = "What does it look at?"
 NET = True
 SHOWN = 6  # rows whose parts are hidden: half of them the worst errors
 FEWEST_PARTS, MOST_PARTS = 25, 144
-REPEATS, ROWS, FEWEST_ROWS, BARS = 2, 2_000, 100, 20  # of the permutations; and bars shown
+ROWS, FEWEST_ROWS, BARS = 600, 100, 20  # that are permuted; and bars shown
+REPEATS = 2  # deals of few rows; of many one, because as many rows more say more than a second deal
 MEMORY = 3e8  # bytes of the rows that are permuted
 # of log odds, or of the spread of predicted numbers: a row in which nothing moves the answer more is marked
 # faintly
@@ -73,10 +74,11 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
     tried, share = names, seconds
     if len(names) * REPEATS * view.seconds_of(FEWEST_ROWS) > seconds:
         passes = int(seconds / 2 / view.seconds_of(FEWEST_ROWS))
-        tried, share = _searched(Dealing.of(view, FEWEST_ROWS), names, passes), seconds / 2
-    rows = int(np.clip(view.rows_in(share) // (len(tried) * REPEATS), FEWEST_ROWS, ROWS))
-    dealing = Dealing.of(view, rows)
-    losses = {name: dealing.losses([name], REPEATS) for name in tried}
+        tried, share = searched(Dealing.of(view, FEWEST_ROWS), names, passes), seconds / 2
+    most = int(np.clip(view.rows_in(share) // len(tried), FEWEST_ROWS, ROWS))
+    dealing = Dealing.of(view, most)
+    repeats = min(REPEATS, max(1, most // dealing.batch.size))
+    losses = {name: dealing.losses([name], repeats) for name in tried}
     headlines, blocks, figures = [], [], {}
     for slot, metric in _metrics(view).items():
         found = {name: by_output[slot] for name, by_output in losses.items()}
@@ -87,19 +89,15 @@ def _between(view: View, seconds: float) -> tuple[str, list[Block], dict[str, An
         )
         told = (
             f"most hangs on '{best}': with its cells dealt anew, {metric.name} is worse by"
-            f" {found[best][0]:.3g}."
+            f" {short(found[best][0])}."
         )
         if not found[best][1] > 0:
             told = f"on no single input does {metric.name} hang beyond chance."
         headlines.append(view.titled(slot, told))
         shown = order[:BARS]
         caption = (
-            f"what {metric.name} loses when an input's cells are dealt anew among the rows; {counted}the mean"
-            f" of {REPEATS} deals"
-        )
-        caption += (
-            f" on {dealing.batch.size:,} rows, with its 95% interval. Inputs that say the same share their"
-            " importance."
+            f"what {metric.name} loses when an input's cells are dealt anew among {dealing.batch.size:,}"
+            f" rows; {counted}with its 95% interval. Inputs that say the same share their importance."
         )
         value, low, high = (tuple(found[name][i] for name in shown) for i in range(3))
         blocks.append(
@@ -162,7 +160,7 @@ class Dealing:
         return difference(better, worse, None if self.groups is None else self.groups[known])
 
 
-def _searched(dealing: Dealing, names: Sequence[str], passes: int) -> list[str]:
+def searched(dealing: Dealing, names: Sequence[str], passes: int) -> list[str]:
     """Of many inputs those that matter most, at most as many as can be told well in as many passes: the group
     of inputs whose cells, dealt anew together, cost most is halved, and again, until single ones are left or
     the passes are spent."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.assess.base import View
+from mapsto.assess.base import View, short
 from mapsto.batch import key
 from mapsto.blocks import Block, Line, Lines, Section, Table
 from mapsto.measure import scaling
@@ -79,19 +79,19 @@ def _of_output(
     what = _error_name(metric)
     share, low, high = law.gain(now, 2 * now)
     told = (
-        f"of a stand-in, twice the labels would take {what} from {law.at(now)[0]:.3g} to"
-        f" {law.at(2 * now)[0]:.3g}"
+        f"of a stand-in, twice the labels would take {what} from {short(law.at(now)[0])} to"
+        f" {short(law.at(2 * now)[0])}"
     )
     told += f", {share:.0%} less ({low:.0%} to {high:.0%})"
     told += (
-        f"; in the same proportion the net's {net:.3g} would become {net * (1 - share):.3g}."
+        f"; in the same proportion the net's {short(net)} would become {short(net * (1 - share))}."
         if net > 0
         else "."
     )
     if errors[-1] < 0.8 * net:
         told += (
-            f" The stand-in itself does better than the net ({what} {errors[-1]:.3g}): another model may buy"
-            " more than labels."
+            f" The stand-in itself does better than the net ({what} {short(errors[-1])}): another model may"
+            " buy more than labels."
         )
     figures = {
         "metric": metric.name,
@@ -169,8 +169,8 @@ def _blocks(
     value, low, high = zip(*(law.at(float(place)) for place in places), strict=True)
     curve = Line("power law, 95%", tuple(places.astype(int).tolist()), value, low, high)
     caption = (
-        f"{what} of the stand-in over the training rows it learned from; the curve is {law.a:.3g} +"
-        f" {law.b:.3g} · rows^−{law.c:.2f}."
+        f"{what} of the stand-in over the training rows it learned from; the curve is {short(law.a)} +"
+        f" {short(law.b)} · rows^−{law.c:.2f}."
     )
     caption += (
         f" Stand-in: ridge regression on plain and random Fourier features, {scaling.FOLDS} folds of the"
@@ -192,7 +192,7 @@ def _blocks(
             (
                 times * now,
                 value,
-                f"{low:.3g} – {high:.3g}",
+                f"{short(low)} – {short(high)}",
                 "—" if times == 1 else f"{share:.0%} ({least:.0%} – {most:.0%})",
             )
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.assess.base import View
+from mapsto.assess.base import View, short
 from mapsto.batch import Batch, key
 from mapsto.blocks import Block, Line, Lines, Paragraph, Section, Table
 from mapsto.errors import CellError
@@ -26,7 +26,7 @@ from mapsto.signature import Slot
 
 TITLE = "What does it do when the world is not as in the data?"
 NET = True
-FEWEST, MOST, CELLS = 50, 1_000, 100_000  # rows a level; cells corrupted a level
+FEWEST, MOST, CELLS = 50, 400, 100_000  # rows a level; cells corrupted a level
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,10 @@ def _headline(metric: Metric, tested: list[TestPredictions]) -> str:
 
     worst = max(tested, key=damage)
     if not any(any(one.harm) for one in tested):
-        return f"nothing tried hurts beyond chance ({metric.name} {worst.value[0]:.3g})."
+        return f"nothing tried hurts beyond chance ({metric.name} {short(worst.value[0])})."
     first = next(i for i, harm in enumerate(worst.harm) if harm) if any(worst.harm) else len(worst.levels) - 1
-    change = f"{metric.name} goes from {worst.value[0]:.3g} to {worst.value[-1]:.3g} at {worst.levels[-1]:g}"
+    change = f"{metric.name} goes from {short(worst.value[0])} to {short(worst.value[-1])}"
+    change += f" at {worst.levels[-1]:g}"
     return f"{worst.name} hurts most: {change}, beyond chance from {worst.levels[first]:g} on."
 
 
@@ -171,13 +172,13 @@ def _blocks(view: View, slot: str, metric: Metric, tested: list[TestPredictions]
     rows = tuple(
         (
             one.name,
-            *(f"{level:g}: {value:.3g}" for level, value in zip(one.levels[1:], one.value[1:], strict=True)),
+            *(f"{level:g}: {short(at)}" for level, at in zip(one.levels[1:], one.value[1:], strict=True)),
             *("",) * (strength - len(one.levels)),
         )
         for one in tested
     )
     columns = ("what is done", *(f"strength {i}" for i in range(1, strength)))
-    told = f"level and {metric.name}; {tested[0].value[0]:.3g} with nothing done."
+    told = f"level and {metric.name}; {short(tested[0].value[0])} with nothing done."
     return [
         Lines(lines, "strength", metric.name, view.titled(slot, caption)),
         Table(columns, rows, view.titled(slot, told)),

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.assess.base import View
+from mapsto.assess.base import View, short
 from mapsto.batch import key
 from mapsto.blocks import Block, Section, Table
 from mapsto.cells import Column, is_missing
@@ -290,7 +290,7 @@ def _headline(metric: Metric, overall: float, told: Sequence[Mapping[str, Any]],
             f"no part of {FEWEST} rows or more stands against {FEWEST} others, in enough groups: nothing can"
             " be said of slices."
         )
-    value = f"{metric.name} {worst['value']:.3g} against {overall:.3g} over all, {worst['n']:,} rows"
+    value = f"{metric.name} {short(worst['value'])} against {short(overall)} over all, {worst['n']:,} rows"
     chance = (
         f"p {'<' if worst['p'] < 0.001 else '='} {max(worst['p'], 0.001):.3f} as the worst of {parts:,} parts"
     )
@@ -310,7 +310,7 @@ def _tables(
 ) -> list[Block]:
     """The parts from the worst; those of few rows apart."""
     definition = (
-        f"{metric.name} of each part, from the worst; over all rows {overall:.4g}. {metric.definition}"
+        f"{metric.name} of each part, from the worst; over all rows {short(overall)}. {metric.definition}"
     )
     definition += " p: how often the worst of all parts would be as bad with rows shuffled."
     definition += f" {SHOWN} of {parts:,} parts." if parts > SHOWN else ""
@@ -327,5 +327,5 @@ def _tables(
 
 
 def _row(one: Mapping[str, Any]) -> tuple[Any, ...]:
-    ends = f"{one['low']:.3g} – {one['high']:.3g}" if one["low"] is not None else "—"
+    ends = f"{short(one['low'])} – {short(one['high'])}" if one["low"] is not None else "—"
     return one["column"], one["part"], one["n"], one["value"], ends, one["p"]

@@ -23,15 +23,16 @@ FOLDS = 4
 FEWEST = 16  # rows of a part
 MOVES = (0.01, 0.5)  # by which a level moves in relative terms, at least and at most
 NEAR = 1.0  # a part counts by so high a power of its rows
-LINEAR, MOST_FEATURES, FEWEST_FEATURES = 256, 512, 96
-MORE_DIRECTIONS, POWERS = 10, 3  # beyond those wanted, and rounds of iteration
+LINEAR, MOST_FEATURES, FEWEST_FEATURES = 128, 256, 96
+MORE_DIRECTIONS, POWERS = 10, 2  # beyond those wanted, and rounds of iteration
 HASHED = 4096  # features of which directions are found
 SMOOTHER = (
     1.4  # degrees of freedom count this much: on few rows plain cross-validation interpolates (Kim & Gu 2004)
 )
 PENALTIES = 10.0 ** np.arange(-6, 2.5, 0.5)  # per row
 EXPONENTS = np.arange(0.05, 1.51, 0.05)
-RESAMPLES, PIECE = 300, 20  # and how many are held at once
+RESAMPLES = 300
+BLOCKS = 1_000  # of test rows that are drawn together, where there are more
 
 
 @dataclass(frozen=True)
@@ -200,9 +201,12 @@ def law(sizes: np.ndarray, rowwise: np.ndarray, seed: int) -> Law:
     that no curve is a power law all the way."""
     draw = np.random.default_rng(key(seed, "law", len(sizes)))
     m = rowwise.shape[1]
-    shares = [
-        draw.multinomial(m, np.full(m, 1 / m), PIECE) @ rowwise.T / m for _ in range(RESAMPLES // PIECE)
-    ]  # (piece, S) each
+    units = min(m, BLOCKS)
+    order = draw.permutation(m)
+    sums = np.stack([np.bincount(np.arange(m) % units, errors[order]) for errors in rowwise])  # (S, U)
+    size = np.bincount(np.arange(m) % units).astype(np.float64)  # (U,)
+    weights = draw.multinomial(units, np.full(units, 1 / units), RESAMPLES)  # (R, U)
+    shares = (weights @ sums.T) / (weights @ size)[:, None]  # (R, S)
     floor = (
         0.5 / m * max(float(rowwise.max(initial=0)), 1e-12)
     )  # an error of nothing is half a row's at the most
@@ -210,7 +214,7 @@ def law(sizes: np.ndarray, rowwise: np.ndarray, seed: int) -> Law:
     a, b, c = (float(part[0]) for part in _fit(sizes, means[:, None]))
     missed = np.log(means / np.maximum(a + b * sizes**-c, floor))
     spread = float(np.sqrt(np.square(missed).sum() / max(1, len(sizes) - 3)))
-    drawn = np.maximum(np.concatenate(shares).T, floor) * np.exp(
+    drawn = np.maximum(shares.T, floor) * np.exp(
         np.clip(spread, *MOVES) * draw.normal(size=(len(sizes), RESAMPLES))
     )
     return Law(a, b, c, _fit(sizes, drawn))

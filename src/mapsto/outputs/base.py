@@ -176,6 +176,8 @@ class Output:
         """What is said of predictions; the first decides what "best" means unless --metric does."""
         return ()
 
+    loss_metric: ClassVar[str] = ""  # the metric that is the loss that is learned by; "": none is
+
     @property
     def row_metric(self) -> Metric | None:
         """The first metric that is a mean over rows or labels: it can be compared between any two sets of

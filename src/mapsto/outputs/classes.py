@@ -34,6 +34,7 @@ class Classes(Output):
     exclusive: ClassVar[bool] = True
     link: ClassVar[str] = "softmax"
     trivial: ClassVar[str] = "majority"
+    loss_metric: ClassVar[str] = "log_loss"
 
     def head(self, width: int) -> Head:
         return ClassesHead(self.type, width)

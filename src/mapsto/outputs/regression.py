@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss, mse_loss
 
+from mapsto.batch import key
 from mapsto.errors import ConfigError
 from mapsto.metrics import Arrays, Metric
 from mapsto.metrics.numbers import REGRESSION
@@ -24,10 +25,11 @@ from mapsto.outputs.base import Coverage, Groups, Head, Output, SectionPart, in_
 from mapsto.prediction import Prediction
 
 BIN_ROWS, BINS = 20, 12  # of a curve over numbers: fewest rows of a bin, most bins
+DOTS = 1_000  # rows drawn one by one
 WIDTHS, WIDTH_ROWS = 5, 30  # parts by width of an interval; fewest rows of a part
 
 if TYPE_CHECKING:
-    from mapsto.blocks import Line
+    from mapsto.blocks import Line, Lines
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Regression(Output):
     # ---- what questions ask ----
 
     def confusion(self, predicted: Arrays, target: np.ndarray) -> SectionPart:
-        """Truth and residual over the predicted value, in bins of equally many rows: no single row shows."""
+        """Truth and residual over the predicted value: some rows as dots, which stay private, and bins of
+        equally many rows."""
         from mapsto.blocks import Lines
 
         value = predicted["value"].astype(np.float64)
@@ -116,15 +119,13 @@ class Regression(Output):
         order = np.argsort(value, kind="stable")
         bins = np.array_split(order, min(BINS, max(1, len(order) // BIN_ROWS)))
         at = tuple(float(np.median(value[part])) for part in bins)
-        truth = _band("true value: median, 10% to 90% of rows", at, [target[part] for part in bins])
         residual = _band("true less predicted", at, [error[part] for part in bins])
-        caption = (
-            f"the true value over the predicted, in {len(bins)} bins of about {len(order) // len(bins):,}"
-            " rows; a perfect net lies on the diagonal."
+        left_over = (
+            f"what is left over, in {len(bins)} bins of about {len(order) // len(bins):,} rows: the median,"
+            " and 10% to 90% of the rows. Above 0 the net says too little, below too much."
         )
-        left_over = "what is left over: above 0 the net says too little, below too much."
         blocks = (
-            Lines((truth,), "predicted", "true", caption, diagonal=True),
+            _against(value, target),
             Lines((residual,), "predicted", "true − predicted", left_over),
         )
         figures = {
@@ -169,6 +170,18 @@ class Regression(Output):
     def spread(self, predicted: Arrays) -> float:
         """The spread of predicted numbers."""
         return max(float(predicted["value"].std()), 1e-12)
+
+
+def _against(value: np.ndarray, target: np.ndarray) -> Lines:
+    """Rows as dots, the true value over the predicted."""
+    from mapsto.blocks import Line, Lines
+
+    shown = np.sort(np.random.default_rng(key("dots", len(value))).permutation(len(value))[:DOTS])
+    x, y = (tuple(float(f"{number:.5g}") for number in of[shown].tolist()) for of in (value, target))
+    some = f"{len(shown):,} rows by lot" if len(shown) < len(value) else "the rows"
+    caption = f"the true value over the predicted, {some} as dots; a perfect net lies on the diagonal."
+    dots = Line("a row", x, y, joined=False)
+    return Lines((dots,), "predicted", "true", caption, diagonal=True, private=True)
 
 
 def _band(name: str, at: tuple[float, ...], parts: list[np.ndarray]) -> Line:

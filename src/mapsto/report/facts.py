@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from mapsto.blocks import Bars, Block, Line, Lines, Paragraph, Section, Table
 from mapsto.config import VERSION
+from mapsto.report import learning
 from mapsto.report.scales import figure
 from mapsto.run import Run
 from mapsto.terminal.words import duration, size
@@ -197,22 +198,25 @@ def data(run: Run, private: bool) -> Section:
 
 
 def curves(run: Run) -> Section | None:
-    """Training loss and the validation metric that decides, by step. None where nothing was logged."""
+    """Losses, the validation metrics that matter, and the rate, by step. None where nothing was logged."""
     log = [entry for entry in run.history if entry.get("step")]
     if not log:
         return None
     steps = tuple(entry["step"] for entry in log)
-    best, last, blocks = run.record.get("best_step", 0), run.record.get("steps", steps[-1]), []
+    best, last = run.record.get("best_step", 0), run.record.get("steps", steps[-1])
     marks = ((float(best), f"best: step {best:,}"),) if best else ()
-    if any(entry.get("loss") is not None for entry in log):
-        loss = Line("training loss", steps, tuple(entry.get("loss") for entry in log), points=len(log) <= 60)
-        blocks.append(Lines((loss,), "step", "training loss, mean since the last look", marks=marks))
+    drawn = learning.losses(run, log, marks)
+    blocks = [] if drawn is None else [drawn]
+    together = learning.validation_loss(run) if drawn is not None and len(drawn.lines) > 1 else None
     for slot, metric in _followed(run, log):
+        if (slot, metric) == together:
+            continue
         values = tuple(entry["scores"].get(slot, {}).get(metric) for entry in log)
         what = f"{named(metric)} on validation rows" + (f": {slot}" if len(run.signature.outputs) > 1 else "")
         blocks.append(
             Lines((Line(named(metric), steps, values, points=len(log) <= 60),), "step", what, marks=marks)
         )
+    blocks += filter(None, [learning.rate(run, log, ())])
     why = run.record.get("stopped", "")
     ended = f" {'Early stopping' if why.startswith('no better') else 'It ended early'}: {why}." if why else ""
     headline = (

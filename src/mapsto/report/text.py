@@ -70,6 +70,9 @@ def _lines(block: Lines) -> list[str]:
     """Each curve as a table of its places; long ones thinned to 12."""
     found = _captioned(block.caption)
     for line in block.lines:
+        if not line.joined:
+            found.append(f"    {line.name}: {len(line.x):,} dots, on the page only")
+            continue
         found += [
             f"    {line.name}: {block.x} → {block.y}",
             *aligned([_point(line, i) for i in _thinned(len(line.x))]),
