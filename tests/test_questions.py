@@ -30,9 +30,9 @@ from mapsto.prediction import Predictions
 from mapsto.registry import module, names
 from mapsto.report.text import lines_of
 from mapsto.run import Run
+from mapsto.training.flops import FlopCounter
 from mapsto.training.timer import Timer
 from mapsto.types import _corruptions as corruptions
-from mapsto.training.flops import FlopCounter
 
 SECRET = "secretword"  # stands in every row, in a column that the net does not see
 QUESTIONS = names("assess")
