@@ -332,8 +332,8 @@ def test_logarithmic_ticks_stay_inside(low: float, factor: float) -> None:
 
 
 def test_numbers_are_written_alike() -> None:
-    assert [tick_text(value) for value in (0, 0.2, 1500, 20_000, 3e6, 1e-5)] == ["0", "0.2", "1,500", "20k", "3M", "1e-5"]
-    shown = {None: "–", math.nan: "–", 0.99184: "0.9918", 12.345: "12.35", 1234.5: "1,234", 7: "7", 12_345: "12,345", True: "yes", 2e-5: "2.0e-5"}
+    assert [tick_text(value) for value in (0, 0.2, 1500, 20_000, 3e6, 1e-5)] == ["0", "0.2", "1,500", "20k", "3M", "0.00001"]
+    shown = {None: "–", math.nan: "–", 0.99184: "0.9918", 12.345: "12.35", 1234.5: "1,234", 7: "7", 12_345: "12,345", True: "yes", 2e-5: "0.00002", -0.5: "−0.5000"}
     assert [figure(value) for value in shown] == list(shown.values())
     assert column([0.12, 0.2, None]) == ["0.12", "0.20", "–"]
     assert column([1.0, 2.0]) == ["1", "2"]

@@ -37,13 +37,14 @@ class Code:
 @dataclass(frozen=True)
 class Table:
     """rows of cells (text, numbers, None), one per column name. marked: numbers of rows to be set off, such
-    as the worst."""
+    as the worst; unusual: (row, column) of single cells to be set off."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     caption: str = ""
     marked: tuple[int, ...] = ()
     private: bool = False
+    unusual: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class Item:
     """A row as what it is: a picture (png), a sound to listen to (wav), pieces of text each with a weight
     from -1 to 1 (0: not marked), or several of these; with what is said of it. lines: short facts below it,
     such as "true: cat" and "said: dog (.93)". texts: texts with their names, each in parts (text, its label
-    or "", is the label wrong?), such as a name found in a sentence and of what kind it is.
+    or "", is the label wrong?), such as a name found in a sentence and of what kind it is. marked: numbers of
+    lines to be set off, as what is unusual in the row.
     """
 
     title: str = ""
@@ -116,6 +118,7 @@ class Item:
     lines: tuple[str, ...] = ()
     sound: bytes | None = None
     texts: tuple[tuple[str, tuple[tuple[str, str, bool], ...]], ...] = ()
+    marked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mapsto.assess.base import View
 from mapsto.batch import key
 from mapsto.blocks import Block, Section, Table
 from mapsto.cells import Column, is_missing
+from mapsto.data.unused import numbers_rows
 from mapsto.errors import CellError
 from mapsto.measure.intervals import ratio
 from mapsto.metrics import Metric
@@ -29,6 +30,7 @@ TITLE = "Where in the data does it fare worse?"
 FEWEST = 10  # rows of a part that can be the worst
 FEWEST_GROUPS = 8  # below, signs can change in too few ways to tell chance
 PRIVATE = 5  # parts of fewer rows are close to single rows: not shown where samples may not be
+SURELY_NOT = 0.9995  # p-values of this and above, which read 1.000: nobody looks for such a part
 MOST_PARTS, SHOWN = 400, 60
 SHUFFLES, FEWEST_SHUFFLES, WORK = (
     2_000,
@@ -84,15 +86,21 @@ def parts(view: View) -> list[Part]:
                 found += _of_values(slot.column, column_type, view.values(slot, view.looked, stored=True))
             except CellError:
                 continue
-    done = {part.column for part in found}
-    columns = [name for name in view.cells if name in slots and name not in done] + [
-        name for name in view.cells if name not in slots
-    ]
+    numbering = {name for name, cells in view.cells.items() if _only_numbers(view, name, cells)}
+    found = [part for part in found if part.column not in numbering]
+    done = {part.column for part in found} | numbering
+    others = [name for name in view.cells if name not in done]
+    columns = sorted(others, key=lambda name: name not in slots)
     return found + [
         part
         for name in columns
         for part in of_column(name, slots.get(name) or _guessed(name, view.cells[name]), view.cells[name])
     ]
+
+
+def _only_numbers(view: View, name: str, cells: Sequence[Any]) -> bool:
+    """Does a column say nothing but which row it is? A quarter of such rows is no part of the data."""
+    return numbers_rows(Column(name, list(cells)), view.looked)
 
 
 def of_column(column: str, column_type: DataType | None, cells: Sequence[Any]) -> list[Part]:
@@ -152,12 +160,9 @@ def _read(column_type: DataType, cells: Sequence[Any]) -> list[Any]:
 
 
 def _own_left_out(view: View, slot: str, every: Sequence[Part]) -> list[Part]:
-    """Without the output's own classes: those are another question's. A number's own quartiles stay."""
-    own = {
-        one.column
-        for one in view.run.signature.outputs
-        if one.name == slot and view.column_type(slot).classes
-    }
+    """Without the output itself: its classes are another question's, and that the largest numbers are missed
+    by most is true of any net."""
+    own = {one.column for one in view.run.signature.outputs if one.name == slot}
     return [part for part in every if part.column not in own]
 
 
@@ -308,22 +313,19 @@ def _headline(metric: Metric, overall: float, told: Sequence[Mapping[str, Any]],
 def _tables(
     view: View, slot: str, metric: Metric, told: Sequence[Mapping[str, Any]], overall: float, parts: int
 ) -> list[Block]:
-    """The parts from the worst; those of few rows apart."""
+    """The parts from the worst; without those of so few rows that nothing is known of them, and those that
+    are as good as the others."""
     definition = (
         f"{metric.name} of each part, from the worst; over all rows {overall:.4g}. {metric.definition}"
     )
     definition += " p: how often the worst of all parts would be as bad with rows shuffled."
-    definition += f" {SHOWN} of {parts:,} parts." if parts > SHOWN else ""
-    blocks: list[Block] = []
-    for private, caption in ((False, definition), (True, f"parts of fewer than {PRIVATE} rows.")):
-        those = [one for one in told if (one["n"] < PRIVATE) == private]
-        if those:
-            marked = tuple(i for i, one in enumerate(those) if one["p"] is not None and one["p"] <= 0.05)
-            columns = ("column", "part", "rows", metric.name, "95%", "p")
-            blocks.append(
-                Table(columns, tuple(map(_row, those)), view.titled(slot, caption), marked, private)
-            )
-    return blocks
+    those = [one for one in told if one["n"] >= PRIVATE and (one["p"] is None or one["p"] < SURELY_NOT)]
+    definition += f" {len(those)} of {parts:,} parts." if parts > len(those) else ""
+    if not those:
+        return []
+    marked = tuple(i for i, one in enumerate(those) if one["p"] is not None and one["p"] <= 0.05)
+    columns = ("column", "part", "rows", metric.name, "95%", "p")
+    return [Table(columns, tuple(map(_row, those)), view.titled(slot, definition), marked)]
 
 
 def _row(one: Mapping[str, Any]) -> tuple[Any, ...]:

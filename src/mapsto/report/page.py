@@ -18,8 +18,9 @@ from mapsto.blocks import Lines, Paragraph, Section
 from mapsto.checks.base import Finding
 from mapsto.config import VERSION
 from mapsto.report import decisions, facts
-from mapsto.report.drawn import ROOMY, Limits, curves, drawn
+from mapsto.report.drawn import curves, drawn
 from mapsto.report.figures import HALF, WIDE, bars, both
+from mapsto.report.frame import ROOMY, Limits
 from mapsto.report.markup import Html, data_text, joined, prose, safe, tag
 from mapsto.report.scales import figure
 from mapsto.report.use import reproduce, use
