@@ -140,13 +140,15 @@ PARTS: Mapping[tuple[str, str], type] = {("Lines", "lines"): Line, ("Gallery", "
 @dataclass(frozen=True)
 class Section:
     """What one question found. name: the file that asked; title: the question in words; headline: the answer
-    in one sentence; figures: the numbers behind it by name, for programs; blocks: what is shown."""
+    in one sentence; figures: the numbers behind it by name, for programs; blocks: what is shown; sign: "good"
+    where all is well, "look" where something is worth a look, "" where neither can be said."""
 
     name: str
     title: str
     headline: str
     blocks: tuple[Block, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
+    sign: str = ""
 
     def public(self) -> Section:
         """Without the blocks that show rows of the data."""

@@ -47,7 +47,8 @@ def assess(view: View, seconds: float) -> Section:
         headlines.append(view.titled(slot, headline))
         blocks += more
         figures[slot] = _figures(found, order)
-    return Section("labels", TITLE, " ".join(headlines), tuple(blocks), figures)
+    sign = "look" if any(one["doubted"] for one in figures.values()) else "good"
+    return Section("labels", TITLE, " ".join(headlines), tuple(blocks), figures, sign)
 
 
 def _outputs(view: View) -> list[str]:

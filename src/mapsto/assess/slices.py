@@ -30,6 +30,7 @@ TITLE = "Where in the data does it fare worse?"
 FEWEST = 10  # rows of a part that can be the worst
 FEWEST_GROUPS = 8  # below, signs can change in too few ways to tell chance
 PRIVATE = 5  # parts of fewer rows are close to single rows: not shown where samples may not be
+LEVEL = 0.05  # p-values up to this are beyond chance
 SURELY_NOT = 0.9995  # p-values of this and above, which read 1.000: nobody looks for such a part
 MOST_PARTS, SHOWN = 400, 60
 SHUFFLES, FEWEST_SHUFFLES, WORK = (
@@ -62,7 +63,9 @@ def assess(view: View, seconds: float) -> Section:
             headline, found, figures[slot] = _of_output(view, slot, metric, _own_left_out(view, slot, every))
             headlines.append(view.titled(slot, headline))
             blocks += found
-    return Section("slices", TITLE, " ".join(headlines), tuple(blocks), figures)
+    chances = (part["p"] for one in figures.values() for part in one["parts"])
+    sign = "look" if any(p is not None and p <= LEVEL for p in chances) else "good"
+    return Section("slices", TITLE, " ".join(headlines), tuple(blocks), figures, sign)
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -299,7 +302,7 @@ def _headline(metric: Metric, overall: float, told: Sequence[Mapping[str, Any]],
     chance = (
         f"p {'<' if worst['p'] < 0.001 else '='} {max(worst['p'], 0.001):.3f} as the worst of {parts:,} parts"
     )
-    if worst["p"] <= 0.05:
+    if worst["p"] <= LEVEL:
         return (
             f"it fares worst where {worst['column']} is '{worst['part']}': {value}; more than chance explains"
             f" ({chance})."
@@ -323,7 +326,7 @@ def _tables(
     definition += f" {len(those)} of {parts:,} parts." if parts > len(those) else ""
     if not those:
         return []
-    marked = tuple(i for i, one in enumerate(those) if one["p"] is not None and one["p"] <= 0.05)
+    marked = tuple(i for i, one in enumerate(those) if one["p"] is not None and one["p"] <= LEVEL)
     columns = ("column", "part", "rows", metric.name, "95%", "p")
     return [Table(columns, tuple(map(_row, those)), view.titled(slot, definition), marked)]
 

@@ -27,8 +27,9 @@ from mapsto.metrics import Metric, ratio_of
 from mapsto.outputs.base import Output
 from mapsto.prediction import any_known
 from mapsto.report.facts import named
+from mapsto.report.layout import chapter
 from mapsto.report.markup import data_text, tag
-from mapsto.report.page import chapter, document
+from mapsto.report.page import document
 from mapsto.report.runs import called, cost, opened, settings
 from mapsto.report.scales import figure
 from mapsto.run import Run

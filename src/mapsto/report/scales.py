@@ -95,10 +95,23 @@ def figure(value: Any) -> str:
     return signed(f"{value:,.{decimals}f}")
 
 
+def span(low: float | None, high: float | None, between: str = "–") -> str:
+    """An interval, both ends with the decimals of the larger; "" where it is not known."""
+    ends = [end for end in (low, high) if end is not None and math.isfinite(end)]
+    if len(ends) < 2:
+        return ""
+    largest = max(map(abs, ends))
+    if largest < 1e-3:
+        return f"{figure(ends[0])} {between} {figure(ends[1])}"
+    decimals = next((digits for least, digits in DECIMALS if largest >= least), 4)
+    shown = [signed(f"{round(end, decimals) + 0.0:,.{decimals}f}") for end in ends]
+    return f" {between} ".join(shown)
+
+
 def column(values: Sequence[Any]) -> list[str]:
     """A column of numbers written alike: as many decimals as its largest needs."""
     real = [abs(value) for value in values if isinstance(value, float) and math.isfinite(value)]
-    if not real or min((size for size in real if size), default=1.0) < 1e-3:
+    if not real or min((size for size in real if size), default=1.0) < 5e-5 or max(real) < 1e-3:
         return [figure(value) for value in values]
     if all(size == int(size) for size in real):
         return [

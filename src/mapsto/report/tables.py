@@ -13,7 +13,7 @@ from mapsto.report.rows import in_lines
 from mapsto.report.scales import column, typeset
 
 _NUMERAL = re.compile(r"[-–—]?|(?=.*\d)[\d\s.,:%×()±+/<>–−-]{1,40}")
-FOLDED, SHOWN = 12, 8  # a table of more rows shows so many, and the others on demand
+FOLDED, SHOWN = 10, 8  # a table of more rows shows so many, and the others on demand
 
 
 def table(block: Table, limits: Limits) -> Html:
