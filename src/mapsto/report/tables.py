@@ -12,7 +12,7 @@ from mapsto.report.markup import Html, data_text, joined, safe, tag
 from mapsto.report.rows import in_lines
 from mapsto.report.scales import column, typeset
 
-_NUMERAL = re.compile(r"[-–—]?|(?=.*\d)[\d\s.,:%×()±+/<>–−-]{1,40}")
+_NUMERAL = re.compile(r"[-–—]?|(?=.*\d)(?:[\d\s.,:%×()±+/<>–−-]|\bto\b){1,40}")
 FOLDED, SHOWN = 10, 8  # a table of more rows shows so many, and the others on demand
 
 
