@@ -115,6 +115,13 @@ def test_rows_of_cells_are_a_table_and_others_are_not() -> None:
     assert as_table(Gallery((long,))) is None and as_table(Gallery(())) is None
 
 
+def test_a_long_gallery_is_folded() -> None:
+    text = drawn(Gallery(tuple(Item(f"line {i}", None, (("a word", 0.5),)) for i in range(10))))
+    assert text.index("<summary>4 more rows") < text.index("line 6") and text.index("line 5") < text.index(
+        "<details>"
+    )
+
+
 def test_what_sets_a_row_apart_is_marked(houses: Run) -> None:
     (shown,) = [block for block in found(houses, "errors").blocks if isinstance(block, Gallery)]
 

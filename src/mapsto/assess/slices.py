@@ -316,13 +316,15 @@ def _headline(metric: Metric, overall: float, told: Sequence[Mapping[str, Any]],
 def _tables(
     view: View, slot: str, metric: Metric, told: Sequence[Mapping[str, Any]], overall: float, parts: int
 ) -> list[Block]:
-    """The parts from the worst; without those of so few rows that nothing is known of them, and those that
-    are as good as the others."""
+    """The parts from the worst; without those of so few rows that nothing is known of them, those that are as
+    good as the others, and those that are nearly all rows."""
     definition = (
         f"{metric.name} of each part, from the worst; over all rows {overall:.4g}. {metric.definition}"
     )
     definition += " p: how often the worst of all parts would be as bad with rows shuffled."
-    those = [one for one in told if one["n"] >= PRIVATE and (one["p"] is None or one["p"] < SURELY_NOT)]
+    told = [one for one in told if one["n"] >= PRIVATE and (one["p"] is None or one["p"] < SURELY_NOT)]
+    tested = any(one["p"] is not None for one in told)
+    those = [one for one in told if one["p"] is not None or one["n"] < FEWEST or not tested]
     definition += f" {len(those)} of {parts:,} parts." if parts > len(those) else ""
     if not those:
         return []

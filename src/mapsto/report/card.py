@@ -230,7 +230,9 @@ def _gate(findings: Sequence[Finding]) -> list[str]:
 def _found(sections: Sequence[Section]) -> list[str]:
     """Every question with its answer."""
     told = [
-        f"- **{_plain(section.title)}** {_said(section.headline)}" for section in sections if section.headline
+        f"- **{_plain(section.title)}** {_said(section.headline)}"
+        for section in sections
+        if section.headline and section.name != facts.PAIRED  # its verdict stands on top
     ]
     return ["## What was found", "\n".join(told)] if told else []
 

@@ -21,6 +21,7 @@ from mapsto.report.tables import table
 
 FAINTEST_MARK = 0.04  # of a piece of text; fainter weights are not marked
 STRIP = 4  # times as wide as high
+TEXTS, PICTURES = 6, 18  # cards of a gallery that stand open, the others on demand
 TINY = 64  # pixels a side: shown as the squares they are
 SMALL, LARGE = 16_000, 60_000  # bytes of a PNG that is carried as it is, and of one that is surely a photo
 
@@ -106,9 +107,13 @@ def gallery(block: Gallery, limits: Limits) -> Html:
         return table(rows, limits)
     items = block.items[: limits.items]
     texts = any(item.pieces or item.texts for item in items)
-    shown = tag(
-        "ul", *(_item(item, limits) for item in items), class_="gallery texts" if texts else "gallery"
-    )
+    most = TEXTS if texts else PICTURES
+    kind = "gallery texts" if texts else "gallery"
+    cards = [_item(item, limits) for item in items]
+    shown = tag("ul", *cards[:most], class_=kind)
+    if len(cards) > most:
+        more = tag("summary", f"{len(cards) - most:,} more rows")
+        shown = joined([shown, tag("details", more, tag("ul", *cards[most:], class_=kind))])
     pictures = sum(item.picture is not None or item.sound is not None for item in items)
     gone = (
         f" {pictures:,} pictures or sounds are left out so that the page stays small."

@@ -190,7 +190,7 @@ def _row_by_row(paired: Paired) -> str:
     if best["better"]:
         return f"Usable: better than the best baseline ({name}) beyond chance, {figures}."
     if best["worse"]:
-        return f"Beaten by a baseline ({name}) beyond chance: {figures}. Use it, or take the steps below."
+        return f"Beaten by a baseline ({name}) beyond chance: {figures}."
     return f"Usable, but no better than the best baseline ({name}) as far as can be told: {figures}."
 
 

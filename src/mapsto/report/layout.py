@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mapsto.blocks import Bars, Block, Code, Gallery, Lines, Matrix, Paragraph, Section, Table
-from mapsto.report.drawn import drawn
+from mapsto.report.drawn import PICTURES, TEXTS, drawn
 from mapsto.report.frame import ROOMY, Limits
 from mapsto.report.markup import Html, joined, prose, tag
 from mapsto.report.rows import as_table
@@ -130,7 +130,8 @@ def height(block: Block) -> int:
         if rows is not None:
             return height(rows)
         wide = any(item.pieces or item.texts for item in block.items)
-        return (len(block.items) + 1) // 2 * 150 if wide else (len(block.items) + 5) // 6 * 200
+        count = min(len(block.items), TEXTS if wide else PICTURES)
+        return (count + 1) // 2 * 170 if wide else (count + 5) // 6 * 200
     lines = len(block.rows) if len(block.rows) <= FOLDED else SHOWN
     return 34 + 31 * lines + caption
 

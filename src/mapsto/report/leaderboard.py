@@ -9,6 +9,7 @@ from mapsto.blocks import Bars, Block, Paragraph, Section, Table
 from mapsto.report.facts import Paired, Score, named, scored, scores, unit, verdict, verdicts
 from mapsto.report.scales import MINUS, figure, span
 from mapsto.run import Run
+from mapsto.terminal.words import duration
 
 NET = "this net"
 
@@ -21,7 +22,7 @@ def metrics(run: Run, sections: Sequence[Section] = ()) -> Section:
     rest: list[Block] = []
     for score in found:
         several = len(found) > 1
-        board = leaderboard(score)
+        board = leaderboard(score, _times(run, sections))
         first += [Paragraph(f"# {score.slot}\n{verdict(score)}")] if several and board else []
         first += [board] if board else []
         table = _metric_table(run, score.slot, split)
@@ -47,8 +48,9 @@ def metrics(run: Run, sections: Sequence[Section] = ()) -> Section:
     return Section("metrics", "How good it is", told, (*first, *rest), sign=sign)
 
 
-def leaderboard(score: Score) -> Table | None:
-    """The net and its baselines by the metric that matters, best first. None where there is no baseline."""
+def leaderboard(score: Score, times: str = "") -> Table | None:
+    """The net and its baselines by the metric that matters, best first. None where there is no baseline.
+    times: what the net took, and takes, in a sentence."""
     one = score.judged
     if not one.beside:
         return None
@@ -71,7 +73,19 @@ def leaderboard(score: Score) -> Table | None:
         metric = named(score.paired.metric)
         columns += (f"difference in {metric}", "95% interval of it", "the net is")
         caption += " Difference: the net's less the baseline's, row by row."
+    caption += f" {times}" if times else ""
     return Table(columns, tuple(rows), caption, (order.index(NET),))
+
+
+def _times(run: Run, sections: Sequence[Section]) -> str:
+    """How long the net learned and how long it takes for an answer, where that is known."""
+    seconds = run.record.get("seconds")
+    costs = (one.figures.get("milliseconds", {}).get("64") for one in sections if one.name == "cost")
+    known = next((float(one) for one in costs if one), None)
+    answer = f"an answer takes {figure(known)} ms, among 64 asked for together" if known else ""
+    learned = f"it learned in {duration(seconds)}" if seconds else ""
+    told = "; ".join(filter(None, [learned, answer]))
+    return f"This net: {told}." if told else ""
 
 
 def _worth(value: float | None, sign: int) -> tuple[bool, float]:

@@ -90,7 +90,8 @@ def _of_questions(sections: Sequence[Section], at: Path) -> Iterator[Step]:
 def _numbers(figures: Mapping[str, Any], question: str, *path: Any) -> list[float]:
     """A number that a question found, of each output."""
     found = []
-    for one in figures.get(question, {}).values():
+    for figure in figures.get(question, {}).values():
+        one: Any = figure
         for name in path:
             there = isinstance(one, Sequence) or (isinstance(one, Mapping) and name in one)
             one = one[name] if there else None

@@ -66,7 +66,11 @@ def _captioned(caption: str) -> list[str]:
 def _table(block: Table) -> list[str]:
     marks = ["", *("*" if i in block.marked else "" for i in range(len(block.rows)))][: ROWS + 1]
     more = [f"    … {len(block.rows) - ROWS:,} more rows"] if len(block.rows) > ROWS else []
-    return [*_captioned(block.caption), *aligned([block.columns, *block.rows[:ROWS]], marks), *more]
+    rows = [list(row) for row in block.rows[:ROWS]]
+    for i, j in block.unusual:
+        if i < len(rows):
+            rows[i][j] = f"{value(rows[i][j])} *"
+    return [*_captioned(block.caption), *aligned([block.columns, *rows], marks), *more]
 
 
 def _lines(block: Lines) -> list[str]:
