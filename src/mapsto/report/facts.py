@@ -216,6 +216,11 @@ def verdicts(found: Sequence[Score]) -> list[str]:
     return [f"{score.slot}: {said[0].lower()}{said[1:]}" for score in found for said in [verdict(score)]]
 
 
+def first_verdict(found: Sequence[Score]) -> str:
+    """The verdict on the output that was asked about first."""
+    return verdicts(found)[0]
+
+
 # --- chapters -------------------------------------------------------------------------------------
 
 

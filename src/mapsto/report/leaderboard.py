@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mapsto.blocks import Bars, Block, Paragraph, Section, Table
-from mapsto.report.facts import Paired, Score, named, scored, scores, unit, verdict, verdicts
+from mapsto.report.facts import Paired, Score, first_verdict, named, scored, scores, unit, verdict
 from mapsto.report.scales import MINUS, figure, span
 from mapsto.run import Run
 from mapsto.terminal.words import duration
@@ -43,7 +43,7 @@ def metrics(run: Run, sections: Sequence[Section] = ()) -> Section:
     told = (
         f"Better than their baselines: {good} of {len(found)} outputs."
         if len(found) > 1
-        else verdicts(found)[0]
+        else first_verdict(found)
     )
     return Section("metrics", "How good it is", told, (*first, *rest), sign=sign)
 
