@@ -20,8 +20,9 @@ from mapsto.measure import predictions
 from mapsto.measure.significance import difference, holm
 from mapsto.metrics.classes import ACCURACY
 from mapsto.metrics.numbers import MAE, R2
-from mapsto.report.compare import compared, contests, write_page
-from mapsto.report.runs import opened
+from mapsto.report.compare import compared, write_page
+from mapsto.report.contest import contests
+from mapsto.report.runs import called, opened
 from mapsto.run import Run
 from mapsto.types.categories import Categories
 from mapsto.types.number import Number
@@ -141,16 +142,29 @@ def pair(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Ru
 def test_the_better_run_is_found_and_chance_ruled_out(pair: tuple[Run, Run]) -> None:
     net, line = contests(opened([run.path for run in pair]))[0].names
     runs, sections = compared([run.path for run in pair])
-    assert [section.name for section in sections] == ["which-y", "which-sign", "cost", "metrics-y", "metrics-sign", "settings"]
-    for section, metric in zip(sections, ("r2", "accuracy"), strict=False):
+    assert [section.name for section in sections] == ["settings", "which-y", "which-sign", "cost", "curves-y", "curves-sign", "metrics-y", "metrics-sign"]
+    for section, metric in zip(sections[1:], ("r2", "accuracy"), strict=False):
         found = section.figures
         assert found["order"] == [net, line] and found["metric"] == metric and found["n"] == runs[0].record["rows"]["test"]
         assert found["pairs"][0]["sure"] and section.headline.startswith(f"{net} is better:")
         slot = section.name.partition("-")[2]
         for run, name in zip(runs, (net, line), strict=True):
             assert found["values"][metric][name] == pytest.approx(run.metrics["test"][slot][metric]["value"], abs=1e-6)
-    assert any(row[0] == "model" for row in sections[-1].blocks[0].rows)
+    assert any(row[0] == "model" for row in sections[0].blocks[0].rows)
     json.dumps([section.to_json() for section in sections], allow_nan=False)
+
+
+def test_runs_are_called_by_their_names_and_drawn_over_each_other(pair: tuple[Run, Run], tmp_path: Path) -> None:
+    runs, sections = compared([run.path for run in pair])
+    assert called(runs) == ("net", "line")
+    by_name = {section.name: section for section in sections}
+    (chart,) = by_name["curves-y"].blocks
+    assert [line.name for line in chart.lines] == ["net", "line"] and chart.lines[0].x[-1] == 300
+    assert by_name["settings"].headline.startswith("They differ in model") and by_name["settings"].blocks[0].columns == ("", "net", "line")
+    page = write_page(runs, sections, tmp_path / "page.html").read_text()
+    assert page.index("net: ") < page.index('id="settings"') < page.index('id="which-y"') and page.count("net is better: R²") == 2
+    twin = Run(tmp_path / runs[0].path.name, runs[0].record)
+    assert called([runs[0], twin]) == tuple("/".join(run.path.resolve().parts[-2:]) for run in (runs[0], twin)), "two of one name"
 
 
 def test_compare_on_the_command_line(pair: tuple[Run, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,8 +182,8 @@ def test_compare_on_the_command_line(pair: tuple[Run, Run], tmp_path: Path, caps
 def test_a_run_against_its_copy_cannot_be_told(pair: tuple[Run, Run], tmp_path: Path) -> None:
     shutil.copytree(pair[0].path, tmp_path / "copy")
     _, sections = compared([pair[0].path, tmp_path / "copy"])
-    assert sections[0].figures["pairs"][0]["p"] == 1.0 and "cannot be told" in sections[0].headline
-    assert "Nothing that is recorded differs" in sections[-1].headline
+    assert sections[1].figures["pairs"][0]["p"] == 1.0 and "cannot be told" in sections[1].headline
+    assert "Nothing that is recorded differs" in sections[0].headline
 
 
 def test_rows_of_another_file_in_another_order_meet(pair: tuple[Run, Run], table: Path, tmp_path: Path) -> None:
@@ -194,10 +208,10 @@ def test_three_runs_and_one_of_folds(pair: tuple[Run, Run], table: Path, tmp_pat
     kept = predictions.TestPredictions.load(folds.path, 0)
     assert kept is not None and len(kept) == 600 and (np.diff(kept.rows) > 0).all()
     _, sections = compared([*(run.path for run in pair), folds.path])
-    found = sections[0].figures
+    found = sections[1].figures
     assert len(found["pairs"]) == 3 and found["n"] == pair[0].record["rows"]["test"]
-    assert "comes first" in sections[0].headline and "for sure" in sections[0].headline and "Not all test rows" in sections[0].blocks[-1].text
-    assert [section.name for section in sections] == ["which-y", "cost", "metrics-y", "settings"]
+    assert "comes first" in sections[1].headline and "for sure" in sections[1].headline and "Not all test rows" in sections[1].blocks[-1].text
+    assert [section.name for section in sections] == ["settings", "which-y", "cost", "curves-y", "metrics-y"]
 
 
 def test_classes_that_one_run_does_not_know_had_no_chance(pair: tuple[Run, Run], table: Path, tmp_path: Path) -> None:
@@ -255,7 +269,7 @@ def kept_as(path: Path) -> dict[str, np.ndarray]:
 def agrees(paths: list[Path], slot: str, metric: str) -> tuple[list[Run], dict]:
     """The comparison's figures are those of the runs, by the metric that decides."""
     runs, sections = compared(paths)
-    found = sections[0].figures
+    found = sections[1].figures
     assert found["metric"] == metric and found["n"] == runs[0].record["rows"]["test"] and len(found["pairs"]) == 1
     for run, name in zip(runs, contests(runs)[0].names, strict=True):
         for one, figures in run.metrics["test"][slot].items():
@@ -267,8 +281,8 @@ def agrees(paths: list[Path], slot: str, metric: str) -> tuple[list[Run], dict]:
 
 def test_runs_of_tags_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = two(tmp_path, sentences(200), ("words:text -> tags",) * 2, (2, 100), lr=5e-3)
-    _, found = agrees(paths, "tags", "f1")
-    assert found["pairs"][0]["sure"] and found["pairs"][0]["test"] == "permutation test" and found["order"][0] == paths[1].name
+    runs, found = agrees(paths, "tags", "f1")
+    assert found["pairs"][0]["sure"] and found["pairs"][0]["test"] == "permutation test" and found["order"][0] == called(runs)[1]
     assert main(["compare", *map(str, paths), "--metric", "accuracy", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["outputs"]["tags"]["metric"] == "accuracy"
     changed = [{**row, "tags": ["B-thing", *row["tags"][1:]]} if i % 3 == 0 else row for i, row in enumerate(sentences(200))]

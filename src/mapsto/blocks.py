@@ -37,13 +37,14 @@ class Code:
 @dataclass(frozen=True)
 class Table:
     """rows of cells (text, numbers, None), one per column name. marked: numbers of rows to be set off, such
-    as the worst."""
+    as the worst; unusual: (row, column) of single cells to be set off."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     caption: str = ""
     marked: tuple[int, ...] = ()
     private: bool = False
+    unusual: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ class Item:
     """A row as what it is: a picture (png), a sound to listen to (wav), pieces of text each with a weight
     from -1 to 1 (0: not marked), or several of these; with what is said of it. lines: short facts below it,
     such as "true: cat" and "said: dog (.93)". texts: texts with their names, each in parts (text, its label
-    or "", is the label wrong?), such as a name found in a sentence and of what kind it is.
+    or "", is the label wrong?), such as a name found in a sentence and of what kind it is. marked: numbers of
+    lines to be set off, as what is unusual in the row.
     """
 
     title: str = ""
@@ -118,6 +120,7 @@ class Item:
     lines: tuple[str, ...] = ()
     sound: bytes | None = None
     texts: tuple[tuple[str, tuple[tuple[str, str, bool], ...]], ...] = ()
+    marked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,13 +142,15 @@ PARTS: Mapping[tuple[str, str], type] = {("Lines", "lines"): Line, ("Gallery", "
 @dataclass(frozen=True)
 class Section:
     """What one question found. name: the file that asked; title: the question in words; headline: the answer
-    in one sentence; figures: the numbers behind it by name, for programs; blocks: what is shown."""
+    in one sentence; figures: the numbers behind it by name, for programs; blocks: what is shown; sign: "good"
+    where all is well, "look" where something is worth a look, "" where neither can be said."""
 
     name: str
     title: str
     headline: str
     blocks: tuple[Block, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
+    sign: str = ""
 
     def public(self) -> Section:
         """Without the blocks that show rows of the data."""

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mapsto.assess._usual import Usual
 from mapsto.batch import Batch, Padded, Ragged, key
 from mapsto.blocks import Block, Code, Item, Paragraph
 from mapsto.data.store import Store, collate, tensors
@@ -325,10 +326,15 @@ class View:
             for row, a, b in zip(rows, true, told, strict=True)
         )
 
+    @cached_property
+    def _usual(self) -> Usual:
+        return Usual.of(self.store, self.run.signature.inputs[:MOST_CELLS], self.seed)
+
     def item(self, row: int, lines: tuple[str, ...] = ()) -> Item:
         """One row of `looked`: its first picture, its first sound, its long texts as pieces, its other cells
-        as lines behind those given."""
-        rows = np.array([row])
+        as lines behind those given, the unusual ones marked."""
+        rows, marked = np.array([row]), []
+        unusual = self._usual.unusual(self.store, self.run.signature.inputs[:MOST_CELLS], row)
         picture, sound, pieces, cells = None, None, [], []
         for slot in self.run.signature.inputs:
             if len(cells) >= MOST_CELLS:
@@ -348,8 +354,10 @@ class View:
             elif len(text) > LONG:
                 pieces.append((text[:MOST_LETTERS] + "…" * (len(text) > MOST_LETTERS), 0.0))
             else:
+                marked += [len(lines) + len(cells)] if slot.name in unusual else []
                 cells.append(f"{slot.name}: {text}")
-        return Item(self.where[int(self.place(rows)[0])], picture, tuple(pieces), (*lines, *cells), sound)
+        where = self.where[int(self.place(rows)[0])]
+        return Item(where, picture, tuple(pieces), (*lines, *cells), sound, marked=tuple(marked))
 
 
 def short(value: float, sign: str = "") -> str:

@@ -47,7 +47,8 @@ def assess(view: View, seconds: float) -> Section:
         headlines.append(view.titled(slot, headline))
         blocks += more
         figures[slot] = _figures(found, order)
-    return Section("labels", TITLE, " ".join(headlines), tuple(blocks), figures)
+    sign = "look" if any(one["doubted"] for one in figures.values()) else "good"
+    return Section("labels", TITLE, " ".join(headlines), tuple(blocks), figures, sign)
 
 
 def _outputs(view: View) -> list[str]:
@@ -158,8 +159,8 @@ def _told(view: View, slot: str, found: Judged, order: np.ndarray) -> tuple[str,
             "Look at them before you mend them: rare but right rows look the same. A wrong label costs more"
             " among the rows measured on."
         ),
-        Table(columns, tuple(lines), view.titled(slot, "labels in doubt, the surest first."), private=True),
-        Gallery(tuple(items), view.titled(slot, "the same, as what they are.")),
+        Gallery(tuple(items), view.titled(slot, "labels in doubt, the surest first.")),
+        Table(columns, tuple(lines), view.titled(slot, "all that are in doubt."), private=True),
     ]
 
 

@@ -40,7 +40,9 @@ def assess(view: View, seconds: float) -> Section:
         headline, found, figures[slot] = answer(view, slot)
         headlines.append(view.titled(slot, headline))
         blocks += found
-    return Section("reliability", TITLE, " ".join(headlines), tuple(blocks), figures)
+    known = [one["after"]["low"] for one in figures.values() if "after" in one]
+    sign = ("look" if max(known) > 0 else "good") if known else ""
+    return Section("reliability", TITLE, " ".join(headlines), tuple(blocks), figures, sign)
 
 
 def _outputs(view: View) -> list[str]:

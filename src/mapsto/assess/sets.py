@@ -43,7 +43,10 @@ def assess(view: View, seconds: float) -> Section:
         headline, found, figures["unsure"] = _unsure(view, seconds)
         headlines.append(headline)
         blocks += found
-    return Section("sets", TITLE if _known(view) else UNSURE, " ".join(headlines), tuple(blocks), figures)
+    covered = [one for one in figures.values() if one.get("high") is not None and "wanted" in one]
+    sign = ("look" if any(one["high"] < one["wanted"] for one in covered) else "good") if covered else ""
+    title = TITLE if _known(view) else UNSURE
+    return Section("sets", title, " ".join(headlines), tuple(blocks), figures, sign)
 
 
 def _known(view: View) -> list[str]:

@@ -19,6 +19,7 @@ from mapsto.assess.base import View, short
 from mapsto.batch import key
 from mapsto.blocks import Block, Section, Table
 from mapsto.cells import Column, is_missing
+from mapsto.data.unused import numbers_rows
 from mapsto.errors import CellError
 from mapsto.measure.intervals import ratio
 from mapsto.metrics import Metric
@@ -29,6 +30,8 @@ TITLE = "Where in the data does it fare worse?"
 FEWEST = 10  # rows of a part that can be the worst
 FEWEST_GROUPS = 8  # below, signs can change in too few ways to tell chance
 PRIVATE = 5  # parts of fewer rows are close to single rows: not shown where samples may not be
+LEVEL = 0.05  # p-values up to this are beyond chance
+SURELY_NOT = 0.9995  # p-values of this and above, which read 1.000: nobody looks for such a part
 MOST_PARTS, SHOWN = 400, 60
 SHUFFLES, FEWEST_SHUFFLES, WORK = (
     2_000,
@@ -60,7 +63,9 @@ def assess(view: View, seconds: float) -> Section:
             headline, found, figures[slot] = _of_output(view, slot, metric, _own_left_out(view, slot, every))
             headlines.append(view.titled(slot, headline))
             blocks += found
-    return Section("slices", TITLE, " ".join(headlines), tuple(blocks), figures)
+    chances = (part["p"] for one in figures.values() for part in one["parts"])
+    sign = "look" if any(p is not None and p <= LEVEL for p in chances) else "good"
+    return Section("slices", TITLE, " ".join(headlines), tuple(blocks), figures, sign)
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -84,15 +89,21 @@ def parts(view: View) -> list[Part]:
                 found += _of_values(slot.column, column_type, view.values(slot, view.looked, stored=True))
             except CellError:
                 continue
-    done = {part.column for part in found}
-    columns = [name for name in view.cells if name in slots and name not in done] + [
-        name for name in view.cells if name not in slots
-    ]
+    numbering = {name for name, cells in view.cells.items() if _only_numbers(view, name, cells)}
+    found = [part for part in found if part.column not in numbering]
+    done = {part.column for part in found} | numbering
+    others = [name for name in view.cells if name not in done]
+    columns = sorted(others, key=lambda name: name not in slots)
     return found + [
         part
         for name in columns
         for part in of_column(name, slots.get(name) or _guessed(name, view.cells[name]), view.cells[name])
     ]
+
+
+def _only_numbers(view: View, name: str, cells: Sequence[Any]) -> bool:
+    """Does a column say nothing but which row it is? A quarter of such rows is no part of the data."""
+    return numbers_rows(Column(name, list(cells)), view.looked)
 
 
 def of_column(column: str, column_type: DataType | None, cells: Sequence[Any]) -> list[Part]:
@@ -152,12 +163,9 @@ def _read(column_type: DataType, cells: Sequence[Any]) -> list[Any]:
 
 
 def _own_left_out(view: View, slot: str, every: Sequence[Part]) -> list[Part]:
-    """Without the output's own classes: those are another question's. A number's own quartiles stay."""
-    own = {
-        one.column
-        for one in view.run.signature.outputs
-        if one.name == slot and view.column_type(slot).classes
-    }
+    """Without the output itself: its classes are another question's, and that the largest numbers are missed
+    by most is true of any net."""
+    own = {one.column for one in view.run.signature.outputs if one.name == slot}
     return [part for part in every if part.column not in own]
 
 
@@ -294,7 +302,7 @@ def _headline(metric: Metric, overall: float, told: Sequence[Mapping[str, Any]],
     chance = (
         f"p {'<' if worst['p'] < 0.001 else '='} {max(worst['p'], 0.001):.3f} as the worst of {parts:,} parts"
     )
-    if worst["p"] <= 0.05:
+    if worst["p"] <= LEVEL:
         return (
             f"it fares worst where {worst['column']} is '{worst['part']}': {value}; more than chance explains"
             f" ({chance})."
@@ -308,22 +316,21 @@ def _headline(metric: Metric, overall: float, told: Sequence[Mapping[str, Any]],
 def _tables(
     view: View, slot: str, metric: Metric, told: Sequence[Mapping[str, Any]], overall: float, parts: int
 ) -> list[Block]:
-    """The parts from the worst; those of few rows apart."""
+    """The parts from the worst; without those of so few rows that nothing is known of them, those that are as
+    good as the others, and those that are nearly all rows."""
     definition = (
         f"{metric.name} of each part, from the worst; over all rows {short(overall)}. {metric.definition}"
     )
     definition += " p: how often the worst of all parts would be as bad with rows shuffled."
-    definition += f" {SHOWN} of {parts:,} parts." if parts > SHOWN else ""
-    blocks: list[Block] = []
-    for private, caption in ((False, definition), (True, f"parts of fewer than {PRIVATE} rows.")):
-        those = [one for one in told if (one["n"] < PRIVATE) == private]
-        if those:
-            marked = tuple(i for i, one in enumerate(those) if one["p"] is not None and one["p"] <= 0.05)
-            columns = ("column", "part", "rows", metric.name, "95%", "p")
-            blocks.append(
-                Table(columns, tuple(map(_row, those)), view.titled(slot, caption), marked, private)
-            )
-    return blocks
+    told = [one for one in told if one["n"] >= PRIVATE and (one["p"] is None or one["p"] < SURELY_NOT)]
+    tested = any(one["p"] is not None for one in told)
+    those = [one for one in told if one["p"] is not None or one["n"] < FEWEST or not tested]
+    definition += f" {len(those)} of {parts:,} parts." if parts > len(those) else ""
+    if not those:
+        return []
+    marked = tuple(i for i, one in enumerate(those) if one["p"] is not None and one["p"] <= LEVEL)
+    columns = ("column", "part", "rows", metric.name, "95%", "p")
+    return [Table(columns, tuple(map(_row, those)), view.titled(slot, definition), marked)]
 
 
 def _row(one: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -38,7 +38,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         }
         print(json.dumps({"page": str(page), "outputs": found}))
         return 0
-    for section in sections[: len([section for section in sections if section.figures]) + 1]:
+    for section in sections[: len([section for section in sections if section.figures]) + 2]:
         say("\n".join([*lines_of(section), ""]))
     print(page)
     return 0

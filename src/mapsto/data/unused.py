@@ -70,7 +70,7 @@ def divided(
         slot.column
         for slot in inputs
         if slot.column in star and slot.column not in left and slot.column != reading.time and not slot.type
-        if _numbers_rows(scan.column(slot.column), scan.sample_rows[slot.column])
+        if numbers_rows(scan.column(slot.column), scan.sample_rows[slot.column])
     ]
     if len(left) + len(numbering) < len(inputs):
         left |= {name: f"it only numbers the rows; to use it: --keep {name}" for name in numbering}
@@ -108,7 +108,7 @@ def _names_rows(column: Column, sure: Mapping[str, float]) -> bool:
     return len(set(known)) > 0.9 * len(known) if all(isinstance(cell, str) for cell in known) else False
 
 
-def _numbers_rows(column: Column, rows: np.ndarray) -> bool:
+def numbers_rows(column: Column, rows: np.ndarray) -> bool:
     """Are its cells different whole numbers that say nothing but which row it is: called like an id, without
     a name as a frame's index is, or counting the rows one by one from 0 or 1?"""
     values = _whole(column.cells)

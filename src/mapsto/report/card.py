@@ -14,7 +14,7 @@ from typing import Any
 
 from mapsto.blocks import Code, Paragraph, Section, Table
 from mapsto.checks.base import Finding
-from mapsto.report import decisions, facts
+from mapsto.report import decisions, facts, leaderboard
 from mapsto.report.markup import clean
 from mapsto.report.scales import figure
 from mapsto.report.use import reproduce, use
@@ -47,7 +47,7 @@ def card(
 ) -> str:
     """The card's text: front matter, then markdown. Its commands are typed in the folder that holds the
     run."""
-    at, found = Path(run.path.name), facts.scores(run)
+    at, found = Path(run.path.name), facts.scores(run, sections)
     name = run.record["data"]["name"]
     parts = [
         f"# {_plain(name)}",
@@ -61,7 +61,7 @@ def card(
         "The page `report.html` beside this file shows all of it.",
     ]
     parts += (
-        _section(replace(facts.metrics(run), headline=""))
+        _section(replace(leaderboard.metrics(run, sections), headline=""))
         + _section(facts.data(run, private))
         + _gate(findings)
     )
@@ -230,7 +230,9 @@ def _gate(findings: Sequence[Finding]) -> list[str]:
 def _found(sections: Sequence[Section]) -> list[str]:
     """Every question with its answer."""
     told = [
-        f"- **{_plain(section.title)}** {_said(section.headline)}" for section in sections if section.headline
+        f"- **{_plain(section.title)}** {_said(section.headline)}"
+        for section in sections
+        if section.headline and section.name != facts.PAIRED  # its verdict stands on top
     ]
     return ["## What was found", "\n".join(told)] if told else []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.blocks import Block, Code, Paragraph, Section, Table
-from mapsto.config import GROUPS
+from mapsto.config import GROUPS, Reading
 from mapsto.files import read_json_lines
 from mapsto.report.facts import named
 from mapsto.run import Run
@@ -25,7 +25,7 @@ def asked(run: Run) -> Section:
         ("data", data["name"]),
         ("where it lay", ", ".join(data["locations"]) or "in memory"),
         ("fingerprint", data["fingerprint"]),
-        ("asked for", (run.record.get("asked") or "").strip() or "whatever the data suggests"),
+        ("asked for", _wanted(run)),
         ("understood as", signature(run, 600)),
         ("begun", run.record.get("created", "").replace("T", " ")),
     ]
@@ -36,6 +36,13 @@ def asked(run: Run) -> Section:
         headline,
         (Code(command(run, run.path.absolute())), Table(("", ""), tuple(rows))),
     )
+
+
+def _wanted(run: Run) -> str:
+    """What was to be learned, as it was asked: a signature, a column, or nothing."""
+    target = run.settings.reading.target
+    said = (run.record.get("asked") or "").strip() or (f"--target {target}" if target else "")
+    return said or "whatever the data suggests"
 
 
 def signature(run: Run, most: int) -> str:
@@ -55,12 +62,25 @@ def command(run: Run, at: Path) -> str:
             f" mapsto.train(rows{', ' + repr(signature) if signature else ''}{given})'  # rows: from memory"
         )
     words = ["mapsto", "train", *locations, *([signature] if signature else [])]
+    return shlex.join([*words, *_typed(options)])
+
+
+def on_the_same_data(run: Run, name: str, *words: str) -> list[str]:
+    """A command on the same data, read in the same way; none where it lay in memory."""
+    locations, signature = run.record["data"]["locations"], (run.record.get("asked") or "").strip()
+    reading = {spot.name for spot in fields(Reading)}
+    options = {option: value for option, value in wishes(run).items() if option in reading}
+    typed = ["mapsto", name, *locations, *([signature] if signature else []), *_typed(options), *words]
+    return [shlex.join(typed)] if locations else []
+
+
+def _typed(options: Mapping[str, Any]) -> list[str]:
+    """Options as they are typed."""
+    words: list[str] = []
     for name, value in options.items():
-        name = {"start": "from"}.get(name, name)
-        words += (
-            [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)]
-        )
-    return shlex.join(words)
+        flag = f"--{ {'start': 'from'}.get(name, name).replace('_', '-') }"
+        words += [flag] if value is True else [flag, str(value)]
+    return words
 
 
 def _placed(run: Run, at: Path) -> dict[str, str]:

@@ -7,38 +7,23 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import PIL.Image
 
 from mapsto.blocks import Bars, Block, Code, Gallery, Item, Lines, Matrix, Paragraph, Table
 from mapsto.report.figures import MOST_BARS, SERIES, WIDE, bars, both, legend, lines
+from mapsto.report.frame import ROOMY, Limits, captioned, figured, left_out
 from mapsto.report.markup import Html, clean, data_text, joined, prose, safe, tag
 from mapsto.report.matrix import FEW, MOST, heat_map, key
-from mapsto.report.scales import column
+from mapsto.report.rows import as_table
+from mapsto.report.tables import table
 
-_NUMERAL = re.compile(r"[-–—]?|(?=.*\d)[\d\s.,:%×()±+/<>–−-]{1,40}")
 FAINTEST_MARK = 0.04  # of a piece of text; fainter weights are not marked
 STRIP = 4  # times as wide as high
+TEXTS, PICTURES = 6, 18  # cards of a gallery that stand open, the others on demand
 TINY = 64  # pixels a side: shown as the squares they are
-FOLDED, SHOWN = 24, 15  # a table of more rows shows so many, and the others on demand
 SMALL, LARGE = 16_000, 60_000  # bytes of a PNG that is carried as it is, and of one that is surely a photo
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much of a block a page shows. side: pixels of a picture, 0 for none; letters of a cell; rows and
-    columns of a table; items of a gallery."""
-
-    side: int = 256
-    letters: int = 300
-    rows: int = 200
-    columns: int = 40
-    items: int = 60
-
-
-ROOMY = Limits()
 
 
 def drawn(block: Block, limits: Limits = ROOMY) -> Html:
@@ -87,116 +72,20 @@ def _words(line: str) -> list[Html]:
     ]
 
 
-def table(block: Table, limits: Limits) -> Html:
-    """Numbers stand at the right, alike in their decimals. Wide tables scroll inside themselves."""
-    width = min(len(block.columns), limits.columns)
-    rows = [row[:width] for row in block.rows[: limits.rows]]
-    columns = [[row[i] if i < len(row) else None for row in rows] for i in range(width)]
-    numeric = [_numeric(cells, first=not i) for i, cells in enumerate(columns)]
-    written = [
-        column(cells) if is_number and not any(isinstance(cell, str) for cell in cells) else cells
-        for cells, is_number in zip(columns, numeric, strict=True)
-    ]
-    kinds = [
-        "num" if is_number else _breadth(cells) for cells, is_number in zip(columns, numeric, strict=True)
-    ]
-    head = tag(
-        "thead",
-        tag(
-            "tr",
-            *(
-                tag("th", tag("bdi", name), scope="col", class_=kind)
-                for name, kind in zip(block.columns, kinds, strict=False)
-            ),
-        ),
-    )
-    body = [
-        tag(
-            "tr",
-            *(
-                tag("td", _cell(cells[i], limits), class_=kind)
-                for cells, kind in zip(written, kinds, strict=True)
-            ),
-            class_="marked" if i in block.marked else None,
-        )
-        for i in range(len(rows))
-    ]
-    left_out = _left_out((len(block.rows), len(rows), "row"), (len(block.columns), width, "column"))
-    head = head if any(block.columns) else Html("")  # a table of pairs needs none
-    shown = body if len(body) <= FOLDED else body[:SHOWN]
-    whole = _framed(head, shown, block.caption)
-    if len(body) > len(shown):
-        more = tag("summary", f"{len(body) - SHOWN:,} more rows")
-        whole = joined(
-            [whole, tag("details", more, _framed(head, body[SHOWN:], f"{block.caption} (more rows)"))]
-        )
-    return _figure(whole, joined([prose(block.caption), left_out]))
-
-
-def _framed(head: Html, body: Sequence[Html], caption: str) -> Html:
-    """A table in a frame that scrolls, so that the page does not."""
-    inside = tag("table", head, tag("tbody", *body))
-    return tag(
-        "div",
-        inside,
-        class_="scroll" if head else "scroll pairs",
-        tabindex=0,
-        role="group",
-        aria_label=caption or "table",
-    )
-
-
-def _breadth(cells: Sequence[Any]) -> str | None:
-    """A class for columns of text, so that a phone does not set one word a line."""
-    longest = max((len(str(cell)) for cell in cells if cell is not None), default=0)
-    return "longest" if longest > 48 else "long" if longest > 14 else None
-
-
-def _cell(value: Any, limits: Limits) -> Html:
-    if value is None:
-        return tag("span", "–", class_="none", title="missing")
-    if isinstance(value, bool):
-        return safe("yes" if value else "no")
-    return data_text(value, limits.letters)
-
-
-def _numeric(cells: Sequence[Any], first: bool) -> bool:
-    """Is it a column of figures? Names in the first column may be numerals."""
-    if first and any(isinstance(cell, str) for cell in cells):
-        return False
-    known = [cell for cell in cells if cell is not None and cell != ""]
-    return bool(known) and all(map(_is_figure, known))
-
-
-def _is_figure(cell: Any) -> bool:
-    if isinstance(cell, str):
-        return _NUMERAL.fullmatch(cell.strip()) is not None
-    return isinstance(cell, (int, float)) and not isinstance(cell, bool)
-
-
-def _left_out(*counts: tuple[int, int, str]) -> Html:
-    said = [
-        f"{there - shown:,} more {what}{'s' * (there - shown != 1)}"
-        for there, shown, what in counts
-        if there > shown
-    ]
-    return tag("span", f" … and {' and '.join(said)}, not shown here.", class_="cut") if said else Html("")
-
-
 def curves(block: Lines, limits: Limits, wide: int = WIDE) -> Html:
     names = [line.name for line in block.lines]
     above = legend(names) if len(names) > 1 else Html("")
-    return _figure(
+    return figured(
         joined([above, both(lambda width: lines(block, width), wide)]),
-        joined([prose(block.caption), _left_out((len(names), min(len(names), SERIES), "curve"))]),
+        joined([captioned(block.caption), left_out((len(names), min(len(names), SERIES), "curve"))]),
     )
 
 
 def bar_chart(block: Bars, limits: Limits) -> Html:
     shown = min(len(block.values), MOST_BARS)
-    return _figure(
+    return figured(
         both(lambda width: bars(block, width)),
-        joined([prose(block.caption), _left_out((len(block.values), shown, "bar"))]),
+        joined([captioned(block.caption), left_out((len(block.values), shown, "bar"))]),
     )
 
 
@@ -207,26 +96,32 @@ def matrix(block: Matrix, limits: Limits) -> Html:
         if small
         else tag("div", heat_map(block, WIDE - 30), class_="scroll large", tabindex=0)
     )
-    left_out = _left_out((len(block.rows), min(len(block.rows), MOST), "row"))
-    return _figure(
-        shown, joined([prose(block.caption), tag("span", f" {key(block)}", class_="key"), left_out])
+    missing = left_out((len(block.rows), min(len(block.rows), MOST), "row"))
+    return figured(
+        shown, joined([captioned(block.caption), tag("span", f" {key(block)}", class_="key"), missing])
     )
 
 
 def gallery(block: Gallery, limits: Limits) -> Html:
+    if (rows := as_table(block)) is not None:
+        return table(rows, limits)
     items = block.items[: limits.items]
     texts = any(item.pieces or item.texts for item in items)
-    shown = tag(
-        "ul", *(_item(item, limits) for item in items), class_="gallery texts" if texts else "gallery"
-    )
+    most = TEXTS if texts else PICTURES
+    kind = "gallery texts" if texts else "gallery"
+    cards = [_item(item, limits) for item in items]
+    shown = tag("ul", *cards[:most], class_=kind)
+    if len(cards) > most:
+        more = tag("summary", f"{len(cards) - most:,} more rows")
+        shown = joined([shown, tag("details", more, tag("ul", *cards[most:], class_=kind))])
     pictures = sum(item.picture is not None or item.sound is not None for item in items)
     gone = (
         f" {pictures:,} pictures or sounds are left out so that the page stays small."
         if pictures and not limits.side
         else ""
     )
-    return _figure(
-        shown, joined([prose(block.caption), _left_out((len(block.items), len(items), "row")), gone])
+    return figured(
+        shown, joined([captioned(block.caption), left_out((len(block.items), len(items), "row")), gone])
     )
 
 
@@ -248,7 +143,13 @@ def _item(item: Item, limits: Limits) -> Html:
     for name, words in item.texts:
         label = tag("span", data_text(name, 80), class_="name") if name else Html("")
         parts.append(tag("p", label, _labelled(words, limits.letters * 3), class_="text", dir="auto"))
-    parts += [tag("span", data_text(line, limits.letters), class_="fact") for line in item.lines]
+    facts = [
+        tag("span", data_text(line, limits.letters), class_="fact unusual" if n in item.marked else "fact")
+        for n, line in enumerate(item.lines)
+    ]
+    parts += (
+        [tag("p", joined(facts, " "), class_="facts")] if facts and (item.pieces or item.texts) else facts
+    )
     return tag("li", *parts)
 
 
@@ -320,10 +221,6 @@ def picture(png: bytes, side: int) -> tuple[Html, tuple[int, int]] | None:
 
 def _address(kind: str, data: bytes) -> Html:
     return Html(f"data:{kind};base64,{base64.b64encode(data).decode()}")
-
-
-def _figure(shown: Html, caption: Html) -> Html:
-    return tag("figure", shown, tag("figcaption", caption) if caption else Html(""))
 
 
 DRAW: Mapping[type, Callable[[Any, Limits], Html]] = {

@@ -8,10 +8,10 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from mapsto.blocks import Bars, Block, Line, Lines, Paragraph, Section, Table
+from mapsto.blocks import Block, Line, Lines, Paragraph, Section, Table
 from mapsto.config import VERSION
 from mapsto.report import learning
-from mapsto.report.scales import figure
+from mapsto.report.scales import figure, span
 from mapsto.run import Run
 from mapsto.terminal.words import duration, size
 
@@ -19,7 +19,26 @@ LABELS = {  # metrics whose names are not words
     "r2": "R²", "auc": "AUC", "mae": "MAE", "rmse": "RMSE", "f1": "F1",
     "bleu": "BLEU", "chrf": "chrF", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougel": "ROUGE-L",
 }  # fmt: skip
+PAIRED = "baselines"  # the question that holds the net against its baselines on the same rows
 SPLITS = {"train": "to learn from", "validation": "to choose by", "test": "to test on"}
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The net beside each baseline, row by row. metric: by which; against: {baseline: "net", "value" (of the
+    baseline), "difference", "low", "high", "n", "better" and "worse" (the net, beyond chance)}; trivial: the
+    baseline that knows nothing of the inputs."""
+
+    metric: str
+    against: Mapping[str, Mapping[str, Any]]
+    higher_is_better: bool
+    trivial: str = ""
+
+    @property
+    def best(self) -> tuple[str, Mapping[str, Any]]:
+        """The best baseline: who beats that one beats all."""
+        sign = 1 if self.higher_is_better else -1
+        return max(self.against.items(), key=lambda one: sign * one[1]["value"])
 
 
 @dataclass(frozen=True)
@@ -34,9 +53,8 @@ class Score:
     beside: Mapping[str, Mapping[str, Any]]
     higher_is_better: bool
     unit: str = "rows"  # what is counted
-    known: Score | None = (
-        None  # the first metric that the baselines have as well, where this one they have not
-    )
+    known: Score | None = None  # the first metric that baselines have as well, where this one they have not
+    paired: Paired | None = None  # how the net and each baseline do on the same rows, where that was asked
 
     @property
     def judged(self) -> Score:
@@ -46,6 +64,8 @@ class Score:
     @property
     def poor(self) -> bool:
         """Is nothing gained over the best baseline, or nothing known of it?"""
+        if self.split == "test" and self.paired is not None:
+            return not self.paired.best[1]["better"]
         one = self.judged
         return self.split != "test" or (
             one.rival is not None and not one.better(one.value or 0, one.rival[1]["value"])
@@ -68,7 +88,7 @@ class Score:
     @property
     def interval(self) -> str:
         low, high = self.figures["low"], self.figures["high"]
-        return "" if low is None or high is None else f"{figure(low)} – {figure(high)}"
+        return span(low, high)
 
     def __str__(self) -> str:
         found = f"{named(self.metric)} {figure(self.value)}"
@@ -87,9 +107,9 @@ def scored(run: Run) -> str:
     )
 
 
-def scores(run: Run) -> list[Score]:
+def scores(run: Run, sections: Sequence[Section] = ()) -> list[Score]:
     """The metric that matters of each output: the one asked for, else the first; the output asked about
-    first."""
+    first. sections: what was asked of the run, by which the net and its baselines are compared row by row."""
     split, asked = scored(run), run.settings.metric or ""
     wanted, _, where = asked.partition("@")
     found = []
@@ -103,8 +123,19 @@ def scores(run: Run) -> list[Score]:
                 if score.rival
                 else next((other for other in several if other.rival and other.value is not None), None)
             )
-            found.append(replace(score, known=beside))
+            found.append(replace(score, known=beside, paired=_paired(run, slot, sections)))
     return sorted(found, key=lambda score: score.slot != where)
+
+
+def _paired(run: Run, slot: str, sections: Sequence[Section]) -> Paired | None:
+    """As the question after baselines found it; None where nobody asked, or no baseline was there."""
+    against = next((one.figures.get(slot) for one in sections if one.name == PAIRED), None)
+    metric = run.output(slot).row_metric
+    if not against or metric is None:
+        return None
+    known = {name: one for name, one in against.items() if None not in (one["value"], one["net"])}
+    trivial = run.output(slot).trivial
+    return Paired(metric.name, known, metric.higher_is_better, trivial) if known else None
 
 
 def _score(run: Run, slot: str, name: str, split: str) -> Score:
@@ -134,6 +165,8 @@ def verdict(score: Score | None) -> str:
             "No rows were held back to test on: these figures are of rows that also chose the weights, and"
             " flatter."
         )
+    if score.paired is not None:
+        return _row_by_row(score.paired)
     if score.known is not None and score.known.rival is not None:
         return (
             f"By {named(score.known.metric)} ({figure(score.known.value)}):"
@@ -142,6 +175,24 @@ def verdict(score: Score | None) -> str:
     if score.rival is None:
         return f"Measured on {score.figures['n']:,} {score.unit} that it had never seen."
     return _against(score, *score.rival)
+
+
+def _row_by_row(paired: Paired) -> str:
+    """Beside the best baseline, and the one that knows nothing of the inputs; as the paired test allows."""
+    name, best = paired.best
+    figures = (
+        f"{named(paired.metric)} {figure(best['net'])} against {figure(best['value'])} on the same"
+        f" {best['n']:,} rows"
+    )
+    trivial = paired.against.get(paired.trivial)
+    if trivial is not None and not trivial["better"]:
+        value = f"{named(paired.metric)} {figure(trivial['net'])} against {figure(trivial['value'])}"
+        return f"Not usable: no better than '{paired.trivial}', which knows nothing of the inputs: {value}."
+    if best["better"]:
+        return f"Usable: better than the best baseline ({name}) beyond chance, {figures}."
+    if best["worse"]:
+        return f"Beaten by a baseline ({name}) beyond chance: {figures}."
+    return f"Usable, but no better than the best baseline ({name}) as far as can be told: {figures}."
 
 
 def _against(score: Score, name: str, rival: Mapping[str, Any]) -> str:
@@ -159,10 +210,16 @@ def _against(score: Score, name: str, rival: Mapping[str, Any]) -> str:
     )
 
 
+def verdicts(found: Sequence[Score]) -> list[str]:
+    """A sentence of each output, named where there are several; the one that was asked about stands first."""
+    if len(found) < 2:
+        return [verdict(found[0] if found else None)]
+    return [f"{score.slot}: {said[0].lower()}{said[1:]}" for score in found for said in [verdict(score)]]
+
+
 def first_verdict(found: Sequence[Score]) -> str:
-    """The verdict on the output that was asked about first, named where there are several."""
-    said = verdict(found[0] if found else None)
-    return f"{found[0].slot}: {said[0].lower()}{said[1:]}" if len(found) > 1 else said
+    """The verdict on the output that was asked about first."""
+    return verdicts(found)[0]
 
 
 # --- chapters -------------------------------------------------------------------------------------
@@ -236,114 +293,6 @@ def _followed(run: Run, log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str
     ]
     there = log[-1]["scores"]
     return [(slot, metric) for slot, metric in dict.fromkeys(wanted) if metric in there.get(slot, {})][:6]
-
-
-def metrics(run: Run) -> Section:
-    """Every metric with its interval, beside the baselines; the one that matters as bars."""
-    found, split = scores(run), scored(run)
-    blocks: list[Block] = []
-    for score in found:
-        if len(found) > 1:
-            blocks.append(Paragraph(f"# {score.slot}\n{verdict(score)}"))
-            blocks += [beside(score.judged)] if score.beside else []
-        blocks.append(_metric_table(run, score.slot, split))
-        blocks += [_folds(run, score.slot)] if "folds" in run.metrics else []
-    meanings = {
-        named(name): one["definition"]
-        for score in found
-        for name, one in run.metrics[split][score.slot].items()
-    }
-    if meanings:
-        intervals = run.metrics.get("interval", "").replace("--group", "`--group`")
-        blocks.append(
-            Table(("", ""), tuple(meanings.items()), f"What the metrics mean. Intervals: {intervals}.")
-        )
-    return Section("metrics", "How good it is", first_verdict(found), tuple(blocks))
-
-
-def beside(score: Score) -> Bars:
-    """The net and its baselines, best first among these."""
-    sign = -1 if score.higher_is_better else 1
-    order = sorted(
-        score.beside,
-        key=lambda name: (score.beside[name]["value"] is None, sign * (score.beside[name]["value"] or 0)),
-    )
-    shown = [("this net", score.figures), *((name, score.beside[name]) for name in order)]
-    values, lows, highs = (tuple(one[key] for _, one in shown) for key in ("value", "low", "high"))
-    direction = "higher is better" if score.higher_is_better else "lower is better"
-    return Bars(
-        tuple(name for name, _ in shown),
-        values,
-        f"{named(score.metric)} ({direction})",
-        "",
-        lows,
-        highs,
-        marked=(0,),
-    )
-
-
-def _metric_table(run: Run, slot: str, split: str) -> Table:
-    rivals = run.metrics.get("baselines", {}).get(slot, {}) if split == "test" else {}
-    others = [
-        name for name in ("validation", "train") if name != split and run.metrics.get(name, {}).get(slot)
-    ]
-    parts = (
-        run.metrics.get("parts", {}) if split == "test" else {}
-    )  # rows of before others were added, and those
-    found = [
-        *rivals.values(),
-        *(run.metrics[other][slot] for other in others),
-        *(part.get(slot, {}) for part in parts.values()),
-    ]
-    rows = []
-    for name, one in run.metrics[split][slot].items():
-        interval = f"{figure(one['low'])} – {figure(one['high'])}" if one["low"] is not None else None
-        side = [scores.get(name, {}).get("value") for scores in found]
-        scale = " (0–100)" if "0 to 100" in one["definition"] else ""
-        rows.append(
-            (
-                named(name) + scale,
-                figure(one["value"]),
-                interval,
-                *(None if value is None else figure(value) for value in side),
-                one["n"],
-            )
-        )
-    columns = (
-        "metric",
-        split,
-        "95% interval",
-        *rivals,
-        *others,
-        *(f"rows {part}" for part in parts),
-        unit(run, slot),
-    )
-    return Table(columns, tuple(rows), _metric_caption(run, slot, split, bool(rivals), others, parts))
-
-
-def _metric_caption(
-    run: Run, slot: str, split: str, rivals: bool, others: Sequence[str], parts: Mapping[str, Any]
-) -> str:
-    """What the columns of a table of metrics are."""
-    caption = f"Figures on {split} {unit(run, slot)}"
-    caption += ", beside simple baselines on the same rows." if rivals else "."
-    if others:
-        caption += " Validation rows chose the weights, training rows made them."
-    if parts:
-        caption += (
-            " Rows before: the test rows it had before others were added; rows added: those of the new ones."
-        )
-    return caption
-
-
-def _folds(run: Run, slot: str) -> Table:
-    names = list(run.metrics["test"][slot])
-    rows = [
-        (i + 1, *(figure(fold[slot][name]["value"]) for name in names))
-        for i, fold in enumerate(run.metrics["folds"])
-    ]
-    caption = "Each fold's net on the rows it had not seen; the figures above are of all of them together."
-    return Table(("fold", *map(named, names)), tuple(rows), caption)
 
 
 def machine(run: Run) -> Section:

@@ -16,7 +16,7 @@ from mapsto.report.markup import Html, clean, joined, tag
 from mapsto.report.scales import column, figure, finite, log_ticks, tick_text, ticks
 
 WIDE, HALF, NARROW = 868, 420, 340  # the page's column, half of it, and a phone's
-SQUARE = 460  # where both axes are the same
+SQUARE = 380  # where both axes are the same
 LETTER = 6.7  # pixels a letter of 12 takes, about
 SERIES = 7  # colours there are
 MOST_POINTS = 400  # a curve has no more: the screen has no more either
@@ -86,7 +86,7 @@ def lines(block: Lines, width: int = WIDE) -> Html:
     xs = [x for line in curves for x in finite(line.x) if x > 0 or not block.log_x]
     ys = [y for line in curves for side in (line.y, line.low, line.high) for y in finite(side)]
     width = min(width, SQUARE) if block.diagonal else width
-    height = int(0.92 * width) if block.diagonal else 240 if width <= HALF else 300
+    height = int(0.92 * width) if block.diagonal else 240 if width <= HALF else 270
     if not xs or not ys:
         return svg(
             width,

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from mapsto.report.scales import typeset
+
 # Letters that no page may hold: controls, and halves of surrogate pairs. They are shown as a replacement
 # letter.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -61,9 +63,9 @@ def _short(value: float) -> str:
 
 
 def prose(text: str) -> Html:
-    """A sentence with `names` in backticks set as code."""
+    """A sentence with `names` in backticks set as code; its numbers as people write them."""
     return joined(
-        tag("code", part, class_="short" if len(part) < 24 else None) if i % 2 else part
+        tag("code", part, class_="short" if len(part) < 24 else None) if i % 2 else typeset(part)
         for i, part in enumerate(_CODE.split(clean(text)))
     )
 

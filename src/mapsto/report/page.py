@@ -7,21 +7,23 @@ document(title, head, chapters) any other page of sections, such as a comparison
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mapsto.blocks import Lines, Paragraph, Section
+from mapsto.blocks import Lines, Paragraph, Section, Table
 from mapsto.checks.base import Finding
 from mapsto.config import VERSION
-from mapsto.report import decisions, facts
-from mapsto.report.drawn import ROOMY, Limits, curves, drawn
-from mapsto.report.figures import HALF, WIDE, bars, both
-from mapsto.report.markup import Html, data_text, joined, prose, safe, tag
-from mapsto.report.scales import figure
+from mapsto.report import decisions, facts, gate, leaderboard
+from mapsto.report.drawn import curves, drawn
+from mapsto.report.figures import HALF, WIDE
+from mapsto.report.frame import ROOMY, Limits
+from mapsto.report.head import hero
+from mapsto.report.layout import Chapter, chapter, first_figure, fitted, folded
+from mapsto.report.markup import Html, joined, prose, safe, tag
+from mapsto.report.next_steps import next_steps
 from mapsto.report.use import reproduce, use
 from mapsto.run import Run
 
@@ -33,25 +35,13 @@ LADDER = (  # tried one after the other until the page is small enough; the firs
     Limits(side=96, letters=160, rows=60, columns=30, items=16),
     Limits(side=0, letters=120, rows=40, columns=20, items=10),
 )
-BESIDE = 540  # pixels of the head's bars
+SIGNS = {"good": ("✓", "all is well"), "look": ("!", "worth a look")}
 LAST = ("cost",)  # questions about the making rather than the made stand behind the others
 # Nothing may be loaded, wherever the page is opened: not even where a cell of the data slipped through.
 POLICY = (
     "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none';"
     " form-action 'none'"
 )
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A part of the page. name: its place in addresses; body: what stands below the title and the
-    one-sentence answer."""
-
-    name: str
-    title: str
-    answer: str
-    body: Html
-    group: str = ""
 
 
 def page(
@@ -67,16 +57,15 @@ def page(
     written = ""
     for limits in LADDER:
         chapters = _chapters(run, shown, findings, example or {}, private, limits)
-        written = document(
-            run.record["data"]["name"], _hero(run), chapters, "" if limits is ROOMY else _smaller(limits)
-        )
+        note = "" if limits is ROOMY else _smaller(limits)
+        written = document(run.record["data"]["name"], hero(run, sections), chapters, note)
         if len(written.encode()) <= MOST_BYTES:
             return written
     bare = [
         Chapter(c.name, c.title, c.answer, safe("Left out: the page would be larger than 3 MB. "), c.group)
         for c in chapters
     ]
-    return document(run.record["data"]["name"], _hero(run), bare, "")
+    return document(run.record["data"]["name"], hero(run, sections), bare, "")
 
 
 def _smaller(limits: Limits) -> str:
@@ -90,7 +79,8 @@ def _smaller(limits: Limits) -> str:
 def document(title: str, head: Html, chapters: Sequence[Chapter], note: str = "") -> str:
     """A whole page of chapters with its table of contents."""
     inside = [
-        tag("section", tag("h2", one.title), _answer(one.answer), one.body, id=one.name) for one in chapters
+        tag("section", tag("h2", one.title), _answer(one.answer), one.body, folded(one), id=one.name)
+        for one in chapters
     ]
     said = f"Made by mapsto {VERSION}. This page holds no script and asks for nothing over the network. "
     foot = tag("footer", said, prose(note), class_="foot")
@@ -132,73 +122,20 @@ def _contents(chapters: Sequence[Chapter]) -> Html:
         if one.group != group:
             group = one.group
             items.append(tag("li", group, class_="group"))
-        items.append(tag("li", tag("a", one.title, href=f"#{one.name}")))
+        items.append(tag("li", tag("a", _sign(one.sign), one.title, href=f"#{one.name}")))
     return tag("ul", *items, class_="toc")
+
+
+def _sign(sign: str) -> Html:
+    """A mark before a title: is all well there, or is it worth a look?"""
+    if sign not in SIGNS:
+        return Html("")
+    mark, said = SIGNS[sign]
+    return tag("span", mark, class_=f"sign {sign}", title=said, role="img", aria_label=said)
 
 
 def _answer(text: str) -> Html:
     return tag("p", prose(text), class_="answer") if text else Html("")
-
-
-# --- the head -------------------------------------------------------------------------------------
-
-
-def _hero(run: Run) -> Html:
-    """What it learned, the figure that matters with its interval, beside what is simple."""
-    found = facts.scores(run)
-    told = run.record.get("created", "")[:10]
-    map_ = tag("p", tag("code", data_text(decisions.signature(run, 220), 400)), class_="map")
-    kicker = tag("p", f"Report of a training, {told}", class_="kicker")
-    return tag(
-        "header",
-        kicker,
-        tag("h1", data_text(run.record["data"]["name"], 80)),
-        map_,
-        _result(run, found),
-        class_="hero",
-    )
-
-
-def _result(run: Run, found: Sequence[facts.Score]) -> Html:
-    main = found[0] if found else None
-    poor = main is None or main.poor
-    verdict = tag("p", facts.first_verdict(found), class_="verdict poor" if poor else "verdict")
-    more = [
-        (
-            figure(score.value),
-            f"{facts.named(score.metric)} of {score.slot}, {score.interval or 'no interval'}",
-        )
-        for score in found[1:9]
-    ]
-    tiles = tag(
-        "ul",
-        *(tag("li", tag("strong", value), tag("span", what)) for value, what in [*more, *facts.tiles(run)]),
-        class_="tiles",
-    )
-    return tag("div", _top(main, len(found) > 1) if main else Html(""), verdict, tiles, class_="result")
-
-
-def _top(score: facts.Score, several: bool) -> Html:
-    what = (
-        f"{facts.named(score.metric)}{f' of {score.slot}' if several else ''} on {score.figures['n']:,}"
-        f" {score.split} {score.unit}"
-    )
-    interval = tag("p", f"95% interval {score.interval}", class_="interval") if score.interval else Html("")
-    big = tag(
-        "div",
-        tag("p", what[:1].upper() + what[1:], class_="label"),
-        tag("p", figure(score.value), class_="value"),
-        interval,
-        tag("p", score.figures["definition"], class_="definition"),
-        class_="big",
-    )
-    block = facts.beside(score.judged)
-    chart = (
-        tag("div", tag("figure", both(lambda width: bars(block, width), BESIDE)), class_="beside")
-        if score.beside
-        else Html("")
-    )
-    return tag("div", big, chart, class_="top")
 
 
 # --- chapters -------------------------------------------------------------------------------------
@@ -212,36 +149,49 @@ def _chapters(
     private: bool,
     limits: Limits,
 ) -> list[Chapter]:
-    """All of them in order: asked and decided, the data, how it learned, how good it is, every question,
-    cost, use, machine."""
-    rows = [section for section in sections if section.name == "rows"]
-    asked = [section for section in sections if section.name not in ("rows", *LAST)]
-    data = chapter(facts.data(run, private), limits, "The making")
-    whole = joined([_shares(run), data.body, _rows(rows, private, limits), _findings(findings, private)])
-    data = Chapter(data.name, data.title, data.answer, whole, data.group)
-    learned, at = facts.curves(run), run.path.absolute()
-    return [
-        chapter(decisions.asked(run), limits, "The making"),
-        chapter(decisions.decided(run), limits, "The making"),
-        data,
-        *([_side_by_side(learned, limits)] if learned else []),
-        chapter(facts.metrics(run), limits, "The result"),
-        *(chapter(section, limits, "The result") for section in asked),
-        *(chapter(section, limits, "The rest") for section in sections if section.name in LAST),
-        chapter(use(run, example, private, at), limits, "The rest"),
-        chapter(reproduce(run, at), limits, "The rest"),
-        chapter(facts.machine(run), limits, "The rest"),
+    """All of them in order: how good it is and what to do, every question, then how it was made and is used,
+    folded."""
+    at, learned = run.path.absolute(), facts.curves(run)
+    asked = [one for one in sections if one.name not in ("rows", facts.PAIRED, *LAST)]
+    questions = [chapter(one, limits, "The questions", first_figure(one.blocks)) for one in asked]
+    making = [
+        chapter(decisions.asked(run), limits, "The making").shut(),
+        chapter(decisions.decided(run), limits, "The making").shut(),
+        _data(run, [one for one in sections if one.name == "rows"], findings, private, limits),
+        *([_side_by_side(learned, limits).shut()] if learned else []),
     ]
+    last = [
+        *(one for one in sections if one.name in LAST),
+        use(run, example, private, at),
+        reproduce(run, at),
+        facts.machine(run),
+    ]
+    steps = next_steps(run, sections, findings, at)
+    first = [_how_good(run, sections, limits), chapter(steps, limits, "The answer")]
+    rest = [*making, *(chapter(one, limits, "The rest").shut() for one in last)]
+    return [*first, *fitted(questions, [*first, *rest]), *rest]
 
 
-def chapter(section: Section, limits: Limits = ROOMY, group: str = "") -> Chapter:
-    """A section as a part of a page."""
-    return Chapter(
-        section.name,
-        section.title,
-        section.headline,
-        joined(drawn(block, limits) for block in section.blocks),
-        group,
+def _how_good(run: Run, sections: Sequence[Section], limits: Limits) -> Chapter:
+    """The leaderboards in sight, every other metric folded."""
+    section = leaderboard.metrics(run, sections)
+    boards = sum(isinstance(block, Table) and bool(block.marked) for block in section.blocks)
+    lead = [i for i, block in enumerate(section.blocks) if isinstance(block, Table)][: max(1, boards)]
+    return chapter(section, limits, "The answer", lead[-1] + 1 if lead else None)
+
+
+def _data(
+    run: Run, rows: Sequence[Section], findings: Sequence[Finding], private: bool, limits: Limits
+) -> Chapter:
+    """Shares and what is wrong in sight; columns, sample rows and what was merely noticed folded."""
+    whole = chapter(facts.data(run, private), limits, "The making")
+    serious, notes = gate.serious(findings), gate.notes(findings)
+    return replace(
+        whole,
+        body=joined([_shares(run), gate.listed(serious, private)]),
+        more=joined([whole.body, _rows(rows, private, limits), gate.listed(notes, private)]),
+        hint="More: the columns, some rows, what was noticed",
+        sign="look" if serious else "",
     )
 
 
@@ -291,45 +241,6 @@ def _rows(rows: Sequence[Section], private: bool, limits: Limits) -> Html:
         for one in rows
         if one.blocks
     )
-
-
-_FLAG = re.compile(r"mapsto \w+[^,(`]*[^,(`\s]|--[a-z][a-z-]*(?: [^\s,(`]+)?")  # what is typed, in a sentence
-LEVELS = {"stop": "stops training", "warn": "warning", "note": "note"}
-
-
-def _findings(findings: Sequence[Finding], private: bool) -> Html:
-    """What the data gate found, worst first: what, what it does to the result, what mends it."""
-    if not findings:
-        return Html("")
-    order = sorted(
-        findings, key=lambda one: list(LEVELS).index(one.level) if one.level in LEVELS else len(LEVELS)
-    )
-    return joined(
-        [
-            tag("h3", "What the data gate found"),
-            tag("ul", *(_finding(one, private) for one in order), class_="findings"),
-        ]
-    )
-
-
-def _finding(one: Finding, private: bool) -> Html:
-    level = tag("span", LEVELS.get(one.level, one.level), class_="level")
-    parts = [
-        tag("p", level, prose(one.what), class_="what"),
-        tag("p", prose(one.effect[:1].upper() + one.effect[1:])),
-    ]
-    if one.fix:
-        parts.append(tag("p", "To mend it: ", prose(_FLAG.sub(r"`\g<0>`", one.fix))))
-    if private and (one.where or one.examples):
-        shown = [tag("li", *_example(one, i)) for i in range(min(8, max(len(one.where), len(one.examples))))]
-        parts.append(tag("details", tag("summary", "Examples"), tag("ul", *shown)))
-    return tag("li", *parts, class_=one.level if one.level in LEVELS else "note")
-
-
-def _example(one: Finding, i: int) -> list[Html]:
-    where = data_text(one.where[i], 120) if i < len(one.where) else Html("")
-    cell = data_text(one.examples[i], 200) if i < len(one.examples) else Html("")
-    return [where, safe(": ") if where and cell else Html(""), cell]
 
 
 def unanswered(name: str, title: str, why: str) -> Section:

@@ -30,7 +30,7 @@ from mapsto.steps.prepare import store_of
 
 FORMAT = 1
 TEXTS = dict.fromkeys(("name", "title", "headline"), str)
-SECTION = {**TEXTS, "blocks": list[dict[str, Any]], "figures?": dict}
+SECTION = {**TEXTS, "blocks": list[dict[str, Any]], "figures?": dict, "sign?": str}
 PAGE, CARD, SECTIONS = "report.html", "README.md", "sections.json"
 
 

@@ -1,19 +1,25 @@
-"""Several runs side by side, beside how good they are: how they are called, what they cost, what was done
-differently."""
+"""Several runs side by side, beside how good they are: how they are called, how they learned, what they cost,
+what was done differently."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from mapsto.blocks import Section, Table
+from mapsto.blocks import Line, Lines, Section, Table
 from mapsto.errors import RunError
 from mapsto.files import read_json
-from mapsto.report.facts import weights
+from mapsto.report.facts import named, weights
 from mapsto.run import Run
 from mapsto.signature import format_call
 from mapsto.terminal.words import duration, size
+
+_DATE = re.compile(r"^\d{4}-\d\d-\d\d-")
+MOST_POINTS = 60  # of a curve whose points are drawn
+NAMED = 4  # settings that are named in a sentence
 
 
 def opened(paths: Sequence[str | Path]) -> list[Run]:
@@ -34,12 +40,33 @@ def opened(paths: Sequence[str | Path]) -> list[Run]:
 
 
 def called(runs: Sequence[Run]) -> tuple[str, ...]:
-    """A name for each run: its folder's, with what stands above it where two are alike."""
+    """A name for each run: its own, or where two are alike its folder's, with what stands above it."""
+    names = tuple(_DATE.sub("", run.path.resolve().name) for run in runs)
+    if all(names) and len(set(names)) == len(names):
+        return names
     for depth in (1, 2, 3):
         names = tuple("/".join(run.path.resolve().parts[-depth:]) for run in runs)
         if len(set(names)) == len(names):
             return names
     return tuple(str(run.path.resolve()) for run in runs)
+
+
+def curves(runs: Sequence[Run], slot: str, metric: str, several: bool) -> Section | None:
+    """The metric on validation rows over each other, by step. None where fewer than two runs were looked at
+    while they learned."""
+    lines = []
+    for name, run in zip(called(runs), runs, strict=True):
+        log = [entry for entry in run.history if entry.get("step")]
+        known = [(one["step"], one.get("scores", {}).get(slot, {}).get(metric)) for one in log]
+        if any(value is not None for _, value in known):
+            steps, values = zip(*known, strict=True)
+            lines.append(Line(name, steps, values, points=len(steps) <= MOST_POINTS))
+    if len(lines) < 2:
+        return None
+    what = f"{named(metric)} on validation rows" + (f": {slot}" if several else "")
+    title = f"How did they learn {slot}?" if several else "How did they learn?"
+    told = f"{named(metric)[:1].upper()}{named(metric)[1:]} on each run's own validation rows, by step."
+    return Section(f"curves-{slot}", title, told, (Lines(tuple(lines), "step", what),))
 
 
 def cost(runs: Sequence[Run]) -> Section:
@@ -105,11 +132,18 @@ def settings(runs: Sequence[Run]) -> Section:
         ("mapsto", [run.record.get("mapsto") for run in runs]),
     ):
         if len(set(map(str, values))) > 1:
-            rows.append((name, *("—" if value is None else str(value) for value in values)))
-    told = "What differs between the runs." if rows else "Nothing that is recorded differs between the runs."
+            rows.append((name.replace("_", " "), *map(_written, values)))
+    names = [row[0] for row in rows]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    told = f"They differ in {', '.join(names[:NAMED])}{more}."
+    told = told if rows else "Nothing that is recorded differs between the runs."
     return Section(
         "settings",
         "What was done differently?",
         told,
         (Table(("", *called(runs)), tuple(rows)),) if rows else (),
     )
+
+
+def _written(value: Any) -> str:
+    return "—" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -87,10 +87,10 @@ def _shown(run: Run, cells: Rows) -> Gallery | Table:
         and not any(any(row.values()) for row in pictures)
         and all(len(said) <= LONG for row in texts[:ROWS] for _, said in row)
     ):
-        names = tuple(name for name, _ in texts[0])
-        return Table(
-            names, tuple(tuple(said for _, said in row) for row in texts[:ROWS]), caption, private=True
-        )
+        learned = len(run.signature.outputs)  # what is learned stands first, where nobody has to scroll
+        told = [row[-learned:] + row[:-learned] for row in texts[:ROWS]]
+        names = tuple(name for name, _ in told[0])
+        return Table(names, tuple(tuple(said for _, said in row) for row in told), caption, private=True)
     long = {name for row in texts for name, said in row if len(said) > LONG}
     items = []
     for drawn, told, parts in zip(pictures, texts, whole, strict=True):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mapsto.blocks import Bars, Code, Gallery, Line, Lines, Matrix, Paragraph, Section, Table
+from mapsto.report.rows import as_table
+from mapsto.report.scales import typeset
 from mapsto.types.number.numerals import brief
 
 WIDTH, BAR, CELL = 100, 30, 44  # characters: of a line, of the longest bar, of a cell
@@ -18,7 +20,7 @@ def lines_of(section: Section, private: bool = True) -> list[str]:
     """The section, line by line. private: show rows of the data."""
     found = [
         section.title,
-        *textwrap.wrap(section.headline, WIDTH, initial_indent="  ", subsequent_indent="  "),
+        *textwrap.wrap(typeset(section.headline), WIDTH, initial_indent="  ", subsequent_indent="  "),
     ]
     for block in section.blocks:
         if private or not block.private:
@@ -57,13 +59,18 @@ def aligned(rows: Sequence[Sequence[Any]], marks: Sequence[str] = ()) -> list[st
 
 
 def _captioned(caption: str) -> list[str]:
-    return textwrap.wrap(caption, WIDTH, initial_indent="  ", subsequent_indent="  ") if caption else []
+    said = typeset(caption)
+    return textwrap.wrap(said, WIDTH, initial_indent="  ", subsequent_indent="  ") if said else []
 
 
 def _table(block: Table) -> list[str]:
     marks = ["", *("*" if i in block.marked else "" for i in range(len(block.rows)))][: ROWS + 1]
     more = [f"    … {len(block.rows) - ROWS:,} more rows"] if len(block.rows) > ROWS else []
-    return [*_captioned(block.caption), *aligned([block.columns, *block.rows[:ROWS]], marks), *more]
+    rows = [list(row) for row in block.rows[:ROWS]]
+    for i, j in block.unusual:
+        if i < len(rows):
+            rows[i][j] = f"{value(rows[i][j])} *"
+    return [*_captioned(block.caption), *aligned([block.columns, *rows], marks), *more]
 
 
 def _lines(block: Lines) -> list[str]:
@@ -116,6 +123,8 @@ def _matrix(block: Matrix) -> list[str]:
 
 
 def _gallery(block: Gallery) -> list[str]:
+    if (rows := as_table(block)) is not None:
+        return _table(rows)
     found = _captioned(block.caption)
     for item in block.items:
         found.append(f"    {item.title}" + ("  [picture]" if item.picture else ""))

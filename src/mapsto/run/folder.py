@@ -87,6 +87,7 @@ RECORD = {  # what of run.json is checked before anything of it is used
     "speed?": dict[str, Any],
     "novelty?": dict[str, Any],
     "learned?": dict[str, Any],
+    "cautions?": list[str],
     "cost?": {"phases?": Each({"seconds": float, "processor_seconds": float}), "memory?": float},
     "fold?": int,
     "rows_before?": int,

@@ -73,6 +73,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     test = metrics.get("test", {})
     more: Event = {"stopped": trainer.stop, "best": trainer.best_weights.of, "parts": _told(parts)}
     more["cautions"] = cautions(run, trainer, test, beside)
+    run.save(cautions=more["cautions"])
     samples = {split: held.sample for split, held in found.items() if len(held.sample.rows)}
     return _result(run, test, beside, seconds, **more), samples
 
