@@ -233,6 +233,16 @@ class Learner:
             return {}
         return {"geometry": batch.geometry, "extent": batch.extent}
 
+    @property
+    def rows(self) -> np.ndarray:
+        """(m,) all that it learns from."""
+        assert self.store is not None
+        return self.store.rows("train")
+
+    def rows_of_net(self, number: int) -> np.ndarray:
+        """(m,) what one of several nets side by side learns from."""
+        return self.rows
+
     def size(self, split: str, store: Batches | None = None) -> int | None:
         """Rows of a split as `batches` and `walk` count them: the store's, or blocks of a text. None when
         nobody knows."""

@@ -91,10 +91,11 @@ def choose(facts: Facts, settings: Settings) -> Choice:
     found = facts.found or models.find(model, facts.signature, asked_options)
     decided = {**recipe.decide(facts), **models.defaults(model, facts, asked_options, found)}
     options = {**(decided["options"] if model == recipe.model else {}), **asked_options}
+    usual_learner = decided.get("learner", recipe.learner) if model == recipe.model else recipe.learner
     learner, learner_options = (
-        parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})
+        parse_call(settings.learner, "learner") if settings.learner else (usual_learner, {})
     )
-    if learner == recipe.learner:
+    if learner == usual_learner:
         learner_options = {**decided.get("learner_options", {}), **learner_options}
     usual: Training = decided["training"]
     training = _filled(

@@ -73,7 +73,11 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     test = metrics.get("test", {})
     more: Event = {"stopped": trainer.stop, "best": trainer.best_weights.of, "parts": _told(parts)}
     more["cautions"] = cautions(run, trainer, test, beside)
-    samples = {split: held.sample for split, held in found.items() if len(held.sample.rows)}
+    samples = {
+        split: held.sample.take(np.isin(held.sample.rows, store.rows(split)))
+        for split, held in found.items()
+        if len(held.sample.rows)
+    }
     return _result(run, test, beside, seconds, **more), samples
 
 
@@ -365,7 +369,7 @@ def _baselines(
     if not any(output.link for output in outputs.values()) or not run.signature.inputs:
         return scores
     rows = store.rows("test")
-    train, test = features_of(store, store.rows("train")), features_of(store, rows, groups)
+    train, test = features_of(store, learner.rows), features_of(store, rows, groups)
     rows, kept = rows[chosen(len(rows))], {}
     for number, slot in enumerate(run.signature.outputs):
         if slot.name not in train or not outputs[slot.name].link:

@@ -256,6 +256,7 @@ def _facts(run: Run, ready: Prepared, settings: Settings, earlier: WarmStart | N
         earlier.found if earlier else {},
         lambda: text_speed(choose_device(settings.training.device)),
         _step_seconds(ready, settings) if timed and store is not None and settings.model is None else None,
+        isinstance(ready, Ready) and ready.parts.exchangeable,
     )
 
 
