@@ -25,7 +25,7 @@ FEW_UNITS, REPEATS = 100, 10  # different rows below which, and times each stand
 
 @dataclass(frozen=True)
 class Split:
-    """of (n,) int8: index into SPLITS, -1 = in none. said: how it was done, one sentence. exchangeable: was it
+    """of (n,) int8: index into SPLITS, -1 = in none. said: how it was done, a sentence. exchangeable: was it
     chance which rows are validation rather than training, so that they may change places?"""
 
     of: np.ndarray

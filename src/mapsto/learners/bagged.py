@@ -1,5 +1,5 @@
-"""Bagging over folds: nets side by side, each learning without one part of the rows, which then tells how well
-it does. So every row is learned from and every row is held out, by different nets; what is chosen by
+"""Bagging over folds: nets side by side, each learning without one part of the rows, which then tells how
+well it does. So every row is learned from and every row held out, by different nets; what is chosen by
 validation rows (the step whose weights are kept, one for all nets) and what is promised by them (temperatures,
 sets, intervals) rests on all rows rather than on a seventh of them. The answer is the nets' mean; where a
 linear model stands beside each, held-out rows say how much it counts.
@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -48,6 +49,7 @@ class Bagged(Supervised):
         cutmix: ClassVar[float] = 0.0
         views: bool = setting(True, "test-time augmentation: average the prediction over views of a row")
 
+    looks_first = True  # the lines are solved by then
     out_of_fold = False  # is each row answered by the net that did not learn it?
 
     @cached_property
@@ -68,7 +70,9 @@ class Bagged(Supervised):
     def bag(self) -> Bag:
         if isinstance(self.model, Bag):
             return self.model
-        raise ConfigError("learner 'bagged' needs a model of several nets.\nGive them: --model 'mlp(nets=5)'.")
+        raise ConfigError(
+            "learner 'bagged' needs a model of several nets.\nGive them: --model 'mlp(nets=5)'."
+        )
 
     @property
     def nets(self) -> int:
@@ -104,8 +108,8 @@ class Bagged(Supervised):
         return self.bag.mixed(nets, lines) if lines else nets
 
     def _held_out(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Of rows of one fold: what the net that learned without them says, and its line, members (B, M, ...);
-        {} where there is none."""
+        """Of rows of one fold: what the net that learned without them says, and its line, (B, M, ...); {}
+        where there is none."""
         assert batch.rows is not None
         fold = int(self.folds[int(batch.rows[0])])
         nets = self.bag.net(fold, batch.inputs)
@@ -159,7 +163,9 @@ class Bagged(Supervised):
                 continue
             found = nets[known]
             if lines is not None and head.holds_line:
-                share = best_share(head, found, lines[known], targets[known], self.output(slot).link != "identity")
+                share = best_share(
+                    head, found, lines[known], targets[known], self.output(slot).link != "identity"
+                )
                 self.bag.share[place] = share
                 found = (1 - share) * found + share * lines[known]
             predicted = {name: to_numpy(value) for name, value in head.predict(found).items()}
@@ -176,7 +182,9 @@ def best_share(head: Head, nets: Tensor, lines: Tensor, target: Tensor, scaled: 
 
     def loss(share: float) -> float:
         mixed = (1 - share) * own + share * line
-        return min(float(head.loss(scale * mixed, target)[0].mean()) for scale in (SCALES if scaled else (1.0,)))
+        return min(
+            float(head.loss(scale * mixed, target)[0].mean()) for scale in (SCALES if scaled else (1.0,))
+        )
 
     return min(SHARES, key=loss)
 
@@ -194,7 +202,7 @@ def fold_keys(store: Any, rows: np.ndarray) -> np.ndarray:
 
 def _bytes(cells: Tensor | Ragged) -> list[bytes]:
     if isinstance(cells, Ragged):
-        ends = np.concatenate([[0], cells.lengths.numpy().cumsum()])
+        ends = np.r_[0, cells.lengths.numpy().cumsum()]
         flat = cells.flat.numpy()
-        return [flat[low:high].tobytes() for low, high in zip(ends, ends[1:], strict=False)]
+        return [flat[low:high].tobytes() for low, high in pairwise(ends)]
     return [cell.tobytes() for cell in cells.cpu().numpy()]

@@ -27,7 +27,9 @@ def boosted(values: Values, wanted: np.ndarray, mask: np.ndarray, link: str) -> 
     rows, at = values.shape[0], _columns(values)
     if rows < FEWEST_ROWS or not len(at):
         return None
-    rounds = int(min(ROUNDS, WORK / (_nanoseconds(rows, len(at)) * max(1, wanted.shape[1] - (link == "softmax")))))
+    rounds = int(
+        min(ROUNDS, WORK / (_nanoseconds(rows, len(at)) * max(1, wanted.shape[1] - (link == "softmax"))))
+    )
     if rounds < FEWEST_ROUNDS:
         return None
     return _with_columns(LEARNERS[link](_dense(values, at), wanted, mask, rounds), at)

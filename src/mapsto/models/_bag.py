@@ -1,5 +1,6 @@
-"""Several nets of one kind side by side, with no weight in common, so that each can learn without some of the
-rows (`mapsto.learners.bagged`) and together they answer better than one; beside each may stand a linear model.
+"""Several nets of one kind side by side, with no weight in common, so that each can learn without some of
+the rows (`mapsto.learners.bagged`) and together they answer better than one; beside each may stand a linear
+model.
 
 Letters: B batch, N nets, M members of a net, D width, K columns of an answer, F plain features.
 """

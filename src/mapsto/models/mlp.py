@@ -62,7 +62,9 @@ class Config:
     nets: int = setting(
         1, "whole nets side by side; with --learner bagged each learns without one part of the rows", above=0
     )
-    line: bool = setting(False, "beside each net the linear model of the baselines, weighed by --learner bagged")
+    line: bool = setting(
+        False, "beside each net the linear model of the baselines, weighed by --learner bagged"
+    )
     pixels: int = setting(
         64, "images with longer sides are averaged down to at most this many pixels a side", above=0
     )

@@ -34,7 +34,8 @@ class Facts:
     length; alignment_lengths: of each training row how many steps its input has, and how many its answer
     takes at least, where these are counted; started: from another run's weights; step_seconds: what a step
     of the recipe's model with such options takes here, measured; None where that cannot be; exchangeable:
-    was it chance which rows are validation rather than training?
+    was it chance which rows are validation rather than training? learner, options: what was asked for, the
+    options being of the recipe's model.
     """
 
     signature: Signature
@@ -49,6 +50,8 @@ class Facts:
     text_flops: Callable[[], float] = lambda: 0.0
     step_seconds: Callable[[Mapping[str, Any], Training], float] | None = None
     exchangeable: bool = False
+    learner: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def measured_passes(self, options: Mapping[str, Any], training: Training) -> float | None:
         """As `passes`, of the recipe's model with such options, by its real step; None where there is none to
