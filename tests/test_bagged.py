@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import mapsto
+from mapsto.api import extend
 from mapsto.learners.bagged import Bagged, fold_keys
 from mapsto.run import Run
 from mapsto.steps.prepare import store_of
@@ -131,3 +132,13 @@ def test_the_first_look_is_kept_where_learning_makes_it_worse(tmp_path: Path) ->
     assert run.metrics["test"]["y"]["r2"]["value"] > 0.9
     looks = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
     assert looks[0]["step"] == 0
+
+
+def test_learning_on_with_many_more_rows_keeps_net_and_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(table(120), tmp_path, steps=5)
+    before = learner_of(run).folds
+    monkeypatch.setattr("mapsto.recipes.tables.FEW", 100)  # now it would be no small table
+    longer = extend(run.path, table(200, seed=3), before=table(120), steps=5, emit=ignore)
+    after = learner_of(longer).folds
+    assert longer.choice.model_options == run.choice.model_options
+    assert (after[: len(before)][before >= 0] == before[before >= 0]).all()

@@ -218,10 +218,7 @@ def extend(
             choice = replace(run.choice, budget=replace(asked, patience=asked.patience or 0.0))
             run.save(**record, choice=choice.to_json())
         else:
-            run.record["known_types"], run.record["known_found"] = (
-                run.record["types"],
-                run.record["choice"].get("found", {}),
-            )
+            run.record["known_types"], run.record["known_choice"] = run.record["types"], run.record["choice"]
             del run.record["choice"]
             run.save(**record, **known, asked=run.record["signature_text"])
         leave_behind(run)

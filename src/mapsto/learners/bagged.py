@@ -1,8 +1,8 @@
 """Bagging over folds: nets side by side, each learning without one part of the rows, which then tells how
 well it does. So every row is learned from and every row held out, by different nets; what is chosen by
-validation rows (the step whose weights are kept, one for all nets) and what is promised by them (temperatures,
-sets, intervals) rests on all rows rather than on a seventh of them. The answer is the nets' mean; where a
-linear model stands beside each, held-out rows say how much it counts.
+validation rows (the step whose weights are kept, one for all nets) and what they promise (temperatures, sets,
+intervals) rests on all rows rather than on a seventh of them. The answer is the nets' mean; where a linear
+model stands beside each, held-out rows say how much it counts.
 
 Breiman 1996 (bagging); Barber et al. 2021 (arXiv:1905.02928), conformal sets from out-of-fold rows. The step
 is chosen by the loss of calibrated answers: a net goes on telling classes apart long after it became too sure

@@ -28,7 +28,7 @@ from mapsto.training.ema import Ema
 from mapsto.training.losses import Losses
 from mapsto.training.machine import choose_device, waited
 from mapsto.training.plan import Plan
-from mapsto.training.planning import choose_plan, tell_forecast
+from mapsto.training.planning import choose_plan, doubt_plan, tell_forecast
 from mapsto.training.prefetch import prefetched
 from mapsto.training.signals import signals
 from mapsto.training.step import Updater
@@ -148,8 +148,7 @@ class Trainer:
     def update(self, loss_of: LossOf, batch: Batch, optimizer: str = "main") -> Logs:
         """One update of one optimizer's parameters: `gradients`, then `apply`. The batch is split into
         micro-batches; losses are summed, and their gradient divided by the total count over all of them and
-        over all processes, so that the split changes nothing.
-        """
+        over all processes, so that the split changes nothing."""
         turn, taker = self.updater.turn, self.updater.optimizers[optimizer]
         while True:
             try:
@@ -321,7 +320,7 @@ class Trainer:
     # ---- state ----
 
     def save(self) -> None:
-        """A checkpoint of this moment; the first of several processes writes it."""
+        """A checkpoint of now; the first of several processes writes it."""
         if self.folder is None or (self.group.rank and not self.updater.weights.shared):
             return
         start = waited(self.learner.device)
@@ -375,6 +374,7 @@ class Trainer:
 
     def _finish(self) -> None:
         """The best weights, or without validation the last (averaged) ones, into the model."""
+        doubt_plan(self.course)
         if self.step and (
             not self.best_weights.history or self.best_weights.history[-1]["step"] != self.step
         ):
