@@ -1,12 +1,9 @@
 """Bagging over folds: nets side by side, each learning without one part of the rows, which then tells how
 well it does. So every row is learned from and every row held out, by different nets; what is chosen by
 validation rows (the step whose weights are kept, one for all nets) and what they promise (temperatures, sets,
-intervals) rests on all rows rather than on a seventh of them. The answer is the nets' mean; where a linear
-model stands beside each, held-out rows say how much it counts.
+intervals) rests on all rows rather than on a seventh of them. The answer is the nets' mean.
 
-Breiman 1996 (bagging); Barber et al. 2021 (arXiv:1905.02928), conformal sets from out-of-fold rows. The step
-is chosen by the loss of calibrated answers: a net goes on telling classes apart long after it became too sure
-of them, which one temperature mends (Berta et al. 2025, arXiv:2501.19195).
+Breiman 1996 (bagging); Barber et al. 2021 (arXiv:1905.02928), conformal sets from out-of-fold rows.
 """
 
 from __future__ import annotations
@@ -14,42 +11,30 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mapsto.batch import Batch, Batches, Ragged, key
-from mapsto.config import setting
 from mapsto.errors import ConfigError
-from mapsto.learners.base import Logs, Scores, gather, to_numpy
+from mapsto.learners._lines import settled
+from mapsto.learners.base import Logs, Scores, gather
 from mapsto.learners.supervised import Supervised
 from mapsto.models._bag import Bag
-from mapsto.outputs.base import Head
 from mapsto.prediction import USUAL, Keep, Measured
 
 BOTH = ("train", "validation")
-SHARES = tuple(step / 10 for step in range(11))  # of lines
-SCALES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4)  # of what nets and lines say together
 
 
 class Bagged(Supervised):
     """Learn outputs from inputs by nets of a bag, each without one fold of the training and validation
     rows."""
 
-    @dataclass(frozen=True)
-    class Config:
-        """Options of learning by folds."""
-
-        mixup: ClassVar[float] = 0.0
-        cutmix: ClassVar[float] = 0.0
-        views: bool = setting(True, "test-time augmentation: average the prediction over views of a row")
-
-    looks_first = True  # the lines are solved by then
     out_of_fold = False  # is each row answered by the net that did not learn it?
 
     @cached_property
@@ -67,16 +52,12 @@ class Bagged(Supervised):
         return np.flatnonzero(self.folds >= 0)
 
     @property
-    def bag(self) -> Bag:
-        if isinstance(self.model, Bag):
-            return self.model
-        raise ConfigError(
-            "learner 'bagged' needs a model of several nets.\nGive them: --model 'mlp(nets=5)'."
-        )
-
-    @property
     def nets(self) -> int:
-        return len(self.bag.trunks)
+        """How many there are. ConfigError: a single one, which would learn without rows that nobody else
+        learns."""
+        if isinstance(self.model, Bag) and len(self.model.trunks) > 1:
+            return len(self.model.trunks)
+        raise ConfigError("learner 'bagged' needs several nets.\nGive them: --model 'mlp(nets=5)'.")
 
     def size(self, split: str, store: Batches | None = None) -> int | None:
         """Rows of both splits are learned from, and both are measured."""
@@ -89,6 +70,10 @@ class Bagged(Supervised):
 
     def batches(self, split: str, step: int) -> Iterator[Batch]:
         assert self.store is not None and self.training.batch is not None
+        if self.config.mixup or self.config.cutmix:
+            raise ConfigError(
+                "learner 'bagged' mixes no rows: they may be of different folds.\nLeave mixup and cutmix out."
+            )
         together = self.store.joined(BOTH) if split == "train" else self.store
         return together.stream(split, step, self.training.batch, self.training.seed)
 
@@ -97,25 +82,25 @@ class Bagged(Supervised):
         fold = torch.from_numpy(self.folds[batch.rows.cpu().numpy()]).to(self.device)  # type: ignore[union-attr]
         per_row, count = torch.zeros(batch.size, device=self.device), torch.zeros(())
         for number in range(self.nets):
-            losses, count = self._losses(self.bag.net(number, batch.inputs), batch)
+            losses, count = self._losses(self.model.net(number, batch.inputs), batch)  # type: ignore[operator]
             per_row = per_row + torch.where(fold != number, losses, 0.0)
-        return (per_row / max(1, self.nets - 1), count), {}
+        return (per_row / (self.nets - 1), count), {}
 
     def outputs(self, batch: Batch) -> dict[str, Any]:
         if not self.out_of_fold:
             return super().outputs(batch)
-        nets, lines = self._held_out(batch)
-        return self.bag.mixed(nets, lines) if lines else nets
+        assert isinstance(self.model, Bag)
+        nets, lines = self.held_out(batch)
+        return self.model.mixed(nets, lines) if lines else nets
 
-    def _held_out(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Of rows of one fold: what the net that learned without them says, and its line, (B, M, ...); {}
-        where there is none."""
-        assert batch.rows is not None
+    def held_out(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Of rows of one fold: what the net that learned without them says, and its line."""
+        assert isinstance(self.model, Bag) and batch.rows is not None
         fold = int(self.folds[int(batch.rows[0])])
-        nets = self.bag.net(fold, batch.inputs)
-        if not len(self.bag.lines):
+        nets = self.model.net(fold, batch.inputs)
+        if not len(self.model.lines):
             return nets, {}
-        lines = self.bag.line(fold, batch.inputs)
+        lines = self.model.line(fold, batch.inputs)
         return nets, {name: lines[name][:, None].expand_as(own) for name, own in nets.items()}
 
     def measure(self, split: str, keep: Keep = USUAL) -> Measured:
@@ -141,52 +126,10 @@ class Bagged(Supervised):
             for low in range(0, len(of), self.evaluation_batch):
                 yield self.store.batch(of[low : low + self.evaluation_batch])
 
-    @torch.inference_mode()
     def evaluate(self, split: str, most: int | None = None) -> Scores:
-        """Of calibrated answers, as they will be given, after it was settled how much the lines weigh."""
-        if split != "validation":
+        if split != "validation" or not isinstance(self.model, Bag):
             return super().evaluate(split, most)
-        self.model.eval()
-        told = []
-        for batch in self._by_fold(most):
-            ready = self.ready(batch)
-            with self.autocast:
-                told.append((*self._held_out(ready), ready.targets, ready.present))
-        scores: Scores = {}
-        for place, (slot, head) in enumerate(self.bag.heads.items()):
-            nets, lines, targets, present = (
-                torch.cat([part[slot] for part in parts if part]) if any(parts) else None
-                for parts in zip(*told, strict=True)
-            )
-            known = present.reshape(len(present), -1).any(1)
-            if not known.any():
-                continue
-            found = nets[known]
-            if lines is not None and head.holds_line:
-                share = best_share(
-                    head, found, lines[known], targets[known], self.output(slot).link != "identity"
-                )
-                self.bag.share[place] = share
-                found = (1 - share) * found + share * lines[known]
-            predicted = {name: to_numpy(value) for name, value in head.predict(found).items()}
-            target, output = targets[known].cpu().numpy(), self.output(slot)
-            honest = output.calibrated(predicted, output.calibrate(predicted, target))
-            scores[slot] = {one.name: one.reduce(one.rows(honest, target)) for one in self.metrics(slot)}
-        return scores
-
-
-def best_share(head: Head, nets: Tensor, lines: Tensor, target: Tensor, scaled: bool) -> float:
-    """How much lines shall weigh beside nets, both (n, M, ...), for the least loss; scaled: at whatever scale
-    suits best, for a temperature follows."""
-    own, line = nets.mean(1), lines[:, 0]
-
-    def loss(share: float) -> float:
-        mixed = (1 - share) * own + share * line
-        return min(
-            float(head.loss(scale * mixed, target)[0].mean()) for scale in (SCALES if scaled else (1.0,))
-        )
-
-    return min(SHARES, key=loss)
+        return settled(self, self.model, self._by_fold(most))
 
 
 def fold_keys(store: Any, rows: np.ndarray) -> np.ndarray:

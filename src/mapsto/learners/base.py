@@ -65,7 +65,7 @@ class Learner:
         # may whole classes be held back (--group naming what is learned), so that no row of theirs trains?
         False
     )
-    looks_first: ClassVar[bool] = False  # may the weights before the first step be the best?
+    looks_first: bool = False  # may the weights before the first step be the best?
     prefetch: ClassVar[bool] = (
         # are batches a function of data and step alone, so that a thread may make them while the model
         # learns?

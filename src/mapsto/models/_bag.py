@@ -14,21 +14,23 @@ import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Field
+from mapsto.errors import ConfigError
 from mapsto.models import baseline
-from mapsto.models.base import Heads, Net, Stems, Types
+from mapsto.models.base import Heads, Net, Stems, Types, pool
 from mapsto.outputs.base import Head
 from mapsto.signature import Signature
 
 
 class Trunk(nn.Module):
-    """A net without its heads: {slot: values} -> members (B, M, D), of one where it has none."""
+    """A net without its heads: {slot: values} -> members (B, M, D) of a row as a whole; one where it has
+    none."""
 
     def __init__(self, net: Net):
         super().__init__()
-        self.stems, self.body = net.stems, net.body
+        self.stems, self.body, self.gives = net.stems, net.body, net.heads.gives
 
     def forward(self, inputs: Mapping[str, Field]) -> Tensor:
-        hidden = self.body(self.stems(inputs))
+        hidden = pool(self.body(self.stems(inputs)), self.gives)
         return hidden if hidden.ndim == 3 else hidden[:, None]
 
 
@@ -75,15 +77,19 @@ class Bag(Net):
     def forward(
         self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
     ) -> dict[str, Any]:
+        if self.training or not len(self.lines) or not self.share.any():
+            return self.heads(self.hidden(inputs))
+        return self.mixed(*self.parts(inputs))
+
+    def parts(self, inputs: Mapping[str, Field]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What all nets say, and their lines: {slot: (B, N M, ...)} each."""
         found = self.heads(self.hidden(inputs))
-        if self.training or not len(self.lines):
-            return found
         lines = [self.line(number, inputs) for number in range(len(self.lines))]
         members = next(iter(found.values())).shape[1] // len(lines)
         beside = {
             name: torch.stack([one[name] for one in lines], 1).repeat_interleave(members, 1) for name in found
         }
-        return self.mixed(found, beside)
+        return found, beside
 
     def net(self, number: int, inputs: Mapping[str, Field]) -> dict[str, Tensor]:
         """{slot: (B, M, ...)} of one net."""
@@ -109,11 +115,17 @@ def bagged(
     types: Types,
     kinds: Mapping[str, str],
 ) -> Net:
-    """A bag of nets; one net without a line stays as it is."""
-    if len(nets) == 1 and not lines:
-        return nets[0]
+    """A bag of nets. ConfigError where they say something of parts of a row."""
+    if not all(isinstance(net, Net) and _speak_of_rows(net) for net in nets):
+        raise ConfigError(
+            "nets and line: this model's answers are not of a row as a whole.\nLeave nets and line out."
+        )
     plain = [baseline.build(signature, types, baseline.Config(), kinds) for _ in nets if lines]
     for line in plain:
         for value in line.heads.parameters():
             nn.init.zeros_(value)
     return Bag(nets, plain)
+
+
+def _speak_of_rows(net: Net) -> bool:
+    return all(head.expects == "pooled" for _, head in net.heads.items())

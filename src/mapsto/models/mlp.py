@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mapsto.config import setting
-from mapsto.models._bag import bagged
 from mapsto.models._layers import BatchNorm, Dropout
 from mapsto.models.base import Heads, Net, Stems, Types, flat
 from mapsto.models.linear import feature_shapes, needs_input
@@ -59,12 +58,6 @@ class Config:
         "initial weights: ±1/√fan-in, He's (for relu) or Xavier's (for tanh)",
         choices=("uniform", "he", "xavier"),
     )
-    nets: int = setting(
-        1, "whole nets side by side; with --learner bagged each learns without one part of the rows", above=0
-    )
-    line: bool = setting(
-        False, "beside each net the linear model of the baselines, weighed by --learner bagged"
-    )
     pixels: int = setting(
         64, "images with longer sides are averaged down to at most this many pixels a side", above=0
     )
@@ -76,11 +69,6 @@ def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:
 
 def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Net:
     needs_input(signature, "mlp")
-    nets = [_one(signature, types, config, kinds) for _ in range(config.nets)]
-    return bagged(nets, config.line, signature, types, kinds)
-
-
-def _one(signature: Signature, types: Types, config: Config, kinds: Mapping[str, str]) -> Net:
     stems = Stems(signature, types, config.embedding)
     shapes = feature_shapes(stems, signature, types, "mlp")
     flatten = Flatten(shapes, config.pixels)

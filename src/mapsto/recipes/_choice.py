@@ -67,6 +67,12 @@ class Facts:
         outputs = [self.column_types["output", slot.name] for slot in self.signature.outputs]
         return not any(one.layout.ragged or one.annotates(self.signature) is not None for one in outputs)
 
+    @property
+    def linear(self) -> bool:
+        """Has a linear model an answer to all that is asked?"""
+        outputs = [self.column_types["output", slot.name] for slot in self.signature.outputs]
+        return all(one.outputs and one.output().link for one in outputs)
+
     def input_type(self, name: str) -> Any:
         """The fitted type of the first input of this name of type."""
         return next(self.column_types["input", s.name] for s in self.signature.inputs if s.type == name)

@@ -24,7 +24,7 @@ def decide(facts: Facts) -> dict[str, Any]:
     return {
         **({"learner": "bagged", "why": BAGGED} if few else {}),
         "options": {
-            **({"nets": 5, "line": True} if few else {}),
+            **({"nets": 5, "line": facts.linear} if few else {}),
             "width": width,
             "depth": 2,
             "members": 16,

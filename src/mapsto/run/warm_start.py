@@ -15,7 +15,7 @@ from typing import Any
 from mapsto.config import Settings
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import write_atomic
-from mapsto.models import config
+from mapsto.models import config, parted
 from mapsto.registry import entry, trust
 from mapsto.run.folder import START, RunFolder
 from mapsto.signature import Signature, Slot, format_call, parse_call
@@ -113,10 +113,12 @@ class WarmStart:
                 f"--from {self.name}: its model is '{self.model}', asked for is '{name}'.\nKeep one of --from"
                 " and --model."
             )
-        whole = config(name, {**(self.options or {}), **options})
+        asked = {**(self.options or {}), **options}
+        whole = config(name, asked)
         known = {
             spot.name: getattr(whole, spot.name) for spot in fields(whole) if not spot.metadata.get("learned")
         }
+        known |= parted(asked)[1]
         return replace(
             settings,
             model=format_call(name, {key: value for key, value in known.items() if value is not None}),

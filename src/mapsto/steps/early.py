@@ -50,12 +50,10 @@ def check_early(settings: Settings) -> None:
     for column_type, asked in (("models", settings.model), ("learners", settings.learner)):
         if asked is not None:
             name, options = parse_call(asked, column_type.rstrip("s"))
-            kind = (
-                module(column_type, name).Config
-                if column_type == "models"
-                else entry(column_type, name).Config
-            )
-            options_of(kind, options, f"{column_type.rstrip('s')} '{name}'")
+            if column_type == "models":
+                config(name, options)
+            else:
+                options_of(entry(column_type, name).Config, options, f"learner '{name}'")
 
 
 def _refuse_budget(settings: Settings) -> None:
