@@ -16,6 +16,7 @@ import torch
 
 import mapsto
 from mapsto import api
+from mapsto.batch import Batch
 from mapsto.cli import main
 from mapsto.config import Budget
 from mapsto.errors import ConfigError, MapstoError
@@ -26,7 +27,7 @@ from mapsto.training import trainer as trainers
 from mapsto.training.decisions import Decisions
 from mapsto.training.ema import Ema
 from mapsto.training.plan import Plan
-from mapsto.training.probe import Probe, Timings, _best, _candidates, _compilable
+from mapsto.training.probe import Probe, Timings, _best, _candidates, _compilable, _recall, _remember, doubt
 from mapsto.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("without_reports")
@@ -112,6 +113,36 @@ def probed(settled: Run, device: str, **asked: object) -> Probe:
     probe = Probe(learner, usual, heaviest, lambda rows: torch.zeros(()), 1000, 600.0)
     probe.device = torch.device(device)
     return probe
+
+
+def test_a_winners_own_kinds_are_tried_though_its_threads_seemed_hopeless(settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = probed(settled, "cpu")
+    probe.threads, probe.pictures = 2, True
+    tried: list[str] = []
+
+    def timed(plan: Plan, rows: Batch) -> tuple[float, float]:
+        """A neighbour holds the processor at first, and is gone afterwards."""
+        few = rows.size <= 8 and not tried
+        tried.extend([] if few else [f"{plan.threads}{' last' * plan.channels_last}"])
+        return (1.0 if few and plan.threads == 2 else 0.01 if plan.threads == 2 else 0.02), 1.0
+
+    monkeypatch.setattr(probe, "_timed", timed)
+    monkeypatch.setattr(probe, "_choose_rows", lambda plan: [1])
+    plan = probe.plan()
+
+    assert plan.threads == 2
+    assert "2 last" in tried
+
+
+def test_a_plan_whose_steps_were_faster_in_truth_is_measured_again(settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mapsto.training.probe.busy", lambda: False)
+    _remember("a plan", Timings({"default": 0.2}, {"default": 1.0}))
+    plan = Plan("cpu", seconds_per_micro=0.2, key="a plan")
+
+    doubt(plan, 0.15)
+    assert _recall("a plan") is not None
+    doubt(plan, 0.04)
+    assert _recall("a plan") is None
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -48,9 +48,14 @@ def prepared(data: Any, signature: str, out: Path, **options: Any) -> Run:
     return Run.open(run.path)
 
 
-def numbers(out: Path) -> Run:
+def numbers(out: Path, learner: str = "supervised") -> Run:
     rows = [{"x": float(i % 7), "c": "uvw"[i % 3], "y": "even" if i % 2 else "odd"} for i in range(80)]
-    return prepared(rows, "x, c -> y", out, model="mlp(width=8, depth=1, members=2)", allow="leakage")
+    model = "mlp(width=8, depth=1, members=2)"
+    return prepared(rows, "x, c -> y", out, model=model, learner=learner, allow="leakage")
+
+
+def folds(out: Path) -> Run:
+    return numbers(out, "bagged")
 
 
 def texts(out: Path) -> Run:
@@ -73,6 +78,7 @@ def talks(out: Path) -> Run:
 
 RUNS: dict[str, Callable[[Path], Run]] = {
     "supervised": numbers,
+    "bagged": folds,
     "next_token": texts,
     "teacher_forcing": answers,
     "chat": talks,

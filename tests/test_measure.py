@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 
+import mapsto
 from mapsto.batch import Ragged
 from mapsto.measure import baseline
 from mapsto.measure.baseline import Features, baselines
@@ -20,7 +22,7 @@ from mapsto.outputs.labels import Labels as LabelsOutput
 from mapsto.outputs.regression import Regression
 from mapsto.outputs.tokens import Tokens
 from mapsto.types.base import DataType
-from mapsto.types.text.stems import PlainBag, Texts
+from mapsto.types.text.stems import PlacedBag, PlainBag, Texts
 
 
 def right(predicted, target):
@@ -301,5 +303,27 @@ def test_a_sample_is_keyed_and_bounded():
 def test_sparse_features_of_texts_are_the_dense_ones(counted):
     bags = Ragged(torch.tensor([[1.0, 2.0], [3.0, 0.5], [6.0, 1.0], [2.0, 3.0]]), torch.tensor([2, 0, 2])) if counted else None
     texts = Texts(torch.tensor([[3, 4, 3], [5, 0, 0], [4, 4, 4]]), torch.tensor([3, 1, 3]), bags=bags)
-    stem = PlainBag(9, 8 if counted else 0, upper=False)
-    assert np.allclose(stem.sparse(texts).toarray(), stem(texts).numpy(), atol=1e-6)
+    for stem in (PlainBag(9, 8 if counted else 0, upper=False), PlacedBag(9, 8 if counted else 0, False, places=3)):
+        assert np.allclose(stem.sparse(texts).toarray(), stem(texts).numpy(), atol=1e-6)
+
+
+def variants(rows: int, draw: np.random.Generator, length: int = 120) -> list[dict]:
+    """One sequence with three single changes a row, each of its own effect."""
+    base, effect = draw.integers(20, size=length), draw.normal(size=(length, 20))
+    found = []
+    for _ in range(rows):
+        own = base.copy()
+        own[draw.choice(length, 3, replace=False)] = draw.integers(20, size=3)
+        change = effect[np.arange(length), own].sum() - effect[np.arange(length), base].sum()
+        found.append({"sequence": "".join("ACDEFGHIKLMNPQRSTVWY"[i] for i in own), "y": float(change)})
+    return found
+
+
+@pytest.mark.usefixtures("without_reports")
+def test_single_changes_of_one_sequence_are_known_from_the_first_step(tmp_path: Path) -> None:
+    model = "textcnn(token=8, channels=8, line=true)"
+    rows = variants(1500, np.random.default_rng(0))
+    run = mapsto.train(rows, "sequence:text -> y:number", model=model, steps=3, out=tmp_path, emit=lambda event: None)
+    linear = run.metrics["baselines"]["y"]["linear"]["r2"]["value"]
+    assert linear > 0.4
+    assert run.metrics["test"]["y"]["r2"]["value"] > linear - 0.01

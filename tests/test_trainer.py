@@ -258,7 +258,7 @@ def test_threads_that_were_decided_on_are_reproduced(table: Path, tmp_path: Path
     monkeypatch.setattr("mapsto.training.trainer.TICK", 0.05)
     torch.set_num_threads(2)
     try:
-        run = mapsto.train(table, "x, shop -> y", minutes=0.04, batch=32, model="mlp(width=8,members=1)", plan="default", out=tmp_path, emit=ignore)
+        run = mapsto.train(table, "x, shop -> y", minutes=0.04, batch=32, model="mlp(width=8,members=1,nets=1)", plan="default", out=tmp_path, emit=ignore)
         decisions = [json.loads(line) for line in (run.path / "decisions.jsonl").read_text().splitlines()]
         assert any("threads" in one for one in decisions)
         assert mapsto.api.reproduce(run.path, emit=ignore)[1]

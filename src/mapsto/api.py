@@ -218,10 +218,7 @@ def extend(
             choice = replace(run.choice, budget=replace(asked, patience=asked.patience or 0.0))
             run.save(**record, choice=choice.to_json())
         else:
-            run.record["known_types"], run.record["known_found"] = (
-                run.record["types"],
-                run.record["choice"].get("found", {}),
-            )
+            run.record["known_types"], run.record["known_choice"] = run.record["types"], run.record["choice"]
             del run.record["choice"]
             run.save(**record, **known, asked=run.record["signature_text"])
         leave_behind(run)
@@ -329,7 +326,7 @@ def _reading_of_new(run: Run, new: Reading) -> Reading:
 def _fit_folds(run: Run, source: Source, emit: Emit) -> Run:
     """Cross-validation: every row is tested once by a net that never saw it; then the run's own net learns
     from all rows but validation. What is done already is not done again."""
-    from mapsto.steps.finish import pooled
+    from mapsto.steps.folds import pooled
 
     started, count, parts = time.monotonic(), run.settings.reading.folds, []
     asked = {key: run.record[key] for key in ("data", "asked", "settings", "code") if key in run.record}

@@ -294,6 +294,10 @@ class Batches:
         disk."""
         raise TypeError(f"{type(self).__name__} has no cells of unequal length")
 
+    def joined(self, splits: Collection[str]) -> Batches:
+        """The same rows, those of all these splits being "train"."""
+        raise TypeError(f"{type(self).__name__} does not join splits")
+
     def stream(self, split: str, step: int, batch: int, seed: int) -> Iterator[Batch]:
         """Endless shuffled, augmented batches from `step` on: a function of (split, step, batch, seed)
         alone."""

@@ -173,9 +173,7 @@ def _block(view: View, slot: str, curve: Curve, names: dict[str, int], n: int) -
         " of them."
     )
     if isinstance(curve.grid[0], Real) and not isinstance(curve.grid[0], bool):
-        lines = tuple(
-            Line(name, curve.grid, *_columns(curve, k), points=True) for name, k in names.items()
-        )
+        lines = tuple(Line(name, curve.grid, *_columns(curve, k), points=True) for name, k in names.items())
         return Lines(lines, curve.column, what, caption)
     caption = caption.replace("the band holds", "the whiskers hold")
     k = next(iter(names.values()))

@@ -70,8 +70,9 @@ def assess(view: View, seconds: float) -> Section:
 def _outputs(view: View) -> list[str]:
     """Of one of two classes, and of a number."""
     return view.outputs(
-        lambda output: (output.exclusive and len(output.type.classes) == 2)
-        or (output.graded and output.has_intervals)
+        lambda output: (
+            (output.exclusive and len(output.type.classes) == 2) or (output.graded and output.has_intervals)
+        )
     )
 
 

@@ -95,9 +95,7 @@ class Ranked:
         """(area under the ROC curve, low, high). Of a positive row it counts the share of the others that lie
         below it, of another the share of the positives above it: the mean of either is the area."""
         above, below = self.chance[self.truth][::-1], self.chance[~self.truth][::-1]  # ascending
-        placed = np.where(
-            self.truth, _share_below(below, self.chance), 1 - _share_below(above, self.chance)
-        )
+        placed = np.where(self.truth, _share_below(below, self.chance), 1 - _share_below(above, self.chance))
         value, share = float(placed[self.truth].mean()), float(self.truth.mean())
         if value in (0.0, 1.0):  # no pair speaks of the spread: as of a share of the fewer rows
             few = min(len(above), len(below))

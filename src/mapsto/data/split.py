@@ -25,10 +25,12 @@ FEW_UNITS, REPEATS = 100, 10  # different rows below which, and times each stand
 
 @dataclass(frozen=True)
 class Split:
-    """of (n,) int8: index into SPLITS, -1 = in none. said: how it was done, one sentence."""
+    """of (n,) int8: index into SPLITS, -1 = in none. said: how it was done, a sentence. exchangeable: was it
+    chance which rows are validation rather than training, so that they may change places?"""
 
     of: np.ndarray
     said: str
+    exchangeable: bool = False
 
     def rows(self, name: str) -> np.ndarray:
         """(n,) int64 row numbers."""
@@ -53,7 +55,7 @@ def split(scan: Scan, reading: Reading, fold: int | None = None) -> Split:
         of[~gone] = rest.of
         named = " and ".join(SPLITS[k] for k in np.unique(scan.named[gone]).tolist())
         what = f"{gone.sum():,} rows named {named} hold no answer: they are to be predicted, not to test"
-        return Split(of, f"{what}; of the others: {rest.said}")
+        return Split(of, f"{what}; of the others: {rest.said}", rest.exchangeable)
     sure = {name: module(ROOM, name).claims(scan, reading) for name in names(ROOM)}
     return module(ROOM, max(sure, key=lambda name: sure[name])).divide(scan, reading, fold)
 
@@ -82,11 +84,10 @@ def split_added(scan: Scan, reading: Reading, before: np.ndarray) -> Split:
     """
     m = len(before)
     assert len(scan) >= m, "the rows that were there come first"
-    of = (
-        split(scan.only(slice(m, None)), reading).of.copy()
-        if len(scan) - m > 1
-        else np.full(len(scan) - m, TRAIN, np.int8)
-    )
+    added = Split(np.full(len(scan) - m, TRAIN, np.int8), "", True)
+    if len(scan) - m > 1:
+        added = split(scan.only(slice(m, None)), reading)
+    of = added.of.copy()
     known, own = np.zeros(len(of), bool), np.full(len(of), TRAIN, np.int8)
     within = scan.groups is None or scan.times is not None  # --time with --group divides each group
     known_by = [] if few_different(scan.hashes) else [scan.hashes]
@@ -105,4 +106,5 @@ def split_added(scan: Scan, reading: Reading, before: np.ndarray) -> Split:
     return Split(
         np.concatenate([before, of]).astype(np.int8),
         f"the {m:,} rows it had stay divided as they were, new ones: {counts}{also}",
+        added.exchangeable,
     )

@@ -14,6 +14,7 @@ appears by rename, so it is whole or absent, and two trainings at once may make 
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -128,6 +129,12 @@ class Store(Batches):
     def rows(self, split: str) -> np.ndarray:
         """(m,) row numbers of a split in the source."""
         return self._rows[split]
+
+    def joined(self, splits: Collection[str]) -> Store:
+        found = copy.copy(self)
+        together = np.sort(np.concatenate([self._rows[split] for split in splits]))
+        found._rows = {**self._rows, "train": together}
+        return found
 
     def flat(self, spot: Spot) -> tuple[np.ndarray, np.ndarray]:
         values, offsets, _ = self._ragged[spot]

@@ -65,6 +65,7 @@ class Learner:
         # may whole classes be held back (--group naming what is learned), so that no row of theirs trains?
         False
     )
+    looks_first: bool = False  # may the weights before the first step be the best?
     prefetch: ClassVar[bool] = (
         # are batches a function of data and step alone, so that a thread may make them while the model
         # learns?
@@ -232,6 +233,16 @@ class Learner:
         if batch.geometry is None or self.types["output", slot].annotates(self.signature) is None:
             return {}
         return {"geometry": batch.geometry, "extent": batch.extent}
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(m,) all that it learns from."""
+        assert self.store is not None
+        return self.store.rows("train")
+
+    def rows_of_net(self, number: int) -> np.ndarray:
+        """(m,) what one of several nets side by side learns from."""
+        return self.rows
 
     def size(self, split: str, store: Batches | None = None) -> int | None:
         """Rows of a split as `batches` and `walk` count them: the store's, or blocks of a text. None when

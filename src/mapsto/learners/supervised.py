@@ -15,7 +15,9 @@ from torch import Tensor
 from mapsto.batch import Batch, Draw
 from mapsto.config import setting
 from mapsto.errors import ConfigError
-from mapsto.learners.base import Learner, Logs
+from mapsto.learners._lines import settled
+from mapsto.learners.base import Learner, Logs, Scores
+from mapsto.models._bag import Bag
 from mapsto.outputs.base import Head
 
 
@@ -60,6 +62,26 @@ class Supervised(Learner):
             share = partner.weight
             per_row, count = (1 - share) * per_row + share * other, (1 - share) * count + share * other_count
         return (per_row, count), {}
+
+    @property
+    def bag(self) -> Bag | None:
+        """The model, where linear models stand beside its nets."""
+        return self.model if isinstance(self.model, Bag) and len(self.model.lines) else None
+
+    @property
+    def looks_first(self) -> bool:  # type: ignore[override]
+        """Lines are solved before the first step."""
+        return self.bag is not None
+
+    def held_out(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Of validation rows: what the nets say, and the lines beside them, {slot: (B, M, ...)}."""
+        assert self.bag is not None
+        return self.bag.parts(batch.inputs)
+
+    def evaluate(self, split: str, most: int | None = None) -> Scores:
+        if split != "validation" or self.bag is None or not self.size(split):
+            return super().evaluate(split, most)
+        return settled(self, self.bag, self.iterate(split, most))
 
     def _losses(self, outputs: dict[str, Any], batch: Batch) -> tuple[Tensor, Tensor]:
         """One output: its head's sums and counts. Several: each row's mean per output, summed, so that none

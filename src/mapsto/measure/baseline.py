@@ -1,4 +1,5 @@
-"""What a net has to beat: the most frequent answer, a linear model, and five neighbours, on plain features.
+"""What a net has to beat: the most frequent answer, a linear model, five neighbours, and of tables boosted
+trees, on plain features.
 
 Every answer is brought to one form, numbers `wanted` (n, K) with a mask of what is known
 (`Output.as_numbers`): one-hot classes, one number, or labels. The trivial answer is then a masked mean of the
@@ -25,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from mapsto.batch import Field, key
 from mapsto.data.store import Store
+from mapsto.measure.boosting import boosted
 from mapsto.measure.linear import Predictor, Values, logistic, nearest, ridge
 from mapsto.measure.scores import Scores, score
 from mapsto.models.base import Types
@@ -66,8 +68,9 @@ class Features:
 
 
 def baselines(train: Features, test: Features, output: Output, seed: int = 0) -> dict[str, Scores]:
-    """{"majority" or "mean", "linear", "nearest": scores on the test rows}. {} where plain models learn no
-    such answer or no training label is known; "nearest" is left out when the test rows are too many for it.
+    """{"majority" or "mean", "linear", "nearest", "boosting": scores on the test rows}. {} where plain models
+    learn no such answer or no training label is known; "nearest" is left out when the test rows are too many
+    for it, "boosting" where `boosted` is none.
     """
     return {
         name: score(output.metrics, answer, test.target, test.present, test.groups)
@@ -89,12 +92,16 @@ def answers(
     asked = test.values.shape[0]
     found = {output.trivial: np.repeat(share[None], asked, 0)}
     if asked:
-        learn, ask = comparable(taken(train.values, rows), test.values, seed)
+        values = taken(train.values, rows)
+        learn, ask = comparable(values, test.values, seed)
         with threadpool_limits(1):
             found["linear"] = fitted_line(LINES[output.link], learn, wanted, mask, seed)(_scaled(learn, ask))
             near = _nearest(learn, wanted, mask, share, output.prior, ask, seed)
+            trees = boosted(values, wanted, mask, output.link)
         if near is not None:
             found["nearest"] = near
+        if trees is not None:
+            found["boosting"] = trees(test.values)
     return {name: output.from_numbers(means) for name, means in found.items()}
 
 

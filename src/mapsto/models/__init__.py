@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from mapsto.config import options_of
+from mapsto.config import options_of, setting
 from mapsto.errors import ConfigError, SignatureError, did_you_mean
 from mapsto.registry import module
 from mapsto.signature import Signature
@@ -20,9 +20,29 @@ if TYPE_CHECKING:
 TOO_LARGE = ("Storage size calculation", "allocate memory", "out of memory")  # as torch says it
 
 
+@dataclass(frozen=True)
+class Nets:
+    """What every model may be asked for beside its own options."""
+
+    nets: int = setting(
+        1, "whole nets side by side; with --learner bagged each learns without one part of the rows", above=0
+    )
+    line: bool = setting(False, "beside the net the linear model of the baselines, weighed by held-out rows")
+
+
 def config(name: str, options: Mapping[str, Any]) -> Any:
     """The model's frozen Config from user options. ConfigError names the option and the nearest match."""
-    return options_of(module("models", name).Config, options, f"model '{name}'")
+    own, shared = parted(options)
+    found = options_of(module("models", name).Config, own, f"model '{name}'")
+    if options_of(Nets, shared, f"model '{name}'") != Nets() and _is_solved(name, found):
+        raise ConfigError(f"model '{name}' is a linear model alone.\nLeave nets and line out.")
+    return found
+
+
+def parted(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(a model's own options, those of `Nets`)."""
+    shared = {field.name: options[field.name] for field in fields(Nets) if field.name in options}
+    return {name: value for name, value in options.items() if name not in shared}, shared
 
 
 def wants(name: str, signature: Signature, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -48,8 +68,12 @@ def defaults(name: str, facts: Any, options: Mapping[str, Any], found: Mapping[s
 
 def solved(name: str, options: Mapping[str, Any]) -> bool:
     """Are its weights solved (`mapsto.steps.solve`) rather than learned step by step? Most learn."""
+    return _is_solved(name, config(name, options))
+
+
+def _is_solved(name: str, asked: Any) -> bool:
     found = module("models", name)
-    return found.solved(config(name, options)) if "solved" in vars(found) else False
+    return found.solved(asked) if "solved" in vars(found) else False
 
 
 def load_pretrained(
@@ -84,9 +108,9 @@ def build(
         slot.name: _kind(slot.name, types["output", slot.name], (kinds or {}).get(slot.name))
         for slot in signature.outputs
     }
-    asked = replace(config(name, options), **(found or {}))
+    asked, shared = replace(config(name, options), **(found or {})), Nets(**parted(options)[1])
     try:
-        return module("models", name).build(signature, types, asked, chosen)
+        nets = [module("models", name).build(signature, types, asked, chosen) for _ in range(shared.nets)]
     except RuntimeError as problem:
         if not any(words in str(problem) for words in TOO_LARGE):
             raise
@@ -94,6 +118,11 @@ def build(
             f"{name}: its options ask for more weights than any memory holds"
             f" ({str(problem).splitlines()[0][:100]}).\nMake it smaller."
         ) from None
+    if shared == Nets():
+        return nets[0]
+    from mapsto.models._bag import bagged
+
+    return bagged(nets, shared.line, signature, types, chosen)
 
 
 def _check_inputs(signature: Signature, types: Types) -> None:

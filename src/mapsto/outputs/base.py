@@ -137,6 +137,11 @@ class Head(nn.Module):
         ConfigError: it cannot hold them."""
         raise ConfigError(f"{type(self).__name__} holds no linear model.\nLeave --model out.")
 
+    @property
+    def holds_line(self) -> bool:
+        """Can it take one?"""
+        return type(self).take_line is not Head.take_line
+
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
         """What `predict` gave, as numpy, for people: one Prediction a row."""
         raise TypeError(f"{type(self).__name__} does not decode")

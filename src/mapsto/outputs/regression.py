@@ -219,6 +219,10 @@ class RegressionHead(Head):
         per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
         return torch.where(known, per_row, 0.0), known.float()
 
+    @property
+    def holds_line(self) -> bool:
+        return not self.column_type.log
+
     def take_line(self, weight: Tensor, bias: Tensor) -> None:
         """In the target's unit."""
         if self.column_type.log:

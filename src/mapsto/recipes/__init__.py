@@ -89,12 +89,17 @@ def choose(facts: Facts, settings: Settings) -> Choice:
     recipe = recipe_of(facts.signature)
     model, asked_options = model_of(facts.signature, settings)
     found = facts.found or models.find(model, facts.signature, asked_options)
+    asked_learner = parse_call(settings.learner, "learner") if settings.learner else None
+    facts = replace(
+        facts,
+        learner=asked_learner[0] if asked_learner else None,
+        options=asked_options if model == recipe.model else {},
+    )
     decided = {**recipe.decide(facts), **models.defaults(model, facts, asked_options, found)}
     options = {**(decided["options"] if model == recipe.model else {}), **asked_options}
-    learner, learner_options = (
-        parse_call(settings.learner, "learner") if settings.learner else (recipe.learner, {})
-    )
-    if learner == recipe.learner:
+    usual_learner = decided.get("learner", recipe.learner) if model == recipe.model else recipe.learner
+    learner, learner_options = asked_learner or (usual_learner, {})
+    if learner == usual_learner:
         learner_options = {**decided.get("learner_options", {}), **learner_options}
     usual: Training = decided["training"]
     training = _filled(

@@ -33,7 +33,9 @@ class Facts:
     wants to know, and text_flops what nets of texts do; tokens: in the training rows' cells of unequal
     length; alignment_lengths: of each training row how many steps its input has, and how many its answer
     takes at least, where these are counted; started: from another run's weights; step_seconds: what a step
-    of the recipe's model with such options takes here, measured; None where that cannot be.
+    of the recipe's model with such options takes here, measured; None where that cannot be; exchangeable:
+    was it chance which rows are validation rather than training? learner, options: what was asked for, the
+    options being of the recipe's model.
     """
 
     signature: Signature
@@ -47,6 +49,9 @@ class Facts:
     found: Mapping[str, Any] = field(default_factory=dict)  # by the earlier run's model, where there is one
     text_flops: Callable[[], float] = lambda: 0.0
     step_seconds: Callable[[Mapping[str, Any], Training], float] | None = None
+    exchangeable: bool = False
+    learner: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def measured_passes(self, options: Mapping[str, Any], training: Training) -> float | None:
         """As `passes`, of the recipe's model with such options, by its real step; None where there is none to
@@ -61,6 +66,12 @@ class Facts:
         """Do all answers hold for a whole row, so that rows and their losses may be mixed?"""
         outputs = [self.column_types["output", slot.name] for slot in self.signature.outputs]
         return not any(one.layout.ragged or one.annotates(self.signature) is not None for one in outputs)
+
+    @property
+    def linear(self) -> bool:
+        """Has a linear model an answer to all that is asked?"""
+        outputs = [self.column_types["output", slot.name] for slot in self.signature.outputs]
+        return all(one.outputs and one.output().link for one in outputs)
 
     def input_type(self, name: str) -> Any:
         """The fitted type of the first input of this name of type."""
@@ -85,7 +96,8 @@ class Recipe:
     """A family of signatures, and how it is learned.
 
     rank: which of the recipes that fit is taken, see above; decide: the settings, complete: {"options",
-    "training", "budget", and where they are not empty "learner_options", "type_options", "metric", "why"};
+    "training", "budget", and where they are not empty "learner" (in place of the recipe's),
+    "learner_options", "type_options", "metric", "why"};
     why: for the first line printed; units: what a step's rows are taken from; kinds: {type of an output: kind
     of head}, where it is not the type's first.
     """

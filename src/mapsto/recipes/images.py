@@ -11,6 +11,7 @@ from mapsto.recipes._sizes import CONVOLUTIONS, batch_below, resnet9_multiplicat
 
 WIDTHS = (32, 48, 64)
 PASSES = 45  # over the rows
+FEW = 1_000  # rows, up to which a linear model may know what a net has not seen often enough
 
 
 def decide(facts: Facts) -> dict[str, Any]:
@@ -20,7 +21,10 @@ def decide(facts: Facts) -> dict[str, Any]:
     batch = batch_below(rows, 16, 8, 128)
     training = replace(CONVOLUTIONS, batch=batch)
     return {
-        "options": {"width": _width(facts, side, training)},
+        "options": {
+            "width": _width(facts, side, training),
+            **({"line": True} if rows <= FEW and facts.linear else {}),
+        },
         "training": training,
         "learner_options": {"cutmix": 0.5} if few and facts.mixable else {},
         "type_options": {

@@ -10,6 +10,8 @@ from mapsto.recipes._choice import INPUTS, PAIR, Facts, Recipe, input_types, out
 from mapsto.recipes._sizes import ADAMW, batch_for
 from mapsto.signature import Signature
 
+FEW = 5_000  # rows, up to which a linear model of counted runs or places may lead for some passes
+
 
 def decide(facts: Facts) -> dict[str, Any]:
     """A convolutional net beside a bag of n-grams: some eight passes; smoothed labels keep the best
@@ -23,7 +25,10 @@ def decide(facts: Facts) -> dict[str, Any]:
     aligned = "sequences of one length: a convolutional net that knows the places"
     return {
         "why": aligned if places and characters else "",
-        "options": {**patterns, **places} if characters else {},
+        "options": {
+            **({**patterns, **places} if characters else {}),
+            **({"line": True} if rows <= FEW and facts.linear else {}),
+        },
         "training": replace(ADAMW, lr=2e-3 if characters else 3e-3, batch=batch),
         "budget": Budget(epochs=max(12.0 if characters else 8.0, 600 * batch / rows), patience=0.5),
         "type_options": {

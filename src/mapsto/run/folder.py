@@ -93,6 +93,7 @@ RECORD = {  # what of run.json is checked before anything of it is used
     "rows_before?": int,
     "known_types?": dict[str, dict[str, dict[str, Any]]],
     "known_found?": dict[str, Any],
+    "known_choice?": dict[str, Any],
     "start?": {
         "run": str,
         "signature": SIGNATURE,

@@ -15,7 +15,7 @@ from typing import Any
 from mapsto.config import Settings
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import write_atomic
-from mapsto.models import config
+from mapsto.models import config, parted
 from mapsto.registry import entry, trust
 from mapsto.run.folder import START, RunFolder
 from mapsto.signature import Signature, Slot, format_call, parse_call
@@ -35,17 +35,19 @@ class WarmStart:
     found: Mapping[str, Any] = field(
         default_factory=dict
     )  # by the model's file outside the data: a public model's folder may be gone
+    choice: Mapping[str, Any] = field(default_factory=dict)  # of the segment before
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> WarmStart | None:
         """What a run's record says it goes on from."""
         if "known_types" in record:
-            found = record.get("known_found", {})
+            before = record.get("known_choice", {"found": record.get("known_found", {})})
             return cls(
                 "the segment before",
                 Signature.from_json(record["signature"]),
                 record["known_types"],
-                found=found,
+                found=before.get("found", {}),
+                choice=before,
             )
         if (start := record.get("start")) is None:
             return None
@@ -83,6 +85,13 @@ class WarmStart:
             )
         return found
 
+    def _as_before(self, settings: Settings) -> Settings:
+        if "model" not in self.choice or settings.public:
+            return settings
+        model = format_call(self.choice["model"], self.choice["model_options"])
+        learner = format_call(self.choice["learner"], self.choice["learner_options"])
+        return replace(settings, model=model, learner=learner)
+
     def check_fit(self, slot: Slot, before: DataType, after: DataType) -> None:
         """RunError where the answers are of other classes than the other run's."""
         if self.model and before.classes != after.classes:
@@ -94,19 +103,22 @@ class WarmStart:
             )
 
     def wished(self, settings: Settings) -> Settings:
-        """Settings with the other run's model, complete, but for options that were asked for."""
+        """Settings with the other run's model, complete, but for options that were asked for. Of a segment
+        the net stays as large as it was, and learns in the same way, however many rows there are now."""
         if not self.model:
-            return settings
+            return self._as_before(settings)
         name, options = parse_call(settings.model, "model") if settings.model else (self.model, {})
         if name != self.model:
             raise ConfigError(
                 f"--from {self.name}: its model is '{self.model}', asked for is '{name}'.\nKeep one of --from"
                 " and --model."
             )
-        whole = config(name, {**(self.options or {}), **options})
+        asked = {**(self.options or {}), **options}
+        whole = config(name, asked)
         known = {
             spot.name: getattr(whole, spot.name) for spot in fields(whole) if not spot.metadata.get("learned")
         }
+        known |= parted(asked)[1]
         return replace(
             settings,
             model=format_call(name, {key: value for key, value in known.items() if value is not None}),

@@ -9,7 +9,7 @@ from pathlib import Path
 from mapsto.config import Budget, Settings, options_of
 from mapsto.errors import ConfigError
 from mapsto.models import config, solved
-from mapsto.registry import entry, module
+from mapsto.registry import entry
 from mapsto.signature import parse_call
 from mapsto.training.budget import goal_of
 from mapsto.training.machine import choose_device
@@ -50,12 +50,10 @@ def check_early(settings: Settings) -> None:
     for column_type, asked in (("models", settings.model), ("learners", settings.learner)):
         if asked is not None:
             name, options = parse_call(asked, column_type.rstrip("s"))
-            kind = (
-                module(column_type, name).Config
-                if column_type == "models"
-                else entry(column_type, name).Config
-            )
-            options_of(kind, options, f"{column_type.rstrip('s')} '{name}'")
+            if column_type == "models":
+                config(name, options)
+            else:
+                options_of(entry(column_type, name).Config, options, f"learner '{name}'")
 
 
 def _refuse_budget(settings: Settings) -> None:

@@ -5,7 +5,6 @@ The test split is opened here, once."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from mapsto.files import append_json, sha256, write_atomic, write_json
 from mapsto.learners.base import Learner
 from mapsto.measure import ood
 from mapsto.measure.baseline import answers, chosen, features_of
-from mapsto.measure.predictions import TestPredictions, file_of, joined
+from mapsto.measure.predictions import TestPredictions, file_of
 from mapsto.measure.scores import Scores, record, score, scored
 from mapsto.prediction import Keep, Measured, Predictions, any_known
 from mapsto.registry.trust import flags
@@ -71,11 +70,15 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     for name in ("metrics", "novelty"):
         vars(run).pop(name, None)
     test = metrics.get("test", {})
-    more: Event = {"stopped": trainer.stop, "best": trainer.best_weights.of, "parts": _told(parts)}
+    more: Event = {"stopped": trainer.stop, "best": trainer.best_weights.of, "parts": told(parts)}
     more["cautions"] = cautions(run, trainer, test, beside)
     run.save(cautions=more["cautions"])
-    samples = {split: held.sample for split, held in found.items() if len(held.sample.rows)}
-    return _result(run, test, beside, seconds, **more), samples
+    samples = {
+        split: held.sample.take(np.isin(held.sample.rows, store.rows(split)))
+        for split, held in found.items()
+        if len(held.sample.rows)
+    }
+    return result(run, test, beside, seconds, **more), samples
 
 
 def _scores(
@@ -216,40 +219,11 @@ def save_weights(run: Run, learner: Learner) -> str:
     return sha256(run.path / WEIGHTS)
 
 
-def pooled(run: Run, parts: list[Run], seconds: float) -> Event:
-    """metrics.json of a cross-validation: the test figures are of all folds' predictions together. What is to
-    be told of it, as an event."""
-    test: dict[str, Any] = {}
-    for number, slot in enumerate(run.signature.outputs):
-        kept = [found for part in parts if (found := TestPredictions.load(part.path, number)) is not None]
-        if len(kept) == len(parts):
-            whole = joined(kept)
-            groups = whole.groups if len(whole.groups) else None
-            metrics = run.metrics_of(slot.name)
-            if whole.statistics:
-                test[slot.name] = scored(metrics, whole.statistics, whole.present, groups)
-            elif whole.predicted:
-                test[slot.name] = score(metrics, whole.predicted, whole.target, whole.present, groups)
-            whole.thinned().save(run.path, number)
-    by_fold = [part.metrics["test"] for part in parts]
-    beside = _mean_baselines([part.metrics.get("baselines", {}) for part in parts])
-    write_json(
-        run.path / "metrics.json", {**run.metrics, "test": test, "folds": by_fold, "baselines": beside}
-    )
-    run.save(seconds=round(seconds, 2))
-    vars(run).pop("metrics", None)
-    folds = [
-        {slot: {name: figures["value"] for name, figures in scores.items()} for slot, scores in one.items()}
-        for one in by_fold
-    ]
-    return _result(run, test, beside, seconds, folds=folds)
-
-
-def _result(
+def result(
     run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], seconds: float, **more: Any
 ) -> Event:
     """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
-    figures = _told({"test": test})["test"]
+    figures = told({"test": test})["test"]
     outputs = [run.output(slot.name) for slot in run.signature.outputs if not run.signature.inputs]
     usage = next((output.usage for output in outputs if output.usage is not None), None)
     use = f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
@@ -271,7 +245,7 @@ def _result(
     }
 
 
-def _told(parts: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
+def told(parts: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
     """Figures without their definitions."""
 
     def bare(scores: Scores) -> Scores:
@@ -320,33 +294,6 @@ def _hashes(run: Run, rows: np.ndarray) -> np.ndarray:
     return kept["test_hash"][np.searchsorted(np.flatnonzero(kept["split"] == TEST), rows)]
 
 
-def _mean_baselines(found: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Each baseline's figures over folds: the mean value, and the widest interval of the means of ends."""
-
-    def mean(figures: list[Mapping[str, Any]]) -> dict[str, Any]:
-        known = {
-            key: [one[key] for one in figures if one[key] is not None] for key in ("value", "low", "high")
-        }
-        ends = {key: math.fsum(values) / len(values) if values else None for key, values in known.items()}
-        return {
-            **ends,
-            "n": sum(one["n"] for one in figures),
-            "definition": figures[0]["definition"] + " (mean over folds)",
-        }
-
-    first = found[0]
-    return {
-        slot: {
-            name: {
-                metric: mean([one[slot][name][metric] for one in found if name in one.get(slot, {})])
-                for metric in scores
-            }
-            for name, scores in by_name.items()
-        }
-        for slot, by_name in first.items()
-    }
-
-
 def _groups(run: Run) -> np.ndarray | None:
     if not (run.path / "rows.npz").exists():  # it learned from no rows
         return None
@@ -369,7 +316,7 @@ def _baselines(
     if not any(output.link for output in outputs.values()) or not run.signature.inputs:
         return scores
     rows = store.rows("test")
-    train, test = features_of(store, store.rows("train")), features_of(store, rows, groups)
+    train, test = features_of(store, learner.rows), features_of(store, rows, groups)
     rows, kept = rows[chosen(len(rows))], {}
     for number, slot in enumerate(run.signature.outputs):
         if slot.name not in train or not outputs[slot.name].link:

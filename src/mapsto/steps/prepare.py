@@ -34,6 +34,7 @@ from mapsto.run.known_rows import LEARNED
 from mapsto.signature import Signature
 from mapsto.source import SPLITS, Prepared, Source
 from mapsto.steps.rows import Ready, make_ready
+from mapsto.steps.words import column_words, optimizer_words
 from mapsto.training.checkpoint import unshared
 from mapsto.training.machine import choose_device, machine, machine_speed, text_speed
 from mapsto.types.base import DataType
@@ -83,9 +84,9 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
         *ready.said,
         *([*ready.left_out, ready.parts.said] if isinstance(ready, Ready) else []),
         *augmented,
-        *_worth_saying(signature, types),
+        *column_words(signature, types),
     ]
-    said = [*begun, *reading, *_optimizer_words(choice)]
+    said = [*begun, *reading, *optimizer_words(choice)]
     if isinstance(ready, Ready):
         _save_rows(run, ready)
     rows = {name: ready.batches.size(name) or 0 for name in SPLITS}
@@ -264,6 +265,7 @@ def _facts(run: Run, ready: Prepared, settings: Settings, earlier: WarmStart | N
         step_timer(ready.signature, dict(ready.types), first, device)
         if timed and store is not None and settings.model is None
         else None,
+        isinstance(ready, Ready) and ready.parts.exchangeable,
     )
 
 
@@ -323,27 +325,6 @@ def _said(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
     offsets = store.flat(("input", signature.inputs[0].name))[1]
     lengths = torch.from_numpy(offsets[rows + 1] - offsets[rows])
     return store.types["input", signature.inputs[0].name].steps(Ragged(torch.zeros(0), lengths)), least[0]
-
-
-def _worth_saying(signature: Signature, types: Types) -> list[str]:
-    """How columns are read where it is not obvious."""
-    twice = {slot.name for slot in signature.inputs} & {
-        slot.name for slot in signature.outputs
-    }  # `text -> text`: told apart by their columns
-    told = [
-        (types[side, slot.name], slot.column if slot.name in twice else slot.name)
-        for side, slot in spots(signature)
-    ]
-    return [text for column_type, name in told if (text := column_type.said(name))]
-
-
-def _optimizer_words(choice: recipes.Choice) -> list[str]:
-    """The optimizer's settings, where one is used."""
-    if models.solved(choice.model, choice.model_options):
-        return []
-    t = choice.training
-    rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
-    return [f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}"]
 
 
 def _asked_best(signature: Signature, metric: str | None) -> tuple[str, str] | None:

@@ -276,6 +276,7 @@ def _all_rows(found: Scan, settings: Any) -> Split:
     return Split(
         np.where(parts.of == 2, np.int8(TRAIN), parts.of).astype(np.int8),
         f"all rows but validation; tested by {settings.reading.folds} folds",
+        parts.exchangeable,
     )
 
 

@@ -1,6 +1,7 @@
 """Weights that are solved rather than learned: of the model `baseline`, or of another file that says so
-(`models.solved`) and whose nets end behind a `models.baseline.Body` in heads that take a line. A body that
-brings features of its own, `plain(inputs)` -> (B, F), makes them once of every training row."""
+(`models.solved`) and whose nets end behind a `models.baseline.Body` in heads that take a line; and of the
+linear models that stand beside the nets of a bag. A body that brings features of its own, `plain(inputs)` ->
+(B, F), makes them once of every training row."""
 
 from __future__ import annotations
 
@@ -23,19 +24,33 @@ if TYPE_CHECKING:
 def budget_after(run: Run, learner: Learner, store: Any) -> Budget:
     """What is left to learn: nothing, where the model's weights are solved here; else the run's budget.
     ConfigError where an answer has no linear model."""
-    if not models.solved(run.choice.model, run.choice.model_options):
-        return run.choice.budget
+    model: Any = learner.model
+    if models.solved(run.choice.model, run.choice.model_options):
+        if (without := _solve(run, model, store, store.rows("train"), every=True)) is not None:
+            raise ConfigError(
+                f"'{without}': a linear model cannot answer it, so there is none to use.\nLeave --model out."
+            )
+        return Budget(steps=0)
+    if "start_from" not in run.record:
+        for number, line in enumerate(getattr(model, "lines", ())):
+            _solve(run, line, store, learner.rows_of_net(number), every=False)
+    return run.choice.budget
+
+
+def _solve(run: Run, net: Any, store: Any, rows: np.ndarray, every: bool) -> str | None:
+    """The linear models of a net's outputs into its weights; of every output, or of those that can hold one.
+    The first output that has none."""
     from mapsto.measure.baseline import features_of
     from mapsto.measure.solved import solve
 
-    net: Any = learner.model
-    features = features_of(store, store.rows("train"), plain=_own_features(net))
+    features = features_of(store, rows, plain=_own_features(net))
+    without = None
     for number, (name, head) in enumerate(net.heads.items()):
-        found = solve(features[name], run.output(name)) if name in features else None
+        asked = name in features and (every or head.holds_line)
+        found = solve(features[name], run.output(name)) if asked else None
         if found is None:
-            raise ConfigError(
-                f"'{name}': a linear model cannot answer it, so there is none to use.\nLeave --model out."
-            )
+            without = without or name
+            continue
         weight, bias = found.weight, found.bias
         with torch.no_grad():
             if not number:  # where other outputs are known in other rows, they are read as the first is
@@ -43,7 +58,7 @@ def budget_after(run: Run, learner: Learner, store: Any) -> Budget:
                 net.body.scale.copy_(torch.from_numpy(found.scale))
                 net.body.most.fill_(found.most)
             head.take_line(torch.from_numpy(weight), torch.from_numpy(bias))
-    return Budget(steps=0)
+    return without
 
 
 def _own_features(net: Any) -> Callable[[Mapping[str, Field]], np.ndarray] | None:

@@ -21,6 +21,7 @@ from mapsto.errors import MapstoError, Stopped
 from mapsto.registry.trust import trust_all
 from mapsto.run import Run
 from mapsto.steps.prepare import reopen, store_of
+from mapsto.steps.solve import budget_after
 from mapsto.training.process_group import join_group
 from mapsto.training.processes import STOPPED
 from mapsto.training.trainer import Trainer
@@ -37,9 +38,9 @@ def main(words: list[str]) -> int:
     try:
         store = store_of(run, lambda: reopen(run), lambda event: None)
         learner = run.new_learner(run.first_model(), store)
-        choice = run.choice
+        budget = budget_after(run, learner, store)
         trainer = Trainer(
-            learner, run.path, choice.budget, choice.best, emit, time.monotonic() - started, together
+            learner, run.path, budget, run.choice.best, emit, time.monotonic() - started, together
         )
         trainer.learn()
         trainer.save()

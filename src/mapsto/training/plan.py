@@ -31,7 +31,7 @@ class Plan:
     FLOP/s this machine was seen to reach in this arithmetic. ahead: a thread prepares the next batch.
     processes: how many learn together, each a part of every batch. graphs: compiled, and its kernels replayed
     as CUDA graphs. sharded: each process holds a part of every weight. found_in: seconds that trying
-    candidates took."""
+    candidates took. key: under which the timings are remembered; "" where they are not."""
 
     device: str
     precision: str = "float32"
@@ -50,6 +50,7 @@ class Plan:
     graphs: bool = False
     sharded: bool = False
     found_in: float = 0.0
+    key: str = ""
 
     @classmethod
     def of(cls, recorded: Mapping[str, Any]) -> Plan:

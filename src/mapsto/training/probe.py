@@ -54,6 +54,7 @@ COLD = 60.0  # seconds that compiling takes where it was never tried
 WORTH = 1.5  # times its seconds that compiling must gain
 # seconds: a batch that is made in less is not worth a thread, which takes the interpreter from the step
 HANDOVER = 5e-4
+FASTER = 2.0  # times as fast as planned: the plan was measured on a busy machine
 
 Step = Callable[[Batch], Tensor]  # one real step on some rows -> its mean loss
 
@@ -124,9 +125,19 @@ class Probe:
                 [candidates[0], *(plan for plan in candidates[1:] if plan.threads in hopeful)], found
             )
         best = _best(candidates, found)
+        skipped = [
+            plan
+            for plan in candidates
+            if plan.threads == best.threads and _called(plan, self.threads) not in found.seconds
+        ]
+        if (
+            first and skipped
+        ):  # its threads were judged hopeless on few rows while others were busy, and won all the same
+            self._take_turns([best, *skipped], found)
+            best = _best(candidates, found)
         best = self._compiled(best, found)
         _remember(known, found)
-        return self._told(best, found)
+        return replace(self._told(best, found), key=known)
 
     def _base(self, found: Timings) -> Plan:
         known = {"bytes_per_row": found.bytes_per_row, "operations_per_row": found.operations_per_row}
@@ -164,14 +175,18 @@ class Probe:
         start, left, least = time.monotonic(), list(candidates), math.inf
         for round_ in count():
             for plan in list(left):
+                over = time.monotonic() - start > self.due
+                if over and found.seconds:  # what was not tried by now is no candidate
+                    break
                 took, loss = self._timed(plan, self.rows)
-                if not round_ and took < HOPELESS * least:  # that was to warm up
+                if not round_ and took < HOPELESS * least and not over:  # that was to warm up
                     took, loss = self._timed(plan, self.rows)
                 name, took = _called(plan, self.threads), took * plan.micro_batch / self.rows.size
                 found.seconds[name] = min(took, found.seconds.get(name, math.inf))
                 found.losses.setdefault(name, loss)
                 least = min(least, found.seconds[name])
-            left = [plan for plan in left if found.seconds[_called(plan, self.threads)] < BEHIND * least]
+            near = BEHIND * least
+            left = [plan for plan in left if found.seconds.get(_called(plan, self.threads), math.inf) < near]
             spent = time.monotonic() - start
             if len(left) < 2 or spent > self.due or (spent > LEAST and round_ + 1 >= ROUNDS):
                 return
@@ -389,6 +404,16 @@ def _remember(known: str, found: Timings) -> None:
     path = cache_folder() / "plans" / f"{known}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, vars(found))
+
+
+def doubt(plan: Plan, seconds: float) -> None:
+    """Real steps took so many seconds a micro-batch in the mean: where that is much less than was measured,
+    others were busy then, and it is measured again when they are not."""
+    if not plan.key or not 0 < seconds < plan.seconds_per_micro / FASTER:
+        return
+    if (found := _recall(plan.key)) is not None and not found.busy:
+        found.busy = True
+        _remember(plan.key, found)
 
 
 def measure(updater: Updater, steps: int | None, left: float) -> Plan:

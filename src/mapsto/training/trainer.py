@@ -28,7 +28,7 @@ from mapsto.training.ema import Ema
 from mapsto.training.losses import Losses
 from mapsto.training.machine import choose_device, waited
 from mapsto.training.plan import Plan
-from mapsto.training.planning import choose_plan, tell_forecast
+from mapsto.training.planning import choose_plan, doubt_plan, tell_forecast
 from mapsto.training.prefetch import prefetched
 from mapsto.training.signals import signals
 from mapsto.training.step import Updater
@@ -80,14 +80,15 @@ class Trainer:
     # ---- the loop ----
 
     def fit(self) -> None:
-        """Learn until the budget is spent, a goal is reached or somebody asks to stop; then hold the best
-        weights."""
+        """Learn until the budget is spent, a goal is reached or somebody stops it; hold the best weights."""
         self.learn()
         self._finish()
 
     def learn(self) -> None:
         """Learn, and hold the last weights."""
         self.prepare()
+        if not self.step and self.learner.looks_first:
+            self._evaluate()
         with signals(self._note_signal):
             for batch in self._batches():
                 self._set_rates()
@@ -113,7 +114,7 @@ class Trainer:
                     self.step_timer.start()
 
     def _ready(self, batches: Iterator[Batch]) -> Generator[Batch]:
-        """This process's part of every batch, where and as the plan wants it."""
+        """This process's part of every batch."""
         for batch in batches:
             yield self.learner.ready(self.group.share(batch))
 
@@ -147,8 +148,7 @@ class Trainer:
     def update(self, loss_of: LossOf, batch: Batch, optimizer: str = "main") -> Logs:
         """One update of one optimizer's parameters: `gradients`, then `apply`. The batch is split into
         micro-batches; losses are summed, and their gradient divided by the total count over all of them and
-        over all processes, so that the split changes nothing.
-        """
+        over all processes, so that the split changes nothing."""
         turn, taker = self.updater.turn, self.updater.optimizers[optimizer]
         while True:
             try:
@@ -178,7 +178,7 @@ class Trainer:
     # ---- before the first step ----
 
     def prepare(self) -> None:
-        """Everything before the first step: the device, the plan, what a checkpoint holds."""
+        """Before the first step: the device, the plan, what a checkpoint holds."""
         saved = checkpoint.load(self.folder) if self.folder else None
         self.group.barrier()  # all have read the record before the first writes to it
         recorded = self.course.recorded_plan
@@ -293,15 +293,14 @@ class Trainer:
     def _score(self) -> None:
         # samplers and environments draw while they are scored
         torch.manual_seed(key(self.learner.training.seed, "evaluate", self.step))
-        progress = round(self.course.schedule.progress(self.step), 4)
-        known: dict[str, Any] = {"loss": self._losses.mean(), "progress": progress}
+        known: dict[str, Any] = {"loss": self._losses.mean()}
+        known["progress"] = round(self.course.schedule.progress(self.step), 4)
         scores = self.learner.evaluate("validation", self.learner.eval_rows)
         if _is_sample_due(len(self.best_weights.history)) and (said := self.learner.sample_text()):
             known["said"] = said
         judged = self.best_weights.update(self.step, scores, **known)
-        best = self.best_weights.step == self.step
-        found = {"scores": scores, "best": best, "metric": self.best_weights.of}
-        self._emit({"event": "evaluate", "step": self.step, **found})
+        found = {"best": self.best_weights.step == self.step, "metric": self.best_weights.of}
+        self._emit({"event": "evaluate", "step": self.step, "scores": scores, **found})
         if judged and not self.course.stop:
             every, total = self.course.every, self.course.schedule.total
             if why := self.best_weights.stop_reason(self.step, scores, every, total):
@@ -321,7 +320,7 @@ class Trainer:
     # ---- state ----
 
     def save(self) -> None:
-        """A checkpoint of this moment; the first of several processes writes it."""
+        """A checkpoint of now; the first of several processes writes it."""
         if self.folder is None or (self.group.rank and not self.updater.weights.shared):
             return
         start = waited(self.learner.device)
@@ -375,6 +374,7 @@ class Trainer:
 
     def _finish(self) -> None:
         """The best weights, or without validation the last (averaged) ones, into the model."""
+        doubt_plan(self.course)
         if self.step and (
             not self.best_weights.history or self.best_weights.history[-1]["step"] != self.step
         ):

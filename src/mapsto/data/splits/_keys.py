@@ -39,7 +39,7 @@ def by_keys(
         part = _ranked(mixed, keys, scan, reading.folds)
         of = np.where(part == fold, TEST, TRAIN).astype(np.int8)
         _give(of, mixed_keys(keys, reading.split_seed + 1), keys, scan, {VALIDATION: validation})
-        return Split(of, f"fold {fold + 1} of {reading.folds}")
+        return Split(of, f"fold {fold + 1} of {reading.folds}", True)
     has = {index: bool((named == index).any()) for index in range(3)}
     wanted = {index: share for index, share in ((TEST, test), (VALIDATION, validation)) if not has[index]}
     said = [f"{SPLITS[i]} as the data names it" for i in (VALIDATION, TEST) if has[i]]
@@ -59,7 +59,7 @@ def by_keys(
         said += [f"{parts} {how}"] if held else []
         said += [nothing_left([SPLITS[index] for index in wanted if index not in held], keys[open_rows], few)]
     of = np.where(of == -1, TRAIN, of).astype(np.int8)
-    return Split(of, "; ".join(filter(None, said)))
+    return Split(of, "; ".join(filter(None, said)), VALIDATION in wanted)
 
 
 def nothing_left(names: list[str], keys: np.ndarray, few: str) -> str:

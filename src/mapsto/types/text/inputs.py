@@ -39,6 +39,7 @@ from mapsto.types.text.pretrained import PUBLIC
 from mapsto.types.text.stems import (
     COUNT_BITS,
     MOST_COUNT,
+    PlacedBag,
     PlainBag,
     Texts,
     TextStem,
@@ -62,6 +63,7 @@ from mapsto.types.text.tokenizers import (
     tokenizer_of,
 )
 
+PLACED = 1 << 15  # places times tokens, up to which a linear model has a weight for each
 MARKS = 512  # places that runs are hashed into to compare texts
 FEWEST_RUNS = 30  # below which a text is too short to be like another
 WORDS, PIECES, LETTERS = 20_000, 8_000, 5_000  # in a vocabulary, where nobody says otherwise
@@ -203,7 +205,10 @@ class TextInput:
 
     def stem(self, column_type: Text, width: int | None) -> nn.Module:
         if width is None:
-            return PlainBag(self.size(column_type), column_type.buckets, upper=not column_type.words)
+            upper, size = not column_type.words, self.size(column_type)
+            if column_type.aligned and 0 < column_type.most * size <= PLACED:
+                return PlacedBag(size, column_type.buckets, upper, column_type.most)
+            return PlainBag(size, column_type.buckets, upper)
         return TextStem(self.size(column_type), column_type.buckets, width)
 
 

@@ -202,6 +202,34 @@ class PlainBag(nn.Module):
         return found
 
 
+class PlacedBag(PlainBag):
+    """`PlainBag`, and behind it one feature for each token at each place: of sequences of one length, which
+    differ in single places."""
+
+    def __init__(self, vocabulary: int, buckets: int, upper: bool, places: int):
+        super().__init__(vocabulary, buckets, upper)
+        self.bag, self.vocabulary, self.places = self.features, vocabulary, places
+
+    def forward(self, texts: Texts) -> Tensor:
+        row, feature = self._placed(texts)
+        found = torch.zeros(len(texts.values), self.places * self.vocabulary, device=row.device)
+        found[row, feature] = 1.0
+        return torch.cat([super().forward(texts), found], 1)
+
+    def sparse(self, texts: Texts) -> Any:
+        from scipy.sparse import csr_array, hstack
+
+        row, feature = (side.numpy() for side in self._placed(texts))
+        shape = (len(texts.values), self.places * self.vocabulary)
+        placed = csr_array((np.ones(len(row), np.float32), (row, feature)), shape=shape)
+        return csr_array(hstack([super().sparse(texts), placed]))
+
+    def _placed(self, texts: Texts) -> tuple[Tensor, Tensor]:
+        """Of every token: its row and its feature."""
+        row, place = texts.mask[:, : self.places].nonzero(as_tuple=True)
+        return row, place * self.vocabulary + texts.values[row, place].long()
+
+
 def by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     """Consecutive texts of AT_ONCE characters together, or one that is longer."""
     first = size = 0

@@ -1,0 +1,70 @@
+"""Linear models beside nets (`mapsto.models._bag`): held-out rows say how much they count.
+
+Letters: n rows, M members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mapsto.batch import Batch
+from mapsto.learners.base import Scores, to_numpy
+from mapsto.models._bag import Bag
+from mapsto.outputs.base import Head
+
+if TYPE_CHECKING:
+    from mapsto.learners.supervised import Supervised
+
+SHARES = tuple(step / 10 for step in range(11))  # of lines
+SCALES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4)  # of what nets and lines say together
+
+
+@torch.inference_mode()
+def settled(learner: Supervised, bag: Bag, batches: Iterable[Batch]) -> Scores:
+    """Settle how much the lines count by rows that neither they nor the nets learned, then the scores of
+    calibrated answers to these rows: a net goes on telling classes apart long after it became too sure of
+    them, which one temperature mends (Berta et al. 2025, arXiv:2501.19195)."""
+    bag.eval()
+    told = []
+    for batch in batches:
+        ready = learner.ready(batch)
+        with learner.autocast:
+            told.append((*learner.held_out(ready), ready.targets, ready.present))
+    scores: Scores = {}
+    for place, (slot, head) in enumerate(bag.heads.items()):
+        columns = zip(*told, strict=True)
+        nets, lines, target, present = (_joined([part.get(slot) for part in parts]) for parts in columns)
+        known = present.reshape(len(present), -1).any(1)
+        if not known.any():
+            continue
+        output, mixed, target = learner.output(slot), nets[known].float(), target[known]
+        if lines is not None and head.holds_line:
+            share = best_share(head, mixed, lines[known].float(), target, output.link != "identity")
+            bag.share[place] = share
+            mixed = (1 - share) * mixed + share * lines[known]
+        predicted = {name: to_numpy(value) for name, value in head.predict(mixed).items()}
+        truth = target.cpu().numpy()
+        honest = output.calibrated(predicted, output.calibrate(predicted, truth))
+        scores[slot] = {one.name: one.reduce(one.rows(honest, truth)) for one in learner.metrics(slot)}
+    return scores
+
+
+def _joined(parts: list[Any]) -> Any:
+    return None if parts[0] is None else torch.cat(parts)
+
+
+def best_share(head: Head, nets: Tensor, lines: Tensor, target: Tensor, scaled: bool) -> float:
+    """How much lines shall count beside nets, both (n, M, ...), for the least loss; scaled: at whatever scale
+    suits best, for a temperature follows."""
+    own, line = nets.mean(1), lines.mean(1)
+    scales = SCALES if scaled else (1.0,)
+
+    def loss(share: float) -> float:
+        mixed = (1 - share) * own + share * line
+        return min(float(head.loss(scale * mixed, target)[0].mean()) for scale in scales)
+
+    return min(SHARES, key=loss)

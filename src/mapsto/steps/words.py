@@ -1,0 +1,29 @@
+"""What a person is told of decisions before the first step."""
+
+from __future__ import annotations
+
+from mapsto import models, recipes
+from mapsto.data.encode import spots
+from mapsto.signature import Signature
+from mapsto.steps.rows import Types
+
+
+def column_words(signature: Signature, types: Types) -> list[str]:
+    """How columns are read where it is not obvious."""
+    twice = {slot.name for slot in signature.inputs} & {
+        slot.name for slot in signature.outputs
+    }  # `text -> text`: told apart by their columns
+    told = [
+        (types[side, slot.name], slot.column if slot.name in twice else slot.name)
+        for side, slot in spots(signature)
+    ]
+    return [text for column_type, name in told if (text := column_type.said(name))]
+
+
+def optimizer_words(choice: recipes.Choice) -> list[str]:
+    """The optimizer's settings, where one is used."""
+    if models.solved(choice.model, choice.model_options):
+        return []
+    t = choice.training
+    rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
+    return [f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}"]
