@@ -305,6 +305,7 @@ def test_sparse_features_of_texts_are_the_dense_ones(counted):
     texts = Texts(torch.tensor([[3, 4, 3], [5, 0, 0], [4, 4, 4]]), torch.tensor([3, 1, 3]), bags=bags)
     for stem in (PlainBag(9, 8 if counted else 0, upper=False), PlacedBag(9, 8 if counted else 0, False, places=3)):
         assert np.allclose(stem.sparse(texts).toarray(), stem(texts).numpy(), atol=1e-6)
+        assert torch.allclose(stem.sparse_tensor(texts).to_dense(), stem(texts), atol=1e-6)
 
 
 def variants(rows: int, draw: np.random.Generator, length: int = 120) -> list[dict]:

@@ -6,25 +6,35 @@ Letters: n rows, M members.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from mapsto.batch import Batch
 from mapsto.learners.base import Scores, to_numpy
+from mapsto.metrics import Metric
 from mapsto.models._bag import Bag
-from mapsto.outputs.base import Head
-
-if TYPE_CHECKING:
-    from mapsto.learners.supervised import Supervised
+from mapsto.outputs.base import Head, Output
 
 SHARES = tuple(step / 10 for step in range(11))  # of lines
 SCALES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4)  # of what nets and lines say together
 
 
+class Answering(Protocol):
+    """What is asked of a learner here: `learners.base.Learner`, and what it says of rows that were held
+    out."""
+
+    autocast: Any
+
+    def ready(self, batch: Batch) -> Batch: ...
+    def held_out(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]: ...
+    def output(self, slot: str) -> Output: ...
+    def metrics(self, slot: str) -> tuple[Metric, ...]: ...
+
+
 @torch.inference_mode()
-def settled(learner: Supervised, bag: Bag, batches: Iterable[Batch]) -> Scores:
+def settled(learner: Answering, bag: Bag, batches: Iterable[Batch]) -> Scores:
     """Settle how much the lines count by rows that neither they nor the nets learned, then the scores of
     calibrated answers to these rows: a net goes on telling classes apart long after it became too sure of
     them, which one temperature mends (Berta et al. 2025, arXiv:2501.19195)."""

@@ -98,7 +98,7 @@ class Bagged(Supervised):
         assert isinstance(self.model, Bag) and batch.rows is not None
         fold = int(self.folds[int(batch.rows[0])])
         nets = self.model.net(fold, batch.inputs)
-        if not len(self.model.lines):
+        if self.model.lines is None:
             return nets, {}
         lines = self.model.line(fold, batch.inputs)
         return nets, {name: lines[name][:, None].expand_as(own) for name, own in nets.items()}

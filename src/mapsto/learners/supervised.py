@@ -15,9 +15,7 @@ from torch import Tensor
 from mapsto.batch import Batch, Draw
 from mapsto.config import setting
 from mapsto.errors import ConfigError
-from mapsto.learners._lines import settled
 from mapsto.learners.base import Learner, Logs, Scores
-from mapsto.models._bag import Bag
 from mapsto.outputs.base import Head
 
 
@@ -64,9 +62,9 @@ class Supervised(Learner):
         return (per_row, count), {}
 
     @property
-    def bag(self) -> Bag | None:
-        """The model, where linear models stand beside its nets."""
-        return self.model if isinstance(self.model, Bag) and len(self.model.lines) else None
+    def bag(self) -> Any:
+        """The model (`mapsto.models._bag.Bag`), where linear models stand beside its nets; else None."""
+        return self.model if getattr(self.model, "lines", None) is not None else None
 
     @property
     def looks_first(self) -> bool:  # type: ignore[override]
@@ -75,12 +73,13 @@ class Supervised(Learner):
 
     def held_out(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Of validation rows: what the nets say, and the lines beside them, {slot: (B, M, ...)}."""
-        assert self.bag is not None
         return self.bag.parts(batch.inputs)
 
     def evaluate(self, split: str, most: int | None = None) -> Scores:
         if split != "validation" or self.bag is None or not self.size(split):
             return super().evaluate(split, most)
+        from mapsto.learners._lines import settled
+
         return settled(self, self.bag, self.iterate(split, most))
 
     def _losses(self, outputs: dict[str, Any], batch: Batch) -> tuple[Tensor, Tensor]:

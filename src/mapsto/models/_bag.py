@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mapsto.batch import Field
 from mapsto.errors import ConfigError
-from mapsto.models import baseline
+from mapsto.models._lines import Lines
 from mapsto.models.base import Heads, Net, Stems, Types, pool
 from mapsto.outputs.base import Head
 from mapsto.signature import Signature
@@ -55,16 +55,16 @@ class BagHeads(nn.Module):
 
 
 class Bag(Net):
-    """lines: linear models, one a net, which are solved (`mapsto.steps.solve`), not learned. What is said is
-    the mean of nets and lines, the latter weighing `share`, of each output."""
+    """lines: linear models, one a net. What is said is the mean of nets and lines, the latter weighing
+    `share`, of each output."""
 
     share: Tensor
 
-    def __init__(self, nets: Sequence[Net], lines: Sequence[Net] = ()):
+    def __init__(self, nets: Sequence[Net], lines: Lines | None = None):
         nn.Module.__init__(self)
         self.trunks = nn.ModuleList(Trunk(net) for net in nets)
         self.heads = BagHeads(nets)
-        self.lines = nn.ModuleList(lines).requires_grad_(False)
+        self.lines = None if lines is None else lines.requires_grad_(False)
         self.register_buffer("share", torch.zeros(len(self.heads.items())))
 
     @property
@@ -77,14 +77,15 @@ class Bag(Net):
     def forward(
         self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
     ) -> dict[str, Any]:
-        if self.training or not len(self.lines) or not self.share.any():
+        if self.training or self.lines is None or not self.share.any():
             return self.heads(self.hidden(inputs))
         return self.mixed(*self.parts(inputs))
 
     def parts(self, inputs: Mapping[str, Field]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What all nets say, and their lines: {slot: (B, N M, ...)} each."""
         found = self.heads(self.hidden(inputs))
-        lines = [self.line(number, inputs) for number in range(len(self.lines))]
+        assert self.lines is not None
+        lines = self.lines(inputs)
         members = next(iter(found.values())).shape[1] // len(lines)
         beside = {
             name: torch.stack([one[name] for one in lines], 1).repeat_interleave(members, 1) for name in found
@@ -95,10 +96,10 @@ class Bag(Net):
         """{slot: (B, M, ...)} of one net."""
         return self.heads.of[number](self.trunks[number](inputs))
 
-    @torch.no_grad()
     def line(self, number: int, inputs: Mapping[str, Field]) -> dict[str, Tensor]:
         """{slot: (B, ...)} of one net's line."""
-        return self.lines[number](inputs)
+        assert self.lines is not None
+        return self.lines(inputs, only=number)[0]
 
     def mixed(self, nets: Mapping[str, Tensor], lines: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Both (B, M, ...), as one answer."""
@@ -120,11 +121,7 @@ def bagged(
         raise ConfigError(
             "nets and line: this model's answers are not of a row as a whole.\nLeave nets and line out."
         )
-    plain = [baseline.build(signature, types, baseline.Config(), kinds) for _ in nets if lines]
-    for line in plain:
-        for value in line.heads.parameters():
-            nn.init.zeros_(value)
-    return Bag(nets, plain)
+    return Bag(nets, Lines(len(nets), signature, types, kinds) if lines else None)
 
 
 def _speak_of_rows(net: Net) -> bool:

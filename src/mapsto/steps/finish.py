@@ -70,7 +70,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     for name in ("metrics", "novelty"):
         vars(run).pop(name, None)
     test = metrics.get("test", {})
-    more: Event = {"stopped": trainer.stop, "best": trainer.best_weights.of, "parts": told(parts)}
+    more: Event = {"stopped": trainer.stop, "best": trainer.best_weights.of, "parts": values_of(parts)}
     more["cautions"] = cautions(run, trainer, test, beside)
     run.save(cautions=more["cautions"])
     samples = {
@@ -223,7 +223,7 @@ def result(
     run: Run, test: Mapping[str, Any], beside: Mapping[str, Any], seconds: float, **more: Any
 ) -> Event:
     """The last event of a training: test figures (definitions stand in metrics.json) and baselines."""
-    figures = told({"test": test})["test"]
+    figures = values_of({"test": test})["test"]
     outputs = [run.output(slot.name) for slot in run.signature.outputs if not run.signature.inputs]
     usage = next((output.usage for output in outputs if output.usage is not None), None)
     use = f"predict with: mapsto predict {run.path} FILES{flags(run.record)}"
@@ -245,7 +245,7 @@ def result(
     }
 
 
-def told(parts: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
+def values_of(parts: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
     """Figures without their definitions."""
 
     def bare(scores: Scores) -> Scores:

@@ -32,7 +32,8 @@ def budget_after(run: Run, learner: Learner, store: Any) -> Budget:
             )
         return Budget(steps=0)
     if "start_from" not in run.record:
-        for number, line in enumerate(getattr(model, "lines", ())):
+        lines = getattr(model, "lines", None)
+        for number, line in enumerate(lines.of if lines is not None else ()):
             _solve(run, line, store, learner.rows_of_net(number), every=False)
     return run.choice.budget
 

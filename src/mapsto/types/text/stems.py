@@ -175,6 +175,20 @@ class PlainBag(nn.Module):
         found.index_add_(0, texts.bags.row * self.features + bucket % self.each, weight * mine)
         return F.normalize(found.view(len(texts.bags), self.features), dim=1)
 
+    def sparse_tensor(self, texts: Texts) -> Tensor:
+        """The same, sparse and coalesced, where the texts lie."""
+        if texts.bags is None:
+            return PlainBag.forward(self, texts).to_sparse()
+        bucket, weight = texts.bags.flat[:, 0].long(), texts.bags.flat[:, 1]
+        mine = ((bucket >= self.each) == self.upper).nonzero()[:, 0]
+        at = torch.stack([texts.bags.row[mine], bucket[mine] % self.each])
+        shape = (len(texts.bags), self.features)
+        found = _sparse(at, weight[mine], shape).coalesce()
+        row, values = found.indices()[0], found.values()
+        length = torch.zeros(shape[0], device=values.device).index_add_(0, row, values**2).sqrt()
+        values = values / length.clamp(min=1e-12)[row]
+        return _sparse(found.indices(), values, shape, coalesced=True)
+
     def sparse(self, texts: Texts) -> Any:
         """The same as scipy's csr_array (B, F) float32: of tens of thousands of features a text has some
         dozens."""
@@ -202,19 +216,29 @@ class PlainBag(nn.Module):
         return found
 
 
+def _sparse(at: Tensor, values: Tensor, shape: tuple[int, ...], coalesced: bool | None = None) -> Tensor:
+    return torch.sparse_coo_tensor(at, values, shape, check_invariants=False, is_coalesced=coalesced)
+
+
 class PlacedBag(PlainBag):
     """`PlainBag`, and behind it one feature for each token at each place: of sequences of one length, which
     differ in single places."""
 
     def __init__(self, vocabulary: int, buckets: int, upper: bool, places: int):
         super().__init__(vocabulary, buckets, upper)
-        self.bag, self.vocabulary, self.places = self.features, vocabulary, places
+        self.vocabulary, self.places = vocabulary, places
 
     def forward(self, texts: Texts) -> Tensor:
         row, feature = self._placed(texts)
         found = torch.zeros(len(texts.values), self.places * self.vocabulary, device=row.device)
         found[row, feature] = 1.0
         return torch.cat([super().forward(texts), found], 1)
+
+    def sparse_tensor(self, texts: Texts) -> Tensor:
+        row, feature = self._placed(texts)
+        shape = (len(texts.values), self.places * self.vocabulary)
+        placed = _sparse(torch.stack([row, feature]), torch.ones(len(row), device=row.device), shape)
+        return torch.cat([super().sparse_tensor(texts), placed], 1).coalesce()
 
     def sparse(self, texts: Texts) -> Any:
         from scipy.sparse import csr_array, hstack
