@@ -267,27 +267,37 @@ def scale_of(learn: Values) -> np.ndarray:
     )
 
 
-def fitted_line(line: Line, learn: Values, wanted: np.ndarray, mask: np.ndarray, seed: int) -> Predictor:
+def fitted_line(
+    line: Line,
+    learn: Values,
+    wanted: np.ndarray,
+    mask: np.ndarray,
+    seed: int,
+    penalties: dict[int, float] | None = None,
+) -> Predictor:
     """Scaled features -> (n, K): the linear model, its penalty chosen on held-out training rows
-    by squared error (for probabilities the Brier score)."""
+    by squared error (for probabilities the Brier score). penalties: what was chosen, {columns: penalty}, for
+    others of nearly the same rows, too."""
     from scipy.sparse import issparse
 
     sparse = issparse(learn)
     size = max(learn.nnz // learn.shape[0] + 100 if sparse else learn.shape[1], 1) * wanted.shape[1]  # type: ignore[union-attr]
     rows = chosen(learn.shape[0], max(500, int(LINEAR_WORK / 2 / FEWEST_STEPS / size)), seed)
     values, wanted, mask = _scaled(learn, taken(learn, rows)), wanted[rows], mask[rows]
-    penalties = SPARSE_PENALTIES if sparse else PENALTIES
+    tried = SPARSE_PENALTIES if sparse else PENALTIES
     few = np.random.default_rng(key(seed, "penalty", len(rows))).permutation(len(rows))[:CHOOSING]
     fit_rows, held = few[len(few) // 4 :], few[: len(few) // 4]
     steps = int(
-        np.clip(LINEAR_WORK / size / (len(rows) + len(penalties) * len(fit_rows)), FEWEST_STEPS, MOST_STEPS)
+        np.clip(LINEAR_WORK / size / (len(rows) + len(tried) * len(fit_rows)), FEWEST_STEPS, MOST_STEPS)
     )
 
     def error(penalty: float) -> float:
         predicted = line(values[fit_rows], wanted[fit_rows], mask[fit_rows], penalty, steps)(values[held])
         return float((np.square(predicted - wanted[held]) * mask[held]).sum())
 
-    penalty = min(penalties, key=error) if len(held) >= 2 else penalties[-1]
+    known = {} if penalties is None else penalties
+    if (penalty := known.get(wanted.shape[1])) is None:
+        penalty = known[wanted.shape[1]] = min(tried, key=error) if len(held) >= 2 else tried[-1]
     return line(values, wanted, mask, penalty, steps)
 
 

@@ -46,9 +46,11 @@ class Solved(NamedTuple):
     bias: np.ndarray
 
 
-def solve(train: Features, output: Output, seed: int = 0) -> Solved | None:
+def solve(
+    train: Features, output: Output, seed: int = 0, penalties: dict[int, float] | None = None
+) -> Solved | None:
     """The linear model of `baseline.answers`; None where there is none. Where features are hashed, single
-    ones are not cut at their deviations."""
+    ones are not cut at their deviations. penalties: as of `fitted_line`."""
     known = any_known(train.present)
     if not output.link or not known.any():
         return None
@@ -58,7 +60,7 @@ def solve(train: Features, output: Output, seed: int = 0) -> Solved | None:
     values = taken(train.values, rows)
     learn, _ = comparable(values, values[:1], seed)
     with threadpool_limits(1):
-        line = fitted_line(LINES[output.link], learn, wanted, mask, seed)
+        line = fitted_line(LINES[output.link], learn, wanted, mask, seed, penalties)
         weight, bias = _affine(line, learn.shape[1], output.link, issparse(learn))
     scale = scale_of(learn).astype(np.float64)
     if issparse(learn):

@@ -33,12 +33,20 @@ def budget_after(run: Run, learner: Learner, store: Any) -> Budget:
         return Budget(steps=0)
     if "start_from" not in run.record:
         lines = getattr(model, "lines", None)
+        penalties: dict[str, dict[int, float]] = {}  # chosen once, for folds differ little
         for number, line in enumerate(lines.of if lines is not None else ()):
-            _solve(run, line, store, learner.rows_of_net(number), every=False)
+            _solve(run, line, store, learner.rows_of_net(number), every=False, penalties=penalties)
     return run.choice.budget
 
 
-def _solve(run: Run, net: Any, store: Any, rows: np.ndarray, every: bool) -> str | None:
+def _solve(
+    run: Run,
+    net: Any,
+    store: Any,
+    rows: np.ndarray,
+    every: bool,
+    penalties: dict[str, dict[int, float]] | None = None,
+) -> str | None:
     """The linear models of a net's outputs into its weights; of every output, or of those that can hold one.
     The first output that has none."""
     from mapsto.measure.baseline import features_of
@@ -48,7 +56,8 @@ def _solve(run: Run, net: Any, store: Any, rows: np.ndarray, every: bool) -> str
     without = None
     for number, (name, head) in enumerate(net.heads.items()):
         asked = name in features and (every or head.holds_line)
-        found = solve(features[name], run.output(name)) if asked else None
+        chosen = None if penalties is None else penalties.setdefault(name, {})
+        found = solve(features[name], run.output(name), penalties=chosen) if asked else None
         if found is None:
             without = without or name
             continue
