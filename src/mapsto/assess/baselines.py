@@ -18,6 +18,7 @@ TITLE = "Is it better than something simple?"
 NAMES: Mapping[str, str] = {
     "linear": "a linear model",
     "nearest": "five nearest neighbours",
+    "boosting": "boosted trees",
 }  # others are always one answer
 
 
