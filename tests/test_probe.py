@@ -51,6 +51,7 @@ def test_a_sentence_model_says_which_tokens_tell_of_a_text(public, said: dict, o
     assert net.body.pooling == expected
 
 
+@pytest.mark.usefixtures("without_reports")
 def test_a_linear_model_of_features_that_are_made_once(rows: Path, public, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[int] = []
     plain = hub_probe.Probe.plain

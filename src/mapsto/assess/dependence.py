@@ -8,6 +8,7 @@ curve says what the net does, not what the world would. Columns of texts, pictur
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,13 +110,20 @@ def _grid(view: View, slot: Slot) -> tuple[Any, ...]:
         numbers = np.unique(np.array(values, np.float64))
         if len(numbers) > VALUES:
             places = np.linspace(0.02, 0.98, PLACES)
-            numbers = np.unique(np.quantile(np.array(values, np.float64), places, method="nearest"))
+            numbers = _rounded(np.quantile(np.array(values, np.float64), places))
         return tuple(numbers.tolist())
     if not all(isinstance(value, (str, bool)) for value in values):
         return ()
     counts = Counter(values)
     often = [value for value, count in counts.most_common(VALUES) if count > 1]
     return tuple(often) if sum(counts[value] for value in often) > len(values) / 2 else ()
+
+
+def _rounded(numbers: np.ndarray) -> np.ndarray:
+    """Ascending numbers to a hundredth of what they span: round ones, and no row's own."""
+    span = float(numbers[-1] - numbers[0])
+    digits = 0 if not span > 0 else 2 - math.floor(math.log10(span))
+    return np.unique(np.round(numbers, digits))
 
 
 def _chosen(view: View, grids: dict[str, tuple[Any, ...]], seconds: float) -> dict[str, tuple[Any, ...]]:

@@ -377,8 +377,10 @@ def fitted_loss(head: nn.Module, output: Any, batch: Batch, name: str, each_row:
 
 def matrices(model: nn.Module) -> dict[str, Tensor]:
     """The weights of two and more dimensions: what layers multiply with. Vectors (biases, norms, tokens of
-    missing cells) are left out."""
-    return {name: value for name, value in model.named_parameters() if value.ndim >= 2}
+    missing cells) are left out, and what is solved rather than learned."""
+    solved = tuple(f"{name}." for name, part in model.named_modules() if getattr(part, "solved", False))
+    found = {name: value for name, value in model.named_parameters() if value.ndim >= 2}
+    return {name: value for name, value in found.items() if not name.startswith(solved)}
 
 
 def percent(share: float) -> str:

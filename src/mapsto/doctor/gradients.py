@@ -27,7 +27,7 @@ def vanishing(patient: Subject) -> Iterable[Issue]:
     slopes = {
         name: slope
         for name, slope in gradients(patient, model).items()
-        if not name.startswith("stems.") and slope.weight
+        if "stems" not in name.split(".") and slope.weight
     }
     sizes = {name: slope.gradient / slope.weight for name, slope in slopes.items()}
     if len(sizes) < 2 or not max(sizes.values()) or not all(map(math.isfinite, sizes.values())):

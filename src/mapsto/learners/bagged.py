@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
@@ -29,6 +29,7 @@ from mapsto.models._bag import Bag
 from mapsto.prediction import USUAL, Keep, Measured
 
 BOTH = ("train", "validation")
+LISTENED = 5_000  # rows, by which it is told whether new ones are like them
 
 
 class Bagged(Supervised):
@@ -44,7 +45,8 @@ class Bagged(Supervised):
         assert self.store is not None
         rows = np.sort(np.concatenate([self.store.rows(split) for split in BOTH]))
         found = np.full(rows.max(initial=0) + 1, -1, np.int64)
-        found[rows] = fold_keys(self.store, rows) % np.uint64(self.nets)
+        of = (fold_keys(self.store, rows) % np.uint64(self.nets)).astype(np.int64)
+        found[rows] = of if len(np.unique(of)) > 1 else rows % self.nets  # all inputs are alike: row by row
         return found
 
     @property
@@ -105,15 +107,26 @@ class Bagged(Supervised):
 
     def measure(self, split: str, keep: Keep = USUAL) -> Measured:
         """Of validation rows: all that are learned from, each answered by the net that did not learn it."""
-        if split != "validation" or keep.store is not None or self.store is None or not self.size(split):
+        if split not in BOTH or keep.store is not None or self.store is None or not self.size(split):
             return super().measure(split, keep)
-        if keep.listen is not None:  # what the nets together make of rows that one of them did not learn
-            for batch in self.iterate(split):
-                self.arrays(batch)
-                keep.listen(batch)
+        if split == "train":
+            if keep.listen is not None:
+                self._listened(self.folds > 0, keep.listen)
+            return super().measure(split, replace(keep, listen=None))
+        if keep.listen is not None:
+            self._listened(self.folds == 0, keep.listen)
         apart = copy.copy(self)
         apart.out_of_fold = True
         return gather(apart, self._by_fold(keep.most), replace(keep, listen=None))
+
+    def _listened(self, at: np.ndarray, listen: Callable[[Batch], None]) -> None:
+        """What the first net makes of rows it learned, or of its fold's (`Bag.looked_at`)."""
+        assert self.store is not None
+        rows = np.flatnonzero(at)[:LISTENED]
+        for low in range(0, len(rows), self.evaluation_batch):
+            batch = self.store.batch(rows[low : low + self.evaluation_batch])
+            self.arrays(batch)
+            listen(batch)
 
     def _by_fold(self, most: int | None) -> Iterator[Batch]:
         """Rows fold by fold; of more than `most` a keyed sample."""

@@ -40,7 +40,8 @@ def logistic(
             return model.fit(values, labels, share).predict_proba
         rotated, back = _rotated(values)
         model.fit(rotated, labels, share)
-    model.coef_, model.n_features_in_ = back(model.coef_), values.shape[1]
+    model.coef_ = back(model.coef_)
+    vars(model)["n_features_in_"] = values.shape[1]
     return model.predict_proba
 
 
@@ -53,7 +54,8 @@ def _rotated(values: Values) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndar
     gram = values @ values.T
     lengths, axes = eigh(np.asarray(gram.toarray() if issparse(gram) else gram, np.float64))
     kept = lengths > 1e-10 * max(lengths[-1], 1e-30)
-    roots, axes = np.sqrt(lengths[kept]), axes[:, kept]
+    kept[-1] = True  # also where all rows are alike
+    roots, axes = np.sqrt(np.maximum(lengths[kept], 1e-30)), axes[:, kept]
     return axes * roots, lambda slopes: np.asarray((values.T @ (axes @ (slopes / roots).T)).T)
 
 

@@ -202,7 +202,7 @@ class FeatureHook:
         heard: list[np.ndarray] = []
 
         def keep(heads: nn.Module, given: tuple[Any, ...]) -> None:
-            found = pool(given[0], self.model.heads.gives).detach().float()
+            found = pool(self.model.looked_at(given[0]), self.model.heads.gives).detach().float()
             heard.append((found.mean(1) if found.ndim == 3 else found).clamp(-6e4, 6e4).half().cpu().numpy())
 
         handle = self.model.heads.register_forward_pre_hook(keep)

@@ -91,6 +91,7 @@ def _affine(line: Predictor, width: int, link: str, sparse: bool) -> tuple[np.nd
 def _linear_in(said: np.ndarray, link: str, usual: int) -> np.ndarray:
     """(n, K): what is linear in the features, of what a line says. usual: the class whose logit is 0; one
     that no training row has is far below it everywhere."""
+    said = said.astype(np.float64)  # TINY is none in 32 bits
     if link == "identity":
         return said
     if link == "logistic":

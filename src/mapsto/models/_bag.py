@@ -42,6 +42,8 @@ class BagHeads(nn.Module):
     def __init__(self, nets: Sequence[Net]):
         super().__init__()
         self.of = nn.ModuleList(net.heads for net in nets)
+        for net in nets:
+            net.heads.gives = self.gives  # trunks pool
 
     def items(self) -> list[tuple[str, Head]]:
         """Those of the first net: all decode alike."""
@@ -91,6 +93,10 @@ class Bag(Net):
             name: torch.stack([one[name] for one in lines], 1).repeat_interleave(members, 1) for name in found
         }
         return found, beside
+
+    def looked_at(self, hidden: Tensor) -> Tensor:
+        """Of a hidden representation the first net's part: some rows that are known are new to that net."""
+        return hidden[:, : hidden.shape[1] // len(self.trunks)]
 
     def net(self, number: int, inputs: Mapping[str, Field]) -> dict[str, Tensor]:
         """{slot: (B, M, ...)} of one net."""

@@ -106,6 +106,10 @@ class Net(nn.Module):
         found = pool(self.hidden(inputs), self.heads.gives)
         return found.mean(1) if found.ndim == 3 else found
 
+    def looked_at(self, hidden: Any) -> Any:
+        """What of a hidden representation tells whether a row is like those that were learned."""
+        return hidden
+
     def forward(
         self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
     ) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from mapsto.models.base import Heads, Net, Stems, Types, flat
 from mapsto.models.linear import feature_shapes, needs_input
 from mapsto.signature import Signature
 
+UNCUT = 1e18  # a feature is never so large; infinity would look like a weight that has overflown
+
 
 @dataclass(frozen=True)
 class Config:
@@ -38,7 +40,7 @@ class Body(nn.Module):
         super().__init__()
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
-        self.register_buffer("most", torch.tensor(math.inf))
+        self.register_buffer("most", torch.tensor(UNCUT))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         known = torch.nan_to_num(flat(features).float(), posinf=0.0, neginf=0.0)

@@ -10,8 +10,9 @@ from mapsto.config import Budget
 from mapsto.recipes._choice import ANYTHING, Facts, Recipe
 from mapsto.recipes._sizes import ADAMW, batch_for
 
+NETS = 5
+LEAST = 20  # rows, of which four fifths may tell something
 FEW = 5_000  # training rows, up to which nets of folds take seconds and one split is a matter of luck
-BAGGED = "a small table: five ensembles of MLPs, each without a fifth of the rows, beside linear models"
 
 
 def decide(facts: Facts) -> dict[str, Any]:
@@ -21,10 +22,11 @@ def decide(facts: Facts) -> dict[str, Any]:
     steps = min(1500, max(400, 100 * math.log2(rows / 64 + 1) ** 1.5))
     width, dropout = (96, 0.2) if rows < 1000 else (192, 0.1) if rows < 6000 else (384, 0.15)
     few = _by_folds(facts)
+    nets, lines = facts.options.get("nets", NETS), facts.options.get("line", facts.linear)
     return {
-        **({"learner": "bagged", "why": BAGGED} if few else {}),
+        **({"learner": "bagged", "why": _by_folds_words(nets, lines)} if few else {}),
         "options": {
-            **({"nets": 5, "line": facts.linear} if few else {}),
+            **({"nets": NETS, "line": facts.linear} if few else {}),
             "width": width,
             "depth": 2,
             "members": 16,
@@ -42,8 +44,13 @@ def _by_folds(facts: Facts) -> bool:
     """Shall nets learn from all rows but a fifth each? As was asked for, else where rows are few."""
     if facts.learner:
         return facts.learner == "bagged"
-    few = facts.rows <= FEW and facts.exchangeable and not facts.started
+    few = LEAST <= facts.rows <= FEW and facts.exchangeable and not facts.started
     return few and facts.options.get("nets", 2) > 1
+
+
+def _by_folds_words(nets: int, lines: bool) -> str:
+    beside = ", beside linear models" if lines else ""
+    return f"a small table: {nets} ensembles of MLPs, each without one of {nets} parts of the rows{beside}"
 
 
 RECIPES = (

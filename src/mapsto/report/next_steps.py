@@ -3,6 +3,7 @@ better, and how to use it. The order is that of docs/when-the-net-loses.md."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ MORE_MINUTES = 3  # times the minutes it learned are advised where it was still 
 WORTH = 0.05  # of the error, by which twice the rows have to better it, to be worth a line
 
 Step = tuple[str, list[str]]  # why, and the commands
+
+DATE = re.compile(r"^\d{4}-\d\d-\d\d-")  # which every run's name is given
 
 
 def next_steps(run: Run, sections: Sequence[Section], findings: Sequence[Finding], at: Path) -> Section:
@@ -59,7 +62,7 @@ def _of_a_loss(run: Run, at: Path) -> Iterator[Step]:
     """A simple model does as well: is the data right, does the net learn, is the simple one enough?"""
     look = on_the_same_data(run, "check")
     yield "Is the data what you think, and does the net learn from it?", [*look, _line("doctor", at)]
-    name = f"{at.name}-baseline"
+    name = f"{DATE.sub('', at.name)}-baseline"
     simple = on_the_same_data(run, "train", "--model", "baseline", "--out", str(at.parent), "--name", name)
     if simple and run.choice.model != "baseline":
         yield "Or take the simple model, which is a run like any other:", simple
@@ -93,10 +96,17 @@ def _numbers(figures: Mapping[str, Any], question: str, *path: Any) -> list[floa
     for figure in figures.get(question, {}).values():
         one: Any = figure
         for name in path:
-            there = isinstance(one, Sequence) or (isinstance(one, Mapping) and name in one)
-            one = one[name] if there else None
+            one = _part(one, name)
         found += [float(one)] if isinstance(one, (int, float)) else []
     return found
+
+
+def _part(figure: Any, name: Any) -> Any:
+    """Of a mapping what has that name, of a list what stands there; None where there is no such part."""
+    if isinstance(figure, Mapping):
+        return figure.get(name)
+    listed = isinstance(figure, (list, tuple)) and isinstance(name, int)
+    return figure[name] if listed and -len(figure) <= name < len(figure) else None
 
 
 def _use(run: Run, at: Path) -> Step:

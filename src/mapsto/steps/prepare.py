@@ -266,6 +266,7 @@ def _facts(run: Run, ready: Prepared, settings: Settings, earlier: WarmStart | N
         if timed and store is not None and settings.model is None
         else None,
         isinstance(ready, Ready) and ready.parts.exchangeable,
+        store is not None and store.weights is not None,
     )
 
 

@@ -31,11 +31,10 @@ def budget_after(run: Run, learner: Learner, store: Any) -> Budget:
                 f"'{without}': a linear model cannot answer it, so there is none to use.\nLeave --model out."
             )
         return Budget(steps=0)
-    if "start_from" not in run.record:
-        lines = getattr(model, "lines", None)
-        penalties: dict[str, dict[int, float]] = {}  # chosen once, for folds differ little
-        for number, line in enumerate(lines.of if lines is not None else ()):
-            _solve(run, line, store, learner.rows_of_net(number), every=False, penalties=penalties)
+    lines = getattr(model, "lines", None)
+    penalties: dict[str, dict[int, float]] = {}  # chosen once, for folds differ little
+    for number, line in enumerate(lines.of if lines is not None else ()):
+        _solve(run, line, store, learner.rows_of_net(number), every=False, penalties=penalties)
     return run.choice.budget
 
 
@@ -51,6 +50,7 @@ def _solve(
     The first output that has none."""
     from mapsto.measure.baseline import features_of
     from mapsto.measure.solved import solve
+    from mapsto.models.baseline import UNCUT
 
     features = features_of(store, rows, plain=_own_features(net))
     without = None
@@ -66,7 +66,7 @@ def _solve(
             if not number:  # where other outputs are known in other rows, they are read as the first is
                 net.body.centre.copy_(torch.from_numpy(found.centre))
                 net.body.scale.copy_(torch.from_numpy(found.scale))
-                net.body.most.fill_(found.most)
+                net.body.most.fill_(min(found.most, UNCUT))
             head.take_line(torch.from_numpy(weight), torch.from_numpy(bias))
     return without
 

@@ -54,6 +54,11 @@ def _parted(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     return [v for _, v in trainable if v.ndim >= 2], [v for _, v in trainable if v.ndim < 2]
 
 
+def _is_outside(path: list[str]) -> bool:
+    """Is a module part of a net's heads or stems; also of one of several nets side by side?"""
+    return path[0] in ("heads", "stems") or (path[0] == "trunks" and "stems" in path)
+
+
 class Muon(Eager):
     """Muon for weights of two and more dimensions that lie between two layers, AdamW for vectors, embeddings
     and heads.
@@ -74,7 +79,7 @@ class Muon(Eager):
         outside = {
             id(p)
             for name, module in model.named_modules()
-            if isinstance(module, nn.Embedding) or name.split(".")[0] in ("heads", "stems")
+            if isinstance(module, nn.Embedding) or _is_outside(name.split("."))
             for p in module.parameters()
         }
         trainable = [p for p in model.parameters() if p.requires_grad]

@@ -90,7 +90,7 @@ def _give(
             of[among] = np.where(chosen == TRAIN, of[among], chosen)
             return
     strata = scan.strata[among] if scan.strata is not None else np.zeros(len(among), np.uint64)
-    if len(among) >= STRATIFY or len(np.unique(strata)) > max(20, len(among) // 4):
+    if len(among) >= STRATIFY or len(np.unique(strata)) > max(20, len(np.unique(keys[among])) // 4):
         strata = np.zeros(len(among), np.uint64)  # a number, or nearly: no classes to be fair to
     _give_exactly(of, among, mixed, keys, strata, wanted)
 

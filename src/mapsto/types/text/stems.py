@@ -162,18 +162,18 @@ class PlainBag(nn.Module):
         super().__init__()
         self.each = buckets // 2  # buckets of words, and as many of characters
         self.upper = upper
-        self.features = self.each or vocabulary
+        self.features = self.counted = self.each or vocabulary
 
     def forward(self, texts: Texts) -> Tensor:
         if texts.bags is None:
-            counts = torch.zeros(len(texts.values), self.features, device=texts.values.device)
+            counts = torch.zeros(len(texts.values), self.counted, device=texts.values.device)
             counts.scatter_add_(1, texts.values, texts.mask.to(counts.dtype))
             return F.normalize((1 + counts.clamp(min=1).log()) * (counts > 0), dim=1)
         bucket, weight = texts.bags.flat[:, 0].long(), texts.bags.flat[:, 1]
         mine = (bucket >= self.each) == self.upper
-        found = torch.zeros(len(texts.bags) * self.features, device=weight.device)
-        found.index_add_(0, texts.bags.row * self.features + bucket % self.each, weight * mine)
-        return F.normalize(found.view(len(texts.bags), self.features), dim=1)
+        found = torch.zeros(len(texts.bags) * self.counted, device=weight.device)
+        found.index_add_(0, texts.bags.row * self.counted + bucket % self.each, weight * mine)
+        return F.normalize(found.view(len(texts.bags), self.counted), dim=1)
 
     def sparse_tensor(self, texts: Texts) -> Tensor:
         """The same, sparse and coalesced, where the texts lie."""
@@ -182,7 +182,7 @@ class PlainBag(nn.Module):
         bucket, weight = texts.bags.flat[:, 0].long(), texts.bags.flat[:, 1]
         mine = ((bucket >= self.each) == self.upper).nonzero()[:, 0]
         at = torch.stack([texts.bags.row[mine], bucket[mine] % self.each])
-        shape = (len(texts.bags), self.features)
+        shape = (len(texts.bags), self.counted)
         found = _sparse(at, weight[mine], shape).coalesce()
         row, values = found.indices()[0], found.values()
         length = torch.zeros(shape[0], device=values.device).index_add_(0, row, values**2).sqrt()
@@ -205,7 +205,7 @@ class PlainBag(nn.Module):
                 bucket[mine] % self.each,
                 texts.bags.flat[:, 1].numpy()[mine],
             )
-        found = csr_array((weight, (row, feature)), shape=(len(texts.values), self.features))
+        found = csr_array((weight, (row, feature)), shape=(len(texts.values), self.counted))
         found.sum_duplicates()
         if texts.bags is None:
             found.data = 1 + np.log(found.data)
@@ -227,6 +227,7 @@ class PlacedBag(PlainBag):
     def __init__(self, vocabulary: int, buckets: int, upper: bool, places: int):
         super().__init__(vocabulary, buckets, upper)
         self.vocabulary, self.places = vocabulary, places
+        self.features = self.counted + places * vocabulary
 
     def forward(self, texts: Texts) -> Tensor:
         row, feature = self._placed(texts)
