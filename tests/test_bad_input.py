@@ -27,7 +27,7 @@ from mapsto.training.eager import AdamW
 
 pytestmark = pytest.mark.usefixtures("without_reports")
 
-QUICK = ("--steps", "2", "--model", "mlp(width=8,depth=1)", "--threads", "1")
+QUICK = ("--steps", "2", "--model", "mlp(width=8,depth=1,nets=1)", "--threads", "1")
 
 
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *words: str) -> str:

@@ -29,7 +29,7 @@ from mapsto.types.number import Number
 
 pytestmark = pytest.mark.usefixtures("without_reports")
 
-SMALL = "mlp(width=32,depth=2,members=4,adapter=output)"
+SMALL = "mlp(nets=1,width=32,depth=2,members=4,adapter=output)"
 
 
 def ignore(event: object) -> None:

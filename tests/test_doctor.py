@@ -216,7 +216,7 @@ SICK: Mapping[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
         lambda place: {"data": shops(), "target": "sign", "steps": 60, "learner": str(place / "one_class.py")},
     ),
     "unscaled inputs": ("unscaled", lambda place: {"data": houses(), "target": "price", "steps": 80, "model": str(place / "raw.py")}),
-    "tiny data, huge net": ("too_large", lambda place: {"data": shops(40), "target": "sign", "steps": 15, "model": "mlp(width=4096, members=1)"}),
+    "tiny data, huge net": ("too_large", lambda place: {"data": shops(40), "target": "sign", "steps": 15, "model": "mlp(width=4096, members=1, nets=1)"}),
     "frozen head": ("frozen_head", lambda place: {"data": shops(), "target": "sign", "steps": 60, "model": str(place / "frozen.py")}),
 }
 HEALTHY: Mapping[str, Callable[[Path], dict[str, Any]]] = {

@@ -32,7 +32,7 @@ from mapsto.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("without_reports")
 
-EXACT = {"model": "mlp(width=32, members=2, dropout=0)", "batch": 32, "precision": "float32", "clip": 1.0}
+EXACT = {"model": "mlp(width=32, members=2, dropout=0, nets=1)", "batch": 32, "precision": "float32", "clip": 1.0}
 
 
 HALF = Plan("cpu", precision="float16", micro_batch=20)

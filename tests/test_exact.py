@@ -62,7 +62,7 @@ PICTURES = (
     "--threads",
     "1",
 )
-CELLS = ("--target", "y", "--model", "mlp(width=32,members=4)", "--ema", "0.9", "--steps", "600", "--batch", "32", "--threads", "1")
+CELLS = ("--target", "y", "--model", "mlp(width=32,members=4,nets=1)", "--ema", "0.9", "--steps", "600", "--batch", "32", "--threads", "1")
 
 
 TEXTS = ("notes:text(hide=0.2, max=20, long=windows) -> topic", "--ema", "0.9", "--steps", "80", "--batch", "16", "--threads", "1")
@@ -192,7 +192,7 @@ def test_all_checkpoints_damaged_is_said(table: Path, tmp_path: Path) -> None:
 
 
 def test_a_budget_in_minutes_is_kept_and_reproduces(table: Path, tmp_path: Path) -> None:
-    run = api.train(table, "x, shop -> y", minutes=0.15, batch=32, model="mlp(width=16)", out=tmp_path, emit=ignore, threads=1)
+    run = api.train(table, "x, shop -> y", minutes=0.15, batch=32, model="mlp(width=16,nets=1)", out=tmp_path, emit=ignore, threads=1)
 
     _, equal = api.reproduce(run.path, emit=ignore)
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 MANY = int(os.environ.get("MAPSTO_TAMPERED", "0"))
 TRIED = ("predict", "evaluate", "report", "doctor", "compare", "resume", "extend", "train --from", "runs")
-OPTIONS = ("--steps", "3", "--threads", "1", "--precision", "float32", "--model", "mlp(width=8)")
+OPTIONS = ("--steps", "3", "--threads", "1", "--precision", "float32", "--model", "mlp(width=8,nets=1)")
 WRONG = (5, -1, 1.5, "x", "", None, [], {}, [[]], {"a": {}}, True, "../../etc/passwd", "/etc/hostname", "\x1b[31m", 10**18, "é" * 300)
 JSON_FILES = ("run.json", "metrics.json", "sections.json", "findings.json", "decisions.jsonl", "log.jsonl")
 ARRAYS = ("rows.npz", "test-0.npz", "baselines.npz", "model.safetensors")

@@ -61,7 +61,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def settled(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    options = {**OPTIONS, "steps": 1, "model": "mlp(width=32, norm=batch)"}
+    options = {**OPTIONS, "steps": 1, "model": "mlp(nets=1, width=32, norm=batch)"}
     return mapsto.train(str(cells), target="y", out=tmp_path_factory.mktemp("settled"), emit=quiet, **options)  # type: ignore[arg-type]
 
 

@@ -54,7 +54,7 @@ def test_micro_batches_equal_one_batch(tmp_path: Path) -> None:
         for i in range(300)
     ]
     run = mapsto.train(
-        rows, "x, z -> y:number", steps=1, batch=48, weight="w", model="mlp(width=16,dropout=0,activation=tanh)", out=tmp_path, emit=ignore
+        rows, "x, z -> y:number", steps=1, batch=48, weight="w", model="mlp(width=16,nets=1,dropout=0,activation=tanh)", out=tmp_path, emit=ignore
     )
     whole = gradients(run, 48)
     for micro in (1, 7, 16):
@@ -63,7 +63,7 @@ def test_micro_batches_equal_one_batch(tmp_path: Path) -> None:
 
 def test_a_micro_batch_of_any_size_trains_alike(table: Path, tmp_path: Path) -> None:
     values = [
-        mapsto.train(table, "x, shop -> y", steps=30, micro_batch=micro, model="mlp(width=16,dropout=0)", out=tmp_path, emit=ignore).metrics["test"][
+        mapsto.train(table, "x, shop -> y", steps=30, micro_batch=micro, model="mlp(width=16,dropout=0,nets=1)", out=tmp_path, emit=ignore).metrics["test"][
             "y"
         ]["r2"]["value"]
         for micro in (32, 5)

@@ -34,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "t.csv").write_text("a,b,y\n" + "".join(f"{i % 7},{i % 5},{'pq'[i % 2]}\n" for i in range(60)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapsto.report.reporting.written", lambda *words: "")
-        assert main(["train", str(folder / "t.csv"), "a, b -> y", "--model", "mlp(width=8)", "--out", str(folder), "--name", "plain", *OPTIONS]) == 0
+        assert main(["train", str(folder / "t.csv"), "a, b -> y", "--model", "mlp(width=8,nets=1)", "--out", str(folder), "--name", "plain", *OPTIONS]) == 0
         next(folder.glob("*-plain")).rename(folder / "plain")
         yield folder
 
