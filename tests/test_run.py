@@ -313,7 +313,7 @@ def test_extend_does_not_forget(tmp_path: Path, capsys: pytest.CaptureFixture[st
     before, added = (accuracy(more.metrics["parts"][name]) for name in ("before", "added"))
     assert had[0] > 0.9 and before[1] == had[1] and before[0] > had[0] - 0.05
     assert added[1] == more.metrics["test"]["y"]["accuracy"]["n"] - had[1] > 15 and added[0] > 0.7
-    assert "rows before" in told and f"(n {had[1]})" in told and "rows added" in api.report(run.path).read_text()
+    assert "rows before" in told and f"({had[1]})" in told and "rows added" in api.report(run.path).read_text()
     assert np.array_equal(np.load(run.path / "rows.npz")["split"][:700], split)
     third = api.extend(run.path, drawn(60, 2, -6.0), steps=20, emit=ignore)  # and once more, from memory
     assert third.record["rows_before"] == 840 and accuracy(third.metrics["parts"]["before"])[1] == accuracy(more.metrics["test"])[1]
