@@ -23,6 +23,7 @@ from mapsto import api
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.measure.predictions import TestPredictions
+from mapsto.outputs._conformal import in_class_set
 from mapsto.run import Run
 from mapsto.steps.prepare import record_of
 
@@ -75,8 +76,9 @@ def coverage(run: Run) -> np.ndarray:
     found = TestPredictions.load(run.path, 0)
     assert found is not None
     output, fitted = run.output(slot.name), run.record["calibration"][slot.name]
-    if "set" in found.predicted:
-        return found.predicted["set"][np.arange(len(found.target)), found.target]
+    if "probability" in found.predicted:
+        inside = in_class_set(found.predicted["probability"], fitted["set"])
+        return inside[np.arange(len(found.target)), found.target]
     half = output.interval(found.predicted, fitted)
     assert half is not None
     return np.abs(found.predicted["value"] - found.target) <= half
