@@ -36,6 +36,9 @@ class Bagged(Supervised):
     """Learn outputs from inputs by nets of a bag, each without one fold of the training and validation
     rows."""
 
+    _fold_of: Tensor | None = (
+        None  # `folds` where batches' row numbers lie, so that no step waits for a device
+    )
     out_of_fold = False  # is each row answered by the net that did not learn it?
 
     @cached_property
@@ -59,7 +62,7 @@ class Bagged(Supervised):
         learns."""
         if isinstance(self.model, Bag) and len(self.model.trunks) > 1:
             return len(self.model.trunks)
-        raise ConfigError("learner 'bagged' needs several nets.\nGive them: --model 'mlp(nets=5)'.")
+        raise ConfigError("learner 'bagged' needs several nets.\nGive them: --model 'NAME(nets=5)'.")
 
     def size(self, split: str, store: Batches | None = None) -> int | None:
         """Rows of both splits are learned from, and both are measured."""
@@ -81,7 +84,9 @@ class Bagged(Supervised):
 
     def loss(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Logs]:
         """Each net's loss on the rows that are not its fold's; a row counts once."""
-        fold = torch.from_numpy(self.folds[batch.rows.cpu().numpy()]).to(self.device)  # type: ignore[union-attr]
+        if self._fold_of is None or self._fold_of.device != batch.rows.device:  # type: ignore[union-attr]
+            self._fold_of = torch.from_numpy(self.folds).to(batch.rows.device)  # type: ignore[union-attr]
+        fold = self._fold_of[batch.rows].to(self.device)
         per_row, count = torch.zeros(batch.size, device=self.device), torch.zeros(())
         for number in range(self.nets):
             losses, count = self._losses(self.model.net(number, batch.inputs), batch)  # type: ignore[operator]

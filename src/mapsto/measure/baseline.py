@@ -26,9 +26,10 @@ from threadpoolctl import threadpool_limits
 
 from mapsto.batch import Field, key
 from mapsto.data.store import Store
-from mapsto.measure.boosting import boosted
+from mapsto.measure.boosting import DENSE, boosted
 from mapsto.measure.linear import Predictor, Values, logistic, nearest, ridge
 from mapsto.measure.scores import Scores, score
+from mapsto.models._lines import WIDE
 from mapsto.models.base import Types
 from mapsto.outputs.base import Output
 from mapsto.prediction import any_known
@@ -36,7 +37,7 @@ from mapsto.signature import Signature
 
 MOST_ROWS = 20_000
 PIECE = 256  # rows whose pictures are held at once
-MOST_FEATURES = 1024  # above: hashed into as many
+MOST_FEATURES = WIDE  # above: hashed into as many
 NEIGHBOURS = 5
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # per row, tried on at most CHOOSING rows
 CHOOSING = 5_000
@@ -49,7 +50,6 @@ NEAREST_WORK, NEAREST_FEWEST = (
 SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
 THIN = 0.1  # filled less than this, many features are kept as a sparse matrix
 MOST_DEVIATIONS = 10.0  # of a plain number from its mean
-DENSE = 0.3  # a sparse matrix's column filled more than this is a plain number
 
 # features, wanted (n, K), mask, penalty, steps -> a linear model
 Line = Callable[[Values, np.ndarray, np.ndarray, float, int], Predictor]
