@@ -13,6 +13,7 @@ import torch
 
 import mapsto
 from mapsto.api import extend
+from mapsto.errors import ConfigError
 from mapsto.learners.bagged import Bagged, fold_keys
 from mapsto.run import Run
 from mapsto.steps.prepare import store_of
@@ -142,3 +143,16 @@ def test_learning_on_with_many_more_rows_keeps_net_and_folds(tmp_path: Path, mon
     after = learner_of(longer).folds
     assert longer.choice.model_options == run.choice.model_options
     assert (after[: len(before)][before >= 0] == before[before >= 0]).all()
+
+
+def test_a_learner_that_weighs_no_lines_gets_none(tmp_path: Path) -> None:
+    place = tmp_path / "plain.py"
+    place.write_text("from mapsto.learners.supervised import Supervised\n\n\nclass Plain(Supervised):\n    weighs_lines = False\n")
+    how = {"steps": 1, "out": tmp_path, "emit": ignore, "plan": "default", "learner": str(place)}
+    rows = [{"text": f"word {i % 7} of {i}", "y": float(i % 7)} for i in range(60)]
+
+    run = mapsto.train(rows, "text:text -> y:number", **how)
+    with pytest.raises(ConfigError, match="line=true would change nothing"):
+        mapsto.train(rows, "text:text -> y:number", model="textcnn(line=true)", **how)
+
+    assert not run.choice.model_options["line"]

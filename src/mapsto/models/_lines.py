@@ -54,9 +54,6 @@ class Lines(nn.Module):
         for value in self.of.parameters():
             nn.init.zeros_(value)
 
-    def __len__(self) -> int:
-        return len(self.of)
-
     def features(self, inputs: Mapping[str, Field]) -> Tensor:
         """(B, F), every input's side by side; sparse where most are 0."""
         named = [(stem, inputs[name]) for name, stem in zip(self.names, self.stems, strict=True)]

@@ -16,7 +16,7 @@ from mapsto.config import Budget, Settings, Training
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.recipes._choice import ANYTHING, INPUTS, MIXED, OUTPUTS, PAIR, Choice, Facts, Recipe
 from mapsto.recipes._sizes import UNTUNED
-from mapsto.registry import module, names
+from mapsto.registry import entry, module, names
 from mapsto.signature import Signature, Slot, parse_call
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def choose(facts: Facts, settings: Settings) -> Choice:
     learner, learner_options = asked_learner or (usual_learner, {})
     if learner == usual_learner:
         learner_options = {**decided.get("learner_options", {}), **learner_options}
+    options = _with_weighed_lines(learner, options, "line" in asked_options)
     usual: Training = decided["training"]
     training = _filled(
         settings.training, replace(usual, lr=FINETUNE_LR * (usual.lr or 0.0)) if facts.started else usual
@@ -129,6 +130,19 @@ def choose(facts: Facts, settings: Settings) -> Choice:
         reasons=(decided.get("why") or recipe.why,),
         found=found,
     )
+
+
+def _with_weighed_lines(learner: str, options: dict[str, Any], asked: bool) -> dict[str, Any]:
+    """Without a recipe's linear models where the learner would not weigh them; ConfigError where they were
+    asked for."""
+    if not options.get("line") or entry("learners", learner).weighs_lines:
+        return options
+    if asked:
+        raise ConfigError(
+            f"learner '{learner}' weighs no linear model beside a net, so line=true would change nothing.\n"
+            "Leave it out, or take --learner supervised."
+        )
+    return {**options, "line": False}
 
 
 def _filled(asked: Training, decided: Training) -> Training:
