@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from mapsto.batch import Field, key
 from mapsto.data.store import Store
 from mapsto.measure.boosting import DENSE, boosted
-from mapsto.measure.linear import Predictor, Values, logistic, nearest, ridge
+from mapsto.measure.linear import Predictor, Values, logistic, nearest, on_own_axes, ridge
 from mapsto.measure.scores import Scores, score
 from mapsto.models._lines import WIDE
 from mapsto.models.base import Types
@@ -292,11 +292,12 @@ def fitted_line(
     )
 
     def error(penalty: float) -> float:
-        predicted = line(values[fit_rows], wanted[fit_rows], mask[fit_rows], penalty, steps)(values[held])
+        predicted = line(fitted, wanted[fit_rows], mask[fit_rows], penalty, steps)(asked)
         return float((np.square(predicted - wanted[held]) * mask[held]).sum())
 
     known = {} if penalties is None else penalties
     if (penalty := known.get(wanted.shape[1])) is None:
+        fitted, asked = on_own_axes(values[fit_rows], values[held])
         penalty = known[wanted.shape[1]] = min(tried, key=error) if len(held) >= 2 else tried[-1]
     return line(values, wanted, mask, penalty, steps)
 

@@ -7,11 +7,14 @@ classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsto.batch import key
-from mapsto.measure.baseline import MOST_FEATURES, Values, softmax_line
+from mapsto.measure.baseline import MOST_FEATURES, softmax_line
+from mapsto.measure.linear import Values, on_own_axes
 
 FOLDS = 5
 SURE, SUREST = (
@@ -37,23 +40,21 @@ def out_of_fold(values: Values, target: np.ndarray, classes: int, seed: int = 0)
     wanted = np.eye(classes, dtype=np.float32)[target]
     fold = np.random.default_rng(key(seed, "label folds", n)).permutation(n) % FOLDS
 
-    def predicted(part: int, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    def predicted(part: int, penalties: Sequence[float]) -> tuple[np.ndarray, list[np.ndarray]]:
         learn, ask = np.flatnonzero(fold != part), np.flatnonzero(fold == part)
-        line = softmax_line(
-            values[learn], wanted[learn], np.ones((len(learn), 1), np.float32), penalty / n, STEPS
-        )
-        return ask, line(values[ask])
+        fitted, asked = on_own_axes(values[learn], values[ask])
+        mask = np.ones((len(learn), 1), np.float32)
+        return ask, [softmax_line(fitted, wanted[learn], mask, one / n, STEPS)(asked) for one in penalties]
 
     found = np.zeros((n, classes))
     with threadpool_limits(1):
-        tried = {
-            penalty: predicted(0, penalty)
-            for penalty in (SPARSE_PENALTIES if issparse(values) else PENALTIES)
-        }
-        best = min(tried, key=lambda penalty: _log_loss(tried[penalty][1], target[tried[penalty][0]]))
-        for part in range(min(FOLDS, n)):
-            ask, probability = tried[best] if part == 0 else predicted(part, best)
-            found[ask] = probability
+        penalties = SPARSE_PENALTIES if issparse(values) else PENALTIES
+        ask, tried = predicted(0, penalties)
+        losses = [_log_loss(probability, target[ask]) for probability in tried]
+        best = int(np.argmin(losses))
+        found[ask] = tried[best]
+        for part in range(1, min(FOLDS, n)):
+            ask, (found[ask],) = predicted(part, penalties[best : best + 1])
     return found
 
 

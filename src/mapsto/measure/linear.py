@@ -36,7 +36,7 @@ def logistic(
             "ignore", "The number of unique classes"
         )  # many classes are a case, not an accident
         model = LogisticRegression(C=1 / (values.shape[0] * penalty), max_iter=steps)
-        if values.shape[0] > FEW_ROWS or 2 * values.shape[0] > values.shape[1]:
+        if not _worth_rotating(values):
             return model.fit(values, labels, share).predict_proba
         rotated, back = _rotated(values)
         model.fit(rotated, labels, share)
@@ -45,18 +45,41 @@ def logistic(
     return model.predict_proba
 
 
+def on_own_axes(values: Values, others: Values) -> tuple[Values, Values]:
+    """Rows (n, F) on which several penalised linear models are to be fitted, and others (m, F) that these are
+    asked: where the former are few and of many features, both on the former's own axes (n or m, R), which are
+    then found once; else as they are."""
+    if not _worth_rotating(values):
+        return values, others
+    axes, roots = _own_axes(values)
+    return axes * roots, _dense(others @ values.T) @ (axes / roots)
+
+
+def _worth_rotating(values: Values) -> bool:
+    return values.shape[0] <= FEW_ROWS and 2 * values.shape[0] <= values.shape[1]
+
+
 def _rotated(values: Values) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """Few rows of many features on their own axes (n, R), on which a penalised model is the same one and each
     step costs n / F of the work; and how its slopes (K, R) become those of the features (K, F)."""
+    axes, roots = _own_axes(values)
+    return axes * roots, lambda slopes: np.asarray((values.T @ (axes @ (slopes / roots).T)).T)
+
+
+def _own_axes(values: Values) -> tuple[np.ndarray, np.ndarray]:
+    """(n, R) and (R,): left singular vectors and singular values of (n, F), by the products of rows."""
     from scipy.linalg import eigh
+
+    squares, axes = eigh(_dense(values @ values.T).astype(np.float64))
+    kept = squares > 1e-10 * max(squares[-1], 1e-30)
+    kept[-1] = True  # also where all rows are alike
+    return axes[:, kept], np.sqrt(np.maximum(squares[kept], 1e-30))
+
+
+def _dense(values: Values) -> np.ndarray:
     from scipy.sparse import issparse
 
-    gram = values @ values.T
-    lengths, axes = eigh(np.asarray(gram.toarray() if issparse(gram) else gram, np.float64))
-    kept = lengths > 1e-10 * max(lengths[-1], 1e-30)
-    kept[-1] = True  # also where all rows are alike
-    roots, axes = np.sqrt(np.maximum(lengths[kept], 1e-30)), axes[:, kept]
-    return axes * roots, lambda slopes: np.asarray((values.T @ (axes @ (slopes / roots).T)).T)
+    return values.toarray() if issparse(values) else np.asarray(values)
 
 
 def ridge(values: Values, wanted: np.ndarray, penalty: float) -> Predictor:
