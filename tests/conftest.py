@@ -10,6 +10,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+# Tests run beside each other: threads that wait for others shall sleep at once, not take a core from them.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 

@@ -7,14 +7,13 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+from forked import Command
 
 from mapsto import api
 from mapsto.cli import main
@@ -23,25 +22,12 @@ from mapsto.run import Run
 
 pytestmark = pytest.mark.usefixtures("without_reports")
 
-# Checkpoints every fifth of a second instead of every 5 s, so that kills fall between, before and into them.
-SCRIPT = """
-import sys, torch
-import mapsto.report.reporting as reporting
-import mapsto.training.trainer as trainer
-from mapsto.cli import main
-reporting.written = lambda *words: ""
-trainer.SAVE, trainer.TICK = 0.2, 0.05
-torch.set_num_threads(1)
-sys.exit(main(sys.argv[1:]))
-"""
+def start(*words: str) -> Command:
+    return Command(*words)
 
 
-def start(*words: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, *words], stdout=subprocess.DEVNULL)
-
-
-def finished(process: subprocess.Popen) -> None:
-    assert process.wait(timeout=300) == 0
+def finished(process: Command) -> None:
+    assert process.wait() == 0
 
 
 def only_run(folder: Path) -> Path | None:
@@ -205,7 +191,7 @@ def ignore(event: object) -> None:
     """Tests read results, not progress."""
 
 
-def wait_for(ready, process: subprocess.Popen, seconds: float = 120) -> None:
+def wait_for(ready, process: Command, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not ready():
         assert process.poll() is None and time.monotonic() < end

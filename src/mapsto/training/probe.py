@@ -43,8 +43,9 @@ HOPELESS = 6  # times the best, warming up included: not even a first
 # bfloat16 must take less than this share of float32's time, float16 of bfloat16's: near-ties stay with the
 # exact arithmetic
 LOWER = 0.93
-# fewer threads, less than this share of what all take: a neighbour that is busy now may be gone soon
-FEWER = 0.85
+# fewer threads, at most this share of what all take: a neighbour that is busy now may be gone soon, and where
+# there is none one may come, from which threads that wait for each other suffer most
+FEWER = {"busy": 0.85, "quiet": 1.05}
 TOLERANCE = (
     0.05  # relative difference of a loss from float32's on the same rows beyond which a candidate is out
 )
@@ -118,7 +119,10 @@ class Probe:
             found.prepared = self.prepared
             self._fit_into_memory(found)
         arithmetic = _candidates(self, self._base(found))
-        candidates = [replace(plan, threads=n) for n in (self.threads, *_fewer(self)) for plan in arithmetic]
+        threads = (self.threads, *_fewer(self))
+        # the plainest by any number of threads first: beside neighbours these differ most, and time is short
+        candidates = [replace(arithmetic[0], threads=n) for n in threads]
+        candidates += [replace(plan, threads=n) for n in threads for plan in arithmetic[1:]]
         if first:
             hopeful = self._choose_rows(candidates[0])
             self._take_turns(
@@ -321,6 +325,7 @@ def _best(candidates: Sequence[Plan], found: Timings) -> Plan:
     first = candidates[0]
     threads = max(plan.threads for plan in candidates)
     right = found.losses[_called(first, threads)]
+    fewer = FEWER["busy" if found.busy else "quiet"]
 
     def weighed(plan: Plan) -> float:
         name = _called(plan, threads)
@@ -331,7 +336,7 @@ def _best(candidates: Sequence[Plan], found: Timings) -> Plan:
         exact = plan.precision == "float32" or first.precision == plan.precision
         # float16, of the narrower range, must gain over bfloat16 too, where there is that
         steps = 0 if exact else 2 if plan.precision == "float16" else 1
-        return found.seconds[name] / LOWER**steps / (1.0 if plan.threads == threads else FEWER)
+        return found.seconds[name] / LOWER**steps / (1.0 if plan.threads == threads else fewer)
 
     return min(candidates, key=weighed)
 
