@@ -27,7 +27,7 @@ from mapsto.training import trainer as trainers
 from mapsto.training.decisions import Decisions
 from mapsto.training.ema import Ema
 from mapsto.training.plan import Plan
-from mapsto.training.probe import Probe, Timings, _best, _candidates, _compilable, _recall, _remember, doubt
+from mapsto.training.probe import Probe, Timings, _best, _called, _candidates, _compilable, _recall, _remember, doubt
 from mapsto.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("without_reports")
@@ -132,6 +132,36 @@ def test_a_winners_own_kinds_are_tried_though_its_threads_seemed_hopeless(settle
 
     assert plan.threads == 2
     assert "2 last" in tried
+
+
+def test_time_that_is_short_goes_to_numbers_of_threads_before_precisions(settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside neighbours one thread is several times as fast as two, bfloat16 hardly ever as fast as that."""
+    probe = probed(settled, "cpu")
+    probe.threads, tried = 2, []
+
+    def timed(plan: Plan, rows: Batch) -> tuple[float, float]:
+        tried.append(plan)
+        if len(tried) > 4:
+            probe.due = 0.0
+        return (1.0 if plan.threads == 2 else 0.1), 1.0
+
+    monkeypatch.setattr(probe, "_timed", timed)
+    monkeypatch.setattr(probe, "_choose_rows", lambda plan: [1, 2])
+    monkeypatch.setattr("mapsto.training.probe._recall", lambda key: None)
+    monkeypatch.setattr("mapsto.training.probe._remember", lambda key, found: None)
+    probe.due, probe.rows = 60.0, probe.batch
+
+    assert probe.plan().threads == 1
+    assert [(plan.threads, plan.precision) for plan in tried[:4]] == [(2, "float32")] * 2 + [(1, "float32")] * 2
+
+
+@pytest.mark.parametrize(("busy", "one", "chosen"), [(False, 1.03, 1), (False, 1.2, 2), (True, 0.9, 2), (True, 0.8, 1)])
+def test_all_threads_must_gain_where_it_is_quiet_and_fewer_where_it_is_not(busy: bool, one: float, chosen: int) -> None:
+    plans = [Plan("cpu", threads=2), Plan("cpu", threads=1)]
+    names = [_called(plan, 2) for plan in plans]
+    timings = Timings(dict(zip(names, (1.0, one), strict=True)), dict.fromkeys(names, 2.0), busy=busy)
+
+    assert _best(plans, timings).threads == chosen
 
 
 def test_a_plan_whose_steps_were_faster_in_truth_is_measured_again(settled: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,17 @@ def test_killed_at_random_instants_ends_bit_identical(data: str, options: tuple[
     assert Run.open(run).metrics["test"] == Run.open(only_run(tmp_path / "unbroken")).metrics["test"]
 
 
-def test_a_truncated_checkpoint_falls_back_to_the_one_before(table: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def unbroken(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What nobody stopped, of 1,500 steps."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    finished(start("train", str(table), *CELLS, "--steps", "1500", "--out", str(folder)))
+    run = only_run(folder)
+    assert run is not None
+    return run
+
+
+def test_a_truncated_checkpoint_falls_back_to_the_one_before(table: Path, tmp_path: Path, unbroken: Path) -> None:
     run = stopped_midway(table, tmp_path)
     newest = run / "checkpoint.safetensors"
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
@@ -128,7 +138,7 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(table: Path, tmp_pa
     resumed = api.resume(run, emit=ignore)
 
     assert resumed.status == "done"
-    assert api.same_weights(run, unbroken(table, tmp_path))
+    assert api.same_weights(run, unbroken)
 
 
 def test_two_resumes_of_one_run_at_once(table: Path, tmp_path: Path) -> None:
@@ -139,10 +149,10 @@ def test_two_resumes_of_one_run_at_once(table: Path, tmp_path: Path) -> None:
         api.resume(run, emit=ignore)
 
 
-def test_sigterm_saves_and_resume_goes_on(table: Path, tmp_path: Path) -> None:
+def test_sigterm_saves_and_resume_goes_on(table: Path, tmp_path: Path, unbroken: Path) -> None:
     run = stopped_midway(table, tmp_path, number=signal.SIGTERM, code=143)
 
-    assert api.same_weights(api.resume(run, emit=ignore).path, unbroken(table, tmp_path))
+    assert api.same_weights(api.resume(run, emit=ignore).path, unbroken)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["terminated", "interrupted"])
@@ -228,12 +238,5 @@ def stopped_midway(table: Path, tmp_path: Path, number: int = signal.SIGKILL, co
     process.send_signal(number)
     assert process.wait(timeout=120) == code
     run = only_run(tmp_path / "stopped")
-    assert run is not None
-    return run
-
-
-def unbroken(table: Path, tmp_path: Path) -> Path:
-    finished(start("train", str(table), *CELLS, "--steps", "1500", "--out", str(tmp_path / "unbroken")))
-    run = only_run(tmp_path / "unbroken")
     assert run is not None
     return run
