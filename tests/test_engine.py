@@ -27,7 +27,17 @@ from mapsto.training import trainer as trainers
 from mapsto.training.decisions import Decisions
 from mapsto.training.ema import Ema
 from mapsto.training.plan import Plan
-from mapsto.training.probe import Probe, Timings, _best, _called, _candidates, _compilable, _recall, _remember, doubt
+from mapsto.training.probe import (
+    Probe,
+    Timings,
+    _best,
+    _called,
+    _candidates,
+    _compilable,
+    _recall,
+    _remember,
+    doubt,
+)
 from mapsto.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("without_reports")
