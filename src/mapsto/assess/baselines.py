@@ -13,6 +13,7 @@ from mapsto.blocks import Section, Table
 from mapsto.files import read_arrays
 from mapsto.measure.intervals import difference
 from mapsto.metrics import Metric
+from mapsto.registry import entry
 
 TITLE = "Is it better than something simple?"
 NAMES: Mapping[str, str] = {
@@ -58,9 +59,10 @@ def assess(view: View, seconds: float) -> Section:
                     ends,
                 )
             )
+    splits = entry("learners", view.run.choice.learner).learns_from
     caption = (
-        "the net and each baseline on the same rows; the difference is paired, with its 95% interval. Marked:"
-        " not better beyond chance."
+        f"the net and each baseline on the same rows, learned from those of {' and '.join(splits)}; the"
+        " difference is paired, with its 95% interval. Marked: not better beyond chance."
     )
     columns = ("output", "against", "metric", "net", "baseline", "difference", "95%")
     return Section(

@@ -238,7 +238,8 @@ class Subject:
     @cached_property
     def held(self) -> Batch:
         """A sample of the rows that nothing was learned from."""
-        return self.sample("validation", "test")
+        learned = self.learner(self.first).learns_from
+        return self.sample(*(split for split in ("validation", "test") if split not in learned))
 
     @cached_property
     def batches(self) -> list[Batch]:

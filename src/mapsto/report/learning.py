@@ -9,6 +9,7 @@ import numpy as np
 
 from mapsto.blocks import Line, Lines
 from mapsto.files import read_json_lines
+from mapsto.registry import entry
 from mapsto.run import Run
 from mapsto.training.budget import shape
 
@@ -17,6 +18,12 @@ FEW = 60  # evaluations up to which each is a dot
 
 Log = Sequence[Mapping[str, Any]]
 Marks = tuple[tuple[float, str], ...]
+
+
+def held_out(run: Run) -> str:
+    """The rows that chose the weights, in words."""
+    together = "validation" in entry("learners", run.choice.learner).learns_from
+    return "rows that each net had not seen" if together else "validation rows"
 
 
 def losses(run: Run, log: Log, marks: Marks) -> Lines | None:

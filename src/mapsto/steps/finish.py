@@ -71,6 +71,8 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
         vars(run).pop(name, None)
     test = metrics.get("test", {})
     more: Event = {"stopped": trainer.stop, "best": trainer.best_weights.of, "parts": values_of(parts)}
+    if beside and len(learner.learns_from) > 1:  # else the rows that everyone expects
+        more["learned_from"] = {"splits": list(learner.learns_from), "rows": len(learner.rows)}
     more["cautions"] = cautions(run, trainer, test, beside)
     run.save(cautions=more["cautions"])
     samples = {

@@ -26,7 +26,16 @@ def table(event: Event) -> list[str]:
         title = f"{slot} ({counts.pop():,} test rows)" if len(counts) == 1 else f"{slot} (test rows)"
         for names in _pieces(lines, title, metrics):
             found += ["", *_aligned(lines, title, {name: _titled(name, metrics[name]) for name in names})]
-    return found[1:]
+    return [*found[1:], *_learned_from(event)]
+
+
+def _learned_from(event: Event) -> list[str]:
+    """Of which rows net and baselines are made, where these are not the training rows alone: so no run of a
+    baseline that learns from those agrees with the figures to its last digit."""
+    known = event.get("learned_from")
+    if known is None:
+        return []
+    return [f"net and baselines learned from {known['rows']:,} rows: {' and '.join(known['splits'])}"]
 
 
 def _titled(name: str, score: Mapping[str, Any]) -> str:
