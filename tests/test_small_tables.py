@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,16 @@ import numpy as np
 import pytest
 
 import mapsto
+from mapsto.measure.baseline import Features, answers
+from mapsto.outputs.classes import Classes
+from mapsto.outputs.labels import Labels
+from mapsto.outputs.regression import Regression
 from mapsto.report import decisions, facts
 from mapsto.run import Run
 from mapsto.terminal.results import table as results
+from mapsto.types.categories import Categories
+from mapsto.types.category import Category
+from mapsto.types.number import Number
 
 pytestmark = pytest.mark.usefixtures("without_reports", "one_thread")
 BAG, NET = "mlp(width=8, depth=1, members=2, nets=2)", "mlp(width=8, depth=1, members=2, nets=1)"
@@ -44,3 +52,36 @@ def test_a_run_says_which_rows_it_and_its_baselines_learned_from(tmp_path: Path)
     assert "learned_from" not in told_of_one[-1]
     assert f"{counts['train']} to learn from, {counts['validation']} to choose by" in facts.data(one, True).headline
     assert "on validation rows" in str(decisions.decided(one))
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_weights_of_rows_count_in_every_baseline(labels: bool) -> None:
+    draw = np.random.default_rng(0)
+    values, target = draw.normal(size=(200, 2)), np.arange(200) % 2
+    weight = np.where(target == 1, 9.0, 1.0)
+    output = Labels(Categories(vocabulary=("up",))) if labels else Classes(Category(vocabulary=("down", "up")))
+    truth = target[:, None] if labels else target
+    plain = Features(values, truth, np.ones(200, bool))
+
+    even = answers(plain, plain, output)
+    heavy = answers(dataclasses.replace(plain, weight=weight), plain, output)
+
+    assert set(heavy) == {output.trivial, "linear", "nearest", "boosting"}
+    for name in heavy:
+        assert abs(even[name]["probability"][:, -1].mean() - 0.5) < 0.05, name
+        assert 0.8 < heavy[name]["probability"][:, -1].mean() < 0.95, name
+    known = dataclasses.replace(plain, weight=np.where(np.arange(200) < 100, 0.0, 1.0))
+    half = Features(values[100:], truth[100:], np.ones(100, bool))
+    np.testing.assert_array_equal(
+        answers(known, plain, output)["linear"]["probability"], answers(half, plain, output)["linear"]["probability"]
+    )
+
+
+def test_a_number_without_a_finite_value_bends_no_line() -> None:
+    values = np.arange(60.0)[:, None]
+    target = np.where(np.arange(60) % 10 == 0, np.inf, 3 * values[:, 0])
+    plain = Features(values, target, np.ones(60, bool))
+
+    found = answers(plain, plain, Regression(Number()))["linear"]["value"]
+
+    np.testing.assert_allclose(found, 3 * values[:, 0], atol=0.5)

@@ -11,7 +11,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsto.batch import key
-from mapsto.measure.baseline import MOST_FEATURES, Values, softmax_line
+from mapsto.measure.baseline import MOST_FEATURES
+from mapsto.measure.linear import Values, softmax_line
 
 FOLDS = 5
 SURE, SUREST = (

@@ -266,7 +266,6 @@ def _facts(run: Run, ready: Prepared, settings: Settings, earlier: WarmStart | N
         if timed and store is not None and settings.model is None
         else None,
         isinstance(ready, Ready) and ready.parts.exchangeable,
-        store is not None and store.weights is not None,
     )
 
 
