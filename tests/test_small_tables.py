@@ -85,3 +85,17 @@ def test_a_number_without_a_finite_value_bends_no_line() -> None:
     found = answers(plain, plain, Regression(Number()))["linear"]["value"]
 
     np.testing.assert_allclose(found, 3 * values[:, 0], atol=0.5)
+
+
+def test_figures_of_baselines_are_of_all_folds_together_as_those_of_the_net_are(tmp_path: Path) -> None:
+    run, told = train(tmp_path, "x -> kind", data=rows(60), folds=2)
+
+    parts = [Run.open(path) for path in sorted((run.path / "folds").iterdir())]
+    beside, counts = run.metrics["baselines"]["kind"], [part.record["rows"]["test"] for part in parts]
+    assert {one["n"] for scores in beside.values() for one in scores.values()} == {sum(counts)} == {60}
+    for name, scores in beside.items():
+        known = [part.metrics["baselines"]["kind"][name]["accuracy"]["value"] for part in parts]
+        assert scores["accuracy"]["value"] == pytest.approx(np.average(known, weights=counts)), name
+        assert 0 < scores["auc"]["low"] < scores["auc"]["value"] < scores["auc"]["high"], name
+        assert scores["auc"]["definition"] == parts[0].metrics["test"]["kind"]["auc"]["definition"]
+    assert told[-1]["baselines"] == {"kind": beside}
