@@ -11,6 +11,7 @@ import pytest
 
 import mapsto
 from mapsto.measure.baseline import Features, answers
+from mapsto.models.base import parameters_of
 from mapsto.outputs.classes import Classes
 from mapsto.outputs.labels import Labels
 from mapsto.outputs.regression import Regression
@@ -22,7 +23,7 @@ from mapsto.types.category import Category
 from mapsto.types.number import Number
 
 pytestmark = pytest.mark.usefixtures("without_reports", "one_thread")
-BAG, NET = "mlp(width=8, depth=1, members=2, nets=2)", "mlp(width=8, depth=1, members=2, nets=1)"
+BAG, NET = "mlp(width=8, depth=1, members=2, nets=2, line=true)", "mlp(width=8, depth=1, members=2, nets=1)"
 
 
 def rows(count: int = 120, seed: int = 0) -> list[dict[str, Any]]:
@@ -52,6 +53,12 @@ def test_a_run_says_which_rows_it_and_its_baselines_learned_from(tmp_path: Path)
     assert "learned_from" not in told_of_one[-1]
     assert f"{counts['train']} to learn from, {counts['validation']} to choose by" in facts.data(one, True).headline
     assert "on validation rows" in str(decisions.decided(one))
+
+    edges, solved = (parameters_of(bag.model, mark) for mark in ("at_edge", "solved"))
+    assert {name.split(".")[0] for name in edges} == {"trunks", "heads", "lines"}
+    assert all(".stems." in name or ".heads." in f".{name}" for name in edges)
+    assert any(".stems." in name for name in edges) and any(name.startswith("heads.") for name in edges)
+    assert solved == {name for name, _ in bag.model.named_parameters() if name.startswith("lines.")} != set()
 
 
 @pytest.mark.parametrize("labels", [False, True])

@@ -412,6 +412,10 @@ class DataType:
         csr_array where most of it is 0."""
         return stem(values).flatten(1).float().numpy()
 
+    def plain_tensor(self, stem: nn.Module, values: Field) -> Tensor | None:
+        """The same where the values lie, sparse and coalesced; None where it is not mostly 0."""
+        return None
+
     @classmethod
     def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
         """One module for all slots of this type: {name: values} -> {name: features}. Override to do them in
