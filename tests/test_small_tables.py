@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import mapsto
+from mapsto.api import extend
+from mapsto.errors import ConfigError
 from mapsto.measure.baseline import Features, answers
 from mapsto.models.base import parameters_of
 from mapsto.outputs.classes import Classes
@@ -106,3 +108,24 @@ def test_figures_of_baselines_are_of_all_folds_together_as_those_of_the_net_are(
         assert 0 < scores["auc"]["low"] < scores["auc"]["value"] < scores["auc"]["high"], name
         assert scores["auc"]["definition"] == parts[0].metrics["test"]["kind"]["auc"]["definition"]
     assert told[-1]["baselines"] == {"kind": beside}
+
+
+def test_learning_on_that_changes_nothing_says_so(tmp_path: Path) -> None:
+    run, _ = train(tmp_path, "x -> y:number", lr=1e-60)
+    solved, _ = train(tmp_path, "x -> y:number", model="baseline", steps=None)
+    told: list[dict[str, Any]] = []
+
+    extend(run.path, steps=1, emit=told.append, before=rows())
+    with pytest.raises(ConfigError, match="solved at once from its rows, so learning on would change nothing"):
+        extend(solved.path, emit=told.append, before=rows())
+
+    assert told[-1]["text"] == "nothing changed: no step made the weights better on validation rows; they are those it had"
+
+
+def test_a_linear_model_that_no_row_weighs_is_told_of(tmp_path: Path) -> None:
+    said = "no validation rows say how much the linear model beside the net counts, so it counts nothing"
+    few = [{**row, "who": i % 3} for i, row in enumerate(rows(30))]  # three groups: none is held back
+
+    one, _ = train(tmp_path, "x -> kind", data=few, model="mlp(width=8, line=true)", learner="supervised", group="who")
+
+    assert not one.record["rows"]["validation"] and any(said in sentence for sentence in one.record["said"])

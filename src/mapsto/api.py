@@ -26,9 +26,10 @@ from mapsto.files import locked
 from mapsto.run import Run
 from mapsto.run.segments import leave_behind, put_back, set_aside
 from mapsto.source import Source
-from mapsto.steps.early import absolute, check_early
-from mapsto.steps.prepare import part_of, parts_of, prepare, record_of, reopen, store_of
+from mapsto.steps.early import absolute, check_early, check_more
+from mapsto.steps.prepare import part_of, parts_of, prepare, reading_of_new, record_of, reopen, store_of
 from mapsto.steps.solve import budget_after
+from mapsto.steps.words import unchanged_words
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
@@ -197,10 +198,11 @@ def extend(
     run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
+    check_more(run, data is not None)
     given = settings_of(budget)
     if (asked := given.budget) == Budget():
         asked = Budget(minutes=run.choice.budget.minutes or 5.0)
-    reading = _reading_of_new(run, given.reading)
+    reading = reading_of_new(run, given.reading)
     # an error before anything is touched
     source, known = (None, {}) if data is None else _with_new(run, data, before, reading)
     with locked(run.path):
@@ -224,7 +226,10 @@ def extend(
         leave_behind(run)
         run = Run.open(run.path)
     try:
-        return fit(run, source, emit, started)
+        run = fit(run, source, emit, started)
+        if same_weights(run.path / kept, run.path):
+            emit({"event": "note", "text": unchanged_words(run)})
+        return run
     except MapstoError:
         if not any((run.path / name).exists() for name in (NAME, PREVIOUS, "model.safetensors")):
             put_back(run, kept)
@@ -313,14 +318,6 @@ def _with_new(run: Run, data: Any, before: Any, reading: Reading) -> tuple[Sourc
     rows = len(run.kept_rows()["split"])
     data = {"name": source.name, "locations": locations, "fingerprint": source.fingerprint, "parts": parts}
     return source, {"data": data, "rows_before": rows}
-
-
-def _reading_of_new(run: Run, new: Reading) -> Reading:
-    """How new rows are opened: as the others, but for what the signature says by now, and the test rows,
-    which are there."""
-    known = run.settings.reading
-    follow, root = known.follow_links or new.follow_links, new.root or known.root
-    return replace(known, target=None, test=None, follow_links=follow, root=root)
 
 
 def _fit_folds(run: Run, source: Source, emit: Emit) -> Run:

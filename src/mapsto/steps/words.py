@@ -1,9 +1,11 @@
-"""What a person is told of decisions before the first step."""
+"""What a person is told of decisions before the first step, and of steps that changed nothing."""
 
 from __future__ import annotations
 
 from mapsto import models, recipes
 from mapsto.data.encode import spots
+from mapsto.registry import entry
+from mapsto.run import Run
 from mapsto.signature import Signature
 from mapsto.steps.rows import Types
 
@@ -27,3 +29,23 @@ def optimizer_words(choice: recipes.Choice) -> list[str]:
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
     return [f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}"]
+
+
+def line_words(choice: recipes.Choice, validation_rows: int) -> list[str]:
+    """Of a linear model beside the net that will count nothing, for no rows are there to weigh it by."""
+    learner = entry("learners", choice.learner)
+    if not choice.model_options.get("line") or validation_rows or "validation" in learner.learns_from:
+        return []
+    return [
+        "no validation rows say how much the linear model beside the net counts, so it counts nothing: add"
+        " rows, or leave line out"
+    ]
+
+
+def unchanged_words(run: Run) -> str:
+    """Why a run that was extended weighs as it did, and what would change it."""
+    if models.solved(run.choice.model, run.choice.model_options):
+        return "nothing changed: the new rows left the solution as it was"
+    if not run.record.get("steps"):
+        return "nothing changed: no step was taken; give it --minutes, --steps or --epochs"
+    return "nothing changed: no step made the weights better on validation rows; they are those it had"
