@@ -11,8 +11,13 @@ import pytest
 
 import mapsto
 from mapsto.api import extend
+from mapsto.assess import confusion
+from mapsto.assess._ask import view_on
+from mapsto.cli import main
 from mapsto.errors import ConfigError
 from mapsto.measure.baseline import Features, answers
+from mapsto.measure.scores import score
+from mapsto.metrics.numbers import REGRESSION
 from mapsto.models.base import parameters_of
 from mapsto.outputs.classes import Classes
 from mapsto.outputs.labels import Labels
@@ -129,3 +134,37 @@ def test_a_linear_model_that_no_row_weighs_is_told_of(tmp_path: Path) -> None:
     one, _ = train(tmp_path, "x -> kind", data=few, model="mlp(width=8, line=true)", learner="supervised", group="who")
 
     assert not one.record["rows"]["validation"] and any(said in sentence for sentence in one.record["said"])
+
+
+def test_a_run_of_numbers_draws_its_validation_loss_and_tells_one_time_and_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, told = train(tmp_path, "x, z -> y:number", data=[{**row, "z": 3.0} for row in rows()], keep="z", steps=4)
+
+    curves = facts.curves(run)
+    assert curves is not None
+    (loss, *_), figures = curves.blocks, run.metrics["validation"]["y"]
+    assert [line.name for line in loss.lines][1] == "validation loss"
+    std, best = run.types["output", "y"].std, run.record["best_step"]
+    at = [entry["step"] for entry in run.history].index(best)
+    assert loss.lines[1].y[at] == pytest.approx((figures["rmse"]["value"] / std) ** 2, rel=1e-3)
+    assert run.record["seconds"] == told[-1]["seconds"] == pytest.approx(sum(one["seconds"] for one in run.record["cost"]["phases"].values()), abs=0.01)
+    assert facts.weights(run)[0] == sum(value.numel() for value in run.model.parameters())
+    assert run.types["input", "z"].about() == "always 3" and run.types["input", "x"].about().startswith("mean ")
+    asked = view_on(run)
+    assert confusion.assess(asked, 1.0).title == "How far are its answers from the truth?"
+
+    path = tmp_path / "new.csv"
+    path.write_text("x,z\n1,3\n2,3\n0.5,3\n")
+    main(["embed", str(run.path), str(path), "--out", str(tmp_path / "v.npy")])
+
+    vectors = np.load(tmp_path / "v.npy")
+    assert vectors.shape == (3, 8) and np.allclose(vectors, run.embed(str(path)))
+    assert capsys.readouterr().err.strip() == f"{tmp_path / 'v.npy'}: 3 rows of 8 numbers, float32"
+
+
+def test_of_few_rows_no_interval_is_told() -> None:
+    value, truth = np.array([1.0, 2.5, 3.0, 5.0, 4.0]), np.arange(5.0)
+    few, enough = (score(REGRESSION, {"value": value[:n]}, truth[:n], np.ones(n, bool)) for n in (4, 5))
+
+    assert few["mae"]["low"] is None and few["mae"]["value"] is not None and enough["mae"]["low"] is not None
+    event = {"test": {"y": few}, "baselines": {}}
+    assert results(event)[-1].split() == ["95%", "interval", *(["too", "few", "rows"] * 3)]

@@ -118,7 +118,9 @@ def fit(
 
             done, made = finish(run, trainer, store, time.monotonic() - started)
             timer.lap("measuring")
-            run.save(cost=timer.record(learner.device))
+            seconds = round(timer.seconds, 2)  # the same on the page as in the terminal
+            run.save(cost=timer.record(learner.device), seconds=seconds)
+            done["seconds"] = seconds
             for checkpoint in (NAME, PREVIOUS):
                 (run.path / checkpoint).unlink(missing_ok=True)
         if "fold" not in run.record:  # a cross-validation is reported, and told, as a whole

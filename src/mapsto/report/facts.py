@@ -278,8 +278,8 @@ def curves(run: Run) -> Section | None:
     blocks = [] if drawn is None else [drawn]
     together = learning.validation_loss(run) if drawn is not None and len(drawn.lines) > 1 else None
     for slot, metric in _followed(run, log):
-        if (slot, metric) == together:
-            continue
+        if (slot, metric) == together and run.output(slot).as_loss(2.0) == 2.0:
+            continue  # drawn already
         values = tuple(entry["scores"].get(slot, {}).get(metric) for entry in log)
         what = f"{named(metric)} on {learning.held_out(run)}" + (f": {slot}" if len(run.signature.outputs) > 1 else "")
         blocks.append(
@@ -318,7 +318,8 @@ def machine(run: Run) -> Section:
 
 
 def weights(run: Run) -> tuple[int, int] | None:
-    """(numbers in the net, bytes of its file); None where there is no file that can be read."""
+    """(numbers that were learned, or in runs of an older mapsto all in the file; bytes of the file); None
+    where there is no file that can be read."""
     path = run.path / "model.safetensors"
     try:
         with safe_open(path, "np") as file:
@@ -331,7 +332,7 @@ def weights(run: Run) -> tuple[int, int] | None:
         for side in shape:
             numbers *= side
         count += numbers
-    return count, path.stat().st_size
+    return run.record.get("parameters", count), path.stat().st_size
 
 
 def tiles(run: Run) -> list[tuple[str, str]]:
@@ -344,7 +345,7 @@ def tiles(run: Run) -> list[tuple[str, str]]:
     if run.record.get("seconds"):
         found.append((duration(run.record["seconds"]), f"of training, {run.record.get('steps', 0):,} steps"))
     if known := weights(run):
-        found.append((_many(known[0]), f"numbers in the net, {size(known[1])}"))
+        found.append((_many(known[0]), f"parameters of the net, {size(known[1])}"))
     return found
 
 

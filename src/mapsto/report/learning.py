@@ -34,7 +34,8 @@ def losses(run: Run, log: Log, marks: Marks) -> Lines | None:
     curves = [Line("training loss, mean since the last look", steps, loss, points=len(log) <= FEW)]
     title = "training loss, mean since the last look"
     if (other := validation_loss(run)) is not None:
-        values = tuple(entry["scores"].get(other[0], {}).get(other[1]) for entry in log)
+        known = (entry["scores"].get(other[0], {}).get(other[1]) for entry in log)
+        values = tuple(None if value is None else run.output(other[0]).as_loss(value) for value in known)
         if any(value is not None for value in values):
             curves.append(Line("validation loss", steps, values, points=len(log) <= FEW))
             title = "loss"
@@ -42,7 +43,7 @@ def losses(run: Run, log: Log, marks: Marks) -> Lines | None:
 
 
 def validation_loss(run: Run) -> tuple[str, str] | None:
-    """(output, metric) whose value on validation rows is the loss that is learned by. None where there is
+    """(output, metric) whose value on validation rows tells the loss that is learned by. None where there is
     none, or where the loss is a sum over outputs."""
     outputs = [slot.name for slot in run.signature.outputs]
     metric = run.output(outputs[0]).loss_metric if len(outputs) == 1 else ""

@@ -57,6 +57,7 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
         status="done",
         calibration=scales,
         weights=weights,
+        parameters=sum(value.numel() for value in learner.model.parameters()),
         seconds=round(seconds, 2),
         steps=trainer.step,
         best_step=trainer.best_weights.step,

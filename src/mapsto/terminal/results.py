@@ -10,6 +10,7 @@ from mapsto.terminal.words import number
 
 WIDTH = 110  # characters of a line, beyond which metrics go on below
 NET = "net"
+FEW = 5  # rows, below which no interval is told (`measure.scores`)
 
 Lines = list[tuple[str, dict[str, str]]]  # what a line is called, and {metric: its figure in words}
 
@@ -82,7 +83,7 @@ def _lines(event: Event, slot: str, metrics: Mapping[str, Any]) -> Lines:
             rows.append(
                 (
                     "    95% interval",
-                    {m: f"{number(one['low'])}–{number(one['high'])}" for m, one in metrics.items()},
+                    {m: _interval(one) for m, one in metrics.items()},
                 )
             )
             rows += _of_parts(event, slot)
@@ -90,6 +91,13 @@ def _lines(event: Event, slot: str, metrics: Mapping[str, Any]) -> Lines:
     if len(counts) > 1:
         rows.append(("  rows", {m: f"{one['n']:,}" for m, one in metrics.items()}))
     return rows
+
+
+def _interval(score: Mapping[str, Any]) -> str:
+    """Its ends; nothing where there are none."""
+    if score["low"] is not None:
+        return f"{number(score['low'])}–{number(score['high'])}"
+    return "too few rows" if score["value"] is not None and score["n"] < FEW else "—"
 
 
 def _of_parts(event: Event, slot: str) -> Lines:

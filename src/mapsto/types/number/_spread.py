@@ -28,6 +28,13 @@ def _without_far(values: np.ndarray) -> np.ndarray:
     return values[np.abs(values - middle) <= FAR / 10 * span]
 
 
+def spread_words(distinct: int, mean: float, std: float, log: bool) -> str:
+    """Of a column with so many different values, for people."""
+    if distinct < 2:
+        return f"always {mean:,.4g}" if distinct else "no value is known"
+    return f"mean {mean:,.4g}, spread {std:,.4g}" + (", on the scale log(1 + |x|)" if log else "")
+
+
 def said_far(name: str, mean: float, reach: float) -> str:
     """reach: how far from the mean a value of the column counts; 0: however far."""
     if not reach:
