@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 import mapsto
 from mapsto.api import extend
-from mapsto.assess import confusion
+from mapsto.assess import confusion, dependence
 from mapsto.assess._ask import view_on
+from mapsto.blocks import Bars, Lines
 from mapsto.cli import main
 from mapsto.errors import ConfigError
 from mapsto.measure.baseline import Features, answers
@@ -168,3 +170,21 @@ def test_of_few_rows_no_interval_is_told() -> None:
     assert few["mae"]["low"] is None and few["mae"]["value"] is not None and enough["mae"]["low"] is not None
     event = {"test": {"y": few}, "baselines": {}}
     assert results(event)[-1].split() == ["95%", "interval", *(["too", "few", "rows"] * 3)]
+
+
+def test_dependence_names_dates_and_asks_of_missing_cells(tmp_path: Path) -> None:
+    day = datetime.date(2020, 1, 1)
+    data = [
+        {**row, "on": (day + datetime.timedelta(i)).isoformat(), "x": None if i % 5 == 0 else row["x"]}
+        for i, row in enumerate(rows())
+    ]
+    run, _ = train(tmp_path, "x, on -> y:number", data=data)
+
+    section = dependence.assess(view_on(run), 1.0)
+
+    lines, bars = sorted(section.blocks, key=lambda block: isinstance(block, Bars))
+    assert isinstance(lines, Lines) and "Where it is missing: " in lines.caption and None not in lines.lines[0].x
+    assert isinstance(bars, Bars) and all(label.startswith("2020-0") and len(label) == 10 for label in bars.labels)
+    curves = section.figures["y"]["curves"]
+    assert curves["x"]["grid"][-1] is None and None not in curves["on"]["grid"]
+    assert "on" not in section.headline or "2020-0" in section.headline

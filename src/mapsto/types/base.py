@@ -371,6 +371,11 @@ class DataType:
         read, missing ones as None, which the caller makes a part of its own. Asked of unfitted rooms too."""
         return {}
 
+    def ticks(self, places: np.ndarray) -> tuple[tuple[float, str], ...] | None:
+        """Ascending places on an axis of such values, moved to where a person would put them, each with its
+        name; None where they are told as any numbers are."""
+        return None
+
     @property
     def corruptions(self) -> Mapping[str, tuple[float, ...]]:
         """What happens to such values in the world: {name with its unit: levels, weakest first}. Columns

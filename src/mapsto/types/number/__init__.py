@@ -34,7 +34,7 @@ from mapsto.types.number._around import (
     said_dates,
 )
 from mapsto.types.number._calendar import calendar
-from mapsto.types.number._spread import knots, said_far, spread_of, spread_words
+from mapsto.types.number._spread import date_ticks, knots, said_far, spread_of, spread_words
 from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
 from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
@@ -357,11 +357,11 @@ class Number(DataType):
         return iso(value) if isinstance(value, Moment) or self.kind == "date" else f"{value:g}"
 
     def about(self, names: bool = True) -> str:
-        if self.kind == "date":
-            return (
-                f"dates around {iso(round(self.mean / DAY) * DAY)}, give or take {self.std / DAY:,.3g} days"
-            )
-        return spread_words(self.distinct, self.mean, self.std, self.log)
+        dates = self.kind == "date" and self.distinct
+        return spread_words(self.distinct, self.mean, self.std, self.log, bool(dates))
+
+    def ticks(self, places: np.ndarray) -> tuple[tuple[float, str], ...] | None:
+        return date_ticks(places) if self.kind == "date" else None
 
     def shown(self, value: float) -> Any:
         """A predicted value in the data's own terms: a date as it is written."""
