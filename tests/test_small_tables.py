@@ -27,6 +27,7 @@ from mapsto.outputs.regression import Regression
 from mapsto.report import decisions, facts
 from mapsto.run import Run
 from mapsto.terminal.results import table as results
+from mapsto.terminal.words import fitting, wrapped
 from mapsto.types.categories import Categories
 from mapsto.types.category import Category
 from mapsto.types.number import Number
@@ -188,3 +189,19 @@ def test_dependence_names_dates_and_asks_of_missing_cells(tmp_path: Path) -> Non
     curves = section.figures["y"]["curves"]
     assert curves["x"]["grid"][-1] is None and None not in curves["on"]["grid"]
     assert "on" not in section.headline or "2020-0" in section.headline
+
+
+def test_a_narrow_terminal_shows_whole_tables_and_whole_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "58")
+    names = ("accuracy", "balanced_accuracy", "f1", "auc", "log_loss")
+    scores = {name: {"value": 0.5, "low": 0.25, "high": 0.75, "n": 154} for name in names}
+    event = {"test": {"y": scores}, "baselines": {"y": {"boosting": scores}}}
+
+    shown = results(event)
+
+    assert max(map(len, shown)) <= 58 and all(any(name in line for line in shown) for name in names)
+    sentence = "  x0:number, x1:number, x2:number, x3:number, x4:number -> y:category"
+    assert wrapped(sentence, 58) == ["  x0:number, x1:number, x2:number, x3:number, x4:number ->", "    y:category"]
+    for whole in (f"predict with: mapsto predict {'r' * 60} FILES", f"report: {'r' * 60}"):
+        assert wrapped(whole, 58) == [whole]
+    assert fitting("step 2/9  loss 0.5  validation auc 0.7  9 rows/s  5 s left", 44) == "step 2/9  loss 0.5  5 s left"

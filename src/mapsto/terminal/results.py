@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mapsto.events import Event
-from mapsto.terminal.words import number
+from mapsto.terminal.words import columns, number
 
-WIDTH = 110  # characters of a line, beyond which metrics go on below
 NET = "net"
 FEW = 5  # rows, below which no interval is told (`measure.scores`)
 
@@ -128,14 +127,14 @@ def _sorted(values: Mapping[str, Mapping[str, Any]], metric: str, higher: Mappin
 
 
 def _pieces(lines: Lines, title: str, metrics: Mapping[str, Any]) -> list[list[str]]:
-    """The metrics in as many parts as their columns need."""
+    """The metrics in as many parts as their columns need, beside lines' names."""
     first, room = max(len(title), *(len(said) for said, _ in lines)), 0
     pieces: list[list[str]] = []
     for name, score in metrics.items():
         width = 3 + max(len(_titled(name, score)), *(len(told.get(name, "")) for _, told in lines))
         if not pieces or width > room:
             pieces.append([])
-            room = WIDTH - first
+            room = columns() - first
         pieces[-1].append(name)
         room -= width
     return pieces
