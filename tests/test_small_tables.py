@@ -12,7 +12,7 @@ import pytest
 
 import mapsto
 from mapsto.api import extend
-from mapsto.assess import confusion, dependence
+from mapsto.assess import confusion, dependence, thresholds
 from mapsto.assess._ask import view_on
 from mapsto.blocks import Bars, Lines
 from mapsto.cli import main
@@ -26,8 +26,8 @@ from mapsto.outputs.labels import Labels
 from mapsto.outputs.regression import Regression
 from mapsto.report import decisions, facts
 from mapsto.run import Run
+from mapsto.terminal.narrow import fitting, wrapped
 from mapsto.terminal.results import table as results
-from mapsto.terminal.words import fitting, wrapped
 from mapsto.types.categories import Categories
 from mapsto.types.category import Category
 from mapsto.types.number import Number
@@ -205,3 +205,18 @@ def test_a_narrow_terminal_shows_whole_tables_and_whole_commands(monkeypatch: py
     for whole in (f"predict with: mapsto predict {'r' * 60} FILES", f"report: {'r' * 60}"):
         assert wrapped(whole, 58) == [whole]
     assert fitting("step 2/9  loss 0.5  validation auc 0.7  9 rows/s  5 s left", 44) == "step 2/9  loss 0.5  5 s left"
+
+
+def test_the_positive_class_is_the_one_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, _ = train(tmp_path, "x -> kind", positive="up")
+    asked = thresholds.assess(view_on(run), 1.0)
+    assert asked.figures["kind"]["positive"] == "up" and asked.headline.startswith("'up', asked for, is ranked above")
+
+    main(["assess", str(run.path), "thresholds", "--positive", "down"])
+    wrong = main(["assess", str(run.path), "thresholds", "--positive", "dwn"])
+
+    told = capsys.readouterr()
+    assert "'down', asked for, is ranked above 'up'" in " ".join(told.out.split())
+    assert wrong == 2 and "--positive dwn: no output of two classes has this one.\ndid you mean 'down'?" in told.err
+    with pytest.raises(ConfigError, match="no output of two classes has this one"):
+        train(tmp_path, "x -> y:number", positive="up")

@@ -26,10 +26,9 @@ from mapsto.files import locked
 from mapsto.run import Run
 from mapsto.run.segments import leave_behind, put_back, set_aside
 from mapsto.source import Source
-from mapsto.steps.early import absolute, check_early, check_more
+from mapsto.steps.early import absolute, check_early
 from mapsto.steps.prepare import part_of, parts_of, prepare, reading_of_new, record_of, reopen, store_of
 from mapsto.steps.solve import budget_after
-from mapsto.steps.words import unchanged_words
 from mapsto.training.checkpoint import NAME, PREVIOUS, read
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
@@ -197,6 +196,8 @@ def extend(
     before: these rows again, where they came from memory (a tuple, where several times). What was there moves
     to `segments/<k>` inside the run, so the record stays complete.
     """
+    from mapsto.steps.cautions import check_more, unchanged_words
+
     run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
@@ -268,9 +269,12 @@ def reproduce(path: str | Path, emit: Emit | None = None) -> tuple[Run, bool]:
     return again, equal
 
 
-def report(path: str | Path, private: bool = True, emit: Emit | None = None) -> Path:
+def report(
+    path: str | Path, private: bool = True, emit: Emit | None = None, positive: str | None = None
+) -> Path:
     """Draw a finished run's page and model card again, from what it holds: its data may have moved. What was
-    never asked is asked first. private False: no row of the data is shown. The page's path."""
+    never asked is asked first, and all is where `positive` names another class than before. private False: no
+    row of the data is shown. The page's path."""
     from mapsto.report import reporting
 
     run = Run.open(path)
@@ -280,7 +284,7 @@ def report(path: str | Path, private: bool = True, emit: Emit | None = None) -> 
             f" resume {run.path}"
         )
     with locked(run.path):
-        return reporting.redrawn(run, private, emit or _printer())
+        return reporting.redrawn(run, private, emit or _printer(), positive)
 
 
 def same_weights(a: Path, b: Path) -> bool:

@@ -131,7 +131,7 @@ def takes_model(command: argparse.ArgumentParser) -> None:
 
 
 def takes_data(command: argparse.ArgumentParser, needed: bool = True, more: str = "") -> None:
-    """Rows in, a table out. more: another ending that the command writes."""
+    """Rows in, a table out. more: another ending that the command writes, after a comma."""
     command.add_argument(
         "data",
         metavar="DATA",
@@ -141,7 +141,7 @@ def takes_data(command: argparse.ArgumentParser, needed: bool = True, more: str 
     takes_places(command)
     command.add_argument(
         "--out",
-        help=f"where to write: .csv, .jsonl{more and f', {more}'} or .parquet; default: csv on standard output",
+        help=f"where to write: .csv, .jsonl{more} or .parquet; default: csv on standard output",
     )
 
 

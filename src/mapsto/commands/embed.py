@@ -31,7 +31,7 @@ EVENTS = False
 
 def arguments(command: argparse.ArgumentParser) -> None:
     takes_run(command)
-    takes_data(command, more=".npy")
+    takes_data(command, more=", .npy")
     takes_spreadsheet(command)
 
 

@@ -52,6 +52,7 @@ SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
 THIN = 0.1  # filled less than this, many features are kept as a sparse matrix
 MOST_DEVIATIONS = 10.0  # of a plain number from its mean
 
+
 @dataclass(frozen=True)
 class Features:
     """Rows for a plain model. values (n, F): every input's plain features (`room.stem(None)`) side by side.

@@ -1,8 +1,8 @@
 """Linear models and nearest neighbours of scikit-learn, on features as `measure.baseline` makes them.
 
 Letters: n rows, F features, K classes or columns. A mask, (n, K) or (n, 1), says how much each number counts:
-0 where it is not known, 1 or its row's weight where it is. The imports wait for the first use: they take most of a
-second.
+0 where it is not known, 1 or its row's weight where it is. The imports wait for the first use: they take most
+of a second.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ def _rotated(values: Values) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndar
     return axes * roots, lambda slopes: np.asarray((values.T @ (axes @ (slopes / roots).T)).T)
 
 
-def ridge(
-    values: Values, wanted: np.ndarray, penalty: float, weight: np.ndarray | None = None
-) -> Predictor:
+def ridge(values: Values, wanted: np.ndarray, penalty: float, weight: np.ndarray | None = None) -> Predictor:
     """Least squares with an intercept: values -> (n, K) float64. The penalty times the squared length of the
     slopes stands beside the mean squared error. weight (n,), 1 in the mean: how much each row counts."""
     from sklearn.linear_model import Ridge

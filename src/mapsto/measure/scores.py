@@ -118,11 +118,11 @@ def interval(
     (n, k), groups (n,).
 
     Rows whose statistics are NaN count in no metric and are left out. (nan, nan) where there are fewer than
-    FEWEST_UNITS rows or groups, or when the value or most resamples are undefined. The work is a function of (n, k), never
-    of the clock. Means and what else is a function of sums resample at most 2,000 units (above that, rows
-    fall at random into 2,000 blocks, whose sums vary as much). Other metrics above about 10,000 rows resample
-    m of the n units and shrink the spread by sqrt(m/n) (Bickel, Goetze & van Zwet 1997), but for ranks that
-    are sorted once.
+    FEWEST_UNITS rows or groups, or when the value or most resamples are undefined. The work is a function of
+    (n, k), never of the clock. Means and what else is a function of sums resample at most 2,000 units (above
+    that, rows fall at random into 2,000 blocks, whose sums vary as much). Other metrics above about 10,000
+    rows resample m of the n units and shrink the spread by sqrt(m/n) (Bickel, Goetze & van Zwet 1997), but
+    for ranks that are sorted once.
     """
     value = metric.reduce(statistics)
     counted = ~np.isnan(statistics).any(1)

@@ -61,7 +61,9 @@ class Lines(nn.Module):
             (one, stem, inputs[name])
             for name, one, stem in zip(self.names, self.types, self.stems, strict=True)
         ]
-        sparse = [one.plain_tensor(stem, values) if self.width > WIDE else None for one, stem, values in asked]
+        sparse = [
+            one.plain_tensor(stem, values) if self.width > WIDE else None for one, stem, values in asked
+        ]
         if all(part is None for part in sparse):
             return torch.cat([stem(values).flatten(1).float() for _, stem, values in asked], 1)
         parts = [

@@ -281,7 +281,8 @@ def curves(run: Run) -> Section | None:
         if (slot, metric) == together and run.output(slot).as_loss(2.0) == 2.0:
             continue  # drawn already
         values = tuple(entry["scores"].get(slot, {}).get(metric) for entry in log)
-        what = f"{named(metric)} on {learning.held_out(run)}" + (f": {slot}" if len(run.signature.outputs) > 1 else "")
+        of = f": {slot}" if len(run.signature.outputs) > 1 else ""
+        what = f"{named(metric)} on {learning.held_out(run)}{of}"
         blocks.append(
             Lines((Line(named(metric), steps, values, points=len(log) <= 60),), "step", what, marks=marks)
         )

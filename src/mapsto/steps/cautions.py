@@ -1,10 +1,13 @@
-"""What a person is told last of a training: that the net learned too little to be used, and what to do."""
+"""What a person is told last of a training: that the net learned too little to be used, or nothing, and what
+to do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from mapsto import models
+from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner
 from mapsto.measure.scores import Scores
 from mapsto.metrics import Metric
@@ -32,6 +35,24 @@ def cautions(run: Run, trainer: Trainer, test: Mapping[str, Scores], beside: Map
     minutes = TIMES * (trainer.course.clock.minutes or 2)
     way = f"learn on: mapsto extend {run.path} --minutes {max(1, round(minutes))}"
     return [*found, way if short or _out_of_time(trainer) else f"find out why: mapsto doctor {run.path}"]
+
+
+def check_more(run: Run, new_rows: bool) -> None:
+    """ConfigError where learning on would change nothing: a model that is solved, from the rows it has."""
+    if not new_rows and models.solved(run.choice.model, run.choice.model_options):
+        raise ConfigError(
+            f"{run.path}: its model is solved at once from its rows, so learning on would change nothing.\n"
+            f"Add rows: mapsto extend {run.path} --data NEW"
+        )
+
+
+def unchanged_words(run: Run) -> str:
+    """Why a run that was extended weighs as it did, and what would change it."""
+    if models.solved(run.choice.model, run.choice.model_options):
+        return "nothing changed: the new rows left the solution as it was"
+    if not run.record.get("steps"):
+        return "nothing changed: no step was taken; give it --minutes, --steps or --epochs"
+    return "nothing changed: no step made the weights better on validation rows; they are those it had"
 
 
 def _passes(trainer: Trainer) -> float | None:

@@ -10,7 +10,6 @@ from mapsto.config import Budget, Settings, options_of
 from mapsto.errors import ConfigError
 from mapsto.models import config, solved
 from mapsto.registry import entry
-from mapsto.run import Run
 from mapsto.signature import parse_call
 from mapsto.training.budget import goal_of
 from mapsto.training.machine import choose_device
@@ -64,15 +63,6 @@ def _refuse_budget(settings: Settings) -> None:
         raise ConfigError(
             f"model '{settings.model}' is solved at once: a budget would change nothing.\nLeave --minutes,"
             " --steps and --epochs out, or take a model that learns by steps, as linear."
-        )
-
-
-def check_more(run: Run, new_rows: bool) -> None:
-    """ConfigError where learning on would change nothing: a model that is solved, from the rows it has."""
-    if not new_rows and solved(run.choice.model, run.choice.model_options):
-        raise ConfigError(
-            f"{run.path}: its model is solved at once from its rows, so learning on would change nothing.\nAdd"
-            f" rows: mapsto extend {run.path} --data NEW"
         )
 
 

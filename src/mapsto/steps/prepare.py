@@ -75,6 +75,13 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
     augmented: list[str] = []
     if isinstance(ready, Ready):
         signature, types, augmented = _with_recipe(signature, types, choice, ready.store)
+    if has_rows and settings.report.positive is not None:
+        from mapsto.run.positive import check_positive
+
+        check_positive(
+            settings.report.positive,
+            [types["output", s.name].output(choice.kinds[s.name]) for s in signature.outputs],
+        )
     begun = (
         [f"starts from {earlier.name}: its model, what its rooms learned, its weights"]
         if earlier and earlier.model

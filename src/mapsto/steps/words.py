@@ -1,11 +1,10 @@
-"""What a person is told of decisions before the first step, and of steps that changed nothing."""
+"""What a person is told of decisions before the first step."""
 
 from __future__ import annotations
 
 from mapsto import models, recipes
 from mapsto.data.encode import spots
 from mapsto.registry import entry
-from mapsto.run import Run
 from mapsto.signature import Signature
 from mapsto.steps.rows import Types
 
@@ -40,12 +39,3 @@ def line_words(choice: recipes.Choice, validation_rows: int) -> list[str]:
         "no validation rows say how much the linear model beside the net counts, so it counts nothing: add"
         " rows, or leave line out"
     ]
-
-
-def unchanged_words(run: Run) -> str:
-    """Why a run that was extended weighs as it did, and what would change it."""
-    if models.solved(run.choice.model, run.choice.model_options):
-        return "nothing changed: the new rows left the solution as it was"
-    if not run.record.get("steps"):
-        return "nothing changed: no step was taken; give it --minutes, --steps or --epochs"
-    return "nothing changed: no step made the weights better on validation rows; they are those it had"

@@ -11,7 +11,7 @@ from mapsto.errors import printable
 from mapsto.events import Event
 from mapsto.terminal.colour import coloured, painted
 from mapsto.terminal.results import table
-from mapsto.terminal.words import columns, duration, fitting, short, size, wrapped
+from mapsto.terminal.words import columns, duration, short, size
 
 EVERY = 10.0  # seconds between progress lines where nothing can be redrawn
 PATIENCE = 2.0  # seconds that a report may take unsaid
@@ -155,6 +155,8 @@ class LivePrinter(PlainPrinter):
             return self._redraw(event)
         if kind in ("done", "decided", "fit", "note"):
             self._close()
+        from mapsto.terminal.narrow import wrapped
+
         most = columns()
         lines = [part for line in self.lines(event) for part in wrapped(line, most)]
         if coloured(sys.stdout):
@@ -192,6 +194,8 @@ class LivePrinter(PlainPrinter):
             self._evaluate(event)
         elif kind == "step":
             share = event["seconds"] / max(1e-9, event["seconds"] + event["seconds_left"])
+            from mapsto.terminal.narrow import fitting
+
             told = told_step(event, self._score)
             told = told if columns() >= BARRED else fitting(told, columns() - len("learning  "))
             self._progress.update(self._task, completed=share, told=told)

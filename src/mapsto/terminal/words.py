@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import textwrap
 
 from mapsto.errors import printable
 
 WIDEST, NARROWEST = 110, 40  # characters of a line
 CONVERSATIONS = re.compile(r"^-> ((?:\S+:)?messages(?:\([^()]*\))?)$")
-COPIED = re.compile(r"(?:[\w ]+: )?(?:mapsto |\S+$)")  # whole lines
 
 
 def number(value: float | None) -> str:
@@ -60,31 +58,6 @@ def short(signature: str, most: int = 160) -> str:
 def columns() -> int:
     """Characters of a line: as many as the terminal has, WIDEST at most; WIDEST in a file or a pipe."""
     return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns))
-
-
-def wrapped(line: str, most: int) -> list[str]:
-    """A line in several where it is longer, the others further in than the first. What is to be copied, a
-    command or a path, stays in one piece."""
-    if len(line) <= most or COPIED.match(line):
-        return [line]
-    indent = line[: len(line) - len(line.lstrip())]
-    return textwrap.wrap(
-        line.strip(),
-        most,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def fitting(said: str, most: int) -> str:
-    """What stands between double spaces, as much as fits: the first and the last, then from the middle on
-    what is behind."""
-    parts = said.split("  ")
-    while len(parts) > 2 and len("  ".join(parts)) > most:
-        parts.pop(-2)
-    return "  ".join(parts)
 
 
 def say(text: str) -> None:

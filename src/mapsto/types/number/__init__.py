@@ -34,7 +34,7 @@ from mapsto.types.number._around import (
     said_dates,
 )
 from mapsto.types.number._calendar import calendar
-from mapsto.types.number._spread import date_ticks, knots, said_far, spread_of, spread_words
+from mapsto.types.number._spread import knots, said_far, spread_of, spread_words
 from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
 from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
@@ -352,15 +352,15 @@ class Number(DataType):
         return f"; its zones ({told}) are brought to UTC"
 
     def show(self, value: float | None) -> str:
-        if value is None:
-            return "—"
-        return iso(value) if isinstance(value, Moment) or self.kind == "date" else f"{value:g}"
+        date = isinstance(value, Moment) or self.kind == "date"
+        return "—" if value is None else iso(value) if date else f"{value:g}"
 
     def about(self, names: bool = True) -> str:
-        dates = self.kind == "date" and self.distinct
-        return spread_words(self.distinct, self.mean, self.std, self.log, bool(dates))
+        return spread_words(self.distinct, self.mean, self.std, self.log, self.kind == "date")
 
     def ticks(self, places: np.ndarray) -> tuple[tuple[float, str], ...] | None:
+        from mapsto.types.number._ticks import date_ticks
+
         return date_ticks(places) if self.kind == "date" else None
 
     def shown(self, value: float) -> Any:

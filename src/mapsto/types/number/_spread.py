@@ -32,20 +32,12 @@ def _without_far(values: np.ndarray) -> np.ndarray:
 
 def spread_words(distinct: int, mean: float, std: float, log: bool, dates: bool) -> str:
     """Of a column with so many different values, for people. dates: mean and spread are in seconds."""
-    if dates:
+    if dates and distinct:
         around = iso(round(mean / DAY) * DAY)
         return f"dates around {around}" + (f", give or take {std / DAY:,.3g} days" if distinct > 1 else "")
     if distinct < 2:
         return f"always {mean:,.4g}" if distinct else "no value is known"
     return f"mean {mean:,.4g}, spread {std:,.4g}" + (", on the scale log(1 + |x|)" if log else "")
-
-
-def date_ticks(places: np.ndarray) -> tuple[tuple[float, str], ...]:
-    """Ascending seconds -> (place, date): at midnight where days lie between them, else at full seconds."""
-    apart = float(np.ptp(places)) / max(1, len(places) - 1)
-    unit = DAY if apart >= DAY else 1
-    moved = np.unique(np.round(np.asarray(places, np.float64) / unit) * unit)
-    return tuple((float(place), iso(float(place))) for place in moved)
 
 
 def said_far(name: str, mean: float, reach: float) -> str:
