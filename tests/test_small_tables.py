@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import mapsto
 from mapsto.api import extend
 from mapsto.assess import confusion, dependence, thresholds
 from mapsto.assess._ask import view_on
+from mapsto.batch import Ragged
 from mapsto.blocks import Bars, Lines
 from mapsto.cli import main
 from mapsto.errors import ConfigError
@@ -31,6 +33,7 @@ from mapsto.terminal.results import table as results
 from mapsto.types.categories import Categories
 from mapsto.types.category import Category
 from mapsto.types.number import Number
+from mapsto.types.text import Text
 
 pytestmark = pytest.mark.usefixtures("without_reports", "one_thread")
 BAG, NET = "mlp(width=8, depth=1, members=2, nets=2, line=true)", "mlp(width=8, depth=1, members=2, nets=1)"
@@ -220,3 +223,19 @@ def test_the_positive_class_is_the_one_asked_for(tmp_path: Path, capsys: pytest.
     assert wrong == 2 and "--positive dwn: no output of two classes has this one.\ndid you mean 'down'?" in told.err
     with pytest.raises(ConfigError, match="no output of two classes has this one"):
         train(tmp_path, "x -> y:number", positive="up")
+
+
+def test_byte_pairs_make_texts_they_were_learned_from_no_shorter_than_others() -> None:
+    draw = np.random.default_rng(0)
+    letters = np.array(list("abcdefghijklmnop"))
+    texts = [" ".join("".join(draw.choice(letters, 6)) for _ in range(draw.integers(4, 12))) for _ in range(240)]
+    column_type = Text(tokenizer="bpe", max=200).fit(texts[:200], {"side": "input", "rows": 200, "name": "src"})
+    learned, others = (
+        Ragged.of([torch.from_numpy(cell) for cell in column_type.encode_all(some)]) for some in (texts[:200], texts[200:])
+    )
+
+    lengths = [column_type.summary_stats(arrays)["length"] for arrays in (learned, others)]
+
+    tokens = [column_type.steps(arrays).mean() for arrays in (learned, others)]
+    assert tokens[1] > 1.5 * tokens[0]  # what made 'length' drift where nothing had
+    assert [*lengths[0], *lengths[1]] == [len(text) for text in texts]

@@ -228,8 +228,8 @@ class Text(DataType):
     # ---- for the data gate ----
 
     def summary_stats(self, arrays: Ragged) -> dict[str, np.ndarray]:
-        """Length: tokens read, or different runs where there are only these."""
-        return {"length": self._inputs.lengths(arrays).numpy().astype(np.float64)}
+        """Length: tokens read, bytes of byte pairs, or different runs where there are only these."""
+        return {"length": self._inputs.lengths(self, arrays).numpy().astype(np.float64)}
 
     def similarity_embedding(self, arrays: Ragged) -> np.ndarray:
         """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines
