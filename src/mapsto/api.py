@@ -15,8 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from mapsto.config import Budget, Reading, Settings, settings_of, showing_settings
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
@@ -29,7 +27,7 @@ from mapsto.source import Source
 from mapsto.steps.early import absolute, check_early
 from mapsto.steps.prepare import part_of, parts_of, prepare, reading_of_new, record_of, reopen, store_of
 from mapsto.steps.solve import budget_after
-from mapsto.training.checkpoint import NAME, PREVIOUS, read
+from mapsto.training.checkpoint import NAME, PREVIOUS, same_weights
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
 from mapsto.training.trainer import Trainer
@@ -196,11 +194,9 @@ def extend(
     before: these rows again, where they came from memory (a tuple, where several times). What was there moves
     to `segments/<k>` inside the run, so the record stays complete.
     """
-    from mapsto.steps.cautions import check_more, unchanged_words
+    from mapsto.steps.cautions import check_more, tell_unchanged
 
     run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
-    if run.status != "done":
-        raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
     check_more(run, data is not None)
     given = settings_of(budget)
     if (asked := given.budget) == Budget():
@@ -229,10 +225,7 @@ def extend(
         leave_behind(run)
         run = Run.open(run.path)
     try:
-        run = fit(run, source, emit, started)
-        if same_weights(run.path / kept, run.path):
-            emit({"event": "note", "text": unchanged_words(run)})
-        return run
+        return tell_unchanged(fit(run, source, emit, started), kept, emit)
     except MapstoError:
         if not any((run.path / name).exists() for name in (NAME, PREVIOUS, "model.safetensors")):
             put_back(run, kept)
@@ -285,14 +278,6 @@ def report(
         )
     with locked(run.path):
         return reporting.redrawn(run, private, emit or _printer(), positive)
-
-
-def same_weights(a: Path, b: Path) -> bool:
-    """Do two runs hold the same weights, bit for bit? Not where one has lost them."""
-    if not all((path / "model.safetensors").exists() for path in (a, b)):
-        return False
-    (left, _), (right, _) = (read(path / "model.safetensors") for path in (a, b))
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 def _with_new(run: Run, data: Any, before: Any, reading: Reading) -> tuple[Source, dict[str, Any]]:

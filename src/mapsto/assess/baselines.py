@@ -22,6 +22,8 @@ NAMES: Mapping[str, str] = {
     "boosting": "boosted trees",
 }  # others are always one answer
 
+SEVERAL = ("nearest", "boosting")  # are plural
+
 
 def asks(view: View) -> bool:
     return bool(_kept(view)) and bool(_outputs(view))
@@ -132,6 +134,7 @@ def _headline(metric: Metric, compared: Sequence[Mapping[str, Any]]) -> str:
     if best["better"]:
         return f"it beats {name}, the best of the baselines, by more than chance: {figures}."
     if best["worse"]:
+        does = "do" if best["against"] in SEVERAL else "does"
         use = "--model baseline" if best["against"] == "linear" else "that"
-        return f"{name} does better, by more than chance: {figures}. Use {use}, or train longer."
+        return f"{name} {does} better, by more than chance: {figures}. Use {use}, or train longer."
     return f"it is no better than {name}, as far as these rows can tell: {figures}."

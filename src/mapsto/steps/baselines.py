@@ -52,8 +52,11 @@ def compare_baselines(
                 for name, one in said.items()
             }
             pooled.add(slot, metrics, said, asked.target, asked.present, rows, asked.groups)
-            for name, one in said.items() if metric else ():
-                kept[f"{number}.{name}"] = metric.rows(one, asked.target).astype(np.float32)
+            if metric is not None:
+                kept |= {
+                    f"{number}.{name}": metric.rows(one, asked.target).astype(np.float32)
+                    for name, one in said.items()
+                }
         _save(run.path / COMPARED, {"rows": rows, **kept})
     pooled.save()
     return found

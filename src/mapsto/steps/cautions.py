@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mapsto import models
-from mapsto.errors import ConfigError
+from mapsto.errors import ConfigError, RunError
+from mapsto.events import Emit
 from mapsto.learners.base import Learner
 from mapsto.measure.scores import Scores
 from mapsto.metrics import Metric
 from mapsto.run import Run
+from mapsto.training.checkpoint import same_weights
 from mapsto.training.trainer import Trainer
 
 PASSES = 2  # over the training rows, below which minutes were too few to learn much
@@ -38,7 +40,10 @@ def cautions(run: Run, trainer: Trainer, test: Mapping[str, Scores], beside: Map
 
 
 def check_more(run: Run, new_rows: bool) -> None:
-    """ConfigError where learning on would change nothing: a model that is solved, from the rows it has."""
+    """RunError where a training is not finished; ConfigError where learning on would change nothing: a model
+    that is solved, from the rows it has."""
+    if run.status != "done":
+        raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
     if not new_rows and models.solved(run.choice.model, run.choice.model_options):
         raise ConfigError(
             f"{run.path}: its model is solved at once from its rows, so learning on would change nothing.\n"
@@ -46,13 +51,16 @@ def check_more(run: Run, new_rows: bool) -> None:
         )
 
 
-def unchanged_words(run: Run) -> str:
-    """Why a run that was extended weighs as it did, and what would change it."""
-    if models.solved(run.choice.model, run.choice.model_options):
-        return "nothing changed: the new rows left the solution as it was"
-    if not run.record.get("steps"):
-        return "nothing changed: no step was taken; give it --minutes, --steps or --epochs"
-    return "nothing changed: no step made the weights better on validation rows; they are those it had"
+def tell_unchanged(run: Run, kept: str, emit: Emit) -> Run:
+    """The run, extended; where it weighs as in the segment `kept`, why, and what would change it, is told."""
+    if same_weights(run.path / kept, run.path):
+        why = "no step made the weights better on validation rows; they are those it had"
+        if models.solved(run.choice.model, run.choice.model_options):
+            why = "the new rows left the solution as it was"
+        elif not run.record.get("steps"):
+            why = "no step was taken; give it --minutes, --steps or --epochs"
+        emit({"event": "note", "text": f"nothing changed: {why}"})
+    return run
 
 
 def _passes(trainer: Trainer) -> float | None:
