@@ -54,9 +54,17 @@ def train(out: Path, signature: str, data: Any = None, **options: Any) -> tuple[
     return mapsto.train(rows() if data is None else data, signature, out=out, emit=told.append, **how), told
 
 
-def test_a_run_says_which_rows_it_and_its_baselines_learned_from(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory, without_reports: None) -> tuple[Run, list[dict[str, Any]]]:
+    """One net that no step moves."""
+    return train(tmp_path_factory.mktemp("still"), "x -> y:number", lr=1e-60)
+
+
+def test_a_run_says_which_rows_it_and_its_baselines_learned_from(
+    still: tuple[Run, list[dict[str, Any]]], tmp_path: Path
+) -> None:
     bag, told = train(tmp_path, "x -> y:number", model=BAG)
-    one, told_of_one = train(tmp_path, "x -> y:number")
+    one, told_of_one = still
 
     counts = bag.record["rows"]
     learned = counts["train"] + counts["validation"]
@@ -121,8 +129,8 @@ def test_figures_of_baselines_are_of_all_folds_together_as_those_of_the_net_are(
     assert told[-1]["baselines"] == {"kind": beside}
 
 
-def test_learning_on_that_changes_nothing_says_so(tmp_path: Path) -> None:
-    run, _ = train(tmp_path, "x -> y:number", lr=1e-60)
+def test_learning_on_that_changes_nothing_says_so(still: tuple[Run, list[dict[str, Any]]], tmp_path: Path) -> None:
+    run, _ = still
     solved, _ = train(tmp_path, "x -> y:number", model="baseline", steps=None)
     told: list[dict[str, Any]] = []
 
