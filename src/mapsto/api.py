@@ -194,10 +194,11 @@ def extend(
     before: these rows again, where they came from memory (a tuple, where several times). What was there moves
     to `segments/<k>` inside the run, so the record stays complete.
     """
-    from mapsto.steps.cautions import check_more, tell_unchanged
+    from mapsto.steps.cautions import tell_unchanged
 
     run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
-    check_more(run, data is not None)
+    if run.status != "done":
+        raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
     given = settings_of(budget)
     if (asked := given.budget) == Budget():
         asked = Budget(minutes=run.choice.budget.minutes or 5.0)

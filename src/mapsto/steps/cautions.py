@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from mapsto import models
-from mapsto.errors import ConfigError, RunError
 from mapsto.events import Emit
 from mapsto.learners.base import Learner
 from mapsto.measure.scores import Scores
@@ -39,24 +38,12 @@ def cautions(run: Run, trainer: Trainer, test: Mapping[str, Scores], beside: Map
     return [*found, way if short or _out_of_time(trainer) else f"find out why: mapsto doctor {run.path}"]
 
 
-def check_more(run: Run, new_rows: bool) -> None:
-    """RunError where a training is not finished; ConfigError where learning on would change nothing: a model
-    that is solved, from the rows it has."""
-    if run.status != "done":
-        raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
-    if not new_rows and models.solved(run.choice.model, run.choice.model_options):
-        raise ConfigError(
-            f"{run.path}: its model is solved at once from its rows, so learning on would change nothing.\n"
-            f"Add rows: mapsto extend {run.path} --data NEW"
-        )
-
-
 def tell_unchanged(run: Run, kept: str, emit: Emit) -> Run:
     """The run, extended; where it weighs as in the segment `kept`, why, and what would change it, is told."""
     if same_weights(run.path / kept, run.path):
         why = "no step made the weights better on validation rows; they are those it had"
         if models.solved(run.choice.model, run.choice.model_options):
-            why = "the new rows left the solution as it was"
+            why = "its model is solved from its rows, and they say the same; add some with --data"
         elif not run.record.get("steps"):
             why = "no step was taken; give it --minutes, --steps or --epochs"
         emit({"event": "note", "text": f"nothing changed: {why}"})
