@@ -57,7 +57,7 @@ LONG_FUNCTIONS = {
 FLAGS = {
     "train": "--trust --out --name --from --lora --model --learner --metric --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
-    "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --json --debug",
+    "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --positive --json --debug",
     "check": "--fix --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
     "look": "--model --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",
     "plan": "--model --learner --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
@@ -65,9 +65,9 @@ FLAGS = {
     "--threads --devices --plan --json --debug",
     "doctor": "--trust --overfit-one-batch --rate-range --json --debug",
     "profile": "--trust --steps --out --json --debug",
-    "report": "--trust --no-samples --json --debug",
+    "report": "--trust --no-samples --positive --json --debug",
     "compare": "--trust --metric --out --json --debug",
-    "assess": "--trust --data --follow-links --root --out --no-samples --json --debug",
+    "assess": "--trust --data --follow-links --root --out --no-samples --positive --json --debug",
     "resume": "--trust --json --debug",
     "extend": "--trust --data --follow-links --root --minutes --steps --epochs --until --patience --json --debug",
     "reproduce": "--trust --json --debug",

@@ -15,8 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from mapsto.config import Budget, Reading, Settings, settings_of, showing_settings
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
@@ -27,9 +25,9 @@ from mapsto.run import Run
 from mapsto.run.segments import leave_behind, put_back, set_aside
 from mapsto.source import Source
 from mapsto.steps.early import absolute, check_early
-from mapsto.steps.prepare import part_of, parts_of, prepare, record_of, reopen, store_of
+from mapsto.steps.prepare import part_of, parts_of, prepare, reading_of_new, record_of, reopen, store_of
 from mapsto.steps.solve import budget_after
-from mapsto.training.checkpoint import NAME, PREVIOUS, read
+from mapsto.training.checkpoint import NAME, PREVIOUS, same_weights
 from mapsto.training.plan import Plan
 from mapsto.training.timer import Timer
 from mapsto.training.trainer import Trainer
@@ -117,7 +115,9 @@ def fit(
 
             done, made = finish(run, trainer, store, time.monotonic() - started)
             timer.lap("measuring")
-            run.save(cost=timer.record(learner.device))
+            seconds = round(timer.seconds, 2)  # the same on the page as in the terminal
+            run.save(cost=timer.record(learner.device), seconds=seconds)
+            done["seconds"] = seconds
             for checkpoint in (NAME, PREVIOUS):
                 (run.path / checkpoint).unlink(missing_ok=True)
         if "fold" not in run.record:  # a cross-validation is reported, and told, as a whole
@@ -194,13 +194,15 @@ def extend(
     before: these rows again, where they came from memory (a tuple, where several times). What was there moves
     to `segments/<k>` inside the run, so the record stays complete.
     """
+    from mapsto.steps.cautions import tell_unchanged
+
     run, emit, started = Run.open(path), emit or _printer(), time.monotonic()
     if run.status != "done":
         raise RunError(f"{run.path}: the training is not finished.\nGo on with: mapsto resume {run.path}")
     given = settings_of(budget)
     if (asked := given.budget) == Budget():
         asked = Budget(minutes=run.choice.budget.minutes or 5.0)
-    reading = _reading_of_new(run, given.reading)
+    reading = reading_of_new(run, given.reading)
     # an error before anything is touched
     source, known = (None, {}) if data is None else _with_new(run, data, before, reading)
     with locked(run.path):
@@ -224,7 +226,7 @@ def extend(
         leave_behind(run)
         run = Run.open(run.path)
     try:
-        return fit(run, source, emit, started)
+        return tell_unchanged(fit(run, source, emit, started), kept, emit)
     except MapstoError:
         if not any((run.path / name).exists() for name in (NAME, PREVIOUS, "model.safetensors")):
             put_back(run, kept)
@@ -261,9 +263,12 @@ def reproduce(path: str | Path, emit: Emit | None = None) -> tuple[Run, bool]:
     return again, equal
 
 
-def report(path: str | Path, private: bool = True, emit: Emit | None = None) -> Path:
+def report(
+    path: str | Path, private: bool = True, emit: Emit | None = None, positive: str | None = None
+) -> Path:
     """Draw a finished run's page and model card again, from what it holds: its data may have moved. What was
-    never asked is asked first. private False: no row of the data is shown. The page's path."""
+    never asked is asked first, and all is where `positive` names another class than before. private False: no
+    row of the data is shown. The page's path."""
     from mapsto.report import reporting
 
     run = Run.open(path)
@@ -273,15 +278,7 @@ def report(path: str | Path, private: bool = True, emit: Emit | None = None) -> 
             f" resume {run.path}"
         )
     with locked(run.path):
-        return reporting.redrawn(run, private, emit or _printer())
-
-
-def same_weights(a: Path, b: Path) -> bool:
-    """Do two runs hold the same weights, bit for bit? Not where one has lost them."""
-    if not all((path / "model.safetensors").exists() for path in (a, b)):
-        return False
-    (left, _), (right, _) = (read(path / "model.safetensors") for path in (a, b))
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+        return reporting.redrawn(run, private, emit or _printer(), positive)
 
 
 def _with_new(run: Run, data: Any, before: Any, reading: Reading) -> tuple[Source, dict[str, Any]]:
@@ -313,14 +310,6 @@ def _with_new(run: Run, data: Any, before: Any, reading: Reading) -> tuple[Sourc
     rows = len(run.kept_rows()["split"])
     data = {"name": source.name, "locations": locations, "fingerprint": source.fingerprint, "parts": parts}
     return source, {"data": data, "rows_before": rows}
-
-
-def _reading_of_new(run: Run, new: Reading) -> Reading:
-    """How new rows are opened: as the others, but for what the signature says by now, and the test rows,
-    which are there."""
-    known = run.settings.reading
-    follow, root = known.follow_links or new.follow_links, new.root or known.root
-    return replace(known, target=None, test=None, follow_links=follow, root=root)
 
 
 def _fit_folds(run: Run, source: Source, emit: Emit) -> Run:

@@ -147,6 +147,9 @@ class Report:
     """What the pages written after a training may show."""
 
     no_samples: bool = setting(False, "show no row of the data in report.html and README.md")
+    positive: str | None = setting(
+        None, "of two classes the one that is looked for; default: the rarer", metavar="CLASS"
+    )
 
 
 GROUPS: tuple[type, ...] = (Reading, Budget, Training, Report)

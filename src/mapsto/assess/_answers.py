@@ -22,7 +22,7 @@ def in_numbers(output: Output) -> bool:
 
 
 def followed(view: View, slot: str) -> dict[str, int]:
-    """{name: column of `answers`}: of two classes the rarer, of more the most frequent, of a number
+    """{name: column of `answers`}: of two classes the positive one, of more the most frequent, of a number
     itself."""
     output = view.output(slot)
     if output.chances is None:
@@ -30,7 +30,8 @@ def followed(view: View, slot: str) -> dict[str, int]:
     chances = output.chances(view.of(slot)[0])
     order = np.argsort(-chances.mean(0), kind="stable")
     if len(order) == 2 and output.exclusive:
-        order = order[1:]
+        place, asked = view.positive(slot)
+        order = np.array([place]) if asked else order[1:]
     classes = view.column_type(slot).classes
     return {classes[k]: int(k) for k in order[:MOST_CLASSES]}
 

@@ -137,6 +137,14 @@ class View:
         """The room of an output."""
         return self.run.types["output", slot]
 
+    def positive(self, slot: str) -> tuple[int, bool]:
+        """Of an output of two classes (the number of the positive one, was it asked for?): else it is the
+        rarer of the rows asked about."""
+        asked, classes = self.run.settings.report.positive, self.column_type(slot).classes
+        if asked in classes:
+            return classes.index(asked), True
+        return int(np.bincount(self.of(slot)[1].astype(np.int64), minlength=2).argmin()), False
+
     def head(self, slot: str) -> Head:
         heads: Heads = self.learner.model.heads  # type: ignore[assignment]
         return dict(heads.items())[slot]

@@ -13,6 +13,7 @@ from mapsto.blocks import Section, Table
 from mapsto.files import read_arrays
 from mapsto.measure.intervals import difference
 from mapsto.metrics import Metric
+from mapsto.registry import entry
 
 TITLE = "Is it better than something simple?"
 NAMES: Mapping[str, str] = {
@@ -20,6 +21,8 @@ NAMES: Mapping[str, str] = {
     "nearest": "five nearest neighbours",
     "boosting": "boosted trees",
 }  # others are always one answer
+
+SEVERAL = ("nearest", "boosting")  # are plural
 
 
 def asks(view: View) -> bool:
@@ -58,9 +61,10 @@ def assess(view: View, seconds: float) -> Section:
                     ends,
                 )
             )
+    splits = entry("learners", view.run.choice.learner).learns_from
     caption = (
-        "the net and each baseline on the same rows; the difference is paired, with its 95% interval. Marked:"
-        " not better beyond chance."
+        f"the net and each baseline on the same rows, learned from those of {' and '.join(splits)}; the"
+        " difference is paired, with its 95% interval. Marked: not better beyond chance."
     )
     columns = ("output", "against", "metric", "net", "baseline", "difference", "95%")
     return Section(
@@ -130,6 +134,7 @@ def _headline(metric: Metric, compared: Sequence[Mapping[str, Any]]) -> str:
     if best["better"]:
         return f"it beats {name}, the best of the baselines, by more than chance: {figures}."
     if best["worse"]:
+        does = "do" if best["against"] in SEVERAL else "does"
         use = "--model baseline" if best["against"] == "linear" else "that"
-        return f"{name} does better, by more than chance: {figures}. Use {use}, or train longer."
+        return f"{name} {does} better, by more than chance: {figures}. Use {use}, or train longer."
     return f"it is no better than {name}, as far as these rows can tell: {figures}."

@@ -8,6 +8,7 @@ from mapsto.blocks import Section
 from mapsto.outputs.base import Output
 
 TITLE = "What is taken for what?"
+OF_NUMBERS = "How far are its answers from the truth?"  # where no answer is simply right or wrong
 
 
 def asks(view: View) -> bool:
@@ -23,7 +24,8 @@ def assess(view: View, seconds: float) -> Section:
         headline, found, figures[slot] = confusion(predicted, target)
         headlines.append(view.titled(slot, headline))
         blocks += view.captioned(slot, found)
-    return Section("confusion", TITLE, " ".join(headlines), tuple(blocks), figures)
+    title = OF_NUMBERS if all(view.output(slot).graded for slot in figures) else TITLE
+    return Section("confusion", title, " ".join(headlines), tuple(blocks), figures)
 
 
 def _outputs(view: View) -> list[str]:

@@ -2,6 +2,8 @@
 value of a grid in one column, everything else as it is; the curve is the mean answer, the band holds eight
 in ten of the rows (their own curves: individual conditional expectation, Goldstein et al. 2015).
 
+Cells that are missing are a place of their own, where the rows asked about have any. Dates stand in words.
+
 A row may then be one that cannot be, as a house of two rooms and ten bedrooms: where columns go together, the
 curve says what the net does, not what the world would. Columns of texts, pictures and sounds have no grid.
 """
@@ -38,12 +40,16 @@ SHARE = 0.4  # of its seconds: a curve needs no more
 
 @dataclass(frozen=True)
 class Curve:
-    """One column: its grid, numbers or words; mean, low and high (G, A) of the answers; moved (A,): by how
-    much it moves a row's answer, in the mean over rows. The mean answer may stay where it is though every
-    row's moves: where they go different ways."""
+    """One column: its grid, numbers or words, the last None where cells may be missing; names: of its
+    places, for people; numbers: how many lie on an axis of numbers, the first of them, 0 where all are words;
+    mean, low and high (G, A) of the answers; moved (A,): by how much it moves a row's
+    answer, in the mean over rows. The mean answer may stay where it is though every row's moves: where they
+    go different ways."""
 
     column: str
     grid: tuple[Any, ...]
+    names: tuple[str, ...]
+    numbers: int
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -97,21 +103,28 @@ def _grids(view: View) -> dict[str, tuple[Any, ...]]:
 
 def _grid(view: View, slot: Slot) -> tuple[Any, ...]:
     """Numbers: quantiles of the rows' own, all where they are few; words: the most frequent, where they come
-    again; () where values are neither."""
+    again; then None, where several cells are missing. () where values are neither."""
     if view.run.types["input", slot.name].layout.shape:
         return ()  # neither a number nor a word, and slow to read
     try:
-        values = [value for value in view.values(slot, view.fair[:2_000], stored=True) if value is not None]
+        cells = view.values(slot, view.fair[:2_000], stored=True)
     except CellError:
         return ()
-    if not values:
-        return ()
+    values = [value for value in cells if value is not None]
+    places = _places(view, slot, values) if values else ()
+    missing = len(cells) - len(values)
+    return (*places, None) if len(places) > 1 and missing > 1 else places
+
+
+def _places(view: View, slot: Slot, values: list[Any]) -> tuple[Any, ...]:
+    """Of known values."""
     if all(isinstance(value, Real) and not isinstance(value, bool) for value in values):
         numbers = np.unique(np.array(values, np.float64))
         if len(numbers) > VALUES:
             places = np.linspace(0.02, 0.98, PLACES)
             numbers = _rounded(np.quantile(np.array(values, np.float64), places))
-        return tuple(numbers.tolist())
+        ticks = view.run.types["input", slot.name].ticks(numbers)
+        return tuple(numbers.tolist()) if ticks is None else tuple(place for place, _ in ticks)
     if not all(isinstance(value, (str, bool)) for value in values):
         return ()
     counts = Counter(values)
@@ -141,6 +154,7 @@ def _curves(
     """Of each output, by one column."""
     batch, n, g = view.store.batch(rows), len(rows), len(grid)
     tried = view.batch_of(np.resize(rows, g), {column: grid}).inputs[column]
+    names, numbers = _named(view, column, grid)
     each, value = np.tile(np.arange(n), g), np.repeat(np.arange(g), n)
     inputs = {name: taken(field, each) for name, field in batch.inputs.items() if name != column}
     inputs[column] = taken(tried, value)
@@ -151,6 +165,8 @@ def _curves(
         slot: Curve(
             column,
             grid,
+            names,
+            numbers,
             mean=values.mean(1),
             low=np.quantile(values, 0.1, axis=1),
             high=np.quantile(values, 0.9, axis=1),
@@ -160,6 +176,16 @@ def _curves(
     }
 
 
+def _named(view: View, column: str, grid: tuple[Any, ...]) -> tuple[tuple[str, ...], int]:
+    """(names of places, for people: numbers in short, dates as dates; how many lie on an axis of numbers)."""
+    known = [value for value in grid if value is not None]
+    real = all(isinstance(value, Real) and not isinstance(value, bool) for value in known)
+    ticks = view.run.types["input", column].ticks(np.array(known)) if real else None
+    said = [name for _, name in ticks] if ticks else [short(v) if real else str(v) for v in known]
+    names = (*said, *(["missing"] * (len(grid) - len(known))))
+    return names, len(known) if real and ticks is None else 0
+
+
 def _headline(view: View, slot: str, curve: Curve, names: dict[str, int]) -> str:
     name = max(names, key=lambda name: curve.moved[names[name]])
     values = curve.mean[:, names[name]]
@@ -167,8 +193,8 @@ def _headline(view: View, slot: str, curve: Curve, names: dict[str, int]) -> str
     what = f"'{name}' is said with" if view.output(slot).chances is not None else "the mean answer is"
     return (
         f"'{curve.column}' moves it most, by {short(float(curve.moved[names[name]]))} in the mean of rows:"
-        f" {what} {short(values[lowest])} where it is {_word(curve.grid[lowest])}, {short(values[highest])}"
-        f" where it is {_word(curve.grid[highest])}."
+        f" {what} {short(values[lowest])} where it is {_word(curve, lowest)}, {short(values[highest])}"
+        f" where it is {_word(curve, highest)}."
     )
 
 
@@ -180,25 +206,40 @@ def _block(view: View, slot: str, curve: Curve, names: dict[str, int], n: int) -
         f"the mean answer of {n:,} rows by '{curve.column}', all else as it is; the band holds eight in ten"
         " of them."
     )
-    if isinstance(curve.grid[0], Real) and not isinstance(curve.grid[0], bool):
-        lines = tuple(Line(name, curve.grid, *_columns(curve, k), points=True) for name, k in names.items())
-        return Lines(lines, curve.column, what, caption)
+    if size := curve.numbers:
+        at = slice(size)
+        lines = tuple(
+            Line(name, curve.grid[at], *_columns(curve, k, at), points=True) for name, k in names.items()
+        )
+        return Lines(lines, curve.column, what, caption + _of_missing(curve, names))
     caption = caption.replace("the band holds", "the whiskers hold")
     k = next(iter(names.values()))
     if len(names) > 1:  # bars are of one class: the one that moves most
         k = max(names.values(), key=lambda k: curve.moved[k])
         what = f"probability of '{next(name for name, at in names.items() if at == k)}'"
     mean, low, high = _columns(curve, k)
-    return Bars(tuple(map(str, curve.grid)), mean, what, caption, low, high)
+    return Bars(curve.names, mean, what, caption, low, high)
 
 
-def _columns(curve: Curve, k: int) -> Sequence[tuple[float, ...]]:
-    return [tuple(part[:, k].tolist()) for part in (curve.mean, curve.low, curve.high)]
+def _of_missing(curve: Curve, names: dict[str, int]) -> str:
+    """Of the place that no axis of numbers has."""
+    if curve.grid[-1] is not None:
+        return ""
+    several = len(names) > 1
+    said = [f"{short(curve.mean[-1, k])}{f' of {name}' if several else ''}" for name, k in names.items()]
+    return f" Where it is missing: {', '.join(said)}."
 
 
-def _word(value: Any) -> str:
-    return short(float(value)) if isinstance(value, Real) and not isinstance(value, bool) else f"'{value}'"
+def _columns(curve: Curve, k: int, at: slice = slice(None)) -> Sequence[tuple[float, ...]]:
+    return [tuple(part[at, k].tolist()) for part in (curve.mean, curve.low, curve.high)]
+
+
+def _word(curve: Curve, place: int) -> str:
+    plain = curve.grid[place] is None or not isinstance(curve.grid[place], str)
+    return curve.names[place] if plain else f"'{curve.names[place]}'"
 
 
 def _plain(value: Any) -> Any:
+    if value is None:
+        return None
     return float(value) if isinstance(value, Real) and not isinstance(value, bool) else str(value)

@@ -1,9 +1,9 @@
 """How answers and their errors fall on the groups of columns with few values, used by the net or not.
 
-Of two classes, the rarer being positive: how often it is there and is said, how often it is said wrongly of
-the others and is missed (Hardt, Price & Srebro 2016 ask that these two be alike). Of a number: the mean truth
-and answer, and the mean of their difference. Shares have Wilson's interval, means Student's, over whole
-groups of rows where rows come in groups.
+Of two classes, one (`View.positive`) being positive: how often it is there and is said, how often it is said
+wrongly of the others and is missed (Hardt, Price & Srebro 2016 ask that these two be alike). Of a number: the
+mean truth and answer, and the mean of their difference. Shares have Wilson's interval, means Student's, over
+whole groups of rows where rows come in groups.
 
 A column stands the higher, the more surely its groups differ in what goes wrong: by a chi-square test of a
 share, groups of less than one expected case left out (Cochran 1954), or an analysis of variance; of means of
@@ -87,9 +87,9 @@ def _rates(view: View, slot: str, rows: np.ndarray) -> list[Rate]:
             Rate("answer", value, False),
             Rate("answer − true", value - target, True),
         ]
-    rarer = int(np.bincount(target.astype(np.int64), minlength=2).argmin())
-    name = view.column_type(slot).classes[rarer]
-    true, said = target == rarer, (value == rarer).astype(np.float64)
+    positive, _ = view.positive(slot)
+    name = view.column_type(slot).classes[positive]
+    true, said = target == positive, (value == positive).astype(np.float64)
     return [
         Rate(f"'{name}' is there", true.astype(np.float64), False),
         Rate("is said", said, False),

@@ -1,11 +1,11 @@
 """Of two classes: from which probability on should one say yes? ROC and precision-recall curves, what each
 threshold finds and costs, and the cheapest threshold where a miss costs more than a false alarm.
 
-The rarer class of the rows asked about is called positive. The area under the ROC curve is the share of pairs
-of a positive and another row that are ranked rightly; its interval is that of DeLong, DeLong &
-Clarke-Pearson (1988), over whole groups where rows come in groups. Of honest probabilities the cheapest
-threshold is 1 / (1 + r), r what a miss costs in false alarms (Elkan 2001): it is not chosen on the rows that
-it is measured on.
+The rarer class of the rows asked about is called positive, unless --positive names one. The area under the
+ROC curve is the share of pairs of a positive and another row that are ranked rightly; its interval is that of
+DeLong, DeLong & Clarke-Pearson (1988), over whole groups where rows come in groups. Of honest probabilities
+the cheapest threshold is 1 / (1 + r), r what a miss costs in false alarms (Elkan 2001): it is not chosen on
+the rows that it is measured on.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def assess(view: View, seconds: float) -> Section:
         ranked = Ranked.of(view, slot)
         area, low, high = ranked.area()
         names = view.column_type(slot).classes
-        positive = names[ranked.positive]
+        positive, why = names[ranked.positive], "asked for" if view.positive(slot)[1] else "the rarer class"
         said = _line(ranked, USED)
         headlines.append(
             view.titled(
                 slot,
-                f"'{positive}', the rarer class, is ranked above '{names[1 - ranked.positive]}' in {area:.1%}"
+                f"'{positive}', {why}, is ranked above '{names[1 - ranked.positive]}' in {area:.1%}"
                 f" of pairs ({low:.1%} – {high:.1%}); said from {USED:g} on, it is missed"
                 f" {said['misses']:,} times and said wrongly {said['alarms']:,} times.",
             )
@@ -79,7 +79,7 @@ class Ranked:
         predicted, target, rows = view.of(slot)
         chances = view.output(slot).chances
         assert chances is not None
-        positive = int(np.bincount(target.astype(np.int64), minlength=2).argmin())
+        positive, _ = view.positive(slot)
         chance = chances(predicted)[:, positive].astype(np.float64)
         order = np.argsort(-chance, kind="stable")
         return cls(positive, chance[order], target[order] == positive, view.group_of(rows[order]))

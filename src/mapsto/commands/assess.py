@@ -27,6 +27,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
     takes_places(command)
     command.add_argument("--out", metavar="PAGE.html", help="write a page instead of text")
     command.add_argument("--no-samples", action="store_true", help="show no row of the data")
+    command.add_argument(
+        "--positive", metavar="CLASS", help="of two classes the one that is looked for; default: the rarer"
+    )
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
@@ -34,11 +37,14 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.data.open import open_source
     from mapsto.report.text import lines_of
     from mapsto.run import Run
+    from mapsto.run.positive import set_positive
 
     run = Run.open(asked.run)
     if not asked.questions:
         return _list(_fitting(run, ask.titles()), asked.json)
     _check(asked.out)
+    if asked.positive is not None:
+        set_positive(run, asked.positive)
     data = open_source(asked.data, places(asked)) if asked.data else None
     view = ask.view_on(run, data, _to_errors)
     sections = ask.ask_all(view, None if asked.questions == ["all"] else asked.questions)

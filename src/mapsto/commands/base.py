@@ -130,8 +130,8 @@ def takes_model(command: argparse.ArgumentParser) -> None:
     )
 
 
-def takes_data(command: argparse.ArgumentParser, needed: bool = True) -> None:
-    """Rows in, a table out."""
+def takes_data(command: argparse.ArgumentParser, needed: bool = True, more: str = "") -> None:
+    """Rows in, a table out. more: another ending that the command writes, after a comma."""
     command.add_argument(
         "data",
         metavar="DATA",
@@ -140,7 +140,8 @@ def takes_data(command: argparse.ArgumentParser, needed: bool = True) -> None:
     )
     takes_places(command)
     command.add_argument(
-        "--out", help="where to write: .csv, .jsonl or .parquet; default: csv on standard output"
+        "--out",
+        help=f"where to write: .csv, .jsonl{more} or .parquet; default: csv on standard output",
     )
 
 
@@ -332,11 +333,16 @@ def write_rows(rows: Iterable[Row], out: str | None, spreadsheet: bool = False) 
     ending = Path(out).suffix.lower()
     if ending not in writers:
         raise ConfigError(f"--out {out}: expected a name ending in .csv, .jsonl or .parquet.\nGive it one.")
+    write_atomic(folder_made(Path(out)), lambda path: writers[ending](rows, path))
+
+
+def folder_made(out: Path) -> Path:
+    """The path, once its folder is there."""
     try:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise disk_error(Path(out), problem) from None
-    write_atomic(Path(out), lambda path: writers[ending](rows, path))
+        raise disk_error(out, problem) from None
+    return out
 
 
 def _as_it_is(cell: Any) -> Any:

@@ -20,6 +20,6 @@ def arguments(command: argparse.ArgumentParser) -> None:
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto import api
 
-    page = str(api.report(asked.run, private=not asked.no_samples, emit=emit))
+    page = str(api.report(asked.run, not asked.no_samples, emit, asked.positive))
     print(json.dumps({"report": page}) if asked.json else page)
     return 0

@@ -31,6 +31,7 @@ from mapsto.errors import MapstoError
 from mapsto.files import read_json_lines
 from mapsto.learners.base import Learner
 from mapsto.measure.baseline import chosen
+from mapsto.models.base import parameters_of
 from mapsto.run import Run
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
@@ -238,7 +239,8 @@ class Subject:
     @cached_property
     def held(self) -> Batch:
         """A sample of the rows that nothing was learned from."""
-        return self.sample("validation", "test")
+        learned = self.learner(self.first).learns_from
+        return self.sample(*(split for split in ("validation", "test") if split not in learned))
 
     @cached_property
     def batches(self) -> list[Batch]:
@@ -378,9 +380,9 @@ def fitted_loss(head: nn.Module, output: Any, batch: Batch, name: str, each_row:
 def matrices(model: nn.Module) -> dict[str, Tensor]:
     """The weights of two and more dimensions: what layers multiply with. Vectors (biases, norms, tokens of
     missing cells) are left out, and what is solved rather than learned."""
-    solved = tuple(f"{name}." for name, part in model.named_modules() if getattr(part, "solved", False))
-    found = {name: value for name, value in model.named_parameters() if value.ndim >= 2}
-    return {name: value for name, value in found.items() if not name.startswith(solved)}
+    solved = parameters_of(model, "solved")
+    matrices = {name: value for name, value in model.named_parameters() if value.ndim >= 2}
+    return {name: value for name, value in matrices.items() if name not in solved}
 
 
 def percent(share: float) -> str:

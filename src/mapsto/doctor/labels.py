@@ -100,7 +100,11 @@ def cross_fitted(patient: Subject, slot: str) -> Mapping[str, Any]:
     rows = np.random.default_rng(key("doctor", "halves")).permutation(rows)[:MOST_ROWS]
     whole = features_of(patient.store, rows)[slot]
     halves = [np.arange(len(rows)) % 2 == k for k in (0, 1)]
-    parts = [Features(whole.values[half], whole.target[half], whole.present[half]) for half in halves]
+    weights = [None if whole.weight is None else whole.weight[half] for half in halves]
+    parts = [
+        Features(whole.values[half], whole.target[half], whole.present[half], weight=weight)
+        for half, weight in zip(halves, weights, strict=True)
+    ]
     found = [
         answers(learned, asked, output) for learned, asked in (parts, reversed(parts))
     ]  # of the second half, of the first

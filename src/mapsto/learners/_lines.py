@@ -43,17 +43,19 @@ def settled(learner: Answering, bag: Bag, batches: Iterable[Batch]) -> Scores:
     for batch in batches:
         ready = learner.ready(batch)
         with learner.autocast:
-            told.append((*learner.held_out(ready), ready.targets, ready.present))
+            told.append((*learner.held_out(ready), ready.targets, ready.present, ready.weight))
     scores: Scores = {}
     for place, (slot, head) in enumerate(bag.heads.items()):
-        columns = zip(*told, strict=True)
+        *columns, weights = zip(*told, strict=True)
         nets, lines, target, present = (_joined([part.get(slot) for part in parts]) for parts in columns)
+        weight = _joined(list(weights))
         known = present.reshape(len(present), -1).any(1)
         if not known.any():
             continue
         output, mixed, target = learner.output(slot), nets[known].float(), target[known]
         if lines is not None and head.holds_line:
-            share = best_share(head, mixed, lines[known].float(), target, output.link != "identity")
+            counts = None if weight is None else weight[known]
+            share = best_share(head, mixed, lines[known].float(), target, output.link != "identity", counts)
             bag.share[place] = share
             mixed = (1 - share) * mixed + share * lines[known]
         predicted = {name: to_numpy(value) for name, value in head.predict(mixed).items()}
@@ -67,14 +69,17 @@ def _joined(parts: list[Any]) -> Any:
     return None if parts[0] is None else torch.cat(parts)
 
 
-def best_share(head: Head, nets: Tensor, lines: Tensor, target: Tensor, scaled: bool) -> float:
+def best_share(
+    head: Head, nets: Tensor, lines: Tensor, target: Tensor, scaled: bool, weight: Tensor | None = None
+) -> float:
     """How much lines shall count beside nets, both (n, M, ...), for the least loss; scaled: at whatever scale
-    suits best, for a temperature follows."""
+    suits best, for a temperature follows. weight (n,): how much each row counts."""
     own, line = nets.mean(1), lines.mean(1)
     scales = SCALES if scaled else (1.0,)
 
     def loss(share: float) -> float:
         mixed = (1 - share) * own + share * line
-        return min(float(head.loss(scale * mixed, target)[0].mean()) for scale in scales)
+        losses = (head.loss(scale * mixed, target)[0] for scale in scales)
+        return min(float((one if weight is None else one * weight).mean()) for one in losses)
 
     return min(SHARES, key=loss)

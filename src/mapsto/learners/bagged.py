@@ -36,6 +36,7 @@ class Bagged(Supervised):
     """Learn outputs from inputs by nets of a bag, each without one fold of the training and validation
     rows."""
 
+    learns_from = BOTH
     _fold_of: Tensor | None = (
         None  # `folds` where batches' row numbers lie, so that no step waits for a device
     )

@@ -65,6 +65,7 @@ class Learner:
         # may whole classes be held back (--group naming what is learned), so that no row of theirs trains?
         False
     )
+    learns_from: ClassVar[tuple[str, ...]] = ("train",)  # splits of the rows that are learned from
     weighs_lines: ClassVar[bool] = False  # does it settle how much the linear models beside nets count?
     looks_first: bool = False  # may the weights before the first step be the best?
     prefetch: ClassVar[bool] = (

@@ -4,7 +4,8 @@ trees, on plain features.
 Every answer is brought to one form, numbers `wanted` (n, K) with a mask of what is known
 (`Output.as_numbers`): one-hot classes, one number, or labels. The trivial answer is then a masked mean of the
 training rows, the neighbours' answer a masked mean of five of them, and only the linear model differs, by its
-link (`Output.link`). `Output.from_numbers` turns such means back into the arrays that a head predicts.
+link (`Output.link`). `Output.from_numbers` turns such means back into the arrays that a head predicts. Where
+rows have weights the mask holds these, 1 in the mean: how much each number counts.
 
 Texts give tens of thousands of mostly empty features; these stay sparse and as they are (tf · idf of length
 1).
@@ -27,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from mapsto.batch import Field, key
 from mapsto.data.store import Store
 from mapsto.measure.boosting import DENSE, boosted
-from mapsto.measure.linear import Predictor, Values, logistic, nearest, on_own_axes, ridge
+from mapsto.measure.linear import LINES, Line, Predictor, Values, masked_mean, nearest, on_own_axes
 from mapsto.measure.scores import Scores, score
 from mapsto.models._lines import WIDE
 from mapsto.models.base import Types
@@ -51,20 +52,33 @@ SPARSE_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)
 THIN = 0.1  # filled less than this, many features are kept as a sparse matrix
 MOST_DEVIATIONS = 10.0  # of a plain number from its mean
 
-# features, wanted (n, K), mask, penalty, steps -> a linear model
-Line = Callable[[Values, np.ndarray, np.ndarray, float, int], Predictor]
-
 
 @dataclass(frozen=True)
 class Features:
     """Rows for a plain model. values (n, F): every input's plain features (`room.stem(None)`) side by side.
     target: what the output's room collates; present: bool, (n,) or the target's shape; groups (n,) for the
-    intervals."""
+    intervals; weight (n,): how much each row counts where it is learned from."""
 
     values: Values
     target: np.ndarray
     present: np.ndarray
     groups: np.ndarray | None = None
+    weight: np.ndarray | None = None
+
+    def learned(self, output: Output, seed: int) -> tuple[Values, np.ndarray, np.ndarray] | None:
+        """(values, wanted, mask) of at most MOST_ROWS rows that count and whose answer is known; None where
+        there are none."""
+        known = any_known(self.present)
+        if self.weight is not None:
+            known = known & (self.weight > 0)
+        if not known.any():
+            return None
+        rows = np.flatnonzero(known)
+        rows = rows[chosen(len(rows), MOST_ROWS, seed)]
+        wanted, mask = output.as_numbers(self.target[rows], self.present[rows])  # (n, K)
+        if self.weight is not None:
+            mask = mask * (self.weight[rows] / self.weight[rows].mean())[:, None]
+        return taken(self.values, rows), wanted, mask
 
 
 def baselines(train: Features, test: Features, output: Output, seed: int = 0) -> dict[str, Scores]:
@@ -82,17 +96,14 @@ def answers(
     train: Features, test: Features, output: Output, seed: int = 0
 ) -> dict[str, dict[str, np.ndarray]]:
     """What `baselines` scores: {name: arrays as a head of the output predicts them}."""
-    known = any_known(train.present)
-    if not output.link or not known.any():
+    known = train.learned(output, seed) if output.link else None
+    if known is None:
         return {}
-    rows = np.flatnonzero(known)
-    rows = rows[chosen(len(rows), MOST_ROWS, seed)]
-    wanted, mask = output.as_numbers(train.target[rows], train.present[rows])  # (n, K)
-    share = _masked_mean(wanted, mask, np.zeros(output.width))  # (K,)
+    values, wanted, mask = known
+    share = masked_mean(wanted, mask)  # (K,)
     asked = test.values.shape[0]
     found = {output.trivial: np.repeat(share[None], asked, 0)}
     if asked:
-        values = taken(train.values, rows)
         learn, ask = comparable(values, test.values, seed)
         with threadpool_limits(1):
             found["linear"] = fitted_line(LINES[output.link], learn, wanted, mask, seed)(_scaled(learn, ask))
@@ -127,10 +138,13 @@ def features_of(
                 known.setdefault(name, []).append((target.numpy(), batch.present[name].numpy()))
     together = joined(values)
     of = None if groups is None else groups[rows]
+    weight = None if store.weights is None else store.weights[rows].astype(np.float64)
     labels = {
         name: [np.concatenate(part) for part in zip(*found, strict=True)] for name, found in known.items()
     }
-    return {name: Features(together, target, present, of) for name, (target, present) in labels.items()}
+    return {
+        name: Features(together, target, present, of, weight) for name, (target, present) in labels.items()
+    }
 
 
 class Plain:
@@ -199,12 +213,6 @@ def joined(parts: list[Values]) -> Values:
 def taken(values: Values, rows: np.ndarray) -> Values:
     """Some rows, ascending; no copy where it is all."""
     return values if len(rows) == values.shape[0] else values[rows]
-
-
-def _masked_mean(values: np.ndarray, mask: np.ndarray, empty: np.ndarray, axis: int = 0) -> np.ndarray:
-    """The mean of what is known along `axis`; `empty` where nothing is."""
-    count = mask.sum(axis)
-    return np.where(count > 0, (values * mask).sum(axis) / np.maximum(count, 1), empty)
 
 
 def comparable(learn: Values, ask: Values, seed: int) -> tuple[Values, Values]:
@@ -327,56 +335,3 @@ def _nearest(
     wanted, mask = wanted[rows], mask[rows]
     total = sum((wanted[near[:, i]] * mask[near[:, i]] for i in range(count)), share * prior)  # (n, K)
     return total / sum((mask[near[:, i]] for i in range(count)), np.full(1, prior))
-
-
-def softmax_line(
-    values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
-) -> Predictor:
-    seen = np.flatnonzero(wanted.any(0))
-    if len(seen) < 2 or not values.shape[1]:
-        return _constant(wanted.mean(0))
-    line = logistic(values, wanted.argmax(1), penalty, steps)
-
-    def predict(asked: Values) -> np.ndarray:
-        probability = np.zeros((asked.shape[0], wanted.shape[1]))  # 0 for classes not in the training rows
-        probability[:, seen] = line(asked)
-        return probability
-
-    return predict
-
-
-def _ridge_line(
-    values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
-) -> Predictor:
-    if not values.shape[1]:
-        return _constant(wanted.mean(0))
-    centre, spread = wanted.mean(0), wanted.std(0)  # in units of its own: dates are large numbers
-    line = ridge(values, (wanted - centre) / np.where(spread > 0, spread, 1), penalty)
-    return lambda asked: line(asked) * spread + centre
-
-
-def _label_lines(
-    values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
-) -> Predictor:
-    """One logistic regression a label, each on the rows where the label is known."""
-    lines = []
-    for k in range(wanted.shape[1]):
-        known = mask[:, k] > 0
-        two = np.stack([1 - wanted[known, k], wanted[known, k]], 1)
-        lines.append(
-            softmax_line(values[known], two, mask[known], penalty, steps)
-            if known.any()
-            else _constant(np.array([1, 0], np.float32))
-        )
-    return lambda asked: np.stack([line(asked)[:, 1] for line in lines], 1)
-
-
-def _constant(means: np.ndarray) -> Predictor:
-    return lambda asked: np.repeat(means[None], asked.shape[0], 0)
-
-
-LINES: Mapping[str, Line] = {  # by `Output.link`
-    "softmax": softmax_line,
-    "identity": _ridge_line,
-    "logistic": _label_lines,
-}

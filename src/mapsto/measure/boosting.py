@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from mapsto.measure.linear import Predictor, Values
+from mapsto.measure.linear import Predictor, Values, masked_mean, weights_of
 
 MOST_FEATURES, FILLED = 256, 0.05  # features that trees look at; of sparse ones those filled at least so much
 DENSE = 0.3  # filled more than this, a sparse matrix's column is a cell of a table and no word of a text
@@ -65,8 +65,9 @@ def _classifier(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, rounds
 
     seen = np.flatnonzero(wanted.any(0))
     if len(seen) < 2:
-        return lambda asked: np.repeat(wanted.mean(0)[None], len(asked), 0)
-    model = HistGradientBoostingClassifier(max_iter=rounds, random_state=0).fit(values, wanted.argmax(1))
+        return lambda asked: np.repeat(masked_mean(wanted, mask)[None], len(asked), 0)
+    model = HistGradientBoostingClassifier(max_iter=rounds, random_state=0)
+    model.fit(values, wanted.argmax(1), weights_of(mask))
 
     def predict(asked: np.ndarray) -> np.ndarray:
         probability = np.zeros((len(asked), wanted.shape[1]))  # 0 for classes not in the training rows
@@ -80,8 +81,10 @@ def _regressors(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, rounds
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     models = [
-        HistGradientBoostingRegressor(max_iter=rounds, random_state=0).fit(values[known], column[known])
-        for column, known in zip(wanted.T, mask.T > 0, strict=True)
+        HistGradientBoostingRegressor(max_iter=rounds, random_state=0).fit(
+            values[counts > 0], column[counts > 0], weights_of(counts[counts > 0])
+        )
+        for column, counts in zip(wanted.T, mask.T, strict=True)
     ]
     return lambda asked: np.stack([model.predict(asked) for model in models], 1)
 
@@ -89,9 +92,10 @@ def _regressors(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, rounds
 def _labels(values: np.ndarray, wanted: np.ndarray, mask: np.ndarray, rounds: int) -> Predictor:
     """One classifier a label, each on the rows where the label is known."""
     models = []
-    for column, known in zip(wanted.T, mask.T > 0, strict=True):
+    for column, counts in zip(wanted.T, mask.T, strict=True):
+        known = counts > 0
         two = np.stack([1 - column[known], column[known]], 1)
-        models.append(_classifier(values[known], two, mask[known], rounds) if known.any() else None)
+        models.append(_classifier(values[known], two, counts[known, None], rounds) if known.any() else None)
     never = lambda asked: np.repeat([[1.0, 0.0]], len(asked), 0)  # noqa: E731
     return lambda asked: np.stack([(model or never)(asked)[:, 1] for model in models], 1)
 

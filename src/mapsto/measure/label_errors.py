@@ -13,8 +13,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsto.batch import key
-from mapsto.measure.baseline import MOST_FEATURES, softmax_line
-from mapsto.measure.linear import Values, on_own_axes
+from mapsto.measure.baseline import MOST_FEATURES
+from mapsto.measure.linear import Values, on_own_axes, softmax_line
 
 FOLDS = 5
 SURE, SUREST = (

@@ -1,19 +1,22 @@
 """Linear models and nearest neighbours of scikit-learn, on features as `measure.baseline` makes them.
 
-Letters: n rows, F features, K classes or columns. The imports wait for the first use: they take most of a
-second.
+Letters: n rows, F features, K classes or columns. A mask, (n, K) or (n, 1), says how much each number counts:
+0 where it is not known, 1 or its row's weight where it is. The imports wait for the first use: they take most
+of a second.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 Values = Any  # (n, F): an array, or scipy's csr_array
 Predictor = Callable[[Values], np.ndarray]  # (n, F) -> (n, K)
+# features, wanted (n, K), mask, penalty, steps -> a linear model
+Line = Callable[[Values, np.ndarray, np.ndarray, float, int], Predictor]
 
 FEW_ROWS = 2_000  # whose products with each other take no time
 MEMORY = 16  # MB of distances held at once
@@ -82,15 +85,15 @@ def _dense(values: Values) -> np.ndarray:
     return values.toarray() if issparse(values) else np.asarray(values)
 
 
-def ridge(values: Values, wanted: np.ndarray, penalty: float) -> Predictor:
+def ridge(values: Values, wanted: np.ndarray, penalty: float, weight: np.ndarray | None = None) -> Predictor:
     """Least squares with an intercept: values -> (n, K) float64. The penalty times the squared length of the
-    slopes stands beside the mean squared error."""
+    slopes stands beside the mean squared error. weight (n,), 1 in the mean: how much each row counts."""
     from sklearn.linear_model import Ridge
 
     solver = "cholesky" if isinstance(values, np.ndarray) else "sparse_cg"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # columns that say the same are a case, not an accident
-        model = Ridge(alpha=values.shape[0] * penalty, solver=solver).fit(values, wanted)
+        model = Ridge(alpha=values.shape[0] * penalty, solver=solver).fit(values, wanted, weight)
     return lambda asked: model.predict(asked).reshape(asked.shape[0], -1).astype(np.float64)
 
 
@@ -105,3 +108,68 @@ def nearest(learn: Values, ask: Values, count: int) -> np.ndarray:
             .fit(learn)
             .kneighbors(ask, return_distance=False)
         )
+
+
+def masked_mean(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(K,) the mean of what is known; 0 where nothing is."""
+    count = mask.sum(0)
+    return np.where(count > 0, (values * mask).sum(0) / np.where(count > 0, count, 1), 0.0)
+
+
+def weights_of(mask: np.ndarray) -> np.ndarray | None:
+    """(n,) how much rows count, of a mask of one column; None where all count alike."""
+    weight = mask.reshape(len(mask), -1)[:, 0]
+    return None if (weight == 1).all() else weight
+
+
+def softmax_line(
+    values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
+) -> Predictor:
+    seen = np.flatnonzero(wanted.any(0))
+    if len(seen) < 2 or not values.shape[1]:
+        return _constant(masked_mean(wanted, mask))
+    line = logistic(values, wanted.argmax(1), penalty, steps, weights_of(mask))
+
+    def predict(asked: Values) -> np.ndarray:
+        probability = np.zeros((asked.shape[0], wanted.shape[1]))  # 0 for classes not in the training rows
+        probability[:, seen] = line(asked)
+        return probability
+
+    return predict
+
+
+def _ridge_line(
+    values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
+) -> Predictor:
+    if not values.shape[1]:
+        return _constant(masked_mean(wanted, mask))
+    centre, spread = wanted.mean(0), wanted.std(0)  # in units of its own: dates are large numbers
+    line = ridge(values, (wanted - centre) / np.where(spread > 0, spread, 1), penalty, weights_of(mask))
+    return lambda asked: line(asked) * spread + centre
+
+
+def _label_lines(
+    values: Values, wanted: np.ndarray, mask: np.ndarray, penalty: float, steps: int
+) -> Predictor:
+    """One logistic regression a label, each on the rows where the label is known."""
+    lines = []
+    for k in range(wanted.shape[1]):
+        known = mask[:, k] > 0
+        two = np.stack([1 - wanted[known, k], wanted[known, k]], 1)
+        lines.append(
+            softmax_line(values[known], two, mask[known, k : k + 1], penalty, steps)
+            if known.any()
+            else _constant(np.array([1, 0], np.float32))
+        )
+    return lambda asked: np.stack([line(asked)[:, 1] for line in lines], 1)
+
+
+def _constant(means: np.ndarray) -> Predictor:
+    return lambda asked: np.repeat(means[None], asked.shape[0], 0)
+
+
+LINES: Mapping[str, Line] = {  # by `Output.link`
+    "softmax": softmax_line,
+    "identity": _ridge_line,
+    "logistic": _label_lines,
+}

@@ -10,8 +10,8 @@
      "baselines": {SLOT: {"majority" | "mean" | "linear" | "nearest": {METRIC: {the same five}}}}}
 
 value, low and high are numbers or null: value is null when the metric is undefined here (no known label, one
-class for an AUC, a prediction that is not finite), low and high also when one row or one group is all there
-is. n counts the rows with a known label.
+class for an AUC, a prediction that is not finite), low and high also when there are fewer than five rows, or
+groups. n counts the rows with a known label.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
 from mapsto.prediction import any_known
 
 VERSION = 1
+FEWEST_UNITS = 5  # rows or groups: of four a percentile interval, which promises 95%, holds 75 to 85
 INTERVAL = "95% percentile bootstrap over rows, or over whole groups where --group is given"
 LEVEL = (0.025, 0.975)
 SUM_UNITS, SUM_RESAMPLES = (
@@ -116,12 +117,12 @@ def interval(
     """The 95% percentile bootstrap interval of `metric.reduce` over rows, or over whole groups. statistics
     (n, k), groups (n,).
 
-    Rows whose statistics are NaN count in no metric and are left out. (nan, nan) when one row or one group is
-    all there is, or when the value or most resamples are undefined. The work is a function of (n, k), never
-    of the clock. Means and what else is a function of sums resample at most 2,000 units (above that, rows
-    fall at random into 2,000 blocks, whose sums vary as much). Other metrics above about 10,000 rows resample
-    m of the n units and shrink the spread by sqrt(m/n) (Bickel, Goetze & van Zwet 1997), but for ranks that
-    are sorted once.
+    Rows whose statistics are NaN count in no metric and are left out. (nan, nan) where there are fewer than
+    FEWEST_UNITS rows or groups, or when the value or most resamples are undefined. The work is a function of
+    (n, k), never of the clock. Means and what else is a function of sums resample at most 2,000 units (above
+    that, rows fall at random into 2,000 blocks, whose sums vary as much). Other metrics above about 10,000
+    rows resample m of the n units and shrink the spread by sqrt(m/n) (Bickel, Goetze & van Zwet 1997), but
+    for ranks that are sorted once.
     """
     value = metric.reduce(statistics)
     counted = ~np.isnan(statistics).any(1)
@@ -137,7 +138,7 @@ def interval(
     mean = metric.reduce is mean_of
     if mean and metric.higher_is_better and value in (0.0, 1.0) and np.ptp(statistics[:, 0]) == 0:
         return _all_alike(value, found)
-    if found == 1:
+    if found < FEWEST_UNITS:
         return np.nan, np.nan
     if mean or metric.reduce is ratio_of:
         low, high = _of_ratio(

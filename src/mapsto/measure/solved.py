@@ -13,20 +13,15 @@ from scipy.sparse import csr_array, eye_array, issparse
 from threadpoolctl import threadpool_limits
 
 from mapsto.measure.baseline import (
-    LINES,
     MOST_DEVIATIONS,
-    MOST_ROWS,
     Features,
-    chosen,
     comparable,
     fitted_line,
     hashing,
     scale_of,
-    taken,
 )
-from mapsto.measure.linear import Predictor
+from mapsto.measure.linear import LINES, Predictor
 from mapsto.outputs.base import Output
-from mapsto.prediction import any_known
 
 PIECE = 1024  # unit vectors asked at once
 SMALL = (
@@ -51,13 +46,10 @@ def solve(
 ) -> Solved | None:
     """The linear model of `baseline.answers`; None where there is none. Where features are hashed, single
     ones are not cut at their deviations. penalties: as of `fitted_line`."""
-    known = any_known(train.present)
-    if not output.link or not known.any():
+    known = train.learned(output, seed) if output.link else None
+    if known is None:
         return None
-    rows = np.flatnonzero(known)
-    rows = rows[chosen(len(rows), MOST_ROWS, seed)]
-    wanted, mask = output.as_numbers(train.target[rows], train.present[rows])
-    values = taken(train.values, rows)
+    values, wanted, mask = known
     learn, _ = comparable(values, values[:1], seed)
     with threadpool_limits(1):
         line = fitted_line(LINES[output.link], learn, wanted, mask, seed, penalties)

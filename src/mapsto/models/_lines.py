@@ -45,7 +45,8 @@ class Lines(nn.Module):
     def __init__(self, count: int, signature: Signature, types: Types, kinds: Mapping[str, str]):
         super().__init__()
         self.names = tuple(slot.name for slot in signature.inputs)
-        self.stems = nn.ModuleList(types["input", name].stem(None) for name in self.names)
+        self.types = tuple(types["input", name] for name in self.names)
+        self.stems = nn.ModuleList(one.stem(None) for one in self.types)
         found = features_of_nothing(Stems(signature, types, None), signature, types)
         self.width = sum(features.flatten(1).shape[1] for features in found.values())
         self.of = nn.ModuleList(
@@ -56,10 +57,20 @@ class Lines(nn.Module):
 
     def features(self, inputs: Mapping[str, Field]) -> Tensor:
         """(B, F), every input's side by side; sparse where most are 0."""
-        named = [(stem, inputs[name]) for name, stem in zip(self.names, self.stems, strict=True)]
-        if self.width <= WIDE or not any(hasattr(stem, "sparse_tensor") for stem in self.stems):
-            return torch.cat([stem(values).flatten(1).float() for stem, values in named], 1)
-        return torch.cat([_sparse(stem, values) for stem, values in named], 1).coalesce()
+        asked = [
+            (one, stem, inputs[name])
+            for name, one, stem in zip(self.names, self.types, self.stems, strict=True)
+        ]
+        sparse = [
+            one.plain_tensor(stem, values) if self.width > WIDE else None for one, stem, values in asked
+        ]
+        if all(part is None for part in sparse):
+            return torch.cat([stem(values).flatten(1).float() for _, stem, values in asked], 1)
+        parts = [
+            stem(values).flatten(1).to_sparse() if part is None else part
+            for part, (_, stem, values) in zip(sparse, asked, strict=True)
+        ]
+        return torch.cat(parts, 1).coalesce()
 
     @torch.no_grad()
     def forward(self, inputs: Mapping[str, Field], only: int | None = None) -> list[dict[str, Any]]:
@@ -69,9 +80,3 @@ class Lines(nn.Module):
         with torch.autocast(device.type, enabled=False):
             features = self.features(inputs)
             return [line(features) for line in chosen]
-
-
-def _sparse(stem: Any, values: Field) -> Tensor:
-    if hasattr(stem, "sparse_tensor"):
-        return stem.sparse_tensor(values)
-    return stem(values).flatten(1).to_sparse()

@@ -9,6 +9,9 @@ A file in this folder holds
     load_pretrained(net, signature, config) -> [sentence]    optional: first weights from elsewhere
     build(signature, types, config, kinds) -> nn.Module
 The net is called as forward(inputs, condition=None, size=None) -> {output slot: head output}.
+A module of a net may say of itself, as a class or instance attribute (`parameters_of`):
+    solved = True       its weights are solved, not learned
+    at_edge = True      it stands between data and hidden, or hidden and answers, not between two layers
 `types` are the fitted rooms, keyed ("input" | "output", slot name), because the two sides are two namespaces.
 """
 
@@ -35,6 +38,8 @@ class Stems(nn.Module):
     """All inputs through their rooms' stems: {slot: values} -> {slot: features}. `gives[slot]` says the
     shape."""
 
+    at_edge = True
+
     def __init__(self, signature: Signature, types: Types, width: int | None):
         super().__init__()
         by_type: dict[type[DataType], dict[str, DataType]] = {}
@@ -60,6 +65,8 @@ class Stems(nn.Module):
 class Heads(nn.Module):
     """A hidden representation into every output's head: hidden -> {slot: output}. Pools where a head wants it
     pooled."""
+
+    at_edge = True
 
     def __init__(self, signature: Signature, types: Types, kinds: Mapping[str, str], width: int, gives: str):
         super().__init__()
@@ -232,6 +239,12 @@ def only_input(signature: Signature, types: Types, model: str, modality: str) ->
 def is_prose(slot: Slot) -> bool:
     """Is its type one of texts? Asked before types are fitted."""
     return entry("types", slot.type).prose
+
+
+def parameters_of(model: nn.Module, mark: str) -> set[str]:
+    """Every name of the parameters in modules of a net that carry a mark: "solved" or "at_edge"."""
+    marked = tuple(f"{name}." for name, part in model.named_modules() if getattr(part, mark, False))
+    return {name for name, _ in model.named_parameters(remove_duplicate=False) if name.startswith(marked)}
 
 
 def no_decay(module: nn.Module) -> set[str]:

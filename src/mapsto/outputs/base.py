@@ -181,7 +181,14 @@ class Output:
         """What is said of predictions; the first decides what "best" means unless --metric does."""
         return ()
 
-    loss_metric: ClassVar[str] = ""  # the metric that is the loss that is learned by; "": none is
+    @property
+    def loss_metric(self) -> str:
+        """The metric that `as_loss` tells the loss from that is learned by; "": none does."""
+        return ""
+
+    def as_loss(self, value: float) -> float:
+        """A value of `loss_metric` as the loss that training logs."""
+        return value
 
     @property
     def row_metric(self) -> Metric | None:

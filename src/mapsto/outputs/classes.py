@@ -34,7 +34,6 @@ class Classes(Output):
     exclusive: ClassVar[bool] = True
     link: ClassVar[str] = "softmax"
     trivial: ClassVar[str] = "majority"
-    loss_metric: ClassVar[str] = "log_loss"
 
     def head(self, width: int) -> Head:
         return ClassesHead(self.type, width)
@@ -93,6 +92,10 @@ class Classes(Output):
         return found
 
     # ---- what is trivial to answer ----
+
+    @property
+    def loss_metric(self) -> str:
+        return "log_loss"
 
     def as_numbers(self, target: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One-hot."""

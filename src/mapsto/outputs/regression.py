@@ -51,6 +51,14 @@ class Regression(Output):
     def metrics(self) -> tuple[Metric, ...]:
         return REGRESSION
 
+    @property
+    def loss_metric(self) -> str:
+        """That of squares in standard deviations; no metric knows Huber's, nor where far values are cut."""
+        return "rmse" if self.type.loss == "mse" and not (self.type.log or self.type.cap) else ""
+
+    def as_loss(self, value: float) -> float:
+        return (value / self.type.std) ** 2
+
     # ---- row by row ----
 
     def row_loss(self, predicted: Arrays, target: np.ndarray) -> np.ndarray:

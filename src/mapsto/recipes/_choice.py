@@ -50,7 +50,6 @@ class Facts:
     text_flops: Callable[[], float] = lambda: 0.0
     step_seconds: Callable[[Mapping[str, Any], Training], float] | None = None
     exchangeable: bool = False
-    weighted: bool = False  # do rows count unequally?
     learner: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,9 +69,9 @@ class Facts:
 
     @property
     def linear(self) -> bool:
-        """Has a linear model, for which all rows count alike, an answer to all that is asked?"""
+        """Has a linear model an answer to all that is asked?"""
         outputs = [self.column_types["output", slot.name] for slot in self.signature.outputs]
-        return not self.weighted and all(one.outputs and one.output().link for one in outputs)
+        return all(one.outputs and one.output().link for one in outputs)
 
     def input_type(self, name: str) -> Any:
         """The fitted type of the first input of this name of type."""

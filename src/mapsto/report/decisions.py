@@ -13,6 +13,7 @@ from mapsto.blocks import Block, Code, Paragraph, Section, Table
 from mapsto.config import GROUPS, Reading
 from mapsto.files import read_json_lines
 from mapsto.report.facts import named
+from mapsto.report.learning import held_out
 from mapsto.run import Run
 from mapsto.signature import format_call
 from mapsto.terminal.words import short
@@ -121,7 +122,7 @@ def decided(run: Run) -> Section:
         f" {100 * (training.warmup or 0):.2g}% warm-up"
     )
     best = (
-        f"{named(choice.best[1])} of {choice.best[0]} on validation rows"
+        f"{named(choice.best[1])} of {choice.best[0]} on {held_out(run)}"
         if choice.best
         else "the last weights"
     )

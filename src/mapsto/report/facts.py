@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from mapsto.blocks import Block, Line, Lines, Paragraph, Section, Table
 from mapsto.config import VERSION
+from mapsto.registry import entry
 from mapsto.report import learning
 from mapsto.report.scales import figure, span
 from mapsto.run import Run
@@ -228,7 +229,7 @@ def first_verdict(found: Sequence[Score]) -> str:
 def data(run: Run, private: bool) -> Section:
     """Rows per split and what is known of each column."""
     rows = {split: count for split, count in run.record["rows"].items() if count}
-    told = ", ".join(f"{rows[split]:,} {purpose}" for split, purpose in SPLITS.items() if split in rows)
+    told = ", ".join(f"{count:,} {purpose}" for count, purpose in _purposes(run, rows))
     told += (
         "; metrics count the blocks they are cut into"
         if any(unit(run, slot) == "blocks" for slot in run.choice.kinds)
@@ -254,6 +255,17 @@ def data(run: Run, private: bool) -> Section:
     return Section("data", "The data", f"{sum(rows.values()):,} rows: {told}.", tuple(blocks))
 
 
+def _purposes(run: Run, rows: Mapping[str, int]) -> list[tuple[int, str]]:
+    """(how many rows, what they were for). Where validation rows are learned from, too, each chooses among
+    nets that did not learn it."""
+    learned = [split for split in entry("learners", run.choice.learner).learns_from if split in rows]
+    if len(learned) < 2:
+        return [(rows[split], purpose) for split, purpose in SPLITS.items() if split in rows]
+    both = f"{SPLITS['train']} and, by nets that had not seen them, {SPLITS['validation']}"
+    others = [(rows[split], purpose) for split, purpose in SPLITS.items() if split in rows.keys() - learned]
+    return [(sum(rows[split] for split in learned), both), *others]
+
+
 def curves(run: Run) -> Section | None:
     """Losses, the validation metrics that matter, and the rate, by step. None where nothing was logged."""
     log = [entry for entry in run.history if entry.get("step")]
@@ -266,10 +278,11 @@ def curves(run: Run) -> Section | None:
     blocks = [] if drawn is None else [drawn]
     together = learning.validation_loss(run) if drawn is not None and len(drawn.lines) > 1 else None
     for slot, metric in _followed(run, log):
-        if (slot, metric) == together:
-            continue
+        if (slot, metric) == together and run.output(slot).as_loss(2.0) == 2.0:
+            continue  # drawn already
         values = tuple(entry["scores"].get(slot, {}).get(metric) for entry in log)
-        what = f"{named(metric)} on validation rows" + (f": {slot}" if len(run.signature.outputs) > 1 else "")
+        of = f": {slot}" if len(run.signature.outputs) > 1 else ""
+        what = f"{named(metric)} on {learning.held_out(run)}{of}"
         blocks.append(
             Lines((Line(named(metric), steps, values, points=len(log) <= 60),), "step", what, marks=marks)
         )
@@ -306,7 +319,8 @@ def machine(run: Run) -> Section:
 
 
 def weights(run: Run) -> tuple[int, int] | None:
-    """(numbers in the net, bytes of its file); None where there is no file that can be read."""
+    """(numbers that were learned, or in runs of an older mapsto all in the file; bytes of the file); None
+    where there is no file that can be read."""
     path = run.path / "model.safetensors"
     try:
         with safe_open(path, "np") as file:
@@ -319,7 +333,7 @@ def weights(run: Run) -> tuple[int, int] | None:
         for side in shape:
             numbers *= side
         count += numbers
-    return count, path.stat().st_size
+    return run.record.get("parameters", count), path.stat().st_size
 
 
 def tiles(run: Run) -> list[tuple[str, str]]:
@@ -332,7 +346,7 @@ def tiles(run: Run) -> list[tuple[str, str]]:
     if run.record.get("seconds"):
         found.append((duration(run.record["seconds"]), f"of training, {run.record.get('steps', 0):,} steps"))
     if known := weights(run):
-        found.append((_many(known[0]), f"numbers in the net, {size(known[1])}"))
+        found.append((_many(known[0]), f"parameters of the net, {size(known[1])}"))
     return found
 
 

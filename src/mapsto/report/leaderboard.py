@@ -7,6 +7,7 @@ from typing import Any
 
 from mapsto.blocks import Bars, Block, Paragraph, Section, Table
 from mapsto.report.facts import Paired, Score, first_verdict, named, scored, scores, unit, verdict
+from mapsto.report.learning import held_out
 from mapsto.report.scales import MINUS, figure, span
 from mapsto.run import Run
 from mapsto.terminal.words import duration
@@ -169,7 +170,7 @@ def _metric_caption(
     caption = f"Figures on {split} {unit(run, slot)}"
     caption += ", beside simple baselines on the same rows." if rivals else "."
     if others:
-        caption += " Validation rows chose the weights, training rows made them."
+        caption += f" {held_out(run).capitalize()} chose the weights, training rows made them."
     if parts:
         caption += (
             " Rows before: the test rows it had before others were added; rows added: those of the new ones."

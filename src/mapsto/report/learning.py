@@ -9,6 +9,7 @@ import numpy as np
 
 from mapsto.blocks import Line, Lines
 from mapsto.files import read_json_lines
+from mapsto.registry import entry
 from mapsto.run import Run
 from mapsto.training.budget import shape
 
@@ -19,6 +20,12 @@ Log = Sequence[Mapping[str, Any]]
 Marks = tuple[tuple[float, str], ...]
 
 
+def held_out(run: Run) -> str:
+    """The rows that chose the weights, in words."""
+    together = "validation" in entry("learners", run.choice.learner).learns_from
+    return "rows that each net had not seen" if together else "validation rows"
+
+
 def losses(run: Run, log: Log, marks: Marks) -> Lines | None:
     """The training loss and, where a metric is the same loss, that of the validation rows."""
     steps, loss = tuple(entry["step"] for entry in log), tuple(entry.get("loss") for entry in log)
@@ -27,7 +34,8 @@ def losses(run: Run, log: Log, marks: Marks) -> Lines | None:
     curves = [Line("training loss, mean since the last look", steps, loss, points=len(log) <= FEW)]
     title = "training loss, mean since the last look"
     if (other := validation_loss(run)) is not None:
-        values = tuple(entry["scores"].get(other[0], {}).get(other[1]) for entry in log)
+        known = (entry["scores"].get(other[0], {}).get(other[1]) for entry in log)
+        values = tuple(None if value is None else run.output(other[0]).as_loss(value) for value in known)
         if any(value is not None for value in values):
             curves.append(Line("validation loss", steps, values, points=len(log) <= FEW))
             title = "loss"
@@ -35,7 +43,7 @@ def losses(run: Run, log: Log, marks: Marks) -> Lines | None:
 
 
 def validation_loss(run: Run) -> tuple[str, str] | None:
-    """(output, metric) whose value on validation rows is the loss that is learned by. None where there is
+    """(output, metric) whose value on validation rows tells the loss that is learned by. None where there is
     none, or where the loss is a sum over outputs."""
     outputs = [slot.name for slot in run.signature.outputs]
     metric = run.output(outputs[0]).loss_metric if len(outputs) == 1 else ""

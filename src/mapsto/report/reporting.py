@@ -25,6 +25,7 @@ from mapsto.report.card import card
 from mapsto.report.page import page, unanswered
 from mapsto.report.samples import samples
 from mapsto.run import Run
+from mapsto.run.positive import set_positive
 from mapsto.source import Source
 from mapsto.steps.prepare import store_of
 
@@ -52,9 +53,13 @@ def written(
     return ""
 
 
-def redrawn(run: Run, private: bool, emit: Emit) -> Path:
-    """The page and the card from what was found when it was trained; asked for now where nothing was."""
-    if not (run.path / SECTIONS).exists():
+def redrawn(run: Run, private: bool, emit: Emit, positive: str | None = None) -> Path:
+    """The page and the card from what was found when it was trained; asked for now where nothing was, or
+    where another class is to be positive."""
+    other = positive is not None and positive != run.settings.report.positive
+    if positive is not None and other:
+        set_positive(run, positive, kept=True)
+    if other or not (run.path / SECTIONS).exists():
         ask(run, None, emit)
     return draw(run, private)
 

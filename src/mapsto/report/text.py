@@ -10,6 +10,7 @@ from typing import Any
 from mapsto.blocks import Bars, Code, Gallery, Line, Lines, Matrix, Paragraph, Section, Table
 from mapsto.report.rows import as_table
 from mapsto.report.scales import typeset
+from mapsto.terminal.words import columns
 from mapsto.types.number.numerals import brief
 
 WIDTH, BAR, CELL = 100, 30, 44  # characters: of a line, of the longest bar, of a cell
@@ -20,7 +21,7 @@ def lines_of(section: Section, private: bool = True) -> list[str]:
     """The section, line by line. private: show rows of the data."""
     found = [
         section.title,
-        *textwrap.wrap(typeset(section.headline), WIDTH, initial_indent="  ", subsequent_indent="  "),
+        *_captioned(section.headline),
     ]
     for block in section.blocks:
         if private or not block.private:
@@ -52,15 +53,16 @@ def aligned(rows: Sequence[Sequence[Any]], marks: Sequence[str] = ()) -> list[st
     widths = [max(len(row[i]) for row in cells) for i in range(len(number))]
     lines = []
     for mark, row in zip(marks or [""] * len(cells), cells, strict=True):
-        columns = zip(row, widths, number, strict=True)
-        padded = [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in columns]
+        placed = zip(row, widths, number, strict=True)
+        padded = [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in placed]
         lines.append(f"  {mark or ' '} {'  '.join(padded).rstrip()}")
     return lines
 
 
 def _captioned(caption: str) -> list[str]:
     said = typeset(caption)
-    return textwrap.wrap(said, WIDTH, initial_indent="  ", subsequent_indent="  ") if said else []
+    most = min(WIDTH, columns())
+    return textwrap.wrap(said, most, initial_indent="  ", subsequent_indent="  ") if said else []
 
 
 def _table(block: Table) -> list[str]:

@@ -9,6 +9,7 @@
     metrics.json          train, validation, test, baselines: value, interval, n, definition
     test-0.npz …          what was predicted for each test row, an output each
     baselines.npz         how each baseline fares on each test row
+    baseline-statistics.npz   of a fold: what every metric knows of these rows
     novelty.safetensors   by what rows far from the training rows are known
     quarantine.csv        rows that could not be read, and why
     sections.json         what questions found; report.html and README.md are drawn from it

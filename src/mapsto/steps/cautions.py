@@ -1,14 +1,18 @@
-"""What a person is told last of a training: that the net learned too little to be used, and what to do."""
+"""What a person is told last of a training: that the net learned too little to be used, or nothing, and what
+to do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from mapsto import models
+from mapsto.events import Emit
 from mapsto.learners.base import Learner
 from mapsto.measure.scores import Scores
 from mapsto.metrics import Metric
 from mapsto.run import Run
+from mapsto.training.checkpoint import same_weights
 from mapsto.training.trainer import Trainer
 
 PASSES = 2  # over the training rows, below which minutes were too few to learn much
@@ -32,6 +36,18 @@ def cautions(run: Run, trainer: Trainer, test: Mapping[str, Scores], beside: Map
     minutes = TIMES * (trainer.course.clock.minutes or 2)
     way = f"learn on: mapsto extend {run.path} --minutes {max(1, round(minutes))}"
     return [*found, way if short or _out_of_time(trainer) else f"find out why: mapsto doctor {run.path}"]
+
+
+def tell_unchanged(run: Run, kept: str, emit: Emit) -> Run:
+    """The run, extended; where it weighs as in the segment `kept`, why, and what would change it, is told."""
+    if same_weights(run.path / kept, run.path):
+        why = "no step made the weights better on validation rows; they are those it had"
+        if models.solved(run.choice.model, run.choice.model_options):
+            why = "its model is solved from its rows, and they say the same; add some with --data"
+        elif not run.record.get("steps"):
+            why = "no step was taken; give it --minutes, --steps or --epochs"
+        emit({"event": "note", "text": f"nothing changed: {why}"})
+    return run
 
 
 def _passes(trainer: Trainer) -> float | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from mapsto.data.store import Store
 from mapsto.files import append_json, sha256, write_atomic, write_json
 from mapsto.learners.base import Learner
 from mapsto.measure import ood
-from mapsto.measure.baseline import answers, chosen, features_of
 from mapsto.measure.predictions import TestPredictions, file_of
 from mapsto.measure.scores import Scores, record, score, scored
 from mapsto.prediction import Keep, Measured, Predictions, any_known
@@ -26,6 +24,7 @@ from mapsto.registry.trust import flags
 from mapsto.run import Run
 from mapsto.run.folder import WEIGHTS
 from mapsto.source import SPLITS
+from mapsto.steps.baselines import compare_baselines
 from mapsto.steps.cautions import cautions
 from mapsto.training import memory
 from mapsto.training.checkpoint import unshared
@@ -50,13 +49,14 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     metrics = {split: _scores(run, learner, held, scales, groups) for split, held in found.items()}
     metrics = metrics or _own_figures(learner)
     parts = _parts(run, learner, found.get("test"), scales, groups)
-    beside = _baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
+    beside = compare_baselines(run, learner, store, groups, found["test"]) if "test" in found else {}
     write_json(run.path / "metrics.json", record(metrics, beside, parts))
     _keep_predictions(run, learner, found.get("test"), scales, groups)
     run.save(
         status="done",
         calibration=scales,
         weights=weights,
+        parameters=sum(value.numel() for value in learner.model.parameters()),
         seconds=round(seconds, 2),
         steps=trainer.step,
         best_step=trainer.best_weights.step,
@@ -71,6 +71,8 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
         vars(run).pop(name, None)
     test = metrics.get("test", {})
     more: Event = {"stopped": trainer.stop, "best": trainer.best_weights.of, "parts": values_of(parts)}
+    if beside and len(learner.learns_from) > 1:  # else the rows that everyone expects
+        more["learned_from"] = {"splits": list(learner.learns_from), "rows": len(learner.rows)}
     more["cautions"] = cautions(run, trainer, test, beside)
     run.save(cautions=more["cautions"])
     samples = {
@@ -298,48 +300,3 @@ def _groups(run: Run) -> np.ndarray | None:
     if not (run.path / "rows.npz").exists():  # it learned from no rows
         return None
     return run.kept_rows().get("group")
-
-
-def _baselines(
-    run: Run, learner: Learner, store: Store, groups: np.ndarray | None, held: Measured
-) -> dict[str, Any]:
-    """Trivial answers and a linear or nearest-neighbour model on the same rows, from every input's plain
-    features. What each says of each row is kept in baselines.npz, so that the net can be compared row by row.
-    Where no plain features tell an answer: what the learner or the room calls simple."""
-    of = None if groups is None else groups[held.rows]
-    scores: dict[str, Any] = {}
-    simple = learner.baseline("test") if held.whole else {}  # as large as what it predicts
-    for slot, found in simple.items():
-        target, present, metrics = held.sample.target[slot], held.sample.present[slot], learner.metrics(slot)
-        scores[slot] = {name: score(metrics, one, target, present, of) for name, one in found.items()}
-    outputs = {slot.name: run.output(slot.name) for slot in run.signature.outputs}
-    if not any(output.link for output in outputs.values()) or not run.signature.inputs:
-        return scores
-    rows = store.rows("test")
-    train, test = features_of(store, learner.rows), features_of(store, rows, groups)
-    rows, kept = rows[chosen(len(rows))], {}
-    for number, slot in enumerate(run.signature.outputs):
-        if slot.name not in train or not outputs[slot.name].link:
-            continue
-        output, asked = outputs[slot.name], test[slot.name]
-        found = answers(train[slot.name], asked, output)
-        scores[slot.name] = {
-            name: score(learner.metrics(slot.name), answer, asked.target, asked.present, asked.groups)
-            for name, answer in found.items()
-        }
-        metric = output.row_metric
-        kept |= {
-            f"{number}.{name}": metric.rows(answer, asked.target).astype(np.float32)
-            for name, answer in found.items()
-            if metric
-        }
-    _save(run.path / "baselines.npz", {"rows": rows, **kept})
-    return scores
-
-
-def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-    write_atomic(path, write)

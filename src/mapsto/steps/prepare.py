@@ -34,7 +34,7 @@ from mapsto.run.known_rows import LEARNED
 from mapsto.signature import Signature
 from mapsto.source import SPLITS, Prepared, Source
 from mapsto.steps.rows import Ready, make_ready
-from mapsto.steps.words import column_words, optimizer_words
+from mapsto.steps.words import column_words, line_words, optimizer_words
 from mapsto.training.checkpoint import unshared
 from mapsto.training.machine import choose_device, machine, machine_speed, text_speed
 from mapsto.types.base import DataType
@@ -75,6 +75,13 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
     augmented: list[str] = []
     if isinstance(ready, Ready):
         signature, types, augmented = _with_recipe(signature, types, choice, ready.store)
+    if has_rows and settings.report.positive is not None:
+        from mapsto.run.positive import check_positive
+
+        check_positive(
+            settings.report.positive,
+            [types["output", s.name].output(choice.kinds[s.name]) for s in signature.outputs],
+        )
     begun = (
         [f"starts from {earlier.name}: its model, what its rooms learned, its weights"]
         if earlier and earlier.model
@@ -86,10 +93,10 @@ def prepare(run: Run, source: Source, emit: Emit) -> None:
         *augmented,
         *column_words(signature, types),
     ]
-    said = [*begun, *reading, *optimizer_words(choice)]
+    rows = {name: ready.batches.size(name) or 0 for name in SPLITS}
+    said = [*begun, *reading, *optimizer_words(choice), *line_words(choice, rows["validation"])]
     if isinstance(ready, Ready):
         _save_rows(run, ready)
-    rows = {name: ready.batches.size(name) or 0 for name in SPLITS}
     run.save(
         signature=signature.to_json(),
         signature_text=written,
@@ -167,6 +174,14 @@ def part_of(source: Source, reading: Reading) -> dict[str, Any]:
         "fingerprint": source.fingerprint,
         "reading": vars(reading),
     }
+
+
+def reading_of_new(run: Run, new: Reading) -> Reading:
+    """How new rows are opened: as the others, but for what the signature says by now, and the test rows,
+    which are there."""
+    known = run.settings.reading
+    follow, root = known.follow_links or new.follow_links, new.root or known.root
+    return replace(known, target=None, test=None, follow_links=follow, root=root)
 
 
 def _reopened(run: Run, part: Mapping[str, Any], given: Any) -> Source:
@@ -266,7 +281,6 @@ def _facts(run: Run, ready: Prepared, settings: Settings, earlier: WarmStart | N
         if timed and store is not None and settings.model is None
         else None,
         isinstance(ready, Ready) and ready.parts.exchangeable,
-        store is not None and store.weights is not None,
     )
 
 

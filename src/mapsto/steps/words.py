@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mapsto import models, recipes
 from mapsto.data.encode import spots
+from mapsto.registry import entry
 from mapsto.signature import Signature
 from mapsto.steps.rows import Types
 
@@ -27,3 +28,14 @@ def optimizer_words(choice: recipes.Choice) -> list[str]:
     t = choice.training
     rate = f"{t.optimizer}, peak rate {t.lr:g} ({t.schedule}, {100 * (t.warmup or 0):.2g}% warm-up)"
     return [f"{rate}, {t.batch} rows a step, weight decay {t.weight_decay:g}, seed {t.seed}"]
+
+
+def line_words(choice: recipes.Choice, validation_rows: int) -> list[str]:
+    """Of a linear model beside the net that will count nothing, for no rows are there to weigh it by."""
+    learner = entry("learners", choice.learner)
+    if not choice.model_options.get("line") or validation_rows or "validation" in learner.learns_from:
+        return []
+    return [
+        "no validation rows say how much the linear model beside the net counts, so it counts nothing: add"
+        " rows, or leave line out"
+    ]

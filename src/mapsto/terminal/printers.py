@@ -11,11 +11,12 @@ from mapsto.errors import printable
 from mapsto.events import Event
 from mapsto.terminal.colour import coloured, painted
 from mapsto.terminal.results import table
-from mapsto.terminal.words import duration, short, size
+from mapsto.terminal.words import columns, duration, short, size
 
 EVERY = 10.0  # seconds between progress lines where nothing can be redrawn
 PATIENCE = 2.0  # seconds that a report may take unsaid
 
+BARRED = 80  # characters of a line, below which figures take the place of the bar
 EFFECTS = {"rate": "rate ×", "micro_batch": "micro-batch", "threads": "threads:"}  # of decisions
 
 
@@ -154,7 +155,10 @@ class LivePrinter(PlainPrinter):
             return self._redraw(event)
         if kind in ("done", "decided", "fit", "note"):
             self._close()
-        lines = self.lines(event)
+        from mapsto.terminal.narrow import wrapped
+
+        most = columns()
+        lines = [part for line in self.lines(event) for part in wrapped(line, most)]
         if coloured(sys.stdout):
             lines = list(map(painted, lines))
         if lines and self._progress is not None:
@@ -165,9 +169,10 @@ class LivePrinter(PlainPrinter):
     def _open(self, words: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
+        bar = [BarColumn()] if columns() >= BARRED else []
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            *bar,
             TextColumn("{task.fields[told]}"),
             transient=True,
             refresh_per_second=4,
@@ -189,7 +194,11 @@ class LivePrinter(PlainPrinter):
             self._evaluate(event)
         elif kind == "step":
             share = event["seconds"] / max(1e-9, event["seconds"] + event["seconds_left"])
-            self._progress.update(self._task, completed=share, told=told_step(event, self._score))
+            from mapsto.terminal.narrow import fitting
+
+            told = told_step(event, self._score)
+            told = told if columns() >= BARRED else fitting(told, columns() - len("learning  "))
+            self._progress.update(self._task, completed=share, told=told)
         else:
             done, what = (event["rows"], "rows") if kind == "encode" else (event["number"], "questions")
             told = f"{done:,} of {event['total']:,} {what}"

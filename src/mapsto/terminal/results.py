@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mapsto.events import Event
-from mapsto.terminal.words import number
+from mapsto.terminal.words import columns, number
 
-WIDTH = 110  # characters of a line, beyond which metrics go on below
 NET = "net"
+FEW = 5  # rows, below which no interval is told (`measure.scores`)
 
 Lines = list[tuple[str, dict[str, str]]]  # what a line is called, and {metric: its figure in words}
 
@@ -26,7 +26,16 @@ def table(event: Event) -> list[str]:
         title = f"{slot} ({counts.pop():,} test rows)" if len(counts) == 1 else f"{slot} (test rows)"
         for names in _pieces(lines, title, metrics):
             found += ["", *_aligned(lines, title, {name: _titled(name, metrics[name]) for name in names})]
-    return found[1:]
+    return [*found[1:], *_learned_from(event)]
+
+
+def _learned_from(event: Event) -> list[str]:
+    """Of which rows net and baselines are made, where these are not the training rows alone: so no run of a
+    baseline that learns from those agrees with the figures to its last digit."""
+    known = event.get("learned_from")
+    if known is None:
+        return []
+    return [f"net and baselines learned from {known['rows']:,} rows: {' and '.join(known['splits'])}"]
 
 
 def _titled(name: str, score: Mapping[str, Any]) -> str:
@@ -73,7 +82,7 @@ def _lines(event: Event, slot: str, metrics: Mapping[str, Any]) -> Lines:
             rows.append(
                 (
                     "    95% interval",
-                    {m: f"{number(one['low'])}–{number(one['high'])}" for m, one in metrics.items()},
+                    {m: _interval(one) for m, one in metrics.items()},
                 )
             )
             rows += _of_parts(event, slot)
@@ -81,6 +90,13 @@ def _lines(event: Event, slot: str, metrics: Mapping[str, Any]) -> Lines:
     if len(counts) > 1:
         rows.append(("  rows", {m: f"{one['n']:,}" for m, one in metrics.items()}))
     return rows
+
+
+def _interval(score: Mapping[str, Any]) -> str:
+    """Its ends; nothing where there are none."""
+    if score["low"] is not None:
+        return f"{number(score['low'])}–{number(score['high'])}"
+    return "too few rows" if score["value"] is not None and score["n"] < FEW else "—"
 
 
 def _of_parts(event: Event, slot: str) -> Lines:
@@ -111,14 +127,14 @@ def _sorted(values: Mapping[str, Mapping[str, Any]], metric: str, higher: Mappin
 
 
 def _pieces(lines: Lines, title: str, metrics: Mapping[str, Any]) -> list[list[str]]:
-    """The metrics in as many parts as their columns need."""
+    """The metrics in as many parts as their columns need, beside lines' names."""
     first, room = max(len(title), *(len(said) for said, _ in lines)), 0
     pieces: list[list[str]] = []
     for name, score in metrics.items():
         width = 3 + max(len(_titled(name, score)), *(len(told.get(name, "")) for _, told in lines))
         if not pieces or width > room:
             pieces.append([])
-            room = WIDTH - first
+            room = columns() - first
         pieces[-1].append(name)
         room -= width
     return pieces

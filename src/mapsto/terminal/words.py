@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 
 from mapsto.errors import printable
 
+WIDEST, NARROWEST = 110, 40  # characters of a line
 CONVERSATIONS = re.compile(r"^-> ((?:\S+:)?messages(?:\([^()]*\))?)$")
 
 
@@ -51,6 +53,11 @@ def short(signature: str, most: int = 160) -> str:
     while len(", ".join(terms[:shown])) > most - 50 and shown > 1:
         shown -= 1
     return f"{', '.join(terms[:shown])}, … ({len(terms)} inputs) ->{right}"
+
+
+def columns() -> int:
+    """Characters of a line: as many as the terminal has, WIDEST at most; WIDEST in a file or a pipe."""
+    return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns))
 
 
 def say(text: str) -> None:

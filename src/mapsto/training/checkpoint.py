@@ -150,3 +150,11 @@ def unflatten(
         index, name = path.split(".", 1)
         entries.setdefault(int(index), {})[name] = value
     return {"state": entries, "param_groups": state["param_groups"]}
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    """Do two runs hold the same weights, bit for bit? Not where one has lost them."""
+    if not all((path / "model.safetensors").exists() for path in (a, b)):
+        return False
+    (left, _), (right, _) = (read(path / "model.safetensors") for path in (a, b))
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)

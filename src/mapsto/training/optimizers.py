@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mapsto.config import Training
 from mapsto.errors import ConfigError, did_you_mean
+from mapsto.models.base import parameters_of
 from mapsto.training.arithmetic import has_bfloat16
 from mapsto.training.eager import SGD, AdamW, Eager
 
@@ -54,11 +55,6 @@ def _parted(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     return [v for _, v in trainable if v.ndim >= 2], [v for _, v in trainable if v.ndim < 2]
 
 
-def _is_outside(path: list[str]) -> bool:
-    """Is a module part of a net's heads or stems; also of one of several nets side by side?"""
-    return path[0] in ("heads", "stems") or (path[0] == "trunks" and "stems" in path)
-
-
 class Muon(Eager):
     """Muon for weights of two and more dimensions that lie between two layers, AdamW for vectors, embeddings
     and heads.
@@ -76,12 +72,10 @@ class Muon(Eager):
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.99),
     ):
-        outside = {
-            id(p)
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Embedding) or _is_outside(name.split("."))
-            for p in module.parameters()
-        }
+        edges = parameters_of(model, "at_edge")
+        outside = {id(p) for name, p in model.named_parameters(remove_duplicate=False) if name in edges}
+        embeddings = (module for module in model.modules() if isinstance(module, nn.Embedding))
+        outside |= {id(p) for module in embeddings for p in module.parameters()}
         trainable = [p for p in model.parameters() if p.requires_grad]
         matrices = [p for p in trainable if p.ndim >= 2 and id(p) not in outside]
         chosen = {id(p) for p in matrices}

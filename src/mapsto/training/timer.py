@@ -28,6 +28,11 @@ class Timer:
         known["processor_seconds"] = round(known["processor_seconds"] + processor - self._processor, 3)
         self._clock, self._processor = clock, processor
 
+    @property
+    def seconds(self) -> float:
+        """Of the clock, in all phases together."""
+        return sum(phase["seconds"] for phase in self.phases.values())
+
     def record(self, device: torch.device) -> dict[str, Any]:
         """JSON: phases, processor cores, the most memory held (bytes), and the device."""
         found = {

@@ -371,6 +371,11 @@ class DataType:
         read, missing ones as None, which the caller makes a part of its own. Asked of unfitted rooms too."""
         return {}
 
+    def ticks(self, places: np.ndarray) -> tuple[tuple[float, str], ...] | None:
+        """Ascending places on an axis of such values, moved to where a person would put them, each with its
+        name; None where they are told as any numbers are."""
+        return None
+
     @property
     def corruptions(self) -> Mapping[str, tuple[float, ...]]:
         """What happens to such values in the world: {name with its unit: levels, weakest first}. Columns
@@ -411,6 +416,10 @@ class DataType:
         """What its plain stem, `stem(None)`, makes of collated values, as numpy (B, F) float32; scipy's
         csr_array where most of it is 0."""
         return stem(values).flatten(1).float().numpy()
+
+    def plain_tensor(self, stem: nn.Module, values: Field) -> Tensor | None:
+        """The same where the values lie, sparse and coalesced; None where it is not mostly 0."""
+        return None
 
     @classmethod
     def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:

@@ -34,7 +34,7 @@ from mapsto.types.number._around import (
     said_dates,
 )
 from mapsto.types.number._calendar import calendar
-from mapsto.types.number._spread import knots, said_far, spread_of
+from mapsto.types.number._spread import knots, said_far, spread_of, spread_words
 from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
 from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
@@ -101,6 +101,7 @@ class Number(DataType):
     edges: tuple[float, ...] = learned(())  # of the pieces, in standard deviations from the mean
     clock: bool = learned(False)  # does the time of day vary?
     rows: int = learned(0)  # training rows: how fast knots may learn
+    distinct: int = learned(2)  # different training values: none, one, or more, which count as 2
 
     @classmethod
     def sniff(cls, column: Column) -> float:
@@ -195,14 +196,14 @@ class Number(DataType):
 
     def _with_statistics(self, array: np.ndarray) -> Self:
         if not len(array):
-            return replace(self, mean=0.0, std=1.0, edges=(-1.0, 1.0))
+            return replace(self, mean=0.0, std=1.0, edges=(-1.0, 1.0), distinct=0)
         scaled = self._scaled(array)
         mean, std, cap = spread_of(scaled)
         standard = (scaled - mean) / std if std > 0 else np.zeros(1)
-        std = std or 1.0
+        differ, std = 1 + (std > 0), std or 1.0
         distinct = knots(standard, self.bins or int(min(64, max(4, self.rows**0.5 / 2))))
         edges = distinct if len(distinct) > 1 else np.array([distinct[0] - 1, distinct[0] + 1])
-        return replace(self, mean=mean, std=std, edges=tuple(edges.tolist()), cap=cap)
+        return replace(self, mean=mean, std=std, edges=tuple(edges.tolist()), cap=cap, distinct=differ)
 
     def _scaled(self, array: np.ndarray) -> np.ndarray:
         return np.sign(array) * np.log1p(np.abs(array)) if self.log else array
@@ -351,17 +352,16 @@ class Number(DataType):
         return f"; its zones ({told}) are brought to UTC"
 
     def show(self, value: float | None) -> str:
-        if value is None:
-            return "—"
-        return iso(value) if isinstance(value, Moment) or self.kind == "date" else f"{value:g}"
+        date = isinstance(value, Moment) or self.kind == "date"
+        return "—" if value is None else iso(value) if date else f"{value:g}"
 
     def about(self, names: bool = True) -> str:
-        if self.kind == "date":
-            return (
-                f"dates around {iso(round(self.mean / DAY) * DAY)}, give or take {self.std / DAY:,.3g} days"
-            )
-        spread = f"mean {self.mean:,.4g}, spread {self.std:,.4g}"
-        return f"{spread}, on the scale log(1 + |x|)" if self.log else spread
+        return spread_words(self.distinct, self.mean, self.std, self.log, self.kind == "date")
+
+    def ticks(self, places: np.ndarray) -> tuple[tuple[float, str], ...] | None:
+        from mapsto.types.number._ticks import date_ticks
+
+        return date_ticks(places) if self.kind == "date" else None
 
     def shown(self, value: float) -> Any:
         """A predicted value in the data's own terms: a date as it is written."""

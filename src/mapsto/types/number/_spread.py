@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mapsto.types.number.numerals import DAY, iso
+
 TINY = 1e-140  # a spread whose square float64 barely holds: that is rounding, too
 FAR = 1_000  # spans of nine tenths of the values: the tail of a log-normal of spread 3 reaches 60
 
@@ -26,6 +28,16 @@ def _without_far(values: np.ndarray) -> np.ndarray:
     if not span or float(values.std()) < FAR * span:
         return values
     return values[np.abs(values - middle) <= FAR / 10 * span]
+
+
+def spread_words(distinct: int, mean: float, std: float, log: bool, dates: bool) -> str:
+    """Of a column with so many different values, for people. dates: mean and spread are in seconds."""
+    if dates and distinct:
+        around = iso(round(mean / DAY) * DAY)
+        return f"dates around {around}" + (f", give or take {std / DAY:,.3g} days" if distinct > 1 else "")
+    if distinct < 2:
+        return f"always {mean:,.4g}" if distinct else "no value is known"
+    return f"mean {mean:,.4g}, spread {std:,.4g}" + (", on the scale log(1 + |x|)" if log else "")
 
 
 def said_far(name: str, mean: float, reach: float) -> str:

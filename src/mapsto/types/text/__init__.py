@@ -24,7 +24,7 @@ from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, options_given, quarters
-from mapsto.types.text.cells import prose_share, text_of
+from mapsto.types.text.cells import READ_OF_LONG, prose_share, text_of
 
 if TYPE_CHECKING:
     from mapsto.blocks import Item
@@ -228,8 +228,8 @@ class Text(DataType):
     # ---- for the data gate ----
 
     def summary_stats(self, arrays: Ragged) -> dict[str, np.ndarray]:
-        """Length: tokens read, or different runs where there are only these."""
-        return {"length": self._inputs.lengths(arrays).numpy().astype(np.float64)}
+        """Length: tokens read, bytes of byte pairs, or different runs where there are only these."""
+        return {"length": self._inputs.lengths(self, arrays).numpy().astype(np.float64)}
 
     def similarity_embedding(self, arrays: Ragged) -> np.ndarray:
         """Counted runs (or tokens), hashed with random signs into MARKS places, which keeps cosines
@@ -255,7 +255,7 @@ class Text(DataType):
         told = f"'{name}' is read as {self.about()}"
         if self.cut >= 0.005:
             told += (
-                f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {_LONG[self.long]}"
+                f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {READ_OF_LONG[self.long]}"
                 " (max=…, long=…)"
             )
         if self.over:
@@ -382,15 +382,13 @@ class Text(DataType):
 
         return stem.sparse(values) if isinstance(stem, PlainBag) else super().plain(stem, values)
 
+    def plain_tensor(self, stem: nn.Module, values: Texts) -> Tensor | None:  # type: ignore[override]
+        from mapsto.types.text.stems import PlainBag
+
+        return stem.sparse_tensor(values) if isinstance(stem, PlainBag) else None
+
     def output(self, kind: str | None = None) -> Any:
         return super().output(kind or self.answer or None)
 
     def min_input_steps(self, arrays: Ragged) -> np.ndarray | None:
         return self.output().min_input_steps(arrays)
-
-
-_LONG = {
-    "start": "the start is read",
-    "ends": "both ends are read",
-    "windows": "windows are read and averaged",
-}

@@ -62,3 +62,10 @@ def text_of(cell: Any) -> str | None:
     if isinstance(cell, str):
         return sound(cell) if cell.strip() else None
     return None if is_missing(cell) else str(cell)
+
+
+READ_OF_LONG = {  # of a text longer than is read, by `Text.long`
+    "start": "the start is read",
+    "ends": "both ends are read",
+    "windows": "windows are read and averaged",
+}

@@ -59,6 +59,7 @@ from mapsto.types.text.tokenizers import (
     byte_pairs,
     characters,
     learn_tokenizer,
+    piece_bytes,
     plain,
     tokenizer_of,
 )
@@ -161,7 +162,7 @@ class TextInput:
         """(B,): tokens that one pass through a net reads; the counted runs beside them are not padded."""
         return tokens_of(arrays)[1].clamp(max=column_type.most)
 
-    def lengths(self, arrays: Ragged) -> Tensor:
+    def lengths(self, column_type: Text, arrays: Ragged) -> Tensor:
         """(B,): how long encoded texts are to a person."""
         return tokens_of(arrays)[1]
 
@@ -232,6 +233,12 @@ class Pieces(TextInput):
             return {"codes": byte_pairs(spec.get("beside") or texts, column_type.size, blank=copied)}
         return {"codes": learn_tokenizer("bpe", texts, column_type.size or PIECES)}
 
+    def lengths(self, column_type: Text, arrays: Ragged) -> Tensor:
+        """In bytes: of the texts that they were learned from pieces are longer than of others."""
+        token, counts = tokens_of(arrays)
+        sizes = piece_bytes(column_type.codes)[arrays.flat.numpy()[token]]
+        return torch.from_numpy(np.bincount(Ragged(torch.empty(0), counts).row.numpy(), sizes, len(arrays)))
+
 
 class Letters(TextInput):
     """Characters."""
@@ -274,7 +281,7 @@ class Runs(TextInput):
     def about(self, column_type: Text) -> str:
         return about_bag(column_type)
 
-    def lengths(self, arrays: Ragged) -> Tensor:
+    def lengths(self, column_type: Text, arrays: Ragged) -> Tensor:
         return arrays.lengths
 
     def stem(self, column_type: Text, width: int | None) -> nn.Module:
@@ -338,7 +345,7 @@ class Apart(TextInput):
     def steps(self, column_type: Text, arrays: Ragged) -> Tensor:
         return arrays.lengths
 
-    def lengths(self, arrays: Ragged) -> Tensor:
+    def lengths(self, column_type: Text, arrays: Ragged) -> Tensor:
         return arrays.lengths
 
     def numbers(self, flat: Tensor) -> Tensor:

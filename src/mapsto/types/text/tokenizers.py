@@ -114,6 +114,17 @@ def tokenizer_of(codes: str) -> Tokenizer:
     return tokenizer
 
 
+@cache
+def piece_bytes(codes: str) -> np.ndarray:
+    """(vocabulary,) int64: the bytes of each token of byte pairs, whose every letter is one; 0 of special
+    ones."""
+    known = tokenizer_of(codes).get_vocab()
+    found = np.zeros(max(known.values()) + 1, np.int64)
+    for token, number in known.items():
+        found[number] = 0 if token in SPECIAL else len(token)
+    return found
+
+
 def alphabet_of(texts: Sequence[str], size: int) -> str:
     """The most frequent characters, at most `size`, in order of code points."""
     found: Counter[int] = Counter()
