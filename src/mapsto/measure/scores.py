@@ -28,7 +28,7 @@ from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
 from mapsto.prediction import any_known
 
 VERSION = 1
-FEWEST_UNITS = 5  # rows or groups: of four a percentile interval that promises 95% holds a mean 80%, a share 57%
+FEWEST_UNITS = 5  # rows or groups: of four a percentile interval of 95% holds a mean in 80%, a share in 57%
 INTERVAL = "95% percentile bootstrap over rows, or over whole groups where --group is given"
 LEVEL = (0.025, 0.975)
 SUM_UNITS, SUM_RESAMPLES = (
