@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Field, Ragged
 from mapsto.cells import Column
 from mapsto.config import from_record, options_of
 from mapsto.errors import CellError, SignatureError
 from mapsto.files import write_text
+from mapsto.lazy import is_tensor, torch
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw, Field, Ragged
     from mapsto.blocks import Item
     from mapsto.prediction import Prediction
 
@@ -245,7 +246,7 @@ class DataType:
     def present(self, arrays: Any) -> Tensor:
         """Which labels are known, when standing right of the arrow: bool (B,), or the target's shape."""
         return torch.ones(
-            len(arrays), dtype=torch.bool, device=arrays.device if isinstance(arrays, Tensor) else None
+            len(arrays), dtype=torch.bool, device=arrays.device if is_tensor(arrays) else None
         )
 
     @property

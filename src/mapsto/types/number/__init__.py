@@ -11,16 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Field
 from mapsto.cells import Column, Pointed, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.lazy import torch
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
 from mapsto.types.number._around import (
     DECIDED,
@@ -48,6 +46,11 @@ from mapsto.types.number.numerals import (
     underscored,
     values_of,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw, Field
 
 # the largest number of 32 bits, nearly: this, and that of 64 bits, is what programs write for "not known"
 VAST = 3.39e38
@@ -277,7 +280,8 @@ class Number(DataType):
         standard = torch.where(missing, 0.0, (known - self.mean) / self.std)
         columns = [standard[:, None], missing[:, None]]
         if self.kind == "date":
-            columns.append(calendar(known, self.clock) * ~missing[:, None])
+            waves = torch.from_numpy(calendar(known.cpu().numpy(), self.clock)).to(known.device)
+            columns.append(waves * ~missing[:, None])
         return torch.cat([column.float() for column in columns], 1)
 
     @classmethod

@@ -13,20 +13,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Blob, Column, Continued, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError
+from mapsto.lazy import torch
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, options_given, quarters
-from mapsto.types.text.cells import prose_share, text_of
+from mapsto.types.text.cells import prose_share, text_of, texts_of
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw, Padded, Ragged
     from mapsto.blocks import Item
     from mapsto.types.text.stems import Texts
 
@@ -173,6 +174,7 @@ class Text(DataType):
         values, problems = self.read_all(cells)
         encoded = self._encoded(values)
         if self._whole and self.max is None:
+            from mapsto.batch import Ragged
             from mapsto.types.text.references import longest
             from mapsto.types.text.targets import too_long
 
@@ -273,8 +275,6 @@ class Text(DataType):
 
     def show(self, value: str | None) -> str:
         if self._whole:
-            from mapsto.types.text.references import texts_of
-
             value = " ¶ ".join(texts_of(value)) or None
         return "—" if value is None else " ".join(value[:300].split()) + ("…" if len(value) > 300 else "")
 

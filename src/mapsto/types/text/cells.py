@@ -62,3 +62,11 @@ def text_of(cell: Any) -> str | None:
     if isinstance(cell, str):
         return sound(cell) if cell.strip() else None
     return None if is_missing(cell) else str(cell)
+
+
+def texts_of(value: str | None) -> tuple[str, ...]:
+    """The references of a read cell: one text, or those of a list that are not blank; () where it is
+    missing."""
+    if isinstance(value, Apart):
+        return tuple(text for text in value.words if text.strip())
+    return () if value is None else (value,)

@@ -11,44 +11,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Padded, Ragged
 from mapsto.errors import ConfigError
+from mapsto.lazy import torch
 from mapsto.types.base import Layout
 from mapsto.types.text import pretrained, words
 from mapsto.types.text._copied import may_be_copied
 from mapsto.types.text._reading import (
+    COUNT_BITS,
+    MOST_COUNT,
     WINDOWS,
     Text,
     about_bag,
+    by_size,
     counted,
     cut,
     described,
-    disturbed,
     packed,
     shortened,
     unspaced,
 )
 from mapsto.types.text.ngrams import spread
 from mapsto.types.text.pretrained import PUBLIC
-from mapsto.types.text.stems import (
-    COUNT_BITS,
-    MOST_COUNT,
-    PlacedBag,
-    PlainBag,
-    Texts,
-    TextStem,
-    by_size,
-    padded,
-    rarities_of,
-    tokens_of,
-    weighed,
-)
 from mapsto.types.text.targets import Values
 from mapsto.types.text.tokenizers import (
     FIRST,
@@ -62,6 +49,11 @@ from mapsto.types.text.tokenizers import (
     plain,
     tokenizer_of,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw, Padded, Ragged
 
 PLACED = 1 << 15  # places times tokens, up to which a linear model has a weight for each
 MARKS = 512  # places that runs are hashed into to compare texts
@@ -159,10 +151,14 @@ class TextInput:
 
     def steps(self, column_type: Text, arrays: Ragged) -> Tensor:
         """(B,): tokens that one pass through a net reads; the counted runs beside them are not padded."""
+        from mapsto.types.text.stems import tokens_of
+
         return tokens_of(arrays)[1].clamp(max=column_type.most)
 
     def lengths(self, arrays: Ragged) -> Tensor:
         """(B,): how long encoded texts are to a person."""
+        from mapsto.types.text.stems import tokens_of
+
         return tokens_of(arrays)[1]
 
     def numbers(self, flat: Tensor) -> Tensor:
@@ -188,6 +184,9 @@ class TextInput:
     def collate(self, column_type: Text, arrays: Ragged, draw: Draw | None) -> Padded:
         """Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf ·
         idf of length 1."""
+        from mapsto.batch import Ragged
+        from mapsto.types.text.stems import Texts, disturbed, padded, rarities_of, tokens_of, weighed
+
         token, lengths = tokens_of(arrays)
         flat = arrays.flat.numpy()  # whose masks are eight times as fast as torch's
         tokens = padded(torch.from_numpy(flat[token]).long(), lengths)
@@ -204,6 +203,8 @@ class TextInput:
         return Texts(tokens.values, tokens.lengths, tokens.counts, bags)
 
     def stem(self, column_type: Text, width: int | None) -> nn.Module:
+        from mapsto.types.text.stems import PlacedBag, PlainBag, TextStem
+
         if width is None:
             upper, size = not column_type.words, self.size(column_type)
             if column_type.aligned and 0 < column_type.most * size <= PLACED:
@@ -278,6 +279,8 @@ class Runs(TextInput):
         return arrays.lengths
 
     def stem(self, column_type: Text, width: int | None) -> nn.Module:
+        from mapsto.types.text.stems import TextStem
+
         return (
             super().stem(column_type, None) if width is None else TextStem(None, column_type.buckets, width)
         )
@@ -345,10 +348,14 @@ class Apart(TextInput):
         return words.numbers(flat)
 
     def collate(self, column_type: Text, arrays: Ragged, draw: Draw | None) -> Padded:
-        return words.collated(arrays, draw, column_type.hide or 0.0)
+        from mapsto.types.text.word_stems import collated
+
+        return collated(arrays, draw, column_type.hide or 0.0)
 
     def stem(self, column_type: Text, width: int | None) -> nn.Module:
-        return words.WordBag() if width is None else words.WordStem(column_type.alphabet, width)
+        from mapsto.types.text.word_stems import WordBag, WordStem
+
+        return WordBag() if width is None else WordStem(column_type.alphabet, width)
 
 
 TEXT_INPUTS: Mapping[str, TextInput] = {  # by the `kind` of a text's room

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,13 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mapsto.batch import Padded, Ragged, register_tree
-from mapsto.types.text.tokenizers import MISSING
+from mapsto.batch import Draw, Padded, Ragged, register_tree
+from mapsto.types.text._reading import COUNT_BITS, MOST_COUNT, Text
+from mapsto.types.text.tokenizers import MISSING, UNKNOWN
 
 BAG = 16  # width of a bag's vector
-COUNT_BITS = 8
-AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
-MOST_COUNT = (1 << COUNT_BITS) - 1  # a run's count beyond which it is the same
 _LOGS = 1 + torch.arange(MOST_COUNT + 1).clamp(min=1).log()  # (MOST_COUNT + 1,): 1 + ln(count)
 
 
@@ -82,6 +79,24 @@ def windows(texts: Texts, most: int, views: int) -> list[Padded]:
     starts = [free * (k * number // count) // (number - 1).clamp(min=1) for k in range(count)]
     found = [window(texts, start, most) for start in starts]
     return [Texts(one.values, one.lengths, bags=texts.bags) for one in found]
+
+
+def disturbed(column_type: Text, tokens: Padded, draw: Draw) -> Padded:
+    """Training: one random window of a long text, and `hide` of the tokens unknown; the first token stays."""
+    if column_type.long == "windows" and tokens.values.shape[1] > column_type.most:
+        free = (tokens.lengths - column_type.most).clamp(min=0)
+        tokens = window(
+            tokens,
+            (draw.uniform("text window", 1)[:, 0].to(free.device) * (free + 1)).long(),
+            column_type.most,
+        )
+        tokens = replace(tokens, counts=tuple(tokens.lengths.tolist()))
+    if not column_type.hide:
+        return tokens
+    longest = tokens.values.shape[1]  # in the name: other texts of the row have other lengths
+    hidden = draw.uniform(f"hidden of {longest} tokens", longest).to(tokens.values.device) < column_type.hide
+    hidden[:, 0] = False
+    return Padded(torch.where(hidden & tokens.mask, UNKNOWN, tokens.values), tokens.lengths, tokens.counts)
 
 
 def tokens_of(encoded: Ragged) -> tuple[np.ndarray, Tensor]:
@@ -253,15 +268,3 @@ class PlacedBag(PlainBag):
         """Of every token: its row and its feature."""
         row, place = texts.mask[:, : self.places].nonzero(as_tuple=True)
         return row, place * self.vocabulary + texts.values[row, place].long()
-
-
-def by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Consecutive texts of AT_ONCE characters together, or one that is longer."""
-    first = size = 0
-    for i, text in enumerate(texts):
-        if size and size + len(text) > AT_ONCE:
-            yield texts[first:i]
-            first, size = i, 0
-        size += len(text) + 1
-    if size:
-        yield texts[first:]
