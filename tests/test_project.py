@@ -31,17 +31,17 @@ PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(str(path.relativ
 
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
-    "errors cells signature config registry files source",
+    "errors cells signature config registry files source lazy",
     "batch metrics prediction blocks events terminal",
     "types",
     "outputs",
     "models generation",
     "learners training",
     "data",
-    "recipes measure",
+    "recipes measure lite",
     "run checks",
     "steps",
-    "assess doctor",
+    "assess doctor deploy",
     "report look",
     "api commands cli testing __main__",
 )
@@ -63,6 +63,7 @@ FLAGS = {
     "plan": "--model --learner --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
     "--patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup --schedule --clip --ema --precision --seed --device "
     "--threads --devices --plan --json --debug",
+    "export": "--trust --to --out --most-loss --json --debug",
     "doctor": "--trust --overfit-one-batch --rate-range --json --debug",
     "profile": "--trust --steps --out --json --debug",
     "report": "--trust --no-samples --json --debug",

@@ -57,7 +57,8 @@ class Lines(nn.Module):
     def features(self, inputs: Mapping[str, Field]) -> Tensor:
         """(B, F), every input's side by side; sparse where most are 0."""
         named = [(stem, inputs[name]) for name, stem in zip(self.names, self.stems, strict=True)]
-        if self.width <= WIDE or not any(hasattr(stem, "sparse_tensor") for stem in self.stems):
+        sparse = any(hasattr(stem, "sparse_tensor") for stem in self.stems)
+        if self.width <= WIDE or not sparse or torch.compiler.is_exporting():
             return torch.cat([stem(values).flatten(1).float() for stem, values in named], 1)
         return torch.cat([_sparse(stem, values) for stem, values in named], 1).coalesce()
 

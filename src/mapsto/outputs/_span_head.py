@@ -55,7 +55,7 @@ class Pointers(Head):
     def forward(self, hidden: Placed | Tensor) -> Pointed:
         if not isinstance(hidden, Placed):  # words without places: each is a character long
             begin = torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape[:2])
-            lengths = torch.full((len(hidden),), hidden.shape[1], device=hidden.device)
+            lengths = torch.full(hidden.shape[:1], hidden.shape[1], device=hidden.device)
             hidden = Placed(hidden, lengths, places=torch.stack([begin, begin + 1], -1))
         assert hidden.places is not None
         start, end = self.linear(hidden.values).unbind(-1)
@@ -80,7 +80,7 @@ class Pointers(Head):
         """The likeliest stretch of at most so many words: characters begin, end (B,), and its probability."""
         start, end = output.logs()
         best, first, last = (
-            torch.full((len(start),), value, device=start.device) for value in (-torch.inf, 0, 0)
+            torch.full(start.shape[:1], value, device=start.device) for value in (-torch.inf, 0, 0)
         )
         for more in range(min(self.most, start.shape[1])):
             value, at = (start[:, : start.shape[1] - more] + end[:, more:]).max(1)
@@ -90,7 +90,7 @@ class Pointers(Head):
                 torch.where(better, at, first),
                 torch.where(better, at + more, last),
             )
-        row = torch.arange(len(start), device=start.device)
+        row = torch.arange(start.shape[0], device=start.device)
         begin, behind = output.places[row, first, 0], output.places[row, last, 1]
         there = output.lengths > 0
         return {"begin": begin * there, "end": behind * there, "probability": best.exp() * there}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
 
 from mapsto.batch import Padded
 from mapsto.outputs._head import Head
@@ -86,13 +87,14 @@ class Crf(Head):
         turned = torch.where(
             mask, lengths[:, None] - 1 - torch.arange(mask.shape[1], device=mask.device), 0
         )  # (B, T): the words from the last on
+        turned = turned[..., None].expand(-1, -1, scores.shape[2])
         back = _forward(
-            scores.gather(1, turned[..., None].expand_as(scores)),
+            scores.gather(1, turned),
             torch.zeros_like(self.first),
             self.follows.T,
             mask,
         )
-        both = ahead + back.gather(1, turned[..., None].expand_as(back)) - scores
+        both = ahead + back.gather(1, turned) - scores
         if (
             self.recall
         ):  # what is best for the whole of a name's words is timid: few training names are like those to come
@@ -105,19 +107,20 @@ class Crf(Head):
         return self.output.decode(predicted)
 
 
-
 def _whole(values: Any) -> Padded:
     """As Padded: plain tensors are of full length."""
     return (
         values
         if isinstance(values, Padded)
-        else Padded(values, torch.full((len(values),), values.shape[1], device=values.device))
+        else Padded(values, torch.full(values.shape[:1], values.shape[1], device=values.device))
     )
 
 
 def _forward(scores: Tensor, first: Tensor, follows: Tensor, mask: Tensor) -> Tensor:
     """(B, T, K): the logarithm of the sum over all beginnings that end in each tag; behind the end of a row
     its last word's."""
+    if torch.compiler.is_exporting():
+        return _forward_scanned(scores, first, follows, mask)
     sums = [scores[:, 0] + first]
     for t in range(1, scores.shape[1]):
         step = (sums[-1][:, :, None] + follows).logsumexp(1) + scores[:, t]
@@ -127,6 +130,8 @@ def _forward(scores: Tensor, first: Tensor, follows: Tensor, mask: Tensor) -> Te
 
 def _viterbi(scores: Tensor, first: Tensor, follows: Tensor, mask: Tensor) -> Tensor:
     """(B, T) the best sequence of tags (Viterbi 1967); 0 behind the end of a row."""
+    if torch.compiler.is_exporting():
+        return _viterbi_scanned(scores, first, follows, mask)
     best, came = scores[:, 0] + first, []
     for t in range(1, scores.shape[1]):
         value, before = (best[:, :, None] + follows).max(1)
@@ -137,3 +142,40 @@ def _viterbi(scores: Tensor, first: Tensor, follows: Tensor, mask: Tensor) -> Te
     for before in reversed(came):
         tags.append(before.gather(1, tags[-1][:, None])[:, 0])
     return torch.stack(tags[::-1], 1) * mask
+
+
+def _forward_scanned(scores: Tensor, first: Tensor, follows: Tensor, mask: Tensor) -> Tensor:
+    """`_forward` as one operation, for exported nets: how many words there are is then open."""
+
+    def step(sums: Tensor, given: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        score, there = given
+        longer = (sums[:, :, None] + follows).logsumexp(1) + score
+        sums = torch.where(there[:, None], longer, sums)
+        return sums, sums.clone()
+
+    begin = scores[:, 0] + first
+    found = scan(step, begin, (scores[:, 1:].transpose(0, 1), mask[:, 1:].transpose(0, 1)))[1]
+    return torch.cat([begin[:, None], found.transpose(0, 1)], 1)
+
+
+def _viterbi_scanned(scores: Tensor, first: Tensor, follows: Tensor, mask: Tensor) -> Tensor:
+    """`_viterbi` likewise."""
+
+    def step(best: Tensor, given: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        score, there = given
+        value, before = (best[:, :, None] + follows).max(1)
+        best = torch.where(there[:, None], value + score, best)
+        return best, torch.where(there[:, None], before, stay)
+
+    stay = torch.arange(scores.shape[2], device=scores.device)
+
+    def back(tag: Tensor, given: tuple[Tensor]) -> tuple[Tensor, Tensor]:
+        (before,) = given
+        tag = before.gather(1, tag[:, None])[:, 0]
+        return tag, tag.clone()
+
+    begin = scores[:, 0] + first
+    best, came = scan(step, begin, (scores[:, 1:].transpose(0, 1), mask[:, 1:].transpose(0, 1)))
+    last = best.argmax(1)
+    tags = scan(back, last, (came.flip(0),))[1]
+    return torch.cat([tags.flip(0).transpose(0, 1), last[:, None]], 1) * mask

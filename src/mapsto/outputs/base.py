@@ -36,7 +36,6 @@ PAIRS = 10  # of classes that are most confused
 Baseline = Callable[[Any], dict[str, dict[str, np.ndarray]]]  # of a batch {baseline: {name: (B, ...)}}
 
 
-
 def __getattr__(name: str) -> Any:
     """`Head` and `mean_of_views` come when they are used: they need PyTorch, telling answers does not."""
     if name in ("Head", "mean_of_views"):

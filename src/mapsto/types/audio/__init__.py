@@ -44,6 +44,7 @@ class Audio(DataType):
 
     reading: ClassVar[tuple[str, ...]] = ("hertz", "most", "order", "stride")
     modality: ClassVar[str] = "audio"
+    libraries: ClassVar[tuple[str, ...]] = ("soundfile", "soxr")
     unmistakable: ClassVar[bool] = True
     suffixes: ClassVar[frozenset[str]] = frozenset(
         {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"}

@@ -68,11 +68,25 @@ def energies(samples: Tensor, rate: int, bands: int) -> Tensor:
         found = torch.fft.rfft(sound.unfold(1, window, hop) * shape, transform(rate))
         return (found.real.square() + found.imag.square()) @ weights  # (b, T, bins) @ (bins, M)
 
+    if torch.compiler.is_exporting():
+        return _by_convolution(samples, shape * scale, hop, transform(rate)) @ weights
     frames = 1 + (samples.shape[1] - window) // hop
     if not len(samples):  # no transform of nothing
         return torch.zeros(0, frames, bands, device=samples.device)
     parts = samples.split(max(1, AT_ONCE // (frames * window)))
     return torch.cat([some(part) for part in parts])
+
+
+def _by_convolution(samples: Tensor, shape: Tensor, hop: int, points: int) -> Tensor:
+    """Stored (B, N) -> (B, T, bins): the squared amounts of windows of that shape (W,) in a Fourier
+    transform, as one convolution: exported nets have no quick transform."""
+    window = shape.shape[0]
+    angle = torch.arange(window, dtype=torch.float64) * torch.arange(points // 2 + 1)[:, None]  # (bins, W)
+    angle = 2 * math.pi / points * angle
+    waves = torch.cat([angle.cos(), angle.sin()]) * shape.double()
+    sound = torch.where(samples == GAP, 0, samples).float()[:, None]
+    found = F.conv1d(sound, waves.float()[:, None], stride=hop).square()  # (B, 2 bins, T)
+    return (found[:, : angle.shape[0]] + found[:, angle.shape[0] :]).transpose(1, 2)
 
 
 def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -> Tensor:

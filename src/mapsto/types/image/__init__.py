@@ -49,6 +49,7 @@ class Image(DataType):
     )
     file_words: ClassVar[str] = "images (png, jpg, …)"
     spatial: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     placeholder: ClassVar[Any] = "photo.png"
 
     size: int | None = setting(

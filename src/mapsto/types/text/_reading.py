@@ -140,3 +140,34 @@ def by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         size += len(text) + 1
     if size:
         yield texts[first:]
+
+
+def said(column_type: Any, name: str, about: str) -> str:
+    """What a person should hear of how a text is read."""
+    told = f"'{name}' is read as {about}"
+    if column_type.cut >= 0.005:
+        told += (
+            f"; of {column_type.cut:.0%} of the texts, longer than {column_type.most} tokens,"
+            f" {_LONG[column_type.long]}"
+            " (max=…, long=…)"
+        )
+    if column_type.over:
+        parts = "its first and last 10,000" if column_type.long == "ends" else "its first 20,000"
+        told += (
+            f"; of a text of more than 20,000 characters ({column_type.over:.1%} of them), only {parts} are"
+            " read"
+        )
+    if column_type.paths:
+        told += "; its cells look like names of files, of which only the letters are read"
+    elif column_type.distinct == 1:
+        told += f"; all its texts are the same, so nothing can be learned from it (--drop {name})"
+    elif column_type.distinct:
+        told += f"; it has {column_type.distinct} different texts only: {name}:category would do"
+    return told
+
+
+_LONG = {
+    "start": "the start is read",
+    "ends": "both ends are read",
+    "windows": "windows are read and averaged",
+}

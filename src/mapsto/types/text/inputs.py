@@ -21,8 +21,6 @@ from mapsto.types.base import Layout
 from mapsto.types.text import pretrained, words
 from mapsto.types.text._copied import may_be_copied
 from mapsto.types.text._reading import (
-    COUNT_BITS,
-    MOST_COUNT,
     WINDOWS,
     Text,
     about_bag,
@@ -56,8 +54,6 @@ if TYPE_CHECKING:
     from mapsto.batch import Draw, Padded, Ragged
 
 PLACED = 1 << 15  # places times tokens, up to which a linear model has a weight for each
-MARKS = 512  # places that runs are hashed into to compare texts
-FEWEST_RUNS = 30  # below which a text is too short to be like another
 WORDS, PIECES, LETTERS = 20_000, 8_000, 5_000  # in a vocabulary, where nobody says otherwise
 
 
@@ -168,18 +164,9 @@ class TextInput:
     def similarity_embedding(self, column_type: Text, arrays: Ragged) -> np.ndarray:
         """(B, MARKS): counted runs (or tokens), hashed with random signs, which keeps cosines (Weinberger et
         al. 2009)."""
-        flat, row = self.numbers(arrays.flat).long(), arrays.row
-        run = flat < 0 if column_type.buckets else flat >= FIRST
-        packed, row = (
-            (~flat[run], row[run]) if column_type.buckets else ((flat[run] << COUNT_BITS) + 1, row[run])
-        )
-        mixed = ((packed >> COUNT_BITS) * 0x9E3779B1) % (1 << 32)
-        weight = (1 + (packed & MOST_COUNT).float().log()) * (2.0 * ((mixed >> 10) & 1) - 1)
-        marks = torch.zeros(len(arrays), MARKS).index_put_(
-            (row, (mixed >> 16) % MARKS), weight, accumulate=True
-        )
-        enough = torch.bincount(row, minlength=len(arrays))[:, None] >= FEWEST_RUNS
-        return torch.where(enough, marks / marks.norm(dim=1, keepdim=True).clamp(min=1e-12), 0.0).numpy()
+        from mapsto.types.text.stems import hashed_marks
+
+        return hashed_marks(self.numbers(arrays.flat).long(), arrays, column_type.buckets > 0).numpy()
 
     def collate(self, column_type: Text, arrays: Ragged, draw: Draw | None) -> Padded:
         """Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf ·
@@ -201,6 +188,27 @@ class TextInput:
             else None
         )
         return Texts(tokens.values, tokens.lengths, tokens.counts, bags)
+
+    def graph_inputs(self, column_type: Text, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """ "tokens" (B, T) with "lengths" (B,), and packed "runs" (B, G) where they are counted; 0 behind
+        each text's end."""
+        from mapsto.types._graph import padded_cells
+
+        tokens = [cell[cell >= 0] for cell in arrays]
+        found = {
+            "tokens": padded_cells(tokens, np.int32),
+            "lengths": np.array([len(cell) for cell in tokens], np.int64),
+        }
+        if column_type.buckets:
+            found["runs"] = padded_cells([cell[cell < 0] for cell in arrays], np.int32)
+        return found
+
+    def from_graph(self, column_type: Text, tensors: Mapping[str, Tensor]) -> Padded:
+        from mapsto.types.text.stems import Texts, dense_bags, rarities_of
+
+        runs = tensors.get("runs")
+        bags = None if runs is None else dense_bags(runs, rarities_of(column_type.rarity))
+        return Texts(tensors["tokens"].long(), tensors["lengths"], bags=bags)
 
     def stem(self, column_type: Text, width: int | None) -> nn.Module:
         from mapsto.types.text.stems import PlacedBag, PlainBag, TextStem
@@ -346,6 +354,16 @@ class Apart(TextInput):
 
     def numbers(self, flat: Tensor) -> Tensor:
         return words.numbers(flat)
+
+    def graph_inputs(self, column_type: Text, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        from mapsto.types._graph import cells_of
+
+        return cells_of(arrays, self.layout)
+
+    def from_graph(self, column_type: Text, tensors: Mapping[str, Tensor]) -> Padded:
+        from mapsto.batch import Padded
+
+        return Padded(tensors["cells"].long(), tensors["lengths"])
 
     def collate(self, column_type: Text, arrays: Ragged, draw: Draw | None) -> Padded:
         from mapsto.types.text.word_stems import collated

@@ -71,7 +71,12 @@ class WordStem(nn.Module):
 
     def forward(self, words: Padded) -> Padded:
         batch, length, _ = words.values.shape
-        runs = self.runs(words.values[..., RUNS:].flatten(0, 1)).view(batch, length, -1)  # (B, T, D)
+        numbers = words.values[..., RUNS:]
+        if torch.compiler.is_exporting():  # whose bags are loops
+            there = (numbers != 0).sum(-1, keepdim=True)  # of runs; row 0 of the table is 0
+            runs = F.embedding(numbers, self.runs.weight).sum(2) / there.clamp(min=1)
+        else:
+            runs = self.runs(numbers.flatten(0, 1)).view(batch, length, -1)  # (B, T, D)
         parts = [self.words(words.values[..., WORD]), runs, self.shapes(words.values[..., SHAPE])]
         return Padded(self.mix(torch.cat(parts, -1)), words.lengths, words.counts)
 
@@ -83,6 +88,6 @@ class WordBag(nn.Module):
     features = PLAIN
 
     def forward(self, words: Padded) -> Tensor:
-        counts = torch.zeros(len(words.values), self.features, device=words.values.device)
+        counts = torch.zeros(words.values.shape[0], self.features, device=words.values.device)
         counts.scatter_add_(1, words.values[..., NAME] % self.features, words.mask.to(counts.dtype))
         return F.normalize((1 + counts.clamp(min=1).log()) * (counts > 0), dim=1)
