@@ -333,7 +333,7 @@ def test_python_of_the_pages_names_what_exists(page: str) -> None:
     for block in [*blocks(page, "python"), *said]:
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in known:
-                assert node.attr in known[node.value.id] or node.attr in ("api", "errors", "testing"), f"{node.value.id}.{node.attr}"
+                assert node.attr in known[node.value.id] or node.attr in ("api", "errors", "lite", "testing"), f"{node.value.id}.{node.attr}"
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "mapsto.train":
                 asked = {str(key.arg): key.value for key in node.keywords if key.arg not in ("out", "name", "emit", "trust")}
                 settings_of({name: ast.literal_eval(value) for name, value in asked.items()})

@@ -35,7 +35,8 @@ def lines(parity: Mapping[str, Any]) -> list[str]:
         f"one row: {_latency(speed['export'])}, the run {_latency(speed['run'])} (one thread)",
         f"many rows: {speed['export']['rows_per_second']:,.0f} a second, the run"
         f" {speed['run']['rows_per_second']:,.0f}",
-        f"start to first answer: {start['first_answer_seconds']:.2f} s, {start['memory_mb']:.0f} MB",
+        f"start to first answer: {start['first_answer_seconds']:.2f} s"
+        + (f", {start['memory_mb']:.0f} MB" if start["memory_mb"] else ""),
     ]
     return [*told, *parity["said"]]
 

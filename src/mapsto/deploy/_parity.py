@@ -31,10 +31,11 @@ ROWS = (1, 2, 3, 17)  # that go through the net together, each tried
 CALLS, SECONDS = 300, 2.0  # that latency is taken of, at most
 TOGETHER = 256  # rows that throughput is taken of
 START = (
-    "import json, resource, sys, time; began = time.perf_counter(); import mapsto.lite;"
+    "import json, pathlib, re, sys, time; began = time.perf_counter(); import mapsto.lite;"
     " made = mapsto.lite.open(sys.argv[1], 1).predict([dict.fromkeys(json.loads(sys.argv[2]))]);"
-    " seconds = time.perf_counter() - began;"
-    " print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))"
+    " seconds = time.perf_counter() - began; status = pathlib.Path('/proc/self/status');"
+    " held = re.search(r'VmHWM:\\s+(\\d+)', status.read_text() if status.exists() else '');"
+    " print(json.dumps([seconds, int(held[1]) / 1024 if held else None]))"
 )
 
 
@@ -96,8 +97,8 @@ def of_run(run: Run, learner: Any, encoded: Mapping[Any, Any], size: int) -> tup
     return _arrays(run, learner, batch_of(run, run.signature, inputs, 0, size))
 
 
-def compared(run: Run, learner: Any, exported: Exported, rows: Rows) -> dict[str, Any]:
-    """{"rows", "split", "outputs": {output: figures}} of both on the same rows."""
+def both(run: Run, learner: Any, exported: Exported, rows: Rows) -> tuple[Side, Side]:
+    """What the run and its export say of the same rows."""
     parts: tuple[list[Any], list[Any]] = ([], [])
     for encoded in rows.pieces(TOGETHER):
         size = len(next(iter(encoded.values())))
@@ -105,7 +106,12 @@ def compared(run: Run, learner: Any, exported: Exported, rows: Rows) -> dict[str
             parts, (of_run(run, learner, encoded, size), exported.arrays(encoded)), strict=True
         ):
             kept.append((arrays, exported.predictions(arrays, unsure)))
-    ours, theirs = (_joined(kept) for kept in parts)
+    return _joined(parts[0]), _joined(parts[1])
+
+
+def compared(run: Run, learner: Any, exported: Exported, rows: Rows) -> dict[str, Any]:
+    """{"rows", "split", "outputs": {output: figures}} of both on the same rows."""
+    ours, theirs = both(run, learner, exported, rows)
     targets = rows.targets()
     outputs = {
         slot.name: {
@@ -226,8 +232,9 @@ def _speed(one: np.ndarray, many: np.ndarray, size: int) -> dict[str, float]:
     }
 
 
-def started(exported: Exported) -> dict[str, float]:
-    """Seconds from a new process to its first answer, and its most memory in MB."""
+def started(exported: Exported) -> dict[str, float | None]:
+    """Seconds from a new process to its first answer, and its most memory in MB (None where the system does
+    not tell)."""
     words = [sys.executable, "-c", START, str(exported.path.resolve()), json.dumps(list(exported.columns))]
     done = subprocess.run(words, capture_output=True, text=True, cwd="/", env=_environment(), check=False)
     if done.returncode:
@@ -236,7 +243,7 @@ def started(exported: Exported) -> dict[str, float]:
             " no fault of yours."
         )
     seconds, memory = json.loads(done.stdout)
-    return {"first_answer_seconds": round(seconds, 2), "memory_mb": round(memory, 1)}
+    return {"first_answer_seconds": round(seconds, 2), "memory_mb": memory and round(memory, 1)}
 
 
 def _environment() -> dict[str, str]:

@@ -20,18 +20,27 @@ MOST_FLOAT16 = 6e4  # of what is kept of a hidden representation
 class Distances(nn.Module):
     """Rows (B, D) of one space -> (B,) to the nearest training row, (B,) to the space they span."""
 
+    centre: Tensor
+    axes: Tensor
+    points: Tensor
+    left: Tensor
+
     def __init__(self, known: ReferenceSet):
         super().__init__()
         self.unit = known.unit
         for name in ("centre", "axes", "points", "left"):
-            self.register_buffer(name, torch.from_numpy(getattr(known, name)).double())
+            kept = torch.from_numpy(getattr(known, name))
+            self.register_buffer(name, kept if name == "centre" else kept.half())  # as its file has them
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        moved = torch.nan_to_num((rows.double() - self.centre) / self.unit, 1e4, 1e4, -1e4).clamp(-1e4, 1e4)
-        on = moved @ self.axes  # (B, R)
+        centre, axes, points, beside = (
+            part.double() for part in (self.centre, self.axes, self.points, self.left)
+        )
+        moved = torch.nan_to_num((rows.double() - centre) / self.unit, 1e4, 1e4, -1e4).clamp(-1e4, 1e4)
+        on = moved @ axes  # (B, R)
         left = (moved.square().sum(1) - on.square().sum(1)).clamp(min=0).sqrt()
-        known = self.points.square().sum(1) + self.left.square()  # (m,)
-        to_each = on.square().sum(1)[:, None] + left[:, None].square() + known - 2 * on @ self.points.T
+        known = points.square().sum(1) + beside.square()  # (m,)
+        to_each = on.square().sum(1)[:, None] + left[:, None].square() + known - 2 * on @ points.T
         return to_each.min(1).values.clamp(min=0).sqrt() + FLOOR, left + FLOOR
 
 
