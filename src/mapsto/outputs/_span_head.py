@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mapsto.batch import Padded
 from mapsto.outputs._head import Head
@@ -82,8 +83,10 @@ class Pointers(Head):
         best, first, last = (
             torch.full(start.shape[:1], value, device=start.device) for value in (-torch.inf, 0, 0)
         )
-        for more in range(min(self.most, start.shape[1])):
-            value, at = (start[:, : start.shape[1] - more] + end[:, more:]).max(1)
+        # behind the end nothing can end: so every stretch is tried of texts of any length, in graphs too
+        end = F.pad(end, (0, self.most), value=-torch.inf)
+        for more in range(self.most):
+            value, at = (start + end[:, more : more + start.shape[1]]).max(1)
             better = value > best
             best, first, last = (
                 torch.where(better, value, best),
