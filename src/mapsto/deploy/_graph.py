@@ -26,7 +26,9 @@ from mapsto.outputs.base import Output
 from mapsto.run import Run
 
 ROWS = 2  # of the example; of 1 a graph would hold that there is only ever one
-LEAST = 5  # of an example's sides that may change: none is 0, 1 or as many as its rows
+MOST = 1 << 40  # rows or tokens, more than anybody has
+# of sides that may change: an exporter takes sides that are equal for one, and none of a net is so long
+PRIMES = (23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97)
 
 
 class Graph(nn.Module):
@@ -105,12 +107,12 @@ def refuse(run: Run) -> None:
 
 
 def example_of(run: Run, encoded: Mapping[Any, Any]) -> dict[str, np.ndarray]:
-    """What the graph is given of `ROWS` rows, every side that may change longer than `LEAST` and unlike the
-    others, so that none is taken for another or for one that never changes."""
+    """What the graph is given of `ROWS` rows, every side that may change unlike the others, so that none is
+    taken for another or for one that never changes."""
     feed = feed_of(run.signature, run.types, encoded)
     sides = changing_sides(run, feed)
     return {
-        name: _lengthened(value, LEAST + 2 * place) if len(sides[name]) > 1 else value
+        name: _lengthened(value, PRIMES[place % len(PRIMES)]) if len(sides[name]) > 1 else value
         for place, (name, value) in enumerate(feed.items())
     }
 
@@ -133,12 +135,15 @@ def changing_sides(run: Run, feed: Mapping[str, np.ndarray]) -> dict[str, tuple[
 
 
 def save(model: Any, path: Path) -> None:
-    """An ONNX graph, without the lines of source that its nodes come from: a sixth of a small one."""
+    """An ONNX graph, without what the exporter noted of where its parts come from and what shapes they
+    have: a third of a small one."""
     import onnx
 
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
+    for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        part.doc_string = ""
+        if hasattr(part, "metadata_props"):
+            del part.metadata_props[:]
+    del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:]
     onnx.save(model, str(path))
 
 
@@ -169,7 +174,7 @@ def program_of(graph: Graph, example: Mapping[str, np.ndarray], sides: Mapping[s
     shapes = tuple(dict.fromkeys(sides[name], Dim.DYNAMIC) for name in graph.names)
     try:
         with unsaid():
-            return torch.onnx.export(
+            program = torch.onnx.export(
                 graph,
                 tensors,
                 dynamo=True,
@@ -186,3 +191,15 @@ def program_of(graph: Graph, example: Mapping[str, np.ndarray], sides: Mapping[s
             f"this net cannot be exported yet: it does what a graph of ONNX cannot ({said.strip()[:200]}).\n"
             "Answer by the run itself: mapsto predict."
         ) from problem
+    _refuse_bounds(program.exported_program.range_constraints)
+    return program
+
+
+def _refuse_bounds(constraints: Mapping[Any, Any]) -> None:
+    """ConfigError: the graph holds for some numbers of rows or lengths only, which no runtime would tell."""
+    for bounds in constraints.values():
+        if bool(bounds.lower > ROWS) or bool(bounds.upper < MOST):
+            raise ConfigError(
+                f"this net cannot be exported yet: its graph would hold for lengths from {bounds.lower} to"
+                f" {bounds.upper} only.\nAnswer by the run itself: mapsto predict."
+            )

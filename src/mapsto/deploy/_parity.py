@@ -28,7 +28,7 @@ from mapsto.run.answering import _arrays, batch_of
 MOST_ROWS = 20_000  # compared
 ALIKE = 1e-4  # of an answer's unit: what float32 may differ by
 ROWS = (1, 2, 3, 17)  # that go through the net together, each tried
-CALLS, SECONDS = 300, 2.0  # that latency is taken of, at most
+CALLS, SECONDS = 300, 1.0  # that latency is taken of, at most
 TOGETHER = 256  # rows that throughput is taken of
 START = (
     "import json, pathlib, re, sys, time; began = time.perf_counter(); import mapsto.lite;"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+LEAST = 2
 WIDER = {"int8": np.int32, "int16": np.int32, "uint16": np.int32}  # runtimes know few operations of these
 
 
@@ -21,8 +22,9 @@ def cells_of(arrays: Any, layout: Any) -> dict[str, np.ndarray]:
 
 
 def padded_cells(arrays: Any, dtype: Any, sides: tuple[int, ...] = ()) -> np.ndarray:
-    """Cells (n, *sides) of unequal length as (B, T, *sides), one wide at least, 0 behind each one's end."""
-    found = np.zeros((len(arrays), max([1, *map(len, arrays)]), *sides), dtype)
+    """Cells (n, *sides) of unequal length as (B, T, *sides), two wide at least, 0 behind each one's end: of
+    sequences of one an exporter holds that they never are longer."""
+    found = np.zeros((len(arrays), max([LEAST, *map(len, arrays)]), *sides), dtype)
     for row, cell in zip(found, arrays, strict=True):
         row[: len(cell)] = cell
     return found
