@@ -18,7 +18,7 @@ from mapsto.registry import names
 from mapsto.report import reporting
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = ("tasks/tables.md", "data.md", "training.md", "report.md", "using.md", "when-the-net-loses.md", "tasks/language-models.md", "python.md")  # in this order: later ones use earlier ones' runs
+PAGES = ("tasks/tables.md", "data.md", "training.md", "report.md", "using.md", "export.md", "when-the-net-loses.md", "tasks/language-models.md", "python.md")  # in this order: later ones use earlier ones' runs
 MARKED = re.compile(r"^<!-- run -->\n```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BUDGET = ("--steps", "30", "--threads", "1", "--plan", "default")
 SLOW = ("--plan", "default")  # of a command that has no budget

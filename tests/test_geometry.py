@@ -28,11 +28,11 @@ from mapsto.types._geometry import (
     matrix_of,
     move_boxes,
     move_points,
-    placed_mask,
     theta_of,
     warp,
 )
 from mapsto.types.base import Layout
+from mapsto.types._placement import placed_mask
 from mapsto.types.category import Category
 from mapsto.types.image import Image
 from mapsto.types.number import Number

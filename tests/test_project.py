@@ -31,17 +31,17 @@ PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(str(path.relativ
 
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
-    "errors cells signature config registry files source",
+    "errors cells signature config registry files source lazy",
     "batch metrics prediction blocks events terminal",
     "types",
     "outputs",
     "models generation",
     "learners training",
     "data",
-    "recipes measure",
+    "recipes measure lite",
     "run checks",
     "steps",
-    "assess doctor",
+    "assess doctor deploy",
     "report look",
     "api commands cli testing __main__",
 )
@@ -63,6 +63,7 @@ FLAGS = {
     "plan": "--model --learner --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
     "--patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup --schedule --clip --ema --precision --seed --device "
     "--threads --devices --plan --json --debug",
+    "export": "--trust --to --out --most-loss --json --debug",
     "doctor": "--trust --overfit-one-batch --rate-range --json --debug",
     "profile": "--trust --steps --out --json --debug",
     "report": "--trust --no-samples --positive --json --debug",
@@ -332,7 +333,7 @@ def test_python_of_the_pages_names_what_exists(page: str) -> None:
     for block in [*blocks(page, "python"), *said]:
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in known:
-                assert node.attr in known[node.value.id] or node.attr in ("api", "errors", "testing"), f"{node.value.id}.{node.attr}"
+                assert node.attr in known[node.value.id] or node.attr in ("api", "errors", "lite", "testing"), f"{node.value.id}.{node.attr}"
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "mapsto.train":
                 asked = {str(key.arg): key.value for key in node.keywords if key.arg not in ("out", "name", "emit", "trust")}
                 settings_of({name: ast.literal_eval(value) for name, value in asked.items()})

@@ -18,7 +18,8 @@ from mapsto.checks import look
 from mapsto.config import settings_of
 from mapsto.data.open import open_source
 from mapsto.errors import CellError, ConfigError
-from mapsto.outputs.span import EXACT, F1, Pointed, Pointers, normal, overlap
+from mapsto.outputs._span_head import Pointed, Pointers
+from mapsto.outputs.span import EXACT, F1, normal, overlap
 from mapsto.steps.rows import make_ready
 from mapsto.types.span import Span
 
@@ -89,7 +90,7 @@ def test_the_likeliest_legal_stretch_is_answered() -> None:
     torch.manual_seed(0)
     places = torch.stack([torch.arange(9) * 2, torch.arange(9) * 2 + 1], -1).expand(4, 9, 2)
     pointed = Pointed(torch.randn(4, 9), torch.randn(4, 9), places, torch.tensor([9, 5, 1, 0]))
-    found = Pointers(4, 3).predict(pointed)
+    found = Pointers(Span(most=3).output(), 4).predict(pointed)
     start, end = (side.exp() for side in pointed.logs())
     for row, length in enumerate((9, 5, 1)):
         legal = {(i, j): float(start[row, i] * end[row, j]) for i in range(length) for j in range(i, min(i + 3, length))}

@@ -18,7 +18,8 @@ from mapsto.batch import Padded
 from mapsto.blocks import Gallery
 from mapsto.cells import Annotated, Apart, Column
 from mapsto.errors import CellError, SignatureError
-from mapsto.outputs.tags import Crf, _forward, _rows
+from mapsto.outputs._tags_head import Crf, _forward
+from mapsto.outputs.tags import _rows
 from mapsto.report.reporting import kept
 from mapsto.steps import cautions
 from mapsto.types.tags import Tags, entities, labelled
@@ -125,7 +126,7 @@ def test_what_was_not_read_counts_as_outside() -> None:
 
 def head(**options) -> Crf:
     torch.manual_seed(0)
-    made = Crf(column_type(**options), 6)
+    made = Crf(column_type(**options).output("tags"), 6)
     for value in made.parameters():
         value.data = torch.randn_like(value)
     return made.eval()

@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-
 from mapsto.config import misfit
 from mapsto.errors import RunError
 
@@ -34,6 +32,8 @@ def cache_folder() -> Path:
 def write_atomic(path: Path, write: Callable[[Path], object], keep: Path | None = None) -> None:
     """`write(temporary)` then rename to `path`; what stood there is kept as `keep`. RunError when the disk is
     full or the folder read-only; `path` is then untouched."""
+    from safetensors import SafetensorError
+
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.touch()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from mapsto.signature import Signature
 
@@ -139,3 +139,19 @@ def table_of(source: Source) -> dict[str, list[Any]]:
         for name in source.columns:
             gathered[name].extend(chunk.columns[name])
     return gathered
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """As gymnasium's `Env`, which is one and is not needed."""
+
+    observation_space: Any
+    action_space: Any
+
+    def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
+        """(first observation, what else is known)."""
+        ...
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """(observation, reward, is the episode over, was it cut off, what else is known)."""
+        ...

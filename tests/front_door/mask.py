@@ -22,7 +22,8 @@ from mapsto.metrics import Arrays, Metric, ratio_of
 from mapsto.outputs.base import Head, Output
 from mapsto.prediction import Prediction
 from mapsto.signature import Signature
-from mapsto.types._geometry import inverse, placed_mask, warp
+from mapsto.types._geometry import inverse, warp
+from mapsto.types._placement import placed_mask
 from mapsto.types.base import DataType, Layout, last_spatial, learned
 
 UNKNOWN = 255  # a pixel of which nothing is said: padding, and what comes into view when a picture is moved

@@ -22,13 +22,13 @@ from mapsto.data.store import Store, stored
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
 from mapsto.events import Emit
 from mapsto.learners.base import Learner
+from mapsto.lite._rows import located
 from mapsto.measure.predictions import TestPredictions
 from mapsto.measure.scores import score
 from mapsto.prediction import Keep, Predictions
 from mapsto.registry import module, names
 from mapsto.registry.trust import trust
 from mapsto.run import Run
-from mapsto.run.answering import located
 from mapsto.run.known_rows import in_words, learned_rows
 from mapsto.source import Source
 from mapsto.steps.prepare import reopen, store_of

@@ -19,7 +19,7 @@ from mapsto.batch import key
 from mapsto.checks._clock import Clock
 from mapsto.checks._columns import Fact, is_constant, names_rows, numbers_rows
 from mapsto.config import Reading, from_record
-from mapsto.data.encode import Spot
+from mapsto.data.encode_chunk import Spot
 from mapsto.data.scan import Scan, hash64
 from mapsto.data.store import Store
 from mapsto.data.unused import LEAST, is_named_like_an_id

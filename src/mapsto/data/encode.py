@@ -15,27 +15,24 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mapsto.batch import Ragged
-from mapsto.cells import Annotated, Blob, for_spreadsheet
+from mapsto.cells import for_spreadsheet
 from mapsto.data import cache, packed
+from mapsto.data.encode_chunk import PLACES, Spot, encode_chunk, spots
 from mapsto.data.files import identity
 from mapsto.errors import RunError
 from mapsto.files import write_json
 from mapsto.models.base import Types
-from mapsto.signature import Signature, Slot
-from mapsto.source import BadRow, Chunk, Source
+from mapsto.signature import Signature
+from mapsto.source import BadRow, Source
 from mapsto.types.base import placed_input
 
-PART = 16  # cells that a thread reads at a time
 FORMAT = 2  # raise it when the meaning of the files changes
-PLACES = "places"  # (2, 4) of each row: placement (2, 3) and extent (2,) of the input that outputs annotate
-Spot = tuple[str, str]  # ("input" | "output" | PLACES, slot name)
 
 
 @dataclass(frozen=True)
@@ -135,11 +132,6 @@ def imported_files(path: Path, here: Path) -> set[Path]:
     places = [here.joinpath(*name.split(".")[1:]) for name in names if name]
     files = {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")}
     return {file for file in files if file.is_file()}
-
-
-def spots(signature: Signature) -> list[tuple[str, Slot]]:
-    """Every slot with its side, inputs first."""
-    return [("input", slot) for slot in signature.inputs] + [("output", slot) for slot in signature.outputs]
 
 
 class _Writer:
@@ -267,132 +259,3 @@ def _encode(
             if emit:
                 emit(done, rows)
     writer.close(done, problems, bad, {"code": code(), "name": source.name})
-
-
-def encode_chunk(
-    chunk: Chunk, signature: Signature, types: Types, pool: ThreadPoolExecutor | None = None
-) -> tuple[dict[Spot, Any], list[dict]]:
-    """A chunk's cells, encoded; and what could not be read: {"row" in the chunk, "where", "column", "why"}.
-    Columns that are absent (targets at prediction) are left out. Beside an input that outputs annotate stands
-    where its type has placed each cell."""
-    encoded: dict[Spot, Any] = {}
-    problems: list[dict] = []
-    placed = placed_input(signature, types)
-    for side, slot in spots(signature):
-        if slot.column not in chunk.columns:
-            continue
-        cells = _beside(types[side, slot.name], side, chunk.columns[slot.column], signature, chunk.columns)
-        if (side, slot.name) == ("input", placed):
-            encoded[side, slot.name], encoded[PLACES, slot.name], unread = _encode_placed(
-                types[side, slot.name], cells, pool
-            )
-        else:
-            encoded[side, slot.name], unread = _encode_column(types[side, slot.name], cells, pool)
-        problems += [
-            {"row": i, "where": chunk.where[i], "column": slot.column, "why": why, "side": side}
-            for i, why in unread.items()
-        ]
-    unread = {problem["row"] for problem in problems}
-    unsaid = {row: told for row, told in _too_short(encoded, signature, types).items() if row not in unread}
-    problems += [
-        {"row": i, "where": chunk.where[i], "column": column, "why": why, "side": "output"}
-        for i, (column, why) in unsaid.items()
-    ]
-    return encoded, problems
-
-
-def _too_short(encoded: Mapping[Spot, Any], signature: Signature, types: Types) -> dict[int, tuple[str, str]]:
-    """{row: (column, why)} of answers that take more steps than a net makes of the input, where steps are
-    counted (`DataType.takes`)."""
-    found: dict[int, tuple[str, str]] = {}
-    for slot in signature.outputs:
-        column_type = types["output", slot.name]
-        cells = encoded.get(("output", slot.name))
-        least = (
-            column_type.min_input_steps(Ragged.of(cells))
-            if cells is not None and column_type.layout.ragged
-            else None
-        )
-        if least is None:
-            continue
-        given = [
-            one
-            for one in signature.inputs
-            if types["input", one.name].layout.ragged and ("input", one.name) in encoded
-        ]
-        steps = [types["input", one.name].steps(Ragged.of(encoded["input", one.name])) for one in given]
-        for row in np.flatnonzero(least > np.sum(steps, axis=0)).tolist() if steps else ():
-            had = int(np.sum(steps, axis=0)[row])
-            found[row] = (
-                slot.column,
-                (
-                    f"takes {int(least[row]):,} steps of the input at least, which has {had:,}. Do they"
-                    " belong together?"
-                ),
-            )
-    return found
-
-
-def _beside(
-    column_type: Any,
-    side: str,
-    cells: Sequence[Any],
-    signature: Signature,
-    columns: Mapping[str, Sequence[Any]],
-) -> Sequence[Any]:
-    """An output's cells, each with that of the input it speaks of, where it speaks of one."""
-    within = column_type.annotates(signature) if side == "output" else None
-    if within is None:
-        return cells
-    return [
-        Annotated(cell, other)
-        for cell, other in zip(cells, columns[signature.column_of(within)], strict=True)
-    ]
-
-
-def _encode_placed(
-    column_type: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None
-) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """A spatial column: its cells encoded, their places (n, 2, 4), and what could not be read."""
-    parts = _parts(cells) or [cells]
-    found = list((pool.map if pool else map)(partial(_encode_and_place, column_type), parts))
-    unread = {i * PART + j: why for i, (_, _, problems) in enumerate(found) for j, why in problems.items()}
-    encoded, places = np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
-    return encoded, places, unread
-
-
-def _encode_and_place(
-    column_type: Any, cells: Sequence[Any]
-) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    layout = column_type.layout
-    values, problems = column_type.read_all(cells)
-    encoded = np.empty((len(values), *layout.shape), layout.dtype)
-    places = np.empty((len(values), 2, 4), np.float32)
-    for row, (value, array) in enumerate(zip(values, column_type.encode_all(values), strict=True)):
-        encoded[row] = array
-        places[row, :, :3], places[row, :, 3] = column_type.placement(value), column_type.extent(value)
-    return encoded, places, problems
-
-
-def _parts(cells: Sequence[Any]) -> list[Sequence[Any]]:
-    return [cells[i : i + PART] for i in range(0, len(cells), PART)]
-
-
-def _encode_column(
-    column_type: Any, cells: Sequence[Any], pool: ThreadPoolExecutor | None
-) -> tuple[Any, dict[int, str]]:
-    """One column, its files decoded by all cores: decoders release the interpreter's lock."""
-    if (
-        pool is None
-        or len(cells) < 32
-        or not (isinstance(cells[0], (Blob, bytes, dict)) or column_type.layout.shape)
-    ):
-        return column_type.encode_column(cells)
-    found = list(pool.map(column_type.encode_column, _parts(cells)))
-    unread = {i * PART + j: why for i, (_, problems) in enumerate(found) for j, why in problems.items()}
-    joined = (
-        [value for part, _ in found for value in part]
-        if column_type.layout.ragged
-        else np.concatenate([part for part, _ in found])
-    )
-    return joined, unread

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -12,22 +12,7 @@ from mapsto.data.store import collate, tensors
 from mapsto.learners.base import Batches
 from mapsto.models.base import Types
 from mapsto.signature import Signature
-
-
-@runtime_checkable
-class Environment(Protocol):
-    """As gymnasium's `Env`, which is one and is not needed."""
-
-    observation_space: Any
-    action_space: Any
-
-    def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
-        """(first observation, what else is known)."""
-        ...
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """(observation, reward, is the episode over, was it cut off, what else is known)."""
-        ...
+from mapsto.source import Environment
 
 
 class Environments(Batches):

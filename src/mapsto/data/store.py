@@ -27,7 +27,8 @@ from torch import Tensor
 from mapsto.batch import Batch, Batches, Draw, Ragged, key, moved
 from mapsto.data import cache
 from mapsto.data.cache import hold
-from mapsto.data.encode import PLACES, Block, Spot, encode_source
+from mapsto.data.encode import Block, encode_source
+from mapsto.data.encode_chunk import PLACES, Spot
 from mapsto.data.order import Order
 from mapsto.data.packed import unpack
 from mapsto.errors import DataError, RunError

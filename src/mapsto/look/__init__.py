@@ -15,7 +15,7 @@ from mapsto import recipes
 from mapsto.batch import Batch, Draw
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import Settings
-from mapsto.data.encode import encode_chunk, spots
+from mapsto.data.encode_chunk import encode_chunk, spots
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.data.resolve import asked as asked_signature

@@ -61,6 +61,7 @@ class Bag(Net):
     `share`, of each output."""
 
     share: Tensor
+    mixes = False  # do lines count in an answer?
 
     def __init__(self, nets: Sequence[Net], lines: Lines | None = None):
         nn.Module.__init__(self)
@@ -79,7 +80,9 @@ class Bag(Net):
     def forward(
         self, inputs: Mapping[str, Field], condition: Any = None, size: int | None = None
     ) -> dict[str, Any]:
-        if self.training or self.lines is None or not self.share.any():
+        if not torch.compiler.is_exporting():  # which asks for no values: what the last pass found holds
+            self.mixes = not self.training and self.lines is not None and bool(self.share.any())
+        if not self.mixes:
             return self.heads(self.hidden(inputs))
         return self.mixed(*self.parts(inputs))
 

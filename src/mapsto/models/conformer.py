@@ -104,7 +104,7 @@ class Conformer(nn.Module):
         place = torch.arange(x.shape[1], device=x.device)
         mask = place < lengths.clamp(min=1)[:, None]
         near = (place[:, None] - place).abs() <= self.window
-        seen = (mask[:, None] & near | torch.eye(len(place), dtype=torch.bool, device=x.device))[
+        seen = (mask[:, None] & near | torch.eye(place.shape[0], dtype=torch.bool, device=x.device))[
             :, None
         ]  # (B, 1, T, T); itself always
         cosine, sine = (table.to(x.device) for table in rotary(x.shape[1], self.size))

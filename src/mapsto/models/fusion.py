@@ -175,7 +175,7 @@ class AttentionMix(nn.Module):
 
     def forward(self, tokens: list[Tensor | Padded]) -> Tensor:
         values = [found.values if isinstance(found, Padded) else found for found in tokens]
-        batch = len(values[0])
+        batch = values[0].shape[0]
         x = torch.cat(
             [
                 self.class_token.expand(batch, 1, -1),
@@ -191,7 +191,7 @@ class AttentionMix(nn.Module):
         """(B, T) bool, the tokens that are there; None when all are."""
         if not any(isinstance(found, Padded) for found in tokens):
             return None
-        always = torch.ones(len(x), 1, dtype=torch.bool, device=x.device)
+        always = torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device)
         return torch.cat(
             [
                 always,

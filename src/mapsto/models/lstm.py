@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mapsto.batch import Padded
 from mapsto.config import setting
+from mapsto.models import _recurrent
 from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Net, Only, Stems, Types, WithSummary, only_sequence
 from mapsto.signature import Signature
@@ -67,13 +67,7 @@ class Recurrent(nn.Module):
 
     def forward(self, tokens: Padded) -> Tensor:
         lengths = tokens.lengths.clamp(min=1)
-        packed = pack_padded_sequence(
-            self.dropout(tokens.values), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        read, _ = pad_packed_sequence(
-            self.cells(packed)[0], batch_first=True, total_length=tokens.values.shape[1]
-        )
-        read = self.dropout(read)  # (B, T, D)
+        read = self.dropout(_recurrent.read(self.cells, self.dropout(tokens.values), lengths))  # (B, T, D)
         mask = torch.arange(read.shape[1], device=read.device) < lengths[:, None]
         if self.attention is not None:
             weight = self.attention(read)[..., 0].float().masked_fill(~mask, -torch.inf).softmax(1)  # (B, T)
@@ -82,6 +76,6 @@ class Recurrent(nn.Module):
             return (read * mask[..., None]).sum(1) / lengths[:, None]
         half = self.width // 2 if self.cells.bidirectional else self.width
         last = read[
-            torch.arange(len(read), device=read.device), lengths - 1
+            torch.arange(read.shape[0], device=read.device), lengths - 1
         ]  # the way there ends at the last token, the way back at the first
         return torch.cat([last[:, :half], read[:, 0, half:]], 1)

@@ -24,7 +24,8 @@ from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Net, Stems, Types, is_prose
 from mapsto.models.tagger import BothWays
 from mapsto.signature import Signature
-from mapsto.types.text.words import BEGIN, NAME, STEM, Placed, rarity
+from mapsto.types.text.word_stems import Placed, rarity
+from mapsto.types.text.words import BEGIN, NAME, STEM
 
 WINDOWS = (5, 15, 41)  # words around a word in which those of the others are counted
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch import nn
 
 from mapsto.batch import Padded
 from mapsto.config import setting
+from mapsto.models import _recurrent
 from mapsto.models._layers import Dropout
 from mapsto.models.base import Heads, Net, Only, Stems, Types, only_sequence
 from mapsto.signature import Signature
@@ -49,13 +49,5 @@ class BothWays(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Padded) -> Padded:
-        packed = pack_padded_sequence(
-            self.dropout(tokens.values),
-            tokens.lengths.clamp(min=1).cpu(),
-            batch_first=True,
-            enforce_sorted=False,
-        )
-        read: Tensor = pad_packed_sequence(
-            self.cells(packed)[0], batch_first=True, total_length=tokens.values.shape[1]
-        )[0]
+        read = _recurrent.read(self.cells, self.dropout(tokens.values), tokens.lengths.clamp(min=1))
         return Padded(self.dropout(read), tokens.lengths, tokens.counts)

@@ -89,7 +89,7 @@ class VisionTransformer(nn.Module):
         )
         x = self.project(x).flatten(2).transpose(1, 2)  # (B, D, H/P, W/P) -> (B, T, D)
         if self.class_token is not None:
-            x = torch.cat([self.class_token.expand(len(x), 1, -1), x], 1)
+            x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], 1)
         x = self.norm(self.blocks(self.dropout(in_arithmetic(x + self.positions.weight))))
         return x if self.class_token is None else x[:, 0]
 

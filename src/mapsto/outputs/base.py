@@ -16,26 +16,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Batch, Ragged
-from mapsto.errors import ConfigError
 from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
 from mapsto.types.number.numerals import brief
 
 if TYPE_CHECKING:
+    from mapsto.batch import Batch, Ragged
     from mapsto.blocks import Block
+    from mapsto.outputs._head import Head
     from mapsto.prediction import Prediction
 
 TINY = 1e-12  # a probability of 0 costs its logarithm
 COVERAGE = 0.9  # what sets and intervals promise
 PAIRS = 10  # of classes that are most confused
 
-Baseline = Callable[[Batch], dict[str, dict[str, np.ndarray]]]  # {baseline: {name: (B, ...)}}
+Baseline = Callable[[Any], dict[str, dict[str, np.ndarray]]]  # of a batch {baseline: {name: (B, ...)}}
+
+
+def __getattr__(name: str) -> Any:
+    """`Head` and `mean_of_views` come when they are used: they need PyTorch, telling answers does not."""
+    if name in ("Head", "mean_of_views"):
+        from mapsto.outputs import _head
+
+        return getattr(_head, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 class SectionPart(NamedTuple):
@@ -82,74 +89,10 @@ class Coverage:
     groups: Groups | None = None
 
 
-class Head(nn.Module):
-    """Project, score and decode stay together.
+class Decoder(Protocol):
+    """A head, or a kind of answer that decodes by itself."""
 
-    expects: "pooled" (B, D), "tokens" (B, T, D), "map" (B, D, H, W) or "maps" (several scales); checked
-    against the model's `gives` when it is built. A pooled hidden may carry members, (B, M, D): an ensemble
-    inside one net. The loss is then the mean of the members' losses, the prediction the mean of their
-    predictions (of classes: of their log-probabilities).
-
-    writes: "next" where each output says what token follows in a text without end, "answer" where it says
-    that of a text with an end, given the tokens before; "" where no net need hand the answer's own tokens
-    over.
-    """
-
-    expects: str = "pooled"
-    writes: str = ""
-
-    def forward(self, hidden: Any) -> Any:
-        """hidden -> output, the raw scores."""
-        raise TypeError(f"{type(self).__name__} has no forward")
-
-    def loss(self, output: Any, target: Any, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """-> (per_row (B,), count (B,)): sums, and what they are sums over (labels, tokens, boxes). No label:
-        0 and 0."""
-        raise TypeError(f"{type(self).__name__} has no loss")
-
-    def target_stats(self, output: Any, target: Any, present: Tensor | None = None) -> dict[str, Tensor]:
-        """Named tensors (B, ...) that metrics read beside `predict`'s and that only the truth tells, such as
-        how likely it was."""
-        return {}
-
-    def decoding(self, how: Mapping[str, Any], language: Any = None) -> Any:
-        """How answers are searched for, checked, as `predict` takes it: options by which nothing was learned;
-        language: (net, type) of a run that learned `-> text`. ConfigError where nothing is searched for."""
-        raise ConfigError(
-            f"this run's answers are not searched for, so {', '.join(how) or 'a language model'} would change"
-            " nothing.\nLeave it out."
-        )
-
-    def merge(self, outputs: Sequence[Any], views: Tensor | None) -> Any:
-        """Outputs of a row's test-time views as one, the plain view's first. views (V, 2, 3): how each moved
-        the places that this output speaks of; None where it speaks of none. Here the plain view's alone, for
-        boxes of a mirrored picture must not be averaged with those of the plain one: a head that does not
-        say how its views go together has none."""
-        return outputs[0]
-
-    def predict(self, output: Any, options: Any = None) -> dict[str, Any]:
-        """output -> named tensors (B, ...) that metrics read, in the data's terms: {"value": …,
-        "probability": …}. options: what `decoding` gave, None for the usual."""
-        raise TypeError(f"{type(self).__name__} does not predict")
-
-    def take_line(self, weight: Tensor, bias: Tensor) -> None:
-        """The weights (D, K) and (K,) of a linear model of the answer, as `measure.solved` finds them.
-        ConfigError: it cannot hold them."""
-        raise ConfigError(f"{type(self).__name__} holds no linear model.\nLeave --model out.")
-
-    @property
-    def holds_line(self) -> bool:
-        """Can it take one?"""
-        return type(self).take_line is not Head.take_line
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        """What `predict` gave, as numpy, for people: one Prediction a row."""
-        raise TypeError(f"{type(self).__name__} does not decode")
-
-
-def mean_of_views(outputs: Sequence[Tensor]) -> Tensor:
-    """`Head.merge` of scores of the row as a whole, which a view does not move."""
-    return torch.stack(list(outputs)).mean(0)
+    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]: ...
 
 
 @dataclass(frozen=True)
@@ -232,17 +175,21 @@ class Output:
         """(n,) half of the width of the 90% interval around each value; None where there is none."""
         return None
 
-    def predictions(self, head: Head, predicted: Arrays, fitted: Mapping[str, Any]) -> list[Prediction]:
+    def decode(self, predicted: Arrays) -> list[Prediction]:
+        """What a head's `decode` says, where that needs no head: so an exported net tells its answers."""
+        raise TypeError(f"{type(self).__name__} does not decode")
+
+    def predictions(self, head: Decoder, predicted: Arrays, fitted: Mapping[str, Any]) -> list[Prediction]:
         """Calibrated arrays for people: one Prediction a row, with the ends of its interval where it has
         one."""
         return list(head.decode(predicted))
 
-    def truths(self, head: Head, target: np.ndarray, predicted: Arrays) -> list[str]:
+    def truths(self, head: Decoder, target: np.ndarray, predicted: Arrays) -> list[str]:
         """The true answers in the data's own words."""
         assert self.truth is not None
         return [in_words(found.value) for found in head.decode(self.truth(target, predicted))]
 
-    def describe(self, head: Head, predicted: Arrays, fitted: Mapping[str, Any]) -> list[str]:
+    def describe(self, head: Decoder, predicted: Arrays, fitted: Mapping[str, Any]) -> list[str]:
         """Calibrated answers in words, with their probability or the ends of their interval."""
         words = []
         for found in self.predictions(head, predicted, fitted):

@@ -2,28 +2,24 @@
 times in ten.
 
 A calibration is {"kind": "classes", "temperature", "set", "coverage", "n"}; None stands for "not known".
-Letters: n rows, B rows of a batch, K classes, M members of an ensemble, D width, U units.
+Letters: n rows, K classes, U units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from mapsto.metrics import Arrays, Metric
 from mapsto.metrics.classes import classification
-from mapsto.outputs.base import COVERAGE, TINY, Coverage, Head, Output, SectionPart, mean_of_views
+from mapsto.outputs.base import COVERAGE, TINY, Coverage, Output, SectionPart
 from mapsto.prediction import Prediction, with_sets
 
 if TYPE_CHECKING:
-    pass
-
-MOST_WEIGHT = 100.0  # of a class when balancing: one row in a million must not drown the rest
+    from mapsto.outputs._head import Head
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,9 @@ class Classes(Output):
     trivial: ClassVar[str] = "majority"
 
     def head(self, width: int) -> Head:
-        return ClassesHead(self.type, width)
+        from mapsto.outputs._classes_head import ClassesHead
+
+        return ClassesHead(self, width)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -90,6 +88,19 @@ class Classes(Output):
         if (least := fitted.get("set")) is not None:
             found["set"] = conformal.in_class_set(found["probability"], least)
         return found
+
+    def decode(self, predicted: Arrays) -> list[Prediction]:
+        probability, value = predicted["probability"], predicted["value"]
+        best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
+        found = [
+            Prediction(
+                self.type.answers[k],
+                float(row[k]),
+                detail={"probabilities": {self.type.answers[j]: float(row[j]) for j in top}},
+            )
+            for row, k, top in zip(probability, value.tolist(), best, strict=True)
+        ]
+        return with_sets(found, self.type.answers, predicted)
 
     # ---- what is trivial to answer ----
 
@@ -158,65 +169,3 @@ class Classes(Output):
         probability[:, place] = predicted["probability"]
         told = {**predicted, "probability": probability, "value": place[predicted["value"]]}
         return told, np.where(target >= 0, place[np.maximum(target, 0)], target)
-
-
-class ClassesHead(Head):
-    """Softmax over K classes, cross-entropy. With `balance` a row's loss is weighted, its count stays 1: over
-    the training rows the weights average 1."""
-
-    weight: Tensor
-
-    def __init__(self, column_type: Any, width: int):
-        super().__init__()
-        self.answers, self.smoothing = column_type.answers, column_type.smoothing
-        self.linear = nn.Linear(width, len(column_type.vocabulary))
-        counts = torch.tensor(column_type.counts, dtype=torch.float32)
-        weight = (counts.sum() / (len(counts) * counts.clamp(min=1))).clamp(max=MOST_WEIGHT)
-        self.register_buffer(
-            "weight", weight if column_type.balance else torch.ones_like(counts), persistent=False
-        )
-        with torch.no_grad():  # start at the classes' frequencies (Karpathy's recipe, 2019)
-            prior = torch.log(counts + 1)
-            self.linear.bias.copy_(torch.zeros_like(prior) if column_type.balance else prior - prior.mean())
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, D) -> logits (B, K), or members (B, M, D) -> (B, M, K)."""
-        return self.linear(hidden)
-
-    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        logs = output.float().log_softmax(-1)
-        logs = logs.mean(1) if logs.ndim == 3 else logs  # the mean of the members' losses
-        known = target >= 0 if present is None else present & (target >= 0)
-        label = target.clamp(min=0)
-        right = logs.gather(1, label[:, None])[:, 0]
-        per_row = -(1 - self.smoothing) * right - self.smoothing * logs.mean(1)
-        return torch.where(known, per_row * self.weight[label], 0.0), known.float()
-
-    def take_line(self, weight: Tensor, bias: Tensor) -> None:
-        self.linear.weight.copy_(weight.T)
-        self.linear.bias.copy_(bias)
-
-    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
-        return mean_of_views(outputs)
-
-    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
-        """Members' mean of log-probabilities, renormalised. On reviews (imdb, a bag and a recurrent net) the
-        log loss is .288 where the mean of probabilities has .306, and one temperature can calibrate it; among
-        TabM's members, which agree, the two are level.
-        """
-        logs = output.float().log_softmax(-1)
-        probability = (logs.mean(1) if logs.ndim == 3 else logs).softmax(-1)
-        return {"probability": probability, "value": probability.argmax(1)}
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        probability, value = predicted["probability"], predicted["value"]
-        best = np.argsort(-probability, axis=1, kind="stable")[:, :5]
-        found = [
-            Prediction(
-                self.answers[k],
-                float(row[k]),
-                detail={"probabilities": {self.answers[j]: float(row[j]) for j in top}},
-            )
-            for row, k, top in zip(probability, value.tolist(), best, strict=True)
-        ]
-        return with_sets(found, self.answers, predicted)

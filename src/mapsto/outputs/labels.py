@@ -7,13 +7,11 @@ Letters: n rows, B rows of a batch, K labels, M members of an ensemble, D width,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mapsto.metrics import Arrays, Metric
 from mapsto.metrics.labels import MULTI_LABEL
@@ -22,16 +20,15 @@ from mapsto.outputs.base import (
     TINY,
     Coverage,
     Groups,
-    Head,
     Output,
     SectionPart,
     largest,
-    mean_of_views,
 )
 from mapsto.prediction import Prediction, with_sets
 
 if TYPE_CHECKING:
     from mapsto.blocks import Block
+    from mapsto.outputs._head import Head
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,9 @@ class Labels(Output):
     trivial: ClassVar[str] = "majority"
 
     def head(self, width: int) -> Head:
-        return LabelsHead(self.type, width)
+        from mapsto.outputs._labels_head import LabelsHead
+
+        return LabelsHead(self, width)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -106,6 +105,18 @@ class Labels(Output):
         if (least := fitted.get("set")) is not None:
             found["set"] = conformal.in_label_set(found["probability"], least)
         return found
+
+    def decode(self, predicted: Arrays) -> list[Prediction]:
+        found = []
+        for row, value in zip(predicted["probability"], predicted["value"], strict=True):
+            named = {name: float(p) for name, p in zip(self.type.answers, row, strict=True)}
+            found.append(
+                Prediction(
+                    [name for name, held in zip(self.type.answers, value, strict=True) if held],
+                    detail={"probabilities": named},
+                )
+            )
+        return with_sets(found, self.type.answers, predicted)
 
     # ---- what is trivial to answer ----
 
@@ -200,48 +211,3 @@ class Labels(Output):
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         place = [self.type.classes.index(name) for name in other.type.classes]
         return {name: values[:, place] for name, values in predicted.items()}, target[:, place]
-
-
-class LabelsHead(Head):
-    """A logistic score a label; binary cross-entropy summed over the known labels, which are the count."""
-
-    def __init__(self, column_type: Any, width: int):
-        super().__init__()
-        self.answers = column_type.answers
-        self.linear = nn.Linear(width, len(column_type.vocabulary))
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, D) -> logits (B, K), or members (B, M, D) -> (B, M, K)."""
-        return self.linear(hidden)
-
-    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        known = target >= 0 if present is None else present & (target >= 0)
-        truth = target.clamp(min=0)
-        truth = truth[:, None].expand_as(output) if output.ndim == 3 else truth
-        cost = binary_cross_entropy_with_logits(output.float(), truth, reduction="none")
-        cost = cost.mean(1) if cost.ndim == 3 else cost  # the mean of the members' losses
-        return (cost * known).sum(1), known.sum(1).float()
-
-    def take_line(self, weight: Tensor, bias: Tensor) -> None:
-        self.linear.weight.copy_(weight.T)
-        self.linear.bias.copy_(bias)
-
-    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
-        return mean_of_views(outputs)
-
-    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
-        probability = output.float().sigmoid()
-        probability = probability.mean(1) if probability.ndim == 3 else probability
-        return {"probability": probability, "value": probability > 0.5}
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        found = []
-        for row, value in zip(predicted["probability"], predicted["value"], strict=True):
-            named = {name: float(p) for name, p in zip(self.answers, row, strict=True)}
-            found.append(
-                Prediction(
-                    [name for name, held in zip(self.answers, value, strict=True) if held],
-                    detail={"probabilities": named},
-                )
-            )
-        return with_sets(found, self.answers, predicted)

@@ -2,26 +2,20 @@
 ten.
 
 A calibration is {"kind": "regression", "halfwidth", "coverage", "n"}, with "scale" where the width depends on
-the row; halfwidth None stands for "not known". Letters: n rows, B rows of a batch, M members of an ensemble,
-D width.
+the row; halfwidth None stands for "not known". Letters: n rows, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import huber_loss, mse_loss
 
-from mapsto.batch import key
-from mapsto.errors import ConfigError
 from mapsto.metrics import Arrays, Metric
 from mapsto.metrics.numbers import REGRESSION
-from mapsto.outputs.base import Coverage, Groups, Head, Output, SectionPart, in_words, mean_of_views
+from mapsto.outputs.base import Coverage, Decoder, Groups, Output, SectionPart, in_words
 from mapsto.prediction import Prediction
 
 BIN_ROWS, BINS = 20, 12  # of a curve over numbers: fewest rows of a bin, most bins
@@ -30,6 +24,7 @@ WIDTHS, WIDTH_ROWS = 5, 30  # parts by width of an interval; fewest rows of a pa
 
 if TYPE_CHECKING:
     from mapsto.blocks import Line, Lines
+    from mapsto.outputs._head import Head
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,9 @@ class Regression(Output):
     has_intervals: ClassVar[bool] = True
 
     def head(self, width: int) -> Head:
-        return RegressionHead(self.type, width)
+        from mapsto.outputs._regression_head import RegressionHead
+
+        return RegressionHead(self, width)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -83,7 +80,10 @@ class Regression(Output):
 
         return conformal.halfwidths(predicted, fitted)
 
-    def predictions(self, head: Head, predicted: Arrays, fitted: Mapping[str, Any]) -> list[Prediction]:
+    def decode(self, predicted: Arrays) -> list[Prediction]:
+        return [Prediction(self.type.shown(value)) for value in predicted["value"].tolist()]
+
+    def predictions(self, head: Decoder, predicted: Arrays, fitted: Mapping[str, Any]) -> list[Prediction]:
         """low and high around every number or date, in the data's own terms."""
         found, half = head.decode(predicted), self.interval(predicted, fitted)
         if half is None:
@@ -182,6 +182,7 @@ class Regression(Output):
 
 def _against(value: np.ndarray, target: np.ndarray) -> Lines:
     """Rows as dots, the true value over the predicted."""
+    from mapsto.batch import key
     from mapsto.blocks import Line, Lines
 
     shown = np.sort(np.random.default_rng(key("dots", len(value))).permutation(len(value))[:DOTS])
@@ -197,69 +198,3 @@ def _band(name: str, at: tuple[float, ...], parts: list[np.ndarray]) -> Line:
 
     low, middle, high = np.array([np.quantile(part, (0.1, 0.5, 0.9)) for part in parts]).T
     return Line(name, at, tuple(middle.tolist()), tuple(low.tolist()), tuple(high.tolist()), points=True)
-
-
-class RegressionHead(Head):
-    """One number, learned in standard deviations from the training mean (of the log scale where `log`)."""
-
-    def __init__(self, column_type: Any, width: int):
-        super().__init__()
-        self.column_type = column_type
-        self.linear = nn.Linear(width, 1)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, D) -> (B,), or members (B, M, D) -> (B, M)."""
-        return self.linear(hidden)[..., 0]
-
-    def loss(self, output: Tensor, target: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        known = ~torch.isnan(target) if present is None else present & ~torch.isnan(target)
-        target = torch.where(known, target, self.column_type.mean if not self.column_type.log else 0.0)
-        if self.column_type.log:
-            target = torch.sign(target) * torch.log1p(target.abs())
-        standard = ((target - self.column_type.mean) / self.column_type.std).float()
-        if cap := self.column_type.cap:
-            standard = standard.clamp(-cap, cap)
-        output = output.float()
-        standard = standard[:, None].expand_as(output) if output.ndim == 2 else standard
-        error = (huber_loss if self.column_type.loss == "huber" else mse_loss)(
-            output, standard, reduction="none"
-        )
-        per_row = error.mean(1) if error.ndim == 2 else error  # the mean of the members' losses
-        return torch.where(known, per_row, 0.0), known.float()
-
-    @property
-    def holds_line(self) -> bool:
-        return not self.column_type.log
-
-    def take_line(self, weight: Tensor, bias: Tensor) -> None:
-        """In the target's unit."""
-        if self.column_type.log:
-            raise ConfigError(
-                "the linear baseline is of the number itself, not of its logarithm.\nLeave log=true out, or"
-                " take --model linear."
-            )
-        self.linear.weight.copy_(weight.T / self.column_type.std)
-        self.linear.bias.copy_((bias - self.column_type.mean) / self.column_type.std)
-
-    def merge(self, outputs: Sequence[Tensor], views: Tensor | None) -> Tensor:
-        return mean_of_views(outputs)
-
-    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
-        """value (B,), and spread (B,): the standard deviation between members (1 without) in the target's
-        unit at that value."""
-        mean = output.float().mean(1) if output.ndim == 2 else output.float()
-        value = (
-            mean.double() if self.column_type.needs_float64 else mean
-        ) * self.column_type.std + self.column_type.mean
-        spread = (
-            (output.float() - mean[:, None]).square().mean(1).sqrt()
-            if output.ndim == 2
-            else torch.ones_like(mean)
-        )
-        if self.column_type.log:
-            value = torch.sign(value) * torch.expm1(value.abs())
-            spread = spread * (1 + value.abs())  # the slope of expm1
-        return {"value": value, "spread": spread * self.column_type.std}
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        return [Prediction(self.column_type.shown(value)) for value in predicted["value"].tolist()]

@@ -21,8 +21,9 @@ from mapsto.metrics import Arrays, Metric
 from mapsto.outputs._text import TextOutput
 from mapsto.outputs.base import Head, Written
 from mapsto.prediction import Prediction
+from mapsto.types.text.cells import texts_of
 from mapsto.types.text.pretrained import PUBLIC
-from mapsto.types.text.references import apart, joined, texts_of
+from mapsto.types.text.references import apart, joined
 from mapsto.types.text.similarity import figures
 from mapsto.types.text.targets import Values, decode_texts
 from mapsto.types.text.tokenizers import START, alphabet_of, byte_pairs, token_numbers

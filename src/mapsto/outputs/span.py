@@ -10,20 +10,21 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Batch, Padded
 from mapsto.metrics import Arrays, Metric, mean_of
-from mapsto.outputs.base import Baseline, Head, Output
+from mapsto.outputs.base import Baseline, Output
 from mapsto.prediction import Prediction
 from mapsto.types.span import Place
-from mapsto.types.text.words import BEGIN, END, NAME, Placed, name_of
+from mapsto.types.text.words import BEGIN, END, NAME, name_of
+
+if TYPE_CHECKING:
+    from mapsto.batch import Batch
+    from mapsto.outputs._head import Head
 
 NEAR = 10  # words on each side that the simple window looks at
 
@@ -36,17 +37,31 @@ class Span(Output):
     fields: ClassVar[tuple[str, ...]] = (*Output.fields, "begin", "end")
 
     def head(self, width: int) -> Head:
-        return Pointers(width, self.type.most)
+        from mapsto.outputs._span_head import Pointers
+
+        return Pointers(self, width)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return F1, EXACT
+
+    def decode(self, predicted: Arrays) -> list[Prediction]:
+        """[first character, behind the last] of each."""
+        rows = zip(
+            predicted["begin"].tolist(),
+            predicted["end"].tolist(),
+            predicted["probability"].tolist(),
+            strict=True,
+        )
+        return [Prediction([begin, end], chance) for begin, end, chance in rows]
 
     def baseline(self, name: str, batches: Iterator[Batch]) -> Baseline:
         """Where most words of the other texts stand: the sentence that shares most of them; and in it the
         stretch, as long as answers mostly are, of other words that has most of them around it (Richardson et
         al. 2013's sliding window). Nothing is learned.
         """
+
+        from mapsto.batch import Padded
 
         def answer(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
             texts = batch.inputs[self.type.within]
@@ -149,87 +164,3 @@ EXACT = Metric(
     )[:, None],
     mean_of,
 )
-
-
-@dataclass(frozen=True)
-class Pointed:
-    """Scores (B, T) of each word as the first and as the last of an answer, with where the words stand:
-    places (B, T, 2), lengths (B,)."""
-
-    start: Tensor
-    end: Tensor
-    places: Tensor
-    lengths: Tensor
-
-    @property
-    def mask(self) -> Tensor:
-        return torch.arange(self.start.shape[1], device=self.start.device) < self.lengths[:, None]
-
-    def logs(self) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, T) of both; of texts without words all alike."""
-        known = self.mask | (self.lengths == 0)[:, None]
-        return tuple(side.float().masked_fill(~known, -1e9).log_softmax(1) for side in (self.start, self.end))  # type: ignore[return-value]
-
-
-class Pointers(Head):
-    """Where an answer begins and ends: tokens (B, T, D), of the text that it stands in -> `Pointed`."""
-
-    expects = "tokens"
-
-    def __init__(self, width: int, most: int):
-        super().__init__()
-        self.most = most
-        self.linear = nn.Linear(width, 2)
-
-    def forward(self, hidden: Placed | Tensor) -> Pointed:
-        if not isinstance(hidden, Placed):  # words without places: each is a character long
-            begin = torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape[:2])
-            lengths = torch.full((len(hidden),), hidden.shape[1], device=hidden.device)
-            hidden = Placed(hidden, lengths, places=torch.stack([begin, begin + 1], -1))
-        assert hidden.places is not None
-        start, end = self.linear(hidden.values).unbind(-1)
-        return Pointed(start, end, hidden.places, hidden.lengths)
-
-    def loss(self, output: Pointed, target: Any, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Nats of the first word and of the last one, of the first answer. Answers beyond what was read count
-        nothing."""
-        target = target.values if isinstance(target, Padded) else target
-        begin, behind = target[:, 1:2], target[:, 2:3]
-        start = ((output.places[..., 1] <= begin) & output.mask).sum(1)  # (B,): words that end before it
-        end = ((output.places[..., 0] < behind) & output.mask).sum(1) - 1
-        known = (start < output.lengths) & (end >= start) & (target[:, 0] > 0)
-        known = known if present is None else known & present
-        nats = -sum(
-            logs.gather(1, at.clamp(0, logs.shape[1] - 1)[:, None])[:, 0]
-            for logs, at in zip(output.logs(), (start, end), strict=True)
-        )
-        return torch.where(known, nats, 0.0), known.float()
-
-    def predict(self, output: Pointed, options: Any = None) -> dict[str, Tensor]:
-        """The likeliest stretch of at most so many words: characters begin, end (B,), and its probability."""
-        start, end = output.logs()
-        best, first, last = (
-            torch.full((len(start),), value, device=start.device) for value in (-torch.inf, 0, 0)
-        )
-        for more in range(min(self.most, start.shape[1])):
-            value, at = (start[:, : start.shape[1] - more] + end[:, more:]).max(1)
-            better = value > best
-            best, first, last = (
-                torch.where(better, value, best),
-                torch.where(better, at, first),
-                torch.where(better, at + more, last),
-            )
-        row = torch.arange(len(start), device=start.device)
-        begin, behind = output.places[row, first, 0], output.places[row, last, 1]
-        there = output.lengths > 0
-        return {"begin": begin * there, "end": behind * there, "probability": best.exp() * there}
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        """[first character, behind the last] of each."""
-        rows = zip(
-            predicted["begin"].tolist(),
-            predicted["end"].tolist(),
-            predicted["probability"].tolist(),
-            strict=True,
-        )
-        return [Prediction([begin, end], chance) for begin, end, chance in rows]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mapsto.batch import Batch, Batches
 from mapsto.metrics import Arrays, Metric
+
+if TYPE_CHECKING:
+    from mapsto.batch import Batch, Batches
 
 KEPT = 1 << 28  # bytes of a split's predictions that are held at once; 50,000 rows of 1,000 classes are fewer
 

@@ -44,7 +44,7 @@ def transcribe(facts: Facts) -> dict[str, Any]:
     was heard must fit, too. The smaller where the minutes allow fewer than CONFORMER_PASSES of the larger:
     digits .113 after 600 of its steps, .119 after 1,021 of the other's.
     """
-    from mapsto.types.audio.spectrum import STRIDES, frames_of
+    from mapsto.types.audio._frames import STRIDES, frames_of
 
     audio, rows = facts.input_type("audio"), facts.rows
     frames, least = facts.alignment_lengths() or (np.ones(1), np.zeros(1))

@@ -12,7 +12,7 @@ import numpy as np
 from mapsto.batch import key
 from mapsto.blocks import Gallery, Item, Section, Table
 from mapsto.cells import Blob, is_missing
-from mapsto.data.encode import spots
+from mapsto.data.encode_chunk import spots
 from mapsto.data.store import Store
 from mapsto.errors import CellError
 from mapsto.files import write_atomic

@@ -4,8 +4,7 @@ words. `run` is a `mapsto.run.Run`, whose methods these are the work of.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,11 +15,11 @@ import torch
 
 from mapsto.batch import Batches
 from mapsto.cells import shorten
-from mapsto.errors import ConfigError, DataError, RunError, SignatureError, did_you_mean
+from mapsto.errors import DataError, RunError
 from mapsto.files import COPY
-from mapsto.models.base import Types
+from mapsto.lite._rows import answers_to, classes_of, completed, kept_columns, located
 from mapsto.prediction import Answer, Wanted, with_chances
-from mapsto.signature import Signature, Slot
+from mapsto.signature import Signature
 from mapsto.source import Chunk, Source
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def answers(
 ) -> Iterator[list[Answer]]:
     """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
     the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
-    from mapsto.data.encode import encode_chunk
+    from mapsto.data.encode_chunk import encode_chunk
     from mapsto.data.structs import with_fields
 
     run._refuse_nothing()
@@ -60,76 +59,11 @@ def answers(
     signature, types = located(run, source, missing_ok=wanted.missing_ok), run.types
     classes = classes_of(run) if wanted.probabilities else {}
     for chunk in source.chunks(PIECE):
-        chunk = _completed(chunk, signature)
+        chunk = completed(chunk, signature)
         encoded, problems = encode_chunk(chunk, Signature(signature.inputs, ()), types)
-        unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
         batches = _batches(run, signature, encoded, len(chunk), support)
-        found = locate_cells(
-            signature,
-            run.signature.outputs,
-            run.types,
-            chunk,
-            _predictions(run, batches, learner, classes),
-            unread,
-        )
-        notes = _notes(types, signature, chunk, encoded)
-        yield [
-            Answer(
-                chunk.where[i],
-                {} if i in unread else {slot: values[i] for slot, values in found.items()},
-                unread.get(i, "") or _no_number(found, i),
-                notes.get(i, ""),
-                {name: chunk.columns[name][i] for name in kept},
-            )
-            for i in range(len(chunk))
-        ] + [Answer(bad.where, {}, bad.why, counted=False) for bad in chunk.bad]
-
-
-def _no_number(found: Mapping[str, Sequence[Prediction]], row: int) -> str:
-    """What is wrong with an answer that is no number."""
-    values = {slot: made[row].value for slot, made in found.items()}
-    lost = [slot for slot, value in values.items() if isinstance(value, float) and math.isnan(value)]
-    return f"the net's answer for '{lost[0]}' is no number" if lost else ""
-
-
-def kept_columns(source: Source, keep: Sequence[str]) -> tuple[str, ...]:
-    """The columns of a source that go with the answers. DataError: it has no such column."""
-    if isinstance(keep, str):
-        keep = source.columns if keep == "all" else (keep,)
-    for name in keep:
-        if name not in source.columns:
-            hint = did_you_mean(name, source.columns)
-            raise DataError(f"{source.name}: has no column '{name}' to keep.\n{hint}")
-    return tuple(keep)
-
-
-def classes_of(run: Any) -> dict[str, tuple[Any, ...]]:
-    """{output: its classes} of the outputs that say how likely each is. ConfigError: none does."""
-    outputs = {slot.name: run.output(slot.name) for slot in run.signature.outputs}
-    found = {name: output.type.answers for name, output in outputs.items() if output.chances is not None}
-    if not found:
-        raise ConfigError(
-            f"{run.path}: learned {run.signature}, whose answers are no classes with a probability each.\n"
-            "Leave --probabilities out."
-        )
-    return found
-
-
-def _completed(chunk: Chunk, signature: Signature) -> Chunk:
-    """The chunk with a column of missing cells for each input that it lacks, where that was allowed."""
-    lacking = [slot.column for slot in signature.inputs if slot.column not in chunk.columns]
-    empty = {name: [None] * len(chunk) for name in lacking}
-    return replace(chunk, columns={**chunk.columns, **empty}) if empty else chunk
-
-
-def _notes(types: Types, signature: Signature, chunk: Chunk, encoded: Mapping) -> dict[int, str]:
-    """{row: what to know of it}: the inputs whose value is none that the run learned."""
-    told: dict[int, list[str]] = {}
-    for slot in signature.inputs:
-        unknown = types["input", slot.name].unknown(encoded["input", slot.name])
-        for row in () if unknown is None else np.flatnonzero(unknown).tolist():
-            told.setdefault(row, []).append(f"{slot.column} {shorten(chunk.columns[slot.column][row])}")
-    return {row: f"not seen in training: {', '.join(cells)}" for row, cells in told.items()}
+        found = _predictions(run, batches, learner, classes)
+        yield answers_to(signature, types, chunk, encoded, problems, found, kept)
 
 
 def _batches(
@@ -299,7 +233,7 @@ def _encoded(
     run: Any, chunk: Chunk, signature: Signature, unread_rows: list[str]
 ) -> tuple[dict[tuple[str, str], Any], list[int]]:
     """The cells of the rows that can be read, and which these are; a line for each of the others."""
-    from mapsto.data.encode import encode_chunk
+    from mapsto.data.encode_chunk import encode_chunk
 
     encoded, problems = encode_chunk(chunk, signature, run.types)
     unread_rows += [f"{bad.where}: {bad.why}" for bad in chunk.bad]
@@ -320,7 +254,7 @@ def _encoded(
 def embed(run: Any, data: Any) -> np.ndarray:
     """(n, D) float32: what the net knows of each row before its heads. Rows that cannot be read are
     nan."""
-    from mapsto.data.encode import encode_chunk
+    from mapsto.data.encode_chunk import encode_chunk
 
     run._refuse_nothing()
     source = run._source(data)[1].lines()
@@ -337,62 +271,3 @@ def embed(run: Any, data: Any) -> np.ndarray:
         parts.append(np.concatenate(found) if found else np.empty((0, 0), np.float32))
         parts[-1][[problem["row"] for problem in problems]] = np.nan
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
-
-
-def located(run: Any, source: Source, targets: bool = False, missing_ok: bool = False) -> Signature:
-    """The signature with this source's columns: of the same name, or the only one that can be meant.
-    missing_ok: an input of which there is none keeps its own. SignatureError names all that lack."""
-    lacking: list[str] = []
-
-    def find(slot: Slot) -> Slot:
-        for name in (slot.column, slot.name):
-            if name in source.columns:
-                return replace(slot, column=name)
-        side = run.signature.outputs if slot in run.signature.outputs else run.signature.inputs
-        if slot.type in source.columns and sum(other.type == slot.type for other in side) == 1:
-            return replace(slot, column=slot.type)
-        if (
-            len(source.columns) == 1 == len(run.signature.inputs) and not targets and source.locations
-        ):  # a dict or frame names its cells
-            return replace(slot, column=source.columns[0])
-        lacking.append(slot.column)
-        return slot
-
-    outputs = tuple(find(slot) for slot in run.signature.outputs) if targets else run.signature.outputs
-    inputs = tuple(find(slot) for slot in run.signature.inputs)
-    if lacking and not (missing_ok and len(lacking) < len(inputs)):
-        raise _lacking(run, source, lacking, not targets and len(lacking) < len(inputs))
-    return Signature(inputs, outputs)
-
-
-def _lacking(run: Any, source: Source, names: Sequence[str], optional: bool) -> SignatureError:
-    """optional: could the rows be answered without?"""
-    found = ", ".join(source.columns[:8]) + ", …" * (len(source.columns) > 8)
-    what = f"a column '{names[0]}'" if len(names) == 1 else f"columns {', '.join(map(repr, names))}"
-    way = "\nAdd what lacks, or take it for missing cells: --missing-ok" if optional else ""
-    return SignatureError(
-        f"{source.name}: expected {what}, found {found}.\nThe run learned: {run.signature}{way}"
-    )
-
-
-def locate_cells(
-    signature: Signature,
-    outputs: Sequence[Slot],
-    types: Types,
-    chunk: Chunk,
-    found: Mapping[str, Sequence[Any]],
-    unread: Collection[int],
-) -> dict[str, Sequence[Any]]:
-    """Predictions of a chunk's rows in words, where outputs speak of places in an input; unread: rows that
-    could not be read."""
-    told = dict(found)
-    for column_type, name in (
-        (types["output", slot.name], slot.name) for slot in outputs if slot.name in found
-    ):
-        within = column_type.annotates(signature)
-        if within is not None:
-            cells = zip(found[name], chunk.columns[signature.column_of(within)], strict=True)
-            told[name] = [
-                one if i in unread else column_type.located(one, cell) for i, (one, cell) in enumerate(cells)
-            ]
-    return told

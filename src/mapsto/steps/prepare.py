@@ -21,7 +21,8 @@ from mapsto.batch import Batch, Ragged
 from mapsto.checks._gate import gate
 from mapsto.config import Reading, Settings, Training
 from mapsto.data import cache
-from mapsto.data.encode import encode_source, spots
+from mapsto.data.encode import encode_source
+from mapsto.data.encode_chunk import spots
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.data.split import TEST

@@ -15,7 +15,8 @@ from mapsto import recipes
 from mapsto.cells import Annotated, Column, is_missing
 from mapsto.checks.base import Evidence
 from mapsto.config import Reading, Settings
-from mapsto.data.encode import encode_source, list_bad, spots
+from mapsto.data.encode import encode_source, list_bad
+from mapsto.data.encode_chunk import spots
 from mapsto.data.once import ReadOnce
 from mapsto.data.resolve import asked as asked_signature
 from mapsto.data.resolve import resolve

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mapsto import models, recipes
-from mapsto.data.encode import spots
+from mapsto.data.encode_chunk import spots
 from mapsto.registry import entry
 from mapsto.signature import Signature
 from mapsto.steps.rows import Types

@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Field, Ragged
 from mapsto.cells import Column
 from mapsto.config import from_record, options_of
-from mapsto.errors import CellError, SignatureError
+from mapsto.errors import CellError, ConfigError, SignatureError
 from mapsto.files import write_text
+from mapsto.lazy import is_tensor, torch
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw, Field, Ragged
     from mapsto.blocks import Item
     from mapsto.prediction import Prediction
 
@@ -86,6 +87,7 @@ class DataType:
         "sample"
     )
     suffix: ClassVar[str] = ".txt"  # of files that `write` writes; what is .txt is shown in a terminal
+    libraries: ClassVar[tuple[str, ...]] = ()  # that reading its cells takes, beside numpy
     marks_text: ClassVar[bool] = (
         False  # are its cells best shown within the text that they speak of (`in_parts`)?
     )
@@ -242,11 +244,27 @@ class DataType:
 
         return Preprocess(self)
 
+    def graph_inputs(self, arrays: Any) -> dict[str, np.ndarray]:
+        """LEFT of the arrow: encoded cells, as `encode_column` gives them, as an exported net takes them:
+        {name: (B, ...)}, made without PyTorch. Here cells as they lie in the store; of unequal length with
+        zeros up to the longest, and their "lengths"."""
+        from mapsto.types._graph import cells_of
+
+        return cells_of(arrays, self.layout)
+
+    def from_graph(self, tensors: Mapping[str, Tensor]) -> Field:
+        """What `collate` makes of the cells behind `graph_inputs` where nothing is drawn, in an exported net.
+        ConfigError: cells of unequal length, of a type that does not say how."""
+        if self.layout.ragged:
+            raise ConfigError(
+                f"type '{type(self).__name__.lower()}' cannot be exported yet: its cells are of unequal"
+                " length.\nGive the type a `from_graph`."
+            )
+        return self.collate(tensors["cells"], None)
+
     def present(self, arrays: Any) -> Tensor:
         """Which labels are known, when standing right of the arrow: bool (B,), or the target's shape."""
-        return torch.ones(
-            len(arrays), dtype=torch.bool, device=arrays.device if isinstance(arrays, Tensor) else None
-        )
+        return torch.ones(len(arrays), dtype=torch.bool, device=arrays.device if is_tensor(arrays) else None)
 
     @property
     def max_steps(self) -> int:

@@ -7,19 +7,23 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from torch import Tensor, nn
 
-from mapsto.batch import Draw
 from mapsto.cells import Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
+from mapsto.lazy import is_tensor
 from mapsto.types._kinds import kind_of, typed
 from mapsto.types._lists import MARKS, inside, is_list, items_of, mark_of
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
 from mapsto.types.number._written import are_codes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw
 
 SLICES = 12  # most frequent labels that are looked at one by one
 Labels = str | tuple[str, ...] | dict[str, bool | None]
@@ -93,7 +97,7 @@ class Categories(DataType):
             return {label(str(name)): _truth(value) for name, value in cell.items()}
         if isinstance(cell, (set, frozenset)):
             cell = sorted(map(str, cell))
-        if isinstance(cell, (np.ndarray, Tensor)):
+        if isinstance(cell, np.ndarray) or is_tensor(cell):
             cell = np.asarray(cell).reshape(-1).tolist()
         if isinstance(cell, (list, tuple)):
             return self._listed(list(cell))

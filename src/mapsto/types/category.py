@@ -7,24 +7,25 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import embedding, one_hot
 
-from mapsto.batch import Draw
 from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError, did_you_mean
+from mapsto.types._codes import FIRST, MISSING, OTHER
 from mapsto.types._kinds import WHOLE, kind_of, same_name, typed
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
 from mapsto.types.number._around import SURE, numbers_among
 from mapsto.types.number._written import are_codes
 from mapsto.types.number.numerals import Moment, values_of
 
-MISSING, OTHER, FIRST = 0, 1, 2  # input codes: new classes append at the end, so these come first
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw
+
 ONE_HOT = 100  # plain features keep the most frequent classes
 SLICES = 12  # most frequent values that are looked at one by one
 ABOUT = 5  # most frequent classes named
@@ -317,10 +318,14 @@ class Category(DataType):
         }
 
     def stem(self, width: int | None) -> nn.Module:
+        from mapsto.types._category_stems import OneCategory, OneHot
+
         return OneHot(self) if width is None else OneCategory(self, width)
 
     @classmethod
     def stems(cls, column_types: Mapping[str, Self], width: int | None) -> nn.Module:
+        from mapsto.types._category_stems import Embeddings
+
         return super().stems(column_types, width) if width is None else Embeddings(column_types, width)
 
 
@@ -342,59 +347,3 @@ def _order(name: str) -> tuple[int, float, str]:
         return (0, float(name), name)
     except ValueError:
         return (1, 0.0, name)
-
-
-class Embeddings(nn.Module):
-    """{slot: (B,) codes} -> {slot: (B, 1, width)}: a table a slot, so that each can grow, looked up in one
-    stroke."""
-
-    offsets: Tensor
-
-    def __init__(self, column_types: Mapping[str, Category], width: int):
-        super().__init__()
-        self.names = tuple(column_types)
-        sizes = [FIRST + len(column_type.vocabulary) for column_type in column_types.values()]
-        self.tables = nn.ParameterList(nn.Parameter(torch.randn(size, width)) for size in sizes)
-        with torch.no_grad():
-            for table in self.tables:
-                table[OTHER] = 0.0  # nothing is known of it yet
-        self.register_buffer("offsets", torch.tensor([0, *sizes[:-1]]).cumsum(0), persistent=False)
-        self.gives = dict.fromkeys(self.names, "tokens")
-
-    def forward(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        codes = torch.stack([values[name] for name in self.names], 1) + self.offsets  # (B, N)
-        table = torch.cat(list(self.tables)) if len(self.tables) > 1 else self.tables[0]
-        tokens = embedding(codes, table)  # (B, N, width)
-        return {name: tokens[:, n : n + 1] for n, name in enumerate(self.names)}
-
-
-class OneCategory(nn.Module):
-    """`Embeddings` of a single slot: (B,) -> (B, 1, width)."""
-
-    gives = "tokens"
-
-    def __init__(self, column_type: Category, width: int):
-        super().__init__()
-        self.inner = Embeddings({"": column_type}, width)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        return self.inner({"": codes})[""]
-
-
-class OneHot(nn.Module):
-    """(B,) codes -> (B, F): a column each for missing, other and the 100 most frequent classes; rarer ones
-    count as other."""
-
-    gives = "pooled"
-    columns: Tensor
-
-    def __init__(self, column_type: Category):
-        super().__init__()
-        columns = torch.full((FIRST + len(column_type.vocabulary),), OTHER)
-        columns[MISSING] = MISSING
-        columns[list(column_type.frequent)] = torch.arange(len(column_type.frequent)) + FIRST
-        self.register_buffer("columns", columns, persistent=False)
-        self.features = FIRST + len(column_type.frequent)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        return one_hot(self.columns[codes], self.features).float()

@@ -12,17 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError
+from mapsto.lazy import torch
 from mapsto.signature import Signature
 from mapsto.types.base import DataType, Layout, last_text, learned
 from mapsto.types.text.cells import text_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mapsto.batch import Draw, Padded, Ragged
     from mapsto.prediction import Prediction
 
 MOST = 60  # words of an answer
@@ -105,7 +107,8 @@ class Span(DataType):
         from mapsto.types.text.stems import padded
 
         found = padded(arrays.flat.long(), arrays.lengths)
-        return replace(found, values=nn.functional.pad(found.values, (0, max(0, 3 - found.values.shape[1]))))
+        short = max(0, 3 - found.values.shape[1])
+        return replace(found, values=torch.nn.functional.pad(found.values, (0, short)))
 
     def present(self, arrays: Ragged) -> Tensor:
         return arrays.lengths > 0

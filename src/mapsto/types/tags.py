@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from torch import Tensor
 
-from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Annotated, Column, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, did_you_mean
@@ -26,6 +24,9 @@ from mapsto.types.base import DataType, Layout, last_text, learned
 from mapsto.types.text.cells import text_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mapsto.batch import Draw, Padded, Ragged
     from mapsto.prediction import Prediction
 
 Entity = tuple[int, int, str]  # first word, behind the last, type

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mapsto.batch import Batch, Draw
-from mapsto.data.encode import encode_chunk
+from mapsto.data.encode_chunk import encode_chunk
 from mapsto.data.formats import memory
 from mapsto.data.offer import Offer
 from mapsto.data.store import Store, collate, tensors

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from mapsto.data.offer import Offer
-from mapsto.source import Source
+from mapsto.source import Environment, Source
 
 
 def claims(offer: Offer) -> float:
     if not offer.is_memory:
         return 0.0
-    from mapsto.data.environments import Environment
-
     return 1.0 if isinstance(offer.made, Environment) else 0.0
 
 

@@ -17,17 +17,19 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Blob, Column
 from mapsto.config import setting
 from mapsto.errors import ConfigError
+from mapsto.lazy import is_tensor, torch
 from mapsto.signature import Signature
+from mapsto.types.audio import _frames
 from mapsto.types.base import DataType, Layout, learned, quarters
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw, Padded, Ragged
     from mapsto.blocks import Item
     from mapsto.types.audio.files import Sound
 
@@ -42,6 +44,7 @@ class Audio(DataType):
 
     reading: ClassVar[tuple[str, ...]] = ("hertz", "most", "order", "stride")
     modality: ClassVar[str] = "audio"
+    libraries: ClassVar[tuple[str, ...]] = ("soundfile", "soxr")
     unmistakable: ClassVar[bool] = True
     suffixes: ClassVar[frozenset[str]] = frozenset(
         {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"}
@@ -154,47 +157,46 @@ class Audio(DataType):
         return Layout("int16", (None if self.order else self.most,))
 
     def encode(self, value: Sound | None) -> np.ndarray:
-        from mapsto.types.audio import files, spectrum
+        from mapsto.types.audio import files
 
         if self.order:
             return np.empty(0, np.int16) if value is None else files.at_rate(value, self.hertz)
-        found = np.full(self.most, spectrum.GAP, np.int16)
+        found = np.full(self.most, _frames.GAP, np.int16)
         if value is not None:
             samples = files.loudest(files.at_rate(value, self.hertz), self.most)
             found[: len(samples)] = samples
         return found
 
     def decode_cell(self, array: np.ndarray) -> Sound | None:
-        from mapsto.types.audio import files, spectrum
+        from mapsto.types.audio import files
 
-        samples = array[array != spectrum.GAP]
+        samples = array[array != _frames.GAP]
         return files.Sound(samples, self.hertz) if len(samples) else None
 
     def _samples(self, arrays: Tensor | Ragged) -> Tensor:
         """Encoded cells -> (B, N) int16, GAP behind each clip's end."""
-        if isinstance(arrays, Tensor):
+        if is_tensor(arrays):
             return arrays
-        from mapsto.types.audio import spectrum
-
         most = int(arrays.lengths.max()) if len(arrays) else 0
         # every window that begins in a clip
-        frames = max(spectrum.FEWEST, spectrum.shortened(most, spectrum.steps_of(self.hertz)[1]))
-        longest = spectrum.samples_of(frames, self.hertz)
-        found = torch.full((len(arrays), longest), spectrum.GAP, dtype=torch.int16)
+        frames = max(_frames.FEWEST, _frames.shortened(most, _frames.steps_of(self.hertz)[1]))
+        longest = _frames.samples_of(frames, self.hertz)
+        found = torch.full((len(arrays), longest), _frames.GAP, dtype=torch.int16)
         return found.masked_scatter_(
             torch.arange(longest) < arrays.lengths[:, None], arrays.flat.to(torch.int16)
         )
 
     def _one(self, value: Sound | None) -> Tensor:
         """(1, N) int16."""
+        from mapsto.batch import Ragged
+
         cell = self.encode(value)
         return self._samples(Ragged.of([cell]) if self.order else torch.from_numpy(cell)[None])
 
     def steps(self, arrays: Ragged) -> np.ndarray:
         """Tokens that a net makes of each clip."""
-        from mapsto.types.audio.spectrum import shortened, steps_of
-
-        return shortened(shortened(arrays.lengths.numpy(), steps_of(self.hertz)[1]), self.stride or 1)
+        frames = _frames.shortened(arrays.lengths.numpy(), _frames.steps_of(self.hertz)[1])
+        return _frames.shortened(frames, self.stride or 1)
 
     def collate(
         self, arrays: Tensor | Ragged, draw: Draw | None, geometry: Tensor | None = None
@@ -228,6 +230,7 @@ class Audio(DataType):
     def _in_order(self, features: Tensor, count: Tensor, draw: Draw | None) -> Padded:
         """Features (B, T, M), with `count` (B,) frames each -> Padded; in training as quick and as high as
         the draw says, and masked."""
+        from mapsto.batch import Padded
         from mapsto.types.audio import spectrum
 
         if draw is not None and self.shift:
@@ -240,27 +243,25 @@ class Audio(DataType):
     def stem(self, width: int | None) -> nn.Module:
         """width: the features themselves (map), or tokens (in order). None: averaged to at most 16×16 and
         flattened (pooled)."""
-        from mapsto.types.audio.spectrum import STRIDES, Frames, SmallSpectrum, Spectrum
+        from mapsto.types.audio.spectrum import Frames, SmallSpectrum, Spectrum
 
         if width is None:
             return SmallSpectrum()
-        return Frames(self.bands, self.stride or max(STRIDES), width) if self.order else Spectrum(self.side)
+        if self.order:
+            return Frames(self.bands, self.stride or max(_frames.STRIDES), width)
+        return Spectrum(self.side)
 
     @property
     def side(self) -> int:
         """Of a square of as many places as a clip's features have."""
-        from mapsto.types.audio.spectrum import frames_of
-
-        return math.ceil(math.sqrt(self.bands * frames_of(self.most, self.hertz)))
+        return math.ceil(math.sqrt(self.bands * _frames.frames_of(self.most, self.hertz)))
 
     # ---- for the data gate and for questions ----
 
     def summary_stats(self, arrays: Tensor | Ragged) -> dict[str, np.ndarray]:
         """Length in seconds and loudness in dB of full scale; nan for a missing clip."""
-        from mapsto.types.audio.spectrum import GAP
-
         arrays = self._samples(arrays)
-        there = arrays != GAP
+        there = arrays != _frames.GAP
         count = there.sum(1).double()
         power = torch.where(there, arrays, 0).double().square().sum(1) / (count.clamp(min=1) * 32768**2)
         known = count.numpy() > 0
@@ -339,9 +340,7 @@ class Audio(DataType):
     def said(self, name: str) -> str:
         told = f"'{name}' is read at {self.about()}"
         if self.order:
-            from mapsto.types.audio.spectrum import STRIDES
-
-            return f"{told}, a token every {10 * (self.stride or max(STRIDES))} ms"
+            return f"{told}, a token every {10 * (self.stride or max(_frames.STRIDES))} ms"
         return told + (
             f"; of {self.cut:.1%} of the clips, longer, the loudest part is read (max=…)" if self.cut else ""
         )
@@ -364,9 +363,8 @@ class Audio(DataType):
 
         one = self._one(value)
         count = int(lengths(one, self.hertz))
-        values = replace(self, order=False).collate(one, None)
-        assert isinstance(values, Tensor)
-        found = values[0, 0, :, : max(1, count)].numpy()
+        values: Any = replace(self, order=False).collate(one, None)
+        found: Tensor = values[0, 0, :, : max(1, count)].numpy()
         shown = PIL.Image.fromarray((255 * np.clip((found[::-1] + 3) / 6, 0, 1)).astype(np.uint8))
         shown = shown.resize(
             (min(512, shown.width), shown.height)

@@ -13,8 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from mapsto.errors import DataError
+from mapsto.types.audio._frames import bands_of, frames_of, samples_of
 from mapsto.types.audio.files import Sound
-from mapsto.types.audio.spectrum import FAINT, bands_of, frames_of, samples_of
+from mapsto.types.audio.spectrum import FAINT
 
 HIGHEST = 32_000  # Hz of the default rate: 16 kHz is about what grown-up ears hear
 LONGEST = 60.0  # seconds read by default

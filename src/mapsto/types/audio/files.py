@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from mapsto.cells import bytes_of, is_missing, shorten
 from mapsto.errors import CellError, ConfigError
-from mapsto.types.audio.spectrum import lacking
+from mapsto.lazy import is_tensor
+from mapsto.types.audio._frames import lacking
 
 # seconds, and samples a second, of a clip that a report lets people listen to: 128 KB at most
 LISTENED, HEARD = 8.0, 8_000
@@ -186,9 +186,9 @@ def read(cell: Any, keep: float | None = None) -> Sound | None:
         if cell.get("array") is not None:
             return from_array(np.asarray(cell["array"]), cell.get("sampling_rate") or 0)
         cell = cell.get("bytes") or cell.get("path")
-    if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[0], (np.ndarray, Tensor)):
+    if isinstance(cell, tuple) and len(cell) == 2 and (isinstance(cell[0], np.ndarray) or is_tensor(cell[0])):
         return from_array(np.asarray(cell[0]), cell[1])
-    if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
+    if isinstance(cell, (np.ndarray, list, tuple)) or is_tensor(cell):
         return from_array(np.asarray(cell), 0)
     return None if is_missing(cell) else from_file(*bytes_of(cell, "a sound", WAYS), keep)
 

@@ -11,65 +11,19 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mapsto.batch import Draw, Padded, moved
+from mapsto.types.audio._frames import GAP, STRIDES, shortened, steps_of
 
-GAP = -32768  # stored where a clip has no sample: behind its end, and everywhere when it is missing
-WINDOW, HOP = 0.025, 0.010  # seconds
 FLOOR = 1e-8  # of full scale's energy: 80 dB below; a clip that is no louder in the mean is silence
 FAINT = 1e-6  # of a clip's mean energy, 60 dB below: what is fainter is not told apart
 KNOTS = 6  # places on the mel scale at which another microphone hears more or less
 AT_ONCE = 1 << 23  # samples in windows that are transformed together: some 100 MB
-UNKNOWN = 0x7FFF0000  # sizes in a wav's head from which they stand for "unknown"
-FEWEST = 8  # windows of the longest clip at least, so that a net can pool them
 CHANNELS = 32  # of the convolutions that make frames tokens
-STRIDES = {
-    1: (1, 1),
-    2: (2, 1),
-    4: (2, 2),
-}  # over time, of these convolutions, by frames that a token stands for
-
-
-def lacking(data: bytes) -> int:
-    """Bytes that a wav's samples have fewer than its head says; 0 where all are there, or where who wrote it
-    did not know (ffmpeg to a pipe)."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return 0
-    at = 12
-    while at + 8 <= len(data):  # chunks: a name, the size, as many bytes, even
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"data":
-            return max(0, size - (len(data) - at - 8)) if size < UNKNOWN else 0
-        at += 8 + size + size % 2
-    return 0
-
-
-def steps_of(rate: int) -> tuple[int, int]:
-    """(samples in a window, samples from one window to the next)."""
-    return max(2, round(WINDOW * rate)), max(1, round(HOP * rate))
-
-
-def frames_of(samples: int, rate: int) -> int:
-    """Windows that cover so many samples."""
-    window, hop = steps_of(rate)
-    return max(FEWEST, 1 + math.ceil((samples - window) / hop))
-
-
-def samples_of(frames: int, rate: int) -> int:
-    """Samples that so many windows take."""
-    window, hop = steps_of(rate)
-    return window + (frames - 1) * hop
-
-
-def bands_of(rate: int) -> int:
-    """Mel bands by rate: 40 for a telephone's 8 kHz, 64 up to 16 kHz, 80 above, as speech recognisers have
-    them."""
-    return 40 if rate <= 8000 else 64 if rate <= 16000 else 80
 
 
 @cache
@@ -114,11 +68,25 @@ def energies(samples: Tensor, rate: int, bands: int) -> Tensor:
         found = torch.fft.rfft(sound.unfold(1, window, hop) * shape, transform(rate))
         return (found.real.square() + found.imag.square()) @ weights  # (b, T, bins) @ (bins, M)
 
+    if torch.compiler.is_exporting():
+        return _by_convolution(samples, shape * scale, hop, transform(rate)) @ weights
     frames = 1 + (samples.shape[1] - window) // hop
     if not len(samples):  # no transform of nothing
         return torch.zeros(0, frames, bands, device=samples.device)
     parts = samples.split(max(1, AT_ONCE // (frames * window)))
     return torch.cat([some(part) for part in parts])
+
+
+def _by_convolution(samples: Tensor, shape: Tensor, hop: int, points: int) -> Tensor:
+    """Stored (B, N) -> (B, T, bins): the squared amounts of windows of that shape (W,) in a Fourier
+    transform, as one convolution: exported nets have no quick transform."""
+    window = shape.shape[0]
+    angle = torch.arange(window, dtype=torch.float64) * torch.arange(points // 2 + 1)[:, None]  # (bins, W)
+    angle = 2 * math.pi / points * angle
+    waves = torch.cat([angle.cos(), angle.sin()]) * shape.double()
+    sound = torch.where(samples == GAP, 0, samples).float()[:, None]
+    found = F.conv1d(sound, waves.float()[:, None], stride=hop).square()  # (B, 2 bins, T)
+    return (found[:, : angle.shape[0]] + found[:, angle.shape[0] :]).transpose(1, 2)
 
 
 def noised(energy: Tensor, count: Tensor, rate: int, share: float, draw: Draw) -> Tensor:
@@ -278,11 +246,6 @@ class Frames(nn.Module):
             x = F.silu(layer(x))
             x = x * (torch.arange(x.shape[2], device=x.device) < lengths[:, None])[:, None, :, None]
         return Padded(self.project(x.transpose(1, 2).flatten(2)), lengths, counts)
-
-
-def shortened(count: Any, stride: int) -> Any:
-    """Steps left of `count` (a number, a tensor or an array) by a convolution of this stride."""
-    return -(-count // stride)
 
 
 def features(energy: Tensor, count: Tensor) -> Tensor:

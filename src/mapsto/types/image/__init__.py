@@ -16,17 +16,18 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw
 from mapsto.cells import Blob, Column
 from mapsto.config import setting
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.files import write_atomic
+from mapsto.lazy import torch
 from mapsto.types.base import DataType, Layout, learned, quarters
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw
     from mapsto.blocks import Item
 
 AUGMENTATIONS = ("crop", "flip", "colour", "cutout", "randaugment")
@@ -48,6 +49,7 @@ class Image(DataType):
     )
     file_words: ClassVar[str] = "images (png, jpg, …)"
     spatial: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     placeholder: ClassVar[Any] = "photo.png"
 
     size: int | None = setting(
@@ -128,7 +130,7 @@ class Image(DataType):
         """What becomes of pictures that are no squares of that size."""
         if not self.usual or self.usual == (self.side, self.side):
             return ""
-        from mapsto.types._geometry import fitted
+        from mapsto.types._placement import fitted
 
         width, height = self.usual
         whole = fitted(height, width, self.side) == (self.side, self.side)
@@ -233,7 +235,7 @@ class Image(DataType):
     def placement(self, value: np.ndarray | None) -> np.ndarray:
         if value is None:
             return np.eye(2, 3, dtype=np.float32)
-        from mapsto.types._geometry import square_placement
+        from mapsto.types._placement import square_placement
         from mapsto.types.image._decoding import Reduced
 
         scale = value.scale if isinstance(value, Reduced) else 1.0
@@ -299,7 +301,7 @@ class Image(DataType):
     def similarity_embedding(self, arrays: Tensor) -> np.ndarray:
         """16×16 thumbnails less their mean: light and contrast do not matter (the cosine is their
         correlation)."""
-        small = nn.functional.adaptive_avg_pool2d(arrays.float(), min(self.side, 16)).flatten(1)
+        small = torch.nn.functional.adaptive_avg_pool2d(arrays.float(), min(self.side, 16)).flatten(1)
         small = small - small.mean(1, keepdim=True)
         length = small.norm(dim=1, keepdim=True)
         flat = length < 0.01 * self._white * small.shape[1] ** 0.5  # one colour: nothing to compare

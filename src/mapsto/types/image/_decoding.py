@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 from PIL import ImageOps
-from torch import Tensor
 
 from mapsto.cells import bytes_of, is_missing, shorten
 from mapsto.errors import CellError
+from mapsto.lazy import is_tensor
 
 WAYS = "a path, bytes, a PIL image or an array (H, W[, C])"
 MOST_PIXELS = 178_000_000  # about Pillow's own limit
@@ -152,7 +152,7 @@ def read(cell: Any, enough: int) -> np.ndarray | None:
         cell = cell.get("bytes") or cell.get("path")
     if isinstance(cell, PIL.Image.Image):
         return _from_pillow(cell, "the picture", enough, theirs=True)
-    if isinstance(cell, (np.ndarray, Tensor, list, tuple)):
+    if isinstance(cell, (np.ndarray, list, tuple)) or is_tensor(cell):
         return _from_array(np.asarray(cell))
     if is_missing(cell):
         return None

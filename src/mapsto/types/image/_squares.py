@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import PIL.Image
 
-from mapsto.types._geometry import fitted
+from mapsto.types._placement import fitted
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's "L"
 

@@ -130,7 +130,7 @@ def collated(
     arrays = arrays.float() if arrays.dtype == torch.uint16 else arrays  # torch has few uint16 operations
     known = (
         arrays.flatten(1).amax(1) > 0
-        if len(arrays)
+        if arrays.shape[0]
         else torch.ones(0, dtype=torch.bool, device=arrays.device)
     )
     if draw is not None and ("crop" in words or "flip" in words):

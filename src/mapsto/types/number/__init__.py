@@ -11,16 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Field
-from mapsto.cells import Column, Pointed, is_missing, shorten
+from mapsto.cells import Column, Pointed, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
+from mapsto.lazy import torch
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
 from mapsto.types.number._around import (
     DECIDED,
@@ -35,7 +33,7 @@ from mapsto.types.number._around import (
 )
 from mapsto.types.number._calendar import calendar
 from mapsto.types.number._spread import knots, said_far, spread_of, spread_words
-from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
+from mapsto.types.number._written import are_codes, decimal_of, floats_of, perhaps_vast, said_decimal
 from mapsto.types.number._zones import zone_name
 from mapsto.types.number.numerals import (
     DAY,
@@ -48,6 +46,11 @@ from mapsto.types.number.numerals import (
     underscored,
     values_of,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw, Field
 
 # the largest number of 32 bits, nearly: this, and that of 64 bits, is what programs write for "not known"
 VAST = 3.39e38
@@ -251,18 +254,18 @@ class Number(DataType):
             return None
         if self.decimal and any(type(cell) is Pointed for cell in cells):
             return None
-        if isinstance(cells, np.ma.MaskedArray):
-            cells = cells.tolist()  # None where masked
-        try:
-            return np.array(cells, np.float64).reshape(len(cells))
-        except (ValueError, TypeError, OverflowError):
-            pass
-        try:  # again with the words for "nothing" taken out
-            return np.array(
-                [None if type(cell) is str and is_missing(cell) else cell for cell in cells], np.float64
-            ).reshape(len(cells))
-        except (ValueError, TypeError, OverflowError):
-            return None
+        return floats_of(cells)
+
+    def graph_inputs(self, arrays: Any) -> dict[str, np.ndarray]:
+        """Of dates also where in year, week and day they lie, which no net's operations can tell."""
+        cells = super().graph_inputs(arrays)
+        return cells | {"waves": self._waves(cells["cells"])} if self.kind == "date" else cells
+
+    def from_graph(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        return self._features(tensors["cells"], tensors.get("waves"))
+
+    def _waves(self, seconds: np.ndarray) -> np.ndarray:
+        return calendar(np.where(np.isnan(seconds), self.mean, seconds), self.clock)
 
     def collate(self, arrays: Tensor, draw: Draw | None, geometry: Tensor | None = None) -> Tensor:
         """As target (B,) in its own unit, float64 where float32 would blur it. As input (B, 2): standardised
@@ -271,15 +274,14 @@ class Number(DataType):
         """
         if self.side == "output":
             return arrays if self.needs_float64 else arrays.float()
-        missing = torch.isnan(arrays)
-        known = torch.where(missing, self.mean, arrays) if not self.log else torch.nan_to_num(arrays)
-        if self.log:
-            known = torch.sign(known) * torch.log1p(known.abs())
-        standard = torch.where(missing, 0.0, (known - self.mean) / self.std)
-        columns = [standard[:, None], missing[:, None]]
-        if self.kind == "date":
-            columns.append(calendar(known, self.clock) * ~missing[:, None])
-        return torch.cat([column.float() for column in columns], 1)
+        dated = self.kind == "date"
+        waves = torch.from_numpy(self._waves(arrays.cpu().numpy())).to(arrays.device) if dated else None
+        return self._features(arrays, waves)
+
+    def _features(self, arrays: Tensor, waves: Tensor | None) -> Tensor:
+        from mapsto.types.number._features import features
+
+        return features(arrays, waves, self.mean, self.std, self.log)
 
     @classmethod
     def collates(
@@ -296,17 +298,11 @@ class Number(DataType):
             draw,
         )
         if plain:
+            from mapsto.types.number._features import together as features_of
+
             raw = torch.stack([arrays[name] for name in plain], 1)  # (B, N)
-            mean, std = (
-                torch.tensor(
-                    [getattr(column_types[name], what) for name in plain], dtype=raw.dtype, device=raw.device
-                )
-                for what in ("mean", "std")
-            )
-            missing = torch.isnan(raw)
-            both = torch.stack(
-                [torch.where(missing, 0.0, (raw - mean) / std).float(), missing.float()], 2
-            )  # (B, N, 2)
+            of = [column_types[name] for name in plain]
+            both = features_of(raw, [one.mean for one in of], [one.std for one in of])  # (B, N, 2)
             found |= {name: both[:, n] for n, name in enumerate(plain)}
         return found
 

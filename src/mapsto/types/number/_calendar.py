@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mapsto.types.number.numerals import DAY
 
 
-def calendar(seconds: Tensor, clock: bool) -> Tensor:
+def calendar(seconds: np.ndarray, clock: bool) -> np.ndarray:
     """(B,) float64 -> (B, 23 or 27): two waves a year (4), month (12), weekday (7); two waves a day (4) if
     `clock`."""
-    stamps = seconds.cpu().numpy().astype("datetime64[s]")
+    stamps = seconds.astype("datetime64[s]")
     years, months, days = (stamps.astype(f"datetime64[{unit}]") for unit in "YMD")
     month = months.astype(np.int64) % 12
     weekday = (days.astype(np.int64) + 3) % 7  # the first of January 1970 was a Thursday
@@ -20,7 +18,7 @@ def calendar(seconds: Tensor, clock: bool) -> Tensor:
     waves = [_waves(year), np.eye(12)[month], np.eye(7)[weekday]]
     if clock:
         waves.append(_waves((stamps - days.astype("datetime64[s]")).astype(np.int64) / DAY))
-    return torch.from_numpy(np.concatenate(waves, 1)).to(seconds.device)
+    return np.concatenate(waves, 1)
 
 
 def _waves(turns: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mapsto.cells import Column, Pointed
+from mapsto.cells import Column, Pointed, is_missing
 from mapsto.types.number.numerals import GROUP, GROUPS, without_signs
 
 EXACT = 1 << 53  # whole numbers beyond which floats no longer tell neighbours apart
@@ -118,3 +118,20 @@ def are_codes(column: Column) -> bool:
 
 def _is_exact(number: int) -> bool:
     return int(float(number)) == number
+
+
+def floats_of(cells: Any) -> np.ndarray | None:
+    """A column as float64 by Python's own float(), words for "nothing" as nan; None where it does not read
+    all."""
+    if isinstance(cells, np.ma.MaskedArray):
+        cells = cells.tolist()  # None where masked
+    try:
+        return np.array(cells, np.float64).reshape(len(cells))
+    except (ValueError, TypeError, OverflowError):
+        pass
+    try:  # again with the words for "nothing" taken out
+        return np.array(
+            [None if type(cell) is str and is_missing(cell) else cell for cell in cells], np.float64
+        ).reshape(len(cells))
+    except (ValueError, TypeError, OverflowError):
+        return None

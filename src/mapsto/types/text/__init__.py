@@ -13,20 +13,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Blob, Column, Continued, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError
+from mapsto.lazy import torch
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, options_given, quarters
-from mapsto.types.text.cells import READ_OF_LONG, prose_share, text_of
+from mapsto.types.text.cells import prose_share, text_of, texts_of
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw, Padded, Ragged
     from mapsto.blocks import Item
     from mapsto.types.text.stems import Texts
 
@@ -41,6 +42,7 @@ class Text(DataType):
 
     modality: ClassVar[str] = "text"
     prose: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     placeholder: ClassVar[Any] = "some text"
     outputs: ClassVar[tuple[str, ...]] = ("tokens", "sequence", "ctc")
     reading: ClassVar[tuple[str, ...]] = (
@@ -173,6 +175,7 @@ class Text(DataType):
         values, problems = self.read_all(cells)
         encoded = self._encoded(values)
         if self._whole and self.max is None:
+            from mapsto.batch import Ragged
             from mapsto.types.text.references import longest
             from mapsto.types.text.targets import too_long
 
@@ -214,16 +217,22 @@ class Text(DataType):
             return padded(arrays.flat.long(), arrays.lengths)
         return self._inputs.collate(self, arrays, draw)
 
+    def graph_inputs(self, arrays: Any) -> dict[str, np.ndarray]:
+        return self._inputs.graph_inputs(self, arrays)
+
+    def from_graph(self, tensors: Mapping[str, Tensor]) -> Padded:
+        return self._inputs.from_graph(self, tensors)
+
     def views(self, values: Texts) -> list[Padded]:  # type: ignore[override]
         """Windows all over a long text, where these are asked for."""
         from mapsto.types.text._reading import WINDOWS
         from mapsto.types.text.stems import windows
 
-        return (
-            windows(values, self.most, WINDOWS)
-            if self.long == "windows" and values.values.shape[1] > self.most
-            else [values]
-        )
+        if self.long != "windows" or (
+            not torch.compiler.is_exporting() and values.values.shape[1] <= self.most
+        ):
+            return [values]
+        return windows(values, self.most, WINDOWS)
 
     # ---- for the data gate ----
 
@@ -252,29 +261,12 @@ class Text(DataType):
             from mapsto.types.text._answers import sentence
 
             return sentence(self, name)
-        told = f"'{name}' is read as {self.about()}"
-        if self.cut >= 0.005:
-            told += (
-                f"; of {self.cut:.0%} of the texts, longer than {self.most} tokens, {READ_OF_LONG[self.long]}"
-                " (max=…, long=…)"
-            )
-        if self.over:
-            parts = "its first and last 10,000" if self.long == "ends" else "its first 20,000"
-            told += (
-                f"; of a text of more than 20,000 characters ({self.over:.1%} of them), only {parts} are read"
-            )
-        if self.paths:
-            told += "; its cells look like names of files, of which only the letters are read"
-        elif self.distinct == 1:
-            told += f"; all its texts are the same, so nothing can be learned from it (--drop {name})"
-        elif self.distinct:
-            told += f"; it has {self.distinct} different texts only: {name}:category would do"
-        return told
+        from mapsto.types.text._reading import said
+
+        return said(self, name, self.about())
 
     def show(self, value: str | None) -> str:
         if self._whole:
-            from mapsto.types.text.references import texts_of
-
             value = " ¶ ".join(texts_of(value)) or None
         return "—" if value is None else " ".join(value[:300].split()) + ("…" if len(value) > 300 else "")
 
@@ -341,13 +333,11 @@ class Text(DataType):
     def range_violation(self, values: Texts) -> Tensor | None:
         """How rare its runs are in the training texts, in the mean: another language or keys hit at random
         consist of rare ones."""
-        from mapsto.types.text.stems import Texts, rarities_of
+        from mapsto.types.text.stems import Texts, mean_rarity, rarities_of
 
         if not isinstance(values, Texts) or values.bags is None:
             return None
-        rarity = rarities_of(self.rarity).to(values.lengths.device)[values.bags.flat[:, 0].long()]
-        total = torch.zeros(len(values.bags), device=rarity.device).index_add_(0, values.bags.row, rarity)
-        return total / values.bags.lengths.to(rarity.device).clamp(min=1)
+        return mean_rarity(values.bags, rarities_of(self.rarity))
 
     @property
     def _inputs(self) -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 from mapsto.cells import Continued
 from mapsto.errors import ConfigError, DataError
 from mapsto.registry import entry
-from mapsto.types.text import references
 from mapsto.types.text._copied import COPIED, share_copied
+from mapsto.types.text.cells import texts_of
 
 
 def fitted(column_type: Any, values: Sequence[str | None], spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def fitted(column_type: Any, values: Sequence[str | None], spec: Mapping[str, An
             f"'{name}': a text that is learned is written whole, so {wrong} has no meaning.\nOptions"
             " here: tokenizer=char or bpe, max, size."
         )
-    if not any(text for value in values for text in references.texts_of(value)):
+    if not any(text for value in values for text in texts_of(value)):
         raise DataError(
             f"'{name}': no training row has a text to learn from.\nName another column right of the arrow."
         )

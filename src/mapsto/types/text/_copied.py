@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mapsto.errors import CellError
-from mapsto.types.text import references
-from mapsto.types.text.cells import text_of
+from mapsto.types.text.cells import text_of, texts_of
 
 Pairs = Iterable[tuple[Any, Any]]  # raw cells: an answer, and what it answers
 
@@ -30,7 +29,7 @@ def share_copied(pairs: Pairs) -> float:
     words = there = 0
     for answer, source in pairs:
         try:
-            texts, whole = references.texts_of(text_of(answer)), text_of(source)
+            texts, whole = texts_of(text_of(answer)), text_of(source)
         except CellError:
             continue
         known = set(WORD.findall((whole or "").lower()))

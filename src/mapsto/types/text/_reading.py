@@ -1,30 +1,23 @@
-"""What is read of a text, whatever its tokens are: how much of it, which runs are counted, and what training
-hides. Letters: B batch, T tokens.
-"""
+"""What is read of a text, whatever its tokens are: how much of it, and which runs are counted."""
 
 from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import torch
 
-from mapsto.batch import Draw, Padded
 from mapsto.types.text.cells import is_path
 from mapsto.types.text.ngrams import filled, frequencies, grams, spread
-from mapsto.types.text.stems import COUNT_BITS, MOST_COUNT, window
-from mapsto.types.text.tokenizers import UNKNOWN
 
+COUNT_BITS = 8  # of a packed run: its bucket stands above them
+MOST_COUNT = (1 << COUNT_BITS) - 1  # a run's count beyond which it is the same
+AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
 MOST_CHARACTERS = 20_000  # of a text that are read at all; said where any text is longer
-
-
 SAMPLED = 5_000_000  # characters that buckets and rarities are counted on
-
-
 WINDOWS = 8  # views of a long text at most
 
 
@@ -137,19 +130,44 @@ def about_bag(column_type: Text) -> str:
     )
 
 
-def disturbed(column_type: Text, tokens: Padded, draw: Draw) -> Padded:
-    """Training: one random window of a long text, and `hide` of the tokens unknown; the first token stays."""
-    if column_type.long == "windows" and tokens.values.shape[1] > column_type.most:
-        free = (tokens.lengths - column_type.most).clamp(min=0)
-        tokens = window(
-            tokens,
-            (draw.uniform("text window", 1)[:, 0].to(free.device) * (free + 1)).long(),
-            column_type.most,
+def by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Consecutive texts of AT_ONCE characters together, or one that is longer."""
+    first = size = 0
+    for i, text in enumerate(texts):
+        if size and size + len(text) > AT_ONCE:
+            yield texts[first:i]
+            first, size = i, 0
+        size += len(text) + 1
+    if size:
+        yield texts[first:]
+
+
+def said(column_type: Any, name: str, about: str) -> str:
+    """What a person should hear of how a text is read."""
+    told = f"'{name}' is read as {about}"
+    if column_type.cut >= 0.005:
+        told += (
+            f"; of {column_type.cut:.0%} of the texts, longer than {column_type.most} tokens,"
+            f" {_LONG[column_type.long]}"
+            " (max=…, long=…)"
         )
-        tokens = replace(tokens, counts=tuple(tokens.lengths.tolist()))
-    if not column_type.hide:
-        return tokens
-    longest = tokens.values.shape[1]  # in the name: other texts of the row have other lengths
-    hidden = draw.uniform(f"hidden of {longest} tokens", longest).to(tokens.values.device) < column_type.hide
-    hidden[:, 0] = False
-    return Padded(torch.where(hidden & tokens.mask, UNKNOWN, tokens.values), tokens.lengths, tokens.counts)
+    if column_type.over:
+        parts = "its first and last 10,000" if column_type.long == "ends" else "its first 20,000"
+        told += (
+            f"; of a text of more than 20,000 characters ({column_type.over:.1%} of them), only {parts} are"
+            " read"
+        )
+    if column_type.paths:
+        told += "; its cells look like names of files, of which only the letters are read"
+    elif column_type.distinct == 1:
+        told += f"; all its texts are the same, so nothing can be learned from it (--drop {name})"
+    elif column_type.distinct:
+        told += f"; it has {column_type.distinct} different texts only: {name}:category would do"
+    return told
+
+
+_LONG = {
+    "start": "the start is read",
+    "ends": "both ends are read",
+    "windows": "windows are read and averaged",
+}

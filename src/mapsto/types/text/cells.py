@@ -64,8 +64,9 @@ def text_of(cell: Any) -> str | None:
     return None if is_missing(cell) else str(cell)
 
 
-READ_OF_LONG = {  # of a text longer than is read, by `Text.long`
-    "start": "the start is read",
-    "ends": "both ends are read",
-    "windows": "windows are read and averaged",
-}
+def texts_of(value: str | None) -> tuple[str, ...]:
+    """The references of a read cell: one text, or those of a list that are not blank; () where it is
+    missing."""
+    if isinstance(value, Apart):
+        return tuple(text for text in value.words if text.strip())
+    return () if value is None else (value,)

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mapsto.batch import Draw, Padded, Ragged
 from mapsto.errors import ConfigError
+from mapsto.lazy import torch
 from mapsto.types.base import Layout
 from mapsto.types.text import pretrained, words
 from mapsto.types.text._copied import may_be_copied
@@ -26,29 +24,16 @@ from mapsto.types.text._reading import (
     WINDOWS,
     Text,
     about_bag,
+    by_size,
     counted,
     cut,
     described,
-    disturbed,
     packed,
     shortened,
     unspaced,
 )
 from mapsto.types.text.ngrams import spread
 from mapsto.types.text.pretrained import PUBLIC
-from mapsto.types.text.stems import (
-    COUNT_BITS,
-    MOST_COUNT,
-    PlacedBag,
-    PlainBag,
-    Texts,
-    TextStem,
-    by_size,
-    padded,
-    rarities_of,
-    tokens_of,
-    weighed,
-)
 from mapsto.types.text.targets import Values
 from mapsto.types.text.tokenizers import (
     FIRST,
@@ -64,9 +49,12 @@ from mapsto.types.text.tokenizers import (
     tokenizer_of,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mapsto.batch import Draw, Padded, Ragged
+
 PLACED = 1 << 15  # places times tokens, up to which a linear model has a weight for each
-MARKS = 512  # places that runs are hashed into to compare texts
-FEWEST_RUNS = 30  # below which a text is too short to be like another
 WORDS, PIECES, LETTERS = 20_000, 8_000, 5_000  # in a vocabulary, where nobody says otherwise
 
 
@@ -160,10 +148,14 @@ class TextInput:
 
     def steps(self, column_type: Text, arrays: Ragged) -> Tensor:
         """(B,): tokens that one pass through a net reads; the counted runs beside them are not padded."""
+        from mapsto.types.text.stems import tokens_of
+
         return tokens_of(arrays)[1].clamp(max=column_type.most)
 
     def lengths(self, column_type: Text, arrays: Ragged) -> Tensor:
         """(B,): how long encoded texts are to a person."""
+        from mapsto.types.text.stems import tokens_of
+
         return tokens_of(arrays)[1]
 
     def numbers(self, flat: Tensor) -> Tensor:
@@ -173,22 +165,16 @@ class TextInput:
     def similarity_embedding(self, column_type: Text, arrays: Ragged) -> np.ndarray:
         """(B, MARKS): counted runs (or tokens), hashed with random signs, which keeps cosines (Weinberger et
         al. 2009)."""
-        flat, row = self.numbers(arrays.flat).long(), arrays.row
-        run = flat < 0 if column_type.buckets else flat >= FIRST
-        packed, row = (
-            (~flat[run], row[run]) if column_type.buckets else ((flat[run] << COUNT_BITS) + 1, row[run])
-        )
-        mixed = ((packed >> COUNT_BITS) * 0x9E3779B1) % (1 << 32)
-        weight = (1 + (packed & MOST_COUNT).float().log()) * (2.0 * ((mixed >> 10) & 1) - 1)
-        marks = torch.zeros(len(arrays), MARKS).index_put_(
-            (row, (mixed >> 16) % MARKS), weight, accumulate=True
-        )
-        enough = torch.bincount(row, minlength=len(arrays))[:, None] >= FEWEST_RUNS
-        return torch.where(enough, marks / marks.norm(dim=1, keepdim=True).clamp(min=1e-12), 0.0).numpy()
+        from mapsto.types.text.stems import hashed_marks
+
+        return hashed_marks(self.numbers(arrays.flat).long(), arrays, column_type.buckets > 0).numpy()
 
     def collate(self, column_type: Text, arrays: Ragged, draw: Draw | None) -> Padded:
         """Texts: int64 (B, T) tokens, 0 beyond the lengths, some hidden in training; bags with weights tf ·
         idf of length 1."""
+        from mapsto.batch import Ragged
+        from mapsto.types.text.stems import Texts, disturbed, padded, rarities_of, tokens_of, weighed
+
         token, lengths = tokens_of(arrays)
         flat = arrays.flat.numpy()  # whose masks are eight times as fast as torch's
         tokens = padded(torch.from_numpy(flat[token]).long(), lengths)
@@ -204,7 +190,30 @@ class TextInput:
         )
         return Texts(tokens.values, tokens.lengths, tokens.counts, bags)
 
+    def graph_inputs(self, column_type: Text, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """ "tokens" (B, T) with "lengths" (B,), and packed "runs" (B, G) where they are counted; 0 behind
+        each text's end."""
+        from mapsto.types._graph import padded_cells
+
+        tokens = [cell[cell >= 0] for cell in arrays]
+        found = {
+            "tokens": padded_cells(tokens, np.int32),
+            "lengths": np.array([len(cell) for cell in tokens], np.int64),
+        }
+        if column_type.buckets:
+            found["runs"] = padded_cells([cell[cell < 0] for cell in arrays], np.int32)
+        return found
+
+    def from_graph(self, column_type: Text, tensors: Mapping[str, Tensor]) -> Padded:
+        from mapsto.types.text.stems import Texts, dense_bags, rarities_of
+
+        runs = tensors.get("runs")
+        bags = None if runs is None else dense_bags(runs, rarities_of(column_type.rarity))
+        return Texts(tensors["tokens"].long(), tensors["lengths"], bags=bags)
+
     def stem(self, column_type: Text, width: int | None) -> nn.Module:
+        from mapsto.types.text.stems import PlacedBag, PlainBag, TextStem
+
         if width is None:
             upper, size = not column_type.words, self.size(column_type)
             if column_type.aligned and 0 < column_type.most * size <= PLACED:
@@ -235,6 +244,9 @@ class Pieces(TextInput):
 
     def lengths(self, column_type: Text, arrays: Ragged) -> Tensor:
         """In bytes: of the texts that they were learned from pieces are longer than of others."""
+        from mapsto.batch import Ragged
+        from mapsto.types.text.stems import tokens_of
+
         token, counts = tokens_of(arrays)
         sizes = piece_bytes(column_type.codes)[arrays.flat.numpy()[token]]
         return torch.from_numpy(np.bincount(Ragged(torch.empty(0), counts).row.numpy(), sizes, len(arrays)))
@@ -285,6 +297,8 @@ class Runs(TextInput):
         return arrays.lengths
 
     def stem(self, column_type: Text, width: int | None) -> nn.Module:
+        from mapsto.types.text.stems import TextStem
+
         return (
             super().stem(column_type, None) if width is None else TextStem(None, column_type.buckets, width)
         )
@@ -351,11 +365,25 @@ class Apart(TextInput):
     def numbers(self, flat: Tensor) -> Tensor:
         return words.numbers(flat)
 
+    def graph_inputs(self, column_type: Text, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        from mapsto.types._graph import cells_of
+
+        return cells_of(arrays, self.layout)
+
+    def from_graph(self, column_type: Text, tensors: Mapping[str, Tensor]) -> Padded:
+        from mapsto.batch import Padded
+
+        return Padded(tensors["cells"].long(), tensors["lengths"])
+
     def collate(self, column_type: Text, arrays: Ragged, draw: Draw | None) -> Padded:
-        return words.collated(arrays, draw, column_type.hide or 0.0)
+        from mapsto.types.text.word_stems import collated
+
+        return collated(arrays, draw, column_type.hide or 0.0)
 
     def stem(self, column_type: Text, width: int | None) -> nn.Module:
-        return words.WordBag() if width is None else words.WordStem(column_type.alphabet, width)
+        from mapsto.types.text.word_stems import WordBag, WordStem
+
+        return WordBag() if width is None else WordStem(column_type.alphabet, width)
 
 
 TEXT_INPUTS: Mapping[str, TextInput] = {  # by the `kind` of a text's room

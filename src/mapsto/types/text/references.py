@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from mapsto.batch import Draw, Padded, Ragged, moved
-from mapsto.cells import Apart
 from mapsto.types.text.stems import padded
 from mapsto.types.text.tokenizers import PADDING
 
@@ -39,14 +38,6 @@ class References(Padded):
 
     def cells(self) -> list[Tensor]:
         return super().cells() if self.every is None else list(self.every)
-
-
-def texts_of(value: str | None) -> tuple[str, ...]:
-    """The references of a read cell: one text, or those of a list that are not blank; () where it is
-    missing."""
-    if isinstance(value, Apart):
-        return tuple(text for text in value.words if text.strip())
-    return () if value is None else (value,)
 
 
 def joined(rows: Sequence[np.ndarray]) -> np.ndarray:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,22 +18,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mapsto.batch import Padded, Ragged, register_tree
-from mapsto.types.text.tokenizers import MISSING
+from mapsto.batch import Draw, Padded, Ragged, register_tree
+from mapsto.types.text._reading import COUNT_BITS, MOST_COUNT, Text
+from mapsto.types.text.tokenizers import FIRST, MISSING, UNKNOWN
 
 BAG = 16  # width of a bag's vector
-COUNT_BITS = 8
-AT_ONCE = 1_000_000  # characters whose runs are counted together: some 400 MB
-MOST_COUNT = (1 << COUNT_BITS) - 1  # a run's count beyond which it is the same
+MARKS = 512  # places that runs are hashed into to compare texts
+FEWEST_RUNS = 30  # below which a text is too short to be like another
 _LOGS = 1 + torch.arange(MOST_COUNT + 1).clamp(min=1).log()  # (MOST_COUNT + 1,): 1 + ln(count)
 
 
 @dataclass(frozen=True)
 class Texts(Padded):
     """Token numbers (B, T), and beside them the bags: float32 (N, 2) of bucket and weight, those of all texts
-    behind each other, or None."""
+    behind each other, in an exported net padded to (B, G, 2); or None."""
 
-    bags: Ragged | None = None
+    bags: Ragged | Padded | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> Texts:
         return Texts(*self._cut(rows), None if self.bags is None else self.bags[rows])
@@ -78,10 +77,30 @@ def windows(texts: Texts, most: int, views: int) -> list[Padded]:
     """
     filled = (texts.lengths.clamp(max=most * views) / most).ceil().clamp(min=1)
     number = 2 ** filled.log2().ceil().long()  # (B,)
-    count, free = int(number.max()), (texts.lengths - most).clamp(min=0)
+    # a graph has no say in how many it holds: the mean over all of them is the same
+    count = views if torch.compiler.is_exporting() else int(number.max())
+    free = (texts.lengths - most).clamp(min=0)
     starts = [free * (k * number // count) // (number - 1).clamp(min=1) for k in range(count)]
     found = [window(texts, start, most) for start in starts]
     return [Texts(one.values, one.lengths, bags=texts.bags) for one in found]
+
+
+def disturbed(column_type: Text, tokens: Padded, draw: Draw) -> Padded:
+    """Training: one random window of a long text, and `hide` of the tokens unknown; the first token stays."""
+    if column_type.long == "windows" and tokens.values.shape[1] > column_type.most:
+        free = (tokens.lengths - column_type.most).clamp(min=0)
+        tokens = window(
+            tokens,
+            (draw.uniform("text window", 1)[:, 0].to(free.device) * (free + 1)).long(),
+            column_type.most,
+        )
+        tokens = replace(tokens, counts=tuple(tokens.lengths.tolist()))
+    if not column_type.hide:
+        return tokens
+    longest = tokens.values.shape[1]  # in the name: other texts of the row have other lengths
+    hidden = draw.uniform(f"hidden of {longest} tokens", longest).to(tokens.values.device) < column_type.hide
+    hidden[:, 0] = False
+    return Padded(torch.where(hidden & tokens.mask, UNKNOWN, tokens.values), tokens.lengths, tokens.counts)
 
 
 def tokens_of(encoded: Ragged) -> tuple[np.ndarray, Tensor]:
@@ -114,6 +133,44 @@ def weighed(packed: Ragged, rarities: Tensor) -> Ragged:
     return Ragged(bags, packed.lengths)
 
 
+def hashed_marks(numbers: Tensor, arrays: Ragged, counted: bool) -> Tensor:
+    """(B, MARKS): the counted runs of encoded texts, or where none are counted their tokens, hashed with
+    random signs, of length 1; 0 of a short text. numbers (N,): a number for each part of the texts."""
+    run = numbers < 0 if counted else numbers >= FIRST
+    row = arrays.row[run]
+    packed = ~numbers[run] if counted else (numbers[run] << COUNT_BITS) + 1
+    mixed = ((packed >> COUNT_BITS) * 0x9E3779B1) % (1 << 32)
+    weight = (1 + (packed & MOST_COUNT).float().log()) * (2.0 * ((mixed >> 10) & 1) - 1)
+    marks = torch.zeros(len(arrays), MARKS).index_put_((row, (mixed >> 16) % MARKS), weight, accumulate=True)
+    enough = torch.bincount(row, minlength=len(arrays))[:, None] >= FEWEST_RUNS
+    return torch.where(enough, marks / marks.norm(dim=1, keepdim=True).clamp(min=1e-12), 0.0)
+
+
+def dense_bags(packed: Tensor, rarities: Tensor) -> Padded:
+    """`weighed` of packed runs (B, G), 0 behind each text's -> (B, G, 2), weight 0 there: of operations
+    that an exported net has."""
+    there = packed < 0
+    plain = torch.where(there, ~packed, 0).long()
+    bucket, count = plain >> COUNT_BITS, plain & MOST_COUNT
+    weight = torch.where(there, _LOGS[count] * rarities[bucket], 0.0)
+    upper = bucket >= len(rarities) // 2
+    norms = [(weight.square() * part).sum(1, keepdim=True).sqrt() for part in (~upper, upper)]
+    norm = torch.where(upper, norms[1], norms[0])
+    weight = torch.where(there, weight / norm.clamp(min=1e-30), 0.0)
+    return Padded(torch.stack([bucket.float(), weight], -1), there.sum(1))
+
+
+def mean_rarity(bags: Ragged | Padded, rarities: Tensor) -> Tensor:
+    """(B,): how rare the runs of each bag are in the training texts, in the mean."""
+    rarities = rarities.to(bags.lengths.device)
+    if isinstance(bags, Padded):
+        each = rarities[bags.values[..., 0].long()] * bags.mask
+        return each.sum(1) / bags.lengths.clamp(min=1)
+    rarity = rarities.to(bags.flat.device)[bags.flat[:, 0].long()]
+    total = torch.zeros(len(bags), device=rarity.device).index_add_(0, bags.row, rarity)
+    return total / bags.lengths.to(rarity.device).clamp(min=1)
+
+
 class TextStem(nn.Module):
     """Texts -> Padded (B, 1 + T, D): the bag, then the tokens; the tokens alone where nothing is counted; (B,
     1, D), the bag alone, where texts are bags only.
@@ -140,16 +197,20 @@ class TextStem(nn.Module):
             return Padded(self.tokens(texts.values), texts.lengths)
         assert self.missing is not None and self.runs is not None and texts.bags is not None
         first = (texts.values[:, :1] == MISSING).to(self.missing.dtype) * self.missing  # (B, D)
-        bag = self.runs(
-            texts.bags.flat[:, 0].long(),
-            texts.bags.starts,
-            per_sample_weights=texts.bags.flat[:, 1].contiguous(),
-        )
+        bag = self._bag(texts.bags)
         first = first + F.pad(bag, (0, first.shape[1] - bag.shape[1]))
         if self.tokens is None:
             return first[:, None]
         tokens = self.tokens(texts.values)  # (B, T, D)
         return Padded(torch.cat([first[:, None], tokens.to(first.dtype)], 1), texts.lengths + 1)
+
+    def _bag(self, bags: Ragged | Padded) -> Tensor:
+        """(B, BAG): the weighted sum of the vectors of each text's runs."""
+        assert self.runs is not None
+        if isinstance(bags, Padded):
+            bucket, weight = bags.values.unbind(-1)
+            return (F.embedding(bucket.long(), self.runs.weight) * weight[..., None]).sum(1)
+        return self.runs(bags.flat[:, 0].long(), bags.starts, per_sample_weights=bags.flat[:, 1].contiguous())
 
 
 class PlainBag(nn.Module):
@@ -166,9 +227,14 @@ class PlainBag(nn.Module):
 
     def forward(self, texts: Texts) -> Tensor:
         if texts.bags is None:
-            counts = torch.zeros(len(texts.values), self.counted, device=texts.values.device)
+            counts = torch.zeros(texts.values.shape[0], self.counted, device=texts.values.device)
             counts.scatter_add_(1, texts.values, texts.mask.to(counts.dtype))
             return F.normalize((1 + counts.clamp(min=1).log()) * (counts > 0), dim=1)
+        if isinstance(texts.bags, Padded):
+            bucket, weight = texts.bags.values[..., 0].long(), texts.bags.values[..., 1]
+            mine = ((bucket >= self.each) == self.upper).to(weight.dtype)
+            counts = torch.zeros(bucket.shape[0], self.counted, device=bucket.device)
+            return F.normalize(counts.scatter_add(1, bucket % self.each, weight * mine), dim=1)
         bucket, weight = texts.bags.flat[:, 0].long(), texts.bags.flat[:, 1]
         mine = (bucket >= self.each) == self.upper
         found = torch.zeros(len(texts.bags) * self.counted, device=weight.device)
@@ -231,7 +297,7 @@ class PlacedBag(PlainBag):
 
     def forward(self, texts: Texts) -> Tensor:
         row, feature = self._placed(texts)
-        found = torch.zeros(len(texts.values), self.places * self.vocabulary, device=row.device)
+        found = torch.zeros(texts.values.shape[0], self.places * self.vocabulary, device=row.device)
         found[row, feature] = 1.0
         return torch.cat([super().forward(texts), found], 1)
 
@@ -253,15 +319,3 @@ class PlacedBag(PlainBag):
         """Of every token: its row and its feature."""
         row, place = texts.mask[:, : self.places].nonzero(as_tuple=True)
         return row, place * self.vocabulary + texts.values[row, place].long()
-
-
-def by_size(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Consecutive texts of AT_ONCE characters together, or one that is longer."""
-    first = size = 0
-    for i, text in enumerate(texts):
-        if size and size + len(text) > AT_ONCE:
-            yield texts[first:i]
-            first, size = i, 0
-        size += len(text) + 1
-    if size:
-        yield texts[first:]

@@ -1,0 +1,205 @@
+"""A run's way from encoded cells to what its heads predict, as one module of plain tensors, which can be
+exported. Nothing here names a type, a model or a kind of answer: `DataType.from_graph` begins, `Head.predict`
+ends.
+
+Letters: B rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mapsto.batch import Batch, Padded
+from mapsto.errors import ConfigError
+from mapsto.learners.base import Learner
+from mapsto.lite.exported import DISTANCE, LENGTHS, feed_of
+from mapsto.outputs.base import Output
+from mapsto.run import Run
+
+ROWS = 2  # of the example; of 1 a graph would hold that there is only ever one
+MOST = 1 << 40  # rows or tokens, more than anybody has
+# of sides that may change: an exporter takes sides that are equal for one, and none of a net is so long
+PRIMES = (23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97)
+
+
+class Graph(nn.Module):
+    """(tensors in the order of `names`) -> tensors in the order of `outputs`, which is known once it was
+    called."""
+
+    def __init__(self, run: Run, names: Sequence[str]):
+        super().__init__()
+        self.model = run.model.cpu().eval()
+        self.learner = run.new_learner(self.model, None)  # type: ignore[arg-type]
+        self.signature, self.types, self.names = run.signature, run.types, tuple(names)
+        self.heads = dict(self.model.heads.items())  # type: ignore[union-attr, operator]
+        self.outputs: tuple[str, ...] = ()
+        self.distance = None
+        if run.novelty is not None and run._looking is not None:
+            from mapsto.measure._ood_net import NoveltyNet
+
+            self.distance = NoveltyNet(run.model, run._looking, run.novelty)  # type: ignore[arg-type]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        given: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in zip(self.names, tensors, strict=True):
+            slot, _, part = name.partition(".")
+            given.setdefault(slot, {})[part] = tensor
+        inputs = {
+            slot.name: self.types["input", slot.name].from_graph(given[f"input{number}"])
+            for number, slot in enumerate(self.signature.inputs)
+        }
+        with self._listening() as heard:
+            told = self.learner.outputs(Batch(inputs, {}, size=tensors[0].shape[0]))
+        found: dict[str, Tensor] = {}
+        for number, slot in enumerate(self.signature.outputs):
+            for name, value in self.heads[slot.name].predict(told[slot.name]).items():
+                found |= _flat(f"output{number}.{name}", value)
+        if self.distance is not None:
+            found[DISTANCE] = self.distance(heard[0], inputs)
+        self.outputs = tuple(found)
+        return tuple(found.values())
+
+    @contextmanager
+    def _listening(self) -> Iterator[list[Any]]:
+        """What the heads are given, pass by pass."""
+        heard: list[Any] = []
+        heads: nn.Module = self.model.heads  # type: ignore[assignment]
+        handle = heads.register_forward_pre_hook(lambda module, given: heard.append(given[0]))
+        try:
+            yield heard
+        finally:
+            handle.remove()
+
+
+def _flat(name: str, value: Tensor | Padded) -> dict[str, Tensor]:
+    if isinstance(value, Padded):
+        return {name: value.values, f"{name}{LENGTHS}": value.lengths}
+    return {name: value}
+
+
+def refuse(run: Run) -> None:
+    """ConfigError: a run whose answers cannot be exported yet, and why."""
+    run._refuse_nothing()
+    learner = run.new_learner(run.model, None)  # type: ignore[arg-type]
+    why = ""
+    if type(learner).arrays is not Learner.arrays or learner.packs:
+        why = "its answers are written piece by piece, not told in one pass"
+    for slot in run.signature.outputs:
+        if type(run.output(slot.name)).decode is Output.decode:
+            why = (
+                why
+                or f"answers of the kind '{run.choice.kinds[slot.name]}' ('{slot.name}') are told by PyTorch"
+            )
+    if why:
+        raise ConfigError(
+            f"{run.path}: learned {run.signature}, which cannot be exported yet: {why}.\nAnswer by the run"
+            f" itself: mapsto predict {run.path} …"
+        )
+
+
+def example_of(run: Run, encoded: Mapping[Any, Any]) -> dict[str, np.ndarray]:
+    """What the graph is given of `ROWS` rows, every side that may change unlike the others, so that none is
+    taken for another or for one that never changes."""
+    feed = feed_of(run.signature, run.types, encoded)
+    sides = changing_sides(run, feed)
+    return {
+        name: _lengthened(value, PRIMES[place % len(PRIMES)]) if len(sides[name]) > 1 else value
+        for place, (name, value) in enumerate(feed.items())
+    }
+
+
+def _lengthened(value: np.ndarray, least: int) -> np.ndarray:
+    return np.pad(value, [(0, 0), (0, max(0, least - value.shape[1])), *[(0, 0)] * (value.ndim - 2)])
+
+
+def changing_sides(run: Run, feed: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """{name of an input: its sides that may change}: rows, and of cells of unequal length their lengths."""
+    ragged = {
+        f"input{number}"
+        for number, slot in enumerate(run.signature.inputs)
+        if run.types["input", slot.name].layout.ragged
+    }
+    return {
+        name: (0, 1) if value.ndim > 1 and name.partition(".")[0] in ragged else (0,)
+        for name, value in feed.items()
+    }
+
+
+def save(model: Any, path: Path) -> None:
+    """An ONNX graph, without what the exporter noted of where its parts come from and what shapes they
+    have: a third of a small one."""
+    import onnx
+
+    for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        part.doc_string = ""
+        if hasattr(part, "metadata_props"):
+            del part.metadata_props[:]
+    del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:]
+    onnx.save(model, str(path))
+
+
+@contextmanager
+def unsaid() -> Iterator[None]:
+    """What exporter and quantiser remark of themselves (libraries that they would know, what they will no
+    longer do) is no matter of who exports."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+@torch.no_grad()
+def program_of(graph: Graph, example: Mapping[str, np.ndarray], sides: Mapping[str, tuple[int, ...]]) -> Any:
+    """The graph as an ONNX program. ConfigError: it does things that a graph cannot."""
+    from torch.export import Dim
+
+    tensors = tuple(torch.from_numpy(example[name]) for name in graph.names)
+    graph(*tensors)  # which tells its outputs' names
+    shapes = tuple(dict.fromkeys(sides[name], Dim.DYNAMIC) for name in graph.names)
+    try:
+        with unsaid():
+            program = torch.onnx.export(
+                graph,
+                tensors,
+                dynamo=True,
+                dynamic_shapes=(shapes,),
+                input_names=list(graph.names),
+                output_names=list(graph.outputs),
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as problem:
+        cause = problem.__cause__ or problem
+        said = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
+        raise ConfigError(
+            f"this net cannot be exported yet: it does what a graph of ONNX cannot ({said.strip()[:200]}).\n"
+            "Answer by the run itself: mapsto predict."
+        ) from problem
+    _refuse_bounds(program.exported_program.range_constraints)
+    return program
+
+
+def _refuse_bounds(constraints: Mapping[Any, Any]) -> None:
+    """ConfigError: the graph holds for some numbers of rows or lengths only, which no runtime would tell."""
+    for bounds in constraints.values():
+        if bool(bounds.lower > ROWS) or bool(bounds.upper < MOST):
+            raise ConfigError(
+                f"this net cannot be exported yet: its graph would hold for lengths from {bounds.lower} to"
+                f" {bounds.upper} only.\nAnswer by the run itself: mapsto predict."
+            )

@@ -1,0 +1,48 @@
+"""Recurrent layers over sequences of unequal length. Letters: B batch, T tokens, W and D width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+def read(cells: nn.LSTM | nn.GRU, values: Tensor, lengths: Tensor) -> Tensor:
+    """values (B, T, W), of which `lengths` (B,) are there, one at least -> (B, T, D); 0 behind each end."""
+    if torch.compiler.is_exporting():
+        return _unpacked(cells, values, lengths)
+    packed = pack_padded_sequence(values, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    return pad_packed_sequence(cells(packed)[0], batch_first=True, total_length=values.shape[1])[0]
+
+
+def _unpacked(cells: nn.LSTM | nn.GRU, values: Tensor, lengths: Tensor) -> Tensor:
+    """The same of operations that an exported net has: the way back reads each row turned around within its
+    own length."""
+    place = torch.arange(values.shape[1], device=values.device)
+    mask = place < lengths[:, None]  # (B, T)
+    turned = torch.where(mask, lengths[:, None] - 1 - place, place)
+    ways = 1 + cells.bidirectional
+    for layer in range(cells.num_layers):
+        weights = [cells.all_weights[layer * ways + way] for way in range(ways)]
+        sides = [_one_way(cells, values, weights[0])]
+        if cells.bidirectional:
+            back = _one_way(cells, _picked(values, turned), weights[1])
+            sides.append(_picked(back, turned))
+        values = torch.cat(sides, -1) * mask[..., None]
+    return values
+
+
+def _one_way(cells: nn.LSTM | nn.GRU, values: Tensor, weights: list[Tensor]) -> Tensor:
+    start = values.new_zeros(1, values.shape[0], cells.hidden_size)
+    lstm = isinstance(cells, nn.LSTM)
+    begin: Any = (start, start) if lstm else start
+    run: Any = torch.lstm if lstm else torch.gru
+    found = run(values, begin, weights, cells.bias, 1, 0.0, False, False, True)[0]
+    # which torch takes to be as long as in the example: picked by number the length is open again
+    return found.index_select(1, torch.arange(values.shape[1], device=values.device))
+
+
+def _picked(values: Tensor, place: Tensor) -> Tensor:
+    return values.gather(1, place[..., None].expand(-1, -1, values.shape[2]))
