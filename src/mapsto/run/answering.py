@@ -4,8 +4,7 @@ words. `run` is a `mapsto.run.Run`, whose methods these are the work of.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,8 +17,8 @@ from mapsto.batch import Batches
 from mapsto.cells import shorten
 from mapsto.errors import ConfigError, DataError, RunError, SignatureError, did_you_mean
 from mapsto.files import COPY
-from mapsto.models.base import Types
 from mapsto.prediction import Answer, Wanted, with_chances
+from mapsto.run.rows import read_rows, told_rows
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk, Source
 
@@ -51,7 +50,6 @@ def answers(
 ) -> Iterator[list[Answer]]:
     """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
     the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
-    from mapsto.data.encode import encode_chunk
     from mapsto.data.structs import with_fields
 
     run._refuse_nothing()
@@ -60,36 +58,12 @@ def answers(
     signature, types = located(run, source, missing_ok=wanted.missing_ok), run.types
     classes = classes_of(run) if wanted.probabilities else {}
     for chunk in source.chunks(PIECE):
-        chunk = _completed(chunk, signature)
-        encoded, problems = encode_chunk(chunk, Signature(signature.inputs, ()), types)
-        unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
-        batches = _batches(run, signature, encoded, len(chunk), support)
-        found = locate_cells(
-            signature,
-            run.signature.outputs,
-            run.types,
-            chunk,
-            _predictions(run, batches, learner, classes),
-            unread,
-        )
-        notes = _notes(types, signature, chunk, encoded)
-        yield [
-            Answer(
-                chunk.where[i],
-                {} if i in unread else {slot: values[i] for slot, values in found.items()},
-                unread.get(i, "") or _no_number(found, i),
-                notes.get(i, ""),
-                {name: chunk.columns[name][i] for name in kept},
-            )
-            for i in range(len(chunk))
-        ] + [Answer(bad.where, {}, bad.why, counted=False) for bad in chunk.bad]
-
-
-def _no_number(found: Mapping[str, Sequence[Prediction]], row: int) -> str:
-    """What is wrong with an answer that is no number."""
-    values = {slot: made[row].value for slot, made in found.items()}
-    lost = [slot for slot, value in values.items() if isinstance(value, float) and math.isnan(value)]
-    return f"the net's answer for '{lost[0]}' is no number" if lost else ""
+        read = read_rows(types, chunk, signature)
+        batches = batches_of(run, signature, read.encoded, len(read), support)
+        found = predictions(run, batches, learner, classes)
+        yield told_rows(run, read, found, kept) + [
+            Answer(bad.where, {}, bad.why, counted=False) for bad in chunk.bad
+        ]
 
 
 def kept_columns(source: Source, keep: Sequence[str]) -> tuple[str, ...]:
@@ -115,24 +89,7 @@ def classes_of(run: Any) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def _completed(chunk: Chunk, signature: Signature) -> Chunk:
-    """The chunk with a column of missing cells for each input that it lacks, where that was allowed."""
-    lacking = [slot.column for slot in signature.inputs if slot.column not in chunk.columns]
-    empty = {name: [None] * len(chunk) for name in lacking}
-    return replace(chunk, columns={**chunk.columns, **empty}) if empty else chunk
-
-
-def _notes(types: Types, signature: Signature, chunk: Chunk, encoded: Mapping) -> dict[int, str]:
-    """{row: what to know of it}: the inputs whose value is none that the run learned."""
-    told: dict[int, list[str]] = {}
-    for slot in signature.inputs:
-        unknown = types["input", slot.name].unknown(encoded["input", slot.name])
-        for row in () if unknown is None else np.flatnonzero(unknown).tolist():
-            told.setdefault(row, []).append(f"{slot.column} {shorten(chunk.columns[slot.column][row])}")
-    return {row: f"not seen in training: {', '.join(cells)}" for row, cells in told.items()}
-
-
-def _batches(
+def batches_of(
     run: Any, signature: Signature, encoded: Mapping, size: int, support: Batch | None = None
 ) -> Iterator[Batch]:
     step = run.learner.evaluation_batch
@@ -155,7 +112,7 @@ def support(run: Any, data: Any) -> Batch:
     return found
 
 
-def _predictions(
+def predictions(
     run: Any, batches: Iterator[Batch], learner: Learner | None, classes: Mapping[str, Sequence[Any]]
 ) -> dict[str, list[Prediction]]:
     """classes: of outputs of which every class's probability is wanted."""
@@ -292,7 +249,7 @@ def _readable(
         taken, keep = _encoded(run, chunk, signature, unread_rows)
         kept += [first + i for i in keep]
         first += len(chunk)
-        yield from _batches(run, signature, taken, len(keep))
+        yield from batches_of(run, signature, taken, len(keep))
 
 
 def _encoded(
@@ -373,26 +330,3 @@ def _lacking(run: Any, source: Source, names: Sequence[str], optional: bool) -> 
     return SignatureError(
         f"{source.name}: expected {what}, found {found}.\nThe run learned: {run.signature}{way}"
     )
-
-
-def locate_cells(
-    signature: Signature,
-    outputs: Sequence[Slot],
-    types: Types,
-    chunk: Chunk,
-    found: Mapping[str, Sequence[Any]],
-    unread: Collection[int],
-) -> dict[str, Sequence[Any]]:
-    """Predictions of a chunk's rows in words, where outputs speak of places in an input; unread: rows that
-    could not be read."""
-    told = dict(found)
-    for column_type, name in (
-        (types["output", slot.name], slot.name) for slot in outputs if slot.name in found
-    ):
-        within = column_type.annotates(signature)
-        if within is not None:
-            cells = zip(found[name], chunk.columns[signature.column_of(within)], strict=True)
-            told[name] = [
-                one if i in unread else column_type.located(one, cell) for i, (one, cell) in enumerate(cells)
-            ]
-    return told
