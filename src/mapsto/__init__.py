@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from mapsto.config import VERSION
 
 __version__ = VERSION
-__all__ = ["load", "resume", "train"]
+__all__ = ["Client", "load", "resume", "train"]
 
 if TYPE_CHECKING:
     from mapsto.api import load, resume, train
+    from mapsto.serve.client import Client
 
 
 def __dir__() -> list[str]:
@@ -19,6 +20,10 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Public names come when they are used, so that `import mapsto` loads no torch."""
+    if name == "Client":
+        from mapsto.serve.client import Client
+
+        return Client
     if name in __all__:
         from mapsto import api
 

@@ -26,6 +26,7 @@ from mapsto.files import write_text
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
+from mapsto.types import _web
 
 if TYPE_CHECKING:
     from mapsto.blocks import Item
@@ -86,6 +87,7 @@ class DataType:
         "sample"
     )
     suffix: ClassVar[str] = ".txt"  # of files that `write` writes; what is .txt is shown in a terminal
+    web_kind: ClassVar[str] = ""  # the file of `serve/page/fields` that asks for a cell, where it has its own
     marks_text: ClassVar[bool] = (
         False  # are its cells best shown within the text that they speak of (`in_parts`)?
     )
@@ -304,6 +306,30 @@ class DataType:
     def sound(self, value: Any) -> bytes | None:
         """A read value as a small wav, where it is something to listen to."""
         return None
+
+    # ---- how a cell left of the arrow is asked for and given over the web (`serve`) ----
+
+    def web_field(self, names: bool = True) -> dict[str, Any]:
+        """{"kind": which file of `serve/page/fields` asks for it, …: what that needs, as choices or a range}.
+        names: may values of the training rows be named?"""
+        return _web.field_of(self, names)
+
+    def web_schema(self, names: bool = True) -> dict[str, Any]:
+        """JSON schema of a cell in a request."""
+        return _web.schema_of(self, self.web_field(names))
+
+    def from_web(self, cell: Any) -> Any:
+        """A cell of a request, JSON's value or a file's bytes, as `read` takes it; never a path. CellError:
+        it is none."""
+        return _web.cell_of(self, cell)
+
+    def to_web(self, cell: Any) -> Any:
+        """A raw cell of the data as a request holds it in JSON. CellError: it cannot be opened."""
+        return _web.shown_cell(self, cell)
+
+    def opens_to(self, cell: Any) -> int:
+        """Pixels that a request's file holds once opened, as its head says; 0 of others."""
+        return 0
 
     # ---- what the data gate asks of encoded cells (`checks`) ----
 

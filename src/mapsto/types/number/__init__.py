@@ -22,6 +22,7 @@ from mapsto.cells import Column, Pointed, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
+from mapsto.types.number import _web
 from mapsto.types.number._around import (
     DECIDED,
     SURE,
@@ -36,7 +37,7 @@ from mapsto.types.number._around import (
 from mapsto.types.number._calendar import calendar
 from mapsto.types.number._spread import knots, said_far, spread_of
 from mapsto.types.number._written import are_codes, decimal_of, perhaps_vast, said_decimal
-from mapsto.types.number._zones import zone_name
+from mapsto.types.number._zones import said_zones, zone_name
 from mapsto.types.number.numerals import (
     DAY,
     Moment,
@@ -334,7 +335,7 @@ class Number(DataType):
 
     def said(self, name: str) -> str:
         if self.kind == "date":
-            return said_dates(name, self.doubtful, self._day_first) + self._said_zones()
+            return said_dates(name, self.doubtful, self._day_first) + said_zones(self.zones)
         told = [*said_around(name, self.unit, self.words), said_decimal(name, self.doubtful)]
         vast = self.why_missing(name) if self.beyond else ""
         return "; ".join(filter(None, [*told, vast, said_far(name, self.mean, self.cap * self.std)]))
@@ -344,11 +345,8 @@ class Number(DataType):
             return super().why_missing(name)
         return f"'{name}': values beyond {VAST:g} are read as missing: a float's largest, no quantity"
 
-    def _said_zones(self) -> str:
-        if not set(self.zones) - {"UTC"}:
-            return ""
-        told = ", ".join(self.zones[:5]) + (", …" if len(self.zones) > 5 else "")
-        return f"; its zones ({told}) are brought to UTC"
+    def web_field(self, names: bool = True) -> dict[str, Any]:
+        return _web.field_of(self)
 
     def show(self, value: float | None) -> str:
         if value is None:
