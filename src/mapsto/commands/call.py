@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from mapsto.commands.base import (
     Row,
-    flags,
     input_paths,
     places,
     spare,
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 HELP = "answers from a server"
 EVENTS = False  # its output is rows
-COMMON = flags("text token probabilities missing-ok out")
 EXAMPLES = (
     ("mapsto call http://127.0.0.1:8000/NAME new.csv", "a table with an answer for each row"),
     ("mapsto call 127.0.0.1:8000/NAME --text 'to be answered'", "one text"),

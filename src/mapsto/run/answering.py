@@ -18,7 +18,7 @@ from mapsto.cells import shorten
 from mapsto.errors import ConfigError, DataError, RunError, SignatureError, did_you_mean
 from mapsto.files import COPY
 from mapsto.prediction import Answer, Wanted, with_chances
-from mapsto.run.rows import read_rows, told_rows
+from mapsto.run.rows import decode_rows, read_rows
 from mapsto.signature import Signature, Slot
 from mapsto.source import Chunk, Source
 
@@ -61,7 +61,7 @@ def answers(
         read = read_rows(types, chunk, signature)
         batches = batches_of(run, signature, read.encoded, len(read), support)
         found = predictions(run, batches, learner, classes)
-        yield told_rows(run, read, found, kept) + [
+        yield decode_rows(run, read, found, kept) + [
             Answer(bad.where, {}, bad.why, counted=False) for bad in chunk.bad
         ]
 

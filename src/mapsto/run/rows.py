@@ -1,5 +1,5 @@
 """New rows on their way through a run, in three steps that may happen in three places: read (`read_rows`),
-put through the net together with others' (`joined`), told in the data's own words (`told_rows`)."""
+put through the net together with others' (`joined`), told in the data's own words (`decode_rows`)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
     }
 
 
-def told_rows(
+def decode_rows(
     run: Any, read: ReadRows, found: Mapping[str, Sequence[Prediction]], kept: Sequence[str] = ()
 ) -> list[Answer]:
     """An answer to each row, from its predictions by output. kept: columns that go with the answers."""

@@ -181,24 +181,25 @@ def _served(app: FastAPI, service: Service, options: Options, feedback: Feedback
         return _response(answers, rows, request, visit)
 
     if description["explains"]:
-        extra = schema.asked_row(description)
-
-        @app.post(
-            f"/{name}/explain",
-            summary="what moved the answer to a row",
-            dependencies=note,
-            openapi_extra=extra,
-            responses=schema.refusals(),
-        )
-        async def explain(request: Request) -> Response:
-            async with service.visit() as visit:
-                rows = await _rows(request, visit, options)
-                if not rows.single:
-                    raise Refused(422, "expected one row, got several.\nAsk of one at a time.")
-                return JSONResponse(await visit.explain(rows.rows[0]))
-
+        _explains(app, service, options, note)
     if feedback is not None:
         _keeps(app, service, feedback, note)
+
+
+def _explains(app: FastAPI, service: Service, options: Options, note: list[Any]) -> None:
+    @app.post(
+        f"/{service.name}/explain",
+        summary="what moved the answer to a row",
+        dependencies=note,
+        openapi_extra=schema.asked_row(service.current.description),
+        responses=schema.refusals(),
+    )
+    async def explain(request: Request) -> Response:
+        async with service.visit() as visit:
+            rows = await _rows(request, visit, options)
+            if not rows.single:
+                raise Refused(422, "expected one row, got several.\nAsk of one at a time.")
+            return JSONResponse(await visit.explain(rows.rows[0]))
 
 
 def _noted(name: str) -> list[Any]:

@@ -50,8 +50,8 @@ class Client:
 
     def predict(self, data: Any, *, probabilities: bool = False, missing_ok: bool = False) -> Any:
         """An answer, {column: value}, to a row; a list of them to a list of rows. A row: {field: value}, or
-        the value alone where there is one field. Files: a path, or bytes. DataError: a row cannot be answered; of
-        several rows such have a "problem"."""
+        the value alone where there is one field. Files: a path, or bytes. DataError: a row cannot be
+        answered; of several rows such have a "problem"."""
         many = isinstance(data, Sequence) and not isinstance(data, (str, bytes, bytearray))
         wants = urllib.parse.urlencode(
             {

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-if TYPE_CHECKING:
-    from mapsto.serve.service import Service
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -50,8 +47,8 @@ class Measured:
         )
         self._last: dict[str, deque[bool]] = {}
 
-    def watch(self, name: str, service: Service) -> None:
-        """A name's queue and worker, as they are when somebody asks."""
+    def watch(self, name: str, service: Any) -> None:
+        """A name's queue and worker (`service.Service`), as they are when somebody asks."""
         self.inside.labels(name).set_function(lambda: service.current.batcher.inside)
         self.waiting.labels(name).set_function(lambda: service.current.batcher.waiting)
         self.ready.labels(name).set_function(lambda: float(service.current.worker.ready))

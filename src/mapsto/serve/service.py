@@ -21,7 +21,7 @@ from mapsto.serve.workers import Broken, Worker
 
 FEW = 16  # rows that are read at once where that is quick; more in a thread
 EXAMPLES = 6
-LOOKS = 0.5  # seconds between two looks at a link
+POLL_SECONDS = 0.5  # seconds between two looks at a link
 
 
 class Current:
@@ -93,7 +93,7 @@ class Service:
         """For ever: where the link leads elsewhere, what lies there answers as soon as it is ready."""
         refused = self.current.real
         while True:
-            await asyncio.sleep(LOOKS)
+            await asyncio.sleep(POLL_SECONDS)
             real = self.path.resolve()
             if real in (self.current.real, refused):
                 continue
@@ -173,7 +173,7 @@ class Visit:
         except Broken as problem:
             why = f"the net could not take this ({problem}).\nSend other rows."
             raise Refused(500, why) from None
-        return self.current.served.tell(read, found, wish)
+        return self.current.served.decode(read, found, wish)
 
     async def explain(self, row: Mapping[str, Any]) -> dict[str, Any]:
         self.was_read()

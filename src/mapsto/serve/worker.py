@@ -58,7 +58,7 @@ class Worker:
         elif what == "write":
             self.written[number] = self.served.write(asked)
         else:
-            self.tell(number, lambda: getattr(self.served, what)(asked))
+            self.answer(number, lambda: getattr(self.served, what)(asked))
 
     def step(self, number: int) -> None:
         """One more piece of a text, or its end."""
@@ -66,9 +66,9 @@ class Worker:
         def piece() -> str | None:
             return next(self.written[number], None)
 
-        self.tell(number, piece, "piece")
+        self.answer(number, piece, "piece")
 
-    def tell(self, number: int, work: Callable[[], Any], how: str = "done") -> None:
+    def answer(self, number: int, work: Callable[[], Any], how: str = "done") -> None:
         """What became of a request."""
         try:
             found = work()

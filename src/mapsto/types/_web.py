@@ -11,18 +11,15 @@ import base64
 import binascii
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mapsto.cells import Blob, bytes_of, decoded, is_missing, plain, shorten
 from mapsto.errors import CellError
 
-if TYPE_CHECKING:
-    from mapsto.types.base import DataType
-
 CHOICES = 200  # that are listed; of more, any text is taken
 
 
-def field_of(column_type: DataType, names: bool) -> dict[str, Any]:
+def field_of(column_type: Any, names: bool) -> dict[str, Any]:
     """What a page asks with: "kind", a file of `serve/page/fields`, and what that needs."""
     if column_type.web_kind:
         return {"kind": column_type.web_kind, "accept": sorted(column_type.suffixes)}
@@ -33,7 +30,7 @@ def field_of(column_type: DataType, names: bool) -> dict[str, Any]:
     return {"kind": "value"}
 
 
-def schema_of(column_type: DataType, field: Mapping[str, Any]) -> dict[str, Any]:
+def schema_of(column_type: Any, field: Mapping[str, Any]) -> dict[str, Any]:
     """JSON schema of one cell. What a run did not see in training is answered too, so that choices and ranges
     are examples and no limits."""
     if column_type.suffixes:
@@ -51,7 +48,7 @@ def schema_of(column_type: DataType, field: Mapping[str, Any]) -> dict[str, Any]
     return {"description": said}
 
 
-def cell_of(column_type: DataType, cell: Any) -> Any:
+def cell_of(column_type: Any, cell: Any) -> Any:
     """A request's cell as `read` takes it. CellError: a file's cell that is no file."""
     if not column_type.suffixes:
         return _text_of(cell) if isinstance(cell, (bytes, bytearray)) else cell
@@ -81,7 +78,7 @@ def _text_of(data: bytes | bytearray) -> str:
         raise CellError(f"expected utf-8 text, byte {problem.start} is none.\nSave it as utf-8.") from None
 
 
-def shown_cell(column_type: DataType, cell: Any) -> Any:
+def shown_cell(column_type: Any, cell: Any) -> Any:
     """A raw cell of the data as a request holds it. CellError: its file cannot be opened."""
     if not column_type.suffixes:
         return decoded(cell) if isinstance(cell, Blob) else plain(cell)

@@ -26,7 +26,6 @@ from mapsto.files import write_text
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
-from mapsto.types import _web
 
 if TYPE_CHECKING:
     from mapsto.blocks import Item
@@ -312,20 +311,28 @@ class DataType:
     def web_field(self, names: bool = True) -> dict[str, Any]:
         """{"kind": which file of `serve/page/fields` asks for it, …: what that needs, as choices or a range}.
         names: may values of the training rows be named?"""
-        return _web.field_of(self, names)
+        from mapsto.types._web import field_of
+
+        return field_of(self, names)
 
     def web_schema(self, names: bool = True) -> dict[str, Any]:
         """JSON schema of a cell in a request."""
-        return _web.schema_of(self, self.web_field(names))
+        from mapsto.types._web import schema_of
+
+        return schema_of(self, self.web_field(names))
 
     def from_web(self, cell: Any) -> Any:
         """A cell of a request, JSON's value or a file's bytes, as `read` takes it; never a path. CellError:
         it is none."""
-        return _web.cell_of(self, cell)
+        from mapsto.types._web import cell_of
+
+        return cell_of(self, cell)
 
     def to_web(self, cell: Any) -> Any:
         """A raw cell of the data as a request holds it in JSON. CellError: it cannot be opened."""
-        return _web.shown_cell(self, cell)
+        from mapsto.types._web import shown_cell
+
+        return shown_cell(self, cell)
 
     def opens_to(self, cell: Any) -> int:
         """Pixels that a request's file holds once opened, as its head says; 0 of others."""

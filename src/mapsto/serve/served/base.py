@@ -1,9 +1,9 @@
 """The contract of what can be served. `describe` and `answer` must be there; a kind that can read requests
-apart from its net brings `read`, `predict` and `tell` too, so that a bad row is found before it joins a batch
-and the net sees many requests at once.
+apart from its net brings `read`, `predict` and `decode` too, so that a bad row is found before it joins a
+batch and the net sees many requests at once.
 
-`describe`, `read` and `tell` run in the server; `predict`, `write` and `explain` in a worker's process, which
-has opened the same folder.
+`describe`, `read` and `decode` run in the server; `predict`, `write` and `explain` in a worker's process,
+which has opened the same folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Read:
-    """A request's rows, read. payload: what the worker is given; kept: what `tell` needs again; problems:
+    """A request's rows, read. payload: what the worker is given; kept: what `decode` needs again; problems:
     {row: why it cannot be read}."""
 
     rows: int
@@ -71,10 +71,10 @@ class Served:
         """In a worker, before its first request: all that is read from the folder, so that it may go away."""
 
     def predict(self, payloads: Sequence[Any]) -> list[Any]:
-        """What `tell` is given for each request."""
+        """What `decode` is given for each request."""
         return [self.answer(rows) for rows in payloads]
 
-    def tell(self, read: Read, found: Any, wish: Wish) -> list[dict[str, Any]]:
+    def decode(self, read: Read, found: Any, wish: Wish) -> list[dict[str, Any]]:
         """An answer to each row of a request."""
         return found
 

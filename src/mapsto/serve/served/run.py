@@ -15,7 +15,7 @@ from mapsto.serve.served.base import Read, Row, Served, Wish
 from mapsto.signature import Slot
 from mapsto.source import Chunk
 
-WRITERS = {"sample": "text", "chat": "messages"}  # by the command that a run without inputs is used with
+WRITES = {"sample": "text", "chat": "messages"}  # by the command that a run without inputs is used with
 
 
 class Run(Served):
@@ -96,7 +96,7 @@ class Run(Served):
         if self.signature.inputs:
             return ""
         usage = self.run.output(self.signature.outputs[0].name).usage
-        return WRITERS.get(usage.command, "") if usage else ""
+        return WRITES.get(usage.command, "") if usage else ""
 
     # ---- in the server ----
 
@@ -149,11 +149,13 @@ class Run(Served):
         if missing_ok and unknown:
             raise DataError(f"'{unknown[0]}' is no field.\n{did_you_mean(unknown[0], known)}")
 
-    def tell(self, read: Read, found: Mapping[str, Sequence[Prediction]], wish: Wish) -> list[dict[str, Any]]:
-        from mapsto.run.rows import told_rows
+    def decode(
+        self, read: Read, found: Mapping[str, Sequence[Prediction]], wish: Wish
+    ) -> list[dict[str, Any]]:
+        from mapsto.run.rows import decode_rows
 
         table = self._tables[wish.probabilities]
-        told = told_rows(self.run, read.kept, found)
+        told = decode_rows(self.run, read.kept, found)
         return [plain(table.row(answer, number)) for number, answer in enumerate(told)]
 
     def flat(self, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from mapsto.cells import Column, Pointed, is_missing, shorten
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, quarters
-from mapsto.types.number import _web
 from mapsto.types.number._around import (
     DECIDED,
     SURE,
@@ -346,7 +345,9 @@ class Number(DataType):
         return f"'{name}': values beyond {VAST:g} are read as missing: a float's largest, no quantity"
 
     def web_field(self, names: bool = True) -> dict[str, Any]:
-        return _web.field_of(self)
+        from mapsto.types.number._web import field_of
+
+        return field_of(self)
 
     def show(self, value: float | None) -> str:
         if value is None:

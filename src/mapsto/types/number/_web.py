@@ -4,17 +4,14 @@ no limit."""
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mapsto.types.number.numerals import iso
-
-if TYPE_CHECKING:
-    from mapsto.types.number import Number
 
 DIGITS = 4  # of a range's ends, as people read them
 
 
-def field_of(number: Number) -> dict[str, Any]:
+def field_of(number: Any) -> dict[str, Any]:
     if not number.std or not number.edges:
         return {"kind": "number"}
     low, middle, high = (_value(number, at) for at in (number.edges[0], 0.0, number.edges[-1]))
@@ -29,7 +26,7 @@ def field_of(number: Number) -> dict[str, Any]:
     return {"kind": "number", "low": low, "middle": middle, "high": high, "unit": number.unit}
 
 
-def _value(number: Number, at: float) -> float:
+def _value(number: Any, at: float) -> float:
     """In the data's own terms, from standard deviations off the mean."""
     value = number.mean + at * number.std
     return math.copysign(math.expm1(min(abs(value), 88.0)), value) if number.log else value
