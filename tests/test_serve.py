@@ -66,7 +66,7 @@ class Server:
 @pytest.fixture(scope="module")
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory, without_reports: None) -> Any:
     folder = tmp_path_factory.mktemp("runs")
-    return mapsto.train(str(table), "x, shop -> sign:category, y:number", out=folder, steps=20, device="cpu", learner="supervised", emit=lambda event: None)
+    return mapsto.train(str(table), "x, shop -> sign:category, y:number", out=folder, model="baseline", device="cpu", emit=lambda event: None)
 
 
 @pytest.fixture(scope="module")
