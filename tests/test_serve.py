@@ -19,6 +19,8 @@ import httpx
 import PIL.Image
 import pytest
 import uvicorn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import mapsto
 from mapsto.cli import main
@@ -27,6 +29,7 @@ from mapsto.registry import entry, names
 from mapsto.serve.app import Options, app_of
 from mapsto.serve.limits import Limits
 from mapsto.serve.listening import listen
+from mapsto.types.text.conversation import messages_of
 
 GOLDEN = Path(__file__).parent / "golden"
 ROW = {"x": 1.5, "shop": "a"}
@@ -298,6 +301,24 @@ def test_clients_that_hang_up(server: Server) -> None:
         assert time.monotonic() < deadline, "each request leaves"
 
 
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(["", "a", "1,5", "data:,", "/etc/passwd"])
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "path", "bytes", "x"]), inner, max_size=2), max_leaves=5)
+FIELDS = st.sampled_from(["x", "shop", "image", "prompt", "tokens", "temperature", "seed", "stop", "model", "messages", "row", "right", "thumb", "answer", "stream", "n"])
+
+
+@given(path=st.sampled_from(["/shops", "/pictures", "/shops/explain", "/pictures/explain", "/book/write", "/v1/completions", "/v1/chat/completions", "/shops/feedback"]), body=st.dictionaries(FIELDS, VALUES, max_size=4) | st.lists(st.dictionaries(FIELDS, VALUES, max_size=3), max_size=3) | VALUES)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_body_breaks_it(server: Server, path: str, body: Any) -> None:
+    """As schemathesis does over /openapi.json, in few cases."""
+    if isinstance(body, dict):
+        body = {**body, "model": "book"} if path.startswith("/v1") else {"tokens": 3, **body} if path == "/book/write" else body
+        body |= {"max_tokens": 3} if path.startswith("/v1") else {}
+
+    answer = server.http.post(path, content=json.dumps(body).encode(), headers=JSON)
+
+    assert answer.status_code < 500, answer.text
+
+
 # --- what runs it ----------------------------------------------------------------------------------------------------------------
 
 
@@ -394,6 +415,11 @@ def test_feedback_is_kept_so_that_extend_can_learn_it(server: Server) -> None:
     assert (right.status_code, thumb.status_code, form.status_code, wrong.status_code) == (200, 200, 415, 422)
     assert rows[0] == {**ROW, "sign": "up", "y": 1.5} and rows[1]["category"] == "dark"
     assert (kept.parent / rows[1]["image"]).read_bytes() == picture()
+
+
+def test_a_role_that_is_no_text() -> None:
+    with pytest.raises(MapstoError, match="unknown role"):
+        messages_of([{"role": {}, "content": "x"}])
 
 
 # --- the command and the client --------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 from contextlib import suppress
@@ -86,6 +87,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         ) from None
     from mapsto.serve.listening import listen, secure
 
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each damaged form
     paths, port = named(asked.runs), _whole("port", asked.port, 0)
     app = app_of(paths, _options(asked))
     with listen(asked.host, port) as place:

@@ -97,9 +97,8 @@ async def _answered(request: Request, writing: Mapping[str, Service], kind: type
         async with service.visit() as visit:
             pieces = [piece async for piece in visit.write(how)]
         end = "length" if len(pieces) > how.get("tokens", 256) else "stop"
-        usage = {"prompt_tokens": 0, "completion_tokens": len(pieces), "total_tokens": len(pieces)}
         choice = kind.choice("".join(pieces), end, True)
-        return JSONResponse({**head, "object": kind.object, "choices": [choice], "usage": usage})
+        return JSONResponse({**head, "object": kind.object, "choices": [choice]})
     except (MapstoError, ValueError, RecursionError) as problem:
         status = problem.status if isinstance(problem, Refused) else 400
         error = {"message": str(problem), "type": "invalid_request_error", "param": None, "code": None}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -168,18 +168,26 @@ class Visit:
         return await self.in_thread(served.read, rows, wish, most)
 
     async def _answer(self, read: Read, wish: Wish) -> list[dict[str, Any]]:
-        try:
+        with _broken():
             found = await self.current.batcher.answer(read.rows, read.payload)
-        except Broken as problem:
-            why = f"the net could not take this ({problem}).\nSend other rows."
-            raise Refused(500, why) from None
         return self.current.served.decode(read, found, wish)
 
     async def explain(self, row: Mapping[str, Any]) -> dict[str, Any]:
         self.was_read()
-        return await self.current.worker.ask("explain", dict(row))
+        with _broken():
+            return await self.current.worker.ask("explain", dict(row))
 
     async def write(self, asked: Mapping[str, Any]) -> AsyncIterator[str]:
         self.was_read()
-        async for piece in self.current.worker.write(dict(asked)):
-            yield piece
+        with _broken():
+            async for piece in self.current.worker.write(dict(asked)):
+                yield piece
+
+
+@contextmanager
+def _broken() -> Iterator[None]:
+    """What breaks the net is a fault of ours, told as any other refusal."""
+    try:
+        yield
+    except Broken as problem:
+        raise Refused(500, f"the net could not take this ({problem}).\nSend something else.") from None

@@ -210,7 +210,7 @@ class Run(Served):
         how = {name: value for name, value in asked.items() if name not in ("prompt", "messages")}
         options = options_of(Sampling, how, "write")
         if "messages" in asked:
-            messages = in_order(messages_of(asked["messages"]) or ())
+            messages = in_order(messages_of(asked["messages"] or []) or ())  # [] is refused by it
             yield from writing.replies(self.run, messages, options)[0]
         else:
             pieces, _ = writing.written(self.run, str(asked.get("prompt") or ""), [0], options)
