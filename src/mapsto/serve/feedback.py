@@ -34,7 +34,8 @@ class Feedback:
             raise Refused(422, f"'row' lacks.\n{EXPECTED}")
         right = asked.get("right")
         if right is None and asked.get("thumb") in ("up", "down"):
-            answer = asked.get("answer") if isinstance(asked.get("answer"), Mapping) else {}
+            answer = asked.get("answer")
+            answer = answer if isinstance(answer, Mapping) else {}
             up = asked["thumb"] == "up"
             right = {one["name"]: answer.get(one["columns"]["value"]) if up else None for one in outputs}
         names = [one["name"] for one in outputs]

@@ -12,7 +12,8 @@ from mapsto.errors import ConfigError, RunError
 def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections. RunError: the port is in use, or the place is not this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    place = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends at once (TCP_NODELAY) only where the protocol is named: else answers wait 40 ms for an ack
+    place = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         place.bind((host, port))

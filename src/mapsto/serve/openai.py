@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -157,7 +157,7 @@ async def events(
     return told()
 
 
-async def _pieces(service: Service, asked: Mapping[str, Any]) -> AsyncIterator[str]:
+async def _pieces(service: Service, asked: Mapping[str, Any]) -> AsyncGenerator[str]:
     async with service.visit() as visit:
         async for piece in visit.write(asked):
             yield piece
