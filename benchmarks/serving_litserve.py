@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import litserve  # type: ignore[import-not-found]
+from fastapi import Request
 
 from benchmarks.serving import Net
 
@@ -17,8 +18,8 @@ class Api(litserve.LitAPI):
     def setup(self, device: Any) -> None:
         self.net = Net()
 
-    def decode_request(self, request: Any) -> Any:
-        return self.net.decode(request["image"].file.read())
+    def decode_request(self, request: Request) -> Any:
+        return self.net.decode(request["image"].file.read())  # type: ignore[index]
 
     def batch(self, inputs: list[Any]) -> list[Any]:
         return list(inputs)

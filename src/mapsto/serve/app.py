@@ -177,7 +177,9 @@ def _served(app: FastAPI, service: Service, options: Options, feedback: Feedback
     async def answer(request: Request, probabilities: bool = False, missing_ok: bool = False) -> Response:
         async with service.visit() as visit:
             rows = await _rows(request, visit, options)
-            answers = await visit.answers(rows, Wish(probabilities, missing_ok))
+            size = request.headers.get("content-length", "")
+            size = int(size) if size.isdigit() else options.limits.most_bytes
+            answers = await visit.answers(rows, Wish(probabilities, missing_ok), size)
         return _response(answers, rows, request, visit)
 
     if description["explains"]:
@@ -264,7 +266,8 @@ async def _rows(request: Request, visit: Visit, options: Options) -> Rows:
         rows = requests.of_json(await request.body(), inputs, limits)
     elif kind == FORM:
         parts = await _parts(request, limits)
-        rows = await visit.in_thread(requests.of_form, parts, inputs, limits)
+        small = sum(len(data) for *_, data in parts)
+        rows = await visit.soon(small, requests.of_form, parts, inputs, limits)
     elif kind in TABLES:
         rows = await visit.in_thread(requests.of_table, await request.body(), TABLES[kind], limits)
     else:

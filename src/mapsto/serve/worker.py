@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from mapsto.errors import MapstoError
 from mapsto.registry.trust import trust_all
@@ -91,8 +92,9 @@ def main(words: list[str]) -> None:
     trust_all(trusted)
     served = opened(path)
     torch.set_num_threads(int(threads) or served.threads)
-    served.warm()
-    Worker(Connection(int(number)), served).run()
+    with threadpool_limits(int(threads) or served.threads):  # numpy's, too: else they spin
+        served.warm()
+        Worker(Connection(int(number)), served).run()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ PAUSES = (
     2.0,
     10.0,
 )  # seconds before the next is started, of workers that die before they are ready
+SMALL = 16_000  # bytes that a socket takes at once
 DIED = "the worker that held this request ended and is being replaced.\nSend it again."
 
 
@@ -49,6 +51,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._connection: Any = None
+        self._unsent, self._lock = 0, threading.Lock()  # messages that the sending thread still has
 
     @property
     def ready(self) -> bool:
@@ -96,20 +100,18 @@ class Worker:
         its.close()
         connection = Connection(os.dup(mine.fileno()))
         self._outbox = queue.SimpleQueue()
-        threads = [
-            threading.Thread(target=_send_all, args=(connection, mine, self._outbox), daemon=True),
-            threading.Thread(target=_hear_all, args=(connection, loop, self._heard, ended.set), daemon=True),
-        ]
-        for thread in threads:
-            thread.start()
+        self._connection, self._unsent = connection, 0
+        sender = threading.Thread(target=self._send_all, args=(connection, mine, self._outbox), daemon=True)
+        sender.start()
+        loop.add_reader(connection.fileno(), self._hear, connection, ended)
         await ended.wait()
+        loop.remove_reader(connection.fileno())
         was_ready = self.ready
         self._ready.clear()
         self._outbox.put(None)
         await asyncio.to_thread(self._end)
         self._refuse_all()
-        for thread in threads:
-            await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(sender.join)
         connection.close()
         mine.close()
         return was_ready
@@ -136,6 +138,24 @@ class Worker:
             pieces.put_nowait(Refused(503, DIED, 1))
         self._futures.clear()
 
+    def _hear(self, connection: Connection, ended: asyncio.Event) -> None:
+        """Something came. Messages are sent whole, so that the rest of one is there at once."""
+        try:
+            self._heard(connection.recv())
+        except (EOFError, OSError):
+            ended.set()
+
+    def _send_all(self, connection: Connection, mine: socket.socket, outbox: queue.SimpleQueue[Any]) -> None:
+        """In a thread: a large batch fills the socket until the worker has taken it. At the end the worker
+        hears that nothing more comes."""
+        with suppress(OSError):  # it died, of which `_hear` hears
+            while (message := outbox.get()) is not None:
+                connection.send_bytes(message)
+                with self._lock:
+                    self._unsent -= 1
+        with suppress(OSError):
+            mine.shutdown(socket.SHUT_WR)
+
     def _heard(self, message: tuple[Any, ...]) -> None:
         what, *rest = message
         if what == "ready":
@@ -161,8 +181,21 @@ class Worker:
         if not self.ready:
             raise Refused(503, "no worker is ready yet.\nSend it again.", 1)
         self._number += 1
-        self._outbox.put((what, self._number, asked))
+        self._put((what, self._number, asked))
         return self._number
+
+    def _put(self, message: tuple[Any, ...]) -> None:
+        """Small messages at once, which spares the wait for a thread; large ones, and those behind them, in
+        the thread."""
+        data = ForkingPickler.dumps(message)
+        with self._lock:
+            now = not self._unsent and len(data) <= SMALL
+            self._unsent += not now
+        if not now:
+            self._outbox.put(data)
+            return
+        with suppress(OSError):  # it died, of which `_hear` hears
+            self._connection.send_bytes(data)
 
     async def ask(self, what: str, asked: Any) -> Any:
         """The result. Refused: the worker died; Broken: the net could not take it; Asked: it cannot be done
@@ -186,23 +219,4 @@ class Worker:
         finally:
             del self._pieces[number]
             if self.ready:
-                self._outbox.put(("stop", number))
-
-
-def _send_all(connection: Connection, mine: socket.socket, outbox: queue.SimpleQueue[Any]) -> None:
-    """In a thread: a large batch fills the socket until the worker has taken it. At the end the worker hears
-    that nothing more comes."""
-    with suppress(OSError):  # it died; who hears of it is `_hear_all`
-        while (message := outbox.get()) is not None:
-            connection.send(message)
-    with suppress(OSError):
-        mine.shutdown(socket.SHUT_WR)
-
-
-def _hear_all(connection: Connection, loop: asyncio.AbstractEventLoop, heard: Any, ended: Any) -> None:
-    with suppress(RuntimeError):  # the loop is closed
-        try:
-            while True:
-                loop.call_soon_threadsafe(heard, connection.recv())
-        except (EOFError, OSError):
-            loop.call_soon_threadsafe(ended)
+                self._put(("stop", number))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
+
+import torch
 
 from mapsto.cells import plain
 from mapsto.errors import CellError, ConfigError, DataError, did_you_mean
@@ -31,7 +34,15 @@ class Run(Served):
         self.types, self.signature = self.run.types, self.run.signature
         self.names = not self.run.settings.report.no_samples
         self.quick = not any(self._type(slot).suffixes for slot in self.signature.inputs)
-        self.threads = int((self.run.record.get("plan_measured") or {}).get("threads") or 1)
+        plan = self._plan()
+        self.threads = plan.threads if plan else 1
+
+    def _plan(self) -> Any:
+        """How this machine was measured to take the net fastest; None of runs that tell no plan."""
+        from mapsto.training.plan import Plan
+
+        recorded = self.run.record.get("plan_measured")
+        return self.run._decided("plan_measured", lambda: Plan.of(recorded)) if recorded else None
 
     @classmethod
     def is_here(cls, path: Path) -> bool:
@@ -181,7 +192,12 @@ class Run(Served):
 
     def warm(self) -> None:
         """Weights, what tells strange rows, and one row of missing cells through the net."""
-        self.run.learner.model.eval()
+        from mapsto.training.plan import apply
+
+        learner, plan = self.run.learner, self._plan()
+        if plan and plan.device == learner.device.type:  # its order of memory; answers stay those of float32
+            apply(replace(plan, precision="float32", threads=torch.get_num_threads()), learner)
+        learner.model.eval()
         if self.signature.inputs:
             self.predict(
                 [self.read([{slot.column: None for slot in self.signature.inputs}], Wish(), 1).payload]
