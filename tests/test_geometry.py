@@ -31,8 +31,8 @@ from mapsto.types._geometry import (
     theta_of,
     warp,
 )
-from mapsto.types.base import Layout
 from mapsto.types._placement import placed_mask
+from mapsto.types.base import Layout
 from mapsto.types.category import Category
 from mapsto.types.image import Image
 from mapsto.types.number import Number

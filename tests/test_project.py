@@ -42,7 +42,7 @@ ROOMS = (
     "run checks",
     "steps",
     "assess doctor deploy",
-    "report look",
+    "report look serve",
     "api commands cli testing __main__",
 )
 HEIGHT = {room: height for height, line in enumerate(ROOMS) for room in line.split()}
@@ -79,6 +79,9 @@ FLAGS = {
     "cache": "--limit --clear --json --debug",
     "score": "--trust --text --out --spreadsheet --debug",
     "chat": "--trust --system --tokens --temperature --top-p --seed --debug",
+    "serve": "--host --port --token --cors --tls-key --tls-certificate --allow-urls --watch --keep-feedback --threads --no-log --wait --queue --most-bytes "
+    "--most-pixels --most-rows --seconds --trust --debug",
+    "call": "--follow-links --root --out --text --token --probabilities --missing-ok --spreadsheet --debug",
     "sample": "--trust --prompt --n --tokens --temperature --top-p --seed --stop --out --debug",
 }
 
@@ -185,7 +188,7 @@ def test_starting_loads_few_modules() -> None:
 
 
 def test_public_names_are_frozen() -> None:
-    assert mapsto.__all__ == ["load", "resume", "train"]
+    assert mapsto.__all__ == ["Client", "load", "resume", "train"]
     assert all(callable(getattr(mapsto, name)) for name in mapsto.__all__)
     assert {*mapsto.__all__} <= {*dir(mapsto)}, "editors complete them"
     assert {"minutes", "model", "seed", "target"} <= {*inspect.signature(mapsto.train).parameters}

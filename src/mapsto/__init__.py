@@ -15,10 +15,11 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 __version__ = VERSION
-__all__ = ["load", "resume", "train"]
+__all__ = ["Client", "load", "resume", "train"]
 
 if TYPE_CHECKING:
     from mapsto.api import load, resume, train
+    from mapsto.serve.client import Client
 
 
 def __dir__() -> list[str]:
@@ -27,6 +28,10 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Public names come when they are used, so that `import mapsto` loads no torch."""
+    if name == "Client":
+        from mapsto.serve.client import Client
+
+        return Client
     if name in __all__:
         from mapsto import api
 

@@ -7,8 +7,9 @@ import math
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any
@@ -202,6 +203,27 @@ def shorten(cell: Any, most: int = 40) -> str:
     """A cell as it may stand in a message: quoted, on one line, cut to `most` characters."""
     text = " ".join(sound(str(cell)).split()) if not isinstance(cell, bytes) else f"{len(cell)} bytes"
     return f"'{text[:most]}…'" if len(text) > most else f"'{text}'"
+
+
+def plain(cell: Any) -> Any:
+    """A cell as JSON has it; text for what JSON does not know."""
+    if cell is None or type(cell) in (str, int, bool):  # most are
+        return cell
+    import numpy as np
+
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    if isinstance(cell, Blob):
+        return cell.path
+    if isinstance(cell, (datetime, date, time)):
+        return cell.isoformat()
+    if isinstance(cell, Mapping):
+        return {str(name): plain(value) for name, value in cell.items()}
+    if isinstance(cell, (list, tuple, set, frozenset, np.ndarray)):
+        return [plain(value) for value in (cell.tolist() if isinstance(cell, np.ndarray) else cell)]
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return None
+    return cell if cell is None or isinstance(cell, (str, int, float, bool)) else str(cell)
 
 
 def for_spreadsheet(cell: Any) -> Any:

@@ -22,7 +22,7 @@ from mapsto.data.store import Store, stored
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
 from mapsto.events import Emit
 from mapsto.learners.base import Learner
-from mapsto.lite._rows import located
+from mapsto.lite.rows import located
 from mapsto.measure.predictions import TestPredictions
 from mapsto.measure.scores import score
 from mapsto.prediction import Keep, Predictions

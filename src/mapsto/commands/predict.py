@@ -126,7 +126,7 @@ def _answering(path: str) -> Any:
 
 def _asked(run: Run, source: Source, asked: argparse.Namespace) -> tuple[Table, Wanted]:
     """The columns that are written, and what is asked of answers for them."""
-    from mapsto.lite._rows import classes_of, kept_columns
+    from mapsto.lite.rows import classes_of, kept_columns
     from mapsto.prediction import Wanted
     from mapsto.prediction.table import Table
 

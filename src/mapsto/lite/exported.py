@@ -20,7 +20,7 @@ import numpy as np
 from mapsto.config import VERSION
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import read_json
-from mapsto.lite._rows import answers_to, classes_of, completed, kept_columns, located
+from mapsto.lite.rows import answer_chunk, classes_of, kept_columns, located, read_rows
 from mapsto.outputs.base import Output
 from mapsto.prediction import Answer, Prediction, Wanted, with_chances
 from mapsto.registry import entry
@@ -141,7 +141,6 @@ class Exported:
         self, source: Source, learner: None = None, support: None = None, wanted: Wanted | None = None
     ) -> Iterator[list[Answer]]:
         """As `Run.answers`."""
-        from mapsto.data.encode_chunk import encode_chunk
         from mapsto.data.structs import with_fields
 
         wanted = wanted or Wanted()
@@ -150,10 +149,8 @@ class Exported:
         signature = located(self, source, missing_ok=wanted.missing_ok)
         classes = classes_of(self) if wanted.probabilities else {}
         for chunk in source.chunks(PIECE):
-            chunk = completed(chunk, signature)
-            encoded, problems = encode_chunk(chunk, Signature(signature.inputs, ()), self.types)
-            found = self._predictions(encoded, len(chunk), classes)
-            yield answers_to(signature, self.types, chunk, encoded, problems, found, kept)
+            read = read_rows(self.types, chunk, signature)
+            yield answer_chunk(self, read, self._predictions(read.encoded, len(read), classes), kept)
 
     def _predictions(
         self, encoded: Mapping[Any, Any], size: int, classes: Mapping[str, Sequence[Any]]

@@ -62,9 +62,7 @@ class Lines(nn.Module):
             for name, one, stem in zip(self.names, self.types, self.stems, strict=True)
         ]
         wide = self.width > WIDE and not torch.compiler.is_exporting()
-        sparse = [
-            one.plain_tensor(stem, values) if wide else None for one, stem, values in asked
-        ]
+        sparse = [one.plain_tensor(stem, values) if wide else None for one, stem, values in asked]
         if all(part is None for part in sparse):
             return torch.cat([stem(values).flatten(1).float() for _, stem, values in asked], 1)
         parts = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from mapsto.batch import key
 from mapsto.blocks import Gallery, Item, Section, Table
-from mapsto.cells import Blob, is_missing
+from mapsto.cells import is_missing, plain
 from mapsto.data.encode_chunk import spots
 from mapsto.data.store import Store
 from mapsto.errors import CellError
@@ -166,20 +165,3 @@ def _writable(cell: Any) -> bool:
     """Can it stand in a command? Pictures can, as files; texts when they are short and of letters that can be
     seen."""
     return not isinstance(cell, str) or (len(cell) <= PLAIN and cell.isprintable())
-
-
-def plain(cell: Any) -> Any:
-    """A cell as JSON has it; text for what JSON does not know."""
-    if isinstance(cell, np.generic):
-        cell = cell.item()
-    if isinstance(cell, Blob):
-        return cell.path
-    if isinstance(cell, (datetime, date, time)):
-        return cell.isoformat()
-    if isinstance(cell, Mapping):
-        return {str(name): plain(value) for name, value in cell.items()}
-    if isinstance(cell, (list, tuple, set, frozenset, np.ndarray)):
-        return [plain(value) for value in (cell.tolist() if isinstance(cell, np.ndarray) else cell)]
-    if isinstance(cell, float) and is_missing(cell):
-        return None
-    return cell if cell is None or isinstance(cell, (str, int, float, bool)) else str(cell)

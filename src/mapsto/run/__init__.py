@@ -223,7 +223,7 @@ class Run(RunFolder):
             isinstance(text, str) and not Path(text[:250]).exists() for text in data
         ):
             return writing.scores(self, data)
-        from mapsto.lite._rows import located
+        from mapsto.lite.rows import located
 
         _, source = self._source(data)
         return writing.scores(self, source, located(self, source, targets=True).outputs[0].column)

@@ -17,7 +17,7 @@ from mapsto.batch import Batches
 from mapsto.cells import shorten
 from mapsto.errors import DataError, RunError
 from mapsto.files import COPY
-from mapsto.lite._rows import answers_to, classes_of, completed, kept_columns, located
+from mapsto.lite.rows import answer_chunk, classes_of, kept_columns, located, read_rows
 from mapsto.prediction import Answer, Wanted, with_chances
 from mapsto.signature import Signature
 from mapsto.source import Chunk, Source
@@ -50,7 +50,6 @@ def answers(
 ) -> Iterator[list[Answer]]:
     """Answers to a source's rows, piece by piece, so that any number of rows can be answered. learner:
     the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
-    from mapsto.data.encode_chunk import encode_chunk
     from mapsto.data.structs import with_fields
 
     run._refuse_nothing()
@@ -59,14 +58,12 @@ def answers(
     signature, types = located(run, source, missing_ok=wanted.missing_ok), run.types
     classes = classes_of(run) if wanted.probabilities else {}
     for chunk in source.chunks(PIECE):
-        chunk = completed(chunk, signature)
-        encoded, problems = encode_chunk(chunk, Signature(signature.inputs, ()), types)
-        batches = _batches(run, signature, encoded, len(chunk), support)
-        found = _predictions(run, batches, learner, classes)
-        yield answers_to(signature, types, chunk, encoded, problems, found, kept)
+        read = read_rows(types, chunk, signature)
+        batches = batches_of(run, signature, read.encoded, len(read), support)
+        yield answer_chunk(run, read, predictions(run, batches, learner, classes), kept)
 
 
-def _batches(
+def batches_of(
     run: Any, signature: Signature, encoded: Mapping, size: int, support: Batch | None = None
 ) -> Iterator[Batch]:
     step = run.learner.evaluation_batch
@@ -89,7 +86,7 @@ def support(run: Any, data: Any) -> Batch:
     return found
 
 
-def _predictions(
+def predictions(
     run: Any, batches: Iterator[Batch], learner: Learner | None, classes: Mapping[str, Sequence[Any]]
 ) -> dict[str, list[Prediction]]:
     """classes: of outputs of which every class's probability is wanted."""
@@ -226,7 +223,7 @@ def _readable(
         taken, keep = _encoded(run, chunk, signature, unread_rows)
         kept += [first + i for i in keep]
         first += len(chunk)
-        yield from _batches(run, signature, taken, len(keep))
+        yield from batches_of(run, signature, taken, len(keep))
 
 
 def _encoded(

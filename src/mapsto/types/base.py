@@ -24,6 +24,7 @@ from mapsto.lazy import is_tensor, torch
 from mapsto.registry import entry
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
+from mapsto.types._checked import Checked
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,7 +60,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class DataType:
+class DataType(Checked):
     """A room. `name` is its file's name."""
 
     # the kinds of answers it can be right of the arrow (`mapsto.outputs`), the usual one first; none: it
@@ -88,6 +89,7 @@ class DataType:
     )
     suffix: ClassVar[str] = ".txt"  # of files that `write` writes; what is .txt is shown in a terminal
     libraries: ClassVar[tuple[str, ...]] = ()  # that reading its cells takes, beside numpy
+    web_kind: ClassVar[str] = ""  # the file of `serve/page/fields` that asks for a cell, where it has its own
     marks_text: ClassVar[bool] = (
         False  # are its cells best shown within the text that they speak of (`in_parts`)?
     )
@@ -323,40 +325,36 @@ class DataType:
         """A read value as a small wav, where it is something to listen to."""
         return None
 
-    # ---- what the data gate asks of encoded cells (`checks`) ----
+    # ---- how a cell left of the arrow is asked for and given over the web (`serve`) ----
 
-    def as_columns(self, arrays: Any) -> dict[str, np.ndarray]:
-        """Cells as columns of a plain table, (n,) each: the whole cell under "" ("moment" for dates), or each
-        label under its name. float64, nan where missing, when they have an order; else int64 codes: -1
-        missing, -2 there but not told apart. {} for pictures and prose.
-        """
-        return {}
+    def web_field(self, names: bool = True) -> dict[str, Any]:
+        """{"kind": which file of `serve/page/fields` asks for it, …: what that needs, as choices or a range}.
+        names: may values of the training rows be named?"""
+        from mapsto.types._web import field_of
 
-    def summary_stats(self, arrays: Any) -> dict[str, np.ndarray]:
-        """What can be measured of a cell that is no fact, such as a picture's light: {name: (n,) float64, nan
-        where missing}."""
-        return {}
+        return field_of(self, names)
 
-    def pixels(self, arrays: Any) -> np.ndarray | None:
-        """(n, F) uint8: what stands at each place of a cell that has places, such as pixels; None for
-        others."""
-        return None
+    def web_schema(self, names: bool = True) -> dict[str, Any]:
+        """JSON schema of a cell in a request."""
+        from mapsto.types._web import schema_of
 
-    def similarity_embedding(self, arrays: Any) -> np.ndarray | None:
-        """(n, D) float32 rows of length 1 (0 where there is nothing to compare), close where a person sees
-        nearly the same; None where only equal cells are alike."""
-        return None
+        return schema_of(self, self.web_field(names))
 
-    @property
-    def duplicate_thresholds(self) -> tuple[float, float]:
-        """Near duplicates: least cosine of their `likeness`, and their most distance as a share of that to
-        the sixth nearest."""
-        return 0.985, 0.4
+    def from_web(self, cell: Any) -> Any:
+        """A cell of a request, JSON's value or a file's bytes, as `read` takes it; never a path. CellError:
+        it is none."""
+        from mapsto.types._web import cell_of
 
-    @property
-    def overlap_length(self) -> int:
-        """Values of its encoded cells that hardly stand behind each other twice by chance, where cells are
-        long; 0 for others."""
+        return cell_of(self, cell)
+
+    def to_web(self, cell: Any) -> Any:
+        """A raw cell of the data as a request holds it in JSON. CellError: it cannot be opened."""
+        from mapsto.types._web import shown_cell
+
+        return shown_cell(self, cell)
+
+    def opens_to(self, cell: Any) -> int:
+        """Pixels that a request's file holds once opened, as its head says; 0 of others."""
         return 0
 
     # ---- what questions ask of a finished run ----

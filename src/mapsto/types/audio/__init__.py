@@ -51,6 +51,7 @@ class Audio(DataType):
     )
     file_words: ClassVar[str] = "sounds (wav, flac, …)"
     placeholder: ClassVar[Any] = "clip.wav"
+    web_kind: ClassVar[str] = "sound"
 
     rate: int | None = setting(
         None, "samples a second; default: the most common of the training clips, at most 32,000", above=999

@@ -51,6 +51,7 @@ class Image(DataType):
     spatial: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     placeholder: ClassVar[Any] = "photo.png"
+    web_kind: ClassVar[str] = "picture"
 
     size: int | None = setting(
         None, "side in pixels; none: found in the training pictures, at most 224", above=0, most=4096
@@ -158,6 +159,11 @@ class Image(DataType):
         file = io.BytesIO()
         shown.save(file, "PNG", optimize=True)
         return file.getvalue()
+
+    def opens_to(self, cell: Any) -> int:
+        from mapsto.types.image import _decoding
+
+        return _decoding.pixels_of(cell) if isinstance(cell, bytes) else 0
 
     suffix = ".png"
 

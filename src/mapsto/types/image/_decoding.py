@@ -73,6 +73,15 @@ def _opened(data: bytes, name: str) -> PIL.Image.Image:
         ) from problem
 
 
+def pixels_of(data: bytes) -> int:
+    """How many pixels a file holds, as its head says; 0 where nothing can be told. CellError as `read`
+    raises it."""
+    if not data:
+        return 0
+    with _opened(data, f"{len(data):,} bytes") as picture:
+        return picture.width * picture.height
+
+
 def _pixels(picture: PIL.Image.Image, enough: int, full: tuple[int, int], scale: float) -> np.ndarray:
     """A loaded picture, upright, as (H, W, 1 or 3); animations give their first frame. full: (width, height)
     of the picture itself, of which it was loaded at `scale`."""

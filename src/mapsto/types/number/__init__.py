@@ -34,7 +34,7 @@ from mapsto.types.number._around import (
 from mapsto.types.number._calendar import calendar
 from mapsto.types.number._spread import knots, said_far, spread_of, spread_words
 from mapsto.types.number._written import are_codes, decimal_of, floats_of, perhaps_vast, said_decimal
-from mapsto.types.number._zones import zone_name
+from mapsto.types.number._zones import said_zones, zone_name
 from mapsto.types.number.numerals import (
     DAY,
     Moment,
@@ -331,7 +331,7 @@ class Number(DataType):
 
     def said(self, name: str) -> str:
         if self.kind == "date":
-            return said_dates(name, self.doubtful, self._day_first) + self._said_zones()
+            return said_dates(name, self.doubtful, self._day_first) + said_zones(self.zones)
         told = [*said_around(name, self.unit, self.words), said_decimal(name, self.doubtful)]
         vast = self.why_missing(name) if self.beyond else ""
         return "; ".join(filter(None, [*told, vast, said_far(name, self.mean, self.cap * self.std)]))
@@ -341,11 +341,10 @@ class Number(DataType):
             return super().why_missing(name)
         return f"'{name}': values beyond {VAST:g} are read as missing: a float's largest, no quantity"
 
-    def _said_zones(self) -> str:
-        if not set(self.zones) - {"UTC"}:
-            return ""
-        told = ", ".join(self.zones[:5]) + (", …" if len(self.zones) > 5 else "")
-        return f"; its zones ({told}) are brought to UTC"
+    def web_field(self, names: bool = True) -> dict[str, Any]:
+        from mapsto.types.number._web import field_of
+
+        return field_of(self)
 
     def show(self, value: float | None) -> str:
         date = isinstance(value, Moment) or self.kind == "date"

@@ -6,6 +6,7 @@ Abbreviations that stand for several zones are those of RFC 2822 (CST is America
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 HOUR = 3600.0
 ZONES = (
@@ -47,3 +48,11 @@ def zone_name(offset: float) -> str:
     """+02:00, as ISO writes it; UTC."""
     minutes = round(abs(offset) / 60)
     return f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}" if minutes else "UTC"
+
+
+def said_zones(zones: Sequence[str]) -> str:
+    """zones: in which a column's times are told."""
+    if not set(zones) - {"UTC"}:
+        return ""
+    told = ", ".join(zones[:5]) + (", …" if len(zones) > 5 else "")
+    return f"; its zones ({told}) are brought to UTC"

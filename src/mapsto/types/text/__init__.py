@@ -151,7 +151,7 @@ class Text(DataType):
             from mapsto.types.text._answers import fitted
 
             return replace(self, **fitted(self, values, spec))
-        from mapsto.types.text.inputs import tokenizer_kind
+        from mapsto.types.text._kinds import tokenizer_kind
 
         texts = [value for value in values if value is not None]
 

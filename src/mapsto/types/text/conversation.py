@@ -84,7 +84,7 @@ def _message(message: Any, number: int) -> tuple[str, str]:
         )
     said, content = message[names[0]], message[names[1]]
     role = ALIASES.get(said, said) if isinstance(said, str) else said
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise CellError(f"message {number}: unknown role {shorten(said)}.\n{did_you_mean(str(said), ROLES)}")
     if isinstance(content, (list, tuple, np.ndarray)) and all(
         isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content

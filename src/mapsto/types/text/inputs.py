@@ -30,7 +30,6 @@ from mapsto.types.text._reading import (
     described,
     packed,
     shortened,
-    unspaced,
 )
 from mapsto.types.text.ngrams import spread
 from mapsto.types.text.pretrained import PUBLIC
@@ -44,7 +43,6 @@ from mapsto.types.text.tokenizers import (
     byte_pairs,
     characters,
     learn_tokenizer,
-    piece_bytes,
     plain,
     tokenizer_of,
 )
@@ -244,12 +242,9 @@ class Pieces(TextInput):
 
     def lengths(self, column_type: Text, arrays: Ragged) -> Tensor:
         """In bytes: of the texts that they were learned from pieces are longer than of others."""
-        from mapsto.batch import Ragged
-        from mapsto.types.text.stems import tokens_of
+        from mapsto.types.text.stems import bytes_of
 
-        token, counts = tokens_of(arrays)
-        sizes = piece_bytes(column_type.codes)[arrays.flat.numpy()[token]]
-        return torch.from_numpy(np.bincount(Ragged(torch.empty(0), counts).row.numpy(), sizes, len(arrays)))
+        return bytes_of(arrays, column_type.codes)
 
 
 class Letters(TextInput):
@@ -394,16 +389,3 @@ TEXT_INPUTS: Mapping[str, TextInput] = {  # by the `kind` of a text's room
     PUBLIC: Public(),
     "apart": Apart(),
 }
-
-
-def tokenizer_kind(column_type: Text, texts: Sequence[str], spec: Mapping[str, Any]) -> str:
-    """How texts are read: as the model must, else as was asked, else as the model likes it, else by what they
-    are."""
-    if must := "apart" if spec.get("apart") else PUBLIC if "codes" in spec else None:
-        return must
-    likes = "ngrams" if spec.get("fixed") else spec.get("tokenizer")
-    return (
-        column_type.tokenizer
-        or likes
-        or ("char" if unspaced([cut(text, column_type.long) for text in texts]) else "words")
-    )

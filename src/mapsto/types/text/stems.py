@@ -112,6 +112,16 @@ def tokens_of(encoded: Ragged) -> tuple[np.ndarray, Tensor]:
     return token, torch.from_numpy(below[ends] - below[ends - encoded.lengths.numpy()])
 
 
+def bytes_of(encoded: Ragged, codes: str) -> Tensor:
+    """(B,) float64: bytes that each text's byte pairs stand for."""
+    from mapsto.types.text.tokenizers import piece_bytes
+
+    token, counts = tokens_of(encoded)
+    sizes = piece_bytes(codes)[encoded.flat.numpy()[token]]
+    row = Ragged(torch.empty(0), counts).row.numpy()
+    return torch.from_numpy(np.bincount(row, sizes, len(encoded)))
+
+
 @cache
 def rarities_of(text: str) -> Tensor:
     """(buckets,) float32: 1 + ln((1 + texts) / (1 + texts with it)), the inverse document frequency, from its

@@ -1,11 +1,12 @@
-"""What answering new rows has in common, by a run or by its export: which columns are meant, what to know of
-a row, what is said of its places. `run` has a path, a signature and its outputs."""
+"""New rows on their way through a run, or through its export, in three steps that may happen in three places:
+read (`read_rows`), put through the net together with others' (`joined`), told in the data's own words
+(`decode_rows`). `run` has a path, a signature, types and its outputs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,20 +22,52 @@ if TYPE_CHECKING:
     from mapsto.prediction import Prediction
 
 
-def answers_to(
-    signature: Signature,
-    types: Types,
-    chunk: Chunk,
-    encoded: Mapping[Any, Any],
-    problems: Sequence[Mapping[str, Any]],
-    predictions: Mapping[str, Sequence[Prediction]],
-    kept: Sequence[str],
-) -> list[Answer]:
-    """The answers to a chunk's rows, and to lines that are none. encoded, problems: as `encode_chunk` gives
-    them; predictions: {output: of each row}; kept: columns of the data that go with the answers."""
+Encoded = Mapping[tuple[str, str], Any]  # (side, slot): array (n, *shape), or a list of arrays when ragged
+
+
+@dataclass(frozen=True)
+class ReadRows:
+    """Rows of a chunk, encoded. signature: with the chunk's columns; unread: {row: why it could not be
+    read}."""
+
+    chunk: Chunk
+    signature: Signature
+    encoded: Encoded
+    unread: Mapping[int, str]
+
+    def __len__(self) -> int:
+        return len(self.chunk)
+
+
+def read_rows(types: Types, chunk: Chunk, signature: Signature) -> ReadRows:
+    """A chunk's inputs, encoded; columns that it lacks count as missing cells."""
+    from mapsto.data.encode_chunk import encode_chunk
+
+    chunk = completed(chunk, signature)
+    encoded, problems = encode_chunk(chunk, Signature(signature.inputs, ()), types)
     unread = {problem["row"]: f"{problem['column']}: {problem['why']}" for problem in problems}
-    found = locate_cells(signature, signature.outputs, types, chunk, predictions, unread)
-    notes = notes_of(types, signature, chunk, encoded)
+    return ReadRows(chunk, signature, encoded, unread)
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """Encoded rows of the same slots behind each other."""
+    if len(parts) == 1:
+        return parts[0]
+    return {
+        spot: [cell for part in parts for cell in part[spot]]
+        if isinstance(first, list)
+        else np.concatenate([part[spot] for part in parts])
+        for spot, first in parts[0].items()
+    }
+
+
+def decode_rows(
+    run: Any, read: ReadRows, found: Mapping[str, Sequence[Prediction]], kept: Sequence[str] = ()
+) -> list[Answer]:
+    """An answer to each row, from its predictions by output. kept: columns that go with the answers."""
+    chunk, unread = read.chunk, read.unread
+    found = locate_cells(read.signature, run.signature.outputs, run.types, chunk, found, unread)
+    notes = notes_of(run.types, read.signature, chunk, read.encoded)
     return [
         Answer(
             chunk.where[i],
@@ -44,7 +77,15 @@ def answers_to(
             {name: chunk.columns[name][i] for name in kept},
         )
         for i in range(len(chunk))
-    ] + [Answer(bad.where, {}, bad.why, counted=False) for bad in chunk.bad]
+    ]
+
+
+def answer_chunk(
+    run: Any, read: ReadRows, found: Mapping[str, Sequence[Prediction]], kept: Sequence[str] = ()
+) -> list[Answer]:
+    """The answers to a chunk's rows, then what is to be said of lines that are no rows."""
+    bad = [Answer(line.where, {}, line.why, counted=False) for line in read.chunk.bad]
+    return decode_rows(run, read, found, kept) + bad
 
 
 def no_number(found: Mapping[str, Sequence[Prediction]], row: int) -> str:
