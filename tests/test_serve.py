@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import csv
 import io
 import json
 import re
@@ -112,6 +113,13 @@ def test_answers_are_those_of_predict(server: Server, run: Any, table: Path, tmp
     for mine, other in zip(said[1:], wanted[1:], strict=True):
         for a, b in zip(mine, other, strict=True):
             assert a == b or abs(float(a) - float(b)) <= 1e-4 * (1 + abs(float(b)))
+
+
+def test_a_line_that_is_no_row_stands_among_the_answers(server: Server) -> None:
+    answer = server.http.post("/shops", content=b"x,shop\n1,a\n2,b,c,d\n3,c\n", headers={"content-type": "text/csv"})
+
+    rows = list(csv.DictReader(answer.text.splitlines()))
+    assert [row["row"] for row in rows] == ["row 0", "row 1", "line 3"] and "cells" in rows[2]["problem"]
 
 
 def test_one_row_and_many(server: Server, run: Any) -> None:
