@@ -12,16 +12,19 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 BOUNDARY = "mapsto-benchmark"
+PATIENCE = 20  # seconds that an answer may take: a client that waits longer leaves, and counts as status 0
 
 
 # ---- the servers ----
@@ -107,7 +110,11 @@ async def client(port: int, request: bytes, until: float, found: list[float], wr
     while time.perf_counter() < until:
         start = time.perf_counter()
         writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+        except TimeoutError:
+            wrong.append(0)
+            break
         lines = head.lower().split(b"\r\n")
         size = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
         await reader.readexactly(size)
@@ -165,10 +172,10 @@ def round_of(name: str, asked: argparse.Namespace) -> dict[int, dict[str, Any]] 
         return {clients: measure(port, request, clients, asked.seconds) for clients in asked.clients}
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
+        with suppress(ProcessLookupError):  # what a server leaves behind would take the next one's time
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def main() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import csv
 import io
 import json
+import re
 import shutil
 import socket
 import threading
@@ -15,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import browser
 import httpx
 import PIL.Image
 import pytest
@@ -26,6 +29,7 @@ import mapsto
 from mapsto.cli import main
 from mapsto.errors import MapstoError
 from mapsto.registry import entry, names
+from mapsto.serve import page
 from mapsto.serve.app import Options, app_of
 from mapsto.serve.limits import Limits
 from mapsto.serve.listening import listen
@@ -109,6 +113,13 @@ def test_answers_are_those_of_predict(server: Server, run: Any, table: Path, tmp
     for mine, other in zip(said[1:], wanted[1:], strict=True):
         for a, b in zip(mine, other, strict=True):
             assert a == b or abs(float(a) - float(b)) <= 1e-4 * (1 + abs(float(b)))
+
+
+def test_a_line_that_is_no_row_stands_among_the_answers(server: Server) -> None:
+    answer = server.http.post("/shops", content=b"x,shop\n1,a\n2,b,c,d\n3,c\n", headers={"content-type": "text/csv"})
+
+    rows = list(csv.DictReader(answer.text.splitlines()))
+    assert [row["row"] for row in rows] == ["row 0", "row 1", "line 3"] and "cells" in rows[2]["problem"]
 
 
 def test_one_row_and_many(server: Server, run: Any) -> None:
@@ -420,6 +431,42 @@ def test_feedback_is_kept_so_that_extend_can_learn_it(server: Server) -> None:
 def test_a_role_that_is_no_text() -> None:
     with pytest.raises(MapstoError, match="unknown role"):
         messages_of([{"role": {}, "content": "x"}])
+
+
+# --- the page --------------------------------------------------------------------------------------------------------------------
+
+PAGE = Path(page.__file__).parent
+ASK = """(async () => {
+  const until = async (found) => { for (;;) { const one = found(); if (one) return one; await new Promise((go) => setTimeout(go, 50)); } };
+  await until(() => document.querySelector("#form button.main"));
+  document.querySelector("#form").requestSubmit();
+  await until(() => document.querySelector("#answer .value"));
+  return JSON.stringify({ bars: document.querySelectorAll(".bars li").length, width: document.documentElement.scrollWidth, said: document.querySelector("#answer").textContent });
+})()"""
+
+
+@pytest.mark.skipif(browser.PROGRAM is None, reason="no chromium here")
+def test_the_page_asks_and_answers(server: Server, tmp_path: Path) -> None:
+    with browser.Browser(tmp_path) as opened:
+        opened.ask("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+        opened.ask("Page.navigate", url=f"{server.url}/#shops")
+        while not any(event["method"] == "Page.loadEventFired" for event in opened.events):
+            opened.events.append(opened._hear())
+        found = json.loads(opened.ask("Runtime.evaluate", expression=ASK, awaitPromise=True, returnByValue=True)["result"]["value"])
+        requests = {event["params"]["request"]["url"] for event in opened.events if event["method"] == "Network.requestWillBeSent"}
+        complaints = [event["params"] for event in opened.events if event["method"] in ("Log.entryAdded", "Runtime.exceptionThrown")]
+
+    assert found["bars"] == 2 and found["width"] <= 390 and "9 times in 10 between" in found["said"]
+    assert requests and all(one.startswith(server.url) for one in requests) and not complaints
+
+
+def test_the_page_has_a_field_for_every_type_and_names_no_other_place() -> None:
+    kinds = {entry("types", kind).web_kind for kind in names("types")} - {""} | {"text", "choice", "value", "number", "date"}
+    texts = [file.read_text() for file in PAGE.rglob("*") if file.suffix in (".js", ".css", ".html")]
+
+    assert kinds <= {file.stem for file in (PAGE / "fields").glob("*.js")}
+    assert not [text for text in texts if "//" in text.replace("://127", "") and re.search(r"https?://|@import|url\(", text)]
+    assert sum(map(len, texts)) < 50_000
 
 
 # --- the command and the client --------------------------------------------------------------------------------------------------

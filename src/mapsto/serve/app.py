@@ -14,7 +14,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +276,7 @@ async def _rows(request: Request, visit: Visit, options: Options) -> Rows:
         fetched = await visit.in_thread(
             requests.with_addresses, rows.rows, current.files, options.urls, limits
         )
-        rows = Rows(fetched, rows.single, rows.form)
+        rows = replace(rows, rows=fetched)
     return rows
 
 
@@ -295,6 +295,9 @@ async def _parts(request: Request, limits: Limits) -> list[tuple[str, str | None
 def _response(answers: list[dict[str, Any]], rows: Rows, request: Request, visit: Visit) -> Response:
     """As the rows came: one answer, a list, or a table; JSON where that is asked for."""
     wants = request.headers.get("accept", "")
+    empty = dict.fromkeys(answers[0] if answers else visit.current.description["columns"])
+    for before, where, why in reversed(rows.bad):  # lines that are no rows stand behind their piece
+        answers.insert(before, {**empty, "row": where, "note": "", "problem": " ".join(why.split())})
     if rows.form in (".csv", ".tsv") and JSON not in wants:
         served, file = visit.current.served, io.StringIO()
         names = list(answers[0]) if answers else visit.current.description["columns"]

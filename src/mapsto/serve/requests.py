@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.cells import Blob, shorten
-from mapsto.errors import DataError, MapstoError
+from mapsto.errors import MapstoError
+from mapsto.run.answering import PIECE
 from mapsto.serve.limits import Limits, Refused
 
 JSON, FORM = "application/json", "multipart/form-data"
@@ -35,11 +36,13 @@ FETCH = 10  # seconds that an address has to answer
 @dataclass(frozen=True)
 class Rows:
     """rows: {column: JSON's value, or a file's bytes} each; single: was it one row, not a list of one? form:
-    "json", or the ending of the table that came, as which answers go back."""
+    "json", or the ending of the table that came, as which answers go back; bad: (rows before it,
+    where, why) of lines that could not be divided into cells."""
 
     rows: Sequence[Mapping[str, Any]]
     single: bool = False
     form: str = "json"
+    bad: Sequence[tuple[int, str, str]] = ()
 
 
 def of_json(body: bytes, inputs: Sequence[str], limits: Limits) -> Rows:
@@ -107,24 +110,24 @@ def of_table(data: bytes, ending: str, limits: Limits) -> Rows:
     from mapsto.data.open import open_source
 
     rows: list[dict[str, Any]] = []
+    bad: list[tuple[int, str, str]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"table{ending}"
         path.write_bytes(data)
         try:
-            for chunk in open_source(str(path)).lines().chunks(1024):
-                if chunk.bad:
-                    raise DataError(f"{chunk.bad[0].where}: {chunk.bad[0].why}")
+            for chunk in open_source(str(path)).lines().chunks(PIECE):
                 _refuse_many(len(rows) + len(chunk), limits)
                 cells = zip(*chunk.columns.values(), strict=True)
                 rows += [
                     {name: _bare(cell) for name, cell in zip(chunk.columns, row, strict=True)}
                     for row in cells
                 ]
+                bad += [(len(rows), line.where, line.why) for line in chunk.bad]
         except Refused:
             raise
         except MapstoError as problem:
             raise Refused(422, str(problem).replace(str(folder) + "/", "")) from None
-    return Rows(rows, form=ending)
+    return Rows(rows, form=ending, bad=bad)
 
 
 def _bare(cell: Any) -> Any:

@@ -4,7 +4,7 @@ import { ask, dataUrl, el, newId } from "./dom.js";
 
 const BARS = 8, DIGITS = 4, LONG = 60;
 const short = (value) => (typeof value === "number" ? String(Number(value.toPrecision(DIGITS))) : String(value));
-const percent = (value) => `${(100 * value).toFixed(value > 0.1 && value < 0.999 ? 0 : 1)} %`;
+const percent = (value) => `${(100 * value).toFixed(value >= 0.0995 && value < 0.995 ? 0 : 1)} %`;
 export const words = (value) => (value == null ? "—" : Array.isArray(value) ? value.map(words).join(", ") : typeof value === "object" ? JSON.stringify(value) : short(value));
 
 export function answered(run, answer) {

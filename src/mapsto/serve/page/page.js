@@ -61,10 +61,13 @@ async function rows(run) {
   const clear = el("button", { type: "button", onclick: () => fields.forEach((one) => one.set(null)) }, "Clear");
   at("form").replaceChildren(el("div", { class: "fields" }, ...fields.map((one) => one.element)),
     el("div", { class: "row" }, button, clear));
+  let touched = false;
+  at("form").oninput = () => { touched = true; };
   const fill = (row) => fields.forEach((one) => one.set(row[one.input.name]));
   const shown = (row) => fields.slice(0, 3).map((one) => one.shown(row[one.input.name]));
   at("form").onsubmit = async (event) => {
     event.preventDefault();
+    touched = true;
     const row = Object.fromEntries(fields.map((one) => [one.input.name, one.get()]));
     if (Object.values(row).every((cell) => cell === null)) return tell(new Problem(0, `Nothing to ask about yet: ${fields.map((one) => one.input.name).slice(0, 5).join(", ")}.`));
     button.disabled = true;
@@ -81,6 +84,7 @@ async function rows(run) {
   };
   ask(`/${run.name}/examples`).then((found) => {
     at("examples").hidden = !found.length;
+    if (found.length && !touched) fill(found[0]);
     at("examples").replaceChildren(...found.map((row, i) => el("button",
       { type: "button", title: `Test row ${i + 1}`, onclick: () => { fill(row); at("form").requestSubmit(); } },
       ...between(shown(row)))));

@@ -1,7 +1,7 @@
 // What fields of files share: drop one, choose one, paste one. No kind of its own.
 import { base64, el, newId } from "../dom.js";
 
-export function fileField(input, says, show, more) {
+export function fileField(input, says, show, more, shown = show) {
   const id = newId("file"), title = newId("title");
   let cell = null;
   const view = el("div", {});
@@ -26,6 +26,6 @@ export function fileField(input, says, show, more) {
   return {
     element: el("div", { class: "field wide", role: "group", "aria-labelledby": title },
       el("span", { class: "label", id: title }, input.name), el("label", { for: id, class: "hidden" }, `${input.name}: a file`), drop),
-    get: () => cell, set, shown: show,
+    get: () => cell, set, shown: (found) => (found ? shown(found) : "—"),
   };
 }

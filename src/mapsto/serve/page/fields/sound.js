@@ -45,4 +45,5 @@ async function wav(blob) {
 }
 
 export default (input) => fileField(input,
-  { accept: "audio/*", hint: "Drop a sound here.", choose: "Choose a sound" }, show, microphone);
+  { accept: "audio/*", hint: "Drop a sound here.", choose: "Choose a sound" }, show, microphone,
+  (cell) => `a sound of ${Math.ceil(0.75 * cell.length / 1024)} kB`);
