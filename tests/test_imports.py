@@ -19,7 +19,7 @@ import pytest
 
 import mapsto
 
-MODULES, LINES, PACKAGES = 178, 24_000, 4  # reached; 90 modules and 12,000 lines are wished for
+MODULES, LINES, PACKAGES = 185, 24_150, 4  # reached; 90 modules and 12,000 lines are wished for
 
 TRAINING = """
 import json, os, sys
