@@ -88,11 +88,12 @@ def _flat(name: str, value: Tensor | Padded) -> dict[str, Tensor]:
 
 def refuse(run: Run) -> None:
     """ConfigError: a run whose answers cannot be exported yet, and why."""
-    run._refuse_nothing()
     learner = run.new_learner(run.model, None)  # type: ignore[arg-type]
-    why = ""
+    why = "" if run.signature.inputs else "nothing stands left of its arrow"
+    if run.record["data"].get("kind", "rows") != "rows":
+        why = why or "its data has no rows that could be counted, and so asked again"
     if type(learner).arrays is not Learner.arrays or learner.packs:
-        why = "its answers are written piece by piece, not told in one pass"
+        why = why or "its answers are written piece by piece, not told in one pass"
     for slot in run.signature.outputs:
         if type(run.output(slot.name)).decode is Output.decode:
             why = (
@@ -101,8 +102,8 @@ def refuse(run: Run) -> None:
             )
     if why:
         raise ConfigError(
-            f"{run.path}: learned {run.signature}, which cannot be exported yet: {why}.\nAnswer by the run"
-            f" itself: mapsto predict {run.path} …"
+            f"{run.path}: learned {run.signature}, which cannot be exported yet: {why}.\nUse the run itself:"
+            f" mapsto {'predict' if run.signature.inputs else 'sample'} {run.path}"
         )
 
 
@@ -191,6 +192,7 @@ def program_of(graph: Graph, example: Mapping[str, np.ndarray], sides: Mapping[s
             f"this net cannot be exported yet: it does what a graph of ONNX cannot ({said.strip()[:200]}).\n"
             "Answer by the run itself: mapsto predict."
         ) from problem
+    assert program is not None and program.exported_program is not None
     _refuse_bounds(program.exported_program.range_constraints)
     return program
 

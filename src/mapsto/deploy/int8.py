@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -146,7 +146,7 @@ def _made(making: Making, plain: Path, target: Path, static: bool, shared: dict[
         q.quantize_static(
             str(plain),
             str(target),
-            _Calibration(making, taken),
+            cast(q.CalibrationDataReader, _Calibration(making, taken)),
             quant_format=q.QuantFormat.QDQ,
             activation_type=q.QuantType.QUInt8,
             **shared,
@@ -237,10 +237,8 @@ def _refuse(making: Making, losses: dict[str, dict[str, float]]) -> None:
 
 
 def _loss_line(name: str, loss: dict[str, float]) -> str:
-    return (
-        f"{name}: {loss['value']:.4g} worse in 8 bits ({loss['low']:.4g} to {loss['high']:.4g}, 95% interval,"
-        " paired)"
-    )
+    worse = f"{loss['value']:.4g} worse" if loss["value"] > 0 else "no worse"
+    return f"{name}: {worse} in 8 bits ({loss['low']:.4g} to {loss['high']:.4g}, 95% interval, paired)"
 
 
 def _gain(making: Making, plain: Path, layers: Sequence[str], kept: Sequence[str], static: bool) -> list[str]:

@@ -54,7 +54,7 @@ class NoveltyNet(nn.Module):
         self.types = [column_type for column_type, _ in looking.plain.stems.values()]
         self.stems = nn.ModuleList(stem for _, stem in looking.plain.stems.values())
         self.net, self.plain = Distances(novelty.net), Distances(novelty.plain)
-        self.register_buffer("limits", torch.tensor(novelty.limits, dtype=torch.float64))
+        self.limits = novelty.limits
         self.threshold = novelty.threshold
 
     def forward(self, hidden: Tensor, inputs: Mapping[str, Field]) -> Tensor:
@@ -70,13 +70,15 @@ class NoveltyNet(nn.Module):
         ]
         figures = [self.net(_narrow(seen))[0], *self.plain(_narrow(torch.cat(plain, 1)))]
         figures += [one.double() for one in told if one is not None]
-        return (torch.stack(figures, 1) / self.limits).max(1).values / self.threshold
+        limits = torch.tensor(self.limits, dtype=torch.float64, device=figures[0].device)
+        return (torch.stack(figures, 1) / limits).max(1).values / self.threshold
 
 
 def _narrow(values: Tensor) -> Tensor:
     """(B, F) -> (B, at most WIDEST), as `mapsto.measure.ood` hashes wider rows."""
     if values.shape[1] <= WIDEST:
         return values
-    bucket, sign = (torch.from_numpy(part) for part in _hashing(values.shape[1]))
-    found = torch.zeros(values.shape[0], int(bucket.max()) + 1, device=values.device)
+    hashed = _hashing(values.shape[1])
+    bucket, sign = (torch.from_numpy(part) for part in hashed)
+    found = torch.zeros(values.shape[0], int(hashed[0].max()) + 1, device=values.device)
     return found.scatter_add(1, bucket.expand(values.shape[0], -1), values * sign)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, one_hot
 
-from mapsto.types._codes import FIRST, MISSING, OTHER
+from mapsto.types._kinds import FIRST, MISSING, OTHER
 
 
 class Embeddings(nn.Module):

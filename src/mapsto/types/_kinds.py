@@ -10,6 +10,11 @@ from typing import Any
 
 import numpy as np
 
+MISSING, OTHER, FIRST = (
+    0,
+    1,
+    2,
+)  # codes of an input's classes: new ones append at the end, so these come first
 WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d*))(?:\.0+)?")
 TRUTHS = {"true": True, "false": False}
 _DIGITS = {"1": "true", "0": "false", "true": "1", "false": "0"}  # how others write the same truth

@@ -14,8 +14,7 @@ import numpy as np
 from mapsto.cells import Blob, Column, is_missing, shorten, sound
 from mapsto.config import setting
 from mapsto.errors import CellError, ConfigError, DataError, did_you_mean
-from mapsto.types._codes import FIRST, MISSING, OTHER
-from mapsto.types._kinds import WHOLE, kind_of, same_name, typed
+from mapsto.types._kinds import FIRST, MISSING, OTHER, WHOLE, kind_of, same_name, typed
 from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned
 from mapsto.types.number._around import SURE, numbers_among
 from mapsto.types.number._written import are_codes

@@ -176,15 +176,16 @@ class Audio(DataType):
 
     def _samples(self, arrays: Tensor | Ragged) -> Tensor:
         """Encoded cells -> (B, N) int16, GAP behind each clip's end."""
-        if is_tensor(arrays):
-            return arrays
-        most = int(arrays.lengths.max()) if len(arrays) else 0
+        cells: Any = arrays
+        if is_tensor(cells):
+            return cells
+        most = int(cells.lengths.max()) if len(cells) else 0
         # every window that begins in a clip
         frames = max(_frames.FEWEST, _frames.shortened(most, _frames.steps_of(self.hertz)[1]))
         longest = _frames.samples_of(frames, self.hertz)
-        found = torch.full((len(arrays), longest), _frames.GAP, dtype=torch.int16)
+        found = torch.full((len(cells), longest), _frames.GAP, dtype=torch.int16)
         return found.masked_scatter_(
-            torch.arange(longest) < arrays.lengths[:, None], arrays.flat.to(torch.int16)
+            torch.arange(longest) < cells.lengths[:, None], cells.flat.to(torch.int16)
         )
 
     def _one(self, value: Sound | None) -> Tensor:

@@ -33,7 +33,7 @@ class Texts(Padded):
     """Token numbers (B, T), and beside them the bags: float32 (N, 2) of bucket and weight, those of all texts
     behind each other, in an exported net padded to (B, G, 2); or None."""
 
-    bags: Ragged | Padded | None = None
+    bags: Any = None  # Ragged; Padded in an exported net
 
     def __getitem__(self, rows: slice | Tensor) -> Texts:
         return Texts(*self._cut(rows), None if self.bags is None else self.bags[rows])
