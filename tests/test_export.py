@@ -25,6 +25,8 @@ from mapsto.errors import ConfigError, RunError
 from mapsto.lite.exported import MODEL
 from mapsto.models import _recurrent
 from mapsto.run import Run
+from mapsto.serve.served import opened
+from mapsto.serve.served.base import Wish
 from mapsto.types.tags import Tags
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -195,6 +197,24 @@ def test_predict_takes_an_export_in_place_of_a_run(shops: tuple[Run, Path], plac
     assert ours[0] == theirs[0] and len(ours) == len(theirs) == 301
     assert main(["predict", str(folder), str(place / "shops.csv"), "--beam", "3"]) == 2
     assert "Ask the run itself" in capsys.readouterr().err
+
+
+def test_an_export_is_served_as_its_run_is(shops: tuple[Run, Path]) -> None:
+    row = {"x": "1.5", "shop": "a", "day": "2021-05-01", "note": "a good film"}
+    said = []
+
+    for path in (shops[0].path, shops[1]):
+        served = opened(path)
+        served.use(1)
+        served.warm()
+        read = served.read([row, {**row, "x": "much"}, {**row, "x": None, "shop": "new"}], Wish(probabilities=True), 1_000_000)
+        (found,) = served.predict([read.payload])
+        said.append((served.decode(read, found, Wish(probabilities=True)), served.describe()))
+
+    (by_run, of_run), (by_export, of_export) = said
+    assert [{name: pytest.approx(cell, abs=1e-3) if isinstance(cell, float) else cell for name, cell in answer.items()} for answer in by_run] == by_export
+    assert "much" in by_export[1]["problem"] and (of_run["inputs"], of_run["columns"]) == (of_export["inputs"], of_export["columns"])
+    assert set(of_export["metrics"]) == {"sign", "y"}
 
 
 def test_the_layer_that_first_differs_is_named(bars: tuple[Run, Path], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from mapsto.config import VERSION
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import read_json
-from mapsto.lite.rows import answer_chunk, classes_of, kept_columns, located, read_rows
+from mapsto.lite.rows import PIECE, answer_chunk, classes_of, kept_columns, located, read_rows
 from mapsto.outputs.base import Output
 from mapsto.prediction import Answer, Prediction, Wanted, with_chances
 from mapsto.registry import entry
@@ -29,7 +29,6 @@ from mapsto.source import Source
 
 FORMAT = 1
 FILE, MODEL, PARITY = "rooms.json", "model.onnx", "parity.json"
-PIECE = 1024  # rows read at once
 BATCH = 32  # rows that go through the net together: of 65,536 plain features 32 are 1.7 times as quick as 256
 LENGTHS = ".lengths"  # behind an answer's name: how long each row's is
 DISTANCE = "distance"  # of a row from the training rows; above 1 it is unsure
@@ -115,8 +114,8 @@ class Exported:
     # ---- use it ----
 
     def predict(self, data: Any, *, probabilities: bool = False, missing_ok: bool = False) -> list[dict]:
-        """What `mapsto predict --out answers.jsonl` writes, a dictionary a row: "row", each output with its
-        value and what is known of it, "unsure", "note", "problem". data: what `Run.predict` takes, such as a
+        """A dictionary a row, as `Run.predict`'s answers are told in JSON: "row", each output with its value
+        and what is known of it, "unsure", "note", "problem". data: what `Run.predict` takes, such as a
         list of {column: cell}. A row that cannot be read has a problem, the others are answered."""
         if isinstance(data, Sequence) and data and all(isinstance(row, Mapping) for row in data):
             from mapsto.data.formats.memory import source_of
@@ -150,11 +149,12 @@ class Exported:
         classes = classes_of(self) if wanted.probabilities else {}
         for chunk in source.chunks(PIECE):
             read = read_rows(self.types, chunk, signature)
-            yield answer_chunk(self, read, self._predictions(read.encoded, len(read), classes), kept)
+            yield answer_chunk(self, read, self.answered(read.encoded, len(read), classes), kept)
 
-    def _predictions(
+    def answered(
         self, encoded: Mapping[Any, Any], size: int, classes: Mapping[str, Sequence[Any]]
     ) -> dict[str, list[Prediction]]:
+        """{output: an answer to each of so many encoded rows}. classes: as of `predictions`."""
         made: dict[str, list[Prediction]] = {slot.name: [] for slot in self.signature.outputs}
         for low in range(0, size, BATCH):
             part = {spot: cells[low : low + BATCH] for spot, cells in encoded.items()}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mapsto.prediction import Prediction
 
 
+PIECE = 1024  # rows read at once
 Encoded = Mapping[tuple[str, str], Any]  # (side, slot): array (n, *shape), or a list of arrays when ragged
 
 

@@ -17,7 +17,7 @@ from mapsto.batch import Batches
 from mapsto.cells import shorten
 from mapsto.errors import DataError, RunError
 from mapsto.files import COPY
-from mapsto.lite.rows import answer_chunk, classes_of, kept_columns, located, read_rows
+from mapsto.lite.rows import PIECE, answer_chunk, classes_of, kept_columns, located, read_rows
 from mapsto.prediction import Answer, Wanted, with_chances
 from mapsto.signature import Signature
 from mapsto.source import Chunk, Source
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mapsto.learners.base import Learner
     from mapsto.prediction import Measured, Prediction
 
-PIECE = 1024  # rows predicted at once
 PLAIN = Wanted()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from mapsto.cells import Blob, shorten
 from mapsto.errors import MapstoError
-from mapsto.run.answering import PIECE
+from mapsto.lite.rows import PIECE
 from mapsto.serve.limits import Limits, Refused
 
 JSON, FORM = "application/json", "multipart/form-data"

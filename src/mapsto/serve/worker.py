@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-import torch
 from threadpoolctl import threadpool_limits
 
 from mapsto.errors import MapstoError
@@ -91,7 +90,7 @@ def main(words: list[str]) -> None:
     number, path, threads, *trusted = words
     trust_all(trusted)
     served = opened(path)
-    torch.set_num_threads(int(threads) or served.threads)
+    served.use(int(threads) or served.threads)
     with threadpool_limits(int(threads) or served.threads):  # numpy's, too: else they spin
         served.warm()
         Worker(Connection(int(number)), served).run()

@@ -67,6 +67,9 @@ class Served:
         is what can be answered, as where a column lacks."""
         return Read(len(rows), list(rows))
 
+    def use(self, threads: int) -> None:
+        """In a worker, first of all: how many threads the net takes."""
+
     def warm(self) -> None:
         """In a worker, before its first request: all that is read from the folder, so that it may go away."""
 

@@ -1,27 +1,20 @@
-"""A run, served: read by its types here, put through its net in a worker, told as `mapsto predict` does."""
+"""A run, served: its test rows are its examples, and it says what moved an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-
-from mapsto.cells import plain
-from mapsto.errors import CellError, ConfigError, DataError, did_you_mean
 from mapsto.prediction import Prediction
-from mapsto.prediction.table import Table
-from mapsto.serve.served.base import Read, Row, Served, Wish
-from mapsto.signature import Slot
-from mapsto.source import Chunk
+from mapsto.serve.served._rows import Rows, cell_of
+from mapsto.serve.served.base import Read, Row, Wish
 
 WRITES = {"sample": "text", "chat": "messages"}  # by the command that a run without inputs is used with
 
 
-class Run(Served):
+class Run(Rows):
     """A finished run; one that is being extended answers as before."""
 
     noun: ClassVar[str] = "a run (a folder with run.json)"
@@ -29,11 +22,8 @@ class Run(Served):
     def __init__(self, path: Path):
         from mapsto.run import Run as Folder
 
-        super().__init__(path)
         self.run = Folder.open_to_answer(path)
-        self.types, self.signature = self.run.types, self.run.signature
-        self.names = not self.run.settings.report.no_samples
-        self.quick = not any(self._type(slot).suffixes for slot in self.signature.inputs)
+        super().__init__(path, self.run, not self.run.settings.report.no_samples)
         plan = self._plan()
         self.threads = plan.threads if plan else 1
 
@@ -48,53 +38,13 @@ class Run(Served):
     def is_here(cls, path: Path) -> bool:
         return (path / "run.json").is_file() or path.name == "run.json"
 
-    def _type(self, slot: Slot) -> Any:
-        return self.types["input", slot.name]
-
-    @cached_property
-    def classes(self) -> dict[str, tuple[Any, ...]]:
-        """{output: its classes}, {} where answers are none with a probability each."""
-        from mapsto.run.answering import classes_of
-
-        try:
-            return classes_of(self.run)
-        except ConfigError:
-            return {}
-
-    @cached_property
-    def _tables(self) -> dict[bool, Table]:
-        """By whether every class's probability is wanted."""
-        fields = self.run.fields
-        return {False: Table.of(fields), True: Table.of(fields, self.classes)}
-
-    # ---- what it is ----
-
     def describe(self) -> dict[str, Any]:
-        inputs = [
-            {
-                "name": slot.column,
-                "field": self._type(slot).web_field(self.names),
-                "schema": self._type(slot).web_schema(self.names),
-            }
-            for slot in self.signature.inputs
-        ]
-        table = self._tables[True]
-        outputs = [
-            {
-                "name": name,
-                "columns": {field: table.answers[name, field] for field in fields},
-                "classes": [[one, table.classes[name, one]] for one in self.classes.get(name, ())],
-            }
-            for name, fields in self.run.fields.items()
-        ]
         test = self.run.metrics.get("test", {})
         return {
+            **super().describe(),
             "signature": self.run.record.get("signature_text", str(self.signature)),
-            "inputs": inputs,
-            "outputs": outputs,
-            "columns": self._tables[False].columns,
             "writes": self.writes,
-            "explains": bool(inputs) and any(self._effects()),
+            "explains": bool(self.signature.inputs) and any(self._effects()),
             "metrics": {
                 slot: {one: found.get("value") for one, found in by_name.items()}
                 for slot, by_name in test.items()
@@ -112,110 +62,38 @@ class Run(Served):
     # ---- in the server ----
 
     def read(self, rows: Sequence[Row], wish: Wish, most_pixels: int) -> Read:
-        from mapsto.lite.rows import read_rows
-
         self.run._refuse_nothing()
-        slots = self.signature.inputs
-        self._refuse_lacking(rows, slots, wish.missing_ok)
-        problems: dict[int, str] = {}
-        columns = {slot.column: self._cells(slot, rows, most_pixels, problems) for slot in slots}
-        where = [f"row {i}" for i in range(len(rows))]
-        read = read_rows(self.types, Chunk(columns, where, [None] * len(rows)), self.signature)
-        unread = {**read.unread, **problems}
-        read = type(read)(read.chunk, read.signature, read.encoded, unread)
-        return Read(len(rows), read.encoded, read, unread)
-
-    def _cells(
-        self, slot: Slot, rows: Sequence[Row], most_pixels: int, problems: dict[int, str]
-    ) -> list[Any]:
-        """A column's raw cells; those that are none are missing, and why stands in `problems`."""
-        column_type, cells = self._type(slot), []
-        for i, row in enumerate(rows):
-            try:
-                cell = column_type.from_web(_cell_of(slot, row))
-                pixels = column_type.opens_to(cell)
-                if pixels > most_pixels:
-                    raise CellError(
-                        f"opens to {pixels:,} pixels, more than {most_pixels:,}.\nScale it down before"
-                        " sending."
-                    )
-                cells.append(cell)
-            except CellError as problem:
-                problems.setdefault(i, f"{slot.column}: {problem}")
-                cells.append(None)
-        return cells
-
-    def _refuse_lacking(self, rows: Sequence[Row], slots: Sequence[Slot], missing_ok: bool) -> None:
-        """DataError: an input that no row names or, where inputs may lack, a name that is none."""
-        held = dict.fromkeys(name for row in rows for name in row)
-        lacking = [slot.column for slot in slots if not any(_names(slot, row) for row in rows)]
-        known = [slot.column for slot in slots]
-        if lacking and not (missing_ok and len(lacking) < len(slots)):
-            near = did_you_mean(lacking[0], held)
-            way = "\nInputs may lack where the request says so: ?missing_ok=true" * (
-                len(lacking) < len(slots)
-            )
-            raise DataError(f"expected the field{'s' * (len(lacking) > 1)} {_listed(lacking)}; {near}{way}")
-        unknown = [name for name in held if not any(_names(slot, {name: 0}) for slot in slots)]
-        if missing_ok and unknown:
-            raise DataError(f"'{unknown[0]}' is no field.\n{did_you_mean(unknown[0], known)}")
-
-    def decode(
-        self, read: Read, found: Mapping[str, Sequence[Prediction]], wish: Wish
-    ) -> list[dict[str, Any]]:
-        from mapsto.lite.rows import decode_rows
-
-        table = self._tables[wish.probabilities]
-        told = decode_rows(self.run, read.kept, found)
-        return [plain(table.row(answer, number)) for number, answer in enumerate(told)]
-
-    def flat(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        return self._tables[any(name not in self._tables[False].columns for name in answer)].flat(answer)
+        return super().read(rows, wish, most_pixels)
 
     def examples(self, most: int) -> list[dict[str, Any]]:
         from mapsto.serve.served._examples import test_rows
 
         return test_rows(self.run, most) if self.names and self.signature.inputs else []
 
-    def file_of(self, name: str, cell: Any) -> bytes | None:
-        return self._of_column(name).from_web(cell)
-
-    def ending_of(self, name: str) -> str:
-        column_type = self._of_column(name)
-        usual = column_type.suffix in column_type.suffixes
-        return column_type.suffix if usual else min(column_type.suffixes, key=len)
-
-    def _of_column(self, name: str) -> Any:
-        return next(self._type(slot) for slot in self.signature.inputs if slot.column == name)
-
     # ---- in a worker ----
+
+    def use(self, threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
 
     def warm(self) -> None:
         """Weights, what tells strange rows, and one row of missing cells through the net."""
+        import torch
+
         from mapsto.training.plan import apply
 
         learner, plan = self.run.learner, self._plan()
         if plan and plan.device == learner.device.type:  # its order of memory; answers stay those of float32
             apply(replace(plan, precision="float32", threads=torch.get_num_threads()), learner)
         learner.model.eval()
-        if self.signature.inputs:
-            self.predict(
-                [self.read([{slot.column: None for slot in self.signature.inputs}], Wish(), 1).payload]
-            )
+        super().warm()
 
-    def predict(self, payloads: Sequence[Any]) -> list[dict[str, list[Prediction]]]:
-        from mapsto.lite.rows import joined
+    def predictions(self, encoded: Any, size: int) -> dict[str, list[Prediction]]:
         from mapsto.run.answering import batches_of, predictions
 
-        name = self.signature.inputs[0].name
-        sizes = [len(payload["input", name]) for payload in payloads]
-        batches = batches_of(self.run, self.signature, joined(payloads), sum(sizes))
-        found = predictions(self.run, batches, None, self.classes)
-        parts, low = [], 0
-        for size in sizes:
-            parts.append({slot: made[low : low + size] for slot, made in found.items()})
-            low += size
-        return parts
+        batches = batches_of(self.run, self.signature, encoded, size)
+        return predictions(self.run, batches, None, self.classes)
 
     def write(self, asked: Mapping[str, Any]) -> Iterator[str]:
         from mapsto.config import options_of
@@ -239,28 +117,6 @@ class Run(Served):
     def explain(self, row: Row) -> dict[str, Any]:
         from mapsto.serve.served._explanation import explained
 
-        cells = {slot.name: self._type(slot).from_web(_cell_of(slot, row)) for slot in self.signature.inputs}
+        cells = {slot.name: self._type(slot).from_web(cell_of(slot, row)) for slot in self.signature.inputs}
         names = self._effects()
         return explained(self.run, cells, names[0]) if names else super().explain(row)
-
-
-def _names(slot: Slot, row: Row) -> bool:
-    """Does a row name a slot: by its column, by its name, or as a field of a record?"""
-    record, _, inner = slot.column.partition(".")
-    held = row.get(record)
-    return (
-        slot.column in row or slot.name in row or bool(inner and isinstance(held, Mapping) and inner in held)
-    )
-
-
-def _cell_of(slot: Slot, row: Row) -> Any:
-    for name in (slot.column, slot.name):
-        if name in row:
-            return row[name]
-    record, _, inner = slot.column.partition(".")
-    held = row.get(record)
-    return held.get(inner) if inner and isinstance(held, Mapping) else None
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:8]) + ", …" * (len(names) > 8)
