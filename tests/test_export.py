@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,27 @@ ROOT = Path(__file__).resolve().parents[1]
 WORDS = ("good", "bad", "fine", "awful", "great", "poor", "film", "plot", "actor", "dull", "bright")
 FAST = {"steps": 6, "device": "cpu", "threads": 1, "plan": "default"}
 LITE = "import sys; heavy = [name for name in ('torch', 'duckdb', 'sklearn', 'scipy') if name in sys.modules]; print(heavy)"
+SERVED = """
+import sys
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+
+class Lacking(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {lacking!r}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Lacking())
+import mapsto.commands.serve, mapsto.serve.worker
+from mapsto.serve.app import Options, app_of
+from mapsto.serve.served import opened
+
+app_of({{"model": Path({folder!r})}}, Options())
+served = opened({folder!r})
+served.use(1)
+served.warm()
+print("served")
+"""
 
 pytestmark = pytest.mark.usefixtures("one_thread", "without_reports")
 
@@ -217,12 +240,28 @@ def test_an_export_is_served_as_its_run_is(shops: tuple[Run, Path]) -> None:
     assert set(of_export["metrics"]) == {"sign", "y"}
 
 
+def test_a_container_holds_what_serves_it(shops: tuple[Run, Path], tmp_path: Path) -> None:
+    """Its server starts where only what its requirements.txt names is, beside mapsto."""
+    folder = export(shops[0].path, "container", tmp_path / "model", quiet)[0]
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serve"]
+    servers = {re.split("[<>=]", line)[0] for line in extra}
+    assert {*(folder / "requirements.txt").read_text().split()} == {"numpy", "onnxruntime", "threadpoolctl", "tokenizers", *servers}
+    code = SERVED.format(lacking=("torch", "duckdb", "sklearn", "scipy", "rich", "safetensors", "PIL"), folder=str(folder))
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_parity._environment())
+
+    assert done.stdout.split() == ["served"]
+    words = [line for line in (folder / "Dockerfile").read_text().splitlines() if line.startswith("ENTRYPOINT")]
+    assert json.loads(words[0].removeprefix("ENTRYPOINT "))[:4] == ["python", "-m", "mapsto", "serve"]
+    assert "ExecStart=/opt/model/venv/bin/python -m mapsto serve model=/opt/model" in (folder / "mapsto.service").read_text()
+
+
 def test_the_layer_that_first_differs_is_named(bars: tuple[Run, Path], tmp_path: Path) -> None:
     import onnx
     from onnx import numpy_helper
 
     run, folder = bars
-    making = _making.Making(run, _store(run), tmp_path, 0.0)
+    making = _making.Making(run, _store(run), tmp_path, tmp_path, 0.0)
     model = onnx.load(str(folder / MODEL))
     weights = [one for one in model.graph.initializer if one.name.endswith("weight") and len(one.dims) == 4]
     wrong = numpy_helper.from_array(numpy_helper.to_array(weights[1]) * 1.1, weights[1].name)

@@ -19,7 +19,9 @@ EXAMPLES = (
 
 def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's folder")
-    command.add_argument("--to", metavar="FORM", default="onnx", help="the form: onnx or int8 [onnx]")
+    command.add_argument(
+        "--to", metavar="FORM", default="onnx", help="the form: onnx, int8 or container [onnx]"
+    )
     command.add_argument("--out", metavar="FOLDER", help="the folder that is made [RUN-FORM]")
     command.add_argument(
         "--most-loss",

@@ -75,7 +75,7 @@ print(model.predict([{{{inputs}}}]))
 ```
 
 On the command line: `mapsto predict {name} FILES`. It needs no PyTorch: `pip install --no-deps mapsto`, then
-`pip install numpy onnxruntime` and what its inputs need ({_needs(run)}).
+`pip install numpy onnxruntime` and what its inputs need ({", ".join(libraries(run)) or "nothing more"}).
 
 ## Beside the run
 
@@ -94,6 +94,7 @@ def _placeholder(run: Run, slot: Any) -> str:
     return repr(run.types["input", slot.name].placeholder)
 
 
-def _needs(run: Run) -> str:
+def libraries(run: Run) -> list[str]:
+    """What reading its cells takes, beside numpy."""
     found = [run.types["input", slot.name].libraries for slot in run.signature.inputs]
-    return ", ".join(sorted({name for names in found for name in names})) or "nothing more"
+    return sorted({name for names in found for name in names})

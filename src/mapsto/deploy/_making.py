@@ -24,12 +24,14 @@ from mapsto.run import Run
 
 @dataclass(frozen=True)
 class Making:
-    """What a form of export works with. folder: where its files go, which nobody sees before they are proved;
-    graph: the run's way from cells to answers; rows: those that both are asked about."""
+    """What a form of export works with. folder: where its files go, which nobody sees before they are proved,
+    and target: where they stand then; graph: the run's way from cells to answers; rows: those that both are
+    asked about."""
 
     run: Run
     store: Any
     folder: Path
+    target: Path
     most_loss: float
 
     @cached_property
@@ -84,7 +86,7 @@ def export(
 
     store = store_of(run, lambda: reopen(run), emit)
     with _all_or_nothing(target) as folder:
-        making = Making(run, store, folder, most_loss)
+        making = Making(run, store, folder, target, most_loss)
         emit({"event": "export", "to": to, "run": str(run.path)})
         said = form.write(making)
         parity = _proved(making, form, said)
