@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 
 import mapsto
 from mapsto.cli import main
+from mapsto.measure.adwin import Adwin
 
 EVENTS = int(os.environ.get("MAPSTO_EVENTS", "1500"))  # once a release: 10,000
 KILLED = (0.1, 0.3, 0.6)  # when that share of them is answered
@@ -197,6 +199,43 @@ def test_the_extra_is_named(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert capsys.readouterr().err == 'mapsto: topics need the library confluent-kafka, which is not installed: pip install "mapsto[kafka]"\n'
 
 
+# --- what changes ---
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+def test_no_change_is_told_of_what_stays(share: float) -> None:
+    for seed in range(3):
+        draw, window = random.Random(seed), Adwin()
+        assert not any(window.add(float(draw.random() < share)) for _ in range(5000))
+        assert window.n == 5000 and window.mean == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize(("before", "after", "within"), [(0.05, 0.5, 100), (0.05, 0.15, 500), (0.9, 0.6, 200)])
+def test_a_change_is_told_soon(before: float, after: float, within: int) -> None:
+    draw, window = random.Random(0), Adwin()
+    for _ in range(3000):
+        window.add(float(draw.random() < before))
+    found = [change for _ in range(within) if (change := window.add(float(draw.random() < after)))]
+    assert found and found[0].before == pytest.approx(before, abs=0.05)
+    assert window.n < 1750, "half of what was before, or all, is forgotten"
+
+
+def test_changes_of_events_and_of_errors_are_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, answers = written(tmp_path / "events.jsonl", range(1500)), tmp_path / "answers.jsonl"
+    assert stream(run, path, answers) == 0
+    first = capsys.readouterr().err
+    truths = [one["sign"] if i < 900 else {"up": "down", "down": "up"}[one["sign"]] for i, one in enumerate(lines(answers))]
+    rows = [json.loads(each) | {"sign": truth} for each, truth in zip(path.read_text().splitlines(), truths, strict=True)]
+    strange = [row | {"shop": "nowhere"} if i >= 1200 else row for i, row in enumerate(rows)]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in strange))
+    assert stream(run, path, tmp_path / "again.jsonl") == 0
+    said = capsys.readouterr().err.splitlines()
+    assert first == "mapsto: 1,500 events answered\n"
+    changed = {each.split(": ")[2]: int(each.split(": ")[1].split()[-1].replace(",", "")) for each in reversed(said) if "changed" in each}
+    assert 900 < changed["wrong answers for 'sign'"] < 1000 and 1200 < changed["events unlike the training rows"] < 1300
+    assert said[-1].startswith("mapsto: 'sign': 6") and "of 1,500 whose answer came along" in said[-1]
+
+
 # --- topics ---
 
 
@@ -247,10 +286,10 @@ def test_kills_lose_no_event_of_a_topic(run: Path, broker: tuple[str, Any], tmp_
     producer.produce("events", b"no json")
     producer.produce("events", None)
     assert producer.flush(30) == 0
-    settings = "session.timeout.ms=2000&heartbeat.interval.ms=200"
+    settings = "session.timeout.ms=6000&heartbeat.interval.ms=200"  # the mock gives those of less no partition
     words = ("stream", str(run), f"kafka://{address}/events?{settings}", f"kafka://{address}/answers", "--batch", "16", "--key", "id")
     producer.list_topics("answers", timeout=10)
-    for share in KILLED:
+    for share in KILLED if EVENTS >= 10_000 else KILLED[:1]:  # 9 s until a killed one's partitions are free
         command = forked.Command(*words)
         until(lambda share=share: count(address, "answers") > share * EVENTS)
         command.send_signal(signal.SIGKILL)

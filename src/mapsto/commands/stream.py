@@ -61,6 +61,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     import torch
     from threadpoolctl import threadpool_limits
 
+    from mapsto.serve.drift import Drift
     from mapsto.serve.served import opened
     from mapsto.serve.streaming import Streaming
     from mapsto.serve.streams import kind_of
@@ -78,10 +79,12 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
             torch.set_num_threads(served.threads)
             with threadpool_limits(served.threads):
                 served.warm()
-                streaming = Streaming(served, reader, writer, how)
+                drift = Drift(served.describe(), _say)
+                streaming = Streaming(served, reader, writer, how, drift.update)
                 with _listening(streaming):
                     streaming.run()
-    _say(_in_words(streaming))
+    for line in (_in_words(streaming), *drift.in_words()):
+        _say(line)
     return 0 if streaming.answered > streaming.bad or not streaming.answered else 2
 
 
