@@ -6,6 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 
 import scipy.stats
@@ -15,11 +16,12 @@ import torch
 
 import mapsto.api
 import mapsto.report.reporting as reporting
+import mapsto.serve.streaming
 import mapsto.training.trainer as trainer
 from mapsto.cli import main
 
 FORKS = multiprocessing.get_context("forkserver")
-IMPORTED = (scipy.stats, sklearn.ensemble, sklearn.linear_model, mapsto.api)
+IMPORTED = (scipy.stats, sklearn.ensemble, sklearn.linear_model, mapsto.api, mapsto.serve.streaming)
 
 
 def _command(words: tuple[str, ...], around: dict[str, str]) -> None:
@@ -33,11 +35,26 @@ def _command(words: tuple[str, ...], around: dict[str, str]) -> None:
     sys.exit(main(list(words)))
 
 
+def _start() -> None:
+    """The process that is forked. Python 3.11 tells it no path, and it passes over what it cannot find: each
+    fork then took the 4 s."""
+    FORKS.set_forkserver_preload(["forked"])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join((os.path.dirname(__file__), before or ""))
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
 class Command:
     """`mapsto` and these words, begun."""
 
     def __init__(self, *words: str):
-        FORKS.set_forkserver_preload(["forked"])
+        _start()
         around = {name: value for name, value in os.environ.items() if name.startswith("MAPSTO_")}
         self._process: ForkServerProcess = FORKS.Process(target=_command, args=(words, around), daemon=True)
         self._process.start()

@@ -213,6 +213,14 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def hold(file: IO[bytes], path: Path) -> None:
+    """Lock an open file until it is closed, or its process dies. RunError: another process holds it."""
+    if not _take(file):
+        raise RunError(
+            f"{path} is being written by another process.\nWait for it, or end it, then try again."
+        )
+
+
 def is_locked(folder: Path) -> bool:
     """Is somebody writing it?"""
     try:
@@ -222,7 +230,7 @@ def is_locked(folder: Path) -> bool:
         return False
 
 
-def _take(file: IO[str]) -> bool:
+def _take(file: IO[Any]) -> bool:
     if sys.platform == "win32":
         import msvcrt
 

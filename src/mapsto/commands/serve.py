@@ -88,7 +88,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.serve.listening import listen, secure
 
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each damaged form
-    paths, port = named(asked.runs), _whole("port", asked.port, 0)
+    paths, port = named(asked.runs), whole("port", asked.port, 0)
     app = app_of(paths, _options(asked))
     with listen(asked.host, port) as place:
         encrypted = secure(asked.tls_certificate, asked.tls_key)
@@ -143,7 +143,7 @@ def _options(asked: argparse.Namespace) -> Options:
         urls=asked.allow_urls or "",
         watch=asked.watch,
         feedback=feedback,
-        threads=_whole("threads", asked.threads, 1) if asked.threads else 0,
+        threads=whole("threads", asked.threads, 1) if asked.threads else 0,
         trusted=asked.trust or (),
         log=None if asked.no_log else lambda line: print(line, flush=True),
         emit=_say,
@@ -159,11 +159,16 @@ def limits_of(asked: argparse.Namespace) -> Limits:
     }
     given = {name: value for name, value in given.items() if value is not None}
     if "wait" in given:
-        number, unit = re.fullmatch(r"\s*([\d.]*)\s*(\w*)\s*", given["wait"]).groups()  # type: ignore[union-attr]
-        if unit not in UNITS or not number:
-            raise ConfigError(f"--wait {given['wait']}: expected a time.\nWrite it as in: --wait 5ms")
-        given["wait"] = float(number) * UNITS[unit]
+        given["wait"] = milliseconds("wait", given["wait"])
     return options_of(Limits, given, "serve")
+
+
+def milliseconds(flag: str, text: str) -> float:
+    """5ms, 2s or 5. ConfigError: no time."""
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(ms|s|)\s*", text)
+    if not found:
+        raise ConfigError(f"--{flag} {text}: expected a time.\nWrite it as in: --{flag} 5ms")
+    return float(found[1]) * UNITS[found[2]]
 
 
 def _token(name: str) -> str:
@@ -182,7 +187,7 @@ def _token(name: str) -> str:
     return token
 
 
-def _whole(name: str, text: str, least: int) -> int:
+def whole(name: str, text: str, least: int) -> int:
     if not text.isdigit() or int(text) < least:
         raise ConfigError(f"--{name} {text}: expected a whole number from {least} on.")
     return int(text)

@@ -78,7 +78,7 @@ class Rows(Served):
 
     def read(self, rows: Sequence[Row], wish: Wish, most_pixels: int) -> Read:
         slots = self.signature.inputs
-        self._refuse_lacking(rows, slots, wish.missing_ok)
+        self._refuse_lacking(rows, slots, wish)
         problems: dict[int, str] = {}
         columns = {slot.column: self._cells(slot, rows, most_pixels, problems) for slot in slots}
         where = [f"row {i}" for i in range(len(rows))]
@@ -107,19 +107,19 @@ class Rows(Served):
                 cells.append(None)
         return cells
 
-    def _refuse_lacking(self, rows: Sequence[Row], slots: Sequence[Slot], missing_ok: bool) -> None:
+    def _refuse_lacking(self, rows: Sequence[Row], slots: Sequence[Slot], wish: Wish) -> None:
         """DataError: an input that no row names or, where inputs may lack, a name that is none."""
         held = dict.fromkeys(name for row in rows for name in row)
         lacking = [slot.column for slot in slots if not any(_names(slot, row) for row in rows)]
         known = [slot.column for slot in slots]
-        if lacking and not (missing_ok and len(lacking) < len(slots)):
+        if lacking and not (wish.missing_ok and len(lacking) < len(slots)):
             near = did_you_mean(lacking[0], held)
             way = "\nInputs may lack where the request says so: ?missing_ok=true" * (
                 len(lacking) < len(slots)
             )
             raise DataError(f"expected the field{'s' * (len(lacking) > 1)} {_listed(lacking)}; {near}{way}")
         unknown = [name for name in held if not any(_names(slot, {name: 0}) for slot in slots)]
-        if missing_ok and unknown:
+        if unknown and wish.missing_ok and not wish.others_ok:
             raise DataError(f"'{unknown[0]}' is no field.\n{did_you_mean(unknown[0], known)}")
 
     def decode(

@@ -20,10 +20,12 @@ Row = Mapping[str, Any]  # {column: JSON's value, or a file's bytes}
 
 @dataclass(frozen=True)
 class Wish:
-    """What a request wants beside the answers. probabilities: of every class; missing_ok: may inputs lack?"""
+    """What a request wants beside the answers. probabilities: of every class; missing_ok: may inputs lack?
+    others_ok: where they may, may rows name what is no input? An event does, of a request it is a slip."""
 
     probabilities: bool = False
     missing_ok: bool = False
+    others_ok: bool = False
 
 
 @dataclass(frozen=True)
