@@ -22,6 +22,7 @@ from mapsto.cells import Blob
 from mapsto.data.open import open_source
 from mapsto.errors import CellError, ConfigError, DataError, MapstoError
 from mapsto.types.audio import NOISE, QUIET, Audio, spectrum
+from mapsto.types.audio._frames import bands_of
 from mapsto.types.audio.files import Sound
 
 pytestmark = pytest.mark.usefixtures("without_reports", "one_thread")
@@ -187,7 +188,7 @@ def test_of_a_long_clip_the_loudest_part_is_read() -> None:
 
 def test_a_tone_lies_in_its_band_at_its_energy() -> None:
     for rate in (8000, 16_000, 44_100):
-        bands = spectrum.bands_of(rate)
+        bands = bands_of(rate)
         samples = torch.from_numpy((32767 * tone(1000, 0.2, rate, 1.0)).round().astype(np.int16))[None]
         found = spectrum.energies(samples, rate, bands)[0]
         centres = 700 * (10 ** (torch.linspace(*(2595 * np.log10(1 + np.array([20, rate / 2]) / 700)), bands + 2)[1:-1] / 2595) - 1)

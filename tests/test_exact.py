@@ -164,7 +164,9 @@ def test_a_command_that_is_stopped_outside_its_steps_says_so(
     for module, said in (("mapsto.api.open_source", "stopped before anything was learned"), ("mapsto.steps.finish.finish", "stopped. Go on with: mapsto resume")):
         with monkeypatch.context() as patch:
             patch.setattr(module, lambda *words: signal.raise_signal(number))
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
             assert main(words) == code
+            signal.signal(signal.SIGINT, before)
         assert said in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert api.resume(only_run(tmp_path), emit=ignore).status == "done"

@@ -103,12 +103,15 @@ COMMANDS: dict[str, Callable[[str, str, str], list[str]]] = {
     "sample": lambda run, plain, table: [run],
     "score": lambda run, plain, table: [run, "--text", "a"],
     "chat": lambda run, plain, table: [run],
+    "serve": lambda run, plain, table: [run, "--port", "0"],
+    "stream": lambda run, plain, table: [run, table, f"{run}-answers.jsonl"],
+    "export": lambda run, plain, table: [run],
     "train --from": lambda run, plain, table: [table, "a, b -> y", "--from", run, "--out", f"{run}-runs"],
 }
 
 
 def test_every_command_that_opens_a_run_is_here() -> None:
-    rest = {"cache", "check", "look", "plan", "runs"}
+    rest = {"cache", "call", "check", "look", "plan", "runs"}
     assert {name.split()[0] for name in COMMANDS} | rest == {*registry.names("commands"), "train"}
 
 

@@ -92,7 +92,7 @@ def _write(client: Client, asked: argparse.Namespace) -> int:
     if not asked.text:
         raise RunError(f"{asked.url}: writes texts.\nGive a beginning: --text 'Once upon'")
     for text in asked.text:
-        talks = client.description["writes"] == "messages"
+        talks = client.description["writes"] == "talk"
         for piece in client.write([{"role": "user", "content": text}] if talks else text):
             print(piece, end="", flush=True)
         print()

@@ -58,7 +58,6 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
-    import torch
     from threadpoolctl import threadpool_limits
 
     from mapsto.serve.drift import Drift
@@ -76,7 +75,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         state = Path(asked.state) if asked.state else None
         with closing(source.reader(asked.source, Opening(asked.follow, state, writer.path))) as reader:
             _refuse_csv(reader, how.csv)
-            torch.set_num_threads(served.threads)
+            served.use(served.threads)
             with threadpool_limits(served.threads):
                 served.warm()
                 drift = Drift(served.describe(), _say)

@@ -79,8 +79,8 @@ class Client:
                     said = json.loads(line[6:])
                     if "error" in said:
                         raise RunError(said["error"]["message"])
-                    if "text" in said:
-                        yield said["text"]
+                    if (piece := said.get("text")) is not None:
+                        yield piece
 
     def feedback(self, row: Any, **right: Any) -> None:
         """Keep the right answers to a row, where the server keeps any."""

@@ -46,7 +46,7 @@ def add(app: FastAPI, services: Mapping[str, Service]) -> None:
 class Text:
     """How a completion is told."""
 
-    wants, object, part = "text", "text_completion", "text_completion"
+    wants, object, part = "prose", "text_completion", "text_completion"
 
     @staticmethod
     def begins(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Text:
 
 
 class Chat(Text):
-    wants, object, part = "messages", "chat.completion", "chat.completion.chunk"
+    wants, object, part = "talk", "chat.completion", "chat.completion.chunk"
 
     @staticmethod
     def begins(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,15 +74,15 @@ def asked_text(description: Mapping[str, Any]) -> dict[str, Any]:
         "properties": {"role": {"enum": ["system", "user", "assistant"]}, "content": {"type": "string"}},
         "required": ["role", "content"],
     }
-    begins = {"messages": {"type": "array", "items": message}, "text": {"type": "string"}}
-    name = {"messages": "messages", "text": "prompt"}[description["writes"]]
+    talks = description["writes"] == "talk"
+    name = "messages" if talks else "prompt"
     properties = {
-        name: begins[description["writes"]],
+        name: {"type": "array", "items": message} if talks else {"type": "string"},
         "tokens": {"type": "integer", "minimum": 1},
         "temperature": {"type": "number", "minimum": 0},
         "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         "seed": {"type": "integer", "minimum": 0},
         "stream": {"type": "boolean", "default": False},
     }
-    schema = {"type": "object", "properties": properties, "required": [name] * (name == "messages")}
+    schema = {"type": "object", "properties": properties, "required": [name] * talks}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

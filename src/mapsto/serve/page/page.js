@@ -48,7 +48,7 @@ async function open(name) {
   at("examples").hidden = at("history-part").hidden = true;
   at("history").replaceChildren();
   at("answer").replaceChildren(el("p", { class: "quiet" }, "Nothing asked yet."));
-  if (run.writes) return (run.writes === "messages" ? talks : writes)(run, at("form"), at("answer"), tell);
+  if (run.writes) return (run.writes === "talk" ? talks : writes)(run, at("form"), at("answer"), tell);
   await rows(run);
 }
 

@@ -57,7 +57,7 @@ class Served:
     def describe(self) -> dict[str, Any]:
         """{"signature": a line; "inputs": [{"name", "field", "schema"}], what a row may hold; "outputs":
         [{"name", "columns": {field: column of an answer}, "classes"}]; "columns": of an answer; "writes":
-        "text", "messages" or ""; "explains": bool; "metrics": {output: {metric: value}}}."""
+        "prose", "talk" or ""; "explains": bool; "metrics": {output: {metric: value}}}."""
         raise TypeError(f"{type(self).__name__} does not describe itself")
 
     def answer(self, rows: Sequence[Row]) -> list[dict[str, Any]]:

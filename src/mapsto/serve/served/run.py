@@ -11,7 +11,7 @@ from mapsto.prediction import Prediction
 from mapsto.serve.served._rows import Rows, cell_of
 from mapsto.serve.served.base import Read, Row, Wish
 
-WRITES = {"sample": "text", "chat": "messages"}  # by the command that a run without inputs is used with
+WRITES = {"sample": "prose", "chat": "talk"}  # by the command that a run without inputs is used with
 
 
 class Run(Rows):
@@ -53,7 +53,7 @@ class Run(Rows):
 
     @property
     def writes(self) -> str:
-        """What it goes on with by itself: "text", "messages", or "" where it answers rows."""
+        """What it goes on with by itself: "prose", "talk", or "" where it answers rows."""
         if self.signature.inputs:
             return ""
         usage = self.run.output(self.signature.outputs[0].name).usage
@@ -101,13 +101,14 @@ class Run(Rows):
         from mapsto.run import writing
         from mapsto.types.text.conversation import in_order, messages_of
 
-        how = {name: value for name, value in asked.items() if name not in ("prompt", "messages")}
+        how = dict(asked)
+        prompt, talk = how.pop("prompt", None), how.pop("messages", None)
         options = options_of(Sampling, how, "write")
-        if "messages" in asked:
-            messages = in_order(messages_of(asked["messages"] or []) or ())  # [] is refused by it
+        if talk is not None or self.writes == "talk":
+            messages = in_order(messages_of(talk or []) or ())  # [] is refused by it
             yield from writing.replies(self.run, messages, options)[0]
         else:
-            pieces, _ = writing.written(self.run, str(asked.get("prompt") or ""), [0], options)
+            pieces, _ = writing.written(self.run, str(prompt or ""), [0], options)
             yield from (added[0] for added in pieces)
 
     def _effects(self) -> list[str]:
