@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint
 	$(BIN)/python -m pytest -n 2 tests/test_project.py tests/test_models.py tests/test_types.py tests/test_metrics.py

@@ -504,7 +504,7 @@ def test_a_port_in_use(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nowhere"], "expected a run"),
+        (["nowhere"], "or a run (a folder"),
         (["health=RUN"], "cannot be an address"),
         (["RUN", "RUN"], "two runs are called"),
         (["RUN", "--wait", "soon"], "--wait 5ms"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,12 +35,12 @@ def _unpacked(cells: nn.LSTM | nn.GRU, values: Tensor, lengths: Tensor) -> Tenso
     return values
 
 
-def _one_way(cells: nn.LSTM | nn.GRU, values: Tensor, weights: list[Tensor]) -> Tensor:
+def _one_way(cells: nn.LSTM | nn.GRU, values: Tensor, weights: Sequence[Tensor]) -> Tensor:
     start = values.new_zeros(1, values.shape[0], cells.hidden_size)
     lstm = isinstance(cells, nn.LSTM)
     begin: Any = (start, start) if lstm else start
     run: Any = torch.lstm if lstm else torch.gru
-    found = run(values, begin, weights, cells.bias, 1, 0.0, False, False, True)[0]
+    found = run(values, begin, list(weights), cells.bias, 1, 0.0, False, False, True)[0]
     # which torch takes to be as long as in the example: picked by number the length is open again
     return found.index_select(1, torch.arange(values.shape[1], device=values.device))
 

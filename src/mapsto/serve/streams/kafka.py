@@ -38,7 +38,7 @@ class Kafka(Place):
 
 def _library() -> Any:
     try:
-        import confluent_kafka
+        import confluent_kafka  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise RunError(
             'topics need the library confluent-kafka, which is not installed: pip install "mapsto[kafka]"'
