@@ -24,7 +24,7 @@ check: lint
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check src tests examples benchmarks
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --threads 2 --pythonpath $(BIN)/python
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

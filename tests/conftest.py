@@ -47,6 +47,14 @@ def without_reports() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def two_nets() -> Iterator[None]:
+    """Small tables are learned by two nets of folds instead of five, where it is something else that is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mapsto.recipes.tables.NETS", 2)
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets; tests that need it skip where it is absent."""

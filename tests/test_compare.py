@@ -27,7 +27,7 @@ from mapsto.run import Run
 from mapsto.types.categories import Categories
 from mapsto.types.number import Number
 
-pytestmark = pytest.mark.usefixtures("without_reports")
+pytestmark = pytest.mark.usefixtures("without_reports", "two_nets")
 
 SMALL = "mlp(nets=1,width=32,depth=2,members=4,adapter=output)"
 

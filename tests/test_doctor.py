@@ -30,7 +30,7 @@ from mapsto.errors import MapstoError, Stopped
 from mapsto.registry import module, names
 from mapsto.run import Run
 
-pytestmark = pytest.mark.usefixtures("without_reports")
+pytestmark = pytest.mark.usefixtures("without_reports", "two_nets")
 
 Made = Callable[[str], Run]
 

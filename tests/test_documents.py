@@ -58,7 +58,7 @@ def run(line: str) -> int:
     return main(words + list(SLOW if words[0] == "plan" else ()))
 
 
-def test_marked_blocks_run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None) -> None:
+def test_marked_blocks_run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None, two_nets: None) -> None:
     """All pages in one test: later ones use earlier ones' runs, and tests are shared out among processes."""
     ask = reporting.ask
     monkeypatch.chdir(place)

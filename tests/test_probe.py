@@ -72,7 +72,7 @@ def test_a_linear_model_of_features_that_are_made_once(rows: Path, public, tmp_p
         found = net(test.inputs)["label"].softmax(-1).numpy()
 
     np.testing.assert_allclose(found, answers(*sides, run.output("label"))["linear"]["probability"], atol=1e-3)
-    assert sum(encoded) <= 2 * sum(run.record["rows"].values()), encoded
+    assert sum(encoded) <= 2 * sum(run.record["rows"].values()) + 64, encoded  # of the probe's candidates
     theirs, kept = transformers.AutoModel.from_pretrained(public("bert")).state_dict(), net.body.public.state_dict()
     assert all(torch.equal(kept[name], value) for name, value in theirs.items() if name in kept)
     assert [line for line in run.record["said"] if "none of its" in line]

@@ -28,7 +28,7 @@ from mapsto.outputs.regression import Regression
 from mapsto.prediction.table import BOOKS, columns
 from mapsto.run import Run
 
-pytestmark = pytest.mark.usefixtures("without_reports")
+pytestmark = pytest.mark.usefixtures("without_reports", "two_nets")
 
 SMALL = "mlp(width=32,depth=2,members=4,adapter=output)"
 

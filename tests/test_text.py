@@ -36,7 +36,7 @@ from mapsto.types.text.pretrained import PUBLIC
 from mapsto.types.text.stems import Texts
 from mapsto.types.text.tokenizers import FIRST, MISSING, START, UNKNOWN, in_short_words, learn_tokenizer
 
-pytestmark = pytest.mark.usefixtures("without_reports")
+pytestmark = pytest.mark.usefixtures("without_reports", "two_nets")
 
 KINDS = ("words", "bpe", "char", "ngrams")
 CORPUS = [
