@@ -316,6 +316,8 @@ def test_what_is_there_is_not_written_over(bars: tuple[Run, Path]) -> None:
 
 
 def test_another_form_is_refused_with_those_there_are(bars: tuple[Run, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(bars[1])]) == 2
+    assert "is an export already" in capsys.readouterr().err
     assert main(["export", str(bars[0].path), "--to", "tensorrt"]) == 2
     assert "expected a form of export, got 'tensorrt'.\nchoices: " in capsys.readouterr().err
 
@@ -423,6 +425,8 @@ def test_what_a_graph_is_given_is_what_the_net_was(kind: str, monkeypatch: pytes
         with monkeypatch.context() as patch:
             patch.setattr(torch.compiler, "is_exporting", lambda: True)
             found = [stem(view) for view in fitted.views(fitted.from_graph(given))]
+        if width is None and (sparse := fitted.plain_tensor(stem, fitted.from_graph(given))) is not None:
+            torch.testing.assert_close(sparse.to_dense(), found[0], atol=2e-4, rtol=1e-4)
         mean = [torch.stack([_dense(one) for one in side]).mean(0) for side in (wanted, found)]
         wide = min(one.shape[1] for one in mean)
         torch.testing.assert_close(mean[1][:, :wide], mean[0][:, :wide], atol=2e-4, rtol=1e-4)

@@ -17,7 +17,7 @@ from mapsto.deploy import _card, _graph, _parity
 from mapsto.errors import ConfigError, RunError
 from mapsto.events import Emit
 from mapsto.files import disk_error, sha256, write_json, write_text
-from mapsto.lite.exported import FILE, FORMAT, MODEL, PARITY, Exported, onnxruntime
+from mapsto.lite.exported import FILE, FORMAT, MODEL, PARITY, Exported, is_export, onnxruntime
 from mapsto.registry import module, names
 from mapsto.run import Run
 
@@ -76,6 +76,8 @@ def export(
         forms = ", ".join(names("deploy"))
         raise ConfigError(f"--to: expected a form of export, got '{to}'.\nchoices: {forms}")
     form = module("deploy", to)
+    if is_export(path):
+        raise ConfigError(f"{path}: is an export already.\nExport the run that it was made of.")
     run = Run.open(path)
     target = Path(out) if out else run.path.with_name(f"{run.path.name}-{to}")
     if target.exists():
@@ -87,7 +89,9 @@ def export(
     store = store_of(run, lambda: reopen(run), emit)
     with _all_or_nothing(target) as folder:
         making = Making(run, store, folder, target, most_loss)
-        emit({"event": "export", "to": to, "run": str(run.path)})
+        emit(
+            {"event": "note", "text": f"exporting {run.path.name} to {to}: its graph, then both on its rows"}
+        )
         said = form.write(making)
         parity = _proved(making, form, said)
         write_json(folder / PARITY, parity)

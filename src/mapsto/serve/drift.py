@@ -67,7 +67,7 @@ def _is_wrong(output: Mapping[str, Any], row: Mapping[str, Any], answer: Mapping
     if truth is None or truth == "":
         return None
     if output["classes"]:
-        return str(answer[columns["value"]]) != str(truth)
+        return str(answer[columns["value"]]) != str(truth).strip()  # classes are read without blanks around
     low, high = (answer.get(columns.get(end, "")) for end in ("low", "high"))
     try:
         return None if low is None or high is None else not low <= float(truth) <= high

@@ -113,7 +113,7 @@ class Rows(Served):
         lacking = [slot.column for slot in slots if not any(_names(slot, row) for row in rows)]
         known = [slot.column for slot in slots]
         if lacking and not (wish.missing_ok and len(lacking) < len(slots)):
-            near = did_you_mean(lacking[0], held)
+            near = did_you_mean(lacking[0], held).replace("choices: ", "found ")
             way = "\nInputs may lack where the request says so: ?missing_ok=true" * (
                 len(lacking) < len(slots)
             )

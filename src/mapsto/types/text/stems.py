@@ -253,7 +253,7 @@ class PlainBag(nn.Module):
 
     def sparse_tensor(self, texts: Texts) -> Tensor:
         """The same, sparse and coalesced, where the texts lie."""
-        if texts.bags is None:
+        if not isinstance(texts.bags, Ragged):  # tokens alone, or what a graph is given
             return PlainBag.forward(self, texts).to_sparse()
         bucket, weight = texts.bags.flat[:, 0].long(), texts.bags.flat[:, 1]
         mine = ((bucket >= self.each) == self.upper).nonzero()[:, 0]
