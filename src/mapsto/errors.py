@@ -72,6 +72,20 @@ class Stopped(Exception):
     """A training was asked to save and leave (SIGTERM), to be resumed later: no error of anybody's."""
 
 
+# What data that nobody thought of, or a net's arithmetic, may raise where one thing's failure must not end
+# the others: a question's, a request's, an event's.
+FAILURES = (
+    MapstoError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    ArithmeticError,
+    OSError,
+)
+
+
 def did_you_mean(word: str, choices: Iterable[str], most: int = 12) -> str:
     """The tail of a message: nearest match first, then the choices (at most `most` of them)."""
     names = sorted(str(choice) for choice in choices)

@@ -19,7 +19,8 @@ from mapsto.blocks import Paragraph, Section
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.data.store import Store, stored
-from mapsto.errors import ConfigError, DataError, MapstoError, RunError, did_you_mean
+from mapsto.errors import FAILURES as ERRORS
+from mapsto.errors import ConfigError, DataError, RunError, did_you_mean
 from mapsto.events import Emit
 from mapsto.learners.base import Learner
 from mapsto.lite.rows import located
@@ -62,17 +63,7 @@ QUICK = 0.2
 # What data that nobody thought of, a net's arithmetic, the machine or a question from outside may do: a
 # finished training must not end in
 # a traceback, so the question then says so in place of an answer.
-FAILURES = (
-    MapstoError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    ArithmeticError,
-    MemoryError,
-    OSError,
-)
+FAILURES = (*ERRORS, MemoryError)
 
 
 class PredictionsBySplit(Mapping[str, Predictions]):

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapsto.cells import shorten
-from mapsto.errors import DataError, MapstoError
+from mapsto.errors import FAILURES, DataError, MapstoError
 from mapsto.serve.limits import Limits
 from mapsto.serve.served.base import Row, Served, Wish
 from mapsto.serve.streams.base import Event, Reader, Writer
-from mapsto.serve.worker import FAILURES
 
 IDLE = 0.2  # seconds after which it is looked whether to stop
 Answer = dict[str, Any]

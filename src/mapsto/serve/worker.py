@@ -15,23 +15,11 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from mapsto.errors import MapstoError
+from mapsto.errors import FAILURES, MapstoError
 from mapsto.registry.trust import trust_all
 from mapsto.serve.served import opened
 from mapsto.serve.served.base import Served
 
-# What a request may do to a net: it is told of that request, for others stand beside it. Memory that is out
-# ends the worker, which is replaced.
-FAILURES = (
-    MapstoError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    ArithmeticError,
-    OSError,
-)
 REFUSED, FAILED = "refused", "failed"  # a request that cannot be answered; one that broke the net
 
 
@@ -72,7 +60,7 @@ class Worker:
         """What became of a request."""
         try:
             found = work()
-        except FAILURES as problem:
+        except FAILURES as problem:  # told of this request alone; memory that is out ends the worker
             self.written.pop(number, None)
             kind = REFUSED if isinstance(problem, MapstoError) else FAILED
             why = str(problem) if kind == REFUSED else f"{type(problem).__name__}: {problem}"
