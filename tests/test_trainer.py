@@ -251,6 +251,17 @@ def test_slow_steps_are_tried_with_fewer_threads() -> None:
     assert decided([0.3, 0.1], planned=0.0) == []  # nothing was planned, nothing is known
 
 
+def test_all_threads_are_tried_again_when_neighbours_may_be_gone() -> None:
+    fewer = [0.1, 0.5, *[0.2] * 5]  # 40 steps each: slow, and then 40 s with fewer threads
+    assert decided(fewer[:-1]) == [2]
+    assert decided(fewer) == [2, 4]
+    assert decided([*fewer, 0.1, 0.1]) == [2, 4]  # they are free again, and stay
+    assert decided([*fewer, 0.5]) == [2, 4, 2]  # they are not
+    assert decided([*fewer, 0.5, *[0.2] * 7]) == [2, 4, 2]  # and are left alone for twice as long
+    assert decided([*fewer, 0.5, *[0.2] * 8, 0.1]) == [2, 4, 2, 4]
+    assert decided([*fewer, 0.1, 0.5]) == [2, 4, 2]  # neighbours come back
+
+
 def test_threads_that_were_decided_on_are_reproduced(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     monkeypatch.setattr("mapsto.training.threads.SLOW", 0.0)  # every step is slow
