@@ -55,7 +55,7 @@ LONG_FUNCTIONS = {
     *("steps/prepare.py:prepare", "steps/rows.py:fit_types", "steps/rows.py:make_ready"),
 }
 FLAGS = {
-    "train": "--trust --out --name --from --lora --model --learner --metric --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow "
+    "train": "--trust --out --name --from --lora --fit-into --model --learner --metric --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow "
     "--minutes --steps --epochs --until --patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup "
     "--schedule --clip --ema --precision --seed --device --threads --devices --plan --no-samples --positive --json --debug",
     "check": "--fix --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --json --debug",

@@ -91,6 +91,7 @@ def fit(
             if not run.chosen:
                 prepare(run, source or reopen(run), emit)
             store = store_of(run, lambda: source or reopen(run), emit)
+            _fit_into(run, store, emit)
             emit(
                 {"event": "fit", "run": str(run.path), "choice": str(run.choice), "rows": store.size("train")}
             )
@@ -339,14 +340,26 @@ def _report_and_tell(
     emit: Emit,
     made: Mapping[str, Predictions] | None = None,
 ) -> None:
-    """Write the report, then tell the result; the result in any case."""
+    """Write the report, behind the export where one was asked for, then tell the result; that in any case."""
     from mapsto.report import reporting
 
     page = ""
     try:
+        if run.settings.fit_into:
+            from mapsto.deploy._fitting import export_that_fits
+
+            export_that_fits(run, emit)
         page = reporting.written(run, source, emit, made)
     finally:
         emit({**done, "report": page})
+
+
+def _fit_into(run: Run, store: Any, emit: Emit) -> None:
+    """Narrow the net to what `--fit-into` asks for, once."""
+    if run.settings.fit_into and "fits" not in run.record:
+        from mapsto.deploy._fitting import fit_into  # exports, which no other training imports
+
+        fit_into(run, store, emit)
 
 
 @contextmanager

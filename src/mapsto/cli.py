@@ -34,7 +34,7 @@ from mapsto.commands.base import (
     takes_trust,
     takes_words,
 )
-from mapsto.config import GROUPS, VERSION
+from mapsto.config import GROUPS, PLAIN, VERSION
 from mapsto.errors import MapstoError, RunError, Stopped, did_you_mean, printable
 from mapsto.registry import module, names
 
@@ -129,6 +129,11 @@ def _train_arguments(command: Parser) -> None:
         "--lora",
         metavar="RANK",
         help="with --from hub:…, train adapters of this rank in place of all weights",
+    )
+    command.add_argument(
+        "--fit-into",
+        metavar="SIZE, TIME",
+        help='make the net so small that its export keeps these: "2 MB, 5 ms", of one row on one core',
     )
     for group in GROUPS:
         settings(command, group)
@@ -293,13 +298,7 @@ def _remembering(emit: Any, runs: list[str]) -> Any:
 
 def _options(asked: argparse.Namespace) -> dict[str, Any]:
     """What was given, by name. Text stays text: the settings check and convert it."""
-    known = [spot.name for group in GROUPS for spot in dataclasses.fields(group)] + [
-        "model",
-        "learner",
-        "metric",
-        "start",
-        "lora",
-    ]
+    known = [*(spot.name for group in GROUPS for spot in dataclasses.fields(group)), *PLAIN]
     return {name: getattr(asked, name) for name in known if getattr(asked, name, None) is not None}
 
 

@@ -29,7 +29,7 @@ NAMES = {int: "a whole number", float: "a finite number", bool: "true or false",
 def setting(default: Any, says: str, **more: Any) -> Any:
     """A dataclass field with its sentence; `choices=(…)` restricts it, `above=0`, `below=1` and `most=1`
     bound it; `several=True`: texts separated by commas, also given as a list; `metavar`: what the flag
-    takes."""
+    takes; `narrows=8`: a width, of which a smaller net has less, in multiples of this."""
     return field(default=default, metadata={"help": says, **more})
 
 
@@ -153,6 +153,7 @@ class Report:
 
 
 GROUPS: tuple[type, ...] = (Reading, Budget, Training, Report)
+PLAIN = ("model", "learner", "metric", "start", "lora", "fit_into")  # settings beside those of the groups
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ class Settings:
         None  # a run whose model, rooms and weights it starts from, or hub:… for a public model
     )
     lora: str | None = None  # rank of the adapters that alone are trained of a public model
+    fit_into: str | None = None  # what an export of it may take: "2 MB, 5 ms"
 
     @property
     def public(self) -> dict[str, Any]:
@@ -189,20 +191,21 @@ class Settings:
     def from_json(cls, record: Mapping) -> Settings:
         """The inverse of `to_json`. ConfigError: not what a record of settings holds."""
         rest = {key: record[key] for key in ("model", "learner", "metric")}
+        more = {key: record.get(key) for key in ("lora", "fit_into")}
         groups = (
             from_record(Reading, record["reading"]),
             from_record(Budget, record["budget"]),
             from_record(Training, record["training"]),
             from_record(Report, record.get("report", {})),
         )
-        return cls(*groups, **rest, start=record.get("start"), lora=record.get("lora"))
+        return cls(*groups, **rest, start=record.get("start"), **more)
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Flat options (`minutes=5, model="resnet"`) -> Settings. ConfigError names the option and the nearest
     match."""
     known = {f.name: group for group in GROUPS for f in dataclasses.fields(group)}
-    plain = ("model", "learner", "metric", "start", "lora")
+    plain = PLAIN
     for name in options:
         if name not in known and name not in plain:
             raise ConfigError(f"unknown option '{name}'.\n{did_you_mean(name, [*known, *plain], most=40)}")

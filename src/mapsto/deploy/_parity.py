@@ -250,7 +250,5 @@ def _environment() -> dict[str, str]:
     """Of a process that finds this mapsto."""
     import os
 
-    import mapsto
-
-    root = str(Path(mapsto.__file__).parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}

@@ -21,11 +21,11 @@ number a row.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,8 @@ class ReferenceSet:
     unit: float
 
     @classmethod
-    def of(cls, rows: np.ndarray) -> ReferenceSet:
-        """rows (m, D)."""
+    def of(cls, rows: np.ndarray, most: int = MOST_ROWS, axes_kept: int = AXES) -> ReferenceSet:
+        """rows (m, D), of which `most` are kept, on so many axes."""
         from scipy.linalg import eigh
 
         centre = rows.mean(0)
@@ -76,11 +76,11 @@ class ReferenceSet:
         unit = float(np.sqrt((moved**2).sum(1).mean())) or 1.0
         width = moved.shape[1]
         values, vectors = eigh(
-            moved.T @ moved / unit**2, subset_by_index=(max(0, width - AXES), width - 1)
+            moved.T @ moved / unit**2, subset_by_index=(max(0, width - axes_kept), width - 1)
         )  # ascending
         axes = vectors[:, values > 1e-9 * max(values[-1], 1e-30)][:, ::-1]
         cloud = cls(centre.astype(np.float32), _kept(axes), np.empty((0, 0)), np.empty(0), unit)
-        points, left = cloud.place(rows)
+        points, left = cloud.place(rows[chosen(len(rows), most)])
         return cls(cloud.centre, cloud.axes, _kept(points), _kept(left), unit)
 
     def place(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -240,7 +240,7 @@ class FeatureHook:
 def _ranked(figures: np.ndarray) -> np.ndarray:
     """Along the first side: what a new row stays below with probability .98; the largest where rows are fewer
     than 49."""
-    return np.sort(figures, 0)[min(len(figures), ceil((len(figures) + 1) * QUANTILE)) - 1]
+    return np.sort(figures, 0)[min(len(figures), math.ceil((len(figures) + 1) * QUANTILE)) - 1]
 
 
 class HiddenStates:
@@ -273,23 +273,33 @@ class HiddenStates:
 
 
 def learn(
-    looking: FeatureHook, store: Batches, train: HiddenStates, validation: HiddenStates
+    looking: FeatureHook,
+    store: Batches,
+    train: HiddenStates,
+    validation: HiddenStates,
+    most_bytes: float = math.inf,
 ) -> Novelty | None:
-    """From at most 2,000 training and as many validation rows, keyed samples. None for fewer than 50 rows of
-    either."""
+    """From at most 2,000 training and as many validation rows, keyed samples; fewer where they would take
+    more than `most_bytes`. None for fewer than 50 rows of either."""
     if min(len(train), len(validation)) < FEWEST:
         return None
     with threadpool_limits(1, user_api="blas"):  # whose threads spin against each other on a busy machine
-        return _learned(looking, store, train, validation)
+        return _learned(looking, store, train, validation, most_bytes)
 
 
-def _learned(looking: FeatureHook, store: Batches, train: HiddenStates, validation: HiddenStates) -> Novelty:
+def _learned(
+    looking: FeatureHook,
+    store: Batches,
+    train: HiddenStates,
+    validation: HiddenStates,
+    most_bytes: float,
+) -> Novelty | None:
     sides = []
     for rows, hidden in (train.arrays(), validation.arrays()):
         at = chosen(len(rows), MOST_ROWS)
         parts = [at[low : low + PIECE] for low in range(0, len(at), PIECE)]
         sides.append(joined([looking.score(store.batch(rows[part]), hidden[part]) for part in parts]))
-    return fitted(*sides)
+    return fitted(sides[0], sides[1], most_bytes)
 
 
 def joined(parts: Sequence[OodFeatures]) -> OodFeatures:
@@ -297,10 +307,28 @@ def joined(parts: Sequence[OodFeatures]) -> OodFeatures:
     return OodFeatures(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def fitted(train: OodFeatures, validation: OodFeatures) -> Novelty:
-    """From rows as they are seen."""
+def kept_within(most_bytes: float, widths: Sequence[int]) -> tuple[int, int]:
+    """(training rows, axes) that are kept of spaces of so many features: as many axes as take at most half of
+    the bytes, and rows for the rest; in 16 bits, but for centres in 32."""
+    for axes in (AXES, 32, 16, 8, 4):
+        fixed = sum(2 * width * min(axes, width) + 4 * width for width in widths)
+        if fixed <= most_bytes / 2:
+            break
+    each = sum(2 * min(axes, width) + 2 for width in widths)
+    return int(min(MOST_ROWS, max(0.0, (most_bytes - fixed) / each))), axes
+
+
+def fitted(train: OodFeatures, validation: OodFeatures, most_bytes: float = math.inf) -> Novelty | None:
+    """From rows as they are seen. None where fewer than 50 of them would fit."""
+    most, axes = kept_within(most_bytes, (train.net.shape[1], train.plain.shape[1]))
+    if most < FEWEST:
+        return None
     first = Novelty(
-        ReferenceSet.of(train.net), ReferenceSet.of(train.plain), (), 1.0, len(validation.range_violation)
+        ReferenceSet.of(train.net, most, axes),
+        ReferenceSet.of(train.plain, most, axes),
+        (),
+        1.0,
+        len(validation.range_violation),
     )
     figures = first.figures(validation)
     floors = np.r_[np.full(3, FLOOR), np.ones(figures.shape[1] - 3)]

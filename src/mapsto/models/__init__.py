@@ -66,6 +66,21 @@ def defaults(name: str, facts: Any, options: Mapping[str, Any], found: Mapping[s
     return file.defaults(facts, replace(config(name, options), **found)) if "defaults" in vars(file) else {}
 
 
+def narrowed(name: str, options: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """Options of the same architecture with about `share` of its weights: its widths times the root of it."""
+    asked = config(name, options)
+    widths = {
+        spot.name: (getattr(asked, spot.name), spot.metadata["narrows"])
+        for spot in fields(asked)
+        if "narrows" in spot.metadata
+    }
+    less = {
+        name: max(min(width, step), int(width * share**0.5) // step * step)
+        for name, (width, step) in widths.items()
+    }
+    return {**options, **less} if share < 1 else dict(options)
+
+
 def solved(name: str, options: Mapping[str, Any]) -> bool:
     """Are its weights solved (`mapsto.steps.solve`) rather than learned step by step? Most learn."""
     return _is_solved(name, config(name, options))

@@ -27,7 +27,9 @@ GRID = 6  # pixels a side the wide layers see at most
 
 @dataclass(frozen=True)
 class Config:
-    width: int = setting(96, "channels of the first convolution; the others keep the paper's ratios", above=2)
+    width: int = setting(
+        96, "channels of the first convolution; the others keep the paper's ratios", above=2, narrows=8
+    )
     units: int | None = setting(None, "units of the two wide layers (4096; 1024 below 160 pixels)", above=0)
     dropout: float = setting(0.5, "share of units dropped before each wide layer", above=-1e-9, below=1)
     norm: str = setting(

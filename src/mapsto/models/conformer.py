@@ -36,7 +36,7 @@ from mapsto.signature import Signature
 
 @dataclass(frozen=True)
 class Config:
-    width: int = setting(144, "width of a token", above=0)
+    width: int = setting(144, "width of a token", above=0, narrows=8)
     depth: int = setting(4, "blocks", above=0)
     heads: int = setting(4, "attention heads", above=0)
     kernel: int = setting(15, "tokens that a convolution looks at; an odd number", above=0)

@@ -35,8 +35,8 @@ class Config:
     mix: str = setting(
         "concat", "how inputs meet: side by side in an MLP, or by attention", choices=("concat", "attention")
     )
-    token: int = setting(64, "width of an input's token", above=0)
-    width: int = setting(256, "units of the MLP's layers", above=0)
+    token: int = setting(64, "width of an input's token", above=0, narrows=8)
+    width: int = setting(256, "units of the MLP's layers", above=0, narrows=8)
     depth: int = setting(2, "layers of the MLP", above=0)
     members: int = setting(1, "nets in one after the tokens, sharing their weights (TabM)", above=0)
     blocks: int | None = setting(None, "attention blocks, with mix=attention (2)", above=0)

@@ -31,7 +31,7 @@ EPS = 1e-6  # below which a vector is no longer brought to length 1
 
 @dataclass(frozen=True)
 class Config:
-    width: int = setting(256, "width of a token", above=0)
+    width: int = setting(256, "width of a token", above=0, narrows=8)
     depth: int = setting(6, "blocks", above=0)
     heads: int = setting(4, "attention heads", above=0)
     kv_heads: int | None = setting(

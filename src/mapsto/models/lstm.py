@@ -21,8 +21,8 @@ from mapsto.signature import Signature
 
 @dataclass(frozen=True)
 class Config:
-    token: int = setting(128, "width of a token", above=0)
-    width: int = setting(96, "units of each direction", above=0)
+    token: int = setting(128, "width of a token", above=0, narrows=8)
+    width: int = setting(96, "units of each direction", above=0, narrows=8)
     layers: int = setting(1, "layers", above=0)
     cell: str = setting("lstm", "the recurrent cell", choices=("lstm", "gru"))
     both: bool = setting(True, "read in both directions")

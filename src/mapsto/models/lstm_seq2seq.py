@@ -29,8 +29,10 @@ from mapsto.types.text.tokenizers import PADDING
 
 @dataclass(frozen=True)
 class Config:
-    token: int = setting(192, "width of a token", above=0)
-    width: int = setting(256, "units of the writing net, and of both directions of the reading one", above=1)
+    token: int = setting(192, "width of a token", above=0, narrows=8)
+    width: int = setting(
+        256, "units of the writing net, and of both directions of the reading one", above=1, narrows=8
+    )
     layers: int = setting(1, "layers of each", above=0)
     dropout: float = setting(0.3, "share dropped of token values and between layers", above=-1e-9, below=1)
     shared: bool = setting(False, "one vocabulary for what is read and what is written")

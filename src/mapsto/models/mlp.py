@@ -38,7 +38,7 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Config:
-    width: int = setting(256, "units of a layer", above=0)
+    width: int = setting(256, "units of a layer", above=0, narrows=8)
     depth: int = setting(3, "layers", above=0)
     members: int = setting(1, "nets in one, sharing their weights (TabM; 16 to 32 help on tables)", above=0)
     adapter: str = setting(
@@ -50,7 +50,7 @@ class Config:
         "signs", "how those scales are drawn: ±1, or from a normal distribution", choices=("signs", "normal")
     )
     dropout: float = setting(0.1, "share of units dropped after each layer", above=-1e-9, below=1)
-    embedding: int = setting(16, "width of a cell's token", above=0)
+    embedding: int = setting(16, "width of a cell's token", above=0, narrows=2)
     activation: str = setting("relu", "activation", choices=tuple(ACTIVATIONS))
     norm: str = setting("none", "normalisation before the activation", choices=("none", "layer", "batch"))
     init: str = setting(

@@ -21,7 +21,7 @@ from mapsto.signature import Signature
 
 @dataclass(frozen=True)
 class Config:
-    width: int = setting(16, "width of an n-gram's vector", above=0)
+    width: int = setting(16, "width of an n-gram's vector", above=0, narrows=2)
 
 
 def wants(signature: Signature, config: Config) -> dict[str, dict[str, Any]]:

@@ -32,8 +32,8 @@ WINDOWS = (5, 15, 41)  # words around a word in which those of the others are co
 
 @dataclass(frozen=True)
 class Config:
-    token: int = setting(64, "width of a word's vector", above=0)
-    width: int = setting(64, "units of each direction", above=0)
+    token: int = setting(64, "width of a word's vector", above=0, narrows=8)
+    width: int = setting(64, "units of each direction", above=0, narrows=8)
     dropout: float = setting(0.4, "share dropped of word vectors and of what was read", above=-1e-9, below=1)
 
 

@@ -31,7 +31,7 @@ from mapsto.types.text.tokenizers import PADDING
 
 @dataclass(frozen=True)
 class Config:
-    width: int = setting(256, "width of a token", above=0)
+    width: int = setting(256, "width of a token", above=0, narrows=8)
     depth: int = setting(3, "blocks of the encoder", above=0)
     decoder: int = setting(3, "blocks of the decoder", above=0)
     heads: int = setting(4, "attention heads", above=0)

@@ -21,8 +21,8 @@ from mapsto.signature import Signature
 
 @dataclass(frozen=True)
 class Config:
-    token: int = setting(96, "width of a word's vector", above=0)
-    width: int = setting(96, "units of each direction", above=0)
+    token: int = setting(96, "width of a word's vector", above=0, narrows=8)
+    width: int = setting(96, "units of each direction", above=0, narrows=8)
     layers: int = setting(1, "layers", above=0)
     dropout: float = setting(0.5, "share dropped of word vectors and of what was read", above=-1e-9, below=1)
 

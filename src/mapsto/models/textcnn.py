@@ -27,8 +27,8 @@ STRIDE = 4  # neighbouring places that are read together
 
 @dataclass(frozen=True)
 class Config:
-    token: int = setting(128, "width of a token", above=0)
-    channels: int = setting(100, "patterns looked for, of each length", above=0)
+    token: int = setting(128, "width of a token", above=0, narrows=4)
+    channels: int = setting(100, "patterns looked for, of each length", above=0, narrows=4)
     runs: str = setting("2 3 4", "lengths of the patterns in tokens, separated by spaces")
     layers: int = setting(0, "convolutions over five tokens before, each with a residual", above=-1)
     places: int = setting(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsto.blocks import Block, Code, Paragraph, Section, Table
-from mapsto.config import GROUPS, Reading
+from mapsto.config import GROUPS, PLAIN, Reading
 from mapsto.files import read_json_lines
 from mapsto.report.facts import named
 from mapsto.report.learning import held_out
@@ -97,11 +97,7 @@ def _placed(run: Run, at: Path) -> dict[str, str]:
 def wishes(run: Run) -> dict[str, Any]:
     """What was asked for beyond the defaults, by option."""
     settings = run.settings
-    found = {
-        name: getattr(settings, name)
-        for name in ("model", "learner", "metric", "start", "lora")
-        if getattr(settings, name) is not None
-    }
+    found = {name: getattr(settings, name) for name in PLAIN if getattr(settings, name) is not None}
     for group in GROUPS:
         held = next(value for value in vars(settings).values() if isinstance(value, group))
         found |= {

@@ -88,6 +88,7 @@ RECORD = {  # what of run.json is checked before anything of it is used
     "novelty?": dict[str, Any],
     "learned?": dict[str, Any],
     "cautions?": list[str],
+    "fits?": {"asked": str, "tried": list[Any]},
     "cost?": {"phases?": Each({"seconds": float, "processor_seconds": float}), "memory?": float},
     "fold?": int,
     "rows_before?": int,

@@ -11,7 +11,7 @@ from mapsto.errors import ConfigError
 from mapsto.models import config, solved
 from mapsto.registry import entry
 from mapsto.signature import parse_call
-from mapsto.training.budget import goal_of
+from mapsto.training.budget import goal_of, limit_of
 from mapsto.training.machine import choose_device
 
 
@@ -45,6 +45,9 @@ def check_early(settings: Settings) -> None:
             "--from and --folds: the run that it starts from has perhaps seen the rows of every fold.\nKeep"
             " one of them."
         )
+    if settings.fit_into is not None:
+        limit_of(settings.fit_into)
+        _refuse_fitting(settings)
     _refuse_budget(settings)
     choose_device(settings.training.device)
     for column_type, asked in (("models", settings.model), ("learners", settings.learner)):
@@ -64,6 +67,14 @@ def _refuse_budget(settings: Settings) -> None:
             f"model '{settings.model}' is solved at once: a budget would change nothing.\nLeave --minutes,"
             " --steps and --epochs out, or take a model that learns by steps, as linear."
         )
+
+
+def _refuse_fitting(settings: Settings) -> None:
+    """What hinders a net from being made smaller."""
+    for flag, asked in (("--from", settings.start), ("--folds", settings.reading.folds)):
+        if asked:
+            why = "its net has a size already" if flag == "--from" else "every fold would get another net"
+            raise ConfigError(f"--fit-into and {flag}: {why}.\nKeep one of them.")
 
 
 def absolute(settings: Settings) -> Settings:

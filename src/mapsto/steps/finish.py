@@ -27,6 +27,7 @@ from mapsto.source import SPLITS
 from mapsto.steps.baselines import compare_baselines
 from mapsto.steps.cautions import cautions
 from mapsto.training import memory
+from mapsto.training.budget import limit_of
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
 
@@ -201,7 +202,7 @@ def _novelty(
     where there can be none."""
     looking = ood.FeatureHook.at(learner.model, run.signature, run.types)
     learned = (
-        ood.learn(looking, store, heard["train"], heard["validation"])
+        ood.learn(looking, store, heard["train"], heard["validation"], _most_bytes(run))
         if looking and len(heard) == 2
         else None
     )
@@ -210,6 +211,12 @@ def _novelty(
         return None
     learned.save(run.path)
     return learned.record()
+
+
+def _most_bytes(run: Run) -> float:
+    """That what tells rows unlike the training rows may take: a fifth of what an export of it may."""
+    asked = run.settings.fit_into
+    return limit_of(asked).bytes / 5 if asked else float("inf")
 
 
 def save_weights(run: Run, learner: Learner) -> str:
