@@ -90,6 +90,7 @@ def refuse(run: Run) -> None:
     """ConfigError: a run whose answers cannot be exported yet, and why."""
     learner = run.new_learner(run.model, None)  # type: ignore[arg-type]
     why = "" if run.signature.inputs else "nothing stands left of its arrow"
+    why = why or next((part.apart for part in run.model.modules() if hasattr(part, "apart")), "")
     if run.record["data"].get("kind", "rows") != "rows":
         why = why or "its data has no rows that could be counted, and so asked again"
     if type(learner).arrays is not Learner.arrays or learner.packs:

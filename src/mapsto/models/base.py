@@ -12,6 +12,7 @@ The net is called as forward(inputs, condition=None, size=None) -> {output slot:
 A module of a net may say of itself, as a class or instance attribute (`parameters_of`):
     solved = True       its weights are solved, not learned
     at_edge = True      it stands between data and hidden, or hidden and answers, not between two layers
+    apart = "why"       what it computes is not PyTorch's, so it has no graph that could be exported
 `types` are the fitted rooms, keyed ("input" | "output", slot name), because the two sides are two namespaces.
 """
 
@@ -180,6 +181,13 @@ class WithSummary(nn.Module):
     def forward(self, tokens: Padded) -> Tensor:
         found = self.body(Padded(tokens.values[:, self.first :], tokens.lengths - self.first))
         return found if self.summary is None else torch.stack([self.summary(tokens.values[:, 0]), found], 1)
+
+
+class AsTheyAre(nn.Module):
+    """{slot: inputs} -> the same, for a body that reads them itself."""
+
+    def forward(self, inputs: Mapping[str, Field]) -> Mapping[str, Field]:
+        return inputs
 
 
 class Only(nn.Module):

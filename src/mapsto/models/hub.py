@@ -26,7 +26,7 @@ from mapsto.models import baseline
 from mapsto.models._hub_lora import adapted
 from mapsto.models._hub_numbers import Numbered, Numbers
 from mapsto.models._hub_probe import Probe, refuse
-from mapsto.models.base import Heads, Net, Types, Writer, is_prose, pool
+from mapsto.models.base import AsTheyAre, Heads, Net, Types, Writer, is_prose, pool
 from mapsto.signature import Signature
 from mapsto.types.base import learned
 from mapsto.types.text.pretrained import PUBLIC
@@ -246,13 +246,6 @@ def _one_way(public: Any) -> bool:
         kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
         and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
     )
-
-
-class AsTheyAre(nn.Module):
-    """{slot: Texts} -> the same: the body has its own table of tokens."""
-
-    def forward(self, inputs: Mapping[str, Field]) -> Mapping[str, Field]:
-        return inputs
 
 
 class Reader(nn.Module):
