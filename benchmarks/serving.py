@@ -2,10 +2,12 @@
 that answers each request by itself, and LitServe with batches (where its interpreter is given).
 
     python -m benchmarks.serving RUN PICTURE --seconds 60 --rounds 3 --clients 1 16 64 [--litserve PYTHON]
+        [--export FOLDER]
 
-All three decode with the run's own types and ask the same net with the same threads; what differs is the
-server. Clients are coroutines of one process over kept connections. Prints requests a second, the median and
-the 99th percentile in milliseconds, and what failed, by status; --out keeps all rounds.
+With --export two more, of the run's export: mapsto's, and ONNX Runtime called by a bare function behind
+uvicorn, without a framework. All decode with the run's own types and ask the same net with the same threads;
+what differs is the server. Clients are coroutines of one process over kept connections. Prints requests a
+second, the median and the 99th percentile in milliseconds, and what failed, by status; --out keeps all rounds.
 """
 
 import argparse
@@ -81,16 +83,50 @@ def plain() -> Any:
     return app
 
 
-def command(name: str, run: str, port: int, litserve_python: str | None) -> list[str] | None:
+def bare() -> Any:
+    """A function behind uvicorn that reads a picture, asks ONNX Runtime, and answers; one after the other."""
+    import mapsto.lite
+
+    model = mapsto.lite.open(os.environ["SERVED_EXPORT"], int(os.environ["SERVED_THREADS"]))
+    (slot,) = model.signature.inputs
+    read, output = model.types["input", slot.name], model.signature.outputs[0].name
+    classes = model.output(output).type.answers
+
+    def answer(body: bytes) -> dict[str, Any]:
+        data = body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
+        found = model.arrays({("input", slot.name): read.encode(read.read(data))[None]})[0][output]
+        chance = float(found["probability"][0].max())
+        return {"value": classes[int(found["value"][0])], "probability": chance}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        parts, more = [], scope["method"] == "POST"
+        while more:
+            message = await receive()
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        told = json.dumps(answer(b"".join(parts)) if parts else {}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(told)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": told})
+
+    return app
+
+
+def command(name: str, asked: argparse.Namespace, port: int) -> list[str] | None:
+    """None: it was not asked for."""
+    uvicorn = [sys.executable, "-m", "uvicorn", "--port", str(port), "--no-access-log", "--log-level", "error"]
+    mapsto = [sys.executable, "-m", "mapsto", "serve", "--port", str(port), "--no-log", "--threads"]
+    litserve = [asked.litserve, "-m", "benchmarks.serving_litserve", str(port)]
     words = {
-        "mapsto": [sys.executable, "-m", "mapsto", "serve", f"served={run}", "--port", str(port), "--no-log"],
-        "plain FastAPI": [
-            *(sys.executable, "-m", "uvicorn", "--factory", "benchmarks.serving:plain"),
-            *("--port", str(port), "--no-access-log", "--log-level", "error"),
-        ],
-        "LitServe": [litserve_python or "", "-m", "benchmarks.serving_litserve", str(port)],
+        "mapsto": [*mapsto, str(asked.threads), f"served={asked.run}"],
+        "plain FastAPI": [*uvicorn, "--factory", "benchmarks.serving:plain"],
+        "LitServe": litserve if asked.litserve else None,
+        "mapsto, ONNX": [*mapsto, str(asked.threads), f"served={asked.export}"] if asked.export else None,
+        "bare, ONNX": [*uvicorn, "--factory", "benchmarks.serving:bare"] if asked.export else None,
     }
-    return words[name] if words[name][0] else None
+    return words[name]
 
 
 # ---- the clients ----
@@ -150,11 +186,11 @@ def round_of(name: str, asked: argparse.Namespace) -> dict[int, dict[str, Any]] 
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
-    words = command(name, asked.run, port, asked.litserve)
+    words = command(name, asked, port)
     if words is None:
         return "not asked for"
     environment = {**os.environ, "SERVED_RUN": asked.run, "SERVED_THREADS": str(asked.threads)}
-    words += ["--threads", str(asked.threads)] if name == "mapsto" else []
+    environment |= {"SERVED_EXPORT": asked.export or ""}
     process = subprocess.Popen(
         words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -187,10 +223,12 @@ def main() -> None:
     words.add_argument("--threads", type=int, default=1)
     words.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
     words.add_argument("--litserve", help="an interpreter that has LitServe, fastapi and what mapsto needs")
+    words.add_argument("--export", help="the run's export by mapsto export, for two more servers")
     words.add_argument("--out", help="a .json of all rounds")
     asked = words.parse_args()
     asked.run = str(Path(asked.run).resolve())
-    rounds: dict[str, list[Any]] = {"mapsto": [], "plain FastAPI": [], "LitServe": []}
+    servers = ("mapsto", "plain FastAPI", "LitServe", "mapsto, ONNX", "bare, ONNX")
+    rounds: dict[str, list[Any]] = {name: [] for name in servers}
     for _ in range(asked.rounds):
         for name, each in rounds.items():
             each.append(round_of(name, asked))

@@ -15,7 +15,7 @@ from mapsto.deploy._fitting import Tried
 from mapsto.errors import ConfigError
 from mapsto.measure import ood
 from mapsto.registry import module, names
-from mapsto.training.budget import Limit, limit_of
+from mapsto.training.limit import Limit, limit_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NET = "mlp(width=256,depth=1,nets=1,line=false)"

@@ -24,7 +24,7 @@ from mapsto.deploy._making import export
 from mapsto.errors import ConfigError, RunError
 from mapsto.events import Emit
 from mapsto.run import Run
-from mapsto.training.budget import Limit, limit_of
+from mapsto.training.limit import Limit, limit_of
 
 FORMS = ("int8", "onnx")  # of export, the first that can be made
 ROWS = 400  # of each split, of the run that is measured: novelty keeps no more of small limits

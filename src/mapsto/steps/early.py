@@ -11,7 +11,7 @@ from mapsto.errors import ConfigError
 from mapsto.models import config, solved
 from mapsto.registry import entry
 from mapsto.signature import parse_call
-from mapsto.training.budget import goal_of, limit_of
+from mapsto.training.budget import goal_of
 from mapsto.training.machine import choose_device
 
 
@@ -46,8 +46,7 @@ def check_early(settings: Settings) -> None:
             " one of them."
         )
     if settings.fit_into is not None:
-        limit_of(settings.fit_into)
-        _refuse_fitting(settings)
+        _refuse_fitting(settings, settings.fit_into)
     _refuse_budget(settings)
     choose_device(settings.training.device)
     for column_type, asked in (("models", settings.model), ("learners", settings.learner)):
@@ -69,8 +68,11 @@ def _refuse_budget(settings: Settings) -> None:
         )
 
 
-def _refuse_fitting(settings: Settings) -> None:
-    """What hinders a net from being made smaller."""
+def _refuse_fitting(settings: Settings, text: str) -> None:
+    """What is no limit, and what hinders a net from being made smaller."""
+    from mapsto.training.limit import limit_of
+
+    limit_of(text)
     for flag, asked in (("--from", settings.start), ("--folds", settings.reading.folds)):
         if asked:
             why = "its net has a size already" if flag == "--from" else "every fold would get another net"

@@ -27,7 +27,6 @@ from mapsto.source import SPLITS
 from mapsto.steps.baselines import compare_baselines
 from mapsto.steps.cautions import cautions
 from mapsto.training import memory
-from mapsto.training.budget import limit_of
 from mapsto.training.checkpoint import unshared
 from mapsto.training.trainer import Trainer
 
@@ -215,6 +214,8 @@ def _novelty(
 
 def _most_bytes(run: Run) -> float:
     """That what tells rows unlike the training rows may take: a fifth of what an export of it may."""
+    from mapsto.training.limit import limit_of
+
     asked = run.settings.fit_into
     return limit_of(asked).bytes / 5 if asked else float("inf")
 
