@@ -7,7 +7,8 @@ that answers each request by itself, and LitServe with batches (where its interp
 With --export two more, of the run's export: mapsto's, and ONNX Runtime called by a bare function behind
 uvicorn, without a framework. All decode with the run's own types and ask the same net with the same threads;
 what differs is the server. Clients are coroutines of one process over kept connections. Prints requests a
-second, the median and the 99th percentile in milliseconds, and what failed, by status; --out keeps all rounds.
+second, the median and the 99th percentile in milliseconds, and what failed, by status; --out keeps all
+rounds.
 """
 
 import argparse
@@ -116,7 +117,8 @@ def bare() -> Any:
 
 def command(name: str, asked: argparse.Namespace, port: int) -> list[str] | None:
     """None: it was not asked for."""
-    uvicorn = [sys.executable, "-m", "uvicorn", "--port", str(port), "--no-access-log", "--log-level", "error"]
+    quiet = ("--no-access-log", "--log-level", "error")
+    uvicorn = [sys.executable, "-m", "uvicorn", "--port", str(port), *quiet]
     mapsto = [sys.executable, "-m", "mapsto", "serve", "--port", str(port), "--no-log", "--threads"]
     litserve = [asked.litserve, "-m", "benchmarks.serving_litserve", str(port)]
     words = {
