@@ -21,6 +21,9 @@ from mapsto.deploy._graph import save, unsaid
 from mapsto.deploy._making import Making, write_rooms
 from mapsto.errors import RunError
 from mapsto.lite.exported import MODEL, Exported, session_of
+from mapsto.measure import ood
+from mapsto.measure._ood_net import NoveltyNet
+from mapsto.run.answering import batch_of
 
 HELP = "the net in 8 bits: smaller, often faster, a little other"
 LOSSY = True
@@ -31,12 +34,15 @@ WATCHED = 64  # rows by which it is told which layers add most to the difference
 RECURRENT = ("LSTM", "GRU", "Loop", "Scan")
 LAYERS = ("Conv", "MatMul", "Gemm", "Gather")  # that have weights; of recurrent ones nothing is gained
 CALLS = 100
+NOVELTY = 1 / 8  # of the bytes of the float weights, that what tells rows unlike the training rows may take
+NOVEL = 2_000  # validation rows by which its limits are learned
 
 
 def write(making: Making) -> list[str]:
     import onnx
 
     plain = making.folder / FLOAT
+    reduced = _reduce_novelty(making)
     making.program.save(plain)
     model = _cleared(onnx.load(str(plain)), plain)
     layers, static = _layers(model), _is_static(model)
@@ -57,10 +63,39 @@ def write(making: Making) -> list[str]:
         kept += worst[: max(1, len(kept))]
     save(onnx.load(str(making.folder / MODEL)), making.folder / MODEL)
     save(model, plain)
-    found = [_loss_line(name, loss) for name, loss in losses.items()]
+    found = [*reduced, *(_loss_line(name, loss) for name, loss in losses.items())]
     found += _gain(making, plain, layers, kept, static)
     plain.unlink()
     return found
+
+
+def _reduce_novelty(making: Making) -> list[str]:
+    """Fewer of the training rows that tell which rows are unlike them: in 16 bits they would take more than a
+    small net in 8. What to say of it."""
+    graph, run = making.graph, making.run
+    if graph.distance is None:
+        return []
+    weights = sum(value.numel() for value in run.model.parameters())
+    rows = making.store.rows("validation")
+    seen = [_seen(making, rows[low : low + AT_ONCE]) for low in range(0, min(len(rows), NOVEL), AT_ONCE)]
+    smaller = ood.reduced(run.novelty, ood.joined(seen), 4 * weights * NOVELTY) if seen else None
+    if smaller is None or len(smaller.net.points) >= len(run.novelty.net.points):
+        return []
+    graph.distance = NoveltyNet(graph.model, run._looking, smaller)  # type: ignore[arg-type]
+    return [
+        f"unsure: told by {len(smaller.net.points):,} of {len(run.novelty.net.points):,} training rows, its"
+        " limits learned anew"
+    ]
+
+
+def _seen(making: Making, rows: np.ndarray) -> ood.OodFeatures:
+    """Rows of the data as novelty looks at them."""
+    run = making.run
+    encoded = {spot: one for spot, one in making.rows.encoded(rows).items() if spot[0] == "input"}
+    batch = batch_of(run, run.signature, encoded, 0, len(rows))
+    with run._looking.attached() as heard:
+        making.graph.learner.arrays(batch)
+    return run._looking.score(batch, heard[0])
 
 
 def _cleared(model: Any, path: Path) -> Any:

@@ -24,7 +24,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,13 @@ class ReferenceSet:
             - 2 * on @ self.points.T
         )  # (n, m)
         return np.sqrt(np.maximum(0, to_each.min(1))) + FLOOR, left + FLOOR
+
+    def reduced(self, most: int, axes: int) -> ReferenceSet:
+        """The same with fewer rows and axes: what the others held of a row counts as left out."""
+        kept = chosen(len(self.points), most)
+        points, beside = self.points[kept, :axes], self.points[kept, axes:]
+        left = np.sqrt(self.left[kept] ** 2 + (beside**2).sum(1))
+        return replace(self, axes=self.axes[:, :axes], points=points, left=_kept(left))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         kept = {
@@ -330,13 +337,32 @@ def fitted(train: OodFeatures, validation: OodFeatures, most_bytes: float = math
         1.0,
         len(validation.range_violation),
     )
-    figures = first.figures(validation)
+    return _limited(first, validation)
+
+
+def _limited(found: Novelty, validation: OodFeatures) -> Novelty:
+    """With limits and threshold from validation rows."""
+    figures = found.figures(validation)
     floors = np.r_[np.full(3, FLOOR), np.ones(figures.shape[1] - 3)]
     limits = np.maximum(_ranked(figures[::2]), floors)
     threshold = _ranked(
         (figures[1::2] / limits).max(1)
     )  # of other rows: the largest of several figures exceeds one more often than each alone
-    return Novelty(first.net, first.plain, tuple(limits.tolist()), float(threshold), first.rows)
+    return replace(found, limits=tuple(limits.tolist()), threshold=float(threshold))
+
+
+def reduced(found: Novelty, validation: OodFeatures, most_bytes: float) -> Novelty | None:
+    """The same in fewer bytes, its limits learned anew from validation rows. None where too few would fit."""
+    most, axes = kept_within(most_bytes, (len(found.net.centre), len(found.plain.centre)))
+    if most < FEWEST or len(validation.net) < FEWEST:
+        return None
+    smaller = replace(
+        found,
+        net=found.net.reduced(most, axes),
+        plain=found.plain.reduced(most, axes),
+        rows=len(validation.net),
+    )
+    return _limited(smaller, validation)
 
 
 def _kept(values: np.ndarray) -> np.ndarray:
