@@ -1,6 +1,7 @@
 // An answer: values, probabilities as bars, sets and intervals, what moved it, what was right, and how to ask in
 // a shell or in Python.
-import { ask, dataUrl, el, newId } from "./dom.js";
+import { ask } from "./asking.js";
+import { dataUrl, el, newId } from "./dom.js";
 
 const BARS = 8, DIGITS = 4, LONG = 60;
 const short = (value) => (typeof value === "number" ? String(Number(value.toPrecision(DIGITS))) : String(value));

@@ -1,7 +1,8 @@
 // The page: what is served, a form made of its fields, answers, and what was asked before. Fields are files of
 // their own (fields/KIND.js); so a type that brings a new kind adds one, and this file stays as it is.
 import { answered, copied, moved, thumbs, words } from "./answer.js";
-import { Problem, ask, el, newId } from "./dom.js";
+import { ask } from "./asking.js";
+import { Problem, el, newId } from "./dom.js";
 import { talks, writes } from "./write.js";
 
 const at = (id) => document.getElementById(id);
@@ -101,7 +102,7 @@ function show(run, row, answer) {
     event.target.remove();
   } }, "What did it look at?"));
   if (run.feedback && !answer.problem) parts.push(thumbs(run, row, answer, tell));
-  parts.push(copied(run, row));
+  if (!run.local) parts.push(copied(run, row));
   at("answer").replaceChildren(...parts);
   if (matchMedia("(max-width: 46rem)").matches) at("answer-title").scrollIntoView();
 }
