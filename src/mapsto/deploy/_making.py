@@ -33,6 +33,7 @@ class Making:
     folder: Path
     target: Path
     most_loss: float
+    ort: Path | None = None  # of pages: where onnxruntime-web lies
 
     @cached_property
     def rows(self) -> _parity.Rows:
@@ -68,7 +69,12 @@ class Making:
 
 
 def export(
-    path: str | Path, to: str, out: str | Path | None, emit: Emit, most_loss: float = 0.0
+    path: str | Path,
+    to: str,
+    out: str | Path | None,
+    emit: Emit,
+    most_loss: float = 0.0,
+    ort: str | Path | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Export the run in a folder as `to` names it, into `out` (beside the run). (the folder, what
     parity.json says). Nothing is left where anything fails."""
@@ -88,7 +94,7 @@ def export(
 
     store = store_of(run, lambda: reopen(run), emit)
     with _all_or_nothing(target) as folder:
-        making = Making(run, store, folder, target, most_loss)
+        making = Making(run, store, folder, target, most_loss, Path(ort) if ort else None)
         emit(
             {"event": "note", "text": f"exporting {run.path.name} to {to}: its graph, then both on its rows"}
         )

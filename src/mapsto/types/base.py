@@ -353,6 +353,11 @@ class DataType(Checked):
 
         return shown_cell(self, cell)
 
+    def web_options(self) -> dict[str, Any]:
+        """What the script beside this type (`web.js` in its folder, or NAME.js) reads a cell by in a browser,
+        beside the fields of `to_json`. ConfigError: a browser cannot, as this type was fitted."""
+        return {}
+
     def opens_to(self, cell: Any) -> int:
         """Pixels that a request's file holds once opened, as its head says; 0 of others."""
         return 0
