@@ -90,8 +90,9 @@ class Browser:
         return json.loads(found["result"].get("value", "null"))
 
     def asked_for(self) -> set[str]:
-        """The addresses of all requests since the last visit."""
-        return {event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"}
+        """The addresses of all requests since the last visit, but for what lies in the page itself."""
+        found = {event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"}
+        return {one for one in found if not one.startswith("data:")}
 
     def complaints(self) -> list[Any]:
         """What the console was told since, but for what the page itself writes there."""

@@ -32,6 +32,7 @@ from mapsto.registry.scripts import script_of, with_imports
 from mapsto.run import Run
 from mapsto.serve.served import opened
 from mapsto.serve.served.base import Wish
+from mapsto.types.categories import Categories
 from mapsto.types.category import Category
 from mapsto.types.image._squares import squared
 from mapsto.types.image._web import begins_with_columns
@@ -91,7 +92,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
         x, shop = rng.normal(), rng.choice(["a", "b", "Ümit"])
         size = (int(rng.integers(12, 60)), int(rng.integers(12, 60)), 3)
         PIL.Image.fromarray((128 + 60 * np.sign(x) + rng.normal(0, 30, size)).clip(0, 255).astype(np.uint8)).save(folder / f"{i}.png")
-        _wav(folder / f"{i}.wav", 4000 * np.sin(np.arange(int(rng.integers(1500, 3000))) * rng.uniform(0.2, 1.5)), 8000 if i % 3 else 16000)
+        _wav(folder / f"{i}.wav", 4000 * np.sin(np.arange(int(rng.integers(1500, 3000))) * rng.uniform(0.2, 1.5)), 8000)
         note = " ".join(rng.choice(WORDS, rng.integers(1, 12)))
         day = np.datetime64("2020-01-01") + rng.integers(0, 900)
         y = (x if shop == "a" else -x) + 0.1 * rng.normal()
@@ -285,6 +286,14 @@ def test_names_are_read_alike(scripts: Site, classes: list[str], options: dict[s
     _same_cells(scripts, "category.js", category, cells)
 
 
+@needs_chromium
+@pytest.mark.parametrize(("values", "options"), [(["a; b", "b", "c; a"], {}), ([("a", "b"), ("c",)], {}), (["[a b]", "[c]"], {"brackets": True})], ids=str)
+def test_labels_are_read_alike(scripts: Site, values: list[Any], options: dict[str, Any]) -> None:
+    categories = Categories(**options).fit(values * 5, {"side": "input", "rows": 15})
+    cells = ["a; b", "b ", '["a", "c"]', "['b', \"c\"]", "", None, "z", ["a", "b", "a"], {"a": 1, "b": None}, [1, 0, 1], "[1, 0, 1]", [1, 0], {"a": "maybe"}, {"a": "yes"}, "[]", "[b a]", "{a}", 3, "n/a", [None, "a"]]
+    _same_cells(scripts, "categories.js", categories, cells)
+
+
 def _same_cells(scripts: Site, script: str, type_: Any, cells: list[Any]) -> None:
     """What each cell becomes, or that it cannot be read, is the same on both sides."""
     wanted = []
@@ -444,6 +453,11 @@ def test_16_bit_pictures_and_public_tokens_are_refused() -> None:
         Image(bits=16).fit([np.ones((5, 5, 1), np.uint16) * 999], {}).web_options()
     with pytest.raises(ConfigError, match="public model"):
         Text(kind="public").web_options()
+
+
+def test_ort_is_of_pages_alone(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="makes no page"):
+        export(tmp_path, "onnx", None, lambda event: None, ort=tmp_path)
 
 
 def test_scripts_bring_what_they_import() -> None:

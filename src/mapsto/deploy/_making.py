@@ -82,6 +82,8 @@ def export(
         forms = ", ".join(names("deploy"))
         raise ConfigError(f"--to: expected a form of export, got '{to}'.\nchoices: {forms}")
     form = module("deploy", to)
+    if ort and "ort" not in getattr(form, "OPTIONS", ()):
+        raise ConfigError(f"--ort: names what runs a page's net, and --to {to} makes no page.\nLeave it out.")
     if is_export(path):
         raise ConfigError(f"{path}: is an export already.\nExport the run that it was made of.")
     run = Run.open(path)

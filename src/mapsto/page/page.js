@@ -49,8 +49,16 @@ async function open(name) {
   at("examples").hidden = at("history-part").hidden = true;
   at("history").replaceChildren();
   at("answer").replaceChildren(el("p", { class: "quiet" }, "Nothing asked yet."));
+  if (run.loads) loading(run);
   if (run.writes) return (run.writes === "talk" ? talks : writes)(run, at("form"), at("answer"), tell);
   await rows(run);
+}
+
+/** A page that answers by itself has its net yet to come. */
+function loading(run) {
+  const waiting = el("p", { class: "quiet" }, `The net is on its way: ${run.loads}, once. You can ask already.`);
+  at("answer").replaceChildren(waiting);
+  run.ready.then(() => waiting.replaceChildren("Nothing asked yet."));
 }
 
 const field = (input) => import(`./fields/${input.field.kind}.js`).catch(() => import("./fields/value.js"))

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from mapsto.registry import HERE
 
-_IMPORT = re.compile(r"""^(?:import|export) .*?from "(\.{1,2}/[^"]+)";$""", re.MULTILINE)
+_IMPORT = re.compile(r"""^(?:import|export)\b[^;"]*?\bfrom "(\.{1,2}/[^"]+)";""", re.MULTILINE)
 
 
 def script_of(kind: type) -> Path | None:

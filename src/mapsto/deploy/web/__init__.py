@@ -23,12 +23,15 @@ from mapsto.files import write_json, write_text
 from mapsto.lite.description import describe
 from mapsto.lite.exported import MODEL
 from mapsto.lite.rows import classes_of
+from mapsto.registry import HERE as TREE
 from mapsto.registry.scripts import place_of, script_of, with_imports
 from mapsto.run import Run
 
 HELP = "the net in float32 in a page that answers in the visitor's browser"
 HERE = Path(__file__).parent
 FILE, RUNTIME, PORT = "web.json", "runtime", 8000
+SHARED = "types/_web.js"  # what the page itself takes of the types' scripts
+OPTIONS = ("ort",)
 # What the page may load: its own files, and pictures and sounds that a visitor gives it.
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self';"
@@ -45,16 +48,16 @@ def write(making: Making) -> list[str]:
     runtime = _runtime.opened(making.ort)
     said = onnx.write(making)
     _write_page(making.folder)
-    for place, file in with_imports(
-        (one["script"], one.pop("file")) for each in sides.values() for one in each
-    ).items():
+    scripts = [(one["script"], one.pop("file")) for each in sides.values() for one in each]
+    for place, file in with_imports([*scripts, (SHARED, TREE / SHARED)]).items():
         _copy(file, making.folder / place)
     for name, data in runtime.files.items():
         path = making.folder / RUNTIME / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-    write_json(making.folder / FILE, {"description": _description(making.run, making.target.name), **sides})
     model, wasm = (making.folder / MODEL).stat().st_size, sum(map(len, runtime.files.values()))
+    told = _description(making.run, making.target.name) | {"loads": _card.size(model + wasm)}
+    write_json(making.folder / FILE, {"description": told, **sides})
     return [
         *said,
         f"a visitor loads {_card.size(model)} of the net and {_card.size(wasm)} of onnxruntime-web"
@@ -97,8 +100,15 @@ def _description(run: Run, name: str) -> dict[str, Any]:
         slot: {one: found.get("value") for one, found in by_name.items()}
         for slot, by_name in run.metrics.get("test", {}).items()
     }
-    told = describe(run, classes_of(run) if has_classes else {}, names=True)
-    return {**told, "name": name, "local": True, "writes": "", "explains": False, "metrics": metrics}
+    return {
+        **describe(run, classes_of(run) if has_classes else {}, names=True),
+        "signature": run.record.get("signature_text", str(run.signature)),
+        "name": name,
+        "local": True,
+        "writes": "",
+        "explains": False,
+        "metrics": metrics,
+    }
 
 
 def _write_page(folder: Path) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from mapsto.errors import ConfigError
 
-FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+# {file of the package's `dist`: as it is called here}: many servers do not know that .mjs is a script
+FILES = {"ort.wasm.bundle.min.mjs": "ort.js", "ort-wasm-simd-threaded.wasm": "ort.wasm"}
 SHIPPED = Path(__file__).parent / "onnxruntime-web"  # where a build of mapsto may have put the package
 WAY = (
     "Get it once (npm pack onnxruntime-web) and name the file or its folder: --ort onnxruntime-web-1.30.0.tgz"
@@ -48,23 +49,24 @@ def opened(given: Path | None) -> Runtime:
 
 def _folder(path: Path) -> dict[str, bytes]:
     dist = path / "dist" if (path / "dist").is_dir() else path
-    found = {name: (dist / name).read_bytes() for name in FILES}
+    found = {name: (dist / file).read_bytes() for file, name in FILES.items()}
     record = dist.parent / "package.json"
     return {**found, "package.json": record.read_bytes() if record.is_file() else b"{}"}
 
 
 def _packed(path: Path) -> dict[str, bytes]:
     """Nothing is unpacked but the files that are wanted."""
-    wanted = {f"package/dist/{name}": name for name in FILES} | {"package/package.json": "package.json"}
+    wanted = {f"package/dist/{file}": name for file, name in FILES.items()}
+    wanted["package/package.json"] = "package.json"
     found: dict[str, bytes] = {}
     with tarfile.open(path) as archive:
         for member in archive:
             file = archive.extractfile(member) if member.name in wanted and member.isfile() else None
             if file is not None:
                 found[wanted[member.name]] = file.read()
-    lacking = next((name for name in wanted.values() if name not in found), None)
+    lacking = [place for place, name in wanted.items() if name not in found]
     if lacking:
-        raise KeyError(lacking)
+        raise KeyError(lacking[0])
     return found
 
 

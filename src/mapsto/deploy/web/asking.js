@@ -1,6 +1,6 @@
 // Where answers come from: this browser. The net is run by onnxruntime-web; what reads a cell and what tells an
 // answer are scripts of the types and of the kinds of answers, which web.json names.
-import * as runtime from "../runtime/ort.wasm.bundle.min.mjs";
+import * as runtime from "../runtime/ort.js";
 import { CellError, shorten } from "../types/_web.js";
 import { Problem } from "./dom.js";
 
@@ -16,8 +16,8 @@ async function json(name) {
 
 /** Threads share their memory, which a browser allows to pages that are isolated (COOP and COEP); else there is one. */
 function session() {
-  runtime.env.wasm.wasmPaths = { wasm: new URL("runtime/ort-wasm-simd-threaded.wasm", here).href };
-  runtime.env.wasm.numThreads = globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+  runtime.env.wasm.wasmPaths = { wasm: new URL("runtime/ort.wasm", here).href };
+  runtime.env.wasm.numThreads = globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency ?? 1) : 1;
   runtime.env.logLevel = "error";
   return runtime.InferenceSession.create(new URL("model.onnx", here).href, { executionProviders: ["wasm"] });
 }
@@ -30,7 +30,8 @@ async function open() {
     ({ ...one, read: (await script(one))({ ...rooms.types.input[one.name], ...one.options }) })));
   const tellers = await Promise.all(web.outputs.map(async (one) =>
     ({ ...one, tell: (await script(one))({ ...rooms.types.output[one.name], ...one.options }, rooms.calibration[one.name] ?? {}) })));
-  return { description: web.description, net: await made, readers, tellers, knows: rooms.unsure };
+  const ready = made.then(() => true, () => false);
+  return { description: { ...web.description, ready }, net: made, readers, tellers, knows: rooms.unsure };
 }
 
 /** As a server would answer: what there is, what it is, and an answer to a row. */
@@ -77,7 +78,8 @@ async function readCell(read, cell, column) {
   }
 }
 
-async function run(net, feed) {
+async function run(opening, feed) {
+  const net = await opening;
   const given = Object.fromEntries(net.inputNames.map((name) => [name, new runtime.Tensor(feed[name].type, feed[name].data, feed[name].dims)]));
   const now = before.then(() => net.run(given));
   before = now.catch(() => null);
