@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib
 import io
 import os
 import threading
@@ -28,7 +29,7 @@ from mapsto.deploy.web import _runtime
 from mapsto.errors import CellError, ConfigError
 from mapsto.outputs._conformal import in_class_set
 from mapsto.outputs._temperature import tempered
-from mapsto.registry.scripts import script_of, with_imports
+from mapsto.registry.scripts import place_of, script_of, with_imports
 from mapsto.run import Run
 from mapsto.serve.served import opened
 from mapsto.serve.served.base import Wish
@@ -467,3 +468,18 @@ def test_scripts_bring_what_they_import() -> None:
     found = with_imports([("types/category.js", script)])
 
     assert sorted(found) == ["types/_web.js", "types/category.js"]
+
+
+def test_a_package_brings_its_scripts_in_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "brought_odd.py").write_text("class Odd:\n    name = 'odd'\n")
+    (tmp_path / "brought_odd.js").write_text('import {\n  tensor,\n} from "../_web.js";\nimport { more } from "./more.js";\nexport default more;\n')
+    (tmp_path / "more.js").write_text('export const more = 1; // from "./nowhere.js";\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = importlib.import_module("brought_odd").Odd
+    script = script_of(kind)
+    assert script is not None
+
+    place = place_of(kind, "types", "odd")
+
+    assert place == "types/odd/brought_odd.js"
+    assert sorted(with_imports([(place, script)])) == ["types/_web.js", "types/odd/brought_odd.js", "types/odd/more.js"]

@@ -94,7 +94,7 @@ def _side(run: Run, told: Any, room: str, name: str) -> dict[str, Any]:
 
 
 def _description(run: Run, name: str) -> dict[str, Any]:
-    """As `mapsto serve` gives it to its page."""
+    """As `mapsto serve` gives it to its page. "local": there is no server to be asked from elsewhere."""
     has_classes = any(run.output(slot.name).chances is not None for slot in run.signature.outputs)
     metrics = {
         slot: {one: found.get("value") for one, found in by_name.items()}
