@@ -382,6 +382,20 @@ def test_tags_and_stretches_are_told_alike(scripts: Site) -> None:
     assert span["value"] == "👍 Lee" and (span["begin"], span["end"]) == (4, 9)
 
 
+@needs_chromium
+def test_a_page_shows_the_names_in_a_text(scripts: Site) -> None:
+    body = """
+      const { answered, brief } = await import("/page/answer.js");
+      const run = { outputs: [{ name: "tags", columns: { value: "tags", words: "words", entities: "entities" }, classes: [] }] };
+      const names = [{ text: "Ann Lee", type: "per", first: 0, last: 1 }, { text: "Bonn", type: "loc", first: 3, last: 3 }];
+      const some = { tags: ["B-per", "I-per", "O", "B-loc"], words: ["Ann", "Lee", "left", "Bonn"], entities: names };
+      const none = { tags: ["O"], words: ["Hello"], entities: [] }, parts = { tags: ["NOUN", "VERB"], words: ["Rain", "fell"] };
+      return [some, none, parts].map((one) => [answered(run, one).textContent.trim(), brief(run.outputs[0], one)]);
+    """
+
+    assert scripts.browser.run(body) == [["Ann Leeper left Bonnloc", "Ann Lee (per), Bonn (loc)"], ["Hellono names", "no names"], ["RainNOUN fellVERB", "NOUN, VERB"]]
+
+
 # --- what cannot be ----------------------------------------------------------------------------------------------------------------
 
 

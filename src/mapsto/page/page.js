@@ -1,6 +1,6 @@
 // The page: what is served, a form made of its fields, answers, and what was asked before. Fields are files of
 // their own (fields/KIND.js); so a type that brings a new kind adds one, and this file stays as it is.
-import { answered, copied, moved, thumbs, words } from "./answer.js";
+import { answered, brief, copied, moved, thumbs } from "./answer.js";
 import { ask } from "./asking.js";
 import { Problem, el, newId } from "./dom.js";
 import { talks, writes } from "./write.js";
@@ -116,7 +116,7 @@ function show(run, row, answer) {
 }
 
 function remember(run, row, answer, again, shown) {
-  const said = run.outputs.map((one) => words(answer[one.columns.value])).join(" · ");
+  const said = run.outputs.map((one) => brief(one, answer)).join(" · ");
   at("history").prepend(el("li", {}, el("button", { type: "button", onclick: again },
     el("span", {}, ...between(shown.map((one) => (one instanceof Node ? one.cloneNode() : one)))), el("strong", {}, said))));
   while (at("history").children.length > HISTORY) at("history").lastChild.remove();
