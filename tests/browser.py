@@ -73,6 +73,31 @@ class Browser:
         ]
         return {"requests": requests, "complaints": complaints, **json.loads(found["result"]["value"])}
 
+    def visit(self, url: str, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
+        """Open an address, forgetting what was seen before."""
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.events.clear()
+        self.ask("Page.navigate", url=url)
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._hear())
+
+    def run(self, body: str, given: Any = None) -> Any:
+        """What the body of an asynchronous function returns, through JSON; `given` is what it is given."""
+        expression = f"(async (given) => JSON.stringify(await (async () => {{ {body} }})(), (key, value) => Number.isNaN(value) ? null : value))({json.dumps(given)})"
+        found = self.ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return json.loads(found["result"].get("value", "null"))
+
+    def asked_for(self) -> set[str]:
+        """The addresses of all requests since the last visit, but for what lies in the page itself."""
+        found = {event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"}
+        return {one for one in found if not one.startswith("data:")}
+
+    def complaints(self) -> list[Any]:
+        """What the console was told since, but for what the page itself writes there."""
+        return [event["params"] for event in self.events if event["method"] in ("Log.entryAdded", "Runtime.exceptionThrown")]
+
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """One command and its answer; events meanwhile are kept."""
         self._number += 1

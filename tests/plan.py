@@ -48,6 +48,7 @@ WHAT = {
     "metrics": "metrics as statistics of rows, so that each bootstraps",
     "models": "architectures, a file each",
     "outputs": "kinds of answers, a file each",
+    "page": "the page that a run is tried on: its script and style, a file for each kind of field",
     "prediction": "what a person gets for a row",
     "recipes": "signature to model, learner and settings, and why",
     "registry": "the folder is the registry; files of one's own, executed only when named",

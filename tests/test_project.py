@@ -32,7 +32,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(str(path.relativ
 # Lowest first; rooms in one line may import each other.
 ROOMS = (
     "errors cells signature config registry files source lazy",
-    "batch metrics prediction blocks events terminal",
+    "batch metrics prediction blocks events terminal page",
     "types",
     "outputs",
     "models generation",
@@ -63,7 +63,7 @@ FLAGS = {
     "plan": "--model --learner --target --drop --keep --test --follow-links --root --split-seed --group --time --weight --folds --max-bad --store --allow --minutes --steps --epochs --until "
     "--patience --optimizer --lr --batch --micro-batch --weight-decay --momentum --warmup --schedule --clip --ema --precision --seed --device "
     "--threads --devices --plan --json --debug",
-    "export": "--trust --to --out --most-loss --json --debug",
+    "export": "--trust --to --out --most-loss --ort --json --debug",
     "doctor": "--trust --overfit-one-batch --rate-range --json --debug",
     "profile": "--trust --steps --out --json --debug",
     "report": "--trust --no-samples --positive --json --debug",

@@ -26,10 +26,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mapsto
+from mapsto import page
 from mapsto.cli import main
 from mapsto.errors import MapstoError
 from mapsto.registry import entry, names
-from mapsto.serve import page
 from mapsto.serve.app import Options, app_of
 from mapsto.serve.limits import Limits
 from mapsto.serve.listening import listen
@@ -435,7 +435,7 @@ def test_a_role_that_is_no_text() -> None:
 
 # --- the page --------------------------------------------------------------------------------------------------------------------
 
-PAGE = Path(page.__file__).parent
+PAGE = page.HERE
 ASK = """(async () => {
   const until = async (found) => { for (;;) { const one = found(); if (one) return one; await new Promise((go) => setTimeout(go, 50)); } };
   await until(() => document.querySelector("#form button.main"));

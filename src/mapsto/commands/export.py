@@ -13,6 +13,10 @@ HELP = "a run as a folder that answers by itself, without PyTorch, proved agains
 EXAMPLES = (
     ("mapsto export RUN --to onnx", "the net as ONNX, with what reads cells and tells answers"),
     ("mapsto export RUN --to int8 --most-loss 0.005", "smaller, and what that costs"),
+    (
+        "mapsto export RUN --to web --ort onnxruntime-web-1.30.0.tgz",
+        "a page that answers in the visitor's browser",
+    ),
     ("mapsto predict RUN-onnx new.csv", "answers by the export"),
 )
 
@@ -20,7 +24,7 @@ EXAMPLES = (
 def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's folder")
     command.add_argument(
-        "--to", metavar="FORM", default="onnx", help="the form: onnx, int8 or container [onnx]"
+        "--to", metavar="FORM", default="onnx", help="the form: onnx, int8, container or web [onnx]"
     )
     command.add_argument("--out", metavar="FOLDER", help="the folder that is made [RUN-FORM]")
     command.add_argument(
@@ -28,6 +32,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
         metavar="LOSS",
         default="0.005",
         help="of int8: how much worse its metric may become [0.005]",
+    )
+    command.add_argument(
+        "--ort", metavar="PATH", help="of web: the npm package onnxruntime-web, its .tgz or its folder"
     )
     takes_trust(command)
 
@@ -42,6 +49,6 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         most = -1.0
     if not 0 <= most < 1:
         raise ConfigError(f"--most-loss: expected a number from 0 to 1, got '{asked.most_loss}'.")
-    target, parity = export(asked.run, asked.to, asked.out, emit, most)
+    target, parity = export(asked.run, asked.to, asked.out, emit, most, asked.ort)
     print(json.dumps({"folder": str(target), **parity}) if asked.json else "\n".join(brief(parity, target)))
     return 0

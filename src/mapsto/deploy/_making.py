@@ -33,6 +33,7 @@ class Making:
     folder: Path
     target: Path
     most_loss: float
+    ort: Path | None = None  # of pages: where onnxruntime-web lies
 
     @cached_property
     def rows(self) -> _parity.Rows:
@@ -68,7 +69,12 @@ class Making:
 
 
 def export(
-    path: str | Path, to: str, out: str | Path | None, emit: Emit, most_loss: float = 0.0
+    path: str | Path,
+    to: str,
+    out: str | Path | None,
+    emit: Emit,
+    most_loss: float = 0.0,
+    ort: str | Path | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Export the run in a folder as `to` names it, into `out` (beside the run). (the folder, what
     parity.json says). Nothing is left where anything fails."""
@@ -76,6 +82,8 @@ def export(
         forms = ", ".join(names("deploy"))
         raise ConfigError(f"--to: expected a form of export, got '{to}'.\nchoices: {forms}")
     form = module("deploy", to)
+    if ort and "ort" not in getattr(form, "OPTIONS", ()):
+        raise ConfigError(f"--ort: names what runs a page's net, and --to {to} makes no page.\nLeave it out.")
     if is_export(path):
         raise ConfigError(f"{path}: is an export already.\nExport the run that it was made of.")
     run = Run.open(path)
@@ -88,7 +96,7 @@ def export(
 
     store = store_of(run, lambda: reopen(run), emit)
     with _all_or_nothing(target) as folder:
-        making = Making(run, store, folder, target, most_loss)
+        making = Making(run, store, folder, target, most_loss, Path(ort) if ort else None)
         emit(
             {"event": "note", "text": f"exporting {run.path.name} to {to}: its graph, then both on its rows"}
         )

@@ -184,6 +184,11 @@ class Output:
         one."""
         return list(head.decode(predicted))
 
+    def web_options(self) -> dict[str, Any]:
+        """What the script beside this kind (NAME.js) tells an answer by in a browser, beside the type's
+        fields."""
+        return {"answers": list(self.type.answers)}
+
     def truths(self, head: Decoder, target: np.ndarray, predicted: Arrays) -> list[str]:
         """The true answers in the data's own words."""
         assert self.truth is not None

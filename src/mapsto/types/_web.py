@@ -20,7 +20,7 @@ CHOICES = 200  # that are listed; of more, any text is taken
 
 
 def field_of(column_type: Any, names: bool) -> dict[str, Any]:
-    """What a page asks with: "kind", a file of `serve/page/fields`, and what that needs."""
+    """What a page asks with: "kind", a file of `page/fields`, and what that needs."""
     if column_type.web_kind:
         return {"kind": column_type.web_kind, "accept": sorted(column_type.suffixes)}
     if column_type.prose:

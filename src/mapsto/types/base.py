@@ -89,7 +89,7 @@ class DataType(Checked):
     )
     suffix: ClassVar[str] = ".txt"  # of files that `write` writes; what is .txt is shown in a terminal
     libraries: ClassVar[tuple[str, ...]] = ()  # that reading its cells takes, beside numpy
-    web_kind: ClassVar[str] = ""  # the file of `serve/page/fields` that asks for a cell, where it has its own
+    web_kind: ClassVar[str] = ""  # the file of `page/fields` that asks for a cell, where it has its own
     marks_text: ClassVar[bool] = (
         False  # are its cells best shown within the text that they speak of (`in_parts`)?
     )
@@ -328,7 +328,7 @@ class DataType(Checked):
     # ---- how a cell left of the arrow is asked for and given over the web (`serve`) ----
 
     def web_field(self, names: bool = True) -> dict[str, Any]:
-        """{"kind": which file of `serve/page/fields` asks for it, …: what that needs, as choices or a range}.
+        """{"kind": which file of `page/fields` asks for it, …: what that needs, as choices or a range}.
         names: may values of the training rows be named?"""
         from mapsto.types._web import field_of
 
@@ -352,6 +352,11 @@ class DataType(Checked):
         from mapsto.types._web import shown_cell
 
         return shown_cell(self, cell)
+
+    def web_options(self) -> dict[str, Any]:
+        """What the script beside this type (`web.js` in its folder, or NAME.js) reads a cell by in a browser,
+        beside the fields of `to_json`. ConfigError: a browser cannot, as this type was fitted."""
+        return {}
 
     def opens_to(self, cell: Any) -> int:
         """Pixels that a request's file holds once opened, as its head says; 0 of others."""

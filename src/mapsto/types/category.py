@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -305,6 +306,11 @@ class Category(DataType):
 
     def corrupt(self, name: str, level: float, value: str | None, draw: np.random.Generator) -> str | None:
         return None if draw.random() < level else value
+
+    def web_options(self) -> dict[str, Any]:
+        """Of signs whose folded case is not the lower one."""
+        signs = map(chr, range(sys.maxunicode + 1)) if self.fold else ()
+        return {"folds": {one: one.casefold() for one in signs if one.casefold() != one.lower()}}
 
     def as_columns(self, arrays: Tensor) -> dict[str, np.ndarray]:
         codes = arrays.numpy().astype(np.int64)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mapsto.cells import plain
 from mapsto.errors import CellError, ConfigError, DataError, did_you_mean
+from mapsto.lite.description import describe
 from mapsto.lite.rows import classes_of, decode_rows, read_rows
 from mapsto.prediction import Prediction
 from mapsto.prediction.table import Table
@@ -47,32 +48,8 @@ class Rows(Served):
     # ---- what it is ----
 
     def describe(self) -> dict[str, Any]:
-        inputs = [
-            {
-                "name": slot.column,
-                "field": self._type(slot).web_field(self.names),
-                "schema": self._type(slot).web_schema(self.names),
-            }
-            for slot in self.signature.inputs
-        ]
-        table = self._tables[True]
-        outputs = [
-            {
-                "name": name,
-                "columns": {field: table.answers[name, field] for field in fields},
-                "classes": [[one, table.classes[name, one]] for one in self.classes.get(name, ())],
-            }
-            for name, fields in self.folder.fields.items()
-        ]
-        return {
-            "signature": str(self.signature),
-            "inputs": inputs,
-            "outputs": outputs,
-            "columns": self._tables[False].columns,
-            "writes": "",
-            "explains": False,
-            "metrics": {},
-        }
+        told = describe(self.folder, self.classes, self.names)
+        return {**told, "writes": "", "explains": False, "metrics": {}}
 
     # ---- in the server ----
 

@@ -165,6 +165,11 @@ class Image(DataType):
 
         return _decoding.pixels_of(cell) if isinstance(cell, bytes) else 0
 
+    def web_options(self) -> dict[str, Any]:
+        from mapsto.types.image import _web
+
+        return _web.options_of(self)
+
     suffix = ".png"
 
     def write(self, value: np.ndarray, path: Path) -> None:

@@ -23,6 +23,7 @@ from mapsto.types.base import MISSING_CELLS, SHARES, DataType, Layout, learned, 
 from mapsto.types.number._around import (
     DECIDED,
     SURE,
+    USUAL,
     around,
     bare,
     doubt_of,
@@ -345,6 +346,9 @@ class Number(DataType):
         from mapsto.types.number._web import field_of
 
         return field_of(self)
+
+    def web_options(self) -> dict[str, Any]:
+        return {"gaps": sorted(USUAL)}
 
     def show(self, value: float | None) -> str:
         date = isinstance(value, Moment) or self.kind == "date"

@@ -312,6 +312,11 @@ class Text(DataType):
             )
         )
 
+    def web_options(self) -> dict[str, Any]:
+        from mapsto.types.text import _web
+
+        return _web.options_of(self)
+
     # ---- for nets ----
 
     @property

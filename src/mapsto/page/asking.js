@@ -1,30 +1,10 @@
-// What every part of the page needs: elements, requests with the token, bytes as base64.
-
-export function el(tag, attributes = {}, ...inside) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value != null) made.setAttribute(name, value);
-  }
-  made.append(...inside.filter((one) => one != null));
-  return made;
-}
-
-let count = 0;
-export const newId = (name) => `${name}-${++count}`;
+// Where answers come from: the server that sent this page, with the token that it wants.
+import { Problem } from "./dom.js";
 
 const headers = (more) => {
   const token = sessionStorage.getItem("token");
   return { ...more, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
 };
-
-export class Problem extends Error {
-  constructor(status, said) {
-    super(said);
-    this.status = status;
-  }
-}
 
 async function send(path, body) {
   const how = body === undefined ? { headers: headers({}) }
@@ -58,12 +38,3 @@ export async function* events(path, body) {
     reader.cancel();
   }
 }
-
-export const base64 = (blob) => new Promise((resolve, reject) => {
-  const reader = new FileReader();
-  reader.onload = () => resolve(reader.result.split(",")[1] ?? "");
-  reader.onerror = () => reject(new Problem(0, "The file cannot be read."));
-  reader.readAsDataURL(blob);
-});
-
-export const dataUrl = (cell, kind) => `data:${kind};base64,${cell}`;

@@ -1,7 +1,8 @@
 // The page: what is served, a form made of its fields, answers, and what was asked before. Fields are files of
 // their own (fields/KIND.js); so a type that brings a new kind adds one, and this file stays as it is.
-import { answered, copied, moved, thumbs, words } from "./answer.js";
-import { Problem, ask, el, newId } from "./dom.js";
+import { answered, brief, copied, moved, thumbs } from "./answer.js";
+import { ask } from "./asking.js";
+import { Problem, el, newId } from "./dom.js";
 import { talks, writes } from "./write.js";
 
 const at = (id) => document.getElementById(id);
@@ -48,8 +49,16 @@ async function open(name) {
   at("examples").hidden = at("history-part").hidden = true;
   at("history").replaceChildren();
   at("answer").replaceChildren(el("p", { class: "quiet" }, "Nothing asked yet."));
+  if (run.loads) loading(run);
   if (run.writes) return (run.writes === "talk" ? talks : writes)(run, at("form"), at("answer"), tell);
   await rows(run);
+}
+
+/** A page that answers by itself has its net yet to come. */
+function loading(run) {
+  const waiting = el("p", { class: "quiet" }, `The net is on its way: ${run.loads}, once. You can ask already.`);
+  at("answer").replaceChildren(waiting);
+  run.ready.then(() => waiting.replaceChildren("Nothing asked yet."));
 }
 
 const field = (input) => import(`./fields/${input.field.kind}.js`).catch(() => import("./fields/value.js"))
@@ -101,13 +110,13 @@ function show(run, row, answer) {
     event.target.remove();
   } }, "What did it look at?"));
   if (run.feedback && !answer.problem) parts.push(thumbs(run, row, answer, tell));
-  parts.push(copied(run, row));
+  if (!run.local) parts.push(copied(run, row));
   at("answer").replaceChildren(...parts);
   if (matchMedia("(max-width: 46rem)").matches) at("answer-title").scrollIntoView();
 }
 
 function remember(run, row, answer, again, shown) {
-  const said = run.outputs.map((one) => words(answer[one.columns.value])).join(" · ");
+  const said = run.outputs.map((one) => brief(one, answer)).join(" · ");
   at("history").prepend(el("li", {}, el("button", { type: "button", onclick: again },
     el("span", {}, ...between(shown.map((one) => (one instanceof Node ? one.cloneNode() : one)))), el("strong", {}, said))));
   while (at("history").children.length > HISTORY) at("history").lastChild.remove();

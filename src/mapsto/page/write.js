@@ -1,5 +1,6 @@
 // Runs that write: a text that goes on, and a talk. Both come a piece at a time and can be stopped.
-import { el, events, newId } from "./dom.js";
+import { events } from "./asking.js";
+import { el, newId } from "./dom.js";
 
 function options() {
   const tokens = newId("tokens"), heat = newId("heat");

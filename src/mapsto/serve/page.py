@@ -1,7 +1,4 @@
-"""The page at /: index.html, page.css, page.js, and in `fields/` a file of js for each kind of field
-(`DataType.web_field`'s "kind"). A later type adds its file there and nothing else. Nothing is fetched from
-elsewhere, and there is no build step: what lies here is what a browser gets.
-"""
+"""The page at /, as `mapsto.page` holds it."""
 
 from __future__ import annotations
 
@@ -11,12 +8,11 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-HERE = Path(__file__).parent
-SHOWN = ("*.css", "*.js", "*.svg", "*/*.js")
+from mapsto.page import HERE, INDEX, SHOWN
 
 
 class Files(StaticFiles):
-    """This folder's files, but no Python."""
+    """The page's files, but no Python."""
 
     def lookup_path(self, path: str) -> tuple[str, object]:
         shown = any(Path(path).match(pattern) for pattern in SHOWN)
@@ -28,4 +24,4 @@ def add(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     async def index() -> FileResponse:
-        return FileResponse(HERE / "index.html", media_type="text/html")
+        return FileResponse(HERE / INDEX, media_type="text/html")

@@ -1,6 +1,7 @@
 // An answer: values, probabilities as bars, sets and intervals, what moved it, what was right, and how to ask in
 // a shell or in Python.
-import { ask, dataUrl, el, newId } from "./dom.js";
+import { ask } from "./asking.js";
+import { dataUrl, el, newId } from "./dom.js";
 
 const BARS = 8, DIGITS = 4, LONG = 60;
 const short = (value) => (typeof value === "number" ? String(Number(value.toPrecision(DIGITS))) : String(value));
@@ -18,7 +19,8 @@ function output(one, answer, named) {
   const column = (field) => answer[one.columns[field]];
   const value = words(column("value")), parts = [];
   if (named) parts.push(el("p", { class: "label" }, one.name));
-  parts.push(el("p", { class: value.length > LONG ? "value long" : "value" }, value));
+  const said = column("words") ? marked(column("words"), column("value"), column("entities")) : [value];
+  parts.push(el("p", { class: column("words") ? "value long tagged" : value.length > LONG ? "value long" : "value" }, ...said));
   if (column("low") != null) parts.push(el("p", { class: "quiet" }, `9 times in 10 between ${short(column("low"))} and ${short(column("high"))}`));
   const held = column("set"), inSet = new Set((held ?? []).map(String));
   const chances = one.classes.map(([name, place]) => [String(name), answer[place]]).filter(([, chance]) => chance != null);
@@ -26,6 +28,28 @@ function output(one, answer, named) {
   else if (column("probability") != null) parts.push(el("p", { class: "quiet" }, `probability ${percent(column("probability"))}`));
   if (held) parts.push(el("p", { class: "hint" }, held.length ? `9 times in 10 the true one is among: ${held.join(", ")}` : "No class is likely enough to be told."));
   return el("div", { class: "output" }, ...parts);
+}
+
+/** An answer in a few words: of names that were found in a text these, not what each word is. */
+export function brief(one, answer) {
+  const found = answer[one.columns.entities];
+  if (!found) return words(answer[one.columns.value]);
+  return found.map((name) => `${name.text} (${name.type})`).join(", ") || "no names";
+}
+
+/** A text whose words are tagged: its names, or over each word what it is. */
+function marked(text, tags, names) {
+  if (!names) return text.flatMap((word, i) => [el("ruby", {}, word, el("rt", {}, tags[i])), " "]);
+  const parts = [];
+  let at = 0;
+  for (const { first, last, text: name, type } of names) {
+    if (first > at) parts.push(`${text.slice(at, first).join(" ")} `);
+    parts.push(el("mark", { class: "name" }, name, el("small", {}, type)), " ");
+    at = last + 1;
+  }
+  parts.push(text.slice(at).join(" "));
+  if (!names.length) parts.push(el("small", { class: "none" }, "no names"));
+  return parts;
 }
 
 function bars(chances, held) {
