@@ -26,7 +26,7 @@ from mapsto.models import baseline
 from mapsto.models._hub_lora import adapted
 from mapsto.models._hub_numbers import Numbered, Numbers
 from mapsto.models._hub_probe import Probe, refuse
-from mapsto.models.base import Heads, Net, Types, Writer, is_prose, pool
+from mapsto.models.base import Heads, LanguageModel, Net, Types, Writer, is_prose, pool
 from mapsto.signature import Signature
 from mapsto.types.base import learned
 from mapsto.types.text.pretrained import PUBLIC
@@ -276,7 +276,7 @@ class Reader(nn.Module):
         )
 
 
-class Decoder(nn.Module):
+class Decoder(LanguageModel):
     """Tokens (B, T), handed over as `given` -> {slot: logits (B, T, V)} of the token behind each, as
     `models.gpt` gives them."""
 
