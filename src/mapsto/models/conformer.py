@@ -83,12 +83,8 @@ class Conformer(nn.Module):
 
     def __init__(self, config: Config, first: int = 0):
         super().__init__()
-        self.first, self.reach, self.window, self.size = (
-            first,
-            config.reach,
-            config.window,
-            config.width // config.heads,
-        )
+        self.first, self.reach, self.window, self.kernel = first, config.reach, config.window, config.kernel
+        self.size = config.width // config.heads
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
 
@@ -96,17 +92,30 @@ class Conformer(nn.Module):
         x, lengths = tokens.values[:, self.first :], (tokens.lengths - self.first).clamp(min=0)
         counts = tuple(max(0, count - self.first) for count in tokens.counts)
         x = self.dropout(in_arithmetic(x))
-        whole = x.shape[1] <= self.reach
+        whole = self.reads_whole or x.shape[1] <= self.reach
         return Padded(self.read(x, lengths) if whole else self.in_pieces(x, lengths), lengths, counts)
+
+    @property
+    def reads_whole(self) -> bool:
+        """In an exported net: a token never knows of one so far that it stands in another piece, so that
+        pieces joined are the row read as a whole. ConfigError: it may."""
+        if not torch.compiler.is_exporting():
+            return False
+        far = len(self.blocks) * (self.window + self.kernel // 2)
+        if far > self.reach // 4:
+            raise ConfigError(
+                f"model 'conformer': its {len(self.blocks)} blocks look {far} tokens back, more than a"
+                f" quarter of what is read at once ({self.reach}), so it cannot be exported yet.\nAnswer by"
+                " the run itself."
+            )
+        return True
 
     def read(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D), of which `lengths` (B,) are there -> (B, T, D); a row of none is read as one of one."""
         place = torch.arange(x.shape[1], device=x.device)
         mask = place < lengths.clamp(min=1)[:, None]
         near = (place[:, None] - place).abs() <= self.window
-        seen = (mask[:, None] & near | torch.eye(place.shape[0], dtype=torch.bool, device=x.device))[
-            :, None
-        ]  # (B, 1, T, T); itself always
+        seen = (mask[:, None] & near | (place[:, None] == place))[:, None]  # (B, 1, T, T); itself always
         cosine, sine = (table.to(x.device) for table in rotary(x.shape[1], self.size))
         for block in self.blocks:
             x = block(x, mask, seen, cosine, sine)
