@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from mapsto.batch import Padded
 from mapsto.cli import main
 from mapsto.deploy import _graph, _parity, _texts, export
 from mapsto.errors import ConfigError, RunError
-from mapsto.learners._graphs import Tensors, graphs_of_language_model
+from mapsto.learners._graphs import graphs_of_language_model
 from mapsto.models import _recurrent
 from mapsto.models.base import LanguageModel
 from mapsto.outputs import _ctc_head, _ctc_scores
@@ -164,14 +165,14 @@ def test_recurrent_steps_of_graphs_are_those_of_the_net(monkeypatch: pytest.Monk
     torch.testing.assert_close(_recurrent.step(writing, values[:, :1], *state), (out, hidden, cell))
 
 
-class _Fixed(Tensors):
-    def named(self, given: Any) -> dict[str, torch.Tensor]:
-        return {"y": given["x"].reshape(len(given["x"]), -1)}  # which is a number, of the example
-
-
 def test_a_graph_that_holds_for_one_length_only_is_refused() -> None:
-    with pytest.raises(ConfigError, match="cannot be exported yet"):
-        _graph.program_of(_Fixed(["x"], ["y"]), {"x": np.zeros((2, 3), np.float32)}, {"x": {0: "B", 1: ""}})
+    from onnx import TensorProto, helper
+
+    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, "words"])]
+    program = SimpleNamespace(model_proto=helper.make_model(helper.make_graph([], "fixed", given, [])))
+    _graph._refuse_fixed(program, {"x": {1: ""}})
+    with pytest.raises(ConfigError, match="one length of 'x'"):
+        _graph._refuse_fixed(program, {"x": {0: "B", 1: ""}})
 
 
 # --- texts that are written by themselves, and conversations ------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def _statistics(making: Making) -> list[tuple[Any, np.ndarray, np.ndarray]]:
     (slot,) = (slot.name for slot in run.signature.outputs)
     if not run.signature.inputs:
         texts = learner.eval_texts(making.rows.store, making.rows.split, _texts.TEXTS)
-        begun, said = texts.condition[:, : _texts.READ], texts.said[:, : _texts.READ]
+        begun, said = texts.condition[:, : _texts.CONTEXT], texts.said[:, : _texts.CONTEXT]
         sides = _texts.nats_of_run(learner, begun, said), _texts.nats_of_export(exported, begun, said)
         a, b = ({"nats": nats.sum(1)} for nats in sides)
         return [(metric, metric.rows(a, said), metric.rows(b, said)) for metric in texts.metrics[:1]]

@@ -18,7 +18,7 @@ from mapsto.run import Run
 from mapsto.types.text.tokenizers import PADDING
 
 TEXTS = 1_000
-READ, WRITTEN = 48, 16  # tokens of each that are read, and written behind them
+CONTEXT, WRITTEN = 48, 16  # tokens of each that are read, and written behind them
 TOGETHER = 32
 HOW = {
     "likeliest text": Sampling(tokens=WRITTEN, temperature=0.0),
@@ -29,7 +29,7 @@ HOW = {
 def compared(run: Run, learner: Any, exported: Exported, rows: Rows) -> dict[str, Any]:
     """{"rows", "split", "outputs": {output: figures}} of both on the same texts."""
     texts = learner.eval_texts(rows.store, rows.split, TEXTS)
-    begun, said = texts.condition[:, :READ], texts.said[:, :READ]
+    begun, said = texts.condition[:, :CONTEXT], texts.said[:, :CONTEXT]
     ours, theirs = nats_of_run(learner, begun, said), nats_of_export(exported, begun, said)
     other = {name: _others(learner, exported, begun, how) for name, how in HOW.items()}
     (slot,) = (slot.name for slot in run.signature.outputs)
@@ -97,7 +97,7 @@ def timed(run: Run, learner: Any, exported: Exported, rows: Rows) -> dict[str, A
     of its export on one thread."""
     import torch
 
-    begun = learner.eval_texts(rows.store, rows.split, TOGETHER).condition[:, :READ]
+    begun = learner.eval_texts(rows.store, rows.split, TOGETHER).condition[:, :CONTEXT]
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

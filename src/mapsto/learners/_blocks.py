@@ -120,7 +120,7 @@ class Blockwise(Learner):
         blocks = self.blocks(split, store)
         condition, said = blocks.take(eval_positions(blocks, most))
         ((_, head),) = self.model.heads.items()  # type: ignore[union-attr, operator]
-        if head.apart:
+        if head.separate:
             said = np.where((condition == START).cumsum(1) > 1, PADDING, said)
         return EvalTexts(condition, said, self.metrics(self.slot))
 

@@ -144,7 +144,7 @@ class Exported:
         """As `Run.search`, without a language model. ConfigError: its graph holds how answers are found."""
         if lm is not None:
             raise ConfigError(f"{self.path}: an export takes no language model.\nAsk the run itself.")
-        self.way = self.way.searching(how)
+        self.way = self.way.with_decoding(how)
         return self
 
     # ---- let it write ----

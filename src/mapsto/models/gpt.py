@@ -69,7 +69,7 @@ class Gpt(LanguageModel):
             raise ConfigError(
                 "model 'gpt' says what token comes next, the output is none of tokens.\nWrite: -> text."
             )
-        self.config, self.most, self.apart = config, head.most, head.apart
+        self.config, self.most, self.separate = config, head.most, head.separate
         self.embedding = nn.Embedding(head.vocabulary, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.heads = heads
@@ -91,7 +91,7 @@ class Gpt(LanguageModel):
         start = 0 if cache is None else cache.length
         end = start + tokens.shape[1]
         x = norm(in_arithmetic(self.embedding(tokens)))
-        seen = together(tokens) if self.apart and cache is None else None
+        seen = together(tokens) if self.separate and cache is None else None
         seen = cache.seen(tokens.shape[1]) if isinstance(cache, GrownCache) else seen
         for layer, block in enumerate(self.blocks):
             x = block(

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from mapsto.batch import Padded
 from mapsto.config import options_of, setting
 from mapsto.errors import ConfigError
-from mapsto.outputs._ctc_scores import BLANK, told
+from mapsto.outputs._ctc_scores import BLANK, predictions_of
 from mapsto.outputs._head import Head
 from mapsto.prediction import Prediction
 from mapsto.types.text.tokenizers import FIRST, PADDING, START, UNKNOWN, pieces_of
@@ -135,7 +135,7 @@ class CtcHead(Head):
         return {"scores": Padded(scores, output.lengths.clamp(min=1))}
 
     def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        return told(predicted, self.pieces)
+        return predictions_of(predicted, self.pieces)
 
 
 def least_steps(target: Padded) -> Tensor:

@@ -68,7 +68,7 @@ def text_of(tokens: Any, pieces: Sequence[bytes]) -> str:
     return b"".join(pieces[int(token)] for token in tokens).decode("utf-8", "replace")
 
 
-def told(predicted: Mapping[str, np.ndarray], pieces: Sequence[bytes]) -> list[Prediction]:
+def predictions_of(predicted: Mapping[str, np.ndarray], pieces: Sequence[bytes]) -> list[Prediction]:
     """Texts, each with its probability where there is one."""
     chances = (
         predicted["probability"].tolist() if "probability" in predicted else [None] * len(predicted["value"])

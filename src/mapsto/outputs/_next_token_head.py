@@ -19,15 +19,15 @@ from mapsto.types.text.tokenizers import PADDING
 
 
 class NextToken(Head):
-    """What token follows each: tokens (B, T, D) -> logits (B, T, V). most: tokens read at once; apart: shall
-    what begins with a START not see what stands before it in its block?"""
+    """What token follows each: tokens (B, T, D) -> logits (B, T, V). most: tokens read at once; separate:
+    shall what begins with a START not see what stands before it in its block?"""
 
     expects = "tokens"
     writes = "next"
 
-    def __init__(self, width: int, vocabulary: int, most: int, apart: bool = False):
+    def __init__(self, width: int, vocabulary: int, most: int, separate: bool = False):
         super().__init__()
-        self.vocabulary, self.most, self.apart = vocabulary, most, apart
+        self.vocabulary, self.most, self.separate = vocabulary, most, separate
         self.project = nn.Linear(width, vocabulary, bias=False)
         nn.init.normal_(self.project.weight, std=0.02)
 

@@ -30,7 +30,7 @@ class Chat(Output):
     def head(self, width: int) -> Head:
         from mapsto.outputs._next_token_head import NextToken
 
-        return NextToken(width, self.type.vocabulary_size, self.type.most, apart=True)
+        return NextToken(width, self.type.vocabulary_size, self.type.most, separate=True)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

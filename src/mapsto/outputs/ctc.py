@@ -19,7 +19,7 @@ import numpy as np
 
 from mapsto.errors import ConfigError
 from mapsto.metrics import Arrays, Metric, mean_of, ratio_of
-from mapsto.outputs._ctc_scores import likeliest, log_probabilities, text_of, told
+from mapsto.outputs._ctc_scores import likeliest, log_probabilities, predictions_of, text_of
 from mapsto.outputs._text import TextOutput
 from mapsto.outputs.base import Baseline
 from mapsto.prediction import Prediction
@@ -116,7 +116,7 @@ class Ctc(TextOutput):
         return {"value": value, "probability": np.exp(log_probabilities(predicted["scores"], value))}
 
     def decode(self, predicted: Arrays) -> list[Prediction]:
-        return told(predicted, _pieces(*self.spelling))
+        return predictions_of(predicted, _pieces(*self.spelling))
 
     def heard(self, predicted: Arrays, target: np.ndarray) -> tuple[list[str], list[str]]:
         pieces = _pieces(*self.spelling)

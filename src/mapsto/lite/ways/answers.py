@@ -45,7 +45,7 @@ class Answers(Way):
             value[row] = tokens
         return {"output0.value": value, "output0.score": found.score}, rows
 
-    def searching(self, how: Mapping[str, Any]) -> Answers:
+    def with_decoding(self, how: Mapping[str, Any]) -> Answers:
         for name, one in how.items():
             if name not in ASKED:
                 raise ConfigError(

@@ -37,7 +37,7 @@ class Way:
         """It as what says what comes next."""
         raise TypeError(f"{type(self).__name__} writes nothing by itself")
 
-    def searching(self, how: Mapping[str, Any]) -> Way:
+    def with_decoding(self, how: Mapping[str, Any]) -> Way:
         """This, searching for answers as asked. ConfigError: it searches for none."""
         raise ConfigError(
             f"an export answers as its run was trained to, so {', '.join(how) or 'a language model'} would"
