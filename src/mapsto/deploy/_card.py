@@ -26,6 +26,7 @@ def lines(parity: Mapping[str, Any]) -> list[str]:
         )
         told.append(
             f"{slot}: equal to the run's on {rows}: {equal}; differs by {one['difference']:.1e} at most"
+            + (f"; {one['other']} texts are others, and not as likely" if one.get("other") else "")
         )
         if "metric" in one:
             told.append(f"{slot}: {one['metric']} {_figure(one['export'])}, the run's {_figure(one['run'])}")

@@ -83,7 +83,7 @@ class Conformer(nn.Module):
 
     def __init__(self, config: Config, first: int = 0):
         super().__init__()
-        self.first, self.reach, self.window, self.kernel = first, config.reach, config.window, config.kernel
+        self.first, self.reach, self.window = first, config.reach, config.window
         self.size = config.width // config.heads
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
@@ -92,23 +92,8 @@ class Conformer(nn.Module):
         x, lengths = tokens.values[:, self.first :], (tokens.lengths - self.first).clamp(min=0)
         counts = tuple(max(0, count - self.first) for count in tokens.counts)
         x = self.dropout(in_arithmetic(x))
-        whole = self.reads_whole or x.shape[1] <= self.reach
+        whole = not torch.compiler.is_exporting() and x.shape[1] <= self.reach
         return Padded(self.read(x, lengths) if whole else self.in_pieces(x, lengths), lengths, counts)
-
-    @property
-    def reads_whole(self) -> bool:
-        """In an exported net: a token never knows of one so far that it stands in another piece, so that
-        pieces joined are the row read as a whole. ConfigError: it may."""
-        if not torch.compiler.is_exporting():
-            return False
-        far = len(self.blocks) * (self.window + self.kernel // 2)
-        if far > self.reach // 4:
-            raise ConfigError(
-                f"model 'conformer': its {len(self.blocks)} blocks look {far} tokens back, more than a"
-                f" quarter of what is read at once ({self.reach}), so it cannot be exported yet.\nAnswer by"
-                " the run itself."
-            )
-        return True
 
     def read(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D), of which `lengths` (B,) are there -> (B, T, D); a row of none is read as one of one."""
@@ -126,17 +111,14 @@ class Conformer(nn.Module):
         stands beside it in the batch."""
         batch, time, width = x.shape
         step = self.reach // 2
-        pieces = 1 + -(-(time - self.reach) // step)
-        x = F.pad(x, (0, 0, 0, (pieces - 1) * step + self.reach - time)).unfold(
-            1, self.reach, step
-        )  # (B, K, D, R)
+        pieces = 1 + torch.sym_max(0, time - self.reach + step - 1) // step
         start = step * torch.arange(pieces, device=x.device)
         left = (lengths[:, None] - start).clamp(0, self.reach)  # (B, K)
-        found = self.read(x.mT.reshape(-1, self.reach, width), left.flatten()).view(
-            batch, -1, width
-        )  # (B, K·R, D)
+        every = (start[:, None] + torch.arange(self.reach, device=x.device)).clamp(max=time - 1)
+        parts = x.index_select(1, every.flatten()).view(-1, self.reach, width)  # (B · K, R, D)
+        found = self.read(parts, left.flatten()).view(batch, -1, width)  # (B, K · R, D)
         place = torch.arange(time, device=x.device)
-        last = -(-(lengths - self.reach).clamp(min=0) // step)  # (B,)
+        last = ((lengths - self.reach).clamp(min=0) + step - 1) // step  # (B,)
         piece = torch.minimum(
             (place - (self.reach - step) // 2).clamp(min=0) // step, last[:, None]
         )  # (B, T)

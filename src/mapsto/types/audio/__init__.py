@@ -198,11 +198,12 @@ class Audio(DataType):
         return _frames.shortened(frames, self.stride or 1)
 
     def graph_inputs(self, arrays: Any) -> dict[str, np.ndarray]:
-        """In order: (B, N) samples, GAP behind each clip's end."""
         return {"cells": _frames.padded(arrays, self.hertz)} if self.order else super().graph_inputs(arrays)
 
     def from_graph(self, tensors: Mapping[str, Tensor]) -> Tensor | Padded:
-        return self.collate(tensors["cells"], None)
+        """In order with a window of GAP behind: so a graph holds for clips that are shorter, too."""
+        behind = _frames.steps_of(self.hertz)[0] if self.order else 0
+        return self.collate(torch.nn.functional.pad(tensors["cells"], (0, behind), value=_frames.GAP), None)
 
     def collate(
         self, arrays: Tensor | Ragged, draw: Draw | None, geometry: Tensor | None = None
