@@ -21,11 +21,13 @@ import mapsto
 import mapsto.lite
 from mapsto.batch import Padded
 from mapsto.cli import main
-from mapsto.deploy import _graph, _parity, _texts, export
+from mapsto.deploy import _graph, _int8_parts, _parity, _texts, export
 from mapsto.errors import ConfigError, RunError
 from mapsto.learners._graphs import graphs_of_language_model
+from mapsto.lite.exported import session_of
+from mapsto.lite.ways.texts import Texts
 from mapsto.models import _recurrent
-from mapsto.models.base import LanguageModel
+from mapsto.models._writers import LanguageModel
 from mapsto.outputs import _ctc_head, _ctc_scores
 from mapsto.run import Run
 from mapsto.serve.served import opened
@@ -67,7 +69,7 @@ def made(place: Path, data: str, signature: str, name: str, **options: Any) -> M
 
 # --- texts that answer -----------------------------------------------------------------------------------------------------------
 
-NETS = {"attention": "seq2seq(width=16, depth=1, decoder=2, heads=2, copy=true)", "recurrent": "lstm_seq2seq(width=16, token=16, layers=2, copy=false)"}
+NETS = {"attention": "seq2seq(width=16, depth=1, decoder=2, heads=2, copy=true)", "recurrent": "lstm_seq2seq(width=16, token=16, copy=false)"}
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +283,17 @@ def test_an_export_that_writes_is_served_as_its_run_is(tales: Made, talking: Mad
             served.warm()
             said.append((served.describe()["writes"], "".join(served.write({**asked, "tokens": 20, "seed": 2}))))
         assert said[0] == said[1] and said[0][0] == ("prose" if "prompt" in asked else "talk")
+
+
+def test_steps_of_eight_bits_are_smaller_and_say_nearly_the_same(tales: Made, tmp_path: Path) -> None:
+    _int8_parts._quantised(tales[1] / "step.onnx", tmp_path / "step.onnx", reduce_range=True)
+    assert (tmp_path / "step.onnx").stat().st_size < 0.8 * (tales[1] / "step.onnx").stat().st_size
+    options, said = json.loads((tales[1] / "rooms.json").read_text())["way"], []
+    for folder in (tales[1], tmp_path):
+        writer = Texts({"step": session_of(folder / "step.onnx", 1)}, options).writer()
+        writer.begin(2)
+        said.append(writer.logits(np.array([[10, 11, 12], [12, 13, 14]])))
+    assert 0 < np.abs(said[0] - said[1]).max() < 0.2 * np.abs(said[0]).max()
 
 
 def test_what_was_learned_from_preferences_is_exported_as_what_talks(place: Path, talking: Made) -> None:

@@ -1,6 +1,7 @@
 """Graphs that a net which writes is exported as: it is asked anew for each token, and given back what it
 kept.
-`models.base.Writer` reads once (`encoder`) and then writes (`step`); `models.base.LanguageModel` does both by
+
+Of `models._writers` a Writer reads once (`encoder`) and then writes (`step`); a LanguageModel does both by
 `step`, of any number of tokens. Letters: B rows, K answers of a row, T tokens, V vocabulary.
 """
 
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from mapsto.metrics import Metric
 from mapsto.models._graph_state import CACHED, CHANGING
-from mapsto.models.base import LanguageModel, Types, Writer
+from mapsto.models._writers import LanguageModel, Writer
+from mapsto.models.base import Types
 from mapsto.signature import Signature
 
 # of an example, each unlike the others and unlike lengths of its cells: an exporter takes equal sides for one

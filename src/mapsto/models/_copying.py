@@ -72,7 +72,7 @@ class Source:
     runs: Tensor | None = None
 
     def choose(self, rows: Tensor, answers: Tensor) -> None:
-        """As a writer's state does (`models.base.Writer.begin`)."""
+        """As a writer's state does (`models._writers.Writer.begin`)."""
         self.runs = None if self.runs is None else self.runs[answers]
         if len(rows) < len(self.keys):
             self.keys, self.tokens, self.there = self.keys[rows], self.tokens[rows], self.there[rows]

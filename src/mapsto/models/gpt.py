@@ -22,7 +22,8 @@ from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models._graph_state import GrownCache, places
 from mapsto.models._layers import Dropout, attend
-from mapsto.models.base import Heads, LanguageModel, Types, in_arithmetic
+from mapsto.models._writers import LanguageModel
+from mapsto.models.base import Heads, Types, in_arithmetic
 from mapsto.signature import Signature
 from mapsto.types.text.tokenizers import START
 

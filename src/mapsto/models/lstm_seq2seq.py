@@ -21,7 +21,8 @@ from mapsto.models._copying import Pointer, Source, copied_inputs
 from mapsto.models._graph_state import COPIED, RECURRENT
 from mapsto.models._layers import Dropout
 from mapsto.models._writer_state import copied_tensors, source_of
-from mapsto.models.base import Heads, Stems, Types, Writer, only_sequence, pool
+from mapsto.models._writers import Writer
+from mapsto.models.base import Heads, Stems, Types, only_sequence, pool
 from mapsto.models.seq2seq import Config as Vocabulary
 from mapsto.models.seq2seq import only_text
 from mapsto.models.seq2seq import wants as wanted

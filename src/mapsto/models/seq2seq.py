@@ -25,7 +25,8 @@ from mapsto.models._copying import Pointer, Source, copied_inputs
 from mapsto.models._graph_state import ATTENDED, COPIED, places
 from mapsto.models._layers import Dropout, attend
 from mapsto.models._writer_state import Growing, copied_tensors
-from mapsto.models.base import Heads, Stems, Types, Writer, features_of_nothing, in_arithmetic, is_prose, pool
+from mapsto.models._writers import Writer
+from mapsto.models.base import Heads, Stems, Types, features_of_nothing, in_arithmetic, is_prose, pool
 from mapsto.models.gpt import linear, norm, rotary
 from mapsto.signature import Signature
 from mapsto.types.text.tokenizers import PADDING
