@@ -35,7 +35,7 @@ from mapsto.measure.scores import FEWEST_UNITS, score
 from mapsto.run import Run
 from mapsto.signature import parse
 from mapsto.types.text import Text
-from mapsto.types.text.references import apart
+from mapsto.types.text.several import apart
 from mapsto.types.text.similarity import rouge1, rouge2, rougel
 from mapsto.types.text.stems import Texts
 from mapsto.types.text.targets import decode_texts

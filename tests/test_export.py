@@ -478,11 +478,3 @@ def test_layers_stay_in_float_until_the_loss_is_kept_or_it_is_refused(bars: tupl
     with pytest.raises(RunError, match=r"(?s)becomes 0.3 worse.*at most 0.1.*--most-loss"):
         export(bars[0].path, "int8", tmp_path / "none", quiet, most_loss=0.1)
     assert [path.name for path in tmp_path.iterdir()] == ["mixed"]
-
-
-def test_answers_that_are_written_piece_by_piece_cannot_be_exported_yet(trained: Trained, place: Path) -> None:
-    pairs = [f"{a} {b},{b} {a}" for a in WORDS for b in WORDS]
-    (place / "pairs.csv").write_text("\n".join(["there,back", *pairs]) + "\n")
-    run = trained("pairs.csv", "there:text -> back:text", "pairs", steps=1, model="seq2seq(width=16, depth=1)")
-    with pytest.raises(ConfigError, match=r"(?s)cannot be exported yet.*mapsto predict"):
-        export(run.path, "onnx", None, quiet)

@@ -19,6 +19,7 @@ from mapsto.batch import Ragged
 from mapsto.cli import main
 from mapsto.errors import ConfigError
 from mapsto.generation.beam import beam
+from mapsto.generation.cached import Cached
 from mapsto.generation.sampling import Sampling, tokens
 from mapsto.models import _hub_files as hub_files
 from mapsto.run import Run
@@ -218,8 +219,8 @@ def test_a_decoder_says_what_transformers_says(public, kind: str) -> None:
         torch.testing.assert_close(logits[..., FIRST:][..., others], expected[..., others], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(logits.log_softmax(-1)[..., START], expected.log_softmax(-1)[..., theirs.config.eos_token_id])
         how = Sampling(tokens=12, temperature=0)
-        cached = np.array(list(tokens(net, numbers.numpy(), range(4), how))).T
-        assert (cached == np.array(list(tokens(net, numbers.numpy(), range(4), how, cached=False))).T).all()
+        cached = np.array(list(tokens(Cached(net), numbers.numpy(), range(4), how))).T
+        assert (cached == np.array(list(tokens(Cached(net, cached=False), numbers.numpy(), range(4), how))).T).all()
         written = theirs.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False, pad_token_id=theirs.config.eos_token_id
         )[:, 8:]

@@ -29,12 +29,15 @@ from mapsto.data.files import entry_of
 from mapsto.data.formats.prose import SHARES, pieces
 from mapsto.data.open import open_source
 from mapsto.errors import ConfigError, DataError, RunError
-from mapsto.generation.sampling import Sampling, drawn, opened, texts, tokens
+from mapsto.generation import sampling
+from mapsto.generation.cached import Cached, drawn
+from mapsto.generation.sampling import Sampling, opened, texts, tokens
 from mapsto.learners._blocks import Epochs, frequencies
 from mapsto.learners.base import Batches
 from mapsto.learners.next_token import Stream
 from mapsto.models.gpt import Config, Gpt
-from mapsto.outputs._next_token import figures, sizes
+from mapsto.outputs._next_token import figures
+from mapsto.outputs._text import sizes
 from mapsto.outputs.base import Head
 from mapsto.recipes import Facts, choose
 from mapsto.report.reporting import kept
@@ -83,7 +86,7 @@ class OneHead(nn.Module):
 
 def decoder(vocabulary: int = 11, most: int = 8, **options) -> Gpt:
     """With every weight drawn: fresh ones are partly zero."""
-    from mapsto.outputs._next_token import NextToken as Paragraph
+    from mapsto.outputs._next_token_head import NextToken as Paragraph
 
     torch.manual_seed(0)
     config = Config(**{"width": 24, "depth": 2, "heads": 4, **options})
@@ -161,13 +164,13 @@ def test_writing_with_a_cache_is_writing_without(kv_heads: int) -> None:
     prompt = np.array([[5, 6, 7], [7, 6, 5]])
     for how in (Sampling(tokens=40, temperature=0.0), Sampling(tokens=40, temperature=1.0, top_p=0.9)):  # five times the context
         with torch.no_grad():
-            plain, cached = (list(tokens(model, prompt, (0, 1), how, cached=kept)) for kept in (False, True))
-            alone = list(tokens(model, prompt[1:], (1,), how))
+            plain, cached = (list(tokens(Cached(model, cached=kept), prompt, (0, 1), how)) for kept in (False, True))
+            alone = list(tokens(Cached(model), prompt[1:], (1,), how))
         assert plain == cached and len(plain) == 40
         assert [step[1] for step in plain] == [step[0] for step in alone]
     long = np.arange(20)[None] + FIRST
     with torch.no_grad():
-        assert list(tokens(model, long, (0,), how)) == list(tokens(model, long[:, -8:], (0,), how))
+        assert list(tokens(Cached(model), long, (0,), how)) == list(tokens(Cached(model), long[:, -8:], (0,), how))
 
 
 def test_what_a_token_is_cannot_depend_on_what_follows() -> None:
@@ -486,9 +489,9 @@ def test_letters_of_several_tokens_and_stops_of_several_are_held_back_until_they
             logits[0, self.left.pop(0)] = 9.0
             return logits
 
-    parts = [added[0] for added in texts(Paragraph("aé北 end of it"), column_type, "", (0,), Sampling(temperature=0.0))]
+    parts = [added[0] for added in texts(Cached(Paragraph("aé北 end of it")), column_type, "", (0,), Sampling(temperature=0.0))]
     assert "".join(parts) == "aé北 end of it" and "" in parts and not any("\ufffd" in part for part in parts)
-    parts = [added[0] for added in texts(Paragraph("aé北 end of it"), column_type, "", (0,), Sampling(temperature=0.0, stop="end"))]
+    parts = [added[0] for added in texts(Cached(Paragraph("aé北 end of it")), column_type, "", (0,), Sampling(temperature=0.0, stop="end"))]
     assert "".join(parts) == "aé北 " and all("e" not in part for part in parts)
 
 
@@ -499,6 +502,8 @@ def test_draws_are_of_the_nucleus() -> None:
     assert set(drawn(logits, uniform, Sampling(top_p=0.6, temperature=1.0)).tolist()) == {FIRST, FIRST + 1}
     counts = torch.bincount(drawn(logits, uniform, Sampling(top_p=1.0, temperature=1.0)), minlength=FIRST + 3) / 1000
     torch.testing.assert_close(counts, torch.tensor([0, 0, 0, 0.02, *[0.0] * (FIRST - 4), 0.5, 0.3, 0.18]), atol=2e-3, rtol=0)
+    for how in (Sampling(top_p=0.6, temperature=1.0), Sampling(top_p=1.0, temperature=0.7), Sampling(temperature=0.0)):
+        assert drawn(logits, uniform, how).tolist() == sampling.drawn(logits.numpy(), uniform.numpy(), how).tolist()
     with pytest.raises(ConfigError, match="top_p: expected a number of at most 1, got 2"):
         options_of(Sampling, {"top_p": 2.0}, "sample")
 

@@ -23,8 +23,8 @@ from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cli import main
 from mapsto.errors import ConfigError, DataError, MapstoError, RunError
 from mapsto.models.conformer import Config, Conformer
-from mapsto.outputs import ctc
-from mapsto.outputs.ctc import CtcHead, Search, beamed, greedy, least_steps, nats_of
+from mapsto.outputs import _ctc_head as ctc
+from mapsto.outputs._ctc_head import CtcHead, Search, beamed, greedy, least_steps, nats_of
 from mapsto.prediction import Answer
 from mapsto.run import Run
 from mapsto.types.audio import Audio

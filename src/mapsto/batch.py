@@ -5,7 +5,6 @@ Letters: B batch, T time, C channels, D width, H W image, K classes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
@@ -15,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
+
+from mapsto.seeds import key
 
 
 def moved(value: Tensor, device: torch.device | str) -> Tensor:
@@ -213,12 +214,6 @@ class Batch:
             elif spot.name in ("rows", "weight", "geometry", "extent") and value is not None:
                 changed[spot.name] = change(value)
         return replace(self, **changed)
-
-
-def key(*parts: Any) -> int:
-    """A 63-bit seed that is a function of its parts alone: the same on every machine and in every process."""
-    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 class Draw:

@@ -13,7 +13,7 @@ from mapsto.assess.base import View
 from mapsto.batch import Padded
 from mapsto.blocks import Block, Line, Lines, Matrix, Section, Table
 from mapsto.errors import CellError
-from mapsto.models.base import Writer
+from mapsto.models._writers import Writer
 from mapsto.types.text.similarity import likest
 from mapsto.types.text.tokenizers import FIRST, SPECIAL, pieces_of
 

@@ -7,6 +7,7 @@ import numpy as np
 from mapsto.assess.base import View
 from mapsto.assess.writing import while_it_learned
 from mapsto.blocks import Gallery, Item, Section
+from mapsto.generation.cached import Cached
 from mapsto.generation.sampling import Sampling, following
 from mapsto.types.text.tokenizers import ASSISTANT, END, SYSTEM, TOOL, USER, pieces_of
 
@@ -24,7 +25,8 @@ def asks(view: View) -> bool:
 def assess(view: View, seconds: float) -> Section:
     """The likeliest answers to the first questions of some rows, evenly spread."""
     (slot,) = view.run.signature.outputs
-    column_type, model = view.run.types["output", slot.name], view.learner.model.eval()
+    column_type = view.run.types["output", slot.name]
+    writer = Cached(view.learner.model.eval(), view.learner.device)
     pieces = pieces_of(column_type.kind, column_type.codes, column_type.alphabet)
     values, offsets = view.store.flat(("output", slot.name))
     rows = view.store.rows(view.split)
@@ -42,13 +44,7 @@ def assess(view: View, seconds: float) -> Section:
         ends = np.flatnonzero(tokens[first:] == END)
         wanted = _text(tokens[first : first + int(ends[0])] if len(ends) else tokens[first:], pieces)
         steps = following(
-            model,
-            column_type,
-            tokens[:first],
-            [0],
-            Sampling(tokens=TOKENS, temperature=0.0),
-            view.learner.device,
-            end=END,
+            writer, column_type, tokens[:first], [0], Sampling(tokens=TOKENS, temperature=0.0), END
         )
         said = "".join(added[0] for added in steps)
         same += said == wanted

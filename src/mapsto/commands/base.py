@@ -106,6 +106,13 @@ def to_answer(path: str) -> Any:
     return run
 
 
+def run_or_export(path: str) -> Any:
+    """The run at a path, as `to_answer` opens it, or the export."""
+    from mapsto.lite import exported
+
+    return exported.open(path) if exported.is_export(path) else to_answer(path)
+
+
 def takes_trust(command: argparse.ArgumentParser) -> None:
     """Own files, of commands that open a run."""
     command.add_argument(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mapsto.commands.base import takes_run, to_answer
+from mapsto.commands.base import run_or_export, takes_run
 from mapsto.config import options_of
 from mapsto.errors import MapstoError, RunError
 from mapsto.events import Emit
@@ -46,7 +46,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.generation.sampling import Sampling
-    from mapsto.run.writing import replies
+    from mapsto.lite.writing import replies
 
     known = {name.replace("-", "_") for name in FLAGS}
     how = options_of(
@@ -54,7 +54,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
         {name: value for name, value in vars(asked).items() if name in known and value is not None},
         "chat",
     )
-    run = to_answer(asked.run)
+    run = run_or_export(asked.run)
     replies(run, (("user", "?"),), how)  # can it talk? Else an error before anybody writes
     talk = _Talk(run, how, [("system", asked.system)] if asked.system else [])
     if sys.stdin.isatty():
@@ -90,7 +90,7 @@ class _Talk:
             _note(KEYS if word == "/help" else f"unknown: {word}. /help says what can be done.")
 
     def answer(self, said: str) -> None:
-        from mapsto.run.writing import replies, unheard
+        from mapsto.lite.writing import replies, unheard
 
         self.messages.append(("user", said))
         for unread in unheard(self.run, tuple(self.messages), self.how):

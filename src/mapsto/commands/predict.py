@@ -13,13 +13,13 @@ from mapsto.commands.base import (
     input_paths,
     parted,
     places,
+    run_or_export,
     searched,
     spare,
     takes_data,
     takes_run,
     takes_search,
     takes_spreadsheet,
-    to_answer,
     write_rows,
 )
 from mapsto.config import Reading
@@ -74,7 +74,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.data.open import open_source
 
     spare(asked.data, asked.out)
-    run = searched(_answering(asked.run), asked)
+    run = searched(run_or_export(asked.run), asked)
     if asked.data and asked.text:
         raise RunError("expected data or --text, got both.\nKeep one of them.")
     if asked.data:
@@ -117,13 +117,6 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     return 0 if answered else 2
 
 
-def _answering(path: str) -> Any:
-    """The run at a path, or the export."""
-    from mapsto.lite import exported
-
-    return exported.open(path) if exported.is_export(path) else to_answer(path)
-
-
 def _asked(run: Run, source: Source, asked: argparse.Namespace) -> tuple[Table, Wanted]:
     """The columns that are written, and what is asked of answers for them."""
     from mapsto.lite.rows import classes_of, kept_columns
@@ -162,7 +155,7 @@ def opened(data: Any, reading: Reading) -> tuple[Source, list[DataError]]:
 def _rows(run: Run, texts: list[str]) -> list[dict[str, str]]:
     """Texts as cells of the only input."""
     if not run.signature.inputs:  # which is no matter of files
-        run._refuse_nothing()
+        run.refuse_nothing()
     if not texts:
         raise RunError("expected rows to answer, got none.\nGive files, or a text: --text 'to be answered'.")
     if len(run.signature.inputs) != 1:

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import takes_run, to_answer
+from mapsto.commands.base import run_or_export, takes_run
 from mapsto.config import options_of, setting
 from mapsto.errors import ConfigError
 from mapsto.events import Emit
@@ -53,11 +53,11 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 def do(asked: argparse.Namespace, emit: Emit) -> int:
     from mapsto.generation.sampling import Sampling
-    from mapsto.run.writing import written
+    from mapsto.lite.writing import written
 
     given = {name: value for name in OPTIONS if (value := getattr(asked, name)) is not None}
     many = options_of(_Many, {"n": asked.n}, "sample").n
-    run = to_answer(asked.run)
+    run = run_or_export(asked.run)
     if run.samples and not _is_written(run):
         return _made(run, many, {name: value for name, value in given.items() if name != "n"}, asked.out)
     if asked.out:

@@ -26,19 +26,33 @@ def lines(parity: Mapping[str, Any]) -> list[str]:
         )
         told.append(
             f"{slot}: equal to the run's on {rows}: {equal}; differs by {one['difference']:.1e} at most"
+            + (f"; {one['other']} texts are others, and not as likely" if one.get("other") else "")
         )
         if "metric" in one:
             told.append(f"{slot}: {one['metric']} {_figure(one['export'])}, the run's {_figure(one['run'])}")
     speed, start, both = parity["speed"], parity["start"], parity["bytes"]
     told += [
         f"size: {size(both['export'])}, the run's weights {size(both['run'])}",
-        f"one row: {_latency(speed['export'])}, the run {_latency(speed['run'])} (one thread)",
-        f"many rows: {speed['export']['rows_per_second']:,.0f} a second, the run"
-        f" {speed['run']['rows_per_second']:,.0f}",
+        *_speed_lines(speed),
         f"start to first answer: {start['first_answer_seconds']:.2f} s"
         + (f", {start['memory_mb']:.0f} MB" if start["memory_mb"] else ""),
     ]
     return [*told, *parity["said"]]
+
+
+def _speed_lines(speed: Mapping[str, Any]) -> list[str]:
+    """Of one row, or of one token where texts are written by themselves; and of many."""
+    ours, theirs = speed["export"], speed["run"]
+    by_rows = "rows_per_second" in ours
+    one, many = ("row", "rows") if by_rows else ("token", "texts")
+    found = [f"one {one}: {_latency(ours)}, the run {_latency(theirs)} (one thread)"]
+    if by_rows:
+        rates = (side["rows_per_second"] for side in (ours, theirs))
+        found.append("many {}: {:,.0f} a second, the run {:,.0f}".format(many, *rates))
+    if "tokens_per_second" in ours:
+        rates = (side["tokens_per_second"] for side in (ours, theirs))
+        found.append("many {}: {:,.0f} tokens a second, the run {:,.0f}".format(many, *rates))
+    return found
 
 
 def _figure(found: Mapping[str, Any]) -> str:
@@ -54,7 +68,7 @@ def _latency(speed: Mapping[str, Any]) -> str:
 
 def card(run: Run, parity: Mapping[str, Any], to: str, name: str) -> str:
     """README.md: three lines to use it, how it compares, what is not known."""
-    inputs = ", ".join(f'"{slot.column}": {_placeholder(run, slot)}' for slot in run.signature.inputs)
+    command, call = _use(run, name)
     return f"""---
 library_name: mapsto
 tags:
@@ -71,10 +85,10 @@ tags:
 import mapsto.lite
 
 model = mapsto.lite.open("{name}")
-print(model.predict([{{{inputs}}}]))
+{call}
 ```
 
-On the command line: `mapsto predict {name} FILES`. It needs no PyTorch: `pip install --no-deps mapsto`, then
+On the command line: `{command}`. It needs no PyTorch: `pip install --no-deps mapsto`, then
 `pip install numpy onnxruntime` and what its inputs need ({", ".join(libraries(run)) or "nothing more"}).
 
 ## Beside the run
@@ -90,11 +104,17 @@ says so here.
 """
 
 
-def _placeholder(run: Run, slot: Any) -> str:
-    return repr(run.types["input", slot.name].placeholder)
+def _use(run: Run, name: str) -> tuple[str, str]:
+    """(command, call in Python) that let it answer, or write."""
+    usage = None if run.signature.inputs else run.output(run.signature.outputs[0].name).usage
+    if usage is not None:
+        return " ".join(("mapsto", usage.command, name, *usage.arguments)), usage.python.replace(
+            "run.", "model."
+        )
+    cells = {slot.column: run.types["input", slot.name].placeholder for slot in run.signature.inputs}
+    return f"mapsto predict {name} FILES", f"print(model.predict([{cells!r}]))"
 
 
 def libraries(run: Run) -> list[str]:
-    """What reading its cells takes, beside numpy."""
-    found = [run.types["input", slot.name].libraries for slot in run.signature.inputs]
-    return sorted({name for names in found for name in names})
+    """What reading its cells and telling its answers takes, beside numpy."""
+    return sorted({name for column_type in run.types.values() for name in column_type.libraries})

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mapsto.batch import Batch, Padded
 from mapsto.errors import ConfigError
+from mapsto.learners._graphs import Sides, Tensors, inputs_of
 from mapsto.learners.base import Learner
 from mapsto.lite.exported import DISTANCE, LENGTHS, feed_of
 from mapsto.outputs.base import Output
@@ -49,19 +50,13 @@ class Graph(nn.Module):
             self.distance = NoveltyNet(run.model, run._looking, run.novelty)  # type: ignore[arg-type]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        given: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in zip(self.names, tensors, strict=True):
-            slot, _, part = name.partition(".")
-            given.setdefault(slot, {})[part] = tensor
-        inputs = {
-            slot.name: self.types["input", slot.name].from_graph(given[f"input{number}"])
-            for number, slot in enumerate(self.signature.inputs)
-        }
+        given = dict(zip(self.names, tensors, strict=True))
+        inputs = inputs_of(self.signature, self.types, given)
         with self._listening() as heard:
             told = self.learner.outputs(Batch(inputs, {}, size=tensors[0].shape[0]))
         found: dict[str, Tensor] = {}
         for number, slot in enumerate(self.signature.outputs):
-            for name, value in self.heads[slot.name].predict(told[slot.name]).items():
+            for name, value in self.heads[slot.name].predict_graph(told[slot.name]).items():
                 found |= _flat(f"output{number}.{name}", value)
         if self.distance is not None:
             found[DISTANCE] = self.distance(heard[0], inputs)
@@ -89,13 +84,15 @@ def _flat(name: str, value: Tensor | Padded) -> dict[str, Tensor]:
 def refuse(run: Run) -> None:
     """ConfigError: a run whose answers cannot be exported yet, and why."""
     learner = run.new_learner(run.model, None)  # type: ignore[arg-type]
-    why = "" if run.signature.inputs else "nothing stands left of its arrow"
-    why = why or next((part.apart for part in run.model.modules() if hasattr(part, "apart")), "")
+    apart = next((part.apart for part in run.model.modules() if hasattr(part, "apart")), "")
+    one_pass, why = learner.way == Learner.way, apart
     if run.record["data"].get("kind", "rows") != "rows":
         why = why or "its data has no rows that could be counted, and so asked again"
-    if type(learner).arrays is not Learner.arrays or learner.packs:
-        why = why or "its answers are written piece by piece, not told in one pass"
-    for slot in run.signature.outputs:
+    if one_pass and not run.signature.inputs:
+        why = why or "nothing stands left of its arrow"
+    if one_pass and (type(learner).arrays is not Learner.arrays or learner.packs):
+        why = why or f"learner '{run.choice.learner}' finds answers in a way of its own"
+    for slot in run.signature.outputs if run.signature.inputs else ():
         if type(run.output(slot.name)).decode is Output.decode:
             why = (
                 why
@@ -123,15 +120,16 @@ def _lengthened(value: np.ndarray, least: int) -> np.ndarray:
     return np.pad(value, [(0, 0), (0, max(0, least - value.shape[1])), *[(0, 0)] * (value.ndim - 2)])
 
 
-def changing_sides(run: Run, feed: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """{name of an input: its sides that may change}: rows, and of cells of unequal length their lengths."""
+def changing_sides(run: Run, feed: Mapping[str, np.ndarray]) -> dict[str, dict[int, str]]:
+    """{name of an input: its sides that may change}: rows, and of cells of unequal length their lengths; ""
+    each, for nothing is said of which are alike."""
     ragged = {
         f"input{number}"
         for number, slot in enumerate(run.signature.inputs)
         if run.types["input", slot.name].layout.ragged
     }
     return {
-        name: (0, 1) if value.ndim > 1 and name.partition(".")[0] in ragged else (0,)
+        name: {0: "", 1: ""} if value.ndim > 1 and name.partition(".")[0] in ragged else {0: ""}
         for name, value in feed.items()
     }
 
@@ -167,13 +165,20 @@ def unsaid() -> Iterator[None]:
 
 
 @torch.no_grad()
-def program_of(graph: Graph, example: Mapping[str, np.ndarray], sides: Mapping[str, tuple[int, ...]]) -> Any:
-    """The graph as an ONNX program. ConfigError: it does things that a graph cannot."""
+def program_of(graph: Graph | Tensors, example: Mapping[str, np.ndarray], sides: Sides) -> Any:
+    """The graph as an ONNX program. sides: that may change, those of one letter together. ConfigError: it
+    does things that a graph cannot."""
     from torch.export import Dim
 
     tensors = tuple(torch.from_numpy(example[name]) for name in graph.names)
-    graph(*tensors)  # which tells its outputs' names
-    shapes = tuple(dict.fromkeys(sides[name], Dim.DYNAMIC) for name in graph.names)
+    if not graph.outputs:
+        graph(*tensors)  # which tells their names
+    named: dict[str, Any] = {
+        letter: Dim(letter) for one in sides.values() for letter in one.values() if letter
+    }
+    shapes = tuple(
+        {at: named.get(one, Dim.DYNAMIC) for at, one in sides[name].items()} for name in graph.names
+    )
     try:
         with unsaid():
             program = torch.onnx.export(
@@ -195,7 +200,19 @@ def program_of(graph: Graph, example: Mapping[str, np.ndarray], sides: Mapping[s
         ) from problem
     assert program is not None and program.exported_program is not None
     _refuse_bounds(program.exported_program.range_constraints)
+    _refuse_fixed(program, sides)
     return program
+
+
+def _refuse_fixed(program: Any, sides: Sides) -> None:
+    """ConfigError: a side that may change is as long as in the example, which an exporter does not say."""
+    for one in program.model_proto.graph.input:
+        for at in sides.get(one.name, {}):
+            if one.type.tensor_type.shape.dim[at].dim_value:
+                raise ConfigError(
+                    f"this net cannot be exported yet: its graph would hold for one length of '{one.name}'"
+                    " only.\nAnswer by the run itself: mapsto predict."
+                )
 
 
 def _refuse_bounds(constraints: Mapping[Any, Any]) -> None:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from mapsto.lite.exported import MODEL, session_of
+from mapsto.lite.exported import session_of
 
 SAME = 1e-4  # of the largest number of a layer's
 
 
 def first_difference(making: Any, model: Any = None) -> str:
-    """The first layer, in the order of the graph, whose numbers differ, and by how much. model: another file
-    than the export's."""
-    wanted = _values_of_net(making)
-    found = _values_of_graph(making, model or making.folder / MODEL, tuple(wanted))
+    """The first layer, in the order of the graphs, whose numbers differ, and by how much. model: another file
+    than the export's, of a net of one graph."""
+    names = [part.name for part in making.parts]
+    for number, (file, program) in enumerate(making.programs.items()):
+        example = making.parts[number].example if names else making.example
+        where = _first(program, example, model or making.folder / file)
+        if where:
+            return f"{names[number]}: {where}" if names else where
+    return "no layer of its own: what is made of the layers' numbers differs"
+
+
+def _first(program: Any, example: Any, path: Any) -> str:
+    """Of one graph; "" where none differs."""
+    wanted = _values_of_net(program, example)
+    found = _values_of_graph(example, path, tuple(wanted))
     for name, (value, layer) in wanted.items():
         if name not in found or found[name].shape != value.shape:
             continue
@@ -24,7 +37,7 @@ def first_difference(making: Any, model: Any = None) -> str:
         apart = float(np.abs(found[name].astype(np.float64) - value).max(initial=0.0)) / scale
         if not apart <= SAME:
             return f"{layer or name} (by {apart:.2g})"
-    return "no layer of its own: what is made of the layers' numbers differs"
+    return ""
 
 
 class _Watching(torch.fx.Interpreter):
@@ -44,11 +57,10 @@ class _Watching(torch.fx.Interpreter):
 
 
 @torch.no_grad()
-def _values_of_net(making: Any) -> dict[str, tuple[np.ndarray, str]]:
-    program = making.program.exported_program
+def _values_of_net(made: Any, example: Any) -> dict[str, tuple[np.ndarray, str]]:
+    program = made.exported_program
     watching = _Watching(program.graph_module)
-    given = [torch.from_numpy(making.example[name]) for name in making.graph.names]
-    watching.run(*_arguments(program, given))
+    watching.run(*_arguments(program, [torch.from_numpy(one) for one in example.values()]))
     return watching.kept
 
 
@@ -66,7 +78,7 @@ def _arguments(program: Any, given: list[Any]) -> list[Any]:
     return found
 
 
-def _values_of_graph(making: Any, path: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _values_of_graph(example: Any, path: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The same numbers in the ONNX graph, of those that it still has."""
     import onnx
 
@@ -75,9 +87,10 @@ def _values_of_graph(making: Any, path: Any, names: tuple[str, ...]) -> dict[str
     known = {one.name for one in model.graph.output}
     asked = [name for name in names if name in there and name not in known]
     model.graph.output.extend([onnx.ValueInfoProto(name=name) for name in asked])
-    watched = making.folder / "watched.onnx"
-    onnx.save(model, str(watched))
-    session = session_of(watched, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        watched = Path(folder) / "watched.onnx"
+        onnx.save(model, str(watched))
+        session = session_of(watched, 1)
     taken = {one.name for one in session.get_inputs()}
-    feed = {name: value for name, value in making.example.items() if name in taken}
+    feed = {name: value for name, value in example.items() if name in taken}
     return dict(zip(asked, session.run(asked, feed), strict=True))

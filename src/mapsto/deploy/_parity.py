@@ -27,12 +27,13 @@ from mapsto.run.answering import _arrays, batch_of
 
 MOST_ROWS = 20_000  # compared
 ALIKE = 1e-4  # of an answer's unit: what float32 may differ by
+OTHER = 1e-3  # share of texts that may be others, and not as likely: a search that meets a tie goes elsewhere
 ROWS = (1, 2, 3, 17)  # that go through the net together, each tried
 CALLS, SECONDS = 300, 1.0  # that latency is taken of, at most
 TOGETHER = 32  # rows that throughput is taken of, as `mapsto.lite` puts them together
 START = (
     "import json, pathlib, re, sys, time; began = time.perf_counter(); import mapsto.lite;"
-    " made = mapsto.lite.open(sys.argv[1], 1).predict([dict.fromkeys(json.loads(sys.argv[2]))]);"
+    " mapsto.lite.open(sys.argv[1], 1).warm();"
     " seconds = time.perf_counter() - began; status = pathlib.Path('/proc/self/status');"
     " held = re.search(r'VmHWM:\\s+(\\d+)', status.read_text() if status.exists() else '');"
     " print(json.dumps([seconds, int(held[1]) / 1024 if held else None]))"
@@ -52,11 +53,11 @@ class Rows:
     """The rows that both are asked about: those the run held back, or where none were its validation rows;
     and among them the heaviest, by the length of their cells."""
 
-    def __init__(self, run: Run, store: Any):
+    def __init__(self, run: Run, store: Any, most: int = MOST_ROWS):
         self.run, self.store = run, store
         split = next((one for one in ("test", "validation", "train") if store.size(one)), "train")
         self.split, rows = split, store.rows(split)
-        self.numbers = rows if len(rows) <= MOST_ROWS else rows[:: -(-len(rows) // MOST_ROWS)]
+        self.numbers = rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -134,10 +135,12 @@ def _joined(parts: Sequence[tuple[Any, Any]]) -> Side:
 
 def _figures(output: Output, ours: Side, theirs: Side, slot: str) -> dict[str, Any]:
     """How far the arrays differ, in the unit of the answer (`Output.spread`), and how many answers are
-    equal."""
+    equal. Of answers that are searched for only equal ones are compared; "other": how many are not, and
+    not as likely either."""
     unit = output.spread(ours.arrays[slot])
+    same = _same(ours, theirs, slot) if output.searched else np.ones(len(ours.answers[slot]), bool)
     differ = {
-        name: difference(value, theirs.arrays[slot][name]) / unit
+        name: difference(value[same], theirs.arrays[slot][name][same]) / unit
         for name, value in ours.arrays[slot].items()
         if _is_measured(value)
     }
@@ -148,7 +151,23 @@ def _figures(output: Output, ours: Side, theirs: Side, slot: str) -> dict[str, A
         for name in ("value", "set", "low", "high", "unsure")
         if any(getattr(a, name) is not None for a, _ in pairs)
     }
-    return {"difference": max(differ.values(), default=0.0), "equal": shares}
+    found = {"difference": max(differ.values(), default=0.0), "equal": shares}
+    return found if same.all() else {**found, "other": int((~same).sum()) - _ties(ours, theirs, slot, ~same)}
+
+
+def _same(ours: Side, theirs: Side, slot: str) -> np.ndarray:
+    """(n,) bool: rows with the same answer, token for token."""
+    pairs = zip(ours.arrays[slot]["value"], theirs.arrays[slot]["value"], strict=True)
+    return np.array([np.array_equal(a, b) for a, b in pairs], bool)
+
+
+def _ties(ours: Side, theirs: Side, slot: str, rows: np.ndarray) -> int:
+    """Of rows (n,) bool with other answers those where both are as likely."""
+    pairs = (
+        (a.probability, b.probability) for a, b in zip(ours.answers[slot], theirs.answers[slot], strict=True)
+    )
+    apart = np.array([abs((a or 0.0) - (b or 0.0)) <= ALIKE * (a or 0.0) for a, b in pairs], bool)
+    return int((apart & rows).sum())
 
 
 def _is_measured(values: np.ndarray) -> bool:
@@ -176,16 +195,25 @@ def _equal(ours: Any, theirs: Any, near: float) -> bool:
 
 
 def _metric(run: Run, ours: Side, theirs: Side, truth: Any, slot: str) -> dict[str, Any]:
-    """The first metric of both with its interval, where answers are known."""
+    """The first metric of both with its interval, where answers are known; of answers that are searched for
+    the first that needs no likelihood of the truth."""
     if truth is None:
         return {}
     target, present = truth
-    metric, output, fitted = run.metrics_of(slot)[:1], run.output(slot), run.calibration.get(slot, {})
-    found = {}
-    for name, side in (("run", ours), ("export", theirs)):
-        made = score(metric, output.calibrated(side.arrays[slot], fitted), target, present)
-        found[name] = {key: made[metric[0].name][key] for key in ("value", "low", "high", "n")}
-    return {"metric": metric[0].name, **found}
+    output, fitted = run.output(slot), run.calibration.get(slot, {})
+    sides = {
+        name: output.calibrated(side.arrays[slot], fitted)
+        for name, side in (("run", ours), ("export", theirs))
+    }
+    for metric in run.metrics_of(slot):
+        made = {name: score((metric,), shown, target, present)[metric.name] for name, shown in sides.items()}
+        if made["run"]["value"] is not None or not output.searched:
+            kept = ("value", "low", "high", "n")
+            return {
+                "metric": metric.name,
+                **{name: {key: one[key] for key in kept} for name, one in made.items()},
+            }
+    return {}
 
 
 # ---- what it takes ----
@@ -202,17 +230,22 @@ def timed(run: Run, learner: Any, exported: Exported, rows: Rows) -> dict[str, A
     torch.set_num_threads(1)
     try:
         ours = (
-            _seconds(lambda: of_run(run, learner, one, 1)),
-            _seconds(lambda: of_run(run, learner, many, size)),
+            latencies(lambda: of_run(run, learner, one, 1)),
+            latencies(lambda: of_run(run, learner, many, size)),
         )
     finally:
         torch.set_num_threads(before)
     single = Exported.open(exported.path, threads=1)
-    theirs = _seconds(lambda: single.arrays(one)), _seconds(lambda: single.arrays(many))
-    return {"run": _speed(*ours, size), "export": _speed(*theirs, size)}
+    theirs = latencies(lambda: single.arrays(one)), latencies(lambda: single.arrays(many))
+    found = {"run": _speed(*ours, size), "export": _speed(*theirs, size)}
+    if single.way.writes:
+        written = [len(row) for slot in single.arrays(many)[0].values() for row in slot["value"]]
+        for side in found.values():
+            side["tokens_per_second"] = round(side["rows_per_second"] * float(np.mean(written)), 1)
+    return found
 
 
-def _seconds(call: Any) -> np.ndarray:
+def latencies(call: Any) -> np.ndarray:
     """Of several calls, the first of which is not counted."""
     call()
     found, began = [], time.perf_counter()
@@ -235,7 +268,7 @@ def _speed(one: np.ndarray, many: np.ndarray, size: int) -> dict[str, float]:
 def started(exported: Exported) -> dict[str, float | None]:
     """Seconds from a new process to its first answer, and its most memory in MB (None where the system does
     not tell)."""
-    words = [sys.executable, "-c", START, str(exported.path.resolve()), json.dumps(list(exported.columns))]
+    words = [sys.executable, "-c", START, str(exported.path.resolve())]
     done = subprocess.run(words, capture_output=True, text=True, cwd="/", env=_environment(), check=False)
     if done.returncode:
         raise RunError(

@@ -3,7 +3,7 @@
 Weights get a scale for each channel. Nets without attention or recurrence also compute in 8 bits, in ranges
 that training rows show (static); of the others the weights alone are of 8 bits (dynamic). While the metric on
 the rows that the run held back is more than `--most-loss` worse, the layers that add most to the difference
-stay in float: one, then two, four, ….
+stay in float: one, then two, four, …. Nets that write are `mapsto.deploy._int8_parts`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mapsto.deploy import _parity
+from mapsto.deploy import _int8_parts, _parity
 from mapsto.deploy._card import size
 from mapsto.deploy._graph import save, unsaid
 from mapsto.deploy._making import Making, write_rooms
@@ -41,6 +41,8 @@ NOVEL = 2_000  # validation rows by which its limits are learned
 def write(making: Making) -> list[str]:
     import onnx
 
+    if making.parts:
+        return _int8_parts.write(making, not _has_vnni())
     plain = making.folder / FLOAT
     reduced = _reduce_novelty(making)
     making.program.save(plain)

@@ -2,7 +2,8 @@
 
 Draws are functions of (seed, number of the text, place), so a text is the same alone and among others. When
 the context is full, its second half becomes the new one: so writing goes on without end, and costs the same
-with a cache of keys and values as the net needs. Letters: N texts, T tokens, V vocabulary.
+with a cache of keys and values as the net needs. No PyTorch is needed, so that a run and its export write
+alike. Letters: N texts, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -10,16 +11,14 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from mapsto.batch import key
 from mapsto.cells import Continued
 from mapsto.config import setting
 from mapsto.errors import ConfigError
+from mapsto.seeds import key
 from mapsto.types.text.conversation import Messages, asking
 from mapsto.types.text.tokenizers import END, FIRST, START, UNKNOWN, pieces_of
 
@@ -48,59 +47,54 @@ class Sampling:
             raise ConfigError("--stop: expected what to stop before, got nothing.\nLeave it out to write on.")
 
 
+class Writer(Protocol):
+    """A net that says what comes next. most: tokens that it reads at once."""
+
+    most: int
+
+    def begin(self, rows: int) -> None:
+        """So many texts, of which it has read nothing yet."""
+        ...
+
+    def draw(self, tokens: np.ndarray, uniform: np.ndarray, how: Sampling, end: int) -> np.ndarray:
+        """Tokens (N, T) behind those that it has read -> (N,): one each that follows, as `drawn` has it."""
+        ...
+
+
 def texts(
-    model: Any,
-    column_type: Any,
-    prompt: str,
-    numbers: Sequence[int],
-    how: Sampling,
-    device: Any = "cpu",
-    cached: bool = True,
+    writer: Writer, column_type: Any, prompt: str, numbers: Sequence[int], how: Sampling
 ) -> Iterator[list[str]]:
     """Texts of these numbers, written at the same time: what each token adds to each of them, "" once it has
     ended. ConfigError where the prompt holds what the net cannot read."""
-    return following(model, column_type, opened(column_type, prompt), numbers, how, device, cached)
+    return following(writer, column_type, opened(column_type, prompt), numbers, how)
 
 
 def following(
-    model: Any,
+    writer: Writer,
     column_type: Any,
     start: np.ndarray,
     numbers: Sequence[int],
     how: Sampling,
-    device: Any = "cpu",
-    cached: bool = True,
     end: int = START,
 ) -> Iterator[list[str]]:
     """What each step adds to texts that begin with the tokens `start` (T,), up to the mark `end`."""
     pieces = pieces_of(column_type.kind, column_type.codes, column_type.alphabet)
-    writers = [_Writer(pieces, (how.stop or "").replace("\\n", "\n"), end) for _ in numbers]
-    with torch.inference_mode():
-        for found in tokens(
-            model, np.repeat(start[None], len(numbers), 0), numbers, how, device, cached, end
-        ):
-            yield [writer.add(token) for writer, token in zip(writers, found, strict=True)]
-            if all(writer.ended for writer in writers):
-                return
-    yield [writer.rest() for writer in writers]
+    written = [_Text(pieces, (how.stop or "").replace("\\n", "\n"), end) for _ in numbers]
+    for found in tokens(writer, np.repeat(start[None], len(numbers), 0), numbers, how, end):
+        yield [text.add(token) for text, token in zip(written, found, strict=True)]
+        if all(text.ended for text in written):
+            return
+    yield [text.rest() for text in written]
 
 
 def answer(
-    model: Any,
-    column_type: Any,
-    messages: Messages,
-    how: Sampling,
-    number: int = 0,
-    device: Any = "cpu",
-    cached: bool = True,
+    writer: Writer, column_type: Any, messages: Messages, how: Sampling, number: int = 0
 ) -> tuple[Iterator[str], int]:
     """(what each token adds to the assistant's answer, messages left out because they no longer fit beside
     it)."""
-    limit = model.most - min(how.tokens, model.most // 2)
+    limit = writer.most - min(how.tokens, writer.most // 2)
     start, left_out = asking(messages, column_type.kind, column_type.codes, column_type.alphabet, limit)
-    return (
-        added[0] for added in following(model, column_type, start, [number], how, device, cached, END)
-    ), left_out
+    return (added[0] for added in following(writer, column_type, start, [number], how, END)), left_out
 
 
 def opened(column_type: Any, prompt: str) -> np.ndarray:
@@ -119,53 +113,44 @@ def opened(column_type: Any, prompt: str) -> np.ndarray:
 
 
 def tokens(
-    model: Any,
-    start: np.ndarray,
-    numbers: Sequence[int],
-    how: Sampling,
-    device: Any = "cpu",
-    cached: bool = True,
-    end: int = START,
+    writer: Writer, start: np.ndarray, numbers: Sequence[int], how: Sampling, end: int = START
 ) -> Iterator[list[int]]:
     """Tokens that follow `start` (N, T), one for each text at a time; of a longer start the net reads the
-    last `model.most`."""
-    context = torch.from_numpy(start[:, -model.most :]).to(device)
+    last `writer.most`."""
     draws = np.stack(
         [np.random.default_rng(key(how.seed, "sample", number)).random(how.tokens) for number in numbers]
     )  # (N, tokens)
-    cache, seen = model.cache(len(start)) if cached else None, 0
+    new = context = start[:, -writer.most :]
+    writer.begin(len(start))
     for place in range(how.tokens):
-        logits = model.next(context[:, seen:], cache)
-        token = drawn(logits, torch.from_numpy(draws[:, place]).to(device), how, end)
+        token = writer.draw(new, draws[:, place], how, end)
         yield token.tolist()
-        seen = context.shape[1] if cached else 0
-        full = context.shape[1] == model.most
-        context = torch.cat([context, token[:, None]], 1)
+        full = context.shape[1] == writer.most
+        new = token[:, None]
+        context = np.concatenate([context, new], 1)
         if full:
-            context, cache, seen = (
-                context[:, -max(1, model.most // 2) :],
-                model.cache(len(start)) if cached else None,
-                0,
-            )
+            new = context = context[:, -max(1, writer.most // 2) :]
+            writer.begin(len(start))
 
 
-def drawn(logits: Tensor, uniform: Tensor, how: Sampling, end: int = START) -> Tensor:
+def drawn(logits: np.ndarray, uniform: np.ndarray, how: Sampling, end: int = START) -> np.ndarray:
     """(N, V) -> (N,): one token each, of the nucleus (Holtzman et al. 2020) at the temperature; of marks only
-    `end`. uniform (N,) in [0, 1)."""
-    logits = logits.index_fill(
-        1, torch.tensor([mark for mark in range(FIRST) if mark != end], device=logits.device), -torch.inf
-    )
+    `end`. uniform (N,) in [0, 1). Its twin on devices: `mapsto.generation.cached.drawn`."""
+    logits = logits.astype(np.float64)
+    logits[:, [mark for mark in range(FIRST) if mark != end]] = -np.inf
     if how.temperature <= 0:
         return logits.argmax(1)
-    chance, order = (logits.double() / how.temperature).softmax(1).sort(dim=1, descending=True, stable=True)
+    chance = np.exp((logits - logits.max(1, keepdims=True)) / how.temperature)
+    chance /= chance.sum(1, keepdims=True)
+    order = np.argsort(-chance, axis=1, kind="stable")
+    chance = np.take_along_axis(chance, order, 1)
     before = chance.cumsum(1) - chance
-    kept = torch.where(before < how.top_p, chance, 0.0)
-    total = kept.cumsum(1)
-    place = (total <= uniform[:, None] * total[:, -1:]).sum(1, keepdim=True)
-    return order.gather(1, place.clamp(max=logits.shape[1] - 1))[:, 0]
+    total = np.where(before < how.top_p, chance, 0.0).cumsum(1)
+    place = (total <= uniform[:, None] * total[:, -1:]).sum(1)
+    return np.take_along_axis(order, np.minimum(place, logits.shape[1] - 1)[:, None], 1)[:, 0]
 
 
-class _Writer:
+class _Text:
     """One text from its tokens: bytes to letters as soon as they are whole, up to a mark or what it shall
     stop before."""
 

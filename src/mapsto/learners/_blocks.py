@@ -6,9 +6,9 @@ Letters: B blocks, T tokens of each, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,10 @@ from mapsto.batch import Batch, Batches, key, moved
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner, Logs
 from mapsto.prediction import USUAL, Keep, Measured, Predictions
-from mapsto.types.text.tokenizers import PADDING
+from mapsto.types.text.tokenizers import PADDING, START
+
+if TYPE_CHECKING:
+    from mapsto.learners._graphs import EvalTexts, Part, Sides
 
 EVAL_ROWS = 16_384  # tokens that are enough for a look while it learns
 MEASURED = 400_000  # tokens of a split that are measured at most, in blocks evenly spread
@@ -63,6 +66,7 @@ class Blockwise(Learner):
 
     packs = True
     prefetch = True
+    way = "texts"
     learns: ClassVar[str]  # for people: its name and what it learns
     asked: ClassVar[str]  # and how they ask for it
 
@@ -96,6 +100,29 @@ class Blockwise(Learner):
     @property
     def few_shapes(self) -> bool:
         return True  # all blocks are of one length
+
+    # ---- exported ----
+
+    def graphs(self, cells: Mapping[str, np.ndarray], sides: Sides) -> list[Part]:
+        from mapsto.learners._graphs import graphs_of_language_model
+
+        return graphs_of_language_model(self.model)  # type: ignore[arg-type]
+
+    def way_options(self, parts: Sequence[Part]) -> dict[str, Any]:
+        from mapsto.learners._graphs import options_of_language_model
+
+        return options_of_language_model(self.model, parts)  # type: ignore[arg-type]
+
+    def eval_texts(self, store: Batches, split: str, most: int) -> EvalTexts:
+        """Of blocks that hold several conversations the first: none sees another."""
+        from mapsto.learners._graphs import EvalTexts
+
+        blocks = self.blocks(split, store)
+        condition, said = blocks.take(eval_positions(blocks, most))
+        ((_, head),) = self.model.heads.items()  # type: ignore[union-attr, operator]
+        if head.separate:
+            said = np.where((condition == START).cumsum(1) > 1, PADDING, said)
+        return EvalTexts(condition, said, self.metrics(self.slot))
 
     # ---- training ----
 

@@ -8,24 +8,28 @@ to the contract.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapsto.batch import Batch, Batches, Padded, Ragged
+from mapsto.batch import Batch, Batches
 from mapsto.config import Training, setting
 from mapsto.errors import ConfigError
+from mapsto.learners._arrays import answered, to_numpy
 from mapsto.metrics import Metric
 from mapsto.models.base import Types
-from mapsto.outputs.base import Baseline, Output
+from mapsto.outputs.base import Output
 from mapsto.prediction import USUAL, Keep, Measured
 from mapsto.signature import Signature
 from mapsto.training.optimizers import build_optimizer
+
+if TYPE_CHECKING:
+    from mapsto.learners._graphs import Part, Sides
 
 Logs = dict[str, Tensor]
 Scores = dict[str, dict[str, float]]  # {slot: {metric: value}}
@@ -229,6 +233,24 @@ class Learner:
             f"learner '{type(self).__name__}' makes nothing by itself.\nAsk it with: mapsto predict."
         )
 
+    # ---- exported (`mapsto.deploy`), where one graph from cells to what heads predict will not do ----
+
+    way: ClassVar[str] = "rows"  # how its graphs are asked: a file of `mapsto.lite.ways`
+
+    def graphs(self, cells: Mapping[str, np.ndarray], sides: Sides) -> list[Part]:
+        """Its graphs, [] for that one. cells: an example of what the first is given; sides: that may change.
+        ConfigError: the net is none that a graph can be."""
+        return []
+
+    def eval_texts(self, store: Batches, split: str, most: int) -> Any:
+        """`learners._graphs.EvalTexts` of a split, where texts are written by themselves: on what a net and
+        its export are compared."""
+        raise TypeError(f"{type(self).__name__} writes no texts")
+
+    def way_options(self, parts: Sequence[Part]) -> dict[str, Any]:
+        """What `way` is told beside, as JSON."""
+        return {}
+
     def _places(self, slot: str, batch: Batch) -> dict[str, Any]:
         """Of an output that speaks of places: how its rows' own coordinates became those of the net, by which
         it is decoded and measured in the first."""
@@ -360,35 +382,3 @@ def _dense_pieces(batch: Batch) -> Iterator[Batch]:
         return
     for low in range(0, batch.size, rows):
         yield batch.slice(low, low + rows)
-
-
-def answered(rule: Baseline, batches: Iterator[Batch]) -> dict[str, dict[str, np.ndarray]]:
-    """{baseline: arrays} of what a simple rule says of batches, in the order of their rows."""
-    from mapsto.prediction.gathering import in_row_order
-
-    found: dict[str, dict[str, list[np.ndarray]]] = {}
-    rows = []
-    for batch in batches:
-        assert batch.rows is not None
-        rows.append(to_numpy(batch.rows))
-        for baseline, arrays in rule(batch).items():
-            for name, value in arrays.items():
-                found.setdefault(baseline, {}).setdefault(name, []).append(value)
-    place = np.argsort(np.argsort(np.concatenate(rows), kind="stable"), kind="stable")
-    return {
-        baseline: {name: in_row_order(parts, place) for name, parts in arrays.items()}
-        for baseline, arrays in found.items()
-    }
-
-
-def to_numpy(value: Any) -> np.ndarray:
-    """(B, ...) as numpy; rows of unequal length as (B,) objects, each an array."""
-    if isinstance(value, (Padded, Ragged)):
-        value = value.cells() if isinstance(value, Padded) else list(value)
-    if isinstance(value, list):
-        rows = np.empty(len(value), object)
-        for i, row in enumerate(value):
-            rows[i] = to_numpy(row)
-        return rows
-    value = value.detach()
-    return (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).cpu().numpy()

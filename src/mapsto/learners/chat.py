@@ -12,12 +12,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from mapsto.batch import Batch, Batches
 from mapsto.errors import DataError
+from mapsto.generation.cached import Cached
 from mapsto.generation.sampling import Sampling, following
 from mapsto.learners._blocks import Blockwise, Epochs
 from mapsto.types.text.tokenizers import ASSISTANT, END, PADDING, START
@@ -74,10 +74,8 @@ class Chat(Blockwise):
         tokens = packed.stored(np.zeros(1, np.int64))[0] >> 1
         asked = tokens[: int((tokens == ASSISTANT).argmax()) + 1].astype(np.int64)
         how = Sampling(tokens=SAID, temperature=0.0)
-        model: Any = self.model.eval()
-        return "".join(
-            added[0] for added in following(model, self.column_type, asked, [0], how, self.device, end=END)
-        )
+        writer = Cached(self.model.eval(), self.device)
+        return "".join(added[0] for added in following(writer, self.column_type, asked, [0], how, END))
 
 
 class Packed:

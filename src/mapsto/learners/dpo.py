@@ -9,27 +9,33 @@ so that no second net stands beside the one that learns. Letters: B pairs, T tok
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mapsto.batch import Batch, Padded
+from mapsto.batch import Batch, Batches, Padded
 from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.learners.base import Learner, Logs
 from mapsto.prediction import USUAL, Keep, Measured
 from mapsto.types.text.tokenizers import PADDING
 
+if TYPE_CHECKING:
+    from mapsto.learners._graphs import EvalTexts, Part, Sides
+
 SPLITS = ("train", "validation", "test")
 
 
 class Dpo(Learner):
     """Learn to prefer the chosen answer of each pair."""
+
+    way = "texts"
 
     @dataclass(frozen=True)
     class Config:
@@ -123,6 +129,29 @@ class Dpo(Learner):
         known = batch.present[self.slot].float()
         margin, nats = self._margin(batch)
         return (known * (F.softplus(-margin) + self.config.words * nats), known), {}
+
+    # ---- exported ----
+
+    def graphs(self, cells: Mapping[str, np.ndarray], sides: Sides) -> list[Part]:
+        from mapsto.learners._graphs import graphs_of_language_model
+
+        return graphs_of_language_model(self.model)  # type: ignore[arg-type]
+
+    def way_options(self, parts: Sequence[Part]) -> dict[str, Any]:
+        from mapsto.learners._graphs import options_of_language_model
+
+        return options_of_language_model(self.model, parts)  # type: ignore[arg-type]
+
+    def eval_texts(self, store: Batches, split: str, most: int) -> EvalTexts:
+        """Chosen answers, behind what they answer."""
+        from mapsto.learners._graphs import EvalTexts
+
+        rows = store.rows(split)[:most]
+        pair = store.batch(rows).targets[self.slot]
+        assert isinstance(pair, Padded)
+        values = pair.values[..., 0].long().cpu().numpy()  # (n, T)
+        said = np.where(values & 1, values >> 1, PADDING)[:, 1:]
+        return EvalTexts((values >> 1)[:, :-1], said, ())
 
     # ---- measuring ----
 

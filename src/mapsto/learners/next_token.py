@@ -20,6 +20,7 @@ import torch
 from mapsto.batch import Batch, Batches
 from mapsto.config import setting
 from mapsto.errors import DataError
+from mapsto.generation.cached import Cached
 from mapsto.generation.sampling import Sampling, texts
 from mapsto.learners._blocks import Blockwise, Epochs
 
@@ -83,14 +84,14 @@ class NextToken(Blockwise):
 
     def sample(self, n: int, options: Any) -> dict[str, list[str]]:
         """Texts, written at the same time."""
-        model, prompt = self.model.eval(), options.prompt
-        steps = texts(model, self.column_type, prompt, range(n), options, self.device)
+        writer, prompt = Cached(self.model.eval(), self.device), options.prompt
+        steps = texts(writer, self.column_type, prompt, range(n), options)
         return {self.slot: [prompt + "".join(added) for added in zip(*steps, strict=True)]}
 
     def sample_text(self) -> str:
         """The beginning of what it would write."""
-        how, model = Sampling(tokens=SAID), self.model.eval()
-        return "".join(added[0] for added in texts(model, self.column_type, "", [0], how, self.device))
+        how, writer = Sampling(tokens=SAID), Cached(self.model.eval(), self.device)
+        return "".join(added[0] for added in texts(writer, self.column_type, "", [0], how))
 
 
 class Stream:

@@ -13,24 +13,28 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mapsto.batch import Batch, Padded, key
+from mapsto.batch import Batch, Padded
 from mapsto.config import options_of, setting
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.generation.beam import Found, beam, drawn
 from mapsto.generation.sampling import Sampling
-from mapsto.generation.sampling import drawn as drawn_token
 from mapsto.learners.base import Learner, Logs, Scores, answered
 from mapsto.metrics import ratio_of
+from mapsto.seeds import key
 from mapsto.types.text.targets import decode_texts
 from mapsto.types.text.tokenizers import START
 
+if TYPE_CHECKING:
+    from mapsto.learners._graphs import Part, Sides
+
 EVAL_ROWS = 1_000  # rows that are enough for a look while it learns
+SEARCH = ("beam", "penalty", "temperature", "top_p")  # options of how answers are found
 AT_ONCE = 640  # answers written at the same time
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s+")  # where a sentence ends
 
@@ -39,6 +43,7 @@ class TeacherForcing(Learner):
     """Learn to write the one text right of the arrow, given what stands left of it."""
 
     prefetch = True
+    way = "answers"
 
     @dataclass(frozen=True)
     class Config:
@@ -84,7 +89,7 @@ class TeacherForcing(Learner):
                 "a language model helps with what is heard, not with answers that are written.\nLeave --lm"
                 " and --lm-weight out."
             )
-        options = {"beam", "penalty", "temperature", "top_p"}
+        options = set(SEARCH)
         if unknown := sorted(set(how) - options):
             raise ConfigError(
                 f"the search for answers has no option '{unknown[0]}'.\n{did_you_mean(unknown[0], options)}"
@@ -197,12 +202,18 @@ class TeacherForcing(Learner):
             uniform = np.random.default_rng(key(self.training.seed, "answers")).random(
                 (model.most, batch.size)
             )
-            places = torch.from_numpy(uniform).to(self.device)
+            return drawn(model.next, state, batch.size, model.most, uniform, how, self.device)
 
-            def choose(logs: Tensor, place: int, rows: Tensor) -> Tensor:
-                return drawn_token(logs, places[place, rows], how)
+    def graphs(self, cells: Mapping[str, np.ndarray], sides: Sides) -> list[Part]:
+        from mapsto.learners._graphs import graphs_of_writer
 
-            return drawn(model.next, state, batch.size, model.most, choose, self.device)
+        return graphs_of_writer(self.model, self.signature, self.types, cells, sides)  # type: ignore[arg-type]
+
+    def way_options(self, parts: Sequence[Part]) -> dict[str, Any]:
+        from mapsto.learners._graphs import options_of_writer
+
+        searched = {name: getattr(self.config, name) for name in SEARCH}
+        return {**searched, "seed": self.training.seed, **options_of_writer(self.model, parts)}  # type: ignore[arg-type]
 
     def baseline(self, split: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """What the first input's own words are worth as an answer: all of them, and the first sentence."""

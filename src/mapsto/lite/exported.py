@@ -1,6 +1,7 @@
 """An exported run: a folder that `mapsto export` wrote.
 
-model.onnx    from encoded cells to what the heads predict, and how far a row is from the training rows
+model.onnx    from encoded cells to what the heads predict, and how far a row is from the training rows; of
+nets that write step.onnx, and encoder.onnx where they read before (`mapsto.lite.ways`)
 rooms.json    what reads a cell and tells an answer: signature, types, calibration
 parity.json   how its answers compare with the run's
 README.md     how it is used; the card
@@ -17,17 +18,18 @@ from typing import Any, Self
 
 import numpy as np
 
-from mapsto.config import VERSION
+from mapsto.config import VERSION, options_of
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import read_json
 from mapsto.lite.rows import PIECE, answer_chunk, classes_of, kept_columns, located, read_rows
+from mapsto.lite.ways.base import Way
 from mapsto.outputs.base import Output
 from mapsto.prediction import Answer, Prediction, Wanted, with_chances
 from mapsto.registry import entry
 from mapsto.signature import Signature
 from mapsto.source import Source
 
-FORMAT = 1
+FORMAT, ONE_GRAPH = 2, 1  # as written of nets of several graphs, and of others
 FILE, MODEL, PARITY = "rooms.json", "model.onnx", "parity.json"
 BATCH = 32  # rows that go through the net together: of 65,536 plain features 32 are 1.7 times as quick as 256
 LENGTHS = ".lengths"  # behind an answer's name: how long each row's is
@@ -58,10 +60,10 @@ def open(path: str | Path, threads: int | None = None) -> Exported:
 
 class Exported:
     """It answers as the run did. signature: what it maps to what; types: {("input" | "output", slot): fitted
-    type}; calibration: what makes its answers honest; session: ONNX Runtime's."""
+    type}; calibration: what makes its answers honest; way: how its graphs are asked."""
 
-    def __init__(self, path: Path, record: Mapping[str, Any], session: Any):
-        self.path, self.record, self.session = path, record, session
+    def __init__(self, path: Path, record: Mapping[str, Any], way: Way):
+        self.path, self.record, self.way = path, record, way
         self.signature = Signature.from_json(record["signature"])
         sides = (("input", self.signature.inputs), ("output", self.signature.outputs))
         self.types = {
@@ -87,7 +89,9 @@ class Exported:
             )
         record = read_json(path / FILE, SHAPE, COPY)
         try:
-            return cls(path, record, session_of(path / MODEL, threads))
+            kind = entry("lite/ways", record.get("way", {}).get("name", "rows"))
+            sessions = {name: session_of(path / f"{name}.onnx", threads) for name in kind.graphs}  # type: ignore[attr-defined]
+            return cls(path, record, kind(sessions, record.get("way", {})))
         except (ConfigError, KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, ConfigError) and "onnxruntime" in str(problem):
                 raise
@@ -129,12 +133,57 @@ class Exported:
         wanted = Wanted((), probabilities, missing_ok)
         return [answer.to_json() for part in self.answers(source, wanted=wanted) for answer in part]
 
+    def warm(self) -> None:
+        """One answer to what is missing, or one token: so all that takes time once is done."""
+        if self.columns:
+            self.predict([dict.fromkeys(self.columns)])
+        else:
+            self.writer.warm()
+
     def search(self, lm: Any = None, **how: Any) -> Exported:
-        """As `Run.search`. ConfigError: its graph holds how answers are found."""
-        raise ConfigError(
-            f"{self.path}: an export answers as its run was trained to, so"
-            f" {', '.join(how) or 'a language model'} would change nothing.\nAsk the run itself."
-        )
+        """As `Run.search`, without a language model. ConfigError: its graph holds how answers are found."""
+        if lm is not None:
+            raise ConfigError(f"{self.path}: an export takes no language model.\nAsk the run itself.")
+        self.way = self.way.with_decoding(how)
+        return self
+
+    # ---- let it write ----
+
+    samples = False  # does it make what is no text from nothing?
+
+    @property
+    def writer(self) -> Any:
+        """Its net as what says what comes next (`mapsto.generation.sampling.Writer`)."""
+        return self.way.writer()
+
+    def sample(self, n: int = 1, prompt: str = "", **how: Any) -> list[str]:
+        """As `Run.sample`: n texts by an export that learned `-> text`, which begin with the prompt. how:
+        tokens, temperature, top_p, seed, stop. RunError for others."""
+        from mapsto.generation.sampling import Sampling
+        from mapsto.lite.writing import written
+
+        pieces, _ = written(self, prompt, range(n), options_of(Sampling, how, "sample"))
+        return [prompt + "".join(added) for added in zip(*pieces, strict=True)]
+
+    def reply(self, messages: Sequence[Mapping[str, str]], **how: Any) -> str:
+        """As `Run.reply`: the assistant's answer to [{"role": "user", "content": …}, …]."""
+        return "".join(self.stream(messages, **how))
+
+    def stream(self, begun: str | Sequence[Mapping[str, str]] = "", **how: Any) -> Iterator[str]:
+        """What each token adds, as it is written: to a text that begins so, or to a conversation the
+        assistant's answer."""
+        from mapsto.generation.sampling import Sampling
+        from mapsto.lite.writing import pieces_of
+
+        return pieces_of(self, begun, options_of(Sampling, how, "stream"))
+
+    def refuse_nothing(self) -> None:
+        """RunError: rows give it nothing to answer."""
+        if not self.signature.inputs:
+            raise RunError(
+                f"{self.path}: learned {self.signature}, so rows give it nothing to answer.\nLet it write:"
+                f" mapsto sample {self.path}"
+            )
 
     def answers(
         self, source: Source, learner: None = None, support: None = None, wanted: Wanted | None = None
@@ -143,6 +192,7 @@ class Exported:
         from mapsto.data.structs import with_fields
 
         wanted = wanted or Wanted()
+        self.refuse_nothing()
         source = with_fields(source.lines(), list(self.columns))
         kept = kept_columns(source, wanted.keep)
         signature = located(self, source, missing_ok=wanted.missing_ok)
@@ -187,7 +237,7 @@ class Exported:
     ) -> tuple[dict[str, dict[str, np.ndarray]], list[bool | None]]:
         """Encoded cells {("input", slot): (B, ...), or a list of arrays} -> ({output: {name: (B, ...)}} as
         heads predict them, is each row far from the training rows; None where nobody knows)."""
-        found, size = self.run_graph(self.feed(encoded))
+        found, size = self.way.run(self.feed(encoded))
         arrays = {
             slot.name: {
                 name.partition(".")[2]: _rows(value, found.get(f"{name}{LENGTHS}"))
@@ -196,6 +246,7 @@ class Exported:
             }
             for slot in self.signature.outputs
         }
+        arrays = {slot: self.output(slot).from_graph(found) for slot, found in arrays.items()}
         if not self.record["unsure"]:
             return arrays, [None] * size
         return arrays, (found[DISTANCE] > 1).tolist()
@@ -207,13 +258,6 @@ class Exported:
     def feed(self, encoded: Mapping[Any, Any]) -> dict[str, np.ndarray]:
         """What the graph is given: {name of its input: array}."""
         return feed_of(self.signature, self.types, encoded)
-
-    def run_graph(self, feed: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
-        """({name of its output: array}, rows)."""
-        taken = {one.name for one in self.session.get_inputs()}
-        made = self.session.run(None, {name: value for name, value in feed.items() if name in taken})
-        names = [one.name for one in self.session.get_outputs()]
-        return dict(zip(names, made, strict=True)), len(next(iter(feed.values())))
 
 
 def feed_of(

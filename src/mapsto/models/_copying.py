@@ -72,7 +72,7 @@ class Source:
     runs: Tensor | None = None
 
     def choose(self, rows: Tensor, answers: Tensor) -> None:
-        """As a writer's state does (`models.base.Writer.begin`)."""
+        """As a writer's state does (`models._writers.Writer.begin`)."""
         self.runs = None if self.runs is None else self.runs[answers]
         if len(rows) < len(self.keys):
             self.keys, self.tokens, self.there = self.keys[rows], self.tokens[rows], self.there[rows]
@@ -108,8 +108,10 @@ class Pointer(nn.Module):
     def forward(self, logits: Tensor, hidden: Tensor, written: Tensor, source: Source) -> Tensor:
         """hidden (N, T, D) behind the tokens `written` (N, T), which follow those that `source` has seen."""
         answers, time = written.shape
-        each = answers // max(1, len(source.keys))
-        tokens, there = (value.repeat_interleave(each, 0) for value in (source.tokens, source.there))
+        each = answers // max(1, source.keys.shape[0])
+        tokens, there = (
+            value[:, None].expand(-1, each, -1).flatten(0, 1) for value in (source.tokens, source.there)
+        )
         runs = self._runs(written, tokens, source)  # (N, T, S + 1)
         rows, places, width = source.keys.shape
         asked = norm(self.query(hidden)).view(rows, each * time, width)
@@ -130,7 +132,7 @@ class Pointer(nn.Module):
         """(N, T, 3): scores of saying, following and jumping; what each would copy counts (the context of See
         et al.)."""
         answers, time, places = follow.shape
-        rows, together = len(keys), answers // max(1, len(keys)) * time
+        rows, together = keys.shape[0], answers // max(1, keys.shape[0]) * time
         seen = [
             (weights.to(keys.dtype).view(rows, together, places) @ keys).view(answers, time, keys.shape[2])
             for weights in (follow, jump)

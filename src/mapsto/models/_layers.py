@@ -26,6 +26,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, causal: 
     """q (B, N, T, H), k and v (B, K, S, H), N a multiple of K -> (B, N, T, H). seen: bool, of a shape that
     widens to (B, N, T, S): what may be looked at. causal: each token looks at itself and those before it; T =
     S."""
+    if torch.compiler.is_exporting() and k.shape[1] < q.shape[1]:  # which graphs have no operation for
+        k, v = (value.repeat_interleave(q.shape[1] // k.shape[1], 1) for value in (k, v))
     by_hand = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad and k.shape[2] <= LONG
     if not by_hand:
         return F.scaled_dot_product_attention(

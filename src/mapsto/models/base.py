@@ -126,28 +126,6 @@ class Net(nn.Module):
         return self.heads(self.hidden(inputs))
 
 
-class Writer(nn.Module):
-    """A net that writes answers token by token, for `learners.teacher_forcing` and `mapsto.generation.beam`:
-    forward(inputs, given=tokens (B, T)) gives {slot: logits (B, T, V)} of the token behind each. most: tokens
-    an answer has at most."""
-
-    most: int
-
-    def begin(self, inputs: Mapping[str, Field]) -> Any:
-        """What is read, once for all tokens that will be written: a state with choose(rows (b,), answers (b ·
-        K,)), which goes on with some of the rows and some of their answers."""
-        raise TypeError(f"{type(self).__name__} does not begin")
-
-    def next(self, tokens: Tensor, state: Any) -> Tensor:
-        """The last tokens (B · K,) -> (B · K, V) float32 logits of those behind them; the state moves on."""
-        raise TypeError(f"{type(self).__name__} has no next")
-
-    def looks(self, inputs: Mapping[str, Field], tokens: Tensor) -> Tensor | None:
-        """(B, T, S): how much of each token of the input counts when the token behind each of the answer (B,
-        T) is written; None where that cannot be told."""
-        return None
-
-
 def pool(hidden: Any, gives: str) -> Tensor:
     """Any hidden as one vector a row (B, D): the mean over space or over the known time steps."""
     if gives == "pooled":

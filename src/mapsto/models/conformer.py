@@ -83,12 +83,8 @@ class Conformer(nn.Module):
 
     def __init__(self, config: Config, first: int = 0):
         super().__init__()
-        self.first, self.reach, self.window, self.size = (
-            first,
-            config.reach,
-            config.window,
-            config.width // config.heads,
-        )
+        self.first, self.reach, self.window = first, config.reach, config.window
+        self.size = config.width // config.heads
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
 
@@ -96,7 +92,7 @@ class Conformer(nn.Module):
         x, lengths = tokens.values[:, self.first :], (tokens.lengths - self.first).clamp(min=0)
         counts = tuple(max(0, count - self.first) for count in tokens.counts)
         x = self.dropout(in_arithmetic(x))
-        whole = x.shape[1] <= self.reach
+        whole = not torch.compiler.is_exporting() and x.shape[1] <= self.reach
         return Padded(self.read(x, lengths) if whole else self.in_pieces(x, lengths), lengths, counts)
 
     def read(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -104,9 +100,7 @@ class Conformer(nn.Module):
         place = torch.arange(x.shape[1], device=x.device)
         mask = place < lengths.clamp(min=1)[:, None]
         near = (place[:, None] - place).abs() <= self.window
-        seen = (mask[:, None] & near | torch.eye(place.shape[0], dtype=torch.bool, device=x.device))[
-            :, None
-        ]  # (B, 1, T, T); itself always
+        seen = (mask[:, None] & near | (place[:, None] == place))[:, None]  # (B, 1, T, T); itself always
         cosine, sine = (table.to(x.device) for table in rotary(x.shape[1], self.size))
         for block in self.blocks:
             x = block(x, mask, seen, cosine, sine)
@@ -117,17 +111,14 @@ class Conformer(nn.Module):
         stands beside it in the batch."""
         batch, time, width = x.shape
         step = self.reach // 2
-        pieces = 1 + -(-(time - self.reach) // step)
-        x = F.pad(x, (0, 0, 0, (pieces - 1) * step + self.reach - time)).unfold(
-            1, self.reach, step
-        )  # (B, K, D, R)
+        pieces = 1 + torch.sym_max(0, time - self.reach + step - 1) // step
         start = step * torch.arange(pieces, device=x.device)
         left = (lengths[:, None] - start).clamp(0, self.reach)  # (B, K)
-        found = self.read(x.mT.reshape(-1, self.reach, width), left.flatten()).view(
-            batch, -1, width
-        )  # (B, K·R, D)
+        every = (start[:, None] + torch.arange(self.reach, device=x.device)).clamp(max=time - 1)
+        parts = x.index_select(1, every.flatten()).view(-1, self.reach, width)  # (B · K, R, D)
+        found = self.read(parts, left.flatten()).view(batch, -1, width)  # (B, K · R, D)
         place = torch.arange(time, device=x.device)
-        last = -(-(lengths - self.reach).clamp(min=0) // step)  # (B,)
+        last = ((lengths - self.reach).clamp(min=0) + step - 1) // step  # (B,)
         piece = torch.minimum(
             (place - (self.reach - step) // 2).clamp(min=0) // step, last[:, None]
         )  # (B, T)

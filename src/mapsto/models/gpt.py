@@ -20,7 +20,9 @@ from torch.nn import functional as F
 from mapsto.batch import Field
 from mapsto.config import setting
 from mapsto.errors import ConfigError
+from mapsto.models._graph_state import GrownCache, places
 from mapsto.models._layers import Dropout, attend
+from mapsto.models._writers import LanguageModel
 from mapsto.models.base import Heads, Types, in_arithmetic
 from mapsto.signature import Signature
 from mapsto.types.text.tokenizers import START
@@ -57,7 +59,7 @@ def build(signature: Signature, types: Types, config: Config, kinds: Mapping[str
     return Gpt(config, Heads(signature, types, kinds, config.width, "tokens"))
 
 
-class Gpt(nn.Module):
+class Gpt(LanguageModel):
     """Tokens (B, T), handed over as `given` -> {slot: logits (B, T, V)} of the token behind each."""
 
     def __init__(self, config: Config, heads: Heads):
@@ -68,7 +70,7 @@ class Gpt(nn.Module):
             raise ConfigError(
                 "model 'gpt' says what token comes next, the output is none of tokens.\nWrite: -> text."
             )
-        self.config, self.most, self.apart = config, head.most, head.apart
+        self.config, self.most, self.separate = config, head.most, head.separate
         self.embedding = nn.Embedding(head.vocabulary, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.heads = heads
@@ -84,18 +86,19 @@ class Gpt(nn.Module):
     ) -> dict[str, Tensor]:
         return self.heads(self.hidden(condition))
 
-    def hidden(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+    def hidden(self, tokens: Tensor, cache: Cache | GrownCache | None = None) -> Tensor:
         """(B, T) -> (B, T, D). With a cache, `tokens` follow those it has seen; the first call may hand over
         many, later ones one each."""
         start = 0 if cache is None else cache.length
         end = start + tokens.shape[1]
         x = norm(in_arithmetic(self.embedding(tokens)))
-        seen = together(tokens) if self.apart and cache is None else None
+        seen = together(tokens) if self.separate and cache is None else None
+        seen = cache.seen(tokens.shape[1]) if isinstance(cache, GrownCache) else seen
         for layer, block in enumerate(self.blocks):
             x = block(
                 x,
-                self.cosine[start:end],  # type: ignore[index]
-                self.sine[start:end],  # type: ignore[index]
+                places(self.cosine, start, end),  # type: ignore[arg-type]
+                places(self.sine, start, end),  # type: ignore[arg-type]
                 None if cache is None else (cache, layer),
                 seen,
             )
@@ -103,7 +106,7 @@ class Gpt(nn.Module):
             cache.length = end
         return norm(x)
 
-    def next(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+    def next(self, tokens: Tensor, cache: Cache | GrownCache | None = None) -> Tensor:
         """(B, T) -> (B, V) float32: logits of the token behind the last."""
         (found,) = self.heads(self.hidden(tokens, cache)[:, -1:]).values()
         return found[:, -1].float()
@@ -113,6 +116,12 @@ class Gpt(nn.Module):
         keys, weight = self.config.kv_heads or self.config.heads, self.embedding.weight
         shape = (self.config.depth, 2, rows, keys, self.most, self.config.width // self.config.heads)
         return Cache(torch.zeros(shape, device=weight.device, dtype=weight.dtype))
+
+    def kept_tensor(self, cache: Cache | GrownCache) -> Tensor:
+        return cache.kept
+
+    def cache_of(self, kept: Tensor) -> GrownCache:
+        return GrownCache(kept)
 
 
 class Cache:
@@ -144,7 +153,7 @@ class Block(nn.Module):
         x: Tensor,
         cosine: Tensor,
         sine: Tensor,
-        cached: tuple[Cache, int] | None = None,
+        cached: tuple[Any, int] | None = None,
         seen: Tensor | None = None,
     ) -> Tensor:
         x = x + self.dropout(self.attention(norm(x), cosine, sine, cached, seen))
@@ -167,7 +176,7 @@ class Attention(nn.Module):
         x: Tensor,
         cosine: Tensor,
         sine: Tensor,
-        cached: tuple[Cache, int] | None = None,
+        cached: tuple[Any, int] | None = None,
         seen: Tensor | None = None,
     ) -> Tensor:
         batch, time, width = x.shape
@@ -178,7 +187,7 @@ class Attention(nn.Module):
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, N or K, T, H)
         if cached is not None:
             k, v = (found.to(q.dtype) for found in cached[0].extended(cached[1], k, v))
-        found = attend(q, k, v, seen, causal=time > 1 and seen is None)
+        found = attend(q, k, v, seen, causal=seen is None and time > 1)
         return self.out(found.transpose(1, 2).reshape(batch, time, width))
 
 

@@ -13,13 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mapsto.batch import Field, Padded
 from mapsto.config import setting
+from mapsto.models import _recurrent
 from mapsto.models._copying import Pointer, Source, copied_inputs
+from mapsto.models._graph_state import COPIED, RECURRENT
 from mapsto.models._layers import Dropout
-from mapsto.models.base import Heads, Stems, Types, Writer, only_sequence, pool
+from mapsto.models._writer_state import copied_tensors, source_of
+from mapsto.models._writers import Writer
+from mapsto.models.base import Heads, Stems, Types, only_sequence, pool
 from mapsto.models.seq2seq import Config as Vocabulary
 from mapsto.models.seq2seq import only_text
 from mapsto.models.seq2seq import wants as wanted
@@ -95,13 +98,9 @@ class LstmSeq2Seq(Writer):
     def begin(self, inputs: Mapping[str, Field]) -> State:
         (tokens,) = self.stems(inputs).values()
         lengths = tokens.lengths.clamp(min=1)
-        packed = pack_padded_sequence(
-            self.dropout(tokens.values), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        read, (last, _) = self.encoder(packed)
-        memory, _ = pad_packed_sequence(read, batch_first=True, total_length=tokens.values.shape[1])
+        memory, last = _recurrent.read_and_last(self.encoder, self.dropout(tokens.values), lengths)
         ends = (
-            last.view(self.layers, 2, len(lengths), -1).permute(0, 2, 1, 3).flatten(2)
+            last.unflatten(0, (self.layers, 2)).permute(0, 2, 1, 3).flatten(2)
         )  # (L, B, D): both directions
         hidden, cell = self.start(ends).tanh().chunk(2, -1)
         kept = Padded(self.dropout(memory), lengths)
@@ -116,9 +115,11 @@ class LstmSeq2Seq(Writer):
 
     def written(self, tokens: Tensor, state: State) -> Tensor:
         """(B · K, T) behind those the state has seen -> (B · K, T, D)."""
-        found, (state.hidden, state.cell) = self.decoder(
-            self.dropout(self.embedding(tokens)), (state.hidden, state.cell)
-        )
+        given, before = self.dropout(self.embedding(tokens)), (state.hidden, state.cell)
+        if torch.compiler.is_exporting():
+            found, state.hidden, state.cell = _recurrent.step(self.decoder, given, *before)
+        else:
+            found, (state.hidden, state.cell) = self.decoder(given, before)
         seen = (
             self._weights(found, state.memory).to(found.dtype) @ state.memory.values.to(found.dtype)
         ).view(*found.shape[:2], -1)
@@ -127,7 +128,7 @@ class LstmSeq2Seq(Writer):
     def _weights(self, found: Tensor, memory: Padded) -> Tensor:
         """(B · K, T, D) -> (B, K · T, S): what of the memory counts; the K answers to a row are as one long
         one."""
-        asked = self.look(found).reshape(len(memory.lengths), -1, memory.values.shape[2])
+        asked = self.look(found).reshape(memory.lengths.shape[0], -1, memory.values.shape[2])
         return (
             (asked @ memory.values.to(asked.dtype).mT)
             .float()
@@ -144,6 +145,20 @@ class LstmSeq2Seq(Writer):
     def next(self, tokens: Tensor, state: State) -> Tensor:
         hidden = self.written(tokens[:, None], state)
         return self.said(tokens[:, None], hidden, state.source)[self.slot][:, -1].float()
+
+    @property
+    def kept_sides(self) -> dict[str, str]:
+        return RECURRENT | (COPIED if self.pointer is not None else {})
+
+    def tensors_of(self, state: State) -> dict[str, Tensor]:
+        sizes = (state.memory.values.shape[0], -1)
+        hidden, cell = (one.unflatten(1, sizes) for one in (state.hidden, state.cell))
+        own = {"memory": state.memory.values, "lengths": state.memory.lengths, "hidden": hidden, "cell": cell}
+        return own | copied_tensors(state.source)
+
+    def state_of(self, tensors: Mapping[str, Tensor]) -> State:
+        hidden, cell = (tensors[name].flatten(1, 2) for name in ("hidden", "cell"))
+        return State(Padded(tensors["memory"], tensors["lengths"]), hidden, cell, source_of(tensors))
 
 
 class State:

@@ -22,8 +22,11 @@ from mapsto.config import setting
 from mapsto.errors import ConfigError
 from mapsto.models import gpt
 from mapsto.models._copying import Pointer, Source, copied_inputs
+from mapsto.models._graph_state import ATTENDED, COPIED, places
 from mapsto.models._layers import Dropout, attend
-from mapsto.models.base import Heads, Stems, Types, Writer, features_of_nothing, in_arithmetic, is_prose, pool
+from mapsto.models._writer_state import Growing, copied_tensors
+from mapsto.models._writers import Writer
+from mapsto.models.base import Heads, Stems, Types, features_of_nothing, in_arithmetic, is_prose, pool
 from mapsto.models.gpt import linear, norm, rotary
 from mapsto.signature import Signature
 from mapsto.types.text.tokenizers import PADDING
@@ -155,7 +158,7 @@ class Seq2Seq(Writer):
         seen = (torch.arange(time, device=x.device) < lengths[:, None])[:, None, None]  # (B, 1, 1, S)
         x = self.dropout(norm(in_arithmetic(x)))
         for layer in self.encoder:
-            x = layer(x, self.cosine[:time], self.sine[:time], seen)  # type: ignore[index]
+            x = layer(x, places(self.cosine, 0, time), places(self.sine, 0, time), seen)  # type: ignore[arg-type]
         return Memory(norm(x), lengths, tokens=None if tokens is None else tokens[..., 0])
 
     def tokens(self, inputs: Mapping[str, Field], features: Mapping[str, Any]) -> list[Any]:
@@ -177,7 +180,9 @@ class Seq2Seq(Writer):
         if self.marks is None and isinstance(features[0], Padded):
             return features[0].values, features[0].lengths.clamp(min=1)
         parts = [
-            found if isinstance(found, Padded) else Padded(found, torch.full((len(found),), found.shape[1]))
+            found
+            if isinstance(found, Padded)
+            else Padded(found, torch.full((found.shape[0],), found.shape[1]))
             for found in features
         ]
         values = [
@@ -185,16 +190,19 @@ class Seq2Seq(Writer):
             for i, part in enumerate(parts)
         ]
         masks = torch.cat([part.mask.to(values[0].device) for part in parts], 1)
+        together = torch.cat(values, 1)
+        lengths = masks.sum(1)
+        if torch.compiler.is_exporting():  # what sorts there keeps no order of equal ones
+            order = torch.where(masks, 0, masks.shape[1]) + torch.arange(masks.shape[1])
+            return together.gather(1, order.argsort(1)[..., None].expand_as(together)), lengths.clamp(min=1)
         order = (
             (~masks).to(torch.int8).argsort(dim=1, stable=True)
         )  # known tokens first, each row's in their order
-        together = torch.cat(values, 1)
-        lengths = masks.sum(1)
         return together.gather(1, order[..., None].expand_as(together))[
             :, : max(1, int(lengths.max()))
         ], lengths.clamp(min=1)
 
-    def written(self, tokens: Tensor, memory: Padded, state: State | None) -> Tensor:
+    def written(self, tokens: Tensor, memory: Padded, state: State | Growing | None) -> Tensor:
         """(B, T) -> (B, T, D). With a state, `tokens` follow those it has seen."""
         start = 0 if state is None else state.length
         end = start + tokens.shape[1]
@@ -203,7 +211,8 @@ class Seq2Seq(Writer):
         for number, layer in enumerate(self.decoder):
             known = layer.cross.known(memory.values) if state is None else state.crossed[number]  # type: ignore[union-attr, operator]
             cached = None if state is None else (state, number)
-            x = layer(x, self.cosine[start:end], self.sine[start:end], None, cached, (*known, seen))  # type: ignore[index]
+            turned = [places(table, start, end) for table in (self.cosine, self.sine)]  # type: ignore[arg-type]
+            x = layer(x, *turned, None, cached, (*known, seen))
         if state is not None:
             state.length = end
         return norm(x)
@@ -228,9 +237,21 @@ class Seq2Seq(Writer):
         crossed = [layer.cross.known(memory.values) for layer in self.decoder]  # type: ignore[union-attr, operator]
         return State(memory, crossed, self.source(memory))
 
-    def next(self, tokens: Tensor, state: State) -> Tensor:
+    def next(self, tokens: Tensor, state: State | Growing) -> Tensor:
         hidden = self.written(tokens[:, None], state.memory, state)
         return self.said(tokens[:, None], hidden, state.source)[self.slot][:, -1].float()
+
+    @property
+    def kept_sides(self) -> dict[str, str]:
+        return ATTENDED | (COPIED if self.pointer is not None else {})
+
+    def tensors_of(self, state: State | Growing) -> dict[str, Tensor]:
+        crossed = torch.stack([part for pair in state.crossed for part in pair])
+        found = {"crossed": crossed, "lengths": state.memory.lengths, **copied_tensors(state.source)}
+        return found | ({"written": state.written} if isinstance(state, Growing) else {})
+
+    def state_of(self, tensors: Mapping[str, Tensor]) -> Growing:
+        return Growing(tensors)
 
 
 @dataclass(frozen=True)
@@ -341,7 +362,7 @@ class Cross(nn.Module):
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
         """x (B · K, T, D): the K answers to a row look at the same keys, as if they were one long answer."""
-        rows, (many, time, width) = len(key), x.shape
+        rows, (many, time, width) = key.shape[0], x.shape
         if not rows:
             return self.out(x)
         q = norm(self.q(x).view(rows, many // rows * time, self.heads, self.size))

@@ -68,6 +68,10 @@ class Head(nn.Module):
         "probability": …}. options: what `decoding` gave, None for the usual."""
         raise TypeError(f"{type(self).__name__} does not predict")
 
+    def predict_graph(self, output: Any) -> dict[str, Any]:
+        """What an exported net tells of its output; `Output.from_graph` goes on with it. Here all of it."""
+        return self.predict(output)
+
     def take_line(self, weight: Tensor, bias: Tensor) -> None:
         """The weights (D, K) and (K,) of a linear model of the answer, as `measure.solved` finds them.
         ConfigError: it cannot hold them."""

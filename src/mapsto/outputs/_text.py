@@ -9,6 +9,7 @@ import numpy as np
 
 from mapsto.outputs.base import Output
 from mapsto.types.text.targets import Values
+from mapsto.types.text.tokenizers import pieces_of
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,8 @@ class TextOutput(Output):
     def spelling(self) -> tuple[str, str, str]:
         """What its tokens are made by."""
         return self.type.kind, self.type.codes, self.type.alphabet
+
+
+def sizes(kind: str, codes: str, alphabet: str) -> np.ndarray:
+    """(V,) int64: the bytes of text that each token stands for; 0 for marks."""
+    return np.array([len(piece) for piece in pieces_of(kind, codes, alphabet)], np.int64)

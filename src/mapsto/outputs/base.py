@@ -169,11 +169,18 @@ class Output:
         applied twice."""
         return dict(predicted)
 
+    searched: ClassVar[bool] = False
+    # are answers searched for token by token, so that of two as likely either may be found?
+
     has_intervals: ClassVar[bool] = False  # does it answer a number, around which an interval can be told?
 
     def interval(self, predicted: Arrays, fitted: Mapping[str, Any]) -> np.ndarray | None:
         """(n,) half of the width of the 90% interval around each value; None where there is none."""
         return None
+
+    def from_graph(self, predicted: Arrays) -> dict[str, np.ndarray]:
+        """What a head predicts, of what its graph does (`Head.predict_graph`)."""
+        return dict(predicted)
 
     def decode(self, predicted: Arrays) -> list[Prediction]:
         """What a head's `decode` says, where that needs no head: so an exported net tells its answers."""

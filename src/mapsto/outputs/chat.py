@@ -6,12 +6,16 @@ Letters: n blocks of conversations, T tokens of each.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mapsto.metrics import Metric
-from mapsto.outputs._next_token import NextToken, figures, sizes
+from mapsto.outputs._next_token import figures
 from mapsto.outputs._talk import TALK
-from mapsto.outputs.base import Head, Output, Usage
+from mapsto.outputs._text import sizes
+from mapsto.outputs.base import Output, Usage
+
+if TYPE_CHECKING:
+    from mapsto.outputs._head import Head
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class Chat(Output):
     usage: ClassVar[Usage | None] = TALK
 
     def head(self, width: int) -> Head:
-        return NextToken(width, self.type.vocabulary_size, self.type.most, apart=True)
+        from mapsto.outputs._next_token_head import NextToken
+
+        return NextToken(width, self.type.vocabulary_size, self.type.most, separate=True)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -7,14 +7,16 @@ What is learned is still what to say next, so a run that learned it can talk. Le
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from mapsto.metrics import Arrays, Metric, mean_of
-from mapsto.outputs._next_token import NextToken
 from mapsto.outputs._talk import TALK
-from mapsto.outputs.base import Head, Output, Usage
+from mapsto.outputs.base import Output, Usage
+
+if TYPE_CHECKING:
+    from mapsto.outputs._head import Head
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Margin(Output):
     usage: ClassVar[Usage | None] = TALK
 
     def head(self, width: int) -> Head:
-        return NextToken(width, self.type.vocabulary_size, self.type.most, apart=True)
+        from mapsto.outputs._next_token_head import NextToken
+
+        return NextToken(width, self.type.vocabulary_size, self.type.most, separate=True)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -7,26 +7,25 @@ A text is its tokens and a START, which ends it; several that are right lie behi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from mapsto.batch import Padded
 from mapsto.metrics import Arrays, Metric
 from mapsto.outputs._text import TextOutput
-from mapsto.outputs.base import Head, Written
+from mapsto.outputs.base import Written
 from mapsto.prediction import Prediction
 from mapsto.types.text.cells import texts_of
 from mapsto.types.text.pretrained import PUBLIC
-from mapsto.types.text.references import apart, joined
+from mapsto.types.text.several import apart, joined
 from mapsto.types.text.similarity import figures
 from mapsto.types.text.targets import Values, decode_texts
 from mapsto.types.text.tokenizers import START, alphabet_of, byte_pairs, token_numbers
+
+if TYPE_CHECKING:
+    from mapsto.outputs._head import Head
 
 REACH, AHEAD = (
     1024,
@@ -45,6 +44,7 @@ class Sequence(TextOutput):
     target: (n,) arrays of tokens, all of a row's references."""
 
     whole: ClassVar[bool] = True
+    searched: ClassVar[bool] = True
 
     @classmethod
     def learn(
@@ -94,13 +94,30 @@ class Sequence(TextOutput):
         return f"{most} tokens at most"
 
     def head(self, width: int) -> Head:
+        from mapsto.outputs._sequence_head import WholeText
+
         column_type = self.type
         longest = min(column_type.writes, column_type.most)
-        return WholeText(width, column_type.vocabulary_size, column_type.most, longest, self.spelling)
+        return WholeText(width, column_type.vocabulary_size, column_type.most, longest, self)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return figures(lambda rows: decode_texts(rows, *self.spelling))
+
+    def decode(self, predicted: Arrays) -> list[Prediction]:
+        """Texts, each with its probability as a whole. predicted: value, (B,) arrays of tokens; score (B,),
+        their log-probabilities."""
+        texts = decode_texts(predicted["value"], *self.spelling)
+        chances = (
+            np.exp(np.asarray(predicted["score"], np.float64)).tolist()
+            if "score" in predicted
+            else [None] * len(texts)
+        )
+        return [Prediction(text, chance) for text, chance in zip(texts, chances, strict=True)]
+
+    def spread(self, predicted: Arrays) -> float:
+        """The usual log-probability of a text: a sum over its tokens."""
+        return max(1.0, float(np.median(np.abs(predicted["score"])))) if len(predicted["score"]) else 1.0
 
     def written(self, predicted: Arrays, target: np.ndarray) -> Written:
         """Answers beside their references. They are alike by the words they share, or where they are of a few
@@ -121,52 +138,3 @@ class Sequence(TextOutput):
             lengths=lengths,
             relative=np.array([len(row) for row in predicted["value"]]) / np.maximum(1, lengths - 1),
         )
-
-
-class WholeText(Head):
-    """What token follows each of an answer: tokens (B, T, D) -> logits (B, T, V). Which answer is best is the
-    learner's search."""
-
-    expects = "tokens"
-    writes = "answer"
-
-    def __init__(self, width: int, vocabulary: int, most: int, longest: int, spelling: tuple[str, str, str]):
-        super().__init__()
-        self.vocabulary, self.most, self.longest, self.spelling = vocabulary, most, longest, spelling
-        self.project = nn.Linear(width, vocabulary, bias=False)
-        nn.init.normal_(self.project.weight, std=0.02)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.project(hidden)
-
-    def loss(
-        self, output: Tensor, target: Padded, present: Tensor | None = None, smoothing: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
-        """Nats summed over a row's tokens, and how many these are. smoothing: share of the truth that is
-        spread over all tokens (Szegedy et al. 2016)."""
-        wanted = target.values.masked_fill(~target.mask, -100)
-        each = F.cross_entropy(
-            output.flatten(0, 1).float(),
-            wanted.flatten(),
-            reduction="none",
-            ignore_index=-100,
-            label_smoothing=smoothing,
-        )
-        return each.view(wanted.shape).sum(1), target.lengths.float()
-
-    def predict(self, output: Tensor, options: Any = None) -> dict[str, Tensor]:
-        """The likeliest token at each place, given the true ones before it: value (B, T), and score (B,), the
-        sum of their log-probabilities."""
-        best, value = output.float().log_softmax(-1).max(-1)
-        return {"value": value, "score": best.sum(1)}
-
-    def decode(self, predicted: Mapping[str, np.ndarray]) -> list[Prediction]:
-        """Texts, each with its probability as a whole. predicted: value, (B,) arrays of tokens; score (B,),
-        their log-probabilities."""
-        texts = decode_texts(predicted["value"], *self.spelling)
-        chances = (
-            np.exp(np.asarray(predicted["score"], np.float64)).tolist()
-            if "score" in predicted
-            else [None] * len(texts)
-        )
-        return [Prediction(text, chance) for text, chance in zip(texts, chances, strict=True)]

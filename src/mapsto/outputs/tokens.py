@@ -6,15 +6,18 @@ Letters: n blocks of a text, T tokens of each, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from mapsto.metrics import Metric
-from mapsto.outputs._next_token import NextToken, figures, sizes
-from mapsto.outputs._text import TextOutput
-from mapsto.outputs.base import Head, Usage
+from mapsto.outputs._next_token import figures
+from mapsto.outputs._text import TextOutput, sizes
+from mapsto.outputs.base import Usage
 from mapsto.types.text.targets import Values, stream_tokens, stream_vocabulary
+
+if TYPE_CHECKING:
+    from mapsto.outputs._head import Head
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Tokens(TextOutput):
         return f"and learned in blocks of {most} tokens"
 
     def head(self, width: int) -> Head:
+        from mapsto.outputs._next_token_head import NextToken
+
         return NextToken(width, self.type.vocabulary_size, self.type.most)
 
     @property

@@ -180,7 +180,7 @@ class Run(RunFolder):
         how: the options of its learner's `Sampling`; of one that learned `-> text`, whose texts begin with
         the prompt: tokens, temperature, top_p, seed, stop. RunError for other runs."""
         from mapsto.config import options_of
-        from mapsto.run import writing
+        from mapsto.lite import writing
 
         if not self.samples:
             writing.refuse(self)
@@ -194,6 +194,13 @@ class Run(RunFolder):
         return [dict(zip(made, values, strict=True)) for values in zip(*made.values(), strict=True)]
 
     @property
+    def writer(self) -> Any:
+        """Its net as what says what comes next (`mapsto.generation.sampling.Writer`)."""
+        from mapsto.generation.cached import Cached
+
+        return Cached(self.learner.model.eval(), self.learner.device)
+
+    @property
     def fields(self) -> dict[str, tuple[str, ...]]:
         """{output: what a prediction of it tells}, its value first."""
         return {slot.name: self.output(slot.name).fields for slot in self.signature.outputs}
@@ -204,7 +211,7 @@ class Run(RunFolder):
         for what is no conversation."""
         from mapsto.config import options_of
         from mapsto.generation.sampling import Sampling
-        from mapsto.run import writing
+        from mapsto.lite import writing
         from mapsto.types.text.conversation import in_order, messages_of
 
         pieces, _ = writing.replies(
@@ -234,7 +241,8 @@ class Run(RunFolder):
 
         return to_source(data, self.signature, self.types)
 
-    def _refuse_nothing(self) -> None:
+    def refuse_nothing(self) -> None:
+        """RunError: rows give it nothing to answer."""
         if not self.signature.inputs:
             raise RunError(
                 f"{self.path}: learned {self.signature}, so rows give it nothing to answer.\nLet it write:"

@@ -51,7 +51,7 @@ def answers(
     the run's, searching in its own way; support: rows with answers, as `predict` takes them."""
     from mapsto.data.structs import with_fields
 
-    run._refuse_nothing()
+    run.refuse_nothing()
     source = with_fields(source.lines(), [slot.column for slot in run.signature.inputs])
     kept = kept_columns(source, wanted.keep)
     signature, types = located(run, source, missing_ok=wanted.missing_ok), run.types
@@ -252,7 +252,7 @@ def embed(run: Any, data: Any) -> np.ndarray:
     nan."""
     from mapsto.data.encode_chunk import encode_chunk
 
-    run._refuse_nothing()
+    run.refuse_nothing()
     source = run._source(data)[1].lines()
     signature = Signature(located(run, source).inputs, ())
     parts, size = [], run.learner.evaluation_batch

@@ -37,6 +37,7 @@ class Messages(DataType):
 
     modality: ClassVar[str] = "text"
     unmistakable: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     outputs: ClassVar[tuple[str, ...]] = ("chat",)
     answers: ClassVar[bool] = False
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "most")

@@ -13,19 +13,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from mapsto.batch import Draw, Padded, Ragged
 from mapsto.cells import Column
 from mapsto.config import setting
 from mapsto.errors import CellError, DataError, SignatureError
+from mapsto.lazy import torch
 from mapsto.signature import Signature, Slot
 from mapsto.source import Source
 from mapsto.types.base import DataType, Layout, learned
 from mapsto.types.messages import vocabulary_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mapsto.batch import Draw, Padded, Ragged
     from mapsto.types._pairs import Pair
 
 NAME, PARTS = "preference", ("prompt", "chosen", "rejected")
@@ -38,6 +39,7 @@ class Preference(DataType):
     rejected, 2 · token + (is it the answer's?), 0 behind the shorter one."""
 
     modality: ClassVar[str] = "text"
+    libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     outputs: ClassVar[tuple[str, ...]] = ("chat",)
     answers: ClassVar[bool] = False
     reading: ClassVar[tuple[str, ...]] = ("kind", "codes", "alphabet", "most")
@@ -167,6 +169,8 @@ class Preference(DataType):
 
     def collate(self, arrays: Ragged, draw: Draw | None, geometry: Tensor | None = None) -> Padded:
         """Values (B, T, 2), 0 beyond the lengths of the longer answer."""
+        from mapsto.batch import Padded
+
         counts = tuple(arrays.lengths.tolist())
         values = torch.zeros(
             len(arrays), max(2, *counts) if counts else 2, 2, dtype=torch.int32, device=arrays.flat.device

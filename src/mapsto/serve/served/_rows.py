@@ -3,7 +3,7 @@ through its net in a worker, told as `mapsto predict` does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from mapsto.prediction.table import Table
 from mapsto.serve.served.base import Read, Row, Served, Wish
 from mapsto.signature import Slot
 from mapsto.source import Chunk
+
+WRITES = {"sample": "prose", "chat": "talk"}  # by the command that a run without inputs is used with
 
 
 class Rows(Served):
@@ -49,11 +51,20 @@ class Rows(Served):
 
     def describe(self) -> dict[str, Any]:
         told = describe(self.folder, self.classes, self.names)
-        return {**told, "writes": "", "explains": False, "metrics": {}}
+        return {**told, "writes": self.writes, "explains": False, "metrics": {}}
+
+    @property
+    def writes(self) -> str:
+        """What it goes on with by itself: "prose", "talk", or "" where it answers rows."""
+        if self.signature.inputs:
+            return ""
+        usage = self.folder.output(self.signature.outputs[0].name).usage
+        return WRITES.get(usage.command, "") if usage else ""
 
     # ---- in the server ----
 
     def read(self, rows: Sequence[Row], wish: Wish, most_pixels: int) -> Read:
+        self.folder.refuse_nothing()
         slots = self.signature.inputs
         self._refuse_lacking(rows, slots, wish)
         problems: dict[int, str] = {}
@@ -139,6 +150,19 @@ class Rows(Served):
             parts.append({slot: made[low : low + size] for slot, made in found.items()})
             low += size
         return parts
+
+    def write(self, asked: Mapping[str, Any]) -> Iterator[str]:
+        from mapsto.config import options_of
+        from mapsto.generation.sampling import Sampling
+        from mapsto.lite.writing import pieces_of
+
+        how = dict(asked)
+        prompt, talk = how.pop("prompt", None), how.pop("messages", None)
+        options = options_of(Sampling, how, "write")
+        if talk is not None or self.writes == "talk":
+            yield from pieces_of(self.folder, talk or [], options)  # [] is refused by it
+        else:
+            yield from pieces_of(self.folder, str(prompt or ""), options)
 
     def predictions(self, encoded: Any, size: int) -> dict[str, list[Prediction]]:
         """{output: the net's answer to each of so many encoded rows}."""

@@ -30,6 +30,11 @@ class Export(Rows):
         metrics = {slot: {one["metric"]: one["export"]["value"]} for slot, one in found.items()}
         return {**super().describe(), "metrics": metrics}
 
+    def warm(self) -> None:
+        super().warm()
+        if self.writes:
+            self.exported.warm()
+
     def use(self, threads: int) -> None:
         self.exported = self.folder = Exported.open(self.path, threads)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mapsto.prediction import Prediction
 from mapsto.serve.served._rows import Rows, cell_of
-from mapsto.serve.served.base import Read, Row, Wish
-
-WRITES = {"sample": "prose", "chat": "talk"}  # by the command that a run without inputs is used with
+from mapsto.serve.served.base import Row
 
 
 class Run(Rows):
@@ -43,7 +40,6 @@ class Run(Rows):
         return {
             **super().describe(),
             "signature": self.run.record.get("signature_text", str(self.signature)),
-            "writes": self.writes,
             "explains": bool(self.signature.inputs) and any(self._effects()),
             "metrics": {
                 slot: {one: found.get("value") for one, found in by_name.items()}
@@ -51,19 +47,7 @@ class Run(Rows):
             },
         }
 
-    @property
-    def writes(self) -> str:
-        """What it goes on with by itself: "prose", "talk", or "" where it answers rows."""
-        if self.signature.inputs:
-            return ""
-        usage = self.run.output(self.signature.outputs[0].name).usage
-        return WRITES.get(usage.command, "") if usage else ""
-
     # ---- in the server ----
-
-    def read(self, rows: Sequence[Row], wish: Wish, most_pixels: int) -> Read:
-        self.run._refuse_nothing()
-        return super().read(rows, wish, most_pixels)
 
     def examples(self, most: int) -> list[dict[str, Any]]:
         from mapsto.serve.served._examples import test_rows
@@ -94,22 +78,6 @@ class Run(Rows):
 
         batches = batches_of(self.run, self.signature, encoded, size)
         return predictions(self.run, batches, None, self.classes)
-
-    def write(self, asked: Mapping[str, Any]) -> Iterator[str]:
-        from mapsto.config import options_of
-        from mapsto.generation.sampling import Sampling
-        from mapsto.run import writing
-        from mapsto.types.text.conversation import in_order, messages_of
-
-        how = dict(asked)
-        prompt, talk = how.pop("prompt", None), how.pop("messages", None)
-        options = options_of(Sampling, how, "write")
-        if talk is not None or self.writes == "talk":
-            messages = in_order(messages_of(talk or []) or ())  # [] is refused by it
-            yield from writing.replies(self.run, messages, options)[0]
-        else:
-            pieces, _ = writing.written(self.run, str(prompt or ""), [0], options)
-            yield from (added[0] for added in pieces)
 
     def _effects(self) -> list[str]:
         """Outputs of which it can be said how much an answer loses."""

@@ -179,10 +179,7 @@ class Audio(DataType):
         cells: Any = arrays
         if is_tensor(cells):
             return cells
-        most = int(cells.lengths.max()) if len(cells) else 0
-        # every window that begins in a clip
-        frames = max(_frames.FEWEST, _frames.shortened(most, _frames.steps_of(self.hertz)[1]))
-        longest = _frames.samples_of(frames, self.hertz)
+        longest = _frames.samples_read(int(cells.lengths.max()) if len(cells) else 0, self.hertz)
         found = torch.full((len(cells), longest), _frames.GAP, dtype=torch.int16)
         return found.masked_scatter_(
             torch.arange(longest) < cells.lengths[:, None], cells.flat.to(torch.int16)
@@ -199,6 +196,14 @@ class Audio(DataType):
         """Tokens that a net makes of each clip."""
         frames = _frames.shortened(arrays.lengths.numpy(), _frames.steps_of(self.hertz)[1])
         return _frames.shortened(frames, self.stride or 1)
+
+    def graph_inputs(self, arrays: Any) -> dict[str, np.ndarray]:
+        return {"cells": _frames.padded(arrays, self.hertz)} if self.order else super().graph_inputs(arrays)
+
+    def from_graph(self, tensors: Mapping[str, Tensor]) -> Tensor | Padded:
+        """In order with a window of GAP behind: so a graph holds for clips that are shorter, too."""
+        behind = _frames.steps_of(self.hertz)[0] if self.order else 0
+        return self.collate(torch.nn.functional.pad(tensors["cells"], (0, behind), value=_frames.GAP), None)
 
     def collate(
         self, arrays: Tensor | Ragged, draw: Draw | None, geometry: Tensor | None = None
@@ -240,7 +245,8 @@ class Audio(DataType):
         if draw is not None and self.masks:
             features = spectrum.masked(features, self.masks, draw, 0.05)
         known = torch.arange(features.shape[1], device=features.device) < count[:, None]
-        return Padded(features * known[..., None], count, tuple(count.tolist()))
+        counts = () if torch.compiler.is_exporting() else tuple(count.tolist())
+        return Padded(features * known[..., None], count, counts)
 
     def stem(self, width: int | None) -> nn.Module:
         """width: the features themselves (map), or tokens (in order). None: averaged to at most 16×16 and

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 GAP = -32768  # stored where a clip has no sample: behind its end, and everywhere when it is missing
 WINDOW, HOP = 0.025, 0.010  # seconds
@@ -39,6 +42,19 @@ def frames_of(samples: int, rate: int) -> int:
     """Windows that cover so many samples."""
     window, hop = steps_of(rate)
     return max(FEWEST, 1 + math.ceil((samples - window) / hop))
+
+
+def samples_read(longest: int, rate: int) -> int:
+    """Samples that every window takes which begins in the longest clip, of so many samples."""
+    return samples_of(max(FEWEST, shortened(longest, steps_of(rate)[1])), rate)
+
+
+def padded(cells: Sequence[np.ndarray], rate: int) -> np.ndarray:
+    """Samples of clips -> (B, N) int32, GAP behind each one's end."""
+    found = np.full((len(cells), samples_read(max(map(len, cells), default=0), rate)), GAP, np.int32)
+    for row, cell in zip(found, cells, strict=True):
+        row[: len(cell)] = cell
+    return found
 
 
 def samples_of(frames: int, rate: int) -> int:

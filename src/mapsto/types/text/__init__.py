@@ -187,7 +187,7 @@ class Text(DataType):
         if self.answer:
             found = entry("outputs", self.answer).tokens(values, self.kind, self.codes, self.alphabet)
             if self._whole and self.max is not None:
-                from mapsto.types.text.references import cut
+                from mapsto.types.text.several import cut
 
                 found = [cut(tokens, self.most) for tokens in found]
             return [tokens.astype(self.layout.dtype) for tokens in found]

@@ -19,7 +19,7 @@ import numpy as np
 
 from mapsto.errors import ConfigError
 from mapsto.metrics import NAN, Arrays, Metric, mean_of, ratio_of, summed
-from mapsto.types.text.references import apart
+from mapsto.types.text.several import apart
 
 Rows = Callable[[Arrays, np.ndarray], np.ndarray]
 Emit = Callable[[Sequence[np.ndarray]], list[str]]  # rows of token numbers -> their texts

@@ -1,0 +1,1 @@
+"""How the graphs of an export are asked: a file a way, named by what learned (`Learner.way`)."""
