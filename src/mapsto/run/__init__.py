@@ -58,11 +58,14 @@ class Run(RunFolder):
 
         return Novelty.load(self.path)
 
+    reference: Learner | None = None  # by whose net strange rows are known, where another answers
+
     @cached_property
     def _looking(self) -> FeatureHook | None:
         from mapsto.measure.ood import FeatureHook
 
-        return FeatureHook.at(self.learner.model, self.signature, self.types) if self.novelty else None
+        model = (self.reference or self.learner).model
+        return FeatureHook.at(model, self.signature, self.types) if self.novelty else None
 
     # ---- use it ----
 
