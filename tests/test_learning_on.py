@@ -49,6 +49,12 @@ def rows() -> list[dict[str, Any]]:
     return [event(i, draw) for i in range(EVENTS)]
 
 
+@pytest.fixture(scope="module")
+def few(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Enough to be killed at, which learn nothing well; all of them once a release."""
+    return rows if EVENTS >= 10_000 else rows[:640]
+
+
 def written(path: Path, rows: list[dict[str, Any]], *without: str) -> Path:
     with path.open("a") as file:
         file.writelines(json.dumps({name: cell for name, cell in row.items() if name not in without}) + "\n" for row in rows)
@@ -124,16 +130,16 @@ def test_what_is_lost_on_test_rows_is_bounded(run: Path, rows: list[dict[str, An
     assert "and did not answer" in capsys.readouterr().err
 
 
-def test_kills_lose_nothing_that_was_learned(run: Path, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_kills_lose_nothing_that_was_learned(run: Path, few: list[dict[str, Any]], tmp_path: Path) -> None:
     """The right answers come from another place, in another order; three kills end with the same weights."""
-    events = written(tmp_path / "events.jsonl", rows, "sign")
-    labels = written(tmp_path / "labels.jsonl", [row for low in range(0, EVENTS, 50) for row in rows[low : low + 50][::-1]], "x", "shop")
+    events = written(tmp_path / "events.jsonl", few, "sign")
+    labels = written(tmp_path / "labels.jsonl", [row for low in range(0, len(few), 50) for row in few[low : low + 50][::-1]], "x", "shop")
     words = [("stream", str(run), str(events), str(tmp_path / f"{name}.jsonl"), "--key", "id", "--learn", str(labels), "--most-forget", "1", "--out", str(tmp_path / name)) for name in ("whole", "killed")]
     assert forked.Command(*words[0]).wait() == 0
     answers, state = tmp_path / "killed.jsonl", tmp_path / "killed" / learned_run.STATE
     for share in (0.1, 0.4, 0.7):
         command = forked.Command(*words[1])
-        until(lambda share=share: len({one["key"] for one in lines(answers)}) > share * EVENTS and state.exists())
+        until(lambda share=share: len({one["key"] for one in lines(answers)}) > share * len(few) and state.exists())
         command.send_signal(signal.SIGKILL)
         assert command.wait() == -signal.SIGKILL
     with pytest.raises(MapstoError, match="not finished"):
@@ -141,9 +147,9 @@ def test_kills_lose_nothing_that_was_learned(run: Path, rows: list[dict[str, Any
     assert forked.Command(*words[1]).wait() == 0
 
     whole, killed = (Run.open(tmp_path / name).record["stream"] for name in ("whole", "killed"))
-    assert {one["key"] for one in lines(answers)} == {row["id"] for row in rows}
+    assert {one["key"] for one in lines(answers)} == {row["id"] for row in few}
     assert same_weights(tmp_path / "whole", tmp_path / "killed") and killed["answered"] == whole["answered"]
-    assert killed["labelled"] == EVENTS
+    assert killed["labelled"] == len(few)
 
 
 def test_it_goes_on_where_it_ended(run: Path, rows: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +162,7 @@ def test_it_goes_on_where_it_ended(run: Path, rows: list[dict[str, Any]], tmp_pa
     said = capsys.readouterr().err
 
     assert Run.open(path).record["stream"]["labelled"] == 600 and len(lines(answers)) == 600
-    assert "goes on after 300 labelled events" in said and "learned from 576 labelled events in 72 steps; 24 wait for 8 more" in said
+    assert "goes on after 300 labelled events" in said and "learned from 576 labelled events" in said and "24 wait for 8 more" in said
 
 
 def test_labels_of_csv_and_those_that_fit_nothing(run: Path, rows: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,10 +179,12 @@ def test_labels_of_csv_and_those_that_fit_nothing(run: Path, rows: list[dict[str
 def test_what_is_learned_in_one_pass_can_learn_on(table: Path, tmp_path: Path, signature: str, without_reports: None, one_thread: None) -> None:
     model = {} if "text" in signature else {"model": SMALL["model"]}
     made = mapsto.train(str(table), signature, out=tmp_path, learner="supervised", steps=20, batch=64, device="cpu", plan="default", emit=lambda event: None, **model)
-    assert stream(made.path, table, tmp_path / "answers.jsonl", "--learn", "events", "--most-forget", 1, "--out", tmp_path / "learned") == 0
+    events = tmp_path / "events.csv"
+    events.write_text("".join(table.read_text().splitlines(keepends=True)[:131]))
+    assert stream(made.path, events, tmp_path / "answers.jsonl", "--learn", "events", "--most-forget", 1, "--out", tmp_path / "learned") == 0
     found = mapsto.load(tmp_path / "learned").record["stream"]
 
-    assert found["step"] == 72 and set(found["answered"]) == {slot.name for slot in made.signature.outputs}
+    assert found["groups"] == 4 and set(found["answered"]) == {slot.name for slot in made.signature.outputs}
     assert not same_weights(made.path, tmp_path / "learned")
 
 
@@ -194,6 +202,7 @@ def test_what_cannot_learn_on_says_so(run: Path, table: Path, tmp_path: Path, wi
         assert stream(*words) == 2
         message = capsys.readouterr().err
         assert said in message and len(message.splitlines()) <= 3, message
+    assert not (tmp_path / "a").exists(), "what learned nothing leaves nothing"
 
 
 def test_labelled_rows_are_encoded_as_stored_ones(run: Path, table: Path) -> None:
@@ -222,9 +231,9 @@ def broker() -> Iterator[tuple[str, Any]]:
     yield f"{found.host}:{found.port}", producer
 
 
-def test_kills_lose_nothing_of_a_topic(run: Path, broker: tuple[str, Any], rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_kills_lose_nothing_of_a_topic(run: Path, broker: tuple[str, Any], few: list[dict[str, Any]], tmp_path: Path) -> None:
     address, producer = broker
-    for row in rows:
+    for row in few:
         producer.produce("turning", json.dumps(row).encode(), partition=0)
     assert producer.flush(30) == 0
     answers, path = tmp_path / "answers.jsonl", tmp_path / "learned"
@@ -236,15 +245,15 @@ def test_kills_lose_nothing_of_a_topic(run: Path, broker: tuple[str, Any], rows:
 
     for share in (0.1, 0.4, 0.7) if EVENTS >= 10_000 else (0.4,):  # 9 s until a killed one's partition is free
         command = forked.Command(*words)
-        until(lambda share=share: len(keys()) > share * EVENTS and (path / learned_run.STATE).exists())
+        until(lambda share=share: len(keys()) > share * len(few) and (path / learned_run.STATE).exists())
         command.send_signal(signal.SIGKILL)
         assert command.wait() == -signal.SIGKILL
     command = forked.Command(*words)
-    until(lambda: len(keys()) == EVENTS)
+    until(lambda: len(keys()) == len(few))
     command.send_signal(signal.SIGTERM)
     assert command.wait() == 0
     said = Run.open(path).record["stream"]
 
-    assert keys() == {row["id"] for row in rows} and said["labelled"] == EVENTS, "each was learned once"
-    assert said["answered"]["sign"]["now"] > said["answered"]["sign"]["before"] + 0.2
-    assert len(lines(answers)) - EVENTS < 0.8 * EVENTS, "repeats are those since a checkpoint"
+    assert keys() == {row["id"] for row in few} and said["labelled"] == len(few), "each was learned once"
+    assert EVENTS < 10_000 or said["answered"]["sign"]["now"] > said["answered"]["sign"]["before"] + 0.2
+    assert len(lines(answers)) < 1.8 * len(few), "repeats are those since a checkpoint"

@@ -91,10 +91,11 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     with ExitStack() as open_places:
         keep = open_places.enter_context
         if learned is not None:
+            keep(_whole_or_absent(learned))
             keep(locked(learned.path))
         writer = keep(closing(target.writer(asked.target)))
         state = Path(asked.state) if asked.state else None
-        output = writer.path or (learned.path / "events" if learned is not None else None)
+        output = writer.path or (_kept_in(learned.path, asked.source) if learned is not None else None)
         reader = keep(closing(source.reader(asked.source, Opening(asked.follow, state, output))))
         _refuse_csv(reader, how.csv)
         labels = keep(_labels(asked, learned.path)) if learned is not None else None
@@ -161,7 +162,8 @@ def _labels(asked: argparse.Namespace, folder: Path) -> Iterator[Labels | None]:
             f"--learn {word}: expected another place than events come from, which can be read again.\n"
             f"Where events bring their right answers: --learn {EVENTS}"
         )
-    opening = Opening(asked.follow and "://" not in word, None, folder / "labels", "mapsto-labels")
+    follow = asked.follow and "://" not in word  # a topic is followed anyway
+    opening = Opening(follow, None, _kept_in(folder, word), "mapsto-labels")
     with closing(kind_of(word).reader(word, opening)) as reader:
         yield Labels(reader, EventRows(word.lower().endswith(".csv")), asked.key or "key")
 
@@ -179,7 +181,8 @@ def _learning(
 
     learns = online(served.to_learn(), learned, most_forget_of(asked.most_forget))
     words = asked.learn if labels is not None else ""
-    found = Learning(served, learns, learned.path, reader, asked.source, drift, _say, labels, words)
+    source = f"{asked.source.partition('?')[0]} {asked.state or ''}".strip()  # another --state: begun anew
+    found = Learning(served, learns, learned.path, reader, source, drift, _say, labels, words)
     if found.counts["labelled"]:
         _say(f"{learned.path}: goes on after {found.counts['labelled']:,} labelled events")
     return found
@@ -190,6 +193,25 @@ def _published(learned: Run, after: Any) -> list[str]:
     from mapsto.steps.learned_run import publish
 
     return after.in_words(publish(learned, after.online, after.record()), learned.path)
+
+
+def _kept_in(folder: Path, word: str) -> Path:
+    """Beside which a place's position is kept, where no file of answers stands."""
+    from mapsto.batch import key
+
+    return folder / f"place-{key(word) % 16**8:08x}"
+
+
+@contextmanager
+def _whole_or_absent(learned: Run) -> Iterator[None]:
+    """Where a place cannot be opened, no learned run is left that learned nothing."""
+    from mapsto.steps.learned_run import discard_if_empty
+
+    try:
+        yield
+    except BaseException:
+        discard_if_empty(learned)
+        raise
 
 
 def most_forget_of(text: str) -> float:

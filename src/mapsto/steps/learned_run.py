@@ -17,6 +17,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mapsto import models
 from mapsto.config import VERSION
 from mapsto.errors import ConfigError, RunError
 from mapsto.files import disk_error, sha256, write_atomic
@@ -39,6 +40,7 @@ OWN = (
     "start_from",
     "cautions",
 )  # not taken over
+SAID = "learned on from a stream of"  # how the record's sentence of it begins
 WINDOW = 500  # labelled rows of a point of the curve
 
 
@@ -50,7 +52,8 @@ def refuse_unable(run: Run) -> None:
             f"{run.path}: was learned by '{name}', which cannot go on with single rows.\nTrain one that can:"
             " --learner supervised, or learn with all rows: mapsto extend"
         )
-    if not any(value.requires_grad for value in run.model.parameters()):
+    solved = models.solved(run.choice.model, run.choice.model_options)
+    if solved or not any(value.requires_grad for value in run.model.parameters()):
         raise RunError(
             f"{run.path}: its model, {run.choice.model}, is solved, not learned step by step.\nTrain another:"
             " --model mlp --learner supervised"
@@ -94,6 +97,12 @@ def opened(run: Run, path: Path) -> Run:
     return Run.open(path)
 
 
+def discard_if_empty(learned: Run) -> None:
+    """Away with what learned nothing yet."""
+    if not any((learned.path / name).exists() for name in (STATE, WEIGHTS)):
+        shutil.rmtree(learned.path, ignore_errors=True)
+
+
 def online(run: Run, learned: Run, most_forget: float) -> Online:
     """What learns, and from now on answers for `run`, whose own net goes on to tell rows that are strange."""
     store = store_of(learned, lambda: reopen(learned), lambda event: None)
@@ -128,5 +137,7 @@ def publish(learned: Run, online: Online, said: Mapping[str, Any]) -> dict[str, 
         "forgot": {slot: round(lost, 6) for slot, lost in online.forgot.lost.items()},
         "answered": online.answered(WINDOW),
     }
-    measure_anew(learned, online.answering, online.store, stream=stream)
+    known = [line for line in learned.record.get("said", []) if not line.startswith(SAID)]
+    line = f"{SAID} {stream['labelled']:,} labelled events, after the training of {stream['run']}"
+    measure_anew(learned, online.answering, online.store, stream=stream, said=[*known, line])
     return stream
