@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 import mapsto
+import mapsto.api
 from mapsto.cli import main
 from mapsto.errors import MapstoError
 from mapsto.run import Run
@@ -114,6 +116,11 @@ def test_a_learned_run_is_a_run(learned: tuple[Path, Path], run: Path, rows: lis
     assert stream(path, written(tmp_path / "events.jsonl", rows[-100:], "sign"), answers) == 0
     assert sum(one["sign"] == row["sign"] for one, row in zip(lines(answers), rows[-100:], strict=True)) > 80
     assert main(["compare", str(run), str(path), "--out", str(tmp_path / "compare.html")]) == 0
+    copied = shutil.copytree(path, tmp_path / "extended")
+    extended = mapsto.api.extend(copied, steps=5, emit=lambda event: None)
+    assert extended.status == "done" and not same_weights(extended.path, path)
+    assert stream(run, tmp_path / "events.jsonl", "--learn", "events", "--out", copied) == 2
+    assert "was extended since" in capsys.readouterr().err
     for words in (["resume", str(path)], ["reproduce", str(path)]):
         capsys.readouterr()
         assert main(words) == (0 if words[0] == "resume" else 2)

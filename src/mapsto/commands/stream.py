@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mapsto.commands.base import takes_trust
+from mapsto.commands.base import flags, takes_trust
 from mapsto.commands.serve import milliseconds, whole
 from mapsto.errors import ConfigError
 from mapsto.events import Emit
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 HELP = "answer events as they come: lines, a growing file, a topic"
 EVENTS = False  # its output is answers
 TOGETHER = 32  # events at most in a batch where they are learned from, a group of `mapsto.steps.online`
+COMMON = flags("follow key csv probabilities learn out most-forget")
 EXAMPLES = (
-    ("mapsto stream RUN < events.jsonl", "each line of JSON an event, its answer a line"),
-    ("mapsto stream RUN events.jsonl answers.jsonl --follow", "of a file that grows, until SIGTERM"),
-    ("mapsto stream RUN kafka://localhost/shop kafka://localhost/answers", "of a topic, to a topic"),
-    ("mapsto stream RUN events.jsonl answers.jsonl --learn labels.jsonl --key id", "and learn on"),
+    ("mapsto stream RUN < events.jsonl", "a line of JSON an event"),
+    ("mapsto stream RUN events.jsonl answers.jsonl --follow", "of a file that grows"),
+    ("mapsto stream RUN kafka://localhost/shop answers.jsonl --learn events", "and learn on from it"),
 )
 
 
@@ -61,14 +61,14 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--learn",
         metavar="LABELS",
-        help="learn on: right answers from a place like FROM, by key; events: they bring them",
+        help="learn on; right answers, by key: a place like FROM, or events",
     )
     command.add_argument("--out", metavar="RUN", help="of --learn: the run that learns [RUN-learned]")
     command.add_argument(
         "--most-forget",
         metavar="SHARE",
         default="0.01",
-        help="of --learn: what may be lost on the run's own test rows, else it is taken back [0.01]",
+        help="of --learn: at most lost on the run's own test rows [0.01]",
     )
     command.add_argument("--probabilities", action="store_true", help="of every class")
     command.add_argument("--missing-ok", action="store_true", help="inputs may lack, and count as missing")

@@ -79,6 +79,8 @@ def opened(run: Run, path: Path) -> Run:
         found = Run.open(path)
         if found.record.get("stream", {}).get("weights") != weights:
             raise RunError(f"{path}: did not come of {run.path}.\nName another folder with --out.")
+        if "segment" in found.record:
+            raise RunError(f"{path}: was extended since.\nLearn on from there: mapsto stream {path} FROM TO")
         return found
     kept = {name: value for name, value in run.record.items() if name not in OWN}
     stamp = datetime.now().isoformat(timespec="seconds")
