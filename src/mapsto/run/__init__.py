@@ -12,6 +12,7 @@
     baseline-statistics.npz   of a fold: what every metric knows of these rows
     novelty.safetensors   by what rows far from the training rows are known
     quarantine.csv        rows that could not be read, and why
+    stream.safetensors    of a run that learns on from a stream: all that it goes on from
     sections.json         what questions found; report.html and README.md are drawn from it
 
 Nothing in it is pickled or executed; own files that it names are executed where a person names them again

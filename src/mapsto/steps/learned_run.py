@@ -23,13 +23,14 @@ from mapsto.errors import ConfigError, RunError
 from mapsto.files import disk_error, sha256, write_atomic
 from mapsto.run import Run
 from mapsto.run.folder import FORMAT, WEIGHTS
+from mapsto.run.segments import NOVELTY
 from mapsto.steps.finish import measure_anew
 from mapsto.steps.online import COUNTED, Online
 from mapsto.steps.prepare import reopen, store_of
 from mapsto.training import checkpoint
 
 STATE = "stream.safetensors"
-TAKEN = ("rows.npz", "metrics.json", "baselines.npz", "quarantine.csv", "log.jsonl", "novelty.safetensors")
+TAKEN = ("rows.npz", "metrics.json", "baselines.npz", "quarantine.csv", "findings.json", "log.jsonl", NOVELTY)
 OWN = (
     "status",
     "created",
