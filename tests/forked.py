@@ -17,6 +17,7 @@ import torch
 
 import mapsto.api
 import mapsto.report.reporting as reporting
+import mapsto.serve.learning as learning
 import mapsto.serve.streaming
 import mapsto.training.trainer as trainer
 from mapsto.cli import main
@@ -31,7 +32,7 @@ def _command(words: tuple[str, ...], around: dict[str, str]) -> None:
     os.environ.update(around)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     reporting.written = lambda *words: ""
-    trainer.SAVE, trainer.TICK = 0.2, 0.05
+    trainer.SAVE, trainer.TICK, learning.SAVE = 0.2, 0.05, 0.1
     torch.set_num_threads(1)
     sys.exit(main(list(words)))
 

@@ -8,21 +8,25 @@ import ast
 import random
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 
 import pytest
+from test_serve import Server
 
 from mapsto.cli import main, parser
 from mapsto.registry import names
 from mapsto.report import reporting
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = ("tasks/tables.md", "data.md", "training.md", "report.md", "using.md", "export.md", "when-the-net-loses.md", "tasks/language-models.md", "python.md")  # in this order: later ones use earlier ones' runs
+PAGES = ("tasks/tables.md", "data.md", "training.md", "report.md", "using.md", "stream.md", "serve.md", "export.md", "when-the-net-loses.md", "tasks/language-models.md", "python.md")  # in this order: later ones use earlier ones' runs
 MARKED = re.compile(r"^<!-- run -->\n```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BUDGET = ("--steps", "30", "--threads", "1", "--plan", "default")
 SLOW = ("--plan", "default")  # of a command that has no budget
 SHOWN = "2026-01-31"  # the day on which runs of the pages were made
+SHOWN_PLACE = "127.0.0.1:8000"  # where they are served
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +69,34 @@ def test_marked_blocks_run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     for page in PAGES:
         # the command of the report's page asks what a training would have asked, once for all pages
         monkeypatch.setattr(reporting, "ask", ask if page == "report.md" else lambda *known: None)
-        run_blocks(page, capsys)
+        with served() if page == "serve.md" else nullcontext(SHOWN_PLACE) as address:
+            run_blocks(page, capsys, address)
 
     head = (place / "answers.csv").read_text().splitlines()
     assert head[0] == "row,price,low,high,unsure,note,problem" and len(head) == 6
     assert (place / "submission.csv").read_text().startswith("id,price\nn")
+    assert len((place / "server-answers.csv").read_text().splitlines()) == 6 and len((place / "learned-answers.jsonl").read_text().splitlines()) == 60
     assert all((place / name).exists() for name in ("answers.jsonl", "vectors.parquet", "compare.html", "robustness.html"))
 
 
-def run_blocks(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+@contextmanager
+def served() -> Iterator[str]:
+    """The run of the pages, served as `mapsto serve houses=…` does; its address."""
+    with Server({"houses": Path("runs") / f"{date.today()}-houses"}) as server:
+        yield server.until_ready().url.removeprefix("http://")
+
+
+def run_blocks(page: str, capsys: pytest.CaptureFixture[str], address: str) -> None:
     blocks = marked(page)
     assert blocks, f"{page}: a page of PAGES has a block to run"
     for language, code in blocks:
         if language == "python":
-            exec(compile(ast.parse(code), page, "exec"), {})
+            exec(compile(ast.parse(code.replace(SHOWN_PLACE, address)), page, "exec"), {})
             continue
-        for line in code.splitlines():
+        for line in code.replace(SHOWN_PLACE, address).splitlines():
             assert run(line) == 0, f"{page}: {line}\n{capsys.readouterr().err}"
-            assert capsys.readouterr().out or "--out" in line, f"{page}: {line}"
+            said = capsys.readouterr()
+            assert said.out or said.err or "--out" in line, f"{page}: {line}"
 
 
 def test_every_marked_block_is_run() -> None:

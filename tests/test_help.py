@@ -38,7 +38,7 @@ def test_a_large_command_shows_what_most_people_need_and_all_on_request(
 
 
 def test_the_commands_that_show_a_part_are_these() -> None:
-    assert LARGE == ["train", "check", "look", "plan", "predict", "serve"]
+    assert LARGE == ["train", "check", "look", "plan", "predict", "serve", "stream"]
 
 
 @pytest.mark.parametrize("name", [name for name in parser()[1] if name not in LARGE])

@@ -148,6 +148,12 @@ def test_names_of_columns_differ_whatever_classes_are_called() -> None:
     assert len(set(names)) == len(names) and list(table.kept.values()) == ["data.a", "data.row", "data.data.a", "id"]
 
 
+def test_one_of_two_outputs_is_named() -> None:
+    outputs = {"sign": ("value", "set"), "y": ("value", "low", "high")}
+    assert Table.of(outputs, only=["y"]).columns == ["y"]
+    assert Table.of(outputs, only=["row", "sign.set", "low"]).columns == ["row", "sign.set", "y.low"]
+
+
 def test_what_is_not_there_is_refused(run: Run, flats: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in ((("--keep", "Ids"), "did you mean 'Id'"), (("--only", "valu"), "did you mean 'value'")):
         assert main(["predict", str(run.path), str(flats), *words]) == 2

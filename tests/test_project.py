@@ -81,7 +81,7 @@ FLAGS = {
     "chat": "--trust --system --tokens --temperature --top-p --seed --debug",
     "serve": "--host --port --token --cors --tls-key --tls-certificate --allow-urls --watch --keep-feedback --threads --no-log --wait --queue --most-bytes "
     "--most-pixels --most-rows --seconds --trust --debug",
-    "stream": "--follow --state --key --csv --wait --batch --probabilities --missing-ok --trust --debug",
+    "stream": "--follow --state --key --csv --wait --batch --learn --out --most-forget --probabilities --missing-ok --trust --debug",
     "call": "--follow-links --root --out --text --token --probabilities --missing-ok --spreadsheet --debug",
     "sample": "--trust --prompt --n --tokens --temperature --top-p --seed --stop --out --debug",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import csv
@@ -31,8 +32,10 @@ from mapsto.cli import main
 from mapsto.errors import MapstoError
 from mapsto.registry import entry, names
 from mapsto.serve.app import Options, app_of
+from mapsto.serve.batching import Batcher
 from mapsto.serve.limits import Limits
 from mapsto.serve.listening import listen
+from mapsto.serve.workers import Died
 from mapsto.types.text.conversation import messages_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -218,6 +221,11 @@ def test_openai_completions(server: Server) -> None:
 JSON = {"content-type": "application/json"}
 BAD = {
     "wrong field": ("/shops", b'{"X": 1, "shop": "a"}', JSON, 422, "expected the field 'x'"),
+    "unknown field": ("/shops", b'{"x": 1, "shop": "a", "colour": 2}', JSON, 422, "'colour' is no field"),
+    "field misspelt": ("/shops", b'{"x": 1, "shop": "a", "shops": "b"}', JSON, 422, "did you mean 'shop'?"),
+    "unknown option": ("/shops?probability=true", b'{"x": 1, "shop": "a"}', JSON, 422, "did you mean 'probabilities'?"),
+    "an option of others": ("/shops/explain?missing_ok=true", b'{"x": 1, "shop": "a"}', JSON, 422, "is no option"),
+    "nothing there": ("/shop", b"{}", JSON, 404, "/shop: there is nothing here"),
     "wrong type": ("/shops", b'{"x": "far", "shop": "a"}', JSON, 422, "expected a number"),
     "a record": ("/shops", b'{"x": {"y": 1}, "shop": "a"}', JSON, 422, "expected a number"),
     "a list": ("/shops", b'{"x": [1, [2]], "shop": ["a"]}', JSON, 422, "expected"),
@@ -252,6 +260,27 @@ def test_bad_input_is_told(server: Server, case: str) -> None:
 
     assert answer.status_code == status, answer.text
     assert said in answer.text and "Traceback" not in answer.text
+
+
+def test_fields_beside_the_known_ones(server: Server) -> None:
+    asked = server.http.post("/shops?others_ok=true", json={**ROW, "id": 7})
+    table = server.http.post("/shops", content=b"id,x,shop\n7,1.5,a\n", headers={"content-type": "text/csv"})
+
+    assert asked.status_code == table.status_code == 200 and asked.json()["sign"]
+
+
+def test_an_empty_file_is_named(server: Server) -> None:
+    answer = server.http.post("/pictures", files={"image": ("a.png", b"")})
+
+    assert answer.status_code == 422 and answer.json()["problem"].startswith("image: expected a file, got an empty one")
+
+
+def test_what_is_not_there_lists_what_is(server: Server) -> None:
+    said = server.http.get("/shop").json()
+
+    assert {"/shops", "/shops/feedback", "/health", "/"} <= {*said["there"]}
+    body = server.http.get("/openapi.json").json()["paths"]["/shops/feedback"]["post"]["requestBody"]
+    assert set(body["content"]["application/json"]["schema"]["properties"]) == {"row", "right", "thumb", "answer"}
 
 
 def test_a_form_or_table_that_names_a_path(server: Server, tmp_path: Path) -> None:
@@ -333,18 +362,47 @@ def test_no_body_breaks_it(server: Server, path: str, body: Any) -> None:
 # --- what runs it ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_that_dies_is_replaced(server: Server) -> None:
+def test_requests_wait_for_the_next_worker(server: Server) -> None:
     worker = server.service("shops").current.worker
-    before = worker.process
-    worker.kill()
+    before, deaths = worker.process, worker.deaths
 
-    found = set()
-    deadline = time.monotonic() + 60
-    while 200 not in found and time.monotonic() < deadline:
-        found.add(server.http.post("/shops", json=ROW).status_code)
+    def ask(i: int) -> int:
+        if i == 8:
+            worker.kill()
+        return server.http.post("/shops", json=ROW).status_code
 
-    assert found <= {200, 503} and 200 in found
-    assert worker.process != before and worker.deaths == 1
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(24)))
+
+    assert set(found) == {200}, "held, and answered by the next"
+    assert worker.process != before and worker.deaths == deaths + 1
+
+
+def test_a_request_that_ends_workers_is_refused_alone() -> None:
+    asked: list[list[int]] = []
+
+    class Deadly:
+        """Ends with 666; has ended once before, while others waited."""
+
+        async def ask(self, what: str, payloads: list[int]) -> list[int]:
+            asked.append(payloads)
+            if 666 in payloads or len(asked) == 1:
+                raise Died(at_work=len(asked) > 1)
+            return payloads
+
+    async def answers() -> list[Any]:
+        batcher = Batcher(Deadly(), Limits())
+        waiting = [asyncio.ensure_future(batcher.answer(1, one)) for one in (1, 666, 3)]
+        await asyncio.sleep(0)
+        batcher.start()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        batcher.close()
+        return found
+
+    one, ended, three = asyncio.run(answers())
+
+    assert (one, ended.status, three) == (1, 503, 3)
+    assert asked == [[1, 666, 3], [1, 666, 3], [1], [666], [3]], "what only waited is asked again as it was, the rest alone, once"
 
 
 def test_a_link_that_moves_fails_no_request(server: Server, run: Any, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from mapsto.events import Emit
 from mapsto.files import locked
 from mapsto.run import Run
 from mapsto.run.segments import leave_behind, put_back, set_aside
+from mapsto.run.streamed import refuse_streamed
 from mapsto.source import Source
 from mapsto.steps.early import absolute, check_early
 from mapsto.steps.prepare import part_of, parts_of, prepare, reading_of_new, record_of, reopen, store_of
@@ -170,6 +171,7 @@ def resume(
         text = f"{run.path} is finished; to learn on: mapsto extend {run.path} --minutes 5"
         emit({"event": "note", "text": text})
         return run
+    refuse_streamed(run)
     extended = "parts" in run.record["data"]
     source = (
         None
@@ -238,6 +240,7 @@ def reproduce(path: str | Path, emit: Emit | None = None) -> tuple[Run, bool]:
     """Execute a finished run's record again, decisions and all, into a folder beside it. (the new run, are
     the weights equal bit for bit)."""
     run, emit = Run.open(path), emit or _printer()
+    refuse_streamed(run)
     if run.status != "done":
         raise RunError(
             f"{run.path}: the training is not finished, there is nothing to compare with.\nGo on with: mapsto"

@@ -57,7 +57,7 @@ def do(asked: argparse.Namespace, emit: Emit) -> int:
     client = Client(asked.url, _token(asked.token) if asked.token else None)
     if client.description["writes"]:
         return _write(client, asked)
-    wants = {"probabilities": asked.probabilities, "missing_ok": asked.missing_ok}
+    wants = {"probabilities": asked.probabilities, "missing_ok": asked.missing_ok, "others_ok": True}
     unread: list[Row] = []
 
     def rows() -> Iterator[Row]:

@@ -56,7 +56,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--only",
         metavar="FIELDS",
-        help="what is written of each answer, with commas: value, probability, set, low, high, row, …",
+        help="what is written of each answer, with commas: value, probability, set, low, row, … or columns",
     )
     command.add_argument(
         "--probabilities",

@@ -37,6 +37,7 @@ class Bagged(Supervised):
     rows."""
 
     learns_from = BOTH
+    incremental = False  # each net is known by the rows that it did not learn
     _fold_of: Tensor | None = (
         None  # `folds` where batches' row numbers lie, so that no step waits for a device
     )

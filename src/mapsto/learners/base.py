@@ -70,6 +70,7 @@ class Learner:
         False
     )
     learns_from: ClassVar[tuple[str, ...]] = ("train",)  # splits of the rows that are learned from
+    incremental: ClassVar[bool] = False  # may it go on with rows that come later, an update at a time?
     weighs_lines: ClassVar[bool] = False  # does it settle how much the linear models beside nets count?
     looks_first: bool = False  # may the weights before the first step be the best?
     prefetch: ClassVar[bool] = (

@@ -23,6 +23,7 @@ class Supervised(Learner):
     """Learn outputs from inputs where both are known."""
 
     prefetch = True
+    incremental = True
     weighs_lines = True
 
     @dataclass(frozen=True)

@@ -35,13 +35,15 @@ class Table:
         only: Sequence[str] = (),
     ) -> Self:
         """outputs: {output: its fields}; classes: {output: its classes} whose probabilities are wanted; kept:
-        columns of the data that go with the answers; only: the fields, and of BOOKS, that are written, () for
-        all. What goes beside answers gives way where it is called like them. ConfigError: no such field."""
-        known = dict.fromkeys([*(field for fields in outputs.values() for field in fields), *BOOKS])
+        columns of the data that go with the answers; only: the fields, columns of answers, and of BOOKS, that
+        are written, () for all. What goes beside answers gives way where it is called like them. ConfigError:
+        no such field."""
+        every = columns(outputs)
+        known = dict.fromkeys([*(field for _, field in every), *BOOKS, *every.values()])
         for name in only:
             if name not in known:
                 raise ConfigError(f"'{name}' is nothing that answers hold.\n{did_you_mean(name, known)}")
-        named = {spot: name for spot, name in columns(outputs).items() if not only or spot[1] in only}
+        named = {spot: name for spot, name in every.items() if not only or {spot[1], name} & {*only}}
         books = tuple(name for name in BOOKS if not only or name in only)
         taken = {name.casefold() for name in (*named.values(), *books)}
         beside = {

@@ -12,6 +12,7 @@
     baseline-statistics.npz   of a fold: what every metric knows of these rows
     novelty.safetensors   by what rows far from the training rows are known
     quarantine.csv        rows that could not be read, and why
+    stream.safetensors    of a run that learns on from a stream: all that it goes on from
     sections.json         what questions found; report.html and README.md are drawn from it
 
 Nothing in it is pickled or executed; own files that it names are executed where a person names them again
@@ -58,11 +59,14 @@ class Run(RunFolder):
 
         return Novelty.load(self.path)
 
+    reference: Learner | None = None  # by whose net strange rows are known, where another answers
+
     @cached_property
     def _looking(self) -> FeatureHook | None:
         from mapsto.measure.ood import FeatureHook
 
-        return FeatureHook.at(self.learner.model, self.signature, self.types) if self.novelty else None
+        model = (self.reference or self.learner).model
+        return FeatureHook.at(model, self.signature, self.types) if self.novelty else None
 
     # ---- use it ----
 

@@ -116,6 +116,8 @@ def _arrays(
         return learner.arrays(batch), [None] * batch.size
     with run._looking.attached() as heard:
         arrays = learner.arrays(batch)
+        if run.reference is not None:
+            run.reference.arrays(batch)
     return arrays, (run.novelty.distance(run._looking.score(batch, heard[0])) > 1).tolist()
 
 

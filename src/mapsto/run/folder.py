@@ -92,6 +92,7 @@ RECORD = {  # what of run.json is checked before anything of it is used
     "cost?": {"phases?": Each({"seconds": float, "processor_seconds": float}), "memory?": float},
     "fold?": int,
     "rows_before?": int,
+    "stream?": dict[str, Any],
     "known_types?": dict[str, dict[str, dict[str, Any]]],
     "known_found?": dict[str, Any],
     "known_choice?": dict[str, Any],

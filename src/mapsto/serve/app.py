@@ -26,7 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mapsto.config import VERSION
-from mapsto.errors import MapstoError
+from mapsto.errors import MapstoError, did_you_mean
 from mapsto.serve import openai, page, requests, schema
 from mapsto.serve.feedback import Feedback
 from mapsto.serve.guards import Guard
@@ -110,7 +110,11 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, problem: HTTPException) -> Response:
-        return JSONResponse({"problem": str(problem.detail)}, problem.status_code, problem.headers)
+        said = {"problem": str(problem.detail)}
+        if problem.status_code == 404:
+            there = [getattr(route, "path", "") for route in app.routes]
+            said = {"problem": f"{request.url.path[:200]}: there is nothing here.", "there": sorted({*there})}
+        return JSONResponse(said, problem.status_code, problem.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, problem: RequestValidationError) -> Response:
@@ -174,12 +178,16 @@ def _served(app: FastAPI, service: Service, options: Options, feedback: Feedback
         openapi_extra=schema.asked_rows(description, limits),
         responses=schema.told_rows(description),
     )
-    async def answer(request: Request, probabilities: bool = False, missing_ok: bool = False) -> Response:
+    async def answer(
+        request: Request, probabilities: bool = False, missing_ok: bool = False, others_ok: bool = False
+    ) -> Response:
+        _refuse_options(request, "probabilities", "missing_ok", "others_ok")
         async with service.visit() as visit:
             rows = await _rows(request, visit, options)
             size = request.headers.get("content-length", "")
             size = int(size) if size.isdigit() else options.limits.most_bytes
-            answers = await visit.answers(rows, Wish(probabilities, missing_ok), size)
+            wish = Wish(probabilities, missing_ok, others_ok or rows.form != "json")
+            answers = await visit.answers(rows, wish, size)
         return _response(answers, rows, request, visit)
 
     if description["explains"]:
@@ -197,6 +205,7 @@ def _explains(app: FastAPI, service: Service, options: Options, note: list[Any])
         responses=schema.refusals(),
     )
     async def explain(request: Request) -> Response:
+        _refuse_options(request)
         async with service.visit() as visit:
             rows = await _rows(request, visit, options)
             if not rows.single:
@@ -235,7 +244,13 @@ def _piece(text: str | None) -> dict[str, Any]:
 
 
 def _keeps(app: FastAPI, service: Service, feedback: Feedback, note: list[Any]) -> None:
-    @app.post(f"/{service.name}/feedback", summary="the right answer to a row", dependencies=note)
+    @app.post(
+        f"/{service.name}/feedback",
+        summary="the right answer to a row",
+        dependencies=note,
+        openapi_extra=schema.asked_feedback(service.current.description),
+        responses=schema.refusals(),
+    )
     async def keep(request: Request) -> dict[str, str]:
         if not request.headers.get("content-type", "").startswith(JSON):
             raise Refused(415, f"expected {JSON}.")  # a form could be sent by any page that somebody opens
@@ -245,6 +260,12 @@ def _keeps(app: FastAPI, service: Service, feedback: Feedback, note: list[Any]) 
 
 
 # ---- bodies ----
+
+
+def _refuse_options(request: Request, *known: str) -> None:
+    """Refused (422): an option in the address that is none."""
+    if unknown := [name for name in request.query_params if name not in known]:
+        raise Refused(422, f"?{unknown[0][:80]} is no option.\n{did_you_mean(unknown[0][:80], known)}")
 
 
 async def object_of(request: Request) -> dict[str, Any]:

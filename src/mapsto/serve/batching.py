@@ -3,7 +3,8 @@
 A batch is closed when it is full, when its first request has waited long enough, or when no other request is
 coming in that could join: one client alone never waits. While the worker has two batches, the next one
 gathers. Where a batch breaks the net, each of its requests is tried alone, and only that which breaks it
-fails.
+fails. So where a worker ends: what it was at work on is tried once more by the next, each request alone; what
+only waited is asked again as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapsto.serve.limits import Limits, Refused
-from mapsto.serve.workers import Asked, Broken, Worker
+from mapsto.serve.workers import Asked, Broken, Died, Worker
 
 ROWS = 256  # of a batch
 AT_WORK = 2  # batches that a worker holds: one is sent while one is computed
@@ -127,12 +128,7 @@ class Batcher:
     async def _answer(self, batch: list[Waiting]) -> None:
         try:
             self.heard(sum(one.rows for one in batch))
-            try:
-                found = await self.worker.ask("predict", [one.payload for one in batch])
-            except (Asked, Broken) as problem:
-                found = [problem] if len(batch) == 1 else [await self._alone(one) for one in batch]
-            except Refused as problem:
-                found = [problem] * len(batch)
+            found = await self._found(batch)
             for one, result in zip(batch, found, strict=True):
                 if one.found.done():
                     continue
@@ -145,8 +141,28 @@ class Batcher:
             for one in batch:
                 one.found.cancel()  # of those that have none yet: the server closes
 
+    async def _found(self, batch: list[Waiting]) -> list[Any]:
+        """A result, or why there is none, of each."""
+        while True:
+            try:
+                return await self.worker.ask("predict", [one.payload for one in batch])
+            except Died as problem:
+                if not problem.at_work:
+                    continue  # it had not begun with it
+                return [await self._alone(one) for one in batch]
+            except (Asked, Broken) as problem:
+                return [problem] if len(batch) == 1 else [await self._alone(one) for one in batch]
+            except Refused as problem:
+                return [problem] * len(batch)
+
     async def _alone(self, one: Waiting) -> Any:
-        try:
-            return (await self.worker.ask("predict", [one.payload]))[0]
-        except (Asked, Broken, Refused) as problem:
-            return problem
+        """Once more. A request whose client has left, or whose time is over, is passed over."""
+        while not one.found.done():
+            try:
+                return (await self.worker.ask("predict", [one.payload]))[0]
+            except Died as problem:
+                if problem.at_work:
+                    return problem
+            except (Asked, Broken, Refused) as problem:
+                return problem
+        return None

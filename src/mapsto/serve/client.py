@@ -48,15 +48,27 @@ class Client:
         """What it is: fields, answers, figures, limits."""
         return json.loads(self._ask(f"/{self.name}"))
 
-    def predict(self, data: Any, *, probabilities: bool = False, missing_ok: bool = False) -> Any:
+    def predict(
+        self,
+        data: Any,
+        *,
+        probabilities: bool = False,
+        missing_ok: bool = False,
+        others_ok: bool = False,
+    ) -> Any:
         """An answer, {column: value}, to a row; a list of them to a list of rows. A row: {field: value}, or
-        the value alone where there is one field. Files: a path, or bytes. DataError: a row cannot be
+        the value alone where there is one field. Files: a path, or bytes. others_ok: may rows hold more than
+        fields? DataError: a row cannot be
         answered; of several rows such have a "problem"."""
         many = isinstance(data, Sequence) and not isinstance(data, (str, bytes, bytearray))
         wants = urllib.parse.urlencode(
             {
                 name: "true"
-                for name, on in (("probabilities", probabilities), ("missing_ok", missing_ok))
+                for name, on in (
+                    ("probabilities", probabilities),
+                    ("missing_ok", missing_ok),
+                    ("others_ok", others_ok),
+                )
                 if on
             }
         )

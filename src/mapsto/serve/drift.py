@@ -19,6 +19,7 @@ class Drift:
         self.outputs = {output["name"]: output for output in about["outputs"]}
         self.windows: dict[str, Adwin] = {}
         self.changing: dict[str, tuple[float, int]] = {}  # {what: (share before, event that showed it)}
+        self.told: dict[str, tuple[bool, float]] = {}  # {what: (upward?, share) of the last change told}
         self.wrong: dict[str, list[int]] = {}  # {output: [wrong, known]}
 
     def update(self, rows: Sequence[Mapping[str, Any] | None], answers: Sequence[Mapping[str, Any]]) -> None:
@@ -30,11 +31,15 @@ class Drift:
                 continue
             if answer.get("unsure") is not None:
                 self._count("events unlike the training rows", answer["unsure"])
-            for name, output in self.outputs.items():
-                if (wrong := _is_wrong(output, row, answer)) is not None:
-                    said = self.wrong.setdefault(name, [0, 0])
-                    said[0], said[1] = said[0] + wrong, said[1] + 1
-                    self._count(f"wrong answers for '{name}'", wrong)
+            self.judge(row, answer)
+
+    def judge(self, row: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """An answer beside its event, where the truth stands in it."""
+        for name, output in self.outputs.items():
+            if (wrong := _is_wrong(output, row, answer)) is not None:
+                said = self.wrong.setdefault(name, [0, 0])
+                said[0], said[1] = said[0] + wrong, said[1] + 1
+                self._count(f"wrong answers for '{name}'", wrong)
 
     def _count(self, what: str, is_so: bool) -> None:
         window = self.windows.setdefault(what, Adwin())
@@ -46,6 +51,10 @@ class Drift:
     def _tell(self, what: str) -> None:
         before, event = self.changing.pop(what)
         window = self.windows[what]
+        upward, last = self.told.get(what, (False, 0.0))
+        if (window.mean > before) == upward and last / 2 < window.mean < last * 2 and what in self.told:
+            return  # what changes slowly is told whenever it has halved or doubled
+        self.told[what] = window.mean > before, window.mean
         now = f"{window.mean:.1%} of the last {window.n:,}"
         self.emit(f"changed by event {event:,}: {what}: {before:.1%} before, {now}")
 
@@ -61,13 +70,21 @@ class Drift:
         ]
 
 
+def _parted(labels: Any) -> list[str]:
+    """As a table holds them."""
+    return [label.strip() for label in str(labels).split(";") if label.strip()]
+
+
 def _is_wrong(output: Mapping[str, Any], row: Mapping[str, Any], answer: Mapping[str, Any]) -> bool | None:
     """None: no truth came along, or nobody can say."""
     truth, columns = row.get(output["name"]), output["columns"]
     if truth is None or truth == "":
         return None
     if output["classes"]:
-        return str(answer[columns["value"]]) != str(truth).strip()  # classes are read without blanks around
+        value = answer[columns["value"]]
+        if isinstance(value, list):  # labels, in any order
+            return {*map(str, value)} != {*map(str, truth if isinstance(truth, list) else _parted(truth))}
+        return str(value) != str(truth).strip()  # classes are read without blanks around
     low, high = (answer.get(columns.get(end, "")) for end in ("low", "high"))
     try:
         return None if low is None or high is None else not low <= float(truth) <= high

@@ -16,7 +16,7 @@ REFUSALS = {
     415: "a body of another kind",
     422: "what cannot be answered: what was expected, and what came",
     429: "too many requests are at work; Retry-After says when to come back",
-    503: "no worker is ready, it ended with this request, or it took too long",
+    503: "no worker was ready in time, two ended with this request, or it took too long",
 }
 
 
@@ -65,6 +65,19 @@ def told_rows(description: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]
 def asked_row(description: Mapping[str, Any]) -> dict[str, Any]:
     schema = {"schema": row_schema(description)}
     return {"requestBody": {"required": True, "content": {"application/json": schema}}}
+
+
+def asked_feedback(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a request that tells the right answer."""
+    right = {"type": "object", "properties": {one["name"]: {} for one in description["outputs"]}}
+    properties = {
+        "row": row_schema(description),
+        "right": {**right, "description": "the right answers, by output"},
+        "thumb": {"enum": ["up", "down"], "description": "instead of right: was the answer right?"},
+        "answer": {"type": "object", "description": "with thumb: the answer that was given"},
+    }
+    schema = {"type": "object", "properties": properties, "required": ["row"]}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def asked_text(description: Mapping[str, Any]) -> dict[str, Any]:

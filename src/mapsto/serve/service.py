@@ -17,7 +17,7 @@ from mapsto.serve.measured import Measured
 from mapsto.serve.requests import Rows
 from mapsto.serve.served import opened
 from mapsto.serve.served.base import Read, Row, Served, Wish
-from mapsto.serve.workers import Broken, Worker
+from mapsto.serve.workers import NOT_READY, Broken, Died, Worker
 
 FEW, SMALL = 16, 16_000  # rows of numbers and words, and bytes, that are read at once; more in a thread
 EXAMPLES = 6
@@ -125,9 +125,8 @@ class Service:
             async with asyncio.timeout(self.limits.seconds):
                 yield visit
         except TimeoutError:
-            raise Refused(
-                503, f"took longer than {self.limits.seconds:g} seconds.\nSend less at a time.", 1
-            ) from None
+            slow = f"took longer than {self.limits.seconds:g} seconds.\nSend less at a time."
+            raise Refused(503, slow if current.worker.ready else NOT_READY, 1) from None
         finally:
             visit.was_read()
             current.batcher.leave(time.monotonic() - since)
@@ -178,7 +177,10 @@ class Visit:
     async def explain(self, row: Mapping[str, Any]) -> dict[str, Any]:
         self.was_read()
         with _broken():
-            return await self.current.worker.ask("explain", dict(row))
+            try:
+                return await self.current.worker.ask("explain", dict(row))
+            except Died:
+                return await self.current.worker.ask("explain", dict(row))
 
     async def write(self, asked: Mapping[str, Any]) -> AsyncIterator[str]:
         self.was_read()

@@ -3,7 +3,6 @@ committed. An event that cannot be answered gets an answer that says why."""
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,8 @@ from typing import Any
 
 from mapsto.cells import shorten
 from mapsto.errors import FAILURES, DataError, MapstoError
+from mapsto.serve.drift import Drift
+from mapsto.serve.event_rows import EventRows
 from mapsto.serve.limits import Limits
 from mapsto.serve.served.base import Row, Served, Wish
 from mapsto.serve.streams.base import Event, Reader, Writer
@@ -32,33 +33,52 @@ class Asked:
     wait: float = 0.005
 
 
-class Streaming:
-    """heard: is given each batch's rows (None where there is none) and answers, once they are safe."""
+class Aftermath:
+    """What follows once answers are safe: their events are committed, and what changes in them is told
+    (`mapsto.serve.learning` also learns from them)."""
 
-    def __init__(
-        self,
-        served: Served,
-        reader: Reader,
-        writer: Writer,
-        asked: Asked,
-        heard: Callable[[Sequence[Row | None], Sequence[Answer]], None] | None = None,
-    ):
-        self.served, self.reader, self.writer, self.asked, self.heard = served, reader, writer, asked, heard
+    def __init__(self, reader: Reader, drift: Drift):
+        self.reader, self.drift = reader, drift
+
+    def is_done(self, event: Event) -> bool:
+        """Is it done already, though nobody committed it?"""
+        return False
+
+    def answered(
+        self, events: Sequence[Event], rows: Sequence[Row | str], answers: Sequence[Answer], keys: str
+    ) -> None:
+        """events: all that were taken; rows: of those that are events; keys: the column of answers' keys."""
+        self.reader.commit(events)
+        self.drift.update([row if not isinstance(row, str) else None for row in rows], answers)
+
+    def look(self) -> None:
+        """Between two batches, also where none comes."""
+
+    def drain(self, is_stopped: Callable[[], bool]) -> None:
+        """No event comes any more."""
+
+
+class Streaming:
+    """after: what follows once answers are safe."""
+
+    def __init__(self, served: Served, reader: Reader, writer: Writer, asked: Asked, after: Aftermath):
+        self.served, self.reader, self.writer, self.asked, self.after = served, reader, writer, asked, after
         self.answered = self.bad = 0
+        self.unkeyed = 0  # answered, and named by their place, since they lack the key that was asked for
         self.stopped = False  # set from outside: leave once what was taken is answered
+        self._rows = EventRows(asked.csv)
         self._empty: Answer = dict.fromkeys(_columns(served, asked.wish))
         self._key = "key" if "key" not in self._empty else "event.key"
-        self._columns: list[str] | None = None  # of csv lines
-        self._mark = ","
 
     def run(self) -> None:
         """Until the place ends or it is stopped. MapstoError: a place fails."""
-        if self.asked.csv and (line := self.reader.first()):
-            self._name_columns(line)
+        self._rows.begin(self.reader)
         while not self.stopped and not self.reader.ended:
             self.step(self.gather())
+            self.after.look()
         while self.reader.fleeting and (events := self.reader.poll(self.asked.batch, 0)):
             self.step(events)
+        self.after.drain(lambda: self.stopped)
 
     def gather(self) -> list[Event]:
         """A batch: full, or as much as came while its first event waited."""
@@ -76,52 +96,17 @@ class Streaming:
         """Answer, write, commit: in this order."""
         if not events:
             return
-        read = [(event, self._row(event)) for event in events if self._is_event(event)]
+        read = [
+            (event, self._rows.read(event))
+            for event in events
+            if self._rows.is_event(event) and not self.after.is_done(event)
+        ]
         answers = self._answers(read)
         if answers:
             self.writer.write([(str(one[self._key]), _json(one)) for one in answers])
-        self.reader.commit(events)
+        self.after.answered(events, [row for _, row in read], answers, self._key)
         self.answered += len(answers)
         self.bad += sum(bool(one["problem"]) for one in answers)
-        if self.heard and answers:
-            self.heard([row if not isinstance(row, str) else None for _, row in read], answers)
-
-    # ---- lines to rows ----
-
-    def _is_event(self, event: Event) -> bool:
-        """Empty lines are none, nor is the one that names the columns."""
-        if self.asked.csv and event.first:
-            self._name_columns(event.text)
-            return False
-        return bool(event.problem or event.text.strip())
-
-    def _name_columns(self, line: bytes) -> None:
-        text = line.decode("utf-8-sig", "replace").rstrip("\r")
-        self._mark = max(",;\t|", key=text.count)
-        self._columns = next(csv.reader([text], delimiter=self._mark), [])
-
-    def _row(self, event: Event) -> Row | str:
-        """Its cells, or what is wrong with it."""
-        if event.problem:
-            return event.problem
-        try:
-            text = event.text.decode("utf-8-sig")
-            return self._cells(text.rstrip("\r")) if self.asked.csv else _object(text)
-        except (ValueError, RecursionError, csv.Error) as problem:
-            what = "a csv line" if self.asked.csv else "a JSON object"
-            why = (
-                f"{problem.msg}, column {problem.colno}"
-                if isinstance(problem, json.JSONDecodeError)
-                else problem
-            )
-            return f"expected {what}, found {shorten(event.text.decode('utf-8', 'replace'), 60)} ({why})"
-
-    def _cells(self, line: str) -> Row:
-        cells = next(csv.reader([line], delimiter=self._mark, strict=True), [])
-        columns = self._columns or []
-        if len(cells) != len(columns):
-            raise ValueError(f"{len(cells)} cells, where {len(columns)} columns are named")
-        return dict(zip(columns, cells, strict=True))
 
     # ---- rows to answers ----
 
@@ -133,16 +118,18 @@ class Streaming:
 
     def _named(self, event: Event, row: Row | str, told: Answer | str | None) -> Answer:
         """The answer under its event's key."""
-        found = self.served.flat(told) if isinstance(told, dict) else self._empty
+        found = told if isinstance(told, dict) else self._empty
         found = {name: cell for name, cell in found.items() if name != "row"}
         problem = row if isinstance(row, str) else told if isinstance(told, str) else found.get("problem")
         key: Any = event.key
+        self.unkeyed += bool(self.asked.key) and isinstance(row, str)
         if self.asked.key and not isinstance(row, str):
             key = row.get(self.asked.key)
             if not isinstance(key, (str, int, float)):
                 found_key = "none" if key is None else shorten(key, 40)
-                problem = problem or f"expected a key in '{self.asked.key}', found {found_key}"
-                key = event.key
+                lacks = f"expected a key in '{self.asked.key}', found {found_key}; its place stands for it"
+                problem = f"{problem}; {lacks}" if problem else lacks
+                key, self.unkeyed = event.key, self.unkeyed + 1
         return {self._key: key, **found, "problem": " ".join(str(problem or "").split())}
 
 
@@ -184,13 +171,6 @@ def _shape(row: Row) -> tuple[str, ...]:
     """Its columns, and those within."""
     inner = [f"{name}.{one}" for name, cell in row.items() if isinstance(cell, Mapping) for one in cell]
     return (*sorted(row), *sorted(inner))
-
-
-def _object(text: str) -> Row:
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError(f"JSON, but a {type(found).__name__}")
-    return found
 
 
 def _json(answer: Answer) -> str:

@@ -1,5 +1,6 @@
 """The server's end of a worker: it sends what is asked, hears what is told, and replaces one that dies. What
-a dead one was asked is refused with 503, and never lost silently."""
+comes meanwhile waits for the next; of what a dead one held it is told whether it was at work on it or had it
+waiting, so that it may be asked again (`serve.batching`). Nothing is lost silently."""
 
 from __future__ import annotations
 
@@ -28,11 +29,21 @@ PAUSES = (
     10.0,
 )  # seconds before the next is started, of workers that die before they are ready
 SMALL = 16_000  # bytes that a socket takes at once
+NOT_READY = "no worker is ready yet.\nSend it again."
+LOOK = 0.2  # seconds between two looks whether there is still one to wait for
 DIED = "the worker that held this request ended and is being replaced.\nSend it again."
 
 
 class Broken(Exception):
     """The net could not take what it was asked together with others; says why."""
+
+
+class Died(Refused):
+    """The worker ended with what it was asked. at_work: while it was at it, so that this may be why."""
+
+    def __init__(self, at_work: bool):
+        super().__init__(503, DIED, 1)
+        self.at_work = at_work
 
 
 class Asked(MapstoError):
@@ -45,6 +56,7 @@ class Worker:
     def __init__(self, path: Path, threads: int = 0, trusted: Sequence[str] = ()):
         self._words = [str(path), str(threads), *trusted]
         self._number, self.deaths = 0, 0
+        self._failed = 0  # workers one after the other that died before they were ready
         self._futures: dict[int, asyncio.Future[Any]] = {}
         self._pieces: dict[int, asyncio.Queue[Any]] = {}
         self._ready, self._closing = asyncio.Event(), False
@@ -81,12 +93,11 @@ class Worker:
 
     async def _keep(self) -> None:
         """A worker, and after it another, until it is closed."""
-        failed = 0
         while not self._closing:
-            failed = 0 if await self._one() else min(failed + 1, len(PAUSES) - 1)
+            self._failed = 0 if await self._one() else min(self._failed + 1, len(PAUSES) - 1)
             if not self._closing:
                 self.deaths += 1
-                await asyncio.sleep(PAUSES[failed])
+                await asyncio.sleep(PAUSES[self._failed])
 
     async def _one(self) -> bool:
         """One process, from its start to its end. Was it ever ready?"""
@@ -131,11 +142,13 @@ class Worker:
                 os.kill(self._process.pid, signal.SIGKILL)
 
     def _refuse_all(self) -> None:
-        for future in self._futures.values():
+        """It takes requests in the order of their numbers, so that it was at work on the first."""
+        first = min(self._futures, default=0)
+        for number, future in self._futures.items():
             if not future.done():
-                future.set_exception(Refused(503, DIED, 1))
+                future.set_exception(Died(number == first))
         for pieces in self._pieces.values():
-            pieces.put_nowait(Refused(503, DIED, 1))
+            pieces.put_nowait(Died(at_work=True))
         self._futures.clear()
 
     def _hear(self, connection: Connection, ended: asyncio.Event) -> None:
@@ -177,9 +190,15 @@ class Worker:
 
     # ---- what is asked of it ----
 
-    def _send(self, what: str, asked: Any) -> int:
-        if not self.ready:
-            raise Refused(503, "no worker is ready yet.\nSend it again.", 1)
+    async def _send(self, what: str, asked: Any) -> int:
+        """Refused: there is no worker, nor will be one soon. Else the next one is waited for: whoever asks
+        has a deadline, and gives up by cancelling."""
+        while not self.ready:
+            if self._keeper is None or self._closing or self._failed:
+                raise Refused(503, NOT_READY, 1)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._ready.wait()
         self._number += 1
         self._put((what, self._number, asked))
         return self._number
@@ -198,9 +217,9 @@ class Worker:
             self._connection.send_bytes(data)
 
     async def ask(self, what: str, asked: Any) -> Any:
-        """The result. Refused: the worker died; Broken: the net could not take it; Asked: it cannot be done
-        so."""
-        number = self._send(what, asked)
+        """The result. Died: the worker ended with it; Refused: there is none; Broken: the net could not take
+        it; Asked: it cannot be done so."""
+        number = await self._send(what, asked)
         future = self._futures[number] = asyncio.get_running_loop().create_future()
         try:
             return await future
@@ -209,7 +228,7 @@ class Worker:
 
     async def write(self, asked: Any) -> AsyncIterator[str]:
         """Pieces of a text as they are written; a reader who leaves ends it."""
-        number = self._send("write", asked)
+        number = await self._send("write", asked)
         pieces = self._pieces[number] = asyncio.Queue()
         try:
             while (piece := await pieces.get()) is not None:

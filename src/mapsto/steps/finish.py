@@ -83,6 +83,25 @@ def finish(run: Run, trainer: Trainer, store: Store, seconds: float) -> tuple[Ev
     return result(run, test, beside, seconds, **more), samples
 
 
+def measure_anew(run: Run, learner: Learner, store: Store, **changes: Any) -> dict[str, Scores]:
+    """Of a run whose net has learned on: weights, calibration, figures and what was predicted, made anew;
+    baselines know nothing of what came later, and stay. The test figures, by output. Killed midway the run is
+    unfinished, never one with another's weights."""
+    run.save(status="running")
+    weights = save_weights(run, learner)
+    found, scales, heard = _measured(run, learner)
+    groups = _groups(run)
+    metrics = {split: _scores(run, learner, held, scales, groups) for split, held in found.items()}
+    parts = _parts(run, learner, found.get("test"), scales, groups)
+    write_json(run.path / "metrics.json", record(metrics, run.metrics.get("baselines", {}), parts))
+    _keep_predictions(run, learner, found.get("test"), scales, groups)
+    novelty = _novelty(run, learner, store, heard)
+    run.save(status="done", calibration=scales, weights=weights, novelty=novelty, **changes)
+    for name in ("metrics", "novelty", "calibration"):
+        vars(run).pop(name, None)
+    return metrics.get("test", {})
+
+
 def _scores(
     run: Run,
     learner: Learner,

@@ -53,7 +53,9 @@ def cell_of(column_type: Any, cell: Any) -> Any:
     if not column_type.suffixes:
         return _text_of(cell) if isinstance(cell, (bytes, bytearray)) else cell
     if isinstance(cell, (bytes, bytearray)):
-        return bytes(cell) or None
+        if not cell:
+            raise CellError("expected a file, got an empty one.\nSend it again; a cell that lacks is null.")
+        return bytes(cell)
     if is_missing(cell) and not isinstance(cell, (list, Mapping)):
         return None
     if not isinstance(cell, str):

@@ -14,6 +14,7 @@ from mapsto.lite.description import describe
 from mapsto.lite.rows import classes_of, decode_rows, read_rows
 from mapsto.prediction import Prediction
 from mapsto.prediction.table import Table
+from mapsto.serve.limits import Limits
 from mapsto.serve.served.base import Read, Row, Served, Wish
 from mapsto.signature import Slot
 from mapsto.source import Chunk
@@ -68,7 +69,9 @@ class Rows(Served):
         slots = self.signature.inputs
         self._refuse_lacking(rows, slots, wish)
         problems: dict[int, str] = {}
-        columns = {slot.column: self._cells(slot, rows, most_pixels, problems) for slot in slots}
+        columns = {
+            slot.column: self._cells(self._type(slot), slot, rows, most_pixels, problems) for slot in slots
+        }
         where = [f"row {i}" for i in range(len(rows))]
         read = read_rows(self.types, Chunk(columns, where, [None] * len(rows)), self.signature)
         unread = {**read.unread, **problems}
@@ -76,10 +79,10 @@ class Rows(Served):
         return Read(len(rows), read.encoded, read, unread)
 
     def _cells(
-        self, slot: Slot, rows: Sequence[Row], most_pixels: int, problems: dict[int, str]
+        self, column_type: Any, slot: Slot, rows: Sequence[Row], most_pixels: int, problems: dict[int, str]
     ) -> list[Any]:
         """A column's raw cells; those that are none are missing, and why stands in `problems`."""
-        column_type, cells = self._type(slot), []
+        cells = []
         for i, row in enumerate(rows):
             try:
                 cell = column_type.from_web(cell_of(slot, row))
@@ -95,8 +98,26 @@ class Rows(Served):
                 cells.append(None)
         return cells
 
+    def labelled(self, rows: Sequence[Row]) -> tuple[dict[tuple[str, str], Any], dict[int, str]]:
+        from mapsto.data.encode_chunk import encode_chunk, spots
+
+        most, problems = Limits().most_pixels, {}
+        columns = {
+            slot.column: self._cells(self.types[side, slot.name], slot, rows, most, problems)
+            for side, slot in spots(self.signature)
+        }
+        chunk = Chunk(columns, [f"row {i}" for i in range(len(rows))], [None] * len(rows))
+        encoded, unread = encode_chunk(chunk, self.signature, self.types)
+        problems |= {one["row"]: f"{one['column']}: {one['why']}" for one in unread}
+        kept = [i for i in range(len(rows)) if i not in problems]
+        taken = {
+            spot: [cells[i] for i in kept] if isinstance(cells, list) else cells[kept]
+            for spot, cells in encoded.items()
+        }
+        return taken, problems
+
     def _refuse_lacking(self, rows: Sequence[Row], slots: Sequence[Slot], wish: Wish) -> None:
-        """DataError: an input that no row names or, where inputs may lack, a name that is none."""
+        """DataError: an input that no row names, or a name that is none."""
         held = dict.fromkeys(name for row in rows for name in row)
         lacking = [slot.column for slot in slots if not any(_names(slot, row) for row in rows)]
         known = [slot.column for slot in slots]
@@ -107,8 +128,9 @@ class Rows(Served):
             )
             raise DataError(f"expected the field{'s' * (len(lacking) > 1)} {_listed(lacking)}; {near}{way}")
         unknown = [name for name in held if not any(_names(slot, {name: 0}) for slot in slots)]
-        if unknown and wish.missing_ok and not wish.others_ok:
-            raise DataError(f"'{unknown[0]}' is no field.\n{did_you_mean(unknown[0], known)}")
+        if unknown and not wish.others_ok:
+            near = did_you_mean(unknown[0], known)
+            raise DataError(f"'{unknown[0]}' is no field; {near}\nTo send more than fields: ?others_ok=true")
 
     def decode(
         self, read: Read, found: Mapping[str, Sequence[Prediction]], wish: Wish

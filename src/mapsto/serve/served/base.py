@@ -21,7 +21,7 @@ Row = Mapping[str, Any]  # {column: JSON's value, or a file's bytes}
 @dataclass(frozen=True)
 class Wish:
     """What a request wants beside the answers. probabilities: of every class; missing_ok: may inputs lack?
-    others_ok: where they may, may rows name what is no input? An event does, of a request it is a slip."""
+    others_ok: may rows name what is no input? An event or a table does, of other requests it is a slip."""
 
     probabilities: bool = False
     missing_ok: bool = False
@@ -89,6 +89,14 @@ class Served:
             name: ";".join(map(str, cell)) if isinstance(cell, list) else cell
             for name, cell in answer.items()
         }
+
+    def to_learn(self) -> Any:
+        """The run (`mapsto.run.Run`) whose net answers here and may learn on. RunError: it cannot."""
+        raise RunError(f"{self.path}: cannot learn on.\nName the run it was made of.")
+
+    def labelled(self, rows: Sequence[Row]) -> tuple[dict[tuple[str, str], Any], dict[int, str]]:
+        """Rows with their right answers, encoded; {row: why it cannot be read}, of which none is encoded."""
+        raise RunError(f"{self.path}: reads no answers.\nName the run it was made of.")
 
     def file_of(self, name: str, cell: Any) -> bytes | None:
         """The bytes of a request's cell that is a file. CellError: it is none."""

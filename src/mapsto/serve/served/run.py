@@ -54,6 +54,12 @@ class Run(Rows):
 
         return test_rows(self.run, most) if self.names and self.signature.inputs else []
 
+    def to_learn(self) -> Any:
+        from mapsto.steps.learned_run import refuse_unable
+
+        refuse_unable(self.run)
+        return self.run
+
     # ---- in a worker ----
 
     def use(self, threads: int) -> None:

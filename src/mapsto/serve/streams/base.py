@@ -29,11 +29,13 @@ class Event:
 @dataclass(frozen=True)
 class Opening:
     """How a place is read. follow: wait for what is to come; state: where positions are kept; output: the
-    file that is written, None where answers go elsewhere."""
+    file that is written, None where answers go elsewhere; group: by which a broker knows who reads, unless
+    the place's own words name another."""
 
     follow: bool = False
     state: Path | None = None
     output: Path | None = None
+    group: str = "mapsto"
 
 
 class Reader:

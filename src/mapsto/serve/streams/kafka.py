@@ -29,7 +29,8 @@ class Kafka(Place):
     @classmethod
     def reader(cls, word: str, opening: Opening) -> Reader:
         refuse(word, opening, "its group's offset is kept by the broker, and it is followed anyway")
-        return TopicReader(*_parts(word))
+        topic, settings = _parts(word)
+        return TopicReader(topic, {"group.id": opening.group, **settings})
 
     @classmethod
     def writer(cls, word: str) -> Writer:
@@ -110,7 +111,7 @@ class TopicReader(Reader):
 
     def __init__(self, topic: str, settings: dict[str, Any]):
         kafka = _library()
-        given = {"group.id": "mapsto", "auto.offset.reset": "earliest", **settings}
+        given = {"auto.offset.reset": "earliest", **settings}
         ours = {"enable.auto.commit": False, "enable.auto.offset.store": False}
         self.topic, self._client = topic, _made(kafka.Consumer, {**given, **ours})
         _reach(self._client, topic, settings["bootstrap.servers"])
