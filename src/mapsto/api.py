@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from mapsto.config import Budget, Reading, Settings, settings_of, showing_settings
+from mapsto.config import Budget, Reading, settings_of, showing_settings
 from mapsto.data.open import open_source
 from mapsto.data.resolve import as_asked
 from mapsto.errors import DataError, MapstoError, RunError
@@ -25,7 +25,7 @@ from mapsto.run import Run
 from mapsto.run.segments import leave_behind, put_back, set_aside
 from mapsto.run.streamed import refuse_streamed
 from mapsto.source import Source
-from mapsto.steps.early import absolute, check_early
+from mapsto.steps.early import absolute, check_early, trusted
 from mapsto.steps.prepare import part_of, parts_of, prepare, reading_of_new, record_of, reopen, store_of
 from mapsto.steps.solve import budget_after
 from mapsto.training.checkpoint import NAME, PREVIOUS, same_weights
@@ -59,7 +59,7 @@ def train(
     started = time.monotonic() if started is None else started
     emit = emit or _printer()
     settings = absolute(settings_of(options))
-    code = _trusted(settings, trust)
+    code = trusted(settings, trust)
     check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     asked = {
@@ -134,7 +134,7 @@ def planned(data: Any, signature: str | None = None, emit: Emit | None = None, *
     no run is left."""
     started, emit = time.monotonic(), emit or _printer()
     settings = absolute(settings_of(options))
-    _trusted(settings)
+    trusted(settings)
     check_early(settings)
     source = as_asked(signature, open_source(data, settings.reading))
     with TemporaryDirectory() as folder:
@@ -374,16 +374,6 @@ def _failure_recorded(run: Run) -> Iterator[None]:
         with suppress(MapstoError):  # a full disk: the error itself is on its way
             run.save(status="failed", problem=str(problem))
         raise
-
-
-def _trusted(settings: Settings, files: Iterable[str | Path] = ()) -> dict[str, str]:
-    """{path: sha256} of the own files that a training is to use, trusted from now on, as `files` are."""
-    if not files and ".py" not in f"{settings.model} {settings.learner}":
-        return {}
-    from mapsto.registry.trust import trust_all, trust_asked
-
-    trust_all(files)
-    return trust_asked(settings.model, settings.learner)
 
 
 def _discard_if_empty(run: Run) -> None:

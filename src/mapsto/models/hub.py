@@ -26,12 +26,8 @@ from mapsto.models import baseline
 from mapsto.models._hub_lora import adapted
 from mapsto.models._hub_numbers import Numbered, Numbers
 from mapsto.models._hub_probe import Probe, refuse
-<<<<<<< HEAD
-from mapsto.models.base import AsTheyAre, Heads, Net, Types, Writer, is_prose, pool
-=======
 from mapsto.models._writers import LanguageModel, Writer
-from mapsto.models.base import Heads, Net, Types, is_prose, pool
->>>>>>> seq
+from mapsto.models.base import AsTheyAre, Heads, Net, Types, is_prose, pool
 from mapsto.signature import Signature
 from mapsto.types.base import learned
 from mapsto.types.text.pretrained import PUBLIC

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,3 +105,13 @@ def absolute(settings: Settings) -> Settings:
     return replace(
         settings, model=whole(settings.model), learner=whole(settings.learner), reading=reading, start=start
     )
+
+
+def trusted(settings: Settings, files: Iterable[str | Path] = ()) -> dict[str, str]:
+    """{path: sha256} of the own files that a training is to use, trusted from now on, as `files` are."""
+    if not files and ".py" not in f"{settings.model} {settings.learner}":
+        return {}
+    from mapsto.registry.trust import trust_all, trust_asked
+
+    trust_all(files)
+    return trust_asked(settings.model, settings.learner)
