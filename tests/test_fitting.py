@@ -80,13 +80,13 @@ def test_the_largest_net_that_is_small_enough_is_found(table: Path, tmp_path: Pa
 
 
 def test_the_export_of_a_narrowed_net_keeps_what_was_asked_for(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["train", str(table), "a, b -> y", "--steps", "5", "--plan", "default", "--model", NET, "--fit-into", "1 MB, 1 s", "--out", str(tmp_path)]
+    words = ["train", str(table), "a, b -> y", "--steps", "5", "--plan", "default", "--model", NET.replace("256", "1024"), "--fit-into", "1 MB, 1 s", "--out", str(tmp_path)]
 
     assert main(words) == 0
 
     (run,) = (path for path in tmp_path.glob("*-table") if path.is_dir())
     fits = json.loads((run / "run.json").read_text())["fits"]
-    assert fits["kept"] and 0 < fits["bytes"] < 1e6 and Path(fits["export"]).is_dir()
+    assert fits["kept"] and fits["form"] == "int8" and 0 < fits["bytes"] < 1e6 and Path(fits["export"]).is_dir()
     assert "keep the size and time asked for" in (run / "report.html").read_text()
     assert f"fits into 1 MB, 1 s: {fits['export']}" in capsys.readouterr().out
     assert main(["predict", fits["export"], str(table), "--out", str(tmp_path / "answers.csv")]) == 0
