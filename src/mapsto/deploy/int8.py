@@ -34,7 +34,7 @@ WATCHED = 64  # rows by which it is told which layers add most to the difference
 RECURRENT = ("LSTM", "GRU", "Loop", "Scan")
 LAYERS = ("Conv", "MatMul", "Gemm", "Gather")  # that have weights; of recurrent ones nothing is gained
 CALLS = 100
-NOVELTY = 1 / 8  # of the bytes of the float weights, that what tells rows unlike the training rows may take
+NOVELTY = 1 / 10  # of the bytes of the float weights, that what tells rows unlike the training rows may take
 NOVEL = 2_000  # validation rows by which its limits are learned
 
 
@@ -44,7 +44,7 @@ def write(making: Making) -> list[str]:
     if making.parts:
         return _int8_parts.write(making, not _has_vnni())
     plain = making.folder / FLOAT
-    reduced = _reduce_novelty(making)
+    reduced, spared = _reduce_novelty(making)
     making.program.save(plain)
     model = _cleared(onnx.load(str(plain)), plain)
     layers, static = _layers(model), _is_static(model)
@@ -66,28 +66,29 @@ def write(making: Making) -> list[str]:
     save(onnx.load(str(making.folder / MODEL)), making.folder / MODEL)
     save(model, plain)
     found = [*reduced, *(_loss_line(name, loss) for name, loss in losses.items())]
-    found += _gain(making, plain, layers, kept, static)
+    found += _gain(making, plain, layers, kept, static, spared)
     plain.unlink()
     return found
 
 
-def _reduce_novelty(making: Making) -> list[str]:
+def _reduce_novelty(making: Making) -> tuple[list[str], int]:
     """Fewer of the training rows that tell which rows are unlike them: in 16 bits they would take more than a
-    small net in 8. What to say of it."""
+    small net in 8. (what to say of it, bytes spared)."""
     graph, run = making.graph, making.run
     if graph.distance is None:
-        return []
+        return [], 0
     weights = sum(value.numel() for value in run.model.parameters())
     rows = making.store.rows("validation")
     seen = [_seen(making, rows[low : low + AT_ONCE]) for low in range(0, min(len(rows), NOVEL), AT_ONCE)]
     smaller = ood.reduced(run.novelty, ood.joined(seen), 4 * weights * NOVELTY) if seen else None
     if smaller is None or len(smaller.net.points) >= len(run.novelty.net.points):
-        return []
+        return [], 0
     graph.distance = NoveltyNet(graph.model, run._looking, smaller)  # type: ignore[arg-type]
-    return [
+    said = (
         f"unsure: told by {len(smaller.net.points):,} of {len(run.novelty.net.points):,} training rows, its"
         " limits learned anew"
-    ]
+    )
+    return [said], run.novelty.bytes - smaller.bytes
 
 
 def _seen(making: Making, rows: np.ndarray) -> ood.OodFeatures:
@@ -278,9 +279,12 @@ def _loss_line(name: str, loss: dict[str, float]) -> str:
     return f"{name}: {worse} in 8 bits ({loss['low']:.4g} to {loss['high']:.4g}, 95% interval, paired)"
 
 
-def _gain(making: Making, plain: Path, layers: Sequence[str], kept: Sequence[str], static: bool) -> list[str]:
-    """What 8 bits gain beside 32, measured. RunError: nothing becomes smaller."""
-    before, after = plain.stat().st_size, (making.folder / MODEL).stat().st_size
+def _gain(
+    making: Making, plain: Path, layers: Sequence[str], kept: Sequence[str], static: bool, spared: int
+) -> list[str]:
+    """What 8 bits gain beside 32, measured. spared: bytes that the float graph would have more. RunError:
+    nothing becomes smaller."""
+    before, after = plain.stat().st_size + spared, (making.folder / MODEL).stat().st_size
     if after >= before:
         raise RunError(
             f"{making.run.path}: in 8 bits it takes {size(after)}, in float {size(before)}.\nNothing is"

@@ -165,9 +165,16 @@ class Novelty:
         """What run.json says of it."""
         return {"quantile": QUANTILE, "rows": self.rows, "training_rows": len(self.net.points), "file": FILE}
 
+    @property
+    def bytes(self) -> int:
+        return sum(one.nbytes for one in self._arrays().values())
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {**self.net.arrays("net"), **self.plain.arrays("plain")}
+
     def save(self, folder: Path) -> None:
         """novelty.safetensors, below 1 MB."""
-        arrays = {**self.net.arrays("net"), **self.plain.arrays("plain")}
+        arrays = self._arrays()
         told = {"limits": json.dumps(self.limits), "threshold": repr(self.threshold), "rows": str(self.rows)}
         write_atomic(folder / FILE, lambda path: save_file(arrays, path, told))
 
@@ -345,9 +352,8 @@ def _limited(found: Novelty, validation: OodFeatures) -> Novelty:
     figures = found.figures(validation)
     floors = np.r_[np.full(3, FLOOR), np.ones(figures.shape[1] - 3)]
     limits = np.maximum(_ranked(figures[::2]), floors)
-    threshold = _ranked(
-        (figures[1::2] / limits).max(1)
-    )  # of other rows: the largest of several figures exceeds one more often than each alone
+    # of other rows: the largest of several figures exceeds one more often than each alone
+    threshold = _ranked((figures[1::2] / limits).max(1))
     return replace(found, limits=tuple(limits.tolist()), threshold=float(threshold))
 
 
@@ -356,13 +362,8 @@ def reduced(found: Novelty, validation: OodFeatures, most_bytes: float) -> Novel
     most, axes = kept_within(most_bytes, (len(found.net.centre), len(found.plain.centre)))
     if most < FEWEST or len(validation.net) < FEWEST:
         return None
-    smaller = replace(
-        found,
-        net=found.net.reduced(most, axes),
-        plain=found.plain.reduced(most, axes),
-        rows=len(validation.net),
-    )
-    return _limited(smaller, validation)
+    net, plain = (one.reduced(most, axes) for one in (found.net, found.plain))
+    return _limited(replace(found, net=net, plain=plain, rows=len(validation.net)), validation)
 
 
 def _kept(values: np.ndarray) -> np.ndarray:
