@@ -24,7 +24,7 @@ from mapsto.cli import main
 from mapsto.deploy import _graph, _layers, _making, _parity, export
 from mapsto.deploy import onnx as form
 from mapsto.errors import ConfigError, RunError
-from mapsto.lite.exported import MODEL
+from mapsto.lite.exported import MODEL, session_of
 from mapsto.models import _recurrent
 from mapsto.run import Run
 from mapsto.serve.served import opened
@@ -449,6 +449,28 @@ def test_recurrent_layers_of_graphs_read_as_others(cell: Any, monkeypatch: pytes
 
 
 # --- 8 bits ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("values", "kind"), [
+    (np.linspace(0, 1, 400).astype(np.float16).astype(np.float64), np.float16), (np.linspace(0, 1, 400).astype(np.float32).astype(np.float64), np.float32),
+    (np.linspace(0, 1, 400), np.float64), (np.arange(400) % 250, np.uint8), (np.arange(400) - 9, np.int16), (np.arange(400) << 40, np.int64),
+    (np.full(400, np.nan), np.float16), (np.arange(20), np.int64),
+])
+def test_constants_take_the_fewest_bits_that_hold_them(values: np.ndarray, kind: type, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    h = onnx.helper
+    wide = h.np_dtype_to_tensor_dtype(values.dtype)
+    nodes = [h.make_node("Neg", ["x"], ["y"])]
+    model = h.make_model(
+        h.make_graph(nodes, "g", [], [h.make_tensor_value_info("y", wide, values.shape)], [onnx.numpy_helper.from_array(values, "x")]),
+        opset_imports=[h.make_opsetid("", 17)], ir_version=8,
+    )
+
+    _graph.save(model, tmp_path / "m.onnx")
+
+    (kept,) = onnx.load(str(tmp_path / "m.onnx")).graph.initializer
+    assert onnx.numpy_helper.to_array(kept).dtype == kind
+    np.testing.assert_array_equal(session_of(tmp_path / "m.onnx").run(None, {})[0], -values)
 
 
 def test_eight_bits_are_smaller_and_say_what_they_cost(bars: tuple[Run, Path], tmp_path: Path) -> None:

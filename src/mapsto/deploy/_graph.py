@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mapsto.batch import Batch, Padded
+from mapsto.deploy._narrow import narrow
 from mapsto.errors import ConfigError
 from mapsto.learners._graphs import Sides, Tensors, inputs_of
 from mapsto.learners.base import Learner
@@ -136,8 +137,10 @@ def changing_sides(run: Run, feed: Mapping[str, np.ndarray]) -> dict[str, dict[i
 
 def save(model: Any, path: Path) -> None:
     """An ONNX graph, without what the exporter noted of where its parts come from and what shapes they
-    have: a third of a small one."""
+    have: a third of a small one. Its large constants in the fewest bits that hold them."""
     import onnx
+
+    narrow(model)
 
     for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
         part.doc_string = ""
