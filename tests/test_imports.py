@@ -19,7 +19,7 @@ import pytest
 
 import mapsto
 
-MODULES, LINES, PACKAGES = 190, 24_620, 4  # reached; 90 modules and 12,000 lines are wished for
+MODULES, LINES, PACKAGES = 190, 24_650, 4  # reached; 90 modules and 12,000 lines are wished for
 
 TRAINING = """
 import json, os, sys

@@ -220,7 +220,7 @@ def test_openai_completions(server: Server) -> None:
 
 JSON = {"content-type": "application/json"}
 BAD = {
-    "wrong field": ("/shops", b'{"X": 1, "shop": "a"}', JSON, 422, "expected the field 'x'"),
+    "wrong field": ("/shops", b'{"X": 1, "shop": "a"}', JSON, 422, "'X' is no field"),
     "unknown field": ("/shops", b'{"x": 1, "shop": "a", "colour": 2}', JSON, 422, "'colour' is no field"),
     "field misspelt": ("/shops", b'{"x": 1, "shop": "a", "shops": "b"}', JSON, 422, "did you mean 'shop'?"),
     "unknown option": ("/shops?probability=true", b'{"x": 1, "shop": "a"}', JSON, 422, "did you mean 'probabilities'?"),

@@ -23,7 +23,7 @@ from mapsto.events import Emit
 from mapsto.files import locked
 from mapsto.run import Run
 from mapsto.run.segments import leave_behind, put_back, set_aside
-from mapsto.run.streamed import refuse_streamed
+from mapsto.run.streamed import refuse_streamed, way_on
 from mapsto.source import Source
 from mapsto.steps.early import absolute, check_early, trusted
 from mapsto.steps.prepare import part_of, parts_of, prepare, reading_of_new, record_of, reopen, store_of
@@ -278,8 +278,8 @@ def report(
     run = Run.open(path)
     if run.status != "done":
         raise RunError(
-            f"{run.path}: the training is not finished, there is nothing to report yet.\nGo on with: mapsto"
-            f" resume {run.path}"
+            f"{run.path}: the training is not finished, there is nothing to report yet.\nGo on with:"
+            f" {way_on(run.path, run.record)}"
         )
     with locked(run.path):
         return reporting.redrawn(run, private, emit or _printer(), positive)

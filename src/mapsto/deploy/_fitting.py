@@ -24,6 +24,7 @@ from mapsto.deploy._making import export
 from mapsto.errors import ConfigError, RunError
 from mapsto.events import Emit
 from mapsto.run import Run
+from mapsto.signature import format_call
 from mapsto.training.limit import Limit, limit_of
 
 FORMS = ("int8", "onnx")  # of export, the first that can be made
@@ -77,6 +78,8 @@ def fit_into(run: Run, store: Store, emit: Emit) -> None:
             f" {_takes(least.bytes, least.seconds)}.\nAllow more, or choose another --model."
         )
     choice = replace(run.choice, model_options=found.options)
+    net = format_call(choice.model, choice.model_options)
+    emit({"event": "note", "text": f"learned is {net}: {found}"})
     run.save(choice=choice.to_json(), fits={"asked": text, "tried": [asdict(one) for one in tried]})
     del run.choice  # cached of the record
 

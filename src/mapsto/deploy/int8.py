@@ -75,25 +75,27 @@ def _reduce_novelty(making: Making) -> tuple[list[str], int]:
     """Fewer of the training rows that tell which rows are unlike them: in 16 bits they would take more than a
     small net in 8. (what to say of it, bytes spared)."""
     graph, run = making.graph, making.run
-    if graph.distance is None:
+    whole = run.novelty
+    if graph.distance is None or whole is None:
         return [], 0
     weights = sum(value.numel() for value in run.model.parameters())
     rows = making.store.rows("validation")
     seen = [_seen(making, rows[low : low + AT_ONCE]) for low in range(0, min(len(rows), NOVEL), AT_ONCE)]
-    smaller = ood.reduced(run.novelty, ood.joined(seen), 4 * weights * NOVELTY) if seen else None
-    if smaller is None or len(smaller.net.points) >= len(run.novelty.net.points):
+    smaller = ood.reduced(whole, ood.joined(seen), 4 * weights * NOVELTY) if seen else None
+    if smaller is None or len(smaller.net.points) >= len(whole.net.points):
         return [], 0
     graph.distance = NoveltyNet(graph.model, run._looking, smaller)  # type: ignore[arg-type]
     said = (
-        f"unsure: told by {len(smaller.net.points):,} of {len(run.novelty.net.points):,} training rows, its"
+        f"unsure: told by {len(smaller.net.points):,} of {len(whole.net.points):,} training rows, its"
         " limits learned anew"
     )
-    return [said], run.novelty.bytes - smaller.bytes
+    return [said], whole.bytes - smaller.bytes
 
 
 def _seen(making: Making, rows: np.ndarray) -> ood.OodFeatures:
     """Rows of the data as novelty looks at them."""
     run = making.run
+    assert run._looking is not None
     encoded = {spot: one for spot, one in making.rows.encoded(rows).items() if spot[0] == "input"}
     batch = batch_of(run, run.signature, encoded, 0, len(rows))
     with run._looking.attached() as heard:

@@ -70,13 +70,13 @@ def narrowed(name: str, options: Mapping[str, Any], share: float) -> dict[str, A
     """Options of the same architecture with about `share` of its weights: its widths times the root of it."""
     asked = config(name, options)
     widths = {
-        spot.name: (getattr(asked, spot.name), spot.metadata["narrows"])
+        spot.name: (getattr(asked, spot.name), spot.metadata["narrows"], spot.metadata["above"] + 1)
         for spot in fields(asked)
         if "narrows" in spot.metadata
     }
     less = {
-        name: max(min(width, step), int(width * share**0.5) // step * step)
-        for name, (width, step) in widths.items()
+        name: max(min(width, max(step, least)), int(width * share**0.5) // step * step)
+        for name, (width, step, least) in widths.items()
     }
     return {**options, **less} if share < 1 else dict(options)
 

@@ -123,7 +123,8 @@ def _takes(config: Config) -> tuple[str, int, int]:
     """(name, channels, side) of what the net is given. ConfigError: no square picture in float32."""
     _refuse_nameless(config)
     if not Path(config.file).is_file():
-        raise ConfigError(f"{config.file}: expected an ONNX net, no file is there.\nCheck the path.")
+        what = "it is a folder" if Path(config.file).is_dir() else "no file is there"
+        raise ConfigError(f"{config.file}: expected an ONNX net, {what}.\nCheck the path.")
     given = _session(_bytes(config), config.file).get_inputs()
     shape = given[0].shape
     channels, height, width = ((side if isinstance(side, int) else 0) for side in (shape[1:] + [0] * 3)[:3])
@@ -223,7 +224,7 @@ def _session(model: bytes, place: str) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # which burns idle processors
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
-    told = onnxruntime.capi.onnxruntime_pybind11_state
+    told = onnxruntime.capi.onnxruntime_pybind11_state  # pyright: ignore[reportAttributeAccessIssue]
     problems = (told.Fail, told.InvalidProtobuf, told.InvalidGraph, told.InvalidArgument, told.NotImplemented)
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

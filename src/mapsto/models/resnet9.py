@@ -29,7 +29,7 @@ MAP = 40  # pixels a side of the first stage's map at most
 @dataclass(frozen=True)
 class Config:
     width: int = setting(
-        32, "channels of the first stage; each further stage has twice as many", above=7, narrows=8
+        32, "channels of the first stage; each further stage has twice as many", above=7, narrows=4
     )
     stages: int = setting(3, "stages, each halving the map", above=0)
     dropout: float = setting(0.0, "share of channels dropped before the heads", above=-1e-9, below=1)

@@ -86,6 +86,7 @@ async function rows(run) {
       show(run, row, answer);
       remember(run, row, answer, () => { fill(row); show(run, row, answer); }, shown(row));
     } catch (problem) {
+      at("answer").replaceChildren(el("p", { class: "quiet" }, "No answer."));
       tell(problem);
     } finally {
       button.disabled = false;

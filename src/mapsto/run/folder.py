@@ -24,6 +24,7 @@ from mapsto.outputs.base import Output
 from mapsto.recipes import Choice
 from mapsto.registry import entry, names
 from mapsto.run.segments import WEIGHTS, answers_before, recover
+from mapsto.run.streamed import way_on
 from mapsto.signature import Signature, Slot
 from mapsto.training import checkpoint
 from mapsto.training.machine import choose_device
@@ -356,8 +357,8 @@ class RunFolder:
             raise RunError(f"{path}: expected the weights, the file is missing.\n{mend}")
         if not path.exists():
             raise RunError(
-                f"{self.path}: the training is not finished, there is no model yet.\nGo on with: mapsto"
-                f" resume {self.path}"
+                f"{self.path}: the training is not finished, there is no model yet.\nGo on with:"
+                f" {way_on(self.path, self.record)}"
             )
         if self.status == "done" and (kept := self.record.get("weights")) and sha256(path) != kept:
             raise RunError(f"{path}: is not the file that was learned (sha256 {kept[:12]}…).\n{COPY}")

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mapsto.errors import CellError
+from mapsto.errors import CellError, did_you_mean
 from mapsto.files import append_json, disk_error, write_atomic
 from mapsto.serve.limits import Refused
 
 if TYPE_CHECKING:
     from mapsto.serve.service import Current
 
+PARTS = ("row", "right", "answer", "thumb")
 EXPECTED = 'Expected {"row": {…}, "right": {output: value}}, or {"row": {…}, "answer": {…}, "thumb": "up"}.'
 
 
@@ -30,8 +31,16 @@ class Feedback:
         """A row with the right answers: those given, or where a thumb is up the answer itself. Refused (422):
         neither; a thumb down alone teaches nothing, and is kept with no answer."""
         row, outputs = asked.get("row"), current.description["outputs"]
+        if others := [name for name in asked if name not in PARTS]:
+            raise Refused(422, f"'{str(others[0])[:80]}' is no part of it.\n{EXPECTED}")
         if not isinstance(row, Mapping):
             raise Refused(422, f"'row' lacks.\n{EXPECTED}")
+        if others := [name for name in row if name not in current.inputs]:
+            raise Refused(
+                422, f"'{others[0][:80]}' is no field; {did_you_mean(others[0][:80], current.inputs)}"
+            )
+        if asked.get("thumb") not in (None, "up", "down"):
+            raise Refused(422, f"'thumb' is neither up nor down.\n{EXPECTED}")
         right = asked.get("right")
         if right is None and asked.get("thumb") in ("up", "down"):
             answer = asked.get("answer")
@@ -41,6 +50,10 @@ class Feedback:
         names = [one["name"] for one in outputs]
         if not isinstance(right, Mapping) or not set(right) <= set(names) or not right:
             raise Refused(422, f"'right' lacks, or names other outputs than {', '.join(names)}.\n{EXPECTED}")
+        known = {name: value for name, value in right.items() if value is not None}
+        _, problems = current.served.labelled([{**row, **known}]) if len(known) == len(names) else ({}, {})
+        if problems:
+            raise Refused(422, f"{problems[0]}\n{EXPECTED}")
         try:
             cells = {name: self._cell(current, name, row[name]) for name in current.inputs if name in row}
         except CellError as problem:

@@ -264,7 +264,8 @@ class Learning(Aftermath):
 
 
 def _learned(stream: Mapping[str, Any], pending: int) -> str:
-    learned = stream["labelled"] - pending
+    told = [found["n"] for found in stream["answered"].values()]  # those that could be read
+    learned = max(told, default=stream["labelled"] - pending)
     waits = f"; {pending} wait for {GROUP - pending} more" if pending else ""
     return f"learned from {learned:,} labelled events in {stream['step']:,} steps{waits}"
 

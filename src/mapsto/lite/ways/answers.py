@@ -6,11 +6,13 @@ Letters: B rows, b of them not done, K answers of a row, N = b · K, V vocabular
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
+from mapsto.config import options_of
 from mapsto.errors import ConfigError, did_you_mean
 from mapsto.generation import search
 from mapsto.generation.sampling import Sampling
@@ -56,6 +58,10 @@ class Answers(Way):
             except ValueError:
                 raise ConfigError(f"{name}: expected a number, got '{one}'.") from None
         asked = {name: ASKED[name](one) for name, one in how.items()}
+        drawn = {name: one for name, one in how.items() if name in ("temperature", "top_p")}
+        options_of(Sampling, drawn, "search")
+        if not math.isfinite(asked.get("penalty", 0.0)):
+            raise ConfigError(f"penalty: expected a finite number, got {asked['penalty']}.")
         if asked.get("beam", 1) < 1:
             raise ConfigError(f"beam: expected 1 or more, got {asked['beam']}.")
         return Answers(self.sessions, {**self.options, **asked})

@@ -8,7 +8,11 @@ export function fileField(input, says, show, more, shown = show) {
   const chosen = el("input", { id, type: "file", class: "hidden", accept: [...input.field.accept, says.accept].join(","),
     onchange: () => chosen.files[0] && take(chosen.files[0]) });
   const set = (found) => { cell = found; view.replaceChildren(...(found ? [show(found)] : [])); };
-  const take = async (blob) => set(await base64(blob));
+  const take = async (blob) => {
+    if (blob.size) return set(await base64(blob));
+    set(null);
+    view.replaceChildren(el("p", { class: "bad", role: "alert" }, `${blob.name ?? "The file"} is empty (0 bytes).`));
+  };
   const drop = el("div", { class: "drop" }, view,
     el("p", { class: "hint" }, says.hint),
     el("div", { class: "row" },

@@ -119,18 +119,18 @@ class Rows(Served):
     def _refuse_lacking(self, rows: Sequence[Row], slots: Sequence[Slot], wish: Wish) -> None:
         """DataError: an input that no row names, or a name that is none."""
         held = dict.fromkeys(name for row in rows for name in row)
-        lacking = [slot.column for slot in slots if not any(_names(slot, row) for row in rows)]
         known = [slot.column for slot in slots]
+        unknown = [name for name in held if not any(_names(slot, {name: 0}) for slot in slots)]
+        if unknown and not wish.others_ok:
+            near = did_you_mean(unknown[0], known)
+            raise DataError(f"'{unknown[0]}' is no field; {near}\nTo send more than fields: ?others_ok=true")
+        lacking = [slot.column for slot in slots if not any(_names(slot, row) for row in rows)]
         if lacking and not (wish.missing_ok and len(lacking) < len(slots)):
             near = did_you_mean(lacking[0], held).replace("choices: ", "found ")
             way = "\nInputs may lack where the request says so: ?missing_ok=true" * (
                 len(lacking) < len(slots)
             )
             raise DataError(f"expected the field{'s' * (len(lacking) > 1)} {_listed(lacking)}; {near}{way}")
-        unknown = [name for name in held if not any(_names(slot, {name: 0}) for slot in slots)]
-        if unknown and not wish.others_ok:
-            near = did_you_mean(unknown[0], known)
-            raise DataError(f"'{unknown[0]}' is no field; {near}\nTo send more than fields: ?others_ok=true")
 
     def decode(
         self, read: Read, found: Mapping[str, Sequence[Prediction]], wish: Wish
