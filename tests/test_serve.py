@@ -49,7 +49,9 @@ class Server:
         self.app = app_of(paths, options)
         self.socket = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.server = uvicorn.Server(uvicorn.Config(self.app, log_level="error", lifespan="on" if workers else "off", timeout_graceful_shutdown=10))
+        # log_config=None: uvicorn's closes all handlers there are, of which absl's (of rouge_score) closes the stream that pytest writes to
+        config = uvicorn.Config(self.app, log_level="error", log_config=None, lifespan="on" if workers else "off", timeout_graceful_shutdown=10)
+        self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
 
     def __enter__(self) -> Server:
