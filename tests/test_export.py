@@ -483,6 +483,17 @@ def test_eight_bits_are_smaller_and_say_what_they_cost(bars: tuple[Run, Path], t
     assert found[0]["category"]["value"] in ("across", "down")
 
 
+def test_members_that_share_a_net_stay_in_float(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["x,shop,y", *(f"{i % 9},{'abc'[i % 3]},{'yes' if i % 9 > 4 else 'no'}" for i in range(200))]))
+    run = mapsto.train(table, "x, shop -> y", model="mlp(width=256,members=4,nets=1,line=false)", out=tmp_path, emit=lambda event: None, **FAST)
+
+    folder, parity = export(run.path, "int8", tmp_path / "small", lambda event: None, 1.0)
+
+    assert any("weights alone" in said for said in parity["said"])
+    assert len(mapsto.lite.open(folder).predict([{"x": 1, "shop": "a"}])) == 1
+
+
 def test_layers_stay_in_float_until_the_loss_is_kept_or_it_is_refused(bars: tuple[Run, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mapsto.deploy import int8
 

@@ -47,7 +47,8 @@ def write(making: Making) -> list[str]:
     reduced, spared = _reduce_novelty(making)
     making.program.save(plain)
     model = _cleared(onnx.load(str(plain)), plain)
-    layers, static = _layers(model), _is_static(model)
+    static = _is_static(model)
+    layers = _layers(model) if static else _flat(model, _layers(model))
     if not layers:
         raise RunError(
             f"{making.run.path}: its net has no layer that 8 bits would make smaller.\nExport it --to onnx."
@@ -127,6 +128,19 @@ def _layers(model: Any) -> list[str]:
         if node.op_type in LAYERS
         and any(len(weights[name].dims) > 1 for name in node.input if name in weights)
     ]
+
+
+def _flat(model: Any, layers: Sequence[str]) -> list[str]:
+    """Of these those whose weights have two sides. Several matrices in one, as of members that share a net,
+    have a zero for each channel of each, which ONNX Runtime's dynamic product does not take."""
+    weights = _weights(model)
+    stacked = {
+        node.name
+        for node in model.graph.node
+        if node.op_type == "MatMul"
+        and any(len(weights[name].dims) > 2 for name in node.input if name in weights)
+    }
+    return [name for name in layers if name not in stacked]
 
 
 def _is_static(model: Any) -> bool:
