@@ -8,6 +8,7 @@ import json
 from mapsto.commands.base import takes_trust
 from mapsto.errors import ConfigError
 from mapsto.events import Emit
+from mapsto.registry import names
 
 HELP = "a run as a folder that answers by itself, without PyTorch, proved against the run"
 EXAMPLES = (
@@ -24,7 +25,7 @@ EXAMPLES = (
 def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's folder")
     command.add_argument(
-        "--to", metavar="FORM", default="onnx", help="the form: onnx, int8, container or web [onnx]"
+        "--to", metavar="FORM", default="onnx", help=f"the form: {', '.join(names('deploy'))} [onnx]"
     )
     command.add_argument("--out", metavar="FOLDER", help="the folder that is made [RUN-FORM]")
     command.add_argument(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HELP = "answer events as they come: lines, a growing file, a topic"
 EVENTS = False  # its output is answers
 TOGETHER = 32  # events at most in a batch where they are learned from, a group of `mapsto.steps.online`
+MOST_FORGET = "0.01"
 COMMON = flags("follow key csv probabilities learn out most-forget")
 EXAMPLES = (
     ("mapsto stream RUN < events.jsonl", "a line of JSON an event"),
@@ -67,8 +68,8 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--most-forget",
         metavar="SHARE",
-        default="0.01",
-        help="of --learn: at most lost on the run's own test rows [0.01]",
+        default=MOST_FORGET,
+        help=f"of --learn: at most lost on the run's own test rows [{MOST_FORGET}]",
     )
     command.add_argument("--probabilities", action="store_true", help="of every class")
     command.add_argument("--missing-ok", action="store_true", help="inputs may lack, and count as missing")
@@ -232,7 +233,7 @@ def asked_of(asked: argparse.Namespace) -> Asked:
     from mapsto.serve.served.base import Wish
     from mapsto.serve.streaming import Asked
 
-    if not asked.learn and (asked.out or asked.most_forget != "0.01"):
+    if not asked.learn and (asked.out or asked.most_forget != MOST_FORGET):
         flag = "--out" if asked.out else "--most-forget"
         raise ConfigError(f"{flag} is of --learn.\nSay where right answers come from: --learn LABELS")
     batch = whole("batch", asked.batch, 1)
